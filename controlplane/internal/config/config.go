@@ -1,0 +1,131 @@
+// Package config is the control plane's configuration: one tree, read from one YAML file, with every default in Default
+// and every rule in Validate.
+package config
+
+import "time"
+
+// A Config is the whole tree.
+type Config struct {
+	StateDir  string     `yaml:"state_dir"` // sockets live here: control.sock for Envoy, e/ for endpoints
+	Listeners []Listener `yaml:"listeners"`
+	Admin     Admin      `yaml:"admin"`
+	Relay     Relay      `yaml:"relay"`
+	AWS       AWS        `yaml:"aws"`
+	Log       Log        `yaml:"log"`
+	Functions []Function `yaml:"functions"`
+}
+
+// A Listener is an address that Envoy opens for clients.
+type Listener struct {
+	Name    string       `yaml:"name"`
+	Address string       `yaml:"address"` // host:port
+	TLS     *ListenerTLS `yaml:"tls"`     // nil: plain HTTP
+	// MaxRequestHeaders is the limit on a request's header block in KiB; above it Envoy answers 431.
+	MaxRequestHeaders int `yaml:"max_request_headers_kib"`
+	// TrustedHops is how many proxies before Envoy may be believed about X-Forwarded-For.
+	TrustedHops int `yaml:"trusted_hops"`
+}
+
+// ListenerTLS names the files, readable by Envoy, of a listener's certificate.
+type ListenerTLS struct {
+	CertificateFile string `yaml:"certificate_file"`
+	KeyFile         string `yaml:"key_file"`
+}
+
+// Admin is the address of health, metrics and the API.
+type Admin struct {
+	Address string `yaml:"address"`
+}
+
+// Relay is where peers dial in.
+type Relay struct {
+	Address   string `yaml:"address"`   // host:port to listen on
+	Advertise string `yaml:"advertise"` // host:port that peers dial; empty: Address
+	TLS       string `yaml:"tls"`       // auto: our own CA; files: the two below; off: plain TCP
+	// CertificateFile and KeyFile serve tls: files. CAFile, optional, is handed to peers; without it they use their
+	// system's roots.
+	CertificateFile string        `yaml:"certificate_file"`
+	KeyFile         string        `yaml:"key_file"`
+	CAFile          string        `yaml:"ca_file"`
+	TunnelWait      time.Duration `yaml:"tunnel_wait"` // how long a connection of Envoy's waits for a tunnel
+	// MaxConnections limits the tunnels and control streams that are open at once, handshakes included.
+	MaxConnections int `yaml:"max_connections"`
+}
+
+// AWS says where and as whom to invoke. Credentials come from the SDK's default chain.
+type AWS struct {
+	Region   string `yaml:"region"`
+	Endpoint string `yaml:"endpoint"` // URL of another Invoke API, lambdalocal's say; empty: AWS
+}
+
+// Log is what the control plane writes to standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // text, json
+}
+
+// A Function is one Lambda function plus qualifier, or one group of self-registering peers.
+type Function struct {
+	Name     string    `yaml:"name"`
+	Provider string    `yaml:"provider"` // lambda or static
+	Lambda   Lambda    `yaml:"lambda"`
+	Static   Static    `yaml:"static"`
+	Routes   []Route   `yaml:"routes"`
+	Disabled bool      `yaml:"disabled"` // answer 404, start nothing
+	Queue    Queue     `yaml:"queue"`
+	Timeouts Timeouts  `yaml:"timeouts"`
+	Scaling  Scaling   `yaml:"scaling"`
+}
+
+// Lambda names what to invoke.
+type Lambda struct {
+	FunctionName string        `yaml:"function_name"` // name or ARN; empty: the function's name
+	Qualifier    string        `yaml:"qualifier"`     // version or alias; empty: $LATEST
+	Timeout      time.Duration `yaml:"timeout"`       // the function's timeout as configured in Lambda
+}
+
+// Static configures self-registering peers.
+type Static struct {
+	TokenFile string `yaml:"token_file"` // the token that a peer must present to register; at least 16 bytes
+}
+
+// A Route sends matching requests to the function. All given conditions must hold.
+type Route struct {
+	Listener    string       `yaml:"listener"` // empty: all
+	Host        string       `yaml:"host"`     // exact, or *.example.com; empty: any
+	Path        string       `yaml:"path"`     // prefix on segment borders; empty: any
+	StripPrefix bool         `yaml:"strip_prefix"`
+	Header      *HeaderMatch `yaml:"header"`
+}
+
+// A HeaderMatch holds when the header has exactly this value.
+type HeaderMatch struct {
+	Name  string `yaml:"name"`
+	Value string `yaml:"value"`
+}
+
+// Queue bounds the requests that wait for a slot.
+type Queue struct {
+	Limit   int           `yaml:"limit"`
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Timeouts bound a dispatched request; none of them counts time in the queue. Zero: no limit.
+type Timeouts struct {
+	FirstByte time.Duration `yaml:"first_byte"` // request complete to response headers
+	Idle      time.Duration `yaml:"idle"`       // no byte in either direction
+	Total     time.Duration `yaml:"total"`      // request complete to response complete
+}
+
+// Scaling bounds and shapes the pool of one function.
+type Scaling struct {
+	Concurrency      int           `yaml:"concurrency"` // slots of one instance
+	Min              int           `yaml:"min"`
+	Max              int           `yaml:"max"`
+	StartsInProgress int           `yaml:"starts_in_progress"`
+	StartsPerSecond  float64       `yaml:"starts_per_second"` // token bucket's refill
+	StartsBurst      int           `yaml:"starts_burst"`      // token bucket's size
+	StartTimeout     time.Duration `yaml:"start_timeout"`     // invoked, but never dialled
+	IdleAfter        time.Duration `yaml:"idle_after"`        // window of the keep rule: surplus for this long drains
+	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest time that a draining instance may take
+}

@@ -1,0 +1,50 @@
+package relay
+
+import (
+	"context"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// An Expectation announces an instance to the relay before its peer dials: whose tunnels to accept and which of Envoy's
+// sockets they serve.
+type Expectation struct {
+	Instance string
+	Function string
+	Endpoint string    // endpoint name, "web/0007"; its socket is SocketPath(Endpoint)
+	Expires  time.Time // forget the instance when no control stream was opened by then
+}
+
+// Commands is what the control plane asks of a relay. No method blocks on the network.
+type Commands interface {
+	// Expect makes the relay accept tunnels and control streams of an instance.
+	Expect(Expectation)
+	// Drain tells the instance's peer to take no new request, finish, and end its invocation.
+	Drain(instance string, reason wire.Reason)
+	// Forget closes all that belongs to the instance, at once. Its tokens open nothing afterwards.
+	Forget(instance string)
+}
+
+// Events is what a relay tells the control plane. Calls for one instance come in order and never overlap: Up, then any
+// number of Load, at most one Draining, then Down. Implementations return quickly.
+type Events interface {
+	// Up: the instance's socket listens and a tunnel stands ready behind it.
+	Up(Up)
+	// Load: what the peer counts as in flight.
+	Load(instance string, inFlight int)
+	// Draining: the peer drains by its own decision.
+	Draining(instance string, reason wire.Reason)
+	// Down: the control stream ended, all tunnels are closed and the socket is gone. report is nil without a goodbye.
+	Down(instance string, report *wire.Report, err error)
+	// Register answers a peer that nobody invoked. An error's text is shown to the peer.
+	Register(ctx context.Context, token string, r wire.Registration) (wire.Invocation, error)
+}
+
+// Up describes an instance that can serve.
+type Up struct {
+	Instance    string
+	Environment string
+	Slots       int
+	Cold        bool
+}

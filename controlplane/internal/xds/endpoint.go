@@ -1,0 +1,28 @@
+package xds
+
+// Health is what Envoy is told about an endpoint. Leases reach an endpoint by name whatever its health; load balancing
+// (the fallback when the control plane is away) sees the healthy ones only.
+type Health uint8
+
+// Healths in the order of an instance's life.
+const (
+	Unhealthy Health = iota // published, not ready: starting, or kept for the next instance
+	Healthy
+	Draining
+)
+
+// An Endpoint is one of Envoy's addresses of a function's instances.
+type Endpoint struct {
+	Path   string // the unix socket's absolute path; also the name that a lease carries
+	Health Health
+	Weight uint32 // at least 1
+}
+
+// A Source tells what to publish. It is called by one goroutine, never under a lock of this package's.
+type Source interface {
+	// Endpoints appends the function's endpoints to buf, in any order, and returns it.
+	Endpoints(function string, buf []Endpoint) []Endpoint
+	// Acked tells which endpoints every connected Envoy now knows: leases may name them. The slice is sorted and
+	// belongs to the callee.
+	Acked(function string, paths []string)
+}

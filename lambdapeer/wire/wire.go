@@ -1,0 +1,129 @@
+// Package wire is the protocol between lambdapeer, the relay and the control plane: the invocation payload, the
+// registration of peers that nobody invoked, and the messages of the control stream. PROTOCOL.md in this folder states
+// it in words. The package holds types, limits and codecs only; it opens no connection.
+package wire
+
+import (
+	"time"
+)
+
+// Version is the protocol version that this code speaks. Both ends refuse any other with a message that names both.
+const Version = 1
+
+// Protocol is the value of the Upgrade header, in requests and in the 101 answer.
+const Protocol = "lambda-dispatch/1"
+
+// Paths on the relay's port.
+const (
+	TunnelPath   = "/v1/tunnel"   // GET + Upgrade: one tunnel
+	ControlPath  = "/v1/control"  // GET + Upgrade: the control stream
+	RegisterPath = "/v1/register" // POST: a peer that nobody invoked asks for an Invocation
+)
+
+// Limits that both ends enforce.
+const (
+	MaxMessage    = 16 << 10 // bytes in one control message, newline included
+	MaxInvocation = 64 << 10 // bytes in an invocation payload or registration answer
+)
+
+// An Invocation tells a peer what to serve, for whom and until when. It is the payload of a Lambda invocation, and the
+// answer to a Registration.
+type Invocation struct {
+	Version     int     `json:"lambda_dispatch"`      // protocol version; also marks the event as ours
+	Instance    string  `json:"instance"`             // id of this instance, unique for the life of the control plane
+	Function    string  `json:"function"`             // the function's name in the control plane's configuration
+	Relays      []Relay `json:"relays"`               // dial every one of them
+	Token       string  `json:"token"`                // bearer token for tunnels and control streams of this instance
+	Concurrency int     `json:"concurrency"`          // requests that may be in flight at once: the hard cap
+	DrainMargin Millis  `json:"drain_margin_ms"`      // begin to drain this long before the invocation's own deadline
+	DialTimeout Millis  `json:"dial_timeout_ms"`      // give up when no relay could be reached for this long
+	FirstByte   Millis  `json:"first_byte_ms"`        // 0: no limit
+	DrainLimit  Millis  `json:"drain_limit_ms"`       // requests still in flight this long after a drain began are cut
+	Bill        string  `json:"bill_label,omitempty"` // free text that the peer repeats in its report
+}
+
+// A Relay is one address that a peer dials.
+type Relay struct {
+	Address string `json:"address"`      // host:port
+	TLS     bool   `json:"tls"`          // plain TCP when false
+	CA      string `json:"ca,omitempty"` // PEM; the certificate must chain to it. Empty with TLS: the system's roots
+	Name    string `json:"name"`         // the name that the certificate must carry
+}
+
+// A Registration is what a peer that nobody invoked (a container, a laptop) posts to RegisterPath, with the function's
+// configured token as bearer. The answer is an Invocation.
+type Registration struct {
+	Version     int    `json:"lambda_dispatch"`
+	Function    string `json:"function"`
+	Environment string `json:"environment"`
+}
+
+// A Report is how a peer ends its invocation: the invocation's answer.
+type Report struct {
+	Version  int    `json:"lambda_dispatch"`
+	Instance string `json:"instance"`
+	Reason   Reason `json:"reason"`
+	Detail   string `json:"detail,omitempty"` // for people: what exactly could not be reached, say
+	Requests int64  `json:"requests"`         // served, failed ones included
+	Refused  int64  `json:"refused"`          // over the hard cap
+	BytesIn  int64  `json:"bytes_in"`         // tunnel bytes read
+	BytesOut int64  `json:"bytes_out"`        // tunnel bytes written
+	Served   Millis `json:"served_ms"`        // from the first control stream's welcome to the end
+}
+
+// A Reason says why an instance stops serving.
+type Reason string
+
+// Reasons of drains and of reports.
+const (
+	ReasonScaleIn          Reason = "scale_in"          // the control plane: capacity is surplus
+	ReasonRotation         Reason = "rotation"          // the control plane: the deadline is near, a replacement is ready
+	ReasonOperator         Reason = "operator"          // the control plane: somebody asked
+	ReasonStopping         Reason = "stopping"          // the control plane itself shuts down
+	ReasonDeadline         Reason = "deadline"          // the peer: its invocation's deadline is near
+	ReasonShutdown         Reason = "shutdown"          // the peer: SHUTDOWN event or SIGTERM
+	ReasonRelayUnreachable Reason = "relay_unreachable" // the peer: no relay could be dialled in time
+	ReasonRelayLost        Reason = "relay_lost"        // the peer: every relay was lost and none came back in time
+	ReasonRefused          Reason = "refused"           // the peer: the relay refused its token or version
+	ReasonAppUnhealthy     Reason = "app_unhealthy"     // the peer: the app did not become ready
+	ReasonAppExited        Reason = "app_exited"        // the peer: the app's process ended
+)
+
+// A Message is one line on the control stream. Kind says which fields count.
+type Message struct {
+	Kind Kind `json:"kind"`
+
+	// hello
+	Version     int    `json:"version,omitempty"`
+	Instance    string `json:"instance,omitempty"`
+	Environment string `json:"environment,omitempty"` // stable over the environment's invocations
+	Slots       int    `json:"slots,omitempty"`
+	Cold        bool   `json:"cold,omitempty"` // first invocation of this environment
+
+	// load
+	InFlight int `json:"in_flight,omitempty"`
+
+	// drain, goodbye, refused
+	Reason Reason  `json:"reason,omitempty"`
+	Detail string  `json:"detail,omitempty"`
+	Report *Report `json:"report,omitempty"`
+}
+
+// A Kind names a control message.
+type Kind string
+
+// Kinds, with who sends them.
+const (
+	KindHello   Kind = "hello"   // peer: first message
+	KindWelcome Kind = "welcome" // relay: the answer to hello; the instance is known and may get requests
+	KindLoad    Kind = "load"    // peer: requests in flight, coalesced
+	KindDrain   Kind = "drain"   // both: no new requests from now on; finish what is in flight
+	KindGoodbye Kind = "goodbye" // peer: nothing is in flight any more; the last message
+	KindRefused Kind = "refused" // relay: the hello cannot be served; detail says why; the last message
+)
+
+// Millis is a duration that travels as whole milliseconds.
+type Millis time.Duration
+
+// Duration returns m as a time.Duration.
+func (m Millis) Duration() time.Duration { return time.Duration(m) }
