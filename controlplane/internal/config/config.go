@@ -66,15 +66,15 @@ type Log struct {
 
 // A Function is one Lambda function plus qualifier, or one group of self-registering peers.
 type Function struct {
-	Name     string    `yaml:"name"`
-	Provider string    `yaml:"provider"` // lambda or static
-	Lambda   Lambda    `yaml:"lambda"`
-	Static   Static    `yaml:"static"`
-	Routes   []Route   `yaml:"routes"`
-	Disabled bool      `yaml:"disabled"` // answer 404, start nothing
-	Queue    Queue     `yaml:"queue"`
-	Timeouts Timeouts  `yaml:"timeouts"`
-	Scaling  Scaling   `yaml:"scaling"`
+	Name     string   `yaml:"name"`
+	Provider string   `yaml:"provider"` // lambda or static
+	Lambda   Lambda   `yaml:"lambda"`
+	Static   Static   `yaml:"static"`
+	Routes   []Route  `yaml:"routes"`
+	Disabled bool     `yaml:"disabled"` // answer 404, start nothing
+	Queue    Queue    `yaml:"queue"`
+	Timeouts Timeouts `yaml:"timeouts"`
+	Scaling  Scaling  `yaml:"scaling"`
 }
 
 // Lambda names what to invoke.
