@@ -1,0 +1,110 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// load reads text as a configuration file.
+func load(t *testing.T, text string, environ, overrides []string) (Config, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "dispatch.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return Load(file, environ, overrides)
+}
+
+func TestDefaultIsValid(t *testing.T) {
+	require.NoError(t, Default().Validate())
+}
+
+func TestNoFileAndEmptyFileMeanDefault(t *testing.T) {
+	fromNothing, err := Load("", nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, Default(), fromNothing)
+	for _, text := range []string{"", "---\n", "# nothing\n", "null", "{}", "relay:\nadmin:\n  address:\n"} {
+		cfg, err := load(t, text, nil, nil)
+		require.NoError(t, err, text)
+		require.Equal(t, Default(), cfg, text)
+	}
+}
+
+// TestExampleIsDefault holds the documented example equal to the code.
+func TestExampleIsDefault(t *testing.T) {
+	function := DefaultFunction()
+	function.Name, function.Routes = "web", []Route{{}}
+	want := Default()
+	want.Functions = []Function{function}
+
+	cfg, err := Load("example.yaml", nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, want, cfg)
+}
+
+// TestExampleHasEveryKey fails when a key is added to the tree and forgotten in the example.
+func TestExampleHasEveryKey(t *testing.T) {
+	text, err := os.ReadFile("example.yaml")
+	require.NoError(t, err)
+	for _, key := range documentedKeys() {
+		name := key.path[lastDot(key.path)+1:]
+		require.Regexp(t, `(?m)^[\s#-]*`+name+`:`, string(text), key.path)
+	}
+}
+
+func TestElementsStartFromDefaults(t *testing.T) {
+	cfg, err := load(t, `
+listeners: [{name: a, address: "0.0.0.0:80"}]
+functions:
+  - {name: one, routes: [{path: /one}], queue: {limit: 5}}
+  - {name: two, routes: [{path: /two}], scaling: {max: 7}}
+`, nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, DefaultListener().MaxRequestHeaders, cfg.Listeners[0].MaxRequestHeaders)
+	require.Equal(t, 5, cfg.Functions[0].Queue.Limit)
+	require.Equal(t, DefaultFunction().Queue.Timeout, cfg.Functions[0].Queue.Timeout)
+	require.Equal(t, DefaultFunction().Queue, cfg.Functions[1].Queue)
+	require.Equal(t, 7, cfg.Functions[1].Scaling.Max)
+}
+
+func TestAnchorsAreFollowed(t *testing.T) {
+	cfg, err := load(t, `
+functions:
+  - {name: one, routes: [{path: /one}], queue: &q {limit: 5}}
+  - {name: two, routes: [{path: /two}], queue: *q}
+`, nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, 5, cfg.Functions[1].Queue.Limit)
+}
+
+func TestFlagsOverEnvironmentOverFile(t *testing.T) {
+	file := "admin: {address: 127.0.0.1:1}\nlog: {level: warn}\nrelay: {tunnel_wait: 2s}\n"
+	environ := []string{"HOME=/", "LAMBDA_DISPATCH_ADMIN_ADDRESS=127.0.0.1:2", "LAMBDA_DISPATCH_RELAY_TUNNEL_WAIT=3s"}
+	cfg, err := load(t, file, environ, []string{"admin.address=127.0.0.1:3"})
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:3", cfg.Admin.Address)
+	require.Equal(t, "3s", cfg.Relay.TunnelWait.String())
+	require.Equal(t, "warn", cfg.Log.Level)
+}
+
+func TestUnknownOverridesAreMistakes(t *testing.T) {
+	_, err := Load("", []string{"LAMBDA_DISPATCH_ADMIN_ADRESS=x", "LAMBDA_DISPATCH_RELAY_MAX_CONNECTIONS=many"},
+		[]string{"admin.adress=x", "admin.address", "functions=x"})
+	require.EqualError(t, err, "LAMBDA_DISPATCH_ADMIN_ADRESS: unknown environment variable, "+
+		"did you mean LAMBDA_DISPATCH_ADMIN_ADDRESS?\n"+
+		"LAMBDA_DISPATCH_RELAY_MAX_CONNECTIONS: must be an integer, got \"many\"\n"+
+		"admin.adress: unknown key, did you mean admin.address?\n"+
+		"--set admin.address: must be key=value\n"+
+		"functions: unknown key")
+}
+
+// TestVariablesAreUnambiguous fails when two keys would share one environment variable.
+func TestVariablesAreUnambiguous(t *testing.T) {
+	cfg, seen := Default(), map[string]string{}
+	for _, l := range leavesOf(&cfg) {
+		require.NotContains(t, seen, l.variable(), l.path)
+		seen[l.variable()] = l.path
+	}
+	require.Contains(t, seen, "LAMBDA_DISPATCH_STATE_DIR")
+}

@@ -1,0 +1,49 @@
+package config
+
+import "time"
+
+// Default returns the configuration of an empty file. Only this function, DefaultFunction and DefaultListener hold
+// defaults. The result is valid.
+func Default() Config {
+	front := DefaultListener()
+	front.Name, front.Address = "front", "127.0.0.1:8080"
+	return Config{
+		StateDir:  "/run/lambda-dispatch",
+		Listeners: []Listener{front},
+		Admin:     Admin{Address: "127.0.0.1:9900"},
+		Relay: Relay{
+			Address:        "127.0.0.1:7443",
+			TLS:            RelayTLSAuto,
+			TunnelWait:     time.Second,
+			MaxConnections: 15_000,
+		},
+		Log: Log{Level: "info", Format: "text"},
+	}
+}
+
+// DefaultListener returns what every element of listeners starts from. It is not valid: a listener needs a name and an
+// address.
+func DefaultListener() Listener {
+	return Listener{MaxRequestHeaders: 60}
+}
+
+// DefaultFunction returns what every element of functions starts from. It is not valid: a function needs a name and a
+// route.
+func DefaultFunction() Function {
+	return Function{
+		Provider: ProviderLambda,
+		Lambda:   Lambda{Timeout: 15 * time.Minute},
+		Queue:    Queue{Limit: 1000, Timeout: 30 * time.Second},
+		Timeouts: Timeouts{FirstByte: time.Minute, Idle: 5 * time.Minute},
+		Scaling: Scaling{
+			Concurrency:      10,
+			Max:              100,
+			StartsInProgress: 100,
+			StartsPerSecond:  50,
+			StartsBurst:      100,
+			StartTimeout:     time.Minute,
+			IdleAfter:        10 * time.Second,
+			DrainTimeout:     30 * time.Second,
+		},
+	}
+}

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A key is one row of docs/configuration.md.
+type key struct {
+	path  string
+	kind  string
+	value reflect.Value // its default; invalid for optional blocks
+}
+
+// documentedKeys returns what the document must list: every scalar, and every block that is optional.
+func documentedKeys() []key {
+	cfg := Default()
+	listener, function := DefaultListener(), DefaultFunction()
+	listener.TLS, function.Routes = &ListenerTLS{}, []Route{{Header: &HeaderMatch{}}}
+	cfg.Listeners, cfg.Functions = []Listener{listener}, []Function{function}
+	return appendKeys(nil, "", reflect.ValueOf(cfg))
+}
+
+func appendKeys(keys []key, path string, v reflect.Value) []key {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			keys = appendKeys(keys, join(path, keyOf(v.Type().Field(i))), v.Field(i))
+		}
+		return keys
+	case reflect.Slice:
+		return appendKeys(keys, path+"[]", v.Index(0))
+	case reflect.Pointer:
+		return appendKeys(append(keys, key{path: path, kind: "block"}), path, v.Elem())
+	}
+	return append(keys, key{path, kindOf(v), v})
+}
+
+func kindOf(v reflect.Value) string {
+	if v.Type() == durationType {
+		return "duration"
+	}
+	return map[reflect.Kind]string{
+		reflect.Int: "integer", reflect.Float64: "number", reflect.Bool: "boolean", reflect.String: "string",
+	}[v.Kind()]
+}
+
+func lastDot(path string) int { return strings.LastIndexByte(path, '.') }
+
+// TestDocumentListsEveryKey holds docs/configuration.md equal to the tree: keys, their order, types and defaults.
+func TestDocumentListsEveryKey(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/configuration.md")
+	require.NoError(t, err)
+	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (\\w+) \\| ([^|]+) \\| ([^|]+) \\|$").FindAllStringSubmatch(string(text), -1)
+
+	var documented []string
+	for _, row := range rows {
+		documented = append(documented, row[1])
+	}
+	keys := documentedKeys()
+	var want []string
+	for _, k := range keys {
+		want = append(want, k.path)
+	}
+	require.Equal(t, want, documented)
+	for i, k := range keys {
+		require.Equal(t, k.kind, rows[i][2], k.path)
+		requireDefault(t, k, rows[i][3])
+	}
+}
+
+// requireDefault compares a cell with the default as values, so that 15m is 15m0s.
+func requireDefault(t *testing.T, k key, cell string) {
+	switch {
+	case !k.value.IsValid():
+		require.Equal(t, "none", cell, k.path)
+	case cell == "required" || cell == "empty":
+		require.True(t, k.value.IsZero(), "%s has the default %v", k.path, k.value)
+	default:
+		documented, err := parseScalar(k.value.Type(), strings.Trim(cell, "`"))
+		require.NoError(t, err, k.path)
+		require.Equal(t, k.value.Interface(), documented, k.path)
+	}
+}

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// forever is the upper bound of durations that have no natural one; above it a typing error is likelier than a wish.
+const forever = 24 * time.Hour
+
+func (c Config) validateFunctions(p *problems) {
+	names, routes := map[string]string{}, map[string]string{}
+	for i, function := range c.Functions {
+		path := fmt.Sprintf("functions[%d]", i)
+		checkName(p, path+".name", function.Name)
+		checkUnique(p, path+".name", function.Name, names)
+		function.validate(p, path)
+		for j, route := range function.Routes {
+			c.validateRoute(p, fmt.Sprintf("%s.routes[%d]", path, j), route, routes)
+		}
+	}
+}
+
+func (f Function) validate(p *problems, path string) {
+	oneOf(p, path+".provider", f.Provider, ProviderLambda, ProviderStatic)
+	f.validateProvider(p, path)
+	if len(f.Routes) == 0 {
+		p.add(path+".routes", "must have at least one element, or no request reaches the function")
+	}
+	within(p, path+".queue.limit", f.Queue.Limit, 0, 1_000_000)
+	positive(p, path+".queue.timeout", f.Queue.Timeout, time.Hour)
+	f.Timeouts.validate(p, path+".timeouts")
+	f.Scaling.validate(p, path+".scaling")
+}
+
+func (f Function) validateProvider(p *problems, path string) {
+	if f.Provider == ProviderStatic {
+		unused(p, path+".lambda.function_name", f.Lambda.FunctionName, "provider is static")
+		unused(p, path+".lambda.qualifier", f.Lambda.Qualifier, "provider is static")
+		checkToken(p, path+".static.token_file", f.Static.TokenFile)
+		return
+	}
+	unused(p, path+".static.token_file", f.Static.TokenFile, "provider is "+f.Provider)
+	f.Lambda.validate(p, path+".lambda")
+}
+
+func (l Lambda) validate(p *problems, path string) {
+	if !lambdaName.MatchString(l.FunctionName) {
+		p.add(path+".function_name", "must be a function's name or ARN, got %q", l.FunctionName)
+	}
+	if !qualifierPattern.MatchString(l.Qualifier) {
+		p.add(path+".qualifier", "must be a version or an alias, got %q", l.Qualifier)
+	}
+	within(p, path+".timeout", l.Timeout, time.Second, 900*time.Second)
+	if l.Timeout%time.Second != 0 {
+		p.add(path+".timeout", "must be whole seconds, as in Lambda, got %s", l.Timeout)
+	}
+}
+
+func (t Timeouts) validate(p *problems, path string) {
+	within(p, path+".first_byte", t.FirstByte, 0, forever)
+	within(p, path+".idle", t.Idle, 0, forever)
+	within(p, path+".total", t.Total, 0, forever)
+}
+
+func (s Scaling) validate(p *problems, path string) {
+	within(p, path+".concurrency", s.Concurrency, 1, 1000)
+	within(p, path+".min", s.Min, 0, MaxInstances)
+	within(p, path+".max", s.Max, 1, MaxInstances)
+	if s.Min > s.Max {
+		p.add(path+".min", "must be at most max, got %d with max %d", s.Min, s.Max)
+	}
+	within(p, path+".starts_in_progress", s.StartsInProgress, 1, 1000)
+	if s.StartsPerSecond <= 0 || s.StartsPerSecond > 1000 || math.IsNaN(s.StartsPerSecond) {
+		p.add(path+".starts_per_second", "must be more than 0 and at most 1000, got %v", s.StartsPerSecond)
+	}
+	within(p, path+".starts_burst", s.StartsBurst, 1, 1000)
+	positive(p, path+".start_timeout", s.StartTimeout, 15*time.Minute)
+	within(p, path+".idle_after", s.IdleAfter, 0, forever)
+	positive(p, path+".drain_timeout", s.DrainTimeout, forever)
+}
+
+// validateRoute checks one route; seen maps the conditions of the routes before it to their paths.
+func (c Config) validateRoute(p *problems, path string, r Route, seen map[string]string) {
+	c.validateRouteListener(p, path, r.Listener)
+	checkHost(p, path+".host", r.Host)
+	checkPrefix(p, path+".path", r.Path)
+	if r.StripPrefix && strings.Trim(r.Path, "/") == "" {
+		p.add(path+".strip_prefix", "needs a path to strip")
+	}
+	if r.Header != nil {
+		checkHeader(p, path+".header", *r.Header)
+	}
+	if first, twice := seen[r.conditions()]; twice {
+		p.add(path, "has the same conditions as %s", first)
+		return
+	}
+	seen[r.conditions()] = path
+}
+
+func (c Config) validateRouteListener(p *problems, path, name string) {
+	if name == "" {
+		return
+	}
+	names := make([]string, len(c.Listeners))
+	for i, listener := range c.Listeners {
+		if names[i] = listener.Name; names[i] == name {
+			return
+		}
+	}
+	p.add(path+".listener", "unknown listener %q%s", name, suggest(name, names))
+}
+
+// conditions returns a text that is equal for routes that match the same requests.
+func (r Route) conditions() string {
+	header := HeaderMatch{}
+	if r.Header != nil {
+		header = *r.Header
+	}
+	return fmt.Sprintf("%q %q %q %q %q",
+		r.Listener, r.Host, strings.TrimSuffix(r.Path, "/"), strings.ToLower(header.Name), header.Value)
+}

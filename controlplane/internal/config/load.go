@@ -1,0 +1,35 @@
+package config
+
+import (
+	"fmt"
+	"os"
+)
+
+// Load reads the configuration: defaults, then the YAML file at path (none when path is empty), then the variables of
+// environ ("NAME=value", as of os.Environ) that begin with EnvPrefix, then overrides ("admin.address=127.0.0.1:0", as
+// given to --set). What comes later wins. The result is valid; an error names every mistake, one a line, with its path.
+func Load(path string, environ, overrides []string) (Config, error) {
+	cfg := Default()
+	if path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return cfg, fmt.Errorf("read configuration: %w", err)
+		}
+		if err := decode(text, &cfg); err != nil {
+			return cfg, fmt.Errorf("configuration %s:\n%w", path, err)
+		}
+	}
+	if err := override(&cfg, environ, overrides); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Validate()
+}
+
+// override applies the environment, then the flags, and reports the mistakes of both.
+func override(cfg *Config, environ, overrides []string) error {
+	var p problems
+	leaves := leavesOf(cfg)
+	applyEnvironment(leaves, environ, &p)
+	applyOverrides(leaves, overrides, &p)
+	return p.err()
+}

@@ -1,0 +1,78 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// EnvPrefix begins the name of every variable that sets a key: LAMBDA_DISPATCH_ADMIN_ADDRESS is admin.address.
+const EnvPrefix = "LAMBDA_DISPATCH_"
+
+// A leaf is a scalar outside lists: what the environment and flags can set.
+type leaf struct {
+	path  string
+	value reflect.Value
+}
+
+// variable returns the name of the leaf's environment variable.
+func (l leaf) variable() string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(l.path, ".", "_"))
+}
+
+// leavesOf returns the leaves of cfg in the order of the tree. Setting a leaf changes cfg.
+func leavesOf(cfg *Config) []leaf {
+	return appendLeaves(nil, "", reflect.ValueOf(cfg).Elem())
+}
+
+func appendLeaves(leaves []leaf, path string, v reflect.Value) []leaf {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			leaves = appendLeaves(leaves, join(path, keyOf(v.Type().Field(i))), v.Field(i))
+		}
+		return leaves
+	case reflect.Slice, reflect.Pointer:
+		return leaves
+	}
+	return append(leaves, leaf{path, v})
+}
+
+// applyEnvironment sets the leaves that environ names. A variable with our prefix that names no leaf is a mistake: a
+// misspelt one would otherwise be ignored without a word.
+func applyEnvironment(leaves []leaf, environ []string, p *problems) {
+	for _, entry := range environ {
+		if strings.HasPrefix(entry, EnvPrefix) {
+			name, text, _ := strings.Cut(entry, "=")
+			set(leaves, leaf.variable, name, text, "unknown environment variable", p)
+		}
+	}
+}
+
+// applyOverrides sets the leaves that "path=value" texts name.
+func applyOverrides(leaves []leaf, overrides []string, p *problems) {
+	for _, entry := range overrides {
+		path, text, found := strings.Cut(entry, "=")
+		if !found {
+			p.add("--set "+entry, "must be key=value")
+			continue
+		}
+		set(leaves, func(l leaf) string { return l.path }, path, text, "unknown key", p)
+	}
+}
+
+// set sets the leaf that naming calls name.
+func set(leaves []leaf, naming func(leaf) string, name, text, unknown string, p *problems) {
+	i := slices.IndexFunc(leaves, func(l leaf) bool { return naming(l) == name })
+	if i < 0 {
+		known := make([]string, len(leaves))
+		for j, l := range leaves {
+			known[j] = naming(l)
+		}
+		p.add(name, "%s%s", unknown, suggest(name, known))
+		return
+	}
+	if err := setScalar(leaves[i].value, text); err != nil {
+		p.add(name, "%w", err)
+	}
+}

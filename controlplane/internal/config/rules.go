@@ -1,0 +1,169 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// minToken is the shortest token of a static provider, in bytes.
+const minToken = 16
+
+func oneOf(p *problems, path, got string, allowed ...string) {
+	if !slices.Contains(allowed, got) {
+		p.add(path, "must be one of %s, got %q", strings.Join(allowed, ", "), got)
+	}
+}
+
+func within[T cmp.Ordered](p *problems, path string, got, low, high T) {
+	if got < low || got > high {
+		p.add(path, "must be between %v and %v, got %v", low, high, got)
+	}
+}
+
+func positive(p *problems, path string, got, high time.Duration) {
+	if got <= 0 {
+		p.add(path, "must be positive, got %s", got)
+	} else if got > high {
+		p.add(path, "must be at most %s, got %s", high, got)
+	}
+}
+
+func unused(p *problems, path, got, because string) {
+	if got != "" {
+		p.add(path, "has no effect, because %s", because)
+	}
+}
+
+func checkName(p *problems, path, name string) {
+	if len(name) > MaxNameLength || !namePattern.MatchString(name) {
+		p.add(path, "must be 1 to %d lower-case letters, digits and inner hyphens, got %q", MaxNameLength, name)
+	}
+}
+
+// checkUnique refuses a name that an earlier element has; seen maps the names before it to their paths.
+func checkUnique(p *problems, path, name string, seen map[string]string) {
+	if first, twice := seen[name]; twice && name != "" {
+		p.add(path, "%q is also %s", name, first)
+		return
+	}
+	seen[name] = path
+}
+
+// checkAddress accepts host:port with a numeric port; port 0 lets the system choose.
+func checkAddress(p *problems, path, address string) {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		p.add(path, "must be host:port, got %q", address)
+	}
+}
+
+// checkListenAddress accepts ip:port, because Envoy resolves no name for a listener.
+func checkListenAddress(p *problems, path, address string) {
+	if _, err := netip.ParseAddrPort(address); err != nil {
+		p.add(path, "must be ip:port, such as 127.0.0.1:8080 or 0.0.0.0:8080 for every interface, got %q", address)
+	}
+}
+
+// everyInterface tells whether the address has no host that could be dialled.
+func everyInterface(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip, ipErr := netip.ParseAddr(host)
+	return err == nil && (host == "" || ipErr == nil && ip.IsUnspecified())
+}
+
+func checkFile(p *problems, path, file string) {
+	if file == "" {
+		p.add(path, "must be set")
+	} else if info, err := os.Stat(file); err != nil {
+		p.add(path, "%w", err)
+	} else if !info.Mode().IsRegular() {
+		p.add(path, "must be a file: %s", file)
+	}
+}
+
+func checkKeyPair(p *problems, path, certificate, key string) {
+	before := len(p.found)
+	checkFile(p, path+".certificate_file", certificate)
+	checkFile(p, path+".key_file", key)
+	if len(p.found) > before {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(certificate, key); err != nil {
+		p.add(path+".certificate_file", "with key_file: %w", err)
+	}
+}
+
+func checkCA(p *problems, path, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		p.add(path, "%w", err)
+	} else if !x509.NewCertPool().AppendCertsFromPEM(text) {
+		p.add(path, "holds no PEM certificate: %s", file)
+	}
+}
+
+// checkToken never shows what the file holds.
+func checkToken(p *problems, path, file string) {
+	if file == "" {
+		p.add(path, "must be set, because provider is static")
+		return
+	}
+	token, err := os.ReadFile(file)
+	if err != nil {
+		p.add(path, "%w", err)
+	} else if n := len(bytes.TrimSpace(token)); n < minToken {
+		p.add(path, "must hold a token of at least %d bytes, got %d", minToken, n)
+	}
+}
+
+// checkHost accepts nothing, a lower-case name or IPv4 address, or *. before one. Ports are not part of a host here.
+func checkHost(p *problems, path, host string) {
+	if host == "" {
+		return
+	}
+	for label := range strings.SplitSeq(strings.TrimPrefix(host, "*."), ".") {
+		if len(label) > 63 || !namePattern.MatchString(label) {
+			p.add(path, "must be a lower-case host name without a port, or *. and one, got %q", host)
+			return
+		}
+	}
+}
+
+// checkPrefix accepts nothing, or a path whose borders are those of segments.
+func checkPrefix(p *problems, path, prefix string) {
+	switch {
+	case prefix == "" || prefix == "/":
+	case !strings.HasPrefix(prefix, "/") || strings.Contains(prefix, "//"):
+		p.add(path, "must begin with one slash, got %q", prefix)
+	case strings.HasSuffix(prefix, "/"):
+		p.add(path, "must not end with a slash: %q matches what is below it too", strings.TrimRight(prefix, "/"))
+	case strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r > '~' || r == '?' || r == '#' }):
+		p.add(path, "must be a path as it stands in a request, without query and spaces, got %q", prefix)
+	}
+}
+
+func checkHeader(p *problems, path string, match HeaderMatch) {
+	if !httpguts.ValidHeaderFieldName(match.Name) {
+		p.add(path+".name", "must be a header's name, got %q", match.Name)
+	}
+	if strings.EqualFold(match.Name, "host") {
+		p.add(path+".name", "must not be host: use the route's host")
+	}
+	if !httpguts.ValidHeaderFieldValue(match.Value) || match.Value == "" {
+		p.add(path+".value", "must be a header's value without control characters, got %q", match.Value)
+	}
+}

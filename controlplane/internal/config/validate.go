@@ -1,0 +1,159 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Values of relay.tls.
+const (
+	RelayTLSAuto  = "auto"  // a certificate of our own CA, made at start; peers get the CA in their invocation
+	RelayTLSFiles = "files" // the configured certificate
+	RelayTLSOff   = "off"   // plain TCP
+)
+
+// Values of functions[].provider.
+const (
+	ProviderLambda = "lambda" // instances are invocations
+	ProviderStatic = "static" // instances register by themselves
+)
+
+// MaxNameLength limits the names of functions and listeners, which become parts of file and cluster names.
+const MaxNameLength = 40
+
+// MaxInstances limits scaling.max. An endpoint's number has four digits, and at a rotation every instance may have a
+// replacement beside it.
+const MaxInstances = 5000
+
+// maxSocketPath is what fits sockaddr_un on Linux, without the final zero.
+const maxSocketPath = 107
+
+// endpointSuffix is the longest that an endpoint's socket adds to the state directory and the function's name.
+const endpointSuffix = "/e/" + "-9999.sock"
+
+var (
+	namePattern      = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+	regionPattern    = regexp.MustCompile(`^[a-z0-9-]*$`)
+	lambdaName       = regexp.MustCompile(`^[A-Za-z0-9_:.$-]{0,170}$`)
+	qualifierPattern = regexp.MustCompile(`^[A-Za-z0-9_$-]{0,128}$`)
+)
+
+// Validate reports every mistake, one a line, each with its path, or nil. It reads the files that the configuration
+// names; it opens no address.
+func (c Config) Validate() error {
+	var p problems
+	c.validateStateDir(&p)
+	c.validateListeners(&p)
+	checkAddress(&p, "admin.address", c.Admin.Address)
+	c.Relay.validate(&p)
+	c.AWS.validate(&p)
+	oneOf(&p, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(&p, "log.format", c.Log.Format, "text", "json")
+	c.validateSharing(&p)
+	c.validateFunctions(&p)
+	return p.err()
+}
+
+func (c Config) validateStateDir(p *problems) {
+	if !filepath.IsAbs(c.StateDir) {
+		p.add("state_dir", "must be an absolute path, got %q", c.StateDir)
+		return
+	}
+	if limit := maxSocketPath - MaxNameLength - len(endpointSuffix); len(filepath.Clean(c.StateDir)) > limit {
+		p.add("state_dir", "must be at most %d bytes long, because a socket's path may have %d; got %d",
+			limit, maxSocketPath, len(filepath.Clean(c.StateDir)))
+	}
+}
+
+func (c Config) validateListeners(p *problems) {
+	if len(c.Listeners) == 0 {
+		p.add("listeners", "must have at least one element")
+	}
+	names := map[string]string{}
+	for i, listener := range c.Listeners {
+		path := fmt.Sprintf("listeners[%d]", i)
+		checkName(p, path+".name", listener.Name)
+		checkUnique(p, path+".name", listener.Name, names)
+		listener.validate(p, path)
+	}
+}
+
+func (l Listener) validate(p *problems, path string) {
+	checkListenAddress(p, path+".address", l.Address)
+	if l.TLS != nil {
+		checkFile(p, path+".tls.certificate_file", l.TLS.CertificateFile)
+		checkFile(p, path+".tls.key_file", l.TLS.KeyFile)
+	}
+	within(p, path+".max_request_headers_kib", l.MaxRequestHeaders, 1, 8192)
+	within(p, path+".trusted_hops", l.TrustedHops, 0, 32)
+}
+
+func (r Relay) validate(p *problems) {
+	checkAddress(p, "relay.address", r.Address)
+	r.validateAdvertise(p)
+	oneOf(p, "relay.tls", r.TLS, RelayTLSAuto, RelayTLSFiles, RelayTLSOff)
+	r.validateFiles(p)
+	within(p, "relay.tunnel_wait", r.TunnelWait, time.Millisecond, time.Minute)
+	within(p, "relay.max_connections", r.MaxConnections, 2, 1_000_000)
+}
+
+// validateAdvertise refuses what no peer could dial.
+func (r Relay) validateAdvertise(p *problems) {
+	if r.Advertise == "" {
+		if everyInterface(r.Address) {
+			p.add("relay.advertise", "must be set, because peers cannot dial relay.address %q", r.Address)
+		}
+		return
+	}
+	checkAddress(p, "relay.advertise", r.Advertise)
+	if everyInterface(r.Advertise) || strings.HasSuffix(r.Advertise, ":0") {
+		p.add("relay.advertise", "must be an address that peers can dial, got %q", r.Advertise)
+	}
+}
+
+func (r Relay) validateFiles(p *problems) {
+	if r.TLS == RelayTLSFiles {
+		checkKeyPair(p, "relay", r.CertificateFile, r.KeyFile)
+		if r.CAFile != "" {
+			checkCA(p, "relay.ca_file", r.CAFile)
+		}
+		return
+	}
+	unused(p, "relay.certificate_file", r.CertificateFile, "relay.tls is "+r.TLS)
+	unused(p, "relay.key_file", r.KeyFile, "relay.tls is "+r.TLS)
+	unused(p, "relay.ca_file", r.CAFile, "relay.tls is "+r.TLS)
+}
+
+func (a AWS) validate(p *problems) {
+	if !regionPattern.MatchString(a.Region) {
+		p.add("aws.region", "must be a region such as eu-central-1, got %q", a.Region)
+	}
+	if a.Endpoint == "" {
+		return
+	}
+	endpoint, err := url.Parse(a.Endpoint)
+	if err != nil || endpoint.Host == "" || !slices.Contains([]string{"http", "https"}, endpoint.Scheme) {
+		p.add("aws.endpoint", "must be a URL such as http://127.0.0.1:9001, got %q", a.Endpoint)
+	}
+}
+
+// validateSharing refuses an address that two parts would open.
+func (c Config) validateSharing(p *problems) {
+	owners := map[string]string{}
+	claim := func(path, address string) {
+		if owner, taken := owners[address]; taken && !strings.HasSuffix(address, ":0") {
+			p.add(path, "is also the address of %s: %s", owner, address)
+		}
+		owners[address] = path
+	}
+	for i, listener := range c.Listeners {
+		claim(fmt.Sprintf("listeners[%d].address", i), listener.Address)
+	}
+	claim("admin.address", c.Admin.Address)
+	claim("relay.address", c.Relay.Address)
+}

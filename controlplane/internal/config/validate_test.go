@@ -1,0 +1,199 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// valid returns a configuration with one function per provider.
+func valid(t *testing.T) Config {
+	web, static := DefaultFunction(), DefaultFunction()
+	web.Name, web.Routes = "web", []Route{{Path: "/web", Host: "*.example.com", StripPrefix: true}}
+	static.Name, static.Provider, static.Routes = "boxes", ProviderStatic, []Route{{Header: &HeaderMatch{"x-a", "b"}}}
+	static.Static.TokenFile = write(t, "token", strings.Repeat("t", minToken)+"\n")
+	cfg := Default()
+	cfg.Functions = []Function{web, static}
+	return cfg
+}
+
+// write makes a file and returns its path.
+func write(t *testing.T, name, text string) string {
+	file := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+// keyPair makes a certificate and its key and returns their paths.
+func keyPair(t *testing.T) (certificate, key string) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, private.Public(), private)
+	require.NoError(t, err)
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	return write(t, "tls.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))),
+		write(t, "tls.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+}
+
+func TestValidateRefuses(t *testing.T) {
+	const name = "must be 1 to 40 lower-case letters, digits and inner hyphens, got "
+	tests := []struct {
+		spoil func(*Config)
+		want  string
+	}{
+		{func(c *Config) { c.StateDir = "run" }, `state_dir: must be an absolute path, got "run"`},
+		{func(c *Config) { c.StateDir = "/" + strings.Repeat("d", 54) },
+			"state_dir: must be at most 54 bytes long, because a socket's path may have 107; got 55"},
+		{func(c *Config) { c.Listeners = nil }, "listeners: must have at least one element"},
+		{func(c *Config) { c.Listeners[0].Name = "Front" }, `listeners[0].name: ` + name + `"Front"`},
+		{func(c *Config) { c.Listeners[0].Address = "localhost:8080" }, "listeners[0].address: must be ip:port, such as " +
+			`127.0.0.1:8080 or 0.0.0.0:8080 for every interface, got "localhost:8080"`},
+		{func(c *Config) { c.Listeners[0].MaxRequestHeaders = 0 },
+			"listeners[0].max_request_headers_kib: must be between 1 and 8192, got 0"},
+		{func(c *Config) { c.Listeners[0].TrustedHops = -1 }, "listeners[0].trusted_hops: must be between 0 and 32, got -1"},
+		{func(c *Config) { c.Listeners[0].TLS = &ListenerTLS{CertificateFile: "/"} },
+			"listeners[0].tls.certificate_file: must be a file: /\nlisteners[0].tls.key_file: must be set"},
+		{func(c *Config) { c.Listeners = append(c.Listeners, c.Listeners[0]) },
+			"listeners[1].name: \"front\" is also listeners[0].name\n" +
+				"listeners[1].address: is also the address of listeners[0].address: 127.0.0.1:8080"},
+		{func(c *Config) { c.Admin.Address = "9900" }, `admin.address: must be host:port, got "9900"`},
+		{func(c *Config) { c.Admin.Address = "a:99999" }, `admin.address: must be host:port, got "a:99999"`},
+		{func(c *Config) { c.Admin.Address = c.Relay.Address },
+			"relay.address: is also the address of admin.address: 127.0.0.1:7443"},
+		{func(c *Config) { c.Relay.Address = ":7443" },
+			`relay.advertise: must be set, because peers cannot dial relay.address ":7443"`},
+		{func(c *Config) { c.Relay.Advertise = "10.0.0.1:0" },
+			`relay.advertise: must be an address that peers can dial, got "10.0.0.1:0"`},
+		{func(c *Config) { c.Relay.TLS = "maybe" }, `relay.tls: must be one of auto, files, off, got "maybe"`},
+		{func(c *Config) { c.Relay.KeyFile = "x" }, "relay.key_file: has no effect, because relay.tls is auto"},
+		{func(c *Config) { c.Relay.TLS = RelayTLSFiles },
+			"relay.certificate_file: must be set\nrelay.key_file: must be set"},
+		{func(c *Config) { c.Relay.TunnelWait = 0 }, "relay.tunnel_wait: must be between 1ms and 1m0s, got 0s"},
+		{func(c *Config) { c.Relay.MaxConnections = 1 }, "relay.max_connections: must be between 2 and 1000000, got 1"},
+		{func(c *Config) { c.AWS.Region = "EU!" }, `aws.region: must be a region such as eu-central-1, got "EU!"`},
+		{func(c *Config) { c.AWS.Endpoint = "localhost:9001" },
+			`aws.endpoint: must be a URL such as http://127.0.0.1:9001, got "localhost:9001"`},
+		{func(c *Config) { c.Log.Level = "loud" }, `log.level: must be one of debug, info, warn, error, got "loud"`},
+		{func(c *Config) { c.Log.Format = "xml" }, `log.format: must be one of text, json, got "xml"`},
+		{func(c *Config) { c.Functions[0].Name = "we_b" }, `functions[0].name: ` + name + `"we_b"`},
+		{func(c *Config) { c.Functions[0].Name = strings.Repeat("w", 41) },
+			`functions[0].name: ` + name + `"` + strings.Repeat("w", 41) + `"`},
+		{func(c *Config) { c.Functions[1].Name = "web" }, `functions[1].name: "web" is also functions[0].name`},
+		{func(c *Config) { c.Functions[0].Provider = "" },
+			`functions[0].provider: must be one of lambda, static, got ""`},
+		{func(c *Config) { c.Functions[0].Lambda.FunctionName = "a b" },
+			`functions[0].lambda.function_name: must be a function's name or ARN, got "a b"`},
+		{func(c *Config) { c.Functions[0].Lambda.Qualifier = "a:b" },
+			`functions[0].lambda.qualifier: must be a version or an alias, got "a:b"`},
+		{func(c *Config) { c.Functions[0].Lambda.Timeout = 901 * time.Second },
+			"functions[0].lambda.timeout: must be between 1s and 15m0s, got 15m1s"},
+		{func(c *Config) { c.Functions[0].Lambda.Timeout = 1500 * time.Millisecond },
+			"functions[0].lambda.timeout: must be whole seconds, as in Lambda, got 1.5s"},
+		{func(c *Config) { c.Functions[0].Static.TokenFile = "x" },
+			"functions[0].static.token_file: has no effect, because provider is lambda"},
+		{func(c *Config) { c.Functions[1].Lambda.Qualifier = "live" },
+			"functions[1].lambda.qualifier: has no effect, because provider is static"},
+		{func(c *Config) { c.Functions[1].Static.TokenFile = "" },
+			"functions[1].static.token_file: must be set, because provider is static"},
+		{func(c *Config) { c.Functions[0].Routes = nil },
+			"functions[0].routes: must have at least one element, or no request reaches the function"},
+		{func(c *Config) { c.Functions[0].Queue = Queue{Limit: -1} },
+			"functions[0].queue.limit: must be between 0 and 1000000, got -1\n" +
+				"functions[0].queue.timeout: must be positive, got 0s"},
+		{func(c *Config) { c.Functions[0].Queue.Timeout = 2 * time.Hour },
+			"functions[0].queue.timeout: must be at most 1h0m0s, got 2h0m0s"},
+		{func(c *Config) { c.Functions[0].Timeouts = Timeouts{-1, -1, -1} },
+			"functions[0].timeouts.first_byte: must be between 0s and 24h0m0s, got -1ns\n" +
+				"functions[0].timeouts.idle: must be between 0s and 24h0m0s, got -1ns\n" +
+				"functions[0].timeouts.total: must be between 0s and 24h0m0s, got -1ns"},
+		{func(c *Config) { c.Functions[0].Scaling = Scaling{Concurrency: 1001, Min: 2, Max: 1, IdleAfter: -1} },
+			"functions[0].scaling.concurrency: must be between 1 and 1000, got 1001\n" +
+				"functions[0].scaling.min: must be at most max, got 2 with max 1\n" +
+				"functions[0].scaling.starts_in_progress: must be between 1 and 1000, got 0\n" +
+				"functions[0].scaling.starts_per_second: must be more than 0 and at most 1000, got 0\n" +
+				"functions[0].scaling.starts_burst: must be between 1 and 1000, got 0\n" +
+				"functions[0].scaling.start_timeout: must be positive, got 0s\n" +
+				"functions[0].scaling.idle_after: must be between 0s and 24h0m0s, got -1ns\n" +
+				"functions[0].scaling.drain_timeout: must be positive, got 0s"},
+		{func(c *Config) { c.Functions[0].Routes[0].Listener = "frond" },
+			`functions[0].routes[0].listener: unknown listener "frond", did you mean front?`},
+		{func(c *Config) { c.Functions[0].Routes[0].Path = "/" }, "functions[0].routes[0].strip_prefix: needs a path to strip"},
+		{func(c *Config) { c.Functions[0].Routes[0].Path = "/a/" },
+			`functions[0].routes[0].path: must not end with a slash: "/a" matches what is below it too`},
+		{func(c *Config) { c.Functions[1].Routes[0].Header = &HeaderMatch{"a b", "\n"} },
+			"functions[1].routes[0].header.name: must be a header's name, got \"a b\"\n" +
+				"functions[1].routes[0].header.value: must be a header's value without control characters, got \"\\n\""},
+		{func(c *Config) { c.Functions[1].Routes[0].Header.Name = "Host" },
+			"functions[1].routes[0].header.name: must not be host: use the route's host"},
+		{func(c *Config) { c.Functions[1].Routes = c.Functions[0].Routes },
+			"functions[1].routes[0]: has the same conditions as functions[0].routes[0]"},
+	}
+	require.NoError(t, valid(t).Validate())
+	for _, test := range tests {
+		cfg := valid(t)
+		test.spoil(&cfg)
+		require.EqualError(t, cfg.Validate(), test.want)
+	}
+}
+
+func TestHostsAndPaths(t *testing.T) {
+	hosts := map[string]bool{"": true, "a": true, "www.example.com": true, "*.example.com": true, "10.0.0.1": true,
+		"*": false, "*.": false, "*.*.com": false, "A.com": false, "a.com:80": false, "a..b": false, "a.com.": false,
+		"-a.com": false, "a b": false}
+	for host, ok := range hosts {
+		var p problems
+		checkHost(&p, "host", host)
+		require.Equal(t, ok, p.err() == nil, host)
+	}
+	paths := map[string]bool{"": true, "/": true, "/a": true, "/a/b.c%20": true,
+		"a": false, "//a": false, "/a//b": false, "/a/": false, "/a?b": false, "/a#b": false, "/a b": false, "/ä": false}
+	for path, ok := range paths {
+		var p problems
+		checkPrefix(&p, "path", path)
+		require.Equal(t, ok, p.err() == nil, path)
+	}
+}
+
+func TestRelayFiles(t *testing.T) {
+	certificate, key := keyPair(t)
+	_, other := keyPair(t)
+	cfg := Default()
+	cfg.Relay.TLS, cfg.Relay.CertificateFile, cfg.Relay.KeyFile, cfg.Relay.CAFile = RelayTLSFiles, certificate, key, certificate
+	require.NoError(t, cfg.Validate())
+
+	cfg.Relay.KeyFile, cfg.Relay.CAFile = other, key
+	err := cfg.Validate()
+	require.ErrorContains(t, err, "relay.certificate_file: with key_file: tls: private key does not match public key")
+	require.ErrorContains(t, err, "relay.ca_file: holds no PEM certificate: "+key)
+
+	cfg.Relay.CAFile = filepath.Join(t.TempDir(), "none")
+	require.ErrorIs(t, cfg.Validate(), os.ErrNotExist)
+}
+
+func TestTokenFile(t *testing.T) {
+	cfg := valid(t)
+	cfg.Functions[1].Static.TokenFile = write(t, "short", "  secret\n")
+	err := cfg.Validate()
+	require.EqualError(t, err, "functions[1].static.token_file: must hold a token of at least 16 bytes, got 6")
+	cfg.Functions[1].Static.TokenFile += ".gone"
+	require.ErrorIs(t, cfg.Validate(), os.ErrNotExist)
+}
+
+func TestStateDirOfGreatestLengthFits(t *testing.T) {
+	cfg := Default()
+	cfg.StateDir = "/" + strings.Repeat("d", 53)
+	require.NoError(t, cfg.Validate())
+	require.Len(t, cfg.StateDir+"/e/"+strings.Repeat("f", MaxNameLength)+"-9999.sock", 107)
+}
