@@ -1,0 +1,156 @@
+package token
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+var now = time.Unix(1_800_000_000, 0)
+
+func mint(t require.TestingT, k Key, c Claims) string {
+	text, err := k.Mint(c)
+	require.NoError(t, err)
+	return text
+}
+
+func TestVerifyReturnsWhatWasMinted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key := NewKey()
+		name := rapid.StringN(1, MaxName/4, MaxName)
+		c := Claims{
+			Function: name.Draw(t, "function"),
+			Instance: name.Draw(t, "instance"),
+			Expires:  now.Add(time.Duration(rapid.Int64Range(1, 1<<50).Draw(t, "expires"))),
+		}
+		text := mint(t, key, c)
+		got, err := key.Verify(text, now)
+		require.NoError(t, err)
+		require.Equal(t, c.Function, got.Function)
+		require.Equal(t, c.Instance, got.Instance)
+		require.False(t, got.Expires.Before(c.Expires))
+		require.Less(t, got.Expires.Sub(c.Expires), time.Second)
+		require.NotContains(t, text, " ")
+	})
+}
+
+func TestAnyChangedCharacterIsRefused(t *testing.T) {
+	key := NewKey()
+	text := mint(t, key, Claims{Function: "web", Instance: "i-1", Expires: now.Add(time.Hour)})
+	for i := range text {
+		for _, c := range []string{"A", "b", "_", "=", " ", ""} {
+			changed := text[:i] + c + text[i+1:]
+			if changed == text {
+				continue
+			}
+			_, err := key.Verify(changed, now)
+			require.Error(t, err, "character %d replaced by %q", i, c)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	key := NewKey()
+	good := Claims{Function: "web", Instance: "i-1", Expires: now.Add(time.Minute)}
+	text := mint(t, key, good)
+	cases := []struct {
+		name, token string
+		at          time.Time
+		want        error
+	}{
+		{"empty", "", now, ErrMalformed},
+		{"not base64", "%%%%", now, ErrMalformed},
+		{"signature only", strings.Repeat("A", 43), now, ErrMalformed},
+		{"too long", strings.Repeat("A", maxText+1), now, ErrMalformed},
+		{"another key", mint(t, NewKey(), good), now, ErrSignature},
+		{"at its expiry", text, good.Expires, ErrExpired},
+		{"long after", text, now.Add(time.Hour), ErrExpired},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := key.Verify(c.token, c.at)
+			require.ErrorIs(t, err, c.want)
+		})
+	}
+}
+
+func TestNamesCannotRunIntoEachOther(t *testing.T) {
+	key := NewKey()
+	a := mint(t, key, Claims{Function: "ab", Instance: "c", Expires: now})
+	b := mint(t, key, Claims{Function: "a", Instance: "bc", Expires: now})
+	require.NotEqual(t, a, b)
+}
+
+func TestMintRefusesNamesThatVerifyWould(t *testing.T) {
+	for _, name := range []string{"", strings.Repeat("x", MaxName+1)} {
+		_, err := NewKey().Mint(Claims{Function: name, Instance: "i", Expires: now})
+		require.Error(t, err)
+	}
+}
+
+func TestShortKeysAreRefused(t *testing.T) {
+	_, err := KeyOf(make([]byte, MinKey-1))
+	require.ErrorContains(t, err, "at least 32")
+	_, err = KeyOf(make([]byte, MinKey))
+	require.NoError(t, err)
+}
+
+func FuzzVerify(f *testing.F) {
+	key, _ := KeyOf(make([]byte, MinKey))
+	text, _ := key.Mint(Claims{Function: "web", Instance: "i-1", Expires: now.Add(time.Hour)})
+	f.Add(text)
+	f.Add("")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := key.Verify(text, now)
+		if err != nil {
+			return
+		}
+		again, err := key.Mint(c)
+		require.NoError(t, err)
+		require.Equal(t, text, again, "two texts stand for one token")
+	})
+}
+
+// FuzzClaims looks behind the signature, which keeps FuzzVerify out of the parser.
+func FuzzClaims(f *testing.F) {
+	b, _ := appendClaims(nil, Claims{Function: "web", Instance: "i-1", Expires: now})
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := parseClaims(b)
+		if err != nil {
+			return
+		}
+		again, err := appendClaims(nil, c)
+		require.NoError(t, err)
+		require.Equal(t, b, again)
+	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	key := NewKey()
+	text, _ := key.Mint(Claims{Function: "web", Instance: "i-1", Expires: now.Add(time.Hour)})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := key.Verify(text, now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestTheZeroKeyOpensNothing(t *testing.T) {
+	_, err := Key{}.Mint(Claims{Function: "web", Instance: "i", Expires: now})
+	require.Error(t, err)
+	forged := Key{secret: []byte{}}
+	text := mint(t, forged, Claims{Function: "web", Instance: "i", Expires: now.Add(time.Hour)})
+	_, err = Key{}.Verify(text, now)
+	require.Error(t, err)
+}
+
+func TestEqual(t *testing.T) {
+	require.True(t, Equal("a secret", "a secret"))
+	require.False(t, Equal("a secret", "a secres"))
+	require.False(t, Equal("a secret", ""))
+}
