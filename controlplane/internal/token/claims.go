@@ -3,7 +3,6 @@ package token
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"time"
 )
 
@@ -18,16 +17,15 @@ const (
 // maxText bounds what is decoded at all.
 var maxText = encoding.EncodedLen(minClaims + 2*MaxName + sha256.Size)
 
-func appendClaims(b []byte, c Claims) ([]byte, error) {
-	for _, name := range []string{c.Function, c.Instance} {
-		if name == "" || len(name) > MaxName {
-			return nil, fmt.Errorf("a name has %d bytes, 1 to %d are possible", len(name), MaxName)
-		}
-	}
+func (c Claims) valid() bool { return validName(c.Function) && validName(c.Instance) }
+
+func validName(name string) bool { return name != "" && len(name) <= MaxName }
+
+func appendClaims(b []byte, c Claims) []byte {
 	b = append(b, format)
 	b = binary.BigEndian.AppendUint64(b, uint64(roundUp(c.Expires)))
 	b = appendName(b, c.Function)
-	return appendName(b, c.Instance), nil
+	return appendName(b, c.Instance)
 }
 
 // parseClaims reads what appendClaims wrote and accepts nothing else.
