@@ -3,9 +3,7 @@
 // it in words. The package holds types, limits and codecs only; it opens no connection.
 package wire
 
-import (
-	"time"
-)
+import "time"
 
 // Version is the protocol version that this code speaks. Both ends refuse any other with a message that names both.
 const Version = 1
@@ -23,8 +21,24 @@ const (
 // Limits that both ends enforce.
 const (
 	MaxMessage    = 16 << 10 // bytes in one control message, newline included
-	MaxInvocation = 64 << 10 // bytes in an invocation payload or registration answer
+	MaxInvocation = 64 << 10 // bytes in an invocation payload, a registration or its answer
+	MaxDetail     = 2 << 10  // bytes in a detail
+	MaxID         = 512      // bytes in an instance, environment or function name
+	MaxToken      = 4 << 10  // bytes in a token
+	MaxRelays     = 64       // relays in an invocation
+	MaxSlots      = 100_000  // slots of an instance
+	MaxLimit      = Millis(24 * time.Hour)
 )
+
+// Durations that stand in for a zero in an Invocation.
+const (
+	DefaultDialTimeout = Millis(1500 * time.Millisecond)
+	DefaultDrainLimit  = Millis(30 * time.Second)
+)
+
+// RefusedHeader, with the value 1, marks an answer of the peer itself: the request exceeded the instance's slots and the
+// app has not seen it, so that it may be sent to another instance. Peers remove it from what apps answer.
+const RefusedHeader = "Lambda-Dispatch-Refused"
 
 // An Invocation tells a peer what to serve, for whom and until when. It is the payload of a Lambda invocation, and the
 // answer to a Registration.
@@ -36,9 +50,8 @@ type Invocation struct {
 	Token       string  `json:"token"`                // bearer token for tunnels and control streams of this instance
 	Concurrency int     `json:"concurrency"`          // requests that may be in flight at once: the hard cap
 	DrainMargin Millis  `json:"drain_margin_ms"`      // begin to drain this long before the invocation's own deadline
-	DialTimeout Millis  `json:"dial_timeout_ms"`      // give up when no relay could be reached for this long
-	FirstByte   Millis  `json:"first_byte_ms"`        // 0: no limit
-	DrainLimit  Millis  `json:"drain_limit_ms"`       // requests still in flight this long after a drain began are cut
+	DialTimeout Millis  `json:"dial_timeout_ms"`      // give up when no relay could be reached for this long; 0: DefaultDialTimeout
+	DrainLimit  Millis  `json:"drain_limit_ms"`       // requests still in flight this long after a drain began are cut; 0: DefaultDrainLimit
 	Bill        string  `json:"bill_label,omitempty"` // free text that the peer repeats in its report
 }
 
@@ -121,9 +134,3 @@ const (
 	KindGoodbye Kind = "goodbye" // peer: nothing is in flight any more; the last message
 	KindRefused Kind = "refused" // relay: the hello cannot be served; detail says why; the last message
 )
-
-// Millis is a duration that travels as whole milliseconds.
-type Millis time.Duration
-
-// Duration returns m as a time.Duration.
-func (m Millis) Duration() time.Duration { return time.Duration(m) }
