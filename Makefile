@@ -15,7 +15,7 @@ help: ## list the targets
 demo: build envoy ## run everything on this machine: Envoy, control plane, a local Lambda, three functions
 	@exec ./build/demo
 
-build: $(BINARIES) build/demo ## build the binaries into build/
+build: $(BINARIES) build/demo build/example-go ## build the binaries into build/
 
 envoy: ## fetch the pinned Envoy into .tools/, unless an envoy of that version is on the PATH
 	@go run ./envoy/cmd/fetch .tools
@@ -43,6 +43,9 @@ fuzz: ## fuzz every decoder for 20 s each
 
 clean: ## remove what was built and fetched
 	rm -rf build .tools .cache
+
+build/example-go: $(GO_SOURCES)
+	@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -o $@ ./examples/go
 
 build/demo: $(GO_SOURCES)
 	@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -o $@ ./examples/demo

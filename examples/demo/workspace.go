@@ -1,0 +1,92 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed controlplane.yaml
+var controlPlaneYAML string
+
+// A workspace is the directory of one demo: configurations, sockets, logs. Nothing of it stays.
+type workspace struct {
+	addresses
+	dir       string
+	functions []string // that this machine can run
+	notes     []string // why others are left out
+}
+
+func newWorkspace(a addresses) (*workspace, error) {
+	dir, err := os.MkdirTemp("", "lambda-dispatch-demo-")
+	if err != nil {
+		return nil, fmt.Errorf("workspace: %w", err)
+	}
+	w := &workspace{addresses: a, dir: dir}
+	if err := w.write(); err != nil {
+		w.remove()
+		return nil, fmt.Errorf("workspace: %w", err)
+	}
+	return w, nil
+}
+
+func (w *workspace) remove() { _ = os.RemoveAll(w.dir) }
+
+func (w *workspace) path(name string) string { return filepath.Join(w.dir, name) }
+
+// write puts both configurations in place: the control plane's from the file beside this one, with this demo's
+// addresses, and lambdalocal's from the functions that this machine can run.
+func (w *workspace) write() error {
+	local, err := w.lambdalocal()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(w.path("lambdalocal.yaml"), local, 0o600); err != nil {
+		return err
+	}
+	config := strings.NewReplacer("127.0.0.1:8080", w.front, "127.0.0.1:9001", w.lambda).Replace(controlPlaneYAML)
+	return os.WriteFile(w.path("controlplane.yaml"), []byte(config), 0o600)
+}
+
+// localFunction is what lambdalocal is told about one function.
+type localFunction struct {
+	Name           string            `yaml:"name"`
+	Command        []string          `yaml:"command"`
+	Extensions     [][]string        `yaml:"extensions,omitempty"`
+	Env            map[string]string `yaml:"env,omitempty"`
+	ColdStartDelay string            `yaml:"cold_start_delay"`
+}
+
+// lambdalocal describes the three functions: one built with the library, two plain HTTP servers with the lambdapeer
+// binary beside them, as an extension.
+func (w *workspace) lambdalocal() ([]byte, error) {
+	root, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	peer := [][]string{{filepath.Join(root, "build/lambdapeer")}}
+	port := map[string]string{"PORT": "0"}
+	functions := []localFunction{{Name: "go", Command: []string{filepath.Join(root, "build/example-go")}, ColdStartDelay: "200ms"}}
+	w.functions = []string{"go"}
+	for _, script := range []struct{ name, program, file string }{
+		{"node", "node", "examples/node/server.mjs"},
+		{"python", "python3", "examples/python/server.py"},
+	} {
+		program, err := exec.LookPath(script.program)
+		if err != nil {
+			w.notes = append(w.notes, fmt.Sprintf("/%s is left out: no %s on the PATH", script.name, script.program))
+			continue
+		}
+		functions = append(functions, localFunction{
+			Name: script.name, Command: []string{program, filepath.Join(root, script.file)}, Extensions: peer,
+			Env: port, ColdStartDelay: "200ms",
+		})
+		w.functions = append(w.functions, script.name)
+	}
+	return yaml.Marshal(map[string]any{"address": w.lambda, "functions": functions})
+}
