@@ -1,0 +1,126 @@
+package pool
+
+import "time"
+
+// Acquire asks for a slot. Afterwards r is Leased, Waiting or Rejected; a request that is leased at once is not in
+// Effects.Dispatched. A request that already waits or holds a lease is left as it is.
+func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
+	now = p.enter(now)
+	if r.state == Waiting || r.state == Leased {
+		return &p.effects
+	}
+	*r = Request{Owner: r.Owner, arrived: now}
+	if cause := p.refusal(now); cause != "" {
+		r.state, r.cause = Rejected, cause
+		return &p.effects
+	}
+	if p.queue.n == 0 && p.free > 0 {
+		p.lease(r)
+		p.observe(now)
+		return &p.effects
+	}
+	r.state = Waiting
+	p.queue.push(r)
+	p.observe(now)
+	p.guards.Breaker.Arrived()
+	p.scale(now)
+	return &p.effects
+}
+
+// refusal is why a request that arrives now cannot even wait; empty if it can.
+func (p *Pool) refusal(now time.Time) Cause {
+	switch {
+	case p.closed != "":
+		return p.closed
+	case p.free > 0 && p.queue.n == 0:
+		return ""
+	case p.queue.n >= p.settings.QueueLimit:
+		return QueueFull
+	case p.guards.Breaker.Open() && !p.mayServe():
+		if room, _ := p.guards.Room(now, p.load()); room == 0 {
+			return p.guards.Breaker.Cause()
+		}
+	}
+	return ""
+}
+
+// mayServe reports whether there is an instance that serves waiters, now or when it is up.
+func (p *Pool) mayServe() bool { return p.count[Ready]+p.count[Starting] > 0 }
+
+// Release ends a request: its slot goes to the oldest waiter in the same step, or it leaves the queue. It is harmless
+// for a request that is neither waiting nor leased, and so harmless twice.
+func (p *Pool) Release(now time.Time, r *Request) *Effects {
+	now = p.enter(now)
+	switch r.state {
+	case Waiting:
+		p.leaveQueue(now, r, Done, "")
+	case Leased:
+		p.unlease(r)
+		p.serve(now)
+	default:
+		return &p.effects
+	}
+	p.observe(now)
+	if p.block.Reason != "" {
+		p.scale(now)
+	}
+	return &p.effects
+}
+
+// lease gives r a slot of the instance with the most free ones.
+func (p *Pool) lease(r *Request) {
+	i := p.table[p.open.emptiest()]
+	free := i.free()
+	p.open.remove(i.index, free)
+	p.open.add(i.index, free-1)
+	i.leases.push(r)
+	i.granted++
+	r.state, r.instance = Leased, i
+	p.guards.Breaker.Served(i.epoch)
+	p.inFlight++
+	p.free--
+}
+
+func (p *Pool) unlease(r *Request) {
+	i := r.instance
+	free := i.free()
+	i.leases.remove(r)
+	r.state = Done
+	p.inFlight--
+	switch i.state {
+	case Ready:
+		p.open.remove(i.index, free)
+		p.open.add(i.index, free+1)
+		p.free++
+	case Gone:
+		p.lost--
+	}
+}
+
+// serve hands free slots to the oldest waiters.
+func (p *Pool) serve(now time.Time) {
+	for p.free > 0 && p.queue.n > 0 {
+		r := p.queue.head
+		p.leaveQueue(now, r, Waiting, "")
+		p.lease(r)
+		p.effects.Dispatched = append(p.effects.Dispatched, r)
+	}
+}
+
+func (p *Pool) leaveQueue(now time.Time, r *Request, to RequestState, cause Cause) {
+	p.queue.remove(r)
+	r.state, r.cause = to, cause
+	r.waited = now.Sub(r.arrived)
+}
+
+func (p *Pool) evict(now time.Time, r *Request, cause Cause) {
+	p.leaveQueue(now, r, Evicted, cause)
+	p.effects.Evicted = append(p.effects.Evicted, r)
+}
+
+func (p *Pool) evictAll(now time.Time, cause Cause) {
+	for p.queue.n > 0 {
+		p.evict(now, p.queue.head, cause)
+	}
+	p.observe(now)
+}

@@ -1,0 +1,175 @@
+package pool
+
+import (
+	"iter"
+	"time"
+)
+
+// An InstanceState is where an instance is in its life.
+type InstanceState uint8
+
+// States of an instance.
+const (
+	Starting InstanceState = iota // invoked or registered, not up yet
+	Ready                         // up: its free slots are leased
+	Draining                      // gets no lease any more, finishes those it has
+	Down                          // has no tunnels, or was given up; its invocation goes on
+	Gone                          // its invocation is over
+)
+
+// String returns the state as a label.
+func (s InstanceState) String() string {
+	return [...]string{"starting", "ready", "draining", "down", "gone"}[s]
+}
+
+// A Reason says why the pool drains an instance.
+type Reason string
+
+// Reasons; their text is that of the protocol's reasons.
+const (
+	ScaleIn  Reason = "scale_in"
+	Rotation Reason = "rotation"
+	Operator Reason = "operator"
+	Stopping Reason = "stopping"
+)
+
+// An Instance is one invocation, or one peer that registered by itself. Its exported fields belong to the caller, the rest
+// to its Pool.
+type Instance struct {
+	ID    string // the caller's name for it
+	Owner any    // the caller's; the pool never looks at it
+
+	index   int
+	state   InstanceState
+	adopted bool
+	epoch   uint64 // of the breaker, when it was started
+
+	started time.Time
+	ends    time.Time // when it must begin to drain; zero: never
+	slots   int
+	leases  requestList
+	granted uint64 // leases ever
+
+	wasUp    bool
+	failed   bool   // counted as a failed start
+	final    bool   // never to be ready again
+	reason   Reason // why we drain it
+	killed   bool
+	rotating bool // near its end
+	replaced bool // rotating, and a replacement was started
+	replaces *Instance
+
+	due time.Time // of its only timer
+	at  int       // in the timer heap, plus one; 0: not in it
+}
+
+// Index names the instance's endpoint: unique among instances that are not gone, and the lowest that was free.
+func (i *Instance) Index() int { return i.index }
+
+// State is where the instance is in its life.
+func (i *Instance) State() InstanceState { return i.state }
+
+// InFlight is how many leases are out on it.
+func (i *Instance) InFlight() int { return i.leases.n }
+
+// Slots is how many requests it may serve at once; 0 before it is up.
+func (i *Instance) Slots() int { return i.slots }
+
+// Started is when it was started or adopted.
+func (i *Instance) Started() time.Time { return i.started }
+
+// Served is how many leases it ever got.
+func (i *Instance) Served() uint64 { return i.granted }
+
+// Adopted reports whether it came by itself.
+func (i *Instance) Adopted() bool { return i.adopted }
+
+// DrainReason is why the pool drains it; empty if it does not, or if the peer drains by its own decision.
+func (i *Instance) DrainReason() Reason { return i.reason }
+
+// free is how many leases it can take now.
+func (i *Instance) free() int {
+	if i.state != Ready {
+		return 0
+	}
+	return i.slots - i.leases.n
+}
+
+// mayServe reports whether it has or may yet get leases.
+func (i *Instance) mayServe() bool {
+	return i.state == Starting || i.state == Ready || i.state == Down && !i.final
+}
+
+// Instances yields the instances that are not gone, by index.
+func (p *Pool) Instances() iter.Seq[*Instance] {
+	return func(yield func(*Instance) bool) {
+		for _, i := range p.table {
+			if i != nil && !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// add gives a new instance the lowest free index.
+func (p *Pool) add(now time.Time, adopted bool) *Instance {
+	index := p.freeIndex.min()
+	if index < 0 {
+		index = len(p.table)
+		p.table = append(p.table, nil)
+	} else {
+		p.freeIndex.remove(index)
+	}
+	i := &Instance{index: index, adopted: adopted, started: now}
+	p.table[index] = i
+	p.live++
+	p.tally(i, 1)
+	if p.settings.StartTimeout > 0 {
+		p.timers.set(i, now.Add(p.settings.StartTimeout))
+	}
+	return i
+}
+
+// drop removes an instance whose invocation is over.
+func (p *Pool) drop(i *Instance) {
+	p.move(i, Gone)
+	p.table[i.index] = nil
+	p.freeIndex.add(i.index)
+	p.live--
+	p.lost += i.leases.n
+}
+
+// move changes an instance's state and everything that is counted by state. Its timer is gone afterwards.
+func (p *Pool) move(i *Instance, to InstanceState) {
+	p.timers.unset(i)
+	p.tally(i, -1)
+	if i.state == Ready {
+		p.open.remove(i.index, i.free())
+		p.capacity -= i.slots
+		p.free -= i.free()
+		p.stopRotating(i)
+	}
+	if i.state == Starting && to != Ready {
+		p.loseReplacement(i)
+	}
+	i.state = to
+	if to == Gone {
+		return
+	}
+	p.tally(i, 1)
+	if to == Ready {
+		p.open.add(i.index, i.free())
+		p.capacity += i.slots
+		p.free += i.free()
+	}
+}
+
+func (p *Pool) tally(i *Instance, n int) {
+	p.count[i.state] += n
+	if i.adopted {
+		p.adopted[i.state] += n
+	}
+}
+
+// startsInProgress counts the starting instances that we started.
+func (p *Pool) startsInProgress() int { return p.count[Starting] - p.adopted[Starting] }

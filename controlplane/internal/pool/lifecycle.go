@@ -1,0 +1,183 @@
+package pool
+
+import (
+	"errors"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// ErrFull is Adopt's refusal: there are Max instances.
+var ErrFull = errors.New("pool: the maximum of instances is reached")
+
+// ErrClosed is Adopt's refusal after Close.
+var ErrClosed = errors.New("pool: closed")
+
+// An End says how an invocation ended.
+type End struct {
+	Cause Cause // a start cause; empty: in good order
+}
+
+// Up says that the instance can serve that many requests at once; they are limited to what was asked for. Waiters are
+// served at once. An instance that came up after it was given up is killed, one that was told to drain is told again.
+func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
+	now = p.enter(now)
+	switch {
+	case i.state == Draining && i.reason != "":
+		p.effects.Drain = append(p.effects.Drain, i)
+	case i.state == Down && i.killed:
+		p.effects.Kill = append(p.effects.Kill, i)
+	case i.state == Starting || i.state == Down && !i.final:
+		p.ready(now, i, slots)
+	}
+	return &p.effects
+}
+
+func (p *Pool) ready(now time.Time, i *Instance, slots int) {
+	first := !i.wasUp
+	i.wasUp = true
+	i.slots = max(1, min(slots, p.settings.Concurrency), i.leases.n)
+	if p.settings.Lifetime > 0 && !i.adopted {
+		i.ends = i.started.Add(p.settings.Lifetime)
+		if !now.Before(i.ends) {
+			p.tooLate(now, i, first)
+			return
+		}
+	}
+	p.move(i, Ready)
+	p.setRotation(now, i)
+	if first && !i.adopted {
+		p.guards.Breaker.Up(i.epoch)
+	}
+	p.serve(now)
+	p.finishReplacement(now, i)
+	p.observe(now)
+	p.scale(now)
+}
+
+// tooLate drains an instance whose lifetime was over when it came up.
+func (p *Pool) tooLate(now time.Time, i *Instance, first bool) {
+	if first {
+		p.fail(now, i, scaler.TooShort)
+	}
+	p.drain(now, i, Rotation)
+	p.scale(now)
+}
+
+// Draining says that the peer drains by its own decision: it gets no lease any more.
+func (p *Pool) Draining(now time.Time, i *Instance) *Effects {
+	now = p.enter(now)
+	if i.state == Starting || i.state == Ready {
+		p.beginDrain(now, i)
+		p.scale(now)
+	}
+	return &p.effects
+}
+
+// Drain makes the instance finish and end.
+func (p *Pool) Drain(now time.Time, i *Instance, why Reason) *Effects {
+	now = p.enter(now)
+	if i.mayServe() {
+		p.drain(now, i, why)
+		p.scale(now)
+	}
+	return &p.effects
+}
+
+func (p *Pool) drain(now time.Time, i *Instance, why Reason) {
+	i.reason = why
+	p.effects.Drain = append(p.effects.Drain, i)
+	p.beginDrain(now, i)
+}
+
+func (p *Pool) beginDrain(now time.Time, i *Instance) {
+	i.final = true
+	p.move(i, Draining)
+	p.timers.set(i, now.Add(p.settings.DrainTimeout))
+}
+
+// Down says that the instance has no tunnels any more. Leases that are out on it stay until they are released, and it
+// counts as live until Ended. Up brings it back unless it was draining.
+func (p *Pool) Down(now time.Time, i *Instance) *Effects {
+	now = p.enter(now)
+	if i.state == Down || i.state == Gone {
+		return &p.effects
+	}
+	p.move(i, Down)
+	p.scale(now)
+	return &p.effects
+}
+
+// Ended says that the invocation is over, or that the peer which registered is gone for good. It is a failed start if the
+// instance was not up before, or if it ends by itself, served nothing, and would be started again at once.
+func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
+	now = p.enter(now)
+	if i.state == Gone {
+		return &p.effects
+	}
+	p.drop(i)
+	p.counters.ended++
+	switch {
+	case i.adopted || i.failed || i.reason != "":
+	case !i.wasUp:
+		p.fail(now, i, scaler.StartCause(end.Cause))
+	case i.granted == 0 && p.missed():
+		p.fail(now, i, tooShortOr(end.Cause))
+	}
+	p.scale(now)
+	return &p.effects
+}
+
+// missed reports whether an instance that just ended would be replaced at once.
+func (p *Pool) missed() bool {
+	return p.queue.n > 0 || p.count[Ready]+p.count[Starting] < p.settings.Scaling.Min
+}
+
+func tooShortOr(c Cause) Cause {
+	if c == "" {
+		return scaler.TooShort
+	}
+	return scaler.StartCause(c)
+}
+
+// fail counts a failed start, once per instance.
+func (p *Pool) fail(now time.Time, i *Instance, cause Cause) {
+	i.failed = true
+	if i.adopted {
+		return
+	}
+	p.counters.failed.add(cause)
+	p.guards.Breaker.Failed(now, cause, i.epoch, i.wasUp)
+}
+
+// Adopt adds a peer that came by itself. It is starting until Up; the scaler never drains it.
+func (p *Pool) Adopt(now time.Time) (*Instance, error) {
+	now = p.enter(now)
+	if p.closed != "" {
+		return nil, ErrClosed
+	}
+	if limit := p.settings.Scaling.Max; limit > 0 && p.live >= limit {
+		return nil, ErrFull
+	}
+	p.counters.adopted++
+	return p.add(now, true), nil
+}
+
+// Close evicts all waiters, drains all instances, and rejects what arrives from now on, all with the cause.
+func (p *Pool) Close(now time.Time, cause Cause) *Effects {
+	now = p.enter(now)
+	if p.closed != "" {
+		return &p.effects
+	}
+	if p.closed = cause; cause == "" {
+		p.closed = Closed
+	}
+	p.evictAll(now, p.closed)
+	for i := range p.Instances() {
+		if i.mayServe() {
+			p.drain(now, i, Stopping)
+		}
+	}
+	p.scale(now)
+	return &p.effects
+}

@@ -1,0 +1,114 @@
+// Package pool decides which instance serves which request of one function, who waits, and carries out what package
+// scaler wants. It is a state machine with no goroutine, clock, lock, log or network: every method takes the time and
+// returns what to do, so that the server, the property tests and a simulator drive the same code.
+//
+// A Pool belongs to one caller at a time. Its invariants are in Check.
+package pool
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// Settings are fixed for the life of a Pool.
+type Settings struct {
+	Concurrency  int           // slots asked for of each instance; at least 1
+	QueueLimit   int           // requests that may wait; with 0 nothing waits, and so nothing starts but Scaling.Min
+	QueueTimeout time.Duration // how long a request may wait; 0: for ever
+	StartTimeout time.Duration // started, but not up by then: a failed start; 0: for ever
+	DrainTimeout time.Duration // draining for longer than this: Kill
+	Lifetime     time.Duration // from start to when an instance must begin to drain; 0: for ever
+	Scaling      scaler.Settings
+	Seed         uint64 // for jitter
+}
+
+// Effects is what the caller must do after an event. It and its slices belong to the Pool, and hold until the next call of
+// any method that returns Effects.
+type Effects struct {
+	Dispatched []*Request  // waited, and now hold a lease; oldest first
+	Evicted    []*Request  // waited, and left the queue unserved: see Request.Cause
+	Start      []*Instance // to be invoked: exactly one Ended must follow for each
+	Drain      []*Instance // to be told to finish: see Instance.DrainReason
+	Kill       []*Instance // past their deadline: cut all their connections
+}
+
+func (e *Effects) reset() {
+	e.Dispatched = recycle(e.Dispatched)
+	e.Evicted = recycle(e.Evicted)
+	e.Start = recycle(e.Start)
+	e.Drain = recycle(e.Drain)
+	e.Kill = recycle(e.Kill)
+}
+
+// recycle empties s without keeping alive what it pointed to.
+func recycle[T any](s []*T) []*T {
+	clear(s)
+	return s[:0]
+}
+
+// A Pool holds the instances and the queue of one function.
+type Pool struct {
+	settings Settings // static after New
+	policy   scaler.Policy
+	rand     *rand.Rand
+
+	now     time.Time // of the latest event; never runs backwards
+	effects Effects
+	closed  Cause // why arrivals are rejected since Close
+
+	queue    requestList
+	inFlight int // leases, those on instances that are gone included
+	lost     int // leases on instances that are gone
+
+	table     []*Instance // by index; nil where free
+	freeIndex indexSet
+	live      int
+	count     [Gone]int // live instances by state
+	adopted   [Gone]int // those of them that nobody started
+	capacity  int       // slots of ready instances
+	free      int       // of those, without a lease
+	open      slotIndex // ready instances with a free slot
+	timers    timers
+
+	guards     *scaler.Guards
+	window     scaler.Window
+	block      scaler.Block // why the last wanted start was not made
+	rotating   int          // ready instances near their end
+	unreplaced int          // of those, without a replacement on its way
+	unticked   bool         // Min has not been looked at yet
+	counters   counters
+}
+
+// New returns an empty pool. When Min is set, Next is due at once.
+func New(s Settings) *Pool {
+	s.Concurrency = max(1, s.Concurrency)
+	p := &Pool{
+		settings: s,
+		policy:   s.Scaling.Policy,
+		rand:     rand.New(rand.NewPCG(s.Seed, 1)),
+		open:     newSlotIndex(s.Concurrency),
+		guards:   scaler.NewGuards(s.Scaling, s.Seed),
+		window:   scaler.NewWindow(s.Scaling.IdleAfter),
+		unticked: s.Scaling.Min > 0,
+	}
+	if p.policy == nil {
+		p.policy = scaler.FollowDemand
+	}
+	return p
+}
+
+// enter begins an event. Time that runs backwards stands still.
+func (p *Pool) enter(now time.Time) time.Time {
+	p.effects.reset()
+	if now.After(p.now) {
+		p.now = now
+	}
+	return p.now
+}
+
+// observe tells the window how much is asked of the pool now.
+func (p *Pool) observe(now time.Time) {
+	p.window.Observe(now, p.inFlight+p.queue.n)
+}

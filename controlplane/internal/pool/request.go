@@ -1,0 +1,87 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// A Cause says why a request was not served: one of the causes here, or one of the scaler's start causes.
+type Cause = scaler.Cause
+
+// Causes that are not about starts.
+const (
+	QueueFull    Cause = "queue_full"
+	QueueTimeout Cause = "queue_timeout"
+	Closed       Cause = "closed"
+)
+
+// A RequestState is how far a request has come.
+type RequestState uint8
+
+// States of a request. The last three are final.
+const (
+	Fresh    RequestState = iota
+	Waiting               // in the queue
+	Leased                // holds a slot of Instance
+	Rejected              // never queued; see Cause
+	Evicted               // queued, then left unserved; see Cause
+	Done                  // released
+)
+
+// A Request is one caller's wish for a slot. The caller owns its memory and may embed it; the zero value is ready for
+// Acquire, and so is a request in a final state. It must not be copied or moved between Acquire and the final state.
+type Request struct {
+	Owner any // the caller's; the pool never looks at it
+
+	state      RequestState
+	cause      Cause
+	instance   *Instance
+	arrived    time.Time
+	waited     time.Duration
+	next, prev *Request // in the queue or among its instance's leases
+}
+
+// State is how far the request has come.
+func (r *Request) State() RequestState { return r.state }
+
+// Instance is whose slot the request holds or held; nil if none.
+func (r *Request) Instance() *Instance { return r.instance }
+
+// Cause is why the request was rejected or evicted; empty otherwise.
+func (r *Request) Cause() Cause { return r.cause }
+
+// Waited is how long the request was in the queue; 0 while it still is.
+func (r *Request) Waited() time.Duration { return r.waited }
+
+// A requestList is an intrusive list, oldest first. A request is in one list at most.
+type requestList struct {
+	head, tail *Request
+	n          int
+}
+
+func (l *requestList) push(r *Request) {
+	r.prev, r.next = l.tail, nil
+	if l.tail == nil {
+		l.head = r
+	} else {
+		l.tail.next = r
+	}
+	l.tail = r
+	l.n++
+}
+
+func (l *requestList) remove(r *Request) {
+	if r.prev == nil {
+		l.head = r.next
+	} else {
+		r.prev.next = r.next
+	}
+	if r.next == nil {
+		l.tail = r.prev
+	} else {
+		r.next.prev = r.prev
+	}
+	r.next, r.prev = nil, nil
+	l.n--
+}

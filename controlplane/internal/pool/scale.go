@@ -1,0 +1,117 @@
+package pool
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// scale does what the policy wants as far as the guards allow, and gives up waiters that nobody will serve. It follows
+// every event that may change either.
+func (p *Pool) scale(now time.Time) {
+	p.block = scaler.Block{}
+	if p.closed != "" {
+		return
+	}
+	want := p.policy(p.state(now))
+	p.order(now, want.Start, false)
+	p.order(now, want.Replace, true)
+	if want.Drain > 0 && p.queue.n == 0 {
+		p.drainSurplus(now, want.Drain)
+	}
+	p.evictHopeless(now)
+}
+
+func (p *Pool) state(now time.Time) scaler.State {
+	s := scaler.State{
+		Min: p.settings.Scaling.Min, Max: p.settings.Scaling.Max,
+		Concurrency: p.settings.Concurrency,
+		Waiting:     p.queue.n,
+		Free:        p.free,
+		Ready:       p.count[Ready],
+		Starting:    p.count[Starting],
+		Rotating:    p.rotating,
+		Unreplaced:  p.unreplaced,
+		Peak:        p.window.Peak(now),
+	}
+	if p.guards.Breaker.Spent() {
+		s.Waiting = 0 // they have caused all the starts that they may
+	}
+	return s
+}
+
+func (p *Pool) load() scaler.Load {
+	return scaler.Load{Live: p.live, Starting: p.startsInProgress(), Rotating: p.rotating}
+}
+
+// order makes as many of the wanted starts as the guards allow, and remembers what withholds the rest.
+func (p *Pool) order(now time.Time, want int, replace bool) {
+	if want <= 0 || p.block.Reason != "" {
+		return
+	}
+	room, _ := p.guards.Room(now, p.load())
+	for range min(want, room) {
+		p.start(now, replace)
+	}
+	if want > room {
+		_, p.block = p.guards.Room(now, p.load())
+	}
+}
+
+func (p *Pool) start(now time.Time, replace bool) {
+	i := p.add(now, false)
+	i.epoch = p.guards.Breaker.Epoch()
+	p.guards.Take(now, 1)
+	p.counters.started++
+	if replace {
+		p.replaceOldest(i)
+	}
+	p.effects.Start = append(p.effects.Start, i)
+}
+
+// drainSurplus drains n ready instances that we started: those near their end first, then the least loaded, then the
+// oldest.
+func (p *Pool) drainSurplus(now time.Time, n int) {
+	var surplus []*Instance
+	for i := range p.Instances() {
+		if i.state == Ready && !i.adopted {
+			surplus = append(surplus, i)
+		}
+	}
+	slices.SortFunc(surplus, func(a, b *Instance) int {
+		return cmp.Or(compareBool(b.rotating, a.rotating), cmp.Compare(a.leases.n, b.leases.n), a.started.Compare(b.started))
+	})
+	for _, i := range surplus[:min(n, len(surplus))] {
+		p.drain(now, i, i.surplusReason())
+	}
+}
+
+func (i *Instance) surplusReason() Reason {
+	if i.rotating {
+		return Rotation
+	}
+	return ScaleIn
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// evictHopeless evicts all waiters when starts keep failing and no instance is left that could serve them.
+func (p *Pool) evictHopeless(now time.Time) {
+	b := &p.guards.Breaker
+	if p.queue.n == 0 || p.mayServe() || !b.Open() && !b.Spent() {
+		return
+	}
+	p.evictAll(now, b.Cause())
+	p.block = scaler.Block{}
+}

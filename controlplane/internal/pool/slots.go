@@ -1,0 +1,92 @@
+package pool
+
+import "math/bits"
+
+// An indexSet is a set of small numbers with a quick minimum: a bitmap, and a bitmap of its words that are not empty.
+type indexSet struct {
+	words   []uint64
+	summary []uint64
+}
+
+func (s *indexSet) add(n int) {
+	w := n / 64
+	for w >= len(s.words) {
+		s.words = append(s.words, 0)
+	}
+	for w/64 >= len(s.summary) {
+		s.summary = append(s.summary, 0)
+	}
+	s.words[w] |= 1 << (n % 64)
+	s.summary[w/64] |= 1 << (w % 64)
+}
+
+func (s *indexSet) remove(n int) {
+	w := n / 64
+	if w >= len(s.words) {
+		return
+	}
+	s.words[w] &^= 1 << (n % 64)
+	if s.words[w] == 0 {
+		s.summary[w/64] &^= 1 << (w % 64)
+	}
+}
+
+// min is the lowest member, or -1.
+func (s *indexSet) min() int {
+	for k, v := range s.summary {
+		if v != 0 {
+			w := k*64 + bits.TrailingZeros64(v)
+			return w*64 + bits.TrailingZeros64(s.words[w])
+		}
+	}
+	return -1
+}
+
+func (s *indexSet) has(n int) bool {
+	return n/64 < len(s.words) && s.words[n/64]&(1<<(n%64)) != 0
+}
+
+// A slotIndex finds the instance with the most free slots, the lowest index first, whatever their number: one set of
+// instances for each count of free slots, and the set of the counts that occur. Counts are stored as used slots of the
+// most that an instance can have, so that the minimum is the emptiest.
+type slotIndex struct {
+	most   int
+	byUsed []indexSet
+	used   indexSet
+}
+
+func newSlotIndex(most int) slotIndex {
+	return slotIndex{most: most, byUsed: make([]indexSet, most)}
+}
+
+// add and remove ignore an instance without a free slot.
+func (s *slotIndex) add(index, free int) {
+	if free > 0 {
+		s.byUsed[s.most-free].add(index)
+		s.used.add(s.most - free)
+	}
+}
+
+func (s *slotIndex) remove(index, free int) {
+	if free <= 0 {
+		return
+	}
+	set := &s.byUsed[s.most-free]
+	set.remove(index)
+	if set.min() < 0 {
+		s.used.remove(s.most - free)
+	}
+}
+
+func (s *slotIndex) has(index, free int) bool {
+	return s.byUsed[s.most-free].has(index) && s.used.has(s.most-free)
+}
+
+// emptiest is the index of the instance with the most free slots, or -1.
+func (s *slotIndex) emptiest() int {
+	used := s.used.min()
+	if used < 0 {
+		return -1
+	}
+	return s.byUsed[used].min()
+}

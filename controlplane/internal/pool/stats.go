@@ -1,0 +1,83 @@
+package pool
+
+import (
+	"iter"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// Stats is a pool at one moment.
+type Stats struct {
+	Waiting  int
+	InFlight int // leases, those on draining, down and gone instances included
+	Capacity int // slots of ready instances
+	Free     int // of those, without a lease
+
+	Starting, Ready, Draining, Down int // instances
+	Rotating                        int // of the ready ones, near the end of their lifetime
+
+	// Counters since New. Started and Adopted, less Ended, are the instances that exist.
+	Started, Adopted, Ended uint64
+	Failed                  Failures // failed starts
+
+	Blocked scaler.Block // why starts are withheld; the zero Block if they are not
+}
+
+// Live is how many instances exist.
+func (s Stats) Live() int { return s.Starting + s.Ready + s.Draining + s.Down }
+
+// Stats returns the pool's numbers as of its latest event.
+func (p *Pool) Stats() Stats {
+	return Stats{
+		Waiting: p.queue.n, InFlight: p.inFlight, Capacity: p.capacity, Free: p.free,
+		Starting: p.count[Starting], Ready: p.count[Ready], Draining: p.count[Draining], Down: p.count[Down],
+		Rotating: p.rotating,
+		Started:  p.counters.started, Adopted: p.counters.adopted, Ended: p.counters.ended,
+		Failed:  p.counters.failed,
+		Blocked: p.blocked(),
+	}
+}
+
+// blocked is what withholds a start that is wanted, or else would withhold one because starts fail.
+func (p *Pool) blocked() scaler.Block {
+	if p.block.Reason != "" {
+		return p.block
+	}
+	return p.guards.Breaker.Block()
+}
+
+type counters struct {
+	started, adopted, ended uint64
+	failed                  Failures
+}
+
+// Failures counts failed starts by cause.
+type Failures [len(scaler.StartCauses)]uint64
+
+func (f *Failures) add(cause Cause) {
+	for k, c := range scaler.StartCauses {
+		if c == cause {
+			f[k]++
+		}
+	}
+}
+
+// All yields every start cause with its count, zeros included.
+func (f Failures) All() iter.Seq2[Cause, uint64] {
+	return func(yield func(Cause, uint64) bool) {
+		for k, n := range f {
+			if !yield(scaler.StartCauses[k], n) {
+				return
+			}
+		}
+	}
+}
+
+// Total is the number of failed starts.
+func (f Failures) Total() uint64 {
+	var total uint64
+	for _, n := range f {
+		total += n
+	}
+	return total
+}

@@ -1,0 +1,132 @@
+package scaler
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// How the breaker paces starts that keep failing.
+const (
+	ProbeEvery = 30 * time.Second // between starts that are known to be refused for good
+	BackoffMax = 30 * time.Second // longest pause after any other failure
+	OpenAfter  = 3                // failures in a row after which waiting is pointless, for causes that are probed
+	// Attempts bounds the starts that one request can cause while all of them fail. After as many steps without an
+	// arrival the breaker is spent.
+	Attempts = 10
+)
+
+// A Breaker paces starts while they fail. Failures of starts that were made together count as one step, and each step
+// lengthens the pause. The zero value with a rand is closed: it withholds nothing.
+type Breaker struct {
+	rand    *rand.Rand
+	cause   Cause
+	rule    rule
+	steps   int // in a row
+	arrival int // steps when the last request came
+	until   time.Time
+	epoch   uint64 // number of steps ever: starts carry it, so that a burst is known for one
+	flaps   bool   // the failure came after an Up: only an instance that gets a request ends it
+}
+
+// Epoch is to be kept with each start and handed back with its outcome.
+func (b *Breaker) Epoch() uint64 { return b.epoch }
+
+// Failed says that a start of that epoch failed. afterUp means that it had been up, and ended without serving.
+func (b *Breaker) Failed(now time.Time, cause Cause, epoch uint64, afterUp bool) {
+	r := ruleOf(cause)
+	if b.steps > 0 && epoch < b.epoch {
+		b.tighten(now, cause, r)
+		return
+	}
+	b.steps++
+	b.epoch++
+	b.cause, b.rule, b.flaps = cause, r, afterUp
+	b.until = now.Add(b.pause())
+}
+
+// tighten takes a stricter cause out of the same burst without another step.
+func (b *Breaker) tighten(now time.Time, cause Cause, r rule) {
+	if r.class <= b.rule.class {
+		return
+	}
+	b.cause, b.rule = cause, r
+	if until := now.Add(b.pause()); until.After(b.until) {
+		b.until = until
+	}
+}
+
+// pause is half fixed and half jitter, so that functions which failed together do not return together. The pause before
+// a probe of a refused function is exact.
+func (b *Breaker) pause() time.Duration {
+	if b.rule.class == stop {
+		return b.rule.first
+	}
+	d := min(b.rule.first<<min(b.steps-1, 16), BackoffMax)
+	return d/2 + time.Duration(b.rand.Int64N(int64(d/2)+1))
+}
+
+// Up says that a start of that epoch came up. It closes the breaker unless that is no evidence for the next start.
+func (b *Breaker) Up(epoch uint64) {
+	if b.flaps || b.rule.refused && epoch < b.epoch {
+		return
+	}
+	b.close()
+}
+
+// Served says that an instance of that epoch got a request.
+func (b *Breaker) Served(epoch uint64) {
+	if b.flaps && epoch >= b.epoch {
+		b.close()
+	}
+}
+
+func (b *Breaker) close() {
+	b.cause, b.rule, b.steps, b.arrival, b.flaps = "", rule{}, 0, 0, false
+	b.until = time.Time{}
+}
+
+// Arrived says that a request came and waits: it may cause Attempts starts.
+func (b *Breaker) Arrived() { b.arrival = b.steps }
+
+// Cause is why starts fail; empty while the breaker is closed.
+func (b *Breaker) Cause() Cause { return b.cause }
+
+// Open reports whether a request should not wait for starts: they were refused for good, or keep failing.
+func (b *Breaker) Open() bool {
+	switch b.rule.class {
+	case stop:
+		return b.steps > 0
+	case probe:
+		return b.steps >= OpenAfter
+	default:
+		return false
+	}
+}
+
+// Spent reports whether the requests that wait have caused all the starts that they may.
+func (b *Breaker) Spent() bool { return b.steps-b.arrival >= Attempts }
+
+// Room is how many starts may be made now, with that many in progress of at most budget, and what withholds more. A
+// closed breaker sets no limit.
+func (b *Breaker) Room(now time.Time, starting, budget int) (int, Block) {
+	if b.steps == 0 {
+		return math.MaxInt, Block{}
+	}
+	if now.Before(b.until) {
+		return 0, b.Block()
+	}
+	limit := 1
+	if b.rule.class == retry {
+		limit = max(1, budget>>min(b.steps, 16))
+	}
+	return max(0, limit-starting), Block{Reason: Backoff, Cause: b.cause}
+}
+
+// Block is why starts are paced; the zero Block while the breaker is closed. Its Until may have passed.
+func (b *Breaker) Block() Block {
+	if b.steps == 0 {
+		return Block{}
+	}
+	return Block{Reason: Backoff, Cause: b.cause, Until: b.until}
+}

@@ -1,0 +1,45 @@
+package scaler
+
+import (
+	"math"
+	"time"
+)
+
+// A Bucket is a token bucket: over any window, at most size plus rate times the window tokens are taken. It counts in
+// whole nanoseconds (the generic cell rate algorithm), so that the bound is exact and the time of the next token is too.
+type Bucket struct {
+	interval time.Duration // of one token
+	size     int
+	full     time.Time // when the bucket is, or was, full again
+}
+
+// NewBucket returns a full bucket. A rate of 0 never refills it.
+func NewBucket(perSecond float64, size int) Bucket {
+	interval := maxInterval
+	if perSecond > 0 {
+		interval = time.Duration(min(math.Ceil(float64(time.Second)/perSecond), float64(maxInterval)))
+	}
+	return Bucket{interval: interval, size: min(max(0, size), int(math.MaxInt64/int64(interval))-1)}
+}
+
+// maxInterval stands for never.
+const maxInterval = 100 * 24 * time.Hour
+
+// Tokens is how many could be taken now.
+func (b *Bucket) Tokens(now time.Time) int {
+	missing := max(0, b.full.Sub(now))
+	return b.size - int((missing+b.interval-1)/b.interval)
+}
+
+// Take takes n tokens; the caller has asked Tokens.
+func (b *Bucket) Take(now time.Time, n int) {
+	if b.full.Before(now) {
+		b.full = now
+	}
+	b.full = b.full.Add(time.Duration(n) * b.interval)
+}
+
+// Next is when the bucket has one token more than now.
+func (b *Bucket) Next(now time.Time) time.Time {
+	return b.full.Add(-time.Duration(b.size-b.Tokens(now)-1) * b.interval)
+}
