@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+const usage = `usage: lambdalocal run --config FILE
+       lambdalocal run --function NAME='COMMAND ARGUMENT...' [--function ...]
+`
+
+// run is the program. It returns when ctx ends and everything it started has ended.
+func run(ctx context.Context, args []string, stderr io.Writer) error {
+	if len(args) == 0 || args[0] != "run" {
+		_, _ = io.WriteString(stderr, usage)
+		return errors.New("the only command is run")
+	}
+	cfg, log, err := parse(args[1:], stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	server, err := lambdalocal.New(cfg, log)
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
+
+// parse reads the flags, which win over the file.
+func parse(args []string, stderr io.Writer) (lambdalocal.Config, logrus.FieldLogger, error) {
+	cfg := lambdalocal.Default()
+	flags := flag.NewFlagSet("lambdalocal run", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { _, _ = io.WriteString(stderr, usage); flags.PrintDefaults() }
+	file := flags.String("config", "", "read the configuration from this YAML `file`")
+	address := flags.String("address", cfg.Address, "serve the Invoke API on this `host:port`")
+	level := flags.String("log-level", "info", "error, warn, info, or debug, which shows the functions' output")
+	var functions []lambdalocal.Function
+	flags.Func("function", "add a function, `NAME=COMMAND` (repeatable)", func(text string) error {
+		f, err := parseFunction(text)
+		functions = append(functions, f)
+		return err
+	})
+	if err := flags.Parse(args); err != nil {
+		return cfg, nil, err
+	}
+	if flags.NArg() > 0 {
+		return cfg, nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *file != "" {
+		var err error
+		if cfg, err = lambdalocal.Load(*file); err != nil {
+			return cfg, nil, err
+		}
+	}
+	flags.Visit(func(f *flag.Flag) {
+		if f.Name == "address" {
+			cfg.Address = *address
+		}
+	})
+	cfg.Functions = append(cfg.Functions, functions...)
+	log, err := newLogger(*level, stderr)
+	return cfg, log, err
+}
+
+func parseFunction(text string) (lambdalocal.Function, error) {
+	name, command, ok := strings.Cut(text, "=")
+	if !ok {
+		return lambdalocal.Function{}, fmt.Errorf("must be NAME=COMMAND, got %q", text)
+	}
+	f := lambdalocal.DefaultFunction(name)
+	f.Command = strings.Fields(command)
+	return f, nil
+}
+
+func newLogger(level string, to io.Writer) (logrus.FieldLogger, error) {
+	parsed, err := logrus.ParseLevel(level)
+	if err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	log := logrus.New()
+	log.SetOutput(to)
+	log.SetLevel(parsed)
+	return log, nil
+}

@@ -1,0 +1,321 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
+)
+
+// registerWait is how long the command's start waits for extensions to register. In Lambda it waits for as long as init
+// may take; here an extension that never registers is simply a process.
+const registerWait = 2 * time.Second
+
+// Grace times of a shutdown, Lambda's own.
+const (
+	graceWithExtensions    = 2 * time.Second
+	graceWithoutExtensions = 500 * time.Millisecond
+)
+
+// A boot is one start of an environment's processes, with the listener of the APIs that they call.
+//
+// Everything that may be waited for is state under mu; each change of it wakes all who wait.
+type boot struct {
+	env    *Environment
+	server *http.Server
+	addr   string
+	dead   chan struct{}  // closed with the first failure
+	ended  sync.WaitGroup // the server, its handlers, the watchers of processes
+
+	mu         sync.Mutex
+	changed    chan struct{} // closed and replaced at each change
+	fault      *Failure      // the first
+	ready      bool          // init is over
+	stopping   bool          // processes may end, and no call is answered any more once closed
+	closed     bool
+	waiting    int // calls of /invocation/next that wait
+	inv        *invocation
+	extensions []*extension
+	processes  []*child
+}
+
+// A child is one of the processes, at the head of its group.
+type child struct {
+	*process.Group
+	name      string
+	extension bool
+}
+
+// An invocation on its way through the runtime.
+type invocation struct {
+	Invocation
+	deadline  time.Time
+	delivered bool // to the runtime
+	answer    *answer
+}
+
+func newBoot(e *Environment) (*boot, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("runtime API: %w", err)
+	}
+	b := &boot{
+		env: e, addr: listener.Addr().String(),
+		dead: make(chan struct{}), changed: make(chan struct{}),
+	}
+	b.server = &http.Server{Handler: b.handler(), ReadHeaderTimeout: 10 * time.Second}
+	b.ended.Go(func() { _ = b.server.Serve(listener) })
+	return b, nil
+}
+
+// wait blocks until condition holds, which is called with mu held, and returns the context's cause if that ends first.
+func (b *boot) wait(ctx context.Context, condition func() bool) error {
+	for {
+		b.mu.Lock()
+		holds, changed := condition(), b.changed
+		b.mu.Unlock()
+		if holds {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// update changes state and wakes all who wait.
+func (b *boot) update(change func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change()
+	b.wakeLocked()
+}
+
+func (b *boot) wakeLocked() {
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// fail ends the boot's usefulness. Only the first failure counts.
+func (b *boot) fail(f *Failure) {
+	b.update(func() {
+		if b.fault == nil {
+			b.fault = f
+			close(b.dead)
+		}
+	})
+}
+
+func (b *boot) failure() *Failure {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fault
+}
+
+// init starts the extensions, then the command, and waits until all of them have asked for the first event.
+func (b *boot) init(ctx context.Context) error {
+	for _, argv := range b.env.cfg.Extensions {
+		if err := b.launch(argv, true); err != nil {
+			return err
+		}
+	}
+	if err := b.awaitRegistrations(ctx); err != nil {
+		return err
+	}
+	if err := b.launch(b.env.cfg.Command, false); err != nil {
+		return err
+	}
+	err := b.wait(ctx, func() bool { return b.fault != nil || b.idleLocked() })
+	if f := b.failure(); f != nil {
+		return f
+	}
+	b.update(func() { b.ready = err == nil })
+	return err
+}
+
+func (b *boot) awaitRegistrations(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, registerWait, nil)
+	defer cancel()
+	err := b.wait(ctx, func() bool { return b.fault != nil || len(b.extensions) >= len(b.env.cfg.Extensions) })
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// idleLocked says whether the runtime and every extension have asked for their next event.
+func (b *boot) idleLocked() bool {
+	for _, x := range b.extensions {
+		if !x.idle() {
+			return false
+		}
+	}
+	return b.waiting > 0
+}
+
+// launch starts one process, unless the boot has failed already, and watches it.
+func (b *boot) launch(argv []string, isExtension bool) error {
+	argv = b.env.expandAll(argv)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fault != nil {
+		return b.fault
+	}
+	c := &child{name: filepath.Base(argv[0]), extension: isExtension}
+	group, err := process.Start(process.Spec{
+		Argv: argv, Dir: b.env.cfg.Dir, Env: b.env.variables(b.addr),
+		Line: func(text string) { b.env.line(c.name, text) },
+	})
+	if err != nil {
+		return invalidEntrypoint(err)
+	}
+	c.Group = group
+	b.processes = append(b.processes, c)
+	b.ended.Go(func() { b.watch(c) })
+	return nil
+}
+
+// watch makes the end of a process a failure, except during a shutdown, or that of an extension that never registered
+// and had nothing to complain about.
+func (b *boot) watch(c *child) {
+	<-c.Done()
+	b.mu.Lock()
+	expected := b.stopping || c.extension && c.ExitReason() == "" && b.externalLocked(c.name) == nil
+	b.mu.Unlock()
+	switch {
+	case expected:
+	case c.extension:
+		b.fail(extensionExited(c.name, c.ExitReason()))
+	default:
+		b.fail(runtimeExited(c.ExitReason()))
+	}
+}
+
+// invoke hands the invocation out and waits until the runtime has answered and, like every extension, asked for the next
+// event. An answer given before a process failed counts.
+func (b *boot) invoke(ctx context.Context, inv *invocation) (*answer, error) {
+	b.update(func() {
+		b.inv = inv
+		for _, x := range b.extensions {
+			x.offer(invokeEvent(inv))
+		}
+	})
+	err := b.wait(ctx, func() bool { return b.fault != nil || inv.answer != nil && b.idleLocked() })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inv = nil
+	switch {
+	case err != nil:
+		return nil, err
+	case inv.answer != nil:
+		return inv.answer, nil
+	default:
+		return nil, b.fault
+	}
+}
+
+func (b *boot) children() []*child {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.processes[:len(b.processes):len(b.processes)]
+}
+
+func (b *boot) pids() []int {
+	var pids []int
+	for _, c := range b.children() {
+		pids = append(pids, c.PID())
+	}
+	return pids
+}
+
+func (b *boot) peakMemory() (sum int64) {
+	for _, c := range b.children() {
+		sum += c.PeakMemory()
+	}
+	return sum
+}
+
+func (b *boot) freeze() {
+	for _, c := range b.children() {
+		c.Freeze()
+	}
+}
+
+func (b *boot) thaw() {
+	for _, c := range b.children() {
+		c.Thaw()
+	}
+}
+
+// kill ends all processes and lets none start any more.
+func (b *boot) kill() {
+	b.fail(runtimeExited("signal: killed"))
+	for _, c := range b.children() {
+		c.Kill()
+	}
+}
+
+// shutdown lets the processes end by themselves for the grace time.
+func (b *boot) shutdown(reason string) {
+	grace := b.announce(reason)
+	b.thaw()
+	over := time.NewTimer(grace)
+	defer over.Stop()
+	for _, c := range b.children() {
+		select {
+		case <-c.Done():
+		case <-over.C:
+			return
+		}
+	}
+}
+
+// announce tells all processes that the end is near: a SHUTDOWN event for extensions that want it, SIGTERM for all others.
+func (b *boot) announce(reason string) (grace time.Duration) {
+	grace = graceWithoutExtensions
+	b.update(func() {
+		b.stopping = true
+		for _, x := range b.extensions {
+			if x.external {
+				grace = graceWithExtensions
+			}
+		}
+		for _, x := range b.extensions {
+			x.offer(shutdownEvent(reason, time.Now().Add(grace)))
+		}
+	})
+	for _, c := range b.children() {
+		if !b.toldByEvent(c) {
+			c.Terminate()
+		}
+	}
+	return grace
+}
+
+func (b *boot) toldByEvent(c *child) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	x := b.externalLocked(c.name)
+	return c.extension && x != nil && x.wants[shutdown]
+}
+
+// stop kills what is left. It closes the listener only after the processes have ended, so that no port is given out again
+// while somebody still calls it.
+func (b *boot) stop() {
+	b.update(func() { b.stopping = true })
+	b.kill()
+	for _, c := range b.children() {
+		<-c.Done()
+	}
+	b.update(func() { b.closed = true })
+	_ = b.server.Close()
+	b.ended.Wait()
+}

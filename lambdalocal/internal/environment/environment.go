@@ -1,0 +1,170 @@
+// Package environment is one of Lambda's execution environments: the function's processes, the Runtime API and the
+// Extensions API that they call, and their life of init, invoke, freeze and shutdown.
+//
+// It decides nothing: its owner, one goroutine, says when to start, invoke, freeze and shut down.
+package environment
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+var (
+	errTimeout     = errors.New("function timed out")
+	errInitTimeout = errors.New("init phase timed out")
+)
+
+// A Config is what the environments of one function have in common.
+type Config struct {
+	Function   string
+	Region     string
+	Handler    string
+	Command    []string
+	Extensions [][]string // argument lists of the external extensions
+	Dir        string
+	Env        map[string]string // {port} in a value, or in an argument, becomes the environment's port
+	MemoryMB   int
+	Timeout    time.Duration // of one invocation
+	InitLimit  time.Duration // of the init phase, before it is tried again inside the first invocation
+	Log        logrus.FieldLogger
+}
+
+// An Environment runs one invocation at a time. ID, Served, PIDs and Kill may be called from any goroutine, all else only
+// by the owner.
+type Environment struct {
+	id     string
+	cfg    *Config
+	port   int
+	log    logrus.FieldLogger
+	tail   tail
+	served atomic.Int64
+
+	// Of the owner.
+	cold   bool          // no invocation has ended yet
+	init   time.Duration // how long the init phase took; reported with the first invocation
+	memory int64         // peak, in bytes
+
+	mu     sync.Mutex
+	boot   *boot // nil: not started, init failed, or shut down
+	killed bool
+}
+
+// New returns an environment that has not started. Port is a free port of this machine, for the function's own use.
+func New(cfg *Config, id string, port int) *Environment {
+	return &Environment{
+		id: id, cfg: cfg, port: port, cold: true,
+		log: cfg.Log.WithFields(logrus.Fields{"function": cfg.Function, "environment": id}),
+	}
+}
+
+// ID names the environment among all.
+func (e *Environment) ID() string { return e.id }
+
+// Served counts the invocations that ended.
+func (e *Environment) Served() int { return int(e.served.Load()) }
+
+// PIDs are the leaders of the environment's process groups: the extensions first, the command last.
+func (e *Environment) PIDs() []int {
+	if b := e.current(); b != nil {
+		return b.pids()
+	}
+	return nil
+}
+
+// Init starts the processes and waits until they have asked for the first event. An init that fails or takes too long is
+// ended here; Invoke then tries once more, as Lambda does.
+func (e *Environment) Init(ctx context.Context) {
+	ctx, cancel := context.WithTimeoutCause(ctx, e.cfg.InitLimit, errInitTimeout)
+	defer cancel()
+	began := time.Now()
+	if err := e.start(ctx); err != nil {
+		e.reportInit("init", time.Since(began), err)
+		e.stop()
+		return
+	}
+	e.init = time.Since(began)
+}
+
+// start boots the processes and waits until they are ready. A failed boot is left for the owner to stop.
+func (e *Environment) start(ctx context.Context) error {
+	b, err := newBoot(e)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.boot = b
+	killed := e.killed
+	e.mu.Unlock()
+	if killed {
+		b.kill()
+	}
+	return b.init(ctx)
+}
+
+// Alive says whether the environment can take another invocation.
+func (e *Environment) Alive() bool {
+	b := e.current()
+	return b != nil && b.failure() == nil
+}
+
+// Failed is closed when the environment stops being Alive. It is nil before Init.
+func (e *Environment) Failed() <-chan struct{} {
+	if b := e.current(); b != nil {
+		return b.dead
+	}
+	return nil
+}
+
+// Freeze stops the environment's processes until Thaw.
+func (e *Environment) Freeze() { e.current().freeze() }
+
+// Thaw ends a Freeze.
+func (e *Environment) Thaw() { e.current().thaw() }
+
+// Kill ends every process at once, as a broken host would, and for good. The owner sees it as a failure.
+func (e *Environment) Kill() {
+	e.mu.Lock()
+	e.killed = true
+	b := e.boot
+	e.mu.Unlock()
+	if b != nil {
+		b.kill()
+	}
+}
+
+// Shutdown tells the extensions why, asks the command to end, kills what is left when the grace time is over, and returns
+// when every process and goroutine of the environment has ended.
+func (e *Environment) Shutdown(reason string) {
+	if b := e.current(); b != nil {
+		b.shutdown(reason)
+	}
+	e.stop()
+}
+
+// stop kills what is left of the boot and waits for its end.
+func (e *Environment) stop() {
+	e.mu.Lock()
+	b := e.boot
+	e.boot = nil
+	e.mu.Unlock()
+	if b != nil {
+		b.stop()
+	}
+}
+
+func (e *Environment) current() *boot {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.boot
+}
+
+// line takes one line of output, or of Lambda's own log.
+func (e *Environment) line(source, text string) {
+	e.tail.add(text)
+	e.log.WithField("source", source).Debug(text)
+}

@@ -1,0 +1,140 @@
+// Package process runs child processes, each at the head of a process group of its own, so that the child and whatever
+// it starts are signalled, frozen and killed together.
+package process
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// outputGrace is how long output may stay open after the group was killed: only a process that left the group can hold it.
+const outputGrace = time.Second
+
+// A Spec says what to start.
+type Spec struct {
+	Argv []string
+	Dir  string
+	Env  []string
+	// Line is called with each line of standard output and standard error, in order, from one goroutine. Lines beyond
+	// 16 KiB arrive in pieces.
+	Line func(string)
+}
+
+// A Group is a running process group. Its methods may be called from any goroutine and after its end.
+type Group struct {
+	pid  int
+	done chan struct{}
+	err  error // valid once done is closed
+}
+
+// Start starts the process. The kernel kills it when this process dies, however that happens (Linux only).
+func Start(spec Spec) (*Group, error) {
+	g := &Group{done: make(chan struct{})}
+	started := make(chan error, 1)
+	go g.run(spec, started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %q: %w", spec.Argv[0], err)
+	}
+	return g, nil
+}
+
+// run starts and awaits the child on one locked thread: the parent-death signal follows the thread that forked, so that
+// thread must live as long as the child.
+func (g *Group) run(spec Spec, started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(g.done)
+	out, in, err := os.Pipe()
+	if err != nil {
+		started <- err
+		return
+	}
+	defer func() { _ = out.Close() }()
+	cmd := command(spec, in)
+	err = cmd.Start()
+	_ = in.Close()
+	if err != nil {
+		started <- err
+		return
+	}
+	g.pid = cmd.Process.Pid
+	read := make(chan struct{})
+	go func() { defer close(read); lines(out, spec.Line) }()
+	started <- nil
+
+	g.err = cmd.Wait()
+	g.Kill() // what the leader left behind
+	_ = out.SetReadDeadline(time.Now().Add(outputGrace))
+	<-read
+}
+
+func command(spec Spec, output *os.File) *exec.Cmd {
+	cmd := exec.Command(spec.Argv[0], spec.Argv[1:]...)
+	cmd.Dir, cmd.Env = spec.Dir, spec.Env
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.SysProcAttr = attributes()
+	return cmd
+}
+
+func lines(from io.Reader, line func(string)) {
+	r := bufio.NewReaderSize(from, 16<<10)
+	for {
+		text, _, err := r.ReadLine()
+		if err != nil {
+			return
+		}
+		line(string(text))
+	}
+}
+
+// PID is the id of the leader and of the group.
+func (g *Group) PID() int { return g.pid }
+
+// Done is closed when the leader has ended, the rest of the group was killed, and all output was delivered.
+func (g *Group) Done() <-chan struct{} { return g.done }
+
+// Err says how the leader ended, nil for status 0. It must not be called before Done is closed.
+func (g *Group) Err() error { return g.err }
+
+// Freeze stops every process of the group until Thaw.
+func (g *Group) Freeze() { g.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen group go on.
+func (g *Group) Thaw() { g.signal(syscall.SIGCONT) }
+
+// Terminate asks the group to end, and thaws it so that it can.
+func (g *Group) Terminate() {
+	g.signal(syscall.SIGTERM)
+	g.signal(syscall.SIGCONT)
+}
+
+// Kill ends the group, frozen or not. It does not wait: see Done.
+func (g *Group) Kill() { g.signal(syscall.SIGKILL) }
+
+func (g *Group) signal(sig syscall.Signal) {
+	select {
+	case <-g.done: // the number may belong to somebody else by now
+	default:
+		_ = syscall.Kill(-g.pid, sig) // ESRCH: it has ended
+	}
+}
+
+// ExitReason words the end of a leader as Lambda does: "exit status 1", "signal: killed"; empty for status 0.
+func (g *Group) ExitReason() string {
+	var exit *exec.ExitError
+	switch {
+	case g.err == nil:
+		return ""
+	case errors.As(g.err, &exit):
+		return exit.String()
+	default:
+		return g.err.Error()
+	}
+}

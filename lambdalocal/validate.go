@@ -1,0 +1,76 @@
+package lambdalocal
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"time"
+)
+
+// The limits are Lambda's.
+const (
+	maxTimeout  = 15 * time.Minute
+	minMemoryMB = 128
+	maxMemoryMB = 10240
+)
+
+var (
+	functionName = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
+	accountID    = regexp.MustCompile(`^[0-9]{12}$`)
+	regionName   = regexp.MustCompile(`^[a-z0-9-]+$`)
+)
+
+// mistakes collects errors with the path of what is wrong.
+type mistakes []error
+
+func (m *mistakes) check(ok bool, path, format string, args ...any) {
+	if !ok {
+		*m = append(*m, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
+	}
+}
+
+// Validate reports all that is wrong, each with its path.
+func (c Config) Validate() error {
+	var m mistakes
+	_, _, err := net.SplitHostPort(c.Address)
+	m.check(err == nil, "address", "must be host:port, got %q", c.Address)
+	m.check(regionName.MatchString(c.Region), "region", "must be a region's name, got %q", c.Region)
+	m.check(accountID.MatchString(c.AccountID), "account_id", "must be 12 digits, got %q", c.AccountID)
+	m.check(len(c.Functions) > 0, "functions", "must name at least one function")
+	names := map[string]bool{}
+	for i, f := range c.Functions {
+		path := fmt.Sprintf("functions[%d]", i)
+		f.validate(&m, path)
+		m.check(!names[f.Name], path+".name", "%q is taken", f.Name)
+		names[f.Name] = true
+	}
+	return errors.Join(m...)
+}
+
+func (f Function) validate(m *mistakes, path string) {
+	m.check(functionName.MatchString(f.Name), path+".name", "must be 1 to 64 letters, digits, - or _, got %q", f.Name)
+	m.check(program(f.Command), path+".command", "must be a program and its arguments")
+	for i, argv := range f.Extensions {
+		m.check(program(argv), fmt.Sprintf("%s.extensions[%d]", path, i), "must be a program and its arguments")
+	}
+	if f.Dir != "" {
+		info, err := os.Stat(f.Dir)
+		m.check(err == nil && info.IsDir(), path+".dir", "must be a directory, got %q", f.Dir)
+	}
+	m.check(f.Timeout > 0 && f.Timeout <= maxTimeout, path+".timeout", "must be above 0s and at most %v, got %v", maxTimeout, f.Timeout)
+	m.check(f.InitTimeout > 0, path+".init_timeout", "must be positive, got %v", f.InitTimeout)
+	m.check(f.MemoryMB >= minMemoryMB && f.MemoryMB <= maxMemoryMB, path+".memory_mb", "must be %d to %d, got %d", minMemoryMB, maxMemoryMB, f.MemoryMB)
+	m.check(f.MaxConcurrency > 0, path+".max_concurrency", "must be positive, got %d", f.MaxConcurrency)
+	f.ColdStartDelay.validate(m, path+".cold_start_delay")
+	f.IdleExpiry.validate(m, path+".idle_expiry")
+	m.check(f.IdleExpiry.Min > 0, path+".idle_expiry", "must be positive, got %v", f.IdleExpiry.Min)
+}
+
+func program(argv []string) bool { return len(argv) > 0 && argv[0] != "" }
+
+func (s Span) validate(m *mistakes, path string) {
+	m.check(s.Min >= 0, path, "must not be negative, got %v", s.Min)
+	m.check(s.Max >= s.Min, path, "max must be at least min, got %v and %v", s.Max, s.Min)
+}
