@@ -1,0 +1,121 @@
+// Package awslambda starts instances by invoking AWS Lambda functions: one synchronous Invoke per instance, which lasts
+// as long as the instance serves. AWS types end here.
+package awslambda
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// An API is one place to invoke functions: AWS in a region, or another endpoint that speaks its Invoke API.
+type API struct {
+	client *lambda.Client
+}
+
+// New prepares the SDK. It reads configuration and opens no connection. region may be empty where the SDK's default
+// chain finds one; endpoint is empty for AWS itself.
+func New(ctx context.Context, region, endpoint string) (*API, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx,
+		awsconfig.WithRegion(regionOr(region, endpoint)),
+		awsconfig.WithHTTPClient(httpClient()),
+		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // the scaler owns retries: each costs money
+	)
+	if err != nil {
+		return nil, fmt.Errorf("aws configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, fmt.Errorf("aws configuration: no region: set aws.region or AWS_REGION")
+	}
+	return &API{client: lambda.NewFromConfig(cfg, func(o *lambda.Options) {
+		if endpoint == "" {
+			return
+		}
+		o.BaseEndpoint = aws.String(endpoint)
+		if isLoopback(endpoint) {
+			// A Lambda on this machine checks no signature, and real credentials have no business there.
+			o.Credentials = aws.AnonymousCredentials{}
+		}
+	})}, nil
+}
+
+// regionOr makes up a region for endpoints that are not AWS: the SDK insists on one.
+func regionOr(region, endpoint string) string {
+	if region == "" && endpoint != "" && isLoopback(endpoint) {
+		return "us-east-1"
+	}
+	return region
+}
+
+func isLoopback(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// httpClient suits requests that stay silent for up to 15 minutes, hundreds at once: TCP keepalive so that no middlebox
+// forgets them, no timeout on the answer, one connection each.
+func httpClient() aws.HTTPClient {
+	return awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) {
+			d.Timeout = 5 * time.Second
+			d.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 6}
+		}).
+		WithTransportOptions(func(t *http.Transport) {
+			t.MaxConnsPerHost = 0
+			t.MaxIdleConnsPerHost = 128
+			t.IdleConnTimeout = 90 * time.Second
+		})
+}
+
+// Function returns the provider for one function plus qualifier ("" is $LATEST). name may be an ARN.
+func (a *API) Function(name, qualifier string) *Function {
+	f := &Function{client: a.client, name: aws.String(name)}
+	if qualifier != "" {
+		f.qualifier = aws.String(qualifier)
+	}
+	return f
+}
+
+// A Function is a dispatch.Provider.
+type Function struct {
+	client    *lambda.Client
+	name      *string
+	qualifier *string
+}
+
+// Invoke implements dispatch.Provider.
+func (f *Function) Invoke(ctx context.Context, invocation wire.Invocation) dispatch.End {
+	payload, err := json.Marshal(invocation)
+	if err != nil {
+		return dispatch.End{Cause: scaler.Unknown, Detail: fmt.Sprintf("encode payload: %v", err)}
+	}
+	out, err := f.client.Invoke(ctx, &lambda.InvokeInput{
+		FunctionName:   f.name,
+		Qualifier:      f.qualifier,
+		InvocationType: types.InvocationTypeRequestResponse,
+		LogType:        types.LogTypeTail,
+		Payload:        payload,
+	})
+	if err != nil {
+		return failed(err)
+	}
+	return ended(out)
+}

@@ -1,0 +1,50 @@
+package awslambda
+
+import (
+	"encoding/base64"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+)
+
+// The fields of Lambda's REPORT line. It is text for people, so each field is looked for on its own and may be missing.
+var (
+	reportLine = regexp.MustCompile(`(?m)^REPORT RequestId: .*$`)
+	billed     = regexp.MustCompile(`Billed Duration: ([0-9.]+) ms`)
+	initial    = regexp.MustCompile(`Init Duration: ([0-9.]+) ms`)
+	memory     = regexp.MustCompile(`Memory Size: ([0-9]+) MB`)
+	maxMemory  = regexp.MustCompile(`Max Memory Used: ([0-9]+) MB`)
+)
+
+// parseTail reads the log tail of an Invoke answer, base64 as it comes. Anything unreadable gives zeroes.
+func parseTail(encoded string) dispatch.Usage {
+	tail, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return dispatch.Usage{}
+	}
+	lines := reportLine.FindAll(tail, -1)
+	if len(lines) == 0 {
+		return dispatch.Usage{}
+	}
+	line := lines[len(lines)-1] // the app may have printed one of its own; Lambda's comes last
+	return dispatch.Usage{
+		Billed:   time.Duration(number(billed, line) * float64(time.Millisecond)),
+		Init:     time.Duration(number(initial, line) * float64(time.Millisecond)),
+		MemoryMB: int(number(memory, line)),
+		MaxMB:    int(number(maxMemory, line)),
+	}
+}
+
+func number(field *regexp.Regexp, line []byte) float64 {
+	m := field.FindSubmatch(line)
+	if m == nil {
+		return 0
+	}
+	n, err := strconv.ParseFloat(string(m[1]), 64)
+	if err != nil || n < 0 || n > 1e9 {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,218 @@
+// Package dispatch is the concurrent shell around the pure core: it owns each function's lock and timer, carries out
+// what the pool decides, and brings it the news from relays, providers and Envoy.
+package dispatch
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// Options are what a Dispatcher needs from the parts around it.
+type Options struct {
+	Functions []config.Function
+	Providers map[string]Provider // by function name; none for functions whose peers register by themselves
+	Key       token.Key
+	Log       logrus.FieldLogger
+}
+
+// A Dispatcher holds the pool of every function. It implements extproc.Acquirer, relay.Events and xds.Source.
+type Dispatcher struct {
+	// Static after Connect.
+	functions map[string]*function
+	names     []string // sorted
+	relay     relay.Commands
+	socket    func(endpoint string) string
+	relays    []wire.Relay
+	changed   func(function string)
+	key       token.Key
+	log       logrus.FieldLogger
+
+	invocations sync.WaitGroup // providers' Invoke calls under way
+	stop        context.Context
+	cut         context.CancelFunc // ends stop: Invoke calls return without their answer
+
+	mu        sync.Mutex
+	instances map[string]*instance // by id, from start until the invocation's end
+	idle      chan struct{}        // closed when the last instance is gone; nil while nobody waits for that
+}
+
+// New prepares the pools and starts nothing: no instance is started before Connect and the first request or Tick.
+func New(o Options) *Dispatcher {
+	d := &Dispatcher{
+		functions: make(map[string]*function, len(o.Functions)),
+		key:       o.Key,
+		log:       o.Log.WithField("component", "dispatch"),
+		instances: map[string]*instance{},
+	}
+	d.stop, d.cut = context.WithCancel(context.Background())
+	for _, cfg := range o.Functions {
+		d.functions[cfg.Name] = newFunction(d, cfg, o.Providers[cfg.Name])
+		d.names = append(d.names, cfg.Name)
+	}
+	slices.Sort(d.names)
+	return d
+}
+
+// Connection is the other half of a Dispatcher's wiring: parts that were built with the Dispatcher in hand.
+type Connection struct {
+	Relay   relay.Commands
+	Socket  func(endpoint string) string // the unix socket of an endpoint's name
+	Relays  []wire.Relay                 // what peers are told to dial
+	Changed func(function string)        // the function's endpoints changed; must not block
+}
+
+// Connect completes the wiring and starts the minimum of every function. It is called once, before any other method.
+func (d *Dispatcher) Connect(c Connection) {
+	d.relay, d.socket, d.relays, d.changed = c.Relay, c.Socket, c.Relays, c.Changed
+	for _, name := range d.names {
+		d.functions[name].tick()
+	}
+}
+
+// Acquire implements extproc.Acquirer: it returns a lease, or an *admission.Error that says why there is none.
+func (d *Dispatcher) Acquire(ctx context.Context, name string) (*Lease, error) {
+	f := d.functions[name]
+	if f == nil {
+		return nil, admission.Reject(admission.UnknownFunction)
+	}
+	return f.acquire(ctx)
+}
+
+// Endpoints implements xds.Source.
+func (d *Dispatcher) Endpoints(name string, buf []xds.Endpoint) []xds.Endpoint {
+	return d.functions[name].appendEndpoints(buf)
+}
+
+// Acked implements xds.Source.
+func (d *Dispatcher) Acked(name string, paths []string) { d.functions[name].acked(paths) }
+
+// Up implements relay.Events.
+func (d *Dispatcher) Up(up relay.Up) {
+	if i := d.instance(up.Instance); i != nil {
+		i.function.up(i, up)
+	}
+}
+
+// Load implements relay.Events. In guarded mode leases are the truth; what a peer counts is kept for the operator.
+func (d *Dispatcher) Load(id string, inFlight int) {
+	if i := d.instance(id); i != nil {
+		i.reported.Store(int64(inFlight))
+	}
+}
+
+// Draining implements relay.Events.
+func (d *Dispatcher) Draining(id string, reason wire.Reason) {
+	if i := d.instance(id); i != nil {
+		i.function.draining(i, reason)
+	}
+}
+
+// Down implements relay.Events.
+func (d *Dispatcher) Down(id string, report *wire.Report, err error) {
+	if i := d.instance(id); i != nil {
+		i.function.down(i, report, err)
+	}
+}
+
+// Register implements relay.Events: a peer that nobody invoked joins the function whose token it holds.
+func (d *Dispatcher) Register(_ context.Context, bearer string, r wire.Registration) (wire.Invocation, error) {
+	f := d.functions[r.Function]
+	if f == nil || f.staticToken == "" || !token.Equal(bearer, f.staticToken) {
+		return wire.Invocation{}, relay.ErrUnauthorized
+	}
+	return f.adopt(r)
+}
+
+// Drain asks one instance to finish its work and end. It fails when there is no such instance.
+func (d *Dispatcher) Drain(id string) error {
+	i := d.instance(id)
+	if i == nil {
+		return fmt.Errorf("instance %q: not found", id)
+	}
+	i.function.drain(i)
+	return nil
+}
+
+// DrainFunction drains every instance that the function has now; waiting requests get new ones.
+func (d *Dispatcher) DrainFunction(name string) error {
+	f := d.functions[name]
+	if f == nil {
+		return fmt.Errorf("function %q: not found", name)
+	}
+	f.drainAll()
+	return nil
+}
+
+// Shutdown rejects what waits, drains every instance and returns when all have ended or ctx has. Requests in flight
+// finish meanwhile. After ctx the remaining invocations are left to end by themselves.
+func (d *Dispatcher) Shutdown(ctx context.Context) {
+	for _, name := range d.names {
+		d.functions[name].close()
+	}
+	select {
+	case <-d.emptied():
+	case <-ctx.Done():
+	}
+	d.cut()
+	d.invocations.Wait()
+	for _, name := range d.names {
+		d.functions[name].stopTimer()
+	}
+}
+
+// emptied returns a channel that is closed when no instance is left.
+func (d *Dispatcher) emptied() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.idle = make(chan struct{})
+	if len(d.instances) == 0 {
+		close(d.idle)
+	}
+	return d.idle
+}
+
+func (d *Dispatcher) instance(id string) *instance {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.instances[id]
+}
+
+func (d *Dispatcher) remember(i *instance) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.instances[i.id] = i
+}
+
+func (d *Dispatcher) forget(i *instance) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.instances, i.id)
+	if len(d.instances) == 0 && d.idle != nil {
+		close(d.idle)
+		d.idle = nil
+	}
+}
+
+// newID names an instance. It is a capability towards nobody (tokens are), only unique.
+func newID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// now is where the shell reads the clock; the core gets it as an argument.
+func now() time.Time { return time.Now() }

@@ -1,0 +1,98 @@
+package dispatch
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+)
+
+// retention is how long an endpoint stays published after its last instance: a burst that recurs within it changes
+// health bits in Envoy, not membership.
+const retention = 10 * time.Minute
+
+// endpoints are a function's addresses in Envoy, by the pool's instance index. Guarded by the function's mu.
+type endpoints struct {
+	list []endpoint
+}
+
+type endpoint struct {
+	path     string
+	instance *instance // nil between instances
+	known    bool      // every connected Envoy knows it: leases may name it
+	lastUsed time.Time
+}
+
+func endpointName(function string, index int) string { return fmt.Sprintf("%s/%04d", function, index) }
+
+func (e *endpoints) path(index int) string { return e.list[index].path }
+
+// assign gives an instance its endpoint, a new one when the index was never used.
+func (e *endpoints) assign(i *instance, path func(index int) string) *endpoint {
+	index := i.core.Index()
+	for len(e.list) <= index {
+		e.list = append(e.list, endpoint{path: path(len(e.list))})
+	}
+	e.list[index].instance = i
+	return &e.list[index]
+}
+
+func (e *endpoints) vacate(i *instance, at time.Time) {
+	if p := &e.list[i.core.Index()]; p.instance == i {
+		p.instance, p.lastUsed = nil, at
+	}
+}
+
+// trim drops the endpoints at the end that nobody has used for the retention time. Indexes are handed out lowest first,
+// so the unused ones gather there.
+func (e *endpoints) trim(at time.Time) {
+	n := len(e.list)
+	for n > 0 && e.list[n-1].instance == nil && at.Sub(e.list[n-1].lastUsed) > retention {
+		n--
+	}
+	e.list = slices.Delete(e.list, n, len(e.list))
+}
+
+// appendEndpoints is what Envoy is told.
+func (f *function) appendEndpoints(buf []xds.Endpoint) []xds.Endpoint {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.endpoints.trim(now())
+	for _, e := range f.endpoints.list {
+		buf = append(buf, e.describe())
+	}
+	return buf
+}
+
+func (e endpoint) describe() xds.Endpoint {
+	out := xds.Endpoint{Path: e.path, Health: xds.Unhealthy, Weight: 1}
+	if e.instance == nil {
+		return out
+	}
+	switch e.instance.core.State() {
+	case pool.Ready:
+		out.Health = xds.Healthy
+		out.Weight = uint32(max(e.instance.core.Slots()-e.instance.core.InFlight(), 1))
+	case pool.Draining:
+		out.Health = xds.Draining
+	}
+	return out
+}
+
+// acked notes which endpoints Envoy knows, and lets instances serve that only waited for that.
+func (f *function) acked(paths []string) {
+	var todo effects
+	f.mu.Lock()
+	at := now()
+	for n := range f.endpoints.list {
+		e := &f.endpoints.list[n]
+		_, e.known = slices.BinarySearch(paths, e.path)
+		if e.known && e.instance != nil && e.instance.dialled > 0 {
+			f.ready(at, e.instance, &todo)
+		}
+	}
+	f.mu.Unlock()
+	todo.carryOut(f)
+}

@@ -1,0 +1,211 @@
+package dispatch
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// A function is one pool with its lock, its timer and the effects of its decisions.
+type function struct {
+	// Static after newFunction.
+	d           *Dispatcher
+	name        string
+	config      config.Function
+	provider    Provider
+	staticToken string
+	plan        plan
+	log         logrus.FieldLogger
+
+	// mu guards the fields below. It is never held while calling a relay, a provider or Envoy.
+	mu        sync.Mutex
+	pool      *pool.Pool
+	timer     *time.Timer
+	armed     time.Time // when timer fires; zero: not armed
+	endpoints endpoints
+	outcomes  outcomes
+	ends      map[string]uint64 // instances ended, by reason
+	usage     usage
+}
+
+func newFunction(d *Dispatcher, cfg config.Function, p Provider) *function {
+	f := &function{
+		d:           d,
+		name:        cfg.Name,
+		config:      cfg,
+		provider:    p,
+		staticToken: staticToken(cfg),
+		plan:        planFor(cfg),
+		log:         d.log.WithField("function", cfg.Name),
+		ends:        map[string]uint64{},
+	}
+	f.pool = pool.New(f.plan.settings)
+	f.timer = time.AfterFunc(time.Hour, f.tick)
+	f.timer.Stop()
+	return f
+}
+
+// staticToken reads the token of self-registering peers. Validation has read the file before; should it vanish in
+// between, nobody can register.
+func staticToken(cfg config.Function) string {
+	if cfg.Provider != config.ProviderStatic {
+		return ""
+	}
+	raw, err := os.ReadFile(cfg.Static.TokenFile)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(raw))
+}
+
+// acquire takes a slot or waits for one. The error is an *admission.Error.
+func (f *function) acquire(ctx context.Context) (*Lease, error) {
+	if f.config.Disabled {
+		return nil, admission.Reject(admission.Disabled)
+	}
+	l := &Lease{f: f}
+	l.request.Owner = l
+	switch f.enter(l) {
+	case pool.Leased:
+		return l, nil
+	case pool.Waiting:
+		return f.wait(ctx, l)
+	}
+	return nil, f.refusal(l)
+}
+
+// enter brings an arrival before the pool.
+func (f *function) enter(l *Lease) pool.RequestState {
+	var todo effects
+	f.mu.Lock()
+	at := now()
+	e := f.pool.Acquire(at, &l.request)
+	state := l.request.State()
+	switch state {
+	case pool.Leased:
+		l.endpoint = f.endpoints.path(l.request.Instance().Index())
+		f.outcomes.dispatched(0)
+	case pool.Waiting:
+		l.woken = make(chan struct{})
+	}
+	f.apply(at, e, &todo)
+	f.mu.Unlock()
+	todo.carryOut(f)
+	return state
+}
+
+// wait blocks until the pool hands l a slot or gives up on it, or until the client leaves.
+func (f *function) wait(ctx context.Context, l *Lease) (*Lease, error) {
+	select {
+	case <-l.woken:
+	case <-ctx.Done():
+		l.leave()
+		return nil, admission.Evict(admission.Canceled)
+	}
+	if l.endpoint != "" {
+		return l, nil
+	}
+	return nil, f.refusal(l)
+}
+
+func (f *function) refusal(l *Lease) error {
+	cause := admission.Cause(l.request.Cause())
+	if l.woken == nil {
+		return admission.Reject(cause)
+	}
+	return admission.Evict(cause)
+}
+
+// tick is the timer's function; it also gives the pool its first look at the clock.
+func (f *function) tick() { f.do((*pool.Pool).Tick) }
+
+// do runs one step of the pool under the lock and carries out what it returned.
+func (f *function) do(step func(*pool.Pool, time.Time) *pool.Effects) {
+	var todo effects
+	f.mu.Lock()
+	at := now()
+	f.apply(at, step(f.pool, at), &todo)
+	f.mu.Unlock()
+	todo.carryOut(f)
+}
+
+// apply takes note of the pool's decisions. What needs other parts is left in todo, to be done without the lock.
+func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
+	for _, r := range e.Dispatched {
+		l := r.Owner.(*Lease)
+		l.endpoint = f.endpoints.path(r.Instance().Index())
+		f.outcomes.dispatched(r.Waited())
+		close(l.woken)
+	}
+	for _, r := range e.Evicted {
+		l := r.Owner.(*Lease)
+		f.outcomes.refused("evicted", string(r.Cause()))
+		close(l.woken)
+	}
+	for _, i := range e.Start {
+		todo.start = append(todo.start, f.begin(at, i))
+	}
+	for _, i := range e.Drain {
+		todo.drain = append(todo.drain, order{i.Owner.(*instance), wire.Reason(i.DrainReason())})
+	}
+	for _, i := range e.Kill {
+		todo.kill = append(todo.kill, i.Owner.(*instance))
+	}
+	todo.changed = todo.changed || len(e.Start)+len(e.Drain)+len(e.Kill) > 0
+	f.arm(at)
+}
+
+// arm sets the timer for the pool's next deadline. A timer that fires early is harmless, so one that is already armed
+// for an earlier time is left alone: resetting it at every request would cost more than the request.
+func (f *function) arm(at time.Time) {
+	next := f.pool.Next()
+	if next.IsZero() || !f.armed.IsZero() && f.armed.After(at) && !next.Before(f.armed) {
+		return
+	}
+	f.armed = next
+	f.timer.Reset(max(next.Sub(at), 0))
+}
+
+func (f *function) stopTimer() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.timer.Stop()
+}
+
+// effects are decisions that are carried out without the function's lock.
+type effects struct {
+	start, kill []*instance
+	drain       []order
+	changed     bool
+}
+
+// An order to drain carries its reason: the pool's instance must not be read without the lock.
+type order struct {
+	*instance
+	reason wire.Reason
+}
+
+func (e *effects) carryOut(f *function) {
+	for _, i := range e.start {
+		f.invoke(i)
+	}
+	for _, o := range e.drain {
+		f.log.WithFields(logrus.Fields{"instance": o.id, "reason": o.reason}).Info("instance drains")
+		f.d.relay.Drain(o.id, o.reason)
+	}
+	for _, i := range e.kill {
+		f.kill(i)
+	}
+	if e.changed {
+		f.d.changed(f.name)
+	}
+}

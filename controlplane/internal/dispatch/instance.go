@@ -1,0 +1,239 @@
+package dispatch
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// An instance is the shell's side of a pool.Instance.
+type instance struct {
+	function *function
+	id       string
+	endpoint string // name, "web/0007"
+	core     *pool.Instance
+	reported atomic.Int64 // requests in flight as the peer counts them
+
+	// Guarded by function.mu.
+	environment string
+	dialled     int  // slots offered by a peer whose endpoint Envoy does not know yet; 0: not waiting for that
+	isUp        bool // the relay reported Up and not yet Down
+	ended       bool
+}
+
+// begin gives an instance that the pool ordered its identity and endpoint. The caller holds f.mu.
+func (f *function) begin(at time.Time, core *pool.Instance) *instance {
+	i := &instance{
+		function: f,
+		id:       newID(),
+		endpoint: endpointName(f.name, core.Index()),
+		core:     core,
+	}
+	core.ID, core.Owner = i.id, i
+	f.endpoints.assign(i, func(index int) string { return f.d.socket(endpointName(f.name, index)) })
+	f.d.remember(i)
+	return i
+}
+
+// invoke starts an instance and follows it to its end.
+func (f *function) invoke(i *instance) {
+	f.log.WithField("instance", i.id).Info("instance starts")
+	f.d.relay.Expect(f.expectation(i))
+	f.d.invocations.Go(func() {
+		end := f.provider.Invoke(f.d.stop, f.invocation(i))
+		f.ended(i, end)
+	})
+}
+
+// adopt takes in a peer that registered by itself: an instance like any other, without an invocation behind it.
+func (f *function) adopt(r wire.Registration) (wire.Invocation, error) {
+	f.mu.Lock()
+	at := now()
+	core, err := f.pool.Adopt(at)
+	if err != nil {
+		f.mu.Unlock()
+		return wire.Invocation{}, err
+	}
+	i := f.begin(at, core)
+	i.environment = r.Environment
+	f.arm(at)
+	f.mu.Unlock()
+	f.log.WithFields(logrus.Fields{"instance": i.id, "environment": r.Environment}).Info("instance registers")
+	f.d.relay.Expect(f.expectation(i))
+	f.d.changed(f.name)
+	return f.invocation(i), nil
+}
+
+func (f *function) expectation(i *instance) relay.Expectation {
+	return relay.Expectation{
+		Instance: i.id,
+		Function: f.name,
+		Endpoint: i.endpoint,
+		Expires:  i.core.Started().Add(f.plan.settings.StartTimeout),
+	}
+}
+
+// up brings an instance into the pool, or lets it wait until Envoy knows its endpoint.
+func (f *function) up(i *instance, up relay.Up) {
+	var todo effects
+	f.mu.Lock()
+	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
+	if f.endpoints.list[i.core.Index()].known {
+		f.ready(now(), i, &todo)
+	}
+	f.mu.Unlock()
+	todo.carryOut(f)
+}
+
+// ready lets the instance serve. The caller holds f.mu.
+func (f *function) ready(at time.Time, i *instance, todo *effects) {
+	slots := i.dialled
+	i.dialled = 0
+	f.apply(at, f.pool.Up(at, i.core, slots), todo)
+	todo.changed = true
+	f.log.WithFields(logrus.Fields{
+		"instance": i.id, "environment": i.environment, "slots": slots, "after": at.Sub(i.core.Started()).Round(time.Millisecond),
+	}).Info("instance is ready")
+}
+
+// draining takes note of a peer that drains by its own decision.
+func (f *function) draining(i *instance, reason wire.Reason) {
+	f.log.WithFields(logrus.Fields{"instance": i.id, "reason": reason}).Info("instance drains by itself")
+	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects { return p.Draining(at, i.core) })
+}
+
+// down takes an instance out of service whose tunnels are gone. Without an invocation behind it, that is also its end.
+func (f *function) down(i *instance, report *wire.Report, err error) {
+	entry := f.log.WithField("instance", i.id)
+	if report == nil {
+		entry.WithError(err).Warn("instance lost: its tunnels are gone")
+	}
+	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
+		i.isUp, i.dialled = false, 0
+		return p.Down(at, i.core)
+	})
+	if f.provider == nil {
+		f.ended(i, endOfRegistered(report, err))
+	}
+}
+
+// endOfRegistered makes up the end of a peer that has no invocation from how its control stream ended.
+func endOfRegistered(report *wire.Report, err error) End {
+	if report != nil {
+		return End{Report: report}
+	}
+	if errors.Is(err, relay.ErrNeverDialled) {
+		return End{Cause: scaler.StartTimeout, Detail: err.Error()}
+	}
+	return End{Cause: scaler.Crashed, Detail: errorText(err)}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return "connection closed without a goodbye"
+	}
+	return err.Error()
+}
+
+// drain is the operator's.
+func (f *function) drain(i *instance) {
+	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects { return p.Drain(at, i.core, pool.Operator) })
+}
+
+func (f *function) drainAll() {
+	for _, i := range f.live() {
+		f.drain(i)
+	}
+}
+
+// live lists the instances that have not ended.
+func (f *function) live() []*instance {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []*instance
+	for core := range f.pool.Instances() {
+		out = append(out, core.Owner.(*instance))
+	}
+	return out
+}
+
+// kill cuts an instance that has passed its deadline. A peer without an invocation is gone with that.
+func (f *function) kill(i *instance) {
+	f.log.WithField("instance", i.id).Warn("instance missed its deadline: cut off")
+	f.d.relay.Forget(i.id)
+	if f.provider == nil {
+		f.ended(i, End{Cause: scaler.StartTimeout, Detail: "missed its deadline"})
+	}
+}
+
+// ended closes the books on an instance: its invocation is over.
+func (f *function) ended(i *instance, end End) {
+	var todo effects
+	f.mu.Lock()
+	if i.ended {
+		f.mu.Unlock()
+		return
+	}
+	i.ended = true
+	at := now()
+	if i.isUp {
+		f.apply(at, f.pool.Down(at, i.core), &todo)
+	}
+	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause}), &todo)
+	f.endpoints.vacate(i, at)
+	f.ends[endReason(end)]++
+	f.usage.add(end.Usage)
+	todo.changed = true
+	f.mu.Unlock()
+
+	f.logEnd(i, end)
+	f.d.relay.Forget(i.id)
+	f.d.forget(i)
+	todo.carryOut(f)
+}
+
+// endReason is the label of an end: the peer's reason, else the cause that the provider found.
+func endReason(end End) string {
+	if end.Report != nil {
+		return string(end.Report.Reason)
+	}
+	if end.Cause != "" {
+		return string(end.Cause)
+	}
+	return string(scaler.Unknown)
+}
+
+func (f *function) logEnd(i *instance, end End) {
+	entry := f.log.WithFields(logrus.Fields{"instance": i.id, "reason": endReason(end)})
+	if end.Report != nil {
+		entry = entry.WithField("requests", end.Report.Requests)
+	}
+	if end.Cause == "" {
+		entry.Info("instance ended")
+		return
+	}
+	entry.WithFields(logrus.Fields{"cause": end.Cause, "detail": end.Detail}).Warn("instance failed")
+}
+
+// close rejects what waits and drains all.
+func (f *function) close() {
+	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Close(at, pool.Closed) })
+}
+
+// change is do for steps that alter what Envoy should know. It does nothing for an instance that has ended.
+func (f *function) change(i *instance, step func(*pool.Pool, time.Time) *pool.Effects) {
+	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
+		if i.ended {
+			return p.Tick(at)
+		}
+		return step(p, at)
+	})
+	f.d.changed(f.name)
+}

@@ -1,0 +1,45 @@
+package dispatch
+
+import (
+	"slices"
+	"time"
+)
+
+// waitBuckets are the upper bounds, in seconds, of the queue wait histogram. Requests that found a free slot waited 0.
+var waitBuckets = []float64{0, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+
+// outcomes counts how admissions ended. Guarded by the function's mu, like what they count.
+type outcomes struct {
+	served   uint64
+	refusals map[refusal]uint64
+	waits    [16]uint64 // by bucket of waitBuckets, the last one above them all
+	waitSum  float64    // seconds
+}
+
+type refusal struct{ outcome, cause string }
+
+func (o *outcomes) dispatched(waited time.Duration) {
+	o.served++
+	seconds := waited.Seconds()
+	o.waitSum += seconds
+	n, _ := slices.BinarySearch(waitBuckets, seconds)
+	o.waits[n]++
+}
+
+func (o *outcomes) refused(outcome, cause string) {
+	if o.refusals == nil {
+		o.refusals = map[refusal]uint64{}
+	}
+	o.refusals[refusal{outcome, cause}]++
+}
+
+// usage adds up what Lambda reported of ended invocations.
+type usage struct {
+	billed    time.Duration
+	gbSeconds float64
+}
+
+func (u *usage) add(one Usage) {
+	u.billed += one.Billed
+	u.gbSeconds += one.Billed.Seconds() * float64(one.MemoryMB) / 1024
+}

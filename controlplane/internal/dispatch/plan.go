@@ -1,0 +1,82 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// dialTimeout is how long a peer tries to reach a relay before it ends its invocation.
+const dialTimeout = 1500 * time.Millisecond
+
+// A plan is a function's configuration in the terms of the pool and the peer.
+type plan struct {
+	settings    pool.Settings
+	drainMargin time.Duration // the peer drains this long before its invocation's deadline
+	tokenLife   time.Duration
+}
+
+func planFor(cfg config.Function) plan {
+	p := plan{tokenLife: 365 * 24 * time.Hour} // a registered peer's token ends with the instance
+	if cfg.Provider == config.ProviderLambda {
+		p.drainMargin = drainMargin(cfg)
+		p.tokenLife = cfg.Lambda.Timeout + cfg.Scaling.StartTimeout + time.Minute
+	}
+	s := cfg.Scaling
+	p.settings = pool.Settings{
+		Concurrency:  s.Concurrency,
+		QueueLimit:   cfg.Queue.Limit,
+		QueueTimeout: cfg.Queue.Timeout,
+		StartTimeout: s.StartTimeout,
+		DrainTimeout: s.DrainTimeout,
+		Lifetime:     lifetime(cfg, p.drainMargin),
+		Seed:         uint64(time.Now().UnixNano()),
+		Scaling: scaler.Settings{
+			Min: s.Min, Max: s.Max,
+			StartsInProgress: s.StartsInProgress, StartsPerSecond: s.StartsPerSecond, StartsBurst: s.StartsBurst,
+			IdleAfter: s.IdleAfter,
+		},
+	}
+	if cfg.Provider == config.ProviderStatic {
+		// Nothing can be started, and nothing is surplus: peers come by themselves, up to Max of them, and stay.
+		p.settings.Scaling.Min, p.settings.Scaling.StartsInProgress = s.Max, 0
+	}
+	return p
+}
+
+// drainMargin is how long before its deadline an instance stops taking requests: long enough for the longest request
+// that is allowed, yet never more than a third of the function's timeout, or short timeouts would leave no time to serve.
+func drainMargin(cfg config.Function) time.Duration {
+	longest := cfg.Timeouts.Total
+	if longest == 0 {
+		longest = cfg.Scaling.DrainTimeout
+	}
+	return min(longest+time.Second, cfg.Lambda.Timeout/3)
+}
+
+// lifetime is when the control plane drains an instance, counted from its start: a little before the peer would do so by
+// itself, so that the replacement is there first. Peers that nobody invoked live for as long as they like.
+func lifetime(cfg config.Function, margin time.Duration) time.Duration {
+	if cfg.Provider == config.ProviderStatic {
+		return 0
+	}
+	return cfg.Lambda.Timeout - margin - margin/8
+}
+
+// invocation is what the instance's peer is told.
+func (f *function) invocation(i *instance) wire.Invocation {
+	return wire.Invocation{
+		Version:     wire.Version,
+		Instance:    i.id,
+		Function:    f.name,
+		Relays:      f.d.relays,
+		Token:       f.d.key.Mint(f.name, i.id, i.core.Started().Add(f.plan.tokenLife)),
+		Concurrency: f.config.Scaling.Concurrency,
+		DrainMargin: wire.Millis(f.plan.drainMargin),
+		DialTimeout: wire.Millis(dialTimeout),
+		DrainLimit:  wire.Millis(f.config.Scaling.DrainTimeout),
+	}
+}
