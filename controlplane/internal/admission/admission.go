@@ -1,0 +1,67 @@
+// Package admission is the vocabulary of how the admission of a request ends: dispatched, rejected (it never waited) or
+// evicted (it waited, then left without a slot), and why. It imports nothing, so the pool's shell and Envoy's stream can
+// both speak it.
+package admission
+
+import "time"
+
+// An Outcome is how an admission ended; also the value of a metric's label.
+type Outcome string
+
+// Outcomes.
+const (
+	Dispatched Outcome = "dispatched" // got a slot, at once or after a wait
+	Rejected   Outcome = "rejected"   // refused without a wait
+	Evicted    Outcome = "evicted"    // waited, then was refused or left
+)
+
+// A Cause says why a request was not dispatched; also the value of a metric's label. The causes of failed starts are
+// those of package scaler, with the same text.
+type Cause string
+
+// Causes.
+const (
+	QueueFull       Cause = "queue_full"       // as many requests wait as may
+	QueueTimeout    Cause = "queue_timeout"    // waited as long as it may
+	Closed          Cause = "closed"           // the control plane shuts down
+	UnknownFunction Cause = "unknown_function" // no such function, or none was named
+	Disabled        Cause = "disabled"         // the operator switched the function off
+	Canceled        Cause = "canceled"         // the client left
+
+	// Instances cannot be started.
+	Throttled    Cause = "throttled"
+	Denied       Cause = "denied"
+	NotFound     Cause = "not_found"
+	InitFailed   Cause = "init_failed"
+	Crashed      Cause = "crashed"
+	StartTimeout Cause = "start_timeout"
+	TooShort     Cause = "too_short"
+	Network      Cause = "network"
+	Unknown      Cause = "unknown"
+
+	// Mistakes, ours or Envoy's.
+	Malformed Cause = "malformed" // the stream broke ext_proc's protocol
+	Internal  Cause = "internal"  // a bug
+)
+
+// Causes lists every cause.
+var Causes = []Cause{
+	QueueFull, QueueTimeout, Closed, UnknownFunction, Disabled, Canceled,
+	Throttled, Denied, NotFound, InitFailed, Crashed, StartTimeout, TooShort, Network, Unknown,
+	Malformed, Internal,
+}
+
+// An Error says that a request was not dispatched.
+type Error struct {
+	Outcome    Outcome // Rejected or Evicted
+	Cause      Cause
+	RetryAfter time.Duration // when trying again may help; 0: not known
+}
+
+// Reject returns the error of a request that was refused without a wait.
+func Reject(cause Cause) *Error { return &Error{Outcome: Rejected, Cause: cause} }
+
+// Evict returns the error of a request that left the queue without a slot.
+func Evict(cause Cause) *Error { return &Error{Outcome: Evicted, Cause: cause} }
+
+func (e *Error) Error() string { return "request " + string(e.Outcome) + ": " + string(e.Cause) }

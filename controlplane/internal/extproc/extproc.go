@@ -1,0 +1,122 @@
+// Package extproc is Envoy's side of admission: an ext_proc server that holds one stream per request, from before the
+// request has a slot until the request has ended, however it ends. Protobuf stops here.
+package extproc
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+)
+
+// What Envoy's configuration and this server must agree on.
+const (
+	// FunctionKey is the stream's initial metadata that names the function. The route sets it; a client cannot.
+	FunctionKey = "lambda-dispatch-function"
+	// MetadataNamespace and EndpointKey are where the reply names the endpoint in the request's dynamic metadata.
+	MetadataNamespace = "lambda-dispatch"
+	EndpointKey       = "endpoint"
+)
+
+// A Lease is the right to use one slot until it is released.
+type Lease interface {
+	// Endpoint is the path of the unix socket that the request goes to.
+	Endpoint() string
+	// Release gives the slot back. A second call does nothing.
+	Release()
+}
+
+// An Acquirer hands out leases of type L.
+type Acquirer[L Lease] interface {
+	// Acquire waits for a slot of the function. It gives up when ctx ends or when its queue does; the error is then an
+	// *admission.Error, and no slot is held.
+	Acquire(ctx context.Context, function string) (L, error)
+}
+
+// A Server implements Envoy's ExternalProcessor service. It has no state of its own: everything that a stream holds is
+// released when the stream ends.
+type Server struct {
+	extprocv3.UnimplementedExternalProcessorServer
+	acquire func(ctx context.Context, function string) (Lease, error)
+	log     logrus.FieldLogger
+}
+
+// New returns a server that asks acquirer about every request.
+func New[L Lease](acquirer Acquirer[L], log logrus.FieldLogger) *Server {
+	acquire := func(ctx context.Context, function string) (Lease, error) {
+		lease, err := acquirer.Acquire(ctx, function)
+		if err != nil {
+			return nil, err
+		}
+		return lease, nil
+	}
+	return &Server{acquire: acquire, log: log.WithField("component", "extproc")}
+}
+
+// Process serves one request: it returns when the request has ended. A stream that ends without an answer would let its
+// request pass, so every way out before the answer is an immediate response or an error status.
+func (s *Server) Process(raw extprocv3.ExternalProcessor_ProcessServer) (err error) {
+	e := exchange{stream: raw}
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = s.panicked(&e, cause)
+		}
+	}()
+	return s.serve(&e)
+}
+
+// serve runs the exchange: first message, admission, answer, wait for the end.
+func (s *Server) serve(e *exchange) error {
+	if err := e.first(); err != nil {
+		return s.refuse(e, err)
+	}
+	lease, err := s.acquire(e.stream.Context(), functionOf(e.stream.Context()))
+	if err != nil {
+		return s.refuse(e, err)
+	}
+	defer lease.Release()
+	if err := e.dispatch(lease.Endpoint()); err != nil {
+		return err
+	}
+	return e.untilEnd()
+}
+
+// refuse answers the request with what err means to a client.
+func (s *Server) refuse(e *exchange, err error) error {
+	if ctx := e.stream.Context(); ctx.Err() != nil {
+		return status.FromContextError(ctx.Err()).Err() // nobody is there to be told
+	}
+	var refused *admission.Error
+	if !errors.As(err, &refused) {
+		s.log.WithError(err).Error("request refused for an unexpected reason")
+		refused = admission.Reject(admission.Internal)
+	}
+	if refused.Cause == admission.Malformed {
+		s.log.WithError(err).Error("Envoy broke the protocol: is its configuration ours?")
+	}
+	return e.refuse(refused)
+}
+
+// panicked turns a bug into a failed request; the process and the other requests go on.
+func (s *Server) panicked(e *exchange, cause any) error {
+	s.log.WithFields(logrus.Fields{"panic": cause, "stack": string(debug.Stack())}).Error("request failed by a bug")
+	if e.answered {
+		return status.Error(codes.Internal, "internal error")
+	}
+	return e.refuse(admission.Reject(admission.Internal))
+}
+
+// functionOf returns the function that the route names, or "" when it names none: no function has that name.
+func functionOf(ctx context.Context) string {
+	if names := metadata.ValueFromIncomingContext(ctx, FunctionKey); len(names) == 1 {
+		return names[0]
+	}
+	return ""
+}
