@@ -1,7 +1,6 @@
 package envoy
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -26,13 +25,13 @@ func Validate(ctx context.Context, binary string, config []byte) error {
 		"--log-level", "error", "--log-format", "%v", "--disable-hot-restart")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("envoy rejects the configuration: %s (%w)", complaint(out), err)
+		return fmt.Errorf("envoy rejects the configuration: %s (%w)", complaint(out, path), err)
 	}
 	return nil
 }
 
-// complaint is what Envoy printed, without the name of our temporary file.
-func complaint(out []byte) string {
-	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
-	return strings.TrimSpace(string(lines[0]))
+// complaint is the first line that Envoy printed, without the name of our temporary file.
+func complaint(out []byte, path string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return strings.TrimPrefix(line, fmt.Sprintf("error initializing configuration '%s': ", path))
 }

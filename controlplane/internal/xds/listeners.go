@@ -1,0 +1,174 @@
+package xds
+
+import (
+	"net/netip"
+	"time"
+
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
+	uuidv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/request_id/uuid/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+)
+
+// Limits of a client's connection, in bytes. A queued request holds at most about one buffer and one window of its body;
+// then Envoy stops reading.
+const (
+	downstreamBuffer           = 512 << 10
+	downstreamStreamWindow     = 512 << 10
+	downstreamConnectionWindow = 16 << 20
+	downstreamStreams          = 1000
+)
+
+// Times that no setting changes.
+const (
+	headersTimeout    = 30 * time.Second // a client that begins a request must send its headers
+	keepConnection    = 10 * time.Minute // a connection without a request; longer than the load balancers in front
+	flushTimeout      = 5 * time.Minute  // an answer that is complete here, and a client that reads none of it
+	keepaliveIdle     = 60               // seconds until TCP asks whether a silent client is there
+	keepaliveInterval = 10               // seconds between such questions
+	keepaliveProbes   = 3
+)
+
+const (
+	hcmName    = "envoy.filters.network.http_connection_manager"
+	routerName = "envoy.filters.http.router"
+	tlsName    = "envoy.transport_sockets.tls"
+)
+
+func listener(cfg *config.Config, l config.Listener) *listenerv3.Listener {
+	chain := &listenerv3.FilterChain{Filters: []*listenerv3.Filter{{
+		Name:       hcmName,
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(connectionManager(cfg, l))},
+	}}}
+	if l.TLS != nil {
+		chain.TransportSocket = &corev3.TransportSocket{
+			Name:       tlsName,
+			ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: pack(tlsContext(l.TLS))},
+		}
+	}
+	return &listenerv3.Listener{
+		Name:                          l.Name,
+		Address:                       socketAddress(l.Address),
+		FilterChains:                  []*listenerv3.FilterChain{chain},
+		PerConnectionBufferLimitBytes: number(downstreamBuffer),
+		// A client that vanished without a word is noticed even while its request waits.
+		TcpKeepalive: &corev3.TcpKeepalive{
+			KeepaliveTime:     number(keepaliveIdle),
+			KeepaliveInterval: number(keepaliveInterval),
+			KeepaliveProbes:   number(keepaliveProbes),
+		},
+	}
+}
+
+// socketAddress translates ip:port, which is what a valid configuration has.
+func socketAddress(address string) *corev3.Address {
+	ipPort, _ := netip.ParseAddrPort(address)
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address:       ipPort.Addr().String(),
+		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(ipPort.Port())},
+	}}}
+}
+
+func tlsContext(t *config.ListenerTLS) *tlsv3.DownstreamTlsContext {
+	file := func(path string) *corev3.DataSource {
+		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
+	}
+	return &tlsv3.DownstreamTlsContext{CommonTlsContext: &tlsv3.CommonTlsContext{
+		AlpnProtocols: []string{"h2", "http/1.1"},
+		TlsParams:     &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2},
+		TlsCertificates: []*tlsv3.TlsCertificate{{
+			CertificateChain: file(t.CertificateFile),
+			PrivateKey:       file(t.KeyFile),
+		}},
+	}}
+}
+
+// connectionManager is HTTP as clients see it: both versions, WebSocket, paths and headers passed on as they came.
+func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnectionManager {
+	return &hcmv3.HttpConnectionManager{
+		StatPrefix:     l.Name,
+		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: adsSource(), RouteConfigName: l.Name}},
+		HttpFilters:    []*hcmv3.HttpFilter{extProc(cfg), router()},
+
+		// Who the client is. No address is trusted for where it comes from.
+		UseRemoteAddress:      yes(),
+		XffNumTrustedHops:     uint32(max(l.TrustedHops, 0)),
+		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{},
+		EarlyHeaderMutationExtensions: []*corev3.TypedExtensionConfig{
+			extension("envoy.http.early_header_mutation.header_mutation", withoutReservedHeaders()),
+		},
+
+		// A request id is made where the client sent none, and never altered.
+		GenerateRequestId:         yes(),
+		PreserveExternalRequestId: true,
+		RequestIdExtension: &hcmv3.RequestIDExtension{TypedConfig: pack(&uuidv3.UuidRequestIdConfig{
+			PackTraceReason: wrapperspb.Bool(false),
+		})},
+
+		// What is passed on is what came. The app's Server header is the app's; 100 Continue is for the app to say, which
+		// also keeps the body of a queued request with the client.
+		ServerHeaderTransformation:   hcmv3.HttpConnectionManager_PASS_THROUGH,
+		NormalizePath:                wrapperspb.Bool(false),
+		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
+		Proxy_100Continue:            true,
+		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+
+		MaxRequestHeadersKb: headersKiB(l),
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
+			IdleTimeout:     durationpb.New(keepConnection),
+			MaxHeadersCount: number(maxHeadersCount),
+		},
+		HttpProtocolOptions: &corev3.Http1ProtocolOptions{EnableTrailers: true},
+		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+			AllowConnect:                            true,
+			MaxConcurrentStreams:                    number(downstreamStreams),
+			InitialStreamWindowSize:                 number(downstreamStreamWindow),
+			InitialConnectionWindowSize:             number(downstreamConnectionWindow),
+			OverrideStreamErrorOnInvalidHttpMessage: yes(),
+		},
+
+		// A queued request's stream is idle for as long as the queue allows; its function's own timers come after that.
+		StreamIdleTimeout:     durationpb.New(0),
+		StreamFlushTimeout:    durationpb.New(flushTimeout),
+		RequestHeadersTimeout: durationpb.New(headersTimeout),
+		LocalReplyConfig:      localReplies(),
+	}
+}
+
+func headersKiB(l config.Listener) *wrapperspb.UInt32Value {
+	if l.MaxRequestHeaders <= 0 {
+		return nil // Envoy's default, 60
+	}
+	return number(l.MaxRequestHeaders)
+}
+
+// withoutReservedHeaders removes what only this system and Envoy may say, before anything reads it: with x-envoy- headers
+// a client could set timeouts and retries of its own.
+func withoutReservedHeaders() *earlyv3.HeaderMutation {
+	mutation := &earlyv3.HeaderMutation{}
+	for _, prefix := range []string{"lambda-dispatch-", "x-envoy-"} {
+		mutation.Mutations = append(mutation.Mutations, &mutationv3.HeaderMutation{
+			Action: &mutationv3.HeaderMutation_RemoveOnMatch_{RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{
+				KeyMatcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: prefix}},
+			}},
+		})
+	}
+	return mutation
+}
+
+// router is the filter that sends the request upstream. It adds no headers of its own.
+func router() *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{
+		Name:       routerName,
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&routerv3.Router{SuppressEnvoyHeaders: true})},
+	}
+}

@@ -1,0 +1,71 @@
+package xds
+
+import (
+	"fmt"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+)
+
+// problemType is the media type of every error that Lambda Dispatch itself answers with (RFC 9457).
+const problemType = "application/problem+json"
+
+// A problem is how one of Envoy's own errors looks to a client. The cause is for programs, the title for people; Envoy's
+// own text, which tells of sockets and connection states, stays inside.
+type problem struct {
+	flag   string // Envoy's response flag
+	status int    // 0: Envoy's
+	title  string
+	cause  string
+}
+
+// problems are in the order of looking: the first flag that an answer carries decides.
+var problems = []problem{
+	{"NR", 0, "no function serves this request", "no_route"},
+	{"NC", 0, "no function serves this request", "no_route"},
+	{"UH", 0, "no instance is ready", "no_instance"},
+	{"UT", 0, "the function did not answer in time", "response_timeout"},
+	{"SI", 0, "nothing was sent in either direction for too long", "idle_timeout"},
+	{"UF", 0, "the instance could not be reached", "instance_unreachable"},
+	{"UC", 502, "the instance ended before it answered", "instance_lost"},
+	{"UR", 502, "the function aborted its answer", "answer_aborted"},
+	{"UPE", 502, "the function's answer is malformed or its headers are too large", "answer_invalid"},
+	{"UO", 0, "too many requests at once", "overload"},
+	{"OM", 0, "too many requests at once", "overload"},
+	{"DPE", 0, "the request is malformed or its headers are too large", "request_invalid"},
+}
+
+// localReplies makes problem documents of Envoy's errors. They have flags; the answers of the control plane have none and
+// pass as they are.
+func localReplies() *hcmv3.LocalReplyConfig {
+	config := &hcmv3.LocalReplyConfig{}
+	for _, p := range problems {
+		config.Mappers = append(config.Mappers, p.mapper())
+	}
+	return config
+}
+
+func (p problem) mapper() *hcmv3.ResponseMapper {
+	mapper := &hcmv3.ResponseMapper{
+		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{p.flag}},
+		}},
+		BodyFormatOverride: &corev3.SubstitutionFormatString{
+			ContentType: problemType,
+			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+				Specifier: &corev3.DataSource_InlineString{
+					InlineString: problemBody("%RESPONSE_CODE%", p.title, p.cause),
+				},
+			}},
+		},
+	}
+	if p.status != 0 {
+		mapper.StatusCode = number(p.status)
+	}
+	return mapper
+}
+
+func problemBody(status, title, cause string) string {
+	return fmt.Sprintf(`{"status":%s,"title":%q,"cause":%q}`+"\n", status, title, cause)
+}

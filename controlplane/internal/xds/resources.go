@@ -1,0 +1,85 @@
+package xds
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+)
+
+// The contract between the filter that Envoy is given here and the ext_proc server that answers it.
+const (
+	// FunctionKey is the gRPC initial metadata of every ext_proc stream that carries the function's name. Only the route
+	// sets it: no client can.
+	FunctionKey = "lambda-dispatch-function"
+	// MetadataNamespace and EndpointKey are where the answer's dynamic metadata names the endpoint: one path of an
+	// Endpoint, or several separated by commas, tried in this order.
+	MetadataNamespace = "lambda-dispatch"
+	EndpointKey       = "endpoint"
+)
+
+// controlCluster is the bootstrap's cluster of the control plane: xDS and ext_proc.
+const controlCluster = "control"
+
+// A ResourceSet is everything that depends on the configuration alone, in a stable order. Endpoints come on top.
+type ResourceSet struct {
+	Listeners []*listenerv3.Listener
+	Routes    []*routev3.RouteConfiguration // one per listener, with its name
+	Clusters  []*clusterv3.Cluster          // two per function: its own, and the twin for upgrades
+}
+
+// Resources translates a valid configuration into what Envoy is told.
+func Resources(cfg *config.Config) ResourceSet {
+	var set ResourceSet
+	for _, l := range cfg.Listeners {
+		set.Listeners = append(set.Listeners, listener(cfg, l))
+		set.Routes = append(set.Routes, routeConfiguration(cfg, l.Name))
+	}
+	for _, f := range cfg.Functions {
+		set.Clusters = append(set.Clusters, cluster(cfg, f), upgradeCluster(cfg, f))
+	}
+	return set
+}
+
+// adsSource says that a resource comes over the aggregated stream. Envoy waits for it without a limit: half a state is
+// worse than none.
+func adsSource() *corev3.ConfigSource {
+	return &corev3.ConfigSource{
+		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+		ResourceApiVersion:    corev3.ApiVersion_V3,
+		InitialFetchTimeout:   durationpb.New(0),
+	}
+}
+
+// pack wraps a message of ours, which always marshals.
+func pack(m proto.Message) *anypb.Any {
+	packed, err := anypb.New(m)
+	if err != nil {
+		panic("xds: " + err.Error())
+	}
+	return packed
+}
+
+func extension(name string, m proto.Message) *corev3.TypedExtensionConfig {
+	return &corev3.TypedExtensionConfig{Name: name, TypedConfig: pack(m)}
+}
+
+func number(n int) *wrapperspb.UInt32Value { return wrapperspb.UInt32(uint32(n)) }
+
+func yes() *wrapperspb.BoolValue { return wrapperspb.Bool(true) }
+
+// unlessZero keeps a field unset where the configuration says that there is no limit.
+func unlessZero(d time.Duration) *durationpb.Duration {
+	if d == 0 {
+		return nil
+	}
+	return durationpb.New(d)
+}

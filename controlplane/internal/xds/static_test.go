@@ -1,0 +1,105 @@
+package xds_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+)
+
+// envoyBinary skips where there is no Envoy, except in CI.
+func envoyBinary(t *testing.T) string {
+	t.Helper()
+	binary, err := envoy.Find(t.Context())
+	if errors.Is(err, envoy.ErrNotFound) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	return binary
+}
+
+// testConfig is a valid configuration with the functions, each named and with defaults.
+func testConfig(functions ...config.Function) *config.Config {
+	cfg := config.Default()
+	cfg.Functions = functions
+	return &cfg
+}
+
+func testFunction(name string, routes ...config.Route) config.Function {
+	f := config.DefaultFunction()
+	f.Name, f.Routes = name, routes
+	return f
+}
+
+func TestEnvoyAcceptsWhatConfigurationsBecome(t *testing.T) {
+	binary := envoyBinary(t)
+	disabled := testFunction("off", config.Route{Path: "/off"})
+	disabled.Disabled = true
+	endless := testFunction("endless", config.Route{Path: "/endless", StripPrefix: true})
+	endless.Timeouts = config.Timeouts{}
+	endless.Scaling.Concurrency = 1000
+
+	withTLS := testConfig(testFunction("web", config.Route{Host: "*.example.com"}, config.Route{Host: "example.com", Listener: "secure"}))
+	withTLS.Listeners = append(withTLS.Listeners, config.Listener{
+		Name: "secure", Address: "[::1]:8443", MaxRequestHeaders: 8192, TrustedHops: 2, TLS: certificate(t),
+	})
+
+	tests := map[string]*config.Config{
+		"defaults":   testConfig(),
+		"tls":        withTLS,
+		"every rule": testConfig(disabled, endless, testFunction("h", config.Route{Path: "/a.b(c", Header: &config.HeaderMatch{Name: "X-V", Value: "1"}})),
+	}
+	for name, cfg := range tests {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, cfg.Validate())
+			static, err := xds.StaticConfig(cfg)
+			require.NoError(t, err)
+			require.NoError(t, envoy.Validate(t.Context(), binary, static))
+		})
+	}
+}
+
+func TestEnvoyNamesWhatIsWrong(t *testing.T) {
+	binary := envoyBinary(t)
+	cfg := testConfig()
+	cfg.Listeners[0].TLS = &config.ListenerTLS{CertificateFile: "/nowhere/cert.pem", KeyFile: "/nowhere/key.pem"}
+	static, err := xds.StaticConfig(cfg)
+	require.NoError(t, err)
+	require.ErrorContains(t, envoy.Validate(t.Context(), binary, static), "/nowhere/key.pem")
+}
+
+func certificate(t *testing.T) *config.ListenerTLS {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	files := &config.ListenerTLS{
+		CertificateFile: filepath.Join(t.TempDir(), "cert.pem"),
+		KeyFile:         filepath.Join(t.TempDir(), "key.pem"),
+	}
+	writePEM(t, files.CertificateFile, "CERTIFICATE", der)
+	writePEM(t, files.KeyFile, "PRIVATE KEY", keyDER)
+	return files
+}
+
+func writePEM(t *testing.T, path, kind string, der []byte) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+}
