@@ -55,11 +55,12 @@ func (w *workspace) write() error {
 
 // localFunction is what lambdalocal is told about one function.
 type localFunction struct {
-	Name           string            `yaml:"name"`
-	Command        []string          `yaml:"command"`
-	Extensions     [][]string        `yaml:"extensions,omitempty"`
-	Env            map[string]string `yaml:"env,omitempty"`
-	ColdStartDelay string            `yaml:"cold_start_delay"`
+	Name           string     `yaml:"name"`
+	Command        []string   `yaml:"command"`
+	Extensions     [][]string `yaml:"extensions,omitempty"`
+	Timeout        string     `yaml:"timeout"`
+	MemoryMB       int        `yaml:"memory_mb"`
+	ColdStartDelay string     `yaml:"cold_start_delay"`
 }
 
 // lambdalocal describes the three functions: one built with the library, two plain HTTP servers with the lambdapeer
@@ -70,8 +71,7 @@ func (w *workspace) lambdalocal() ([]byte, error) {
 		return nil, err
 	}
 	peer := [][]string{{filepath.Join(root, "build/lambdapeer")}}
-	port := map[string]string{"PORT": "0"}
-	functions := []localFunction{{Name: "go", Command: []string{filepath.Join(root, "build/example-go")}, ColdStartDelay: "200ms"}}
+	functions := []localFunction{describe("go", nil, filepath.Join(root, "build/example-go"))}
 	w.functions = []string{"go"}
 	for _, script := range []struct{ name, program, file string }{
 		{"node", "node", "examples/node/server.mjs"},
@@ -82,11 +82,14 @@ func (w *workspace) lambdalocal() ([]byte, error) {
 			w.notes = append(w.notes, fmt.Sprintf("/%s is left out: no %s on the PATH", script.name, script.program))
 			continue
 		}
-		functions = append(functions, localFunction{
-			Name: script.name, Command: []string{program, filepath.Join(root, script.file)}, Extensions: peer,
-			Env: port, ColdStartDelay: "200ms",
-		})
+		functions = append(functions, describe(script.name, peer, program, filepath.Join(root, script.file)))
 		w.functions = append(w.functions, script.name)
 	}
 	return yaml.Marshal(map[string]any{"address": w.lambda, "functions": functions})
+}
+
+func describe(name string, extensions [][]string, command ...string) localFunction {
+	return localFunction{
+		Name: name, Command: command, Extensions: extensions, Timeout: "15m", MemoryMB: 512, ColdStartDelay: "200ms",
+	}
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+)
+
+func printUsage(w io.Writer) { fmt.Fprintf(w, usage, envoy.Version, controlplane.EnvPrefix) }
+
+// load reads the configuration that a command's arguments name.
+func load(command string, args, environ []string, stderr io.Writer) (*controlplane.Config, error) {
+	flags := flag.NewFlagSet(command, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { printUsage(stderr) }
+	var overrides []string
+	flags.Func("set", "KEY=VALUE", func(s string) error {
+		overrides = append(overrides, s)
+		return nil
+	})
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if flags.NArg() > 1 {
+		return nil, fmt.Errorf("%s: one configuration file, got %d", command, flags.NArg())
+	}
+	return controlplane.LoadConfig(flags.Arg(0), environ, overrides)
+}
+
+func runServer(ctx context.Context, args, environ []string, stderr io.Writer) error {
+	cfg, err := load("run", args, environ, stderr)
+	if err != nil {
+		return err
+	}
+	server, err := controlplane.New(ctx, cfg, logger(cfg, stderr))
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
+
+func logger(cfg *controlplane.Config, stderr io.Writer) *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(stderr)
+	if level, err := logrus.ParseLevel(cfg.Log.Level); err == nil { // validated before
+		log.SetLevel(level)
+	}
+	if cfg.Log.Format == "json" {
+		log.SetFormatter(&logrus.JSONFormatter{})
+	}
+	return log
+}
+
+// check validates the file by our rules, and then what we would send to Envoy by Envoy's own.
+func check(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	cfg, err := load("check", args, environ, stderr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, "the configuration is valid")
+	binary, err := envoy.Find(ctx)
+	if errors.Is(err, envoy.ErrNotFound) {
+		fmt.Fprintln(stdout, "not checked by Envoy:", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	static, err := controlplane.EnvoyConfig(cfg)
+	if err != nil {
+		return err
+	}
+	if err := envoy.Validate(ctx, binary, static); err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, "Envoy", envoy.Version, "accepts what it would be sent")
+	return nil
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,114 @@
+// Package controlplane is the control plane as one process: pool, xDS, ext_proc, relay and admin, wired and run.
+package controlplane
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/awslambda"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+)
+
+// Config is the control plane's configuration. LoadConfig returns a valid one.
+type Config = config.Config
+
+// EnvPrefix begins the names of the variables that set configuration keys.
+const EnvPrefix = config.EnvPrefix
+
+// LoadConfig reads a configuration: defaults, then the file (none when path is empty), then environ, then overrides
+// ("key=value"). The error names every mistake with its path.
+func LoadConfig(path string, environ, overrides []string) (*Config, error) {
+	cfg, err := config.Load(path, environ, overrides)
+	if err != nil {
+		return nil, err
+	}
+	return &cfg, nil
+}
+
+// EnvoyConfig returns what Envoy would be sent for a configuration, as one static Envoy configuration to be validated.
+func EnvoyConfig(cfg *Config) ([]byte, error) { return xds.StaticConfig(cfg) }
+
+// A Server is the control plane and relay of one process.
+type Server struct {
+	config     *Config
+	log        logrus.FieldLogger
+	dispatcher *dispatch.Dispatcher
+	relay      *relay.Relay
+	xds        *xds.Server
+	grpc       *grpc.Server
+	control    net.Listener // Envoy's: xDS and ext_proc
+	admin      *admin.Server
+}
+
+// New wires the parts and opens the listeners, so that all that can be wrong with addresses, files and directories is
+// found here. Nothing is served before Run; a Server that is never run must be closed by a canceled Run.
+func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, error) {
+	s := &Server{config: cfg, log: log}
+	providers, err := providers(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	key := token.NewKey()
+	s.dispatcher = dispatch.New(dispatch.Options{Functions: cfg.Functions, Providers: providers, Key: key, Log: log})
+	if err := makeStateDir(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	if s.relay, err = relay.New(relay.Config{
+		Address:        cfg.Relay.Address,
+		Dir:            filepath.Join(cfg.StateDir, "e"),
+		Key:            key,
+		TLS:            relay.TLS{Mode: cfg.Relay.TLS, CertificateFile: cfg.Relay.CertificateFile, KeyFile: cfg.Relay.KeyFile, CAFile: cfg.Relay.CAFile},
+		TunnelWait:     cfg.Relay.TunnelWait,
+		MaxConnections: cfg.Relay.MaxConnections,
+	}, s.dispatcher, log); err != nil {
+		return nil, err
+	}
+	if s.xds, err = xds.New(cfg, s.dispatcher, log); err != nil {
+		return nil, err
+	}
+	s.grpc = grpc.NewServer(extproc.ServerOptions()...)
+	s.xds.Register(s.grpc)
+	extprocv3.RegisterExternalProcessorServer(s.grpc, extproc.New(s.dispatcher, log))
+	if s.control, err = listenControl(controlSocket(cfg.StateDir)); err != nil {
+		return nil, err
+	}
+	if s.admin, err = admin.New(admin.Options{Address: cfg.Admin.Address, Ready: s.ready, Source: s.dispatcher, Log: log}); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// providers prepares one provider for each function that is invoked. The API is opened once, and only when one is.
+func providers(ctx context.Context, cfg *Config) (map[string]dispatch.Provider, error) {
+	out := map[string]dispatch.Provider{}
+	var api *awslambda.API
+	for _, f := range cfg.Functions {
+		if f.Provider != config.ProviderLambda {
+			continue
+		}
+		if api == nil {
+			var err error
+			if api, err = awslambda.New(ctx, cfg.AWS.Region, cfg.AWS.Endpoint); err != nil {
+				return nil, err
+			}
+		}
+		name := f.Lambda.FunctionName
+		if name == "" {
+			name = f.Name
+		}
+		out[f.Name] = api.Function(name, f.Lambda.Qualifier)
+	}
+	return out, nil
+}

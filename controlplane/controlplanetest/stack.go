@@ -1,0 +1,187 @@
+// Package controlplanetest runs all of Lambda Dispatch for a test: a real Envoy, the control plane in this process, and
+// lambdalocal with real function processes. Nothing in it sleeps to wait for a state: it polls what an operator could see.
+package controlplanetest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+// Patience bounds every wait of this package. It only matters to tests that fail.
+const Patience = 30 * time.Second
+
+// A Function is one function of a Stack: how it is configured here, and how it runs there.
+type Function struct {
+	config.Function
+	Local lambdalocal.Function // Name is filled in; without a Command the function is not in lambdalocal
+}
+
+// Options say what to run.
+type Options struct {
+	Functions []Function
+	Config    func(*config.Config) // last word on the control plane's configuration
+	Workers   int                  // of Envoy; default 2
+}
+
+// A Stack is everything, running. It stops, in order, when its test ends.
+type Stack struct {
+	Lambda *lambdalocal.Server
+	Envoy  *envoy.Process
+	Config *config.Config
+	Front  string // host:port of the first listener
+	Admin  string // host:port of the control plane's admin address
+
+	t   testing.TB
+	dir string
+}
+
+// Start runs a stack and returns when its front door is open.
+func Start(t testing.TB, o Options) *Stack {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ld") // t.TempDir is too long for unix sockets
+	require.NoError(t, err)
+	s := &Stack{t: t, dir: dir}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s.startLambda(o)
+	s.configure(o)
+	s.startControlPlane()
+	s.startEnvoy(o)
+	return s
+}
+
+func (s *Stack) startLambda(o Options) {
+	cfg := lambdalocal.Default()
+	cfg.Address = "127.0.0.1:0"
+	for _, f := range o.Functions {
+		if f.Local.Command == nil {
+			continue
+		}
+		f.Local.Name = f.Name
+		cfg.Functions = append(cfg.Functions, f.Local)
+	}
+	if len(cfg.Functions) == 0 {
+		return
+	}
+	server, err := lambdalocal.New(cfg, s.logger("lambdalocal"))
+	require.NoError(s.t, err)
+	s.Lambda = server
+	s.background("lambdalocal", server.Run)
+}
+
+func (s *Stack) configure(o Options) {
+	cfg := config.Default()
+	cfg.StateDir = filepath.Join(s.dir, "s")
+	cfg.Listeners[0].Address = "127.0.0.1:0"
+	cfg.Admin.Address = "127.0.0.1:0"
+	cfg.Relay.Address = "127.0.0.1:0"
+	if s.Lambda != nil {
+		cfg.AWS.Endpoint = s.Lambda.InvokeURL()
+	}
+	for _, f := range o.Functions {
+		cfg.Functions = append(cfg.Functions, f.Function)
+	}
+	if o.Config != nil {
+		o.Config(&cfg)
+	}
+	require.NoError(s.t, cfg.Validate())
+	s.Config = &cfg
+}
+
+func (s *Stack) startControlPlane() {
+	server, err := controlplane.New(s.t.Context(), s.Config, s.logger("controlplane"))
+	require.NoError(s.t, err)
+	s.Admin = server.AdminAddr()
+	s.background("controlplane", server.Run)
+}
+
+// startEnvoy waits until the control plane says that Envoy has what it needs, and Envoy that its listeners are open.
+func (s *Stack) startEnvoy(o Options) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), Patience)
+	defer cancel()
+	binary, err := envoy.Find(ctx)
+	require.NoError(s.t, err)
+	log, err := os.Create(filepath.Join(s.dir, "envoy.log"))
+	require.NoError(s.t, err)
+	s.Envoy, err = envoy.Start(context.Background(), envoy.Options{
+		Binary: binary, StateDir: s.Config.StateDir, AdminAddress: "127.0.0.1:0", Concurrency: max(o.Workers, 2), Log: log,
+	})
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() {
+		s.Envoy.Stop(5 * time.Second)
+		s.showOnFailure("envoy", log)
+	})
+	require.NoError(s.t, s.Envoy.Ready(ctx))
+	listeners, err := s.Envoy.Listeners(ctx)
+	require.NoError(s.t, err)
+	s.Front = listeners[s.Config.Listeners[0].Name]
+	s.Eventually("ready", func() error {
+		status, body := s.AdminGet("/readyz")
+		if status != http.StatusOK {
+			return fmt.Errorf("%d %s", status, body)
+		}
+		return nil
+	})
+}
+
+// background runs a part until the test ends, and fails the test if it ends before or badly.
+func (s *Stack) background(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				s.t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(Patience):
+			s.t.Errorf("%s has not ended %v after it was stopped", name, Patience)
+		}
+	})
+}
+
+// logger collects a part's log and shows it if the test fails.
+func (s *Stack) logger(name string) logrus.FieldLogger {
+	file, err := os.Create(filepath.Join(s.dir, name+".log"))
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { s.showOnFailure(name, file) })
+	log := logrus.New()
+	log.SetOutput(file)
+	log.SetLevel(logrus.DebugLevel)
+	log.SetFormatter(&logrus.TextFormatter{TimestampFormat: "15:04:05.000", FullTimestamp: true})
+	return log
+}
+
+const shownOnFailure = 16 << 10
+
+func (s *Stack) showOnFailure(name string, file *os.File) {
+	defer file.Close()
+	if !s.t.Failed() {
+		return
+	}
+	if info, err := file.Stat(); err == nil && info.Size() > shownOnFailure {
+		_, _ = file.Seek(-shownOnFailure, io.SeekEnd)
+	} else {
+		_, _ = file.Seek(0, io.SeekStart)
+	}
+	text, _ := io.ReadAll(file)
+	s.t.Logf("%s said:\n%s", name, text)
+}
+
+// StopEnvoy ends Envoy before the test does.
+func (s *Stack) StopEnvoy() { s.Envoy.Stop(5 * time.Second) }

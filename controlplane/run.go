@@ -1,0 +1,155 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// Run serves until ctx ends or a part fails, and returns when all that it started has ended.
+//
+// The order at the end: first the dispatcher, while everything else still works, so that requests in flight finish over
+// their tunnels and the invocations end with a report; then the stream to Envoy, which has nothing left to ask; then xDS
+// and the relay; at last the admin address, so that an operator can watch the rest.
+func (s *Server) Run(ctx context.Context) error {
+	parts := newGroup()
+	stopAdmin := parts.run("admin", s.admin.Run)
+	stopRelay := parts.run("relay", s.relay.Run)
+	stopXDS := parts.run("xds", s.xds.Run)
+	stopControl := parts.run("control socket", s.serveControl)
+	s.dispatcher.Connect(dispatch.Connection{
+		Relay:   s.relay,
+		Socket:  s.relay.SocketPath,
+		Relays:  []wire.Relay{s.advertised()},
+		Changed: s.xds.Changed,
+	})
+	s.log.WithFields(map[string]any{
+		"component": "controlplane", "admin": s.admin.Addr(), "relay": s.relay.Addr(), "functions": len(s.config.Functions),
+	}).Info("control plane runs")
+
+	select {
+	case <-ctx.Done():
+	case <-parts.failed:
+	}
+	s.log.WithField("component", "controlplane").Info("control plane stops: instances drain")
+	s.shutdown()
+	stopControl()
+	stopXDS()
+	stopRelay()
+	stopAdmin()
+	return parts.wait()
+}
+
+// shutdown gives the instances as long as the slowest of them may take.
+func (s *Server) shutdown() {
+	limit := time.Second
+	for _, f := range s.config.Functions {
+		limit = max(limit, f.Scaling.DrainTimeout+time.Second)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	s.dispatcher.Shutdown(ctx)
+}
+
+// serveControl serves Envoy on the control socket until ctx ends.
+func (s *Server) serveControl(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, s.grpc.Stop)
+	defer stop()
+	return s.grpc.Serve(s.control)
+}
+
+// advertised is what peers are told to dial.
+func (s *Server) advertised() wire.Relay {
+	address := s.config.Relay.Advertise
+	if address == "" {
+		address = s.relay.Addr()
+	}
+	return s.relay.Describe(address)
+}
+
+// ready says why Envoy cannot serve yet; nil when it can.
+func (s *Server) ready() error {
+	if !s.xds.Ready() {
+		return errors.New("no Envoy has accepted its first configuration yet")
+	}
+	return nil
+}
+
+// listenControl opens Envoy's socket. A stale one, whose process is gone, is replaced; that no other process uses the
+// state directory was made sure by the relay's lock.
+func listenControl(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+func makeStateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	return nil
+}
+
+func controlSocket(stateDir string) string { return filepath.Join(stateDir, "control.sock") }
+
+// A group is the parts of a running server. Each has its own stop, because the order matters.
+type group struct {
+	failed chan struct{} // closed when the first part ends by itself
+	once   sync.Once
+	parts  sync.WaitGroup
+
+	mu   sync.Mutex
+	errs []error
+}
+
+func newGroup() *group { return &group{failed: make(chan struct{})} }
+
+// run starts a part. The returned function ends its context and waits for it.
+func (g *group) run(name string, part func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	g.parts.Go(func() {
+		defer close(done)
+		err := part(ctx)
+		if ctx.Err() == nil && err == nil {
+			err = errors.New("ended by itself")
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
+			g.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (g *group) fail(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.errs = append(g.errs, err)
+	g.once.Do(func() { close(g.failed) })
+}
+
+func (g *group) wait() error {
+	g.parts.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return errors.Join(g.errs...)
+}
