@@ -69,6 +69,7 @@ func (p *Pool) Draining(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
 	if i.state == Starting || i.state == Ready {
 		p.beginDrain(now, i)
+		p.failUnserved(now, i)
 		p.scale(now)
 	}
 	return &p.effects
@@ -97,19 +98,37 @@ func (p *Pool) beginDrain(now time.Time, i *Instance) {
 }
 
 // Down says that the instance has no tunnels any more. Leases that are out on it stay until they are released, and it
-// counts as live until Ended. Up brings it back unless it was draining.
+// counts as live until Ended. Up brings it back unless it was draining. An instance that was not up yet stays starting.
 func (p *Pool) Down(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
-	if i.state == Down || i.state == Gone {
-		return &p.effects
+	if i.state == Ready || i.state == Draining {
+		p.move(i, Down)
+		p.failUnserved(now, i)
+		p.scale(now)
 	}
-	p.move(i, Down)
-	p.scale(now)
 	return &p.effects
 }
 
+// failUnserved counts a failed start if an instance leaves by itself, served nothing, and would be started again at
+// once. This is known before its invocation ends, and must be, or else its replacement would be started as if nothing
+// had happened.
+func (p *Pool) failUnserved(now time.Time, i *Instance) {
+	if p.mayFail(i) && i.wasUp && i.granted == 0 && p.missed() {
+		p.fail(now, i, scaler.TooShort)
+	}
+}
+
+// missed reports whether there is a need for an instance that just left.
+func (p *Pool) missed() bool {
+	return p.queue.n > 0 || p.count[Ready]+p.count[Starting] < p.settings.Scaling.Min
+}
+
+// mayFail reports whether the end of i could count as a failed start: we started it, did not tell it to end, and it did
+// not count before.
+func (p *Pool) mayFail(i *Instance) bool { return !i.adopted && !i.failed && i.reason == "" }
+
 // Ended says that the invocation is over, or that the peer which registered is gone for good. It is a failed start if the
-// instance was not up before, or if it ends by itself, served nothing, and would be started again at once.
+// instance was never up, or if it served nothing, nobody told it to end, and it would be started again at once.
 func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	now = p.enter(now)
 	if i.state == Gone {
@@ -117,27 +136,12 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	}
 	p.drop(i)
 	p.counters.ended++
-	switch {
-	case i.adopted || i.failed || i.reason != "":
-	case !i.wasUp:
+	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))
-	case i.granted == 0 && p.missed():
-		p.fail(now, i, tooShortOr(end.Cause))
 	}
+	p.failUnserved(now, i)
 	p.scale(now)
 	return &p.effects
-}
-
-// missed reports whether an instance that just ended would be replaced at once.
-func (p *Pool) missed() bool {
-	return p.queue.n > 0 || p.count[Ready]+p.count[Starting] < p.settings.Scaling.Min
-}
-
-func tooShortOr(c Cause) Cause {
-	if c == "" {
-		return scaler.TooShort
-	}
-	return scaler.StartCause(c)
 }
 
 // fail counts a failed start, once per instance.

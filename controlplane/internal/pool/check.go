@@ -1,0 +1,172 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Check returns the first invariant that does not hold, or nil. It looks at everything and is for tests and simulations.
+func (p *Pool) Check() error {
+	for _, check := range []func() error{
+		p.checkInstances, p.checkCounts, p.checkQueue, p.checkTimers, p.checkStarts, p.checkRotation,
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pool) checkInstances() error {
+	for index, i := range p.table {
+		if i == nil {
+			if !p.freeIndex.has(index) {
+				return fmt.Errorf("index %d: free, but never given again", index)
+			}
+			continue
+		}
+		if err := p.checkInstance(index, i); err != nil {
+			return fmt.Errorf("instance %d (%s): %w", index, i.state, err)
+		}
+	}
+	return nil
+}
+
+func (p *Pool) checkInstance(index int, i *Instance) error {
+	switch {
+	case i.index != index:
+		return fmt.Errorf("stands at another index than its own, %d", i.index)
+	case p.freeIndex.has(index):
+		return fmt.Errorf("its index is free for others")
+	case i.state == Gone:
+		return fmt.Errorf("gone, but still listed")
+	case i.leases.n > i.slots:
+		return fmt.Errorf("%d leases on %d slots", i.leases.n, i.slots)
+	case i.slots > p.settings.Concurrency:
+		return fmt.Errorf("%d slots, asked for %d", i.slots, p.settings.Concurrency)
+	case i.final && i.state != Draining && i.state != Down:
+		return fmt.Errorf("may never serve again, but it is listed to")
+	}
+	return p.checkLeases(i)
+}
+
+// checkLeases checks that the instance can be leased exactly if it is ready and has a free slot, and that its leases
+// name it.
+func (p *Pool) checkLeases(i *Instance) error {
+	for free := 1; free <= p.settings.Concurrency; free++ {
+		if listed := p.open.has(i.index, free); listed != (i.free() == free) {
+			return fmt.Errorf("listed with %d free slots: %t, has %d", free, listed, i.free())
+		}
+	}
+	n := 0
+	for r := i.leases.head; r != nil; r = r.next {
+		if n++; r.state != Leased || r.instance != i {
+			return fmt.Errorf("a lease in state %d", r.state)
+		}
+	}
+	if n != i.leases.n {
+		return fmt.Errorf("%d leases, counted %d", n, i.leases.n)
+	}
+	return nil
+}
+
+func (p *Pool) checkCounts() error {
+	leases, capacity, free, live, rotating, unreplaced := p.lost, 0, 0, 0, 0, 0
+	var count, adopted [Gone]int
+	for i := range p.Instances() {
+		live++
+		leases += i.leases.n
+		count[i.state]++
+		free += i.free()
+		if i.adopted {
+			adopted[i.state]++
+		}
+		if i.state == Ready {
+			capacity += i.slots
+		}
+		if i.rotating {
+			rotating++
+		}
+		if i.rotating && !i.replaced {
+			unreplaced++
+		}
+	}
+	got := []int{p.inFlight, p.capacity, p.free, p.live, p.rotating, p.unreplaced}
+	want := []int{leases, capacity, free, live, rotating, unreplaced}
+	if !slices.Equal(got, want) || count != p.count || adopted != p.adopted {
+		return fmt.Errorf("in-flight, capacity, free, live, rotating, unreplaced are counted as %v, but are %v", got, want)
+	}
+	return nil
+}
+
+func (p *Pool) checkQueue() error {
+	n := 0
+	for r := p.queue.head; r != nil; r = r.next {
+		if n++; r.state != Waiting {
+			return fmt.Errorf("queue: a request in state %d", r.state)
+		}
+		if r.next != nil && r.next.arrived.Before(r.arrived) {
+			return fmt.Errorf("queue: a later request stands before an earlier one")
+		}
+	}
+	switch {
+	case n != p.queue.n:
+		return fmt.Errorf("queue: %d waiters, counted %d", n, p.queue.n)
+	case n > p.settings.QueueLimit:
+		return fmt.Errorf("queue: %d waiters, limit %d", n, p.settings.QueueLimit)
+	case n > 0 && p.free > 0:
+		return fmt.Errorf("queue: %d waiters beside %d free slots", n, p.free)
+	case n > 0 && p.closed != "":
+		return fmt.Errorf("queue: %d waiters in a closed pool", n)
+	}
+	return nil
+}
+
+// checkTimers checks that whatever must end by a deadline has a timer.
+func (p *Pool) checkTimers() error {
+	for k, i := range p.timers {
+		if i.at != k+1 || p.table[i.index] != i || k > 0 && i.due.Before(p.timers[(k-1)/2].due) {
+			return fmt.Errorf("timer %d: of instance %d, out of order", k, i.index)
+		}
+	}
+	for i := range p.Instances() {
+		timed := i.state == Starting && p.settings.StartTimeout > 0 || i.state == Ready && !i.ends.IsZero() ||
+			i.state == Draining && !i.killed
+		if timed != (i.at > 0) {
+			return fmt.Errorf("instance %d (%s): has a timer: %t, needs one: %t", i.index, i.state, i.at > 0, timed)
+		}
+	}
+	return nil
+}
+
+// checkStarts checks the bounds on starts, and that every start ends once.
+func (p *Pool) checkStarts() error {
+	s, c := p.settings.Scaling, p.counters
+	own := p.live
+	for _, n := range p.adopted {
+		own -= n
+	}
+	switch {
+	case p.startsInProgress() > max(0, s.StartsInProgress):
+		return fmt.Errorf("%d starts in progress, budget %d", p.startsInProgress(), s.StartsInProgress)
+	case own > 0 && p.live > s.Max+s.Surge():
+		return fmt.Errorf("%d instances, at most %d and %d for rotation", p.live, s.Max, s.Surge())
+	case c.started+c.adopted != c.ended+uint64(p.live):
+		return fmt.Errorf("%d started and %d adopted, but %d ended and %d live", c.started, c.adopted, c.ended, p.live)
+	case c.failed.Total() > c.started:
+		return fmt.Errorf("%d failed of %d starts", c.failed.Total(), c.started)
+	}
+	return nil
+}
+
+func (p *Pool) checkRotation() error {
+	for i := range p.Instances() {
+		switch {
+		case i.rotating && i.state != Ready, i.replaced && !i.rotating:
+			return fmt.Errorf("instance %d (%s): rotating %t, replaced %t", i.index, i.state, i.rotating, i.replaced)
+		case i.replaces != nil && i.state != Starting && i.replaces.rotating:
+			return fmt.Errorf("instance %d (%s): replaces another, but is not starting", i.index, i.state)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+package pool_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+func patient(s *pool.Settings) { s.QueueTimeout = time.Hour }
+
+func TestOneRequestCausesABoundedNumberOfStarts(t *testing.T) {
+	for _, cause := range scaler.StartCauses {
+		t.Run(string(cause), func(t *testing.T) {
+			w := story(t, patient)
+			r := w.acquire()
+			failAll := func() {
+				for len(w.started) > 0 {
+					w.fail(cause)
+				}
+			}
+			failAll()
+			w.run(time.Hour, failAll)
+			require.LessOrEqual(t, w.starts, scaler.Attempts)
+			require.Equal(t, pool.Evicted, r.State())
+			require.Equal(t, cause, r.Cause())
+			require.Zero(t, w.p.Stats().Waiting)
+			require.Equal(t, uint64(w.starts), w.p.Stats().Failed.Total())
+		})
+	}
+}
+
+func TestDeniedStopsAndReports(t *testing.T) {
+	w := story(t, nil)
+	rs := w.acquireN(30)
+	require.Equal(t, 3, w.starts)
+	w.fail(scaler.Denied)
+	w.requireStates(pool.Waiting, rs) // two starts may still come up
+	w.fail(scaler.Denied)
+	w.fail(scaler.Denied)
+	w.requireStates(pool.Evicted, rs)
+	require.Equal(t, scaler.Denied, rs[0].Cause())
+	require.Equal(t, scaler.Denied, w.p.Stats().Blocked.Cause)
+
+	for range 29 {
+		w.run(time.Second, nil)
+		r := w.acquire()
+		require.Equal(t, pool.Rejected, r.State())
+		require.Equal(t, scaler.Denied, r.Cause())
+	}
+	require.Equal(t, 3, w.starts)
+	w.run(time.Second, nil)
+	w.requireStates(pool.Waiting, w.acquireN(20))
+	require.Equal(t, 4, w.starts, "one probe")
+	w.fail(scaler.Denied)
+	require.Equal(t, 4, w.starts)
+	require.Len(t, w.evicted, 50)
+
+	w.run(30*time.Second, nil)
+	rs = w.acquireN(20)
+	w.up()
+	require.Equal(t, 6, w.starts, "open again: the rest is started")
+	w.up()
+	w.requireStates(pool.Leased, rs)
+	require.Equal(t, scaler.Block{}, w.p.Stats().Blocked)
+}
+
+func TestDeniedLeavesReadyInstancesAlone(t *testing.T) {
+	w := story(t, nil)
+	first := w.acquireN(10)
+	w.up()
+	rs := w.acquireN(10)
+	w.fail(scaler.NotFound)
+	w.requireStates(pool.Waiting, rs)
+	w.release(first...)
+	w.requireStates(pool.Leased, rs)
+}
+
+func TestThrottledBacksOffAndKeepsWaiting(t *testing.T) {
+	w := story(t, nil)
+	rs := w.acquireN(200)
+	require.Equal(t, 20, w.starts)
+	for len(w.started) > 0 {
+		w.fail(scaler.Throttled)
+	}
+	w.requireStates(pool.Waiting, rs)
+	require.Equal(t, 20, w.starts)
+	b := w.p.Stats().Blocked
+	require.Equal(t, scaler.Throttled, b.Cause)
+	require.LessOrEqual(t, b.Until.Sub(w.now), 200*time.Millisecond, "a burst of failures is one step")
+
+	var pauses []time.Duration
+	last := w.now
+	w.run(29*time.Second, func() {
+		if len(w.started) > 0 {
+			pauses = append(pauses, w.now.Sub(last))
+			last = w.now
+		}
+		for len(w.started) > 0 {
+			w.fail(scaler.Throttled)
+		}
+	})
+	require.InDelta(t, 8, len(pauses), 1)
+	require.Greater(t, pauses[len(pauses)-1], 4*time.Second)
+	w.requireStates(pool.Waiting, rs)
+
+	w.run(time.Second, nil)
+	w.requireStates(pool.Evicted, rs)
+	require.Equal(t, scaler.Throttled, rs[0].Cause(), "not just queue_timeout")
+}
+
+func TestCrashesAreProbedOneAtATime(t *testing.T) {
+	w := story(t, nil)
+	rs := w.acquireN(200)
+	for len(w.started) > 0 {
+		w.fail(scaler.InitFailed)
+	}
+	for range 2 {
+		w.requireStates(pool.Waiting, rs)
+		w.run(4*time.Second, nil)
+		require.Len(t, w.started, 1)
+		w.fail(scaler.InitFailed)
+	}
+	require.Equal(t, 22, w.starts)
+	w.requireStates(pool.Evicted, rs)
+	require.Equal(t, scaler.InitFailed, rs[0].Cause())
+	require.Equal(t, pool.Rejected, w.acquire().State())
+
+	w.run(time.Minute, nil)
+	rs = w.acquireN(20)
+	require.Equal(t, 23, w.starts)
+	w.up()
+	w.up()
+	w.requireStates(pool.Leased, rs)
+}
+
+func TestStartTimeoutIsAFailedStart(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Concurrency = 1 })
+	w.acquire()
+	i := w.takeStarted()
+	w.run(20*time.Second, nil)
+	require.Equal(t, []*pool.Instance{i}, w.killed)
+	require.Equal(t, pool.Down, i.State())
+	w.did(w.p.Up(w.now, i, 10))
+	require.Equal(t, []*pool.Instance{i, i}, w.killed, "too late")
+	w.did(w.p.Ended(w.now, i, pool.End{Cause: scaler.Crashed}))
+	require.Equal(t, uint64(1), w.p.Stats().Failed.Total(), "once")
+	require.Equal(t, scaler.StartTimeout, w.p.Stats().Blocked.Cause)
+}
+
+func TestEndlessFailuresUnderLoadStayWithinTheRate(t *testing.T) {
+	for _, cause := range scaler.StartCauses {
+		t.Run(string(cause), func(t *testing.T) {
+			w := story(t, func(s *pool.Settings) { s.QueueTimeout = time.Second })
+			for range 1000 {
+				w.acquireN(3)
+				w.run(100*time.Millisecond, nil)
+				for len(w.started) > 0 {
+					w.fail(cause)
+				}
+			}
+			// 100 s: a handful of growing pauses, then one step every 15 to 30 s, and at most half the budget in each.
+			require.LessOrEqual(t, w.starts, 60)
+			require.Equal(t, cause, w.p.Stats().Blocked.Cause)
+		})
+	}
+}
+
+// A function whose lifetime ends before it is up must not be invoked over and over.
+func TestInstancesThatComeUpTooLateDoNotLoop(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { patient(s); s.Lifetime = 2 * time.Second })
+	r := w.acquire()
+	for range 3 {
+		w.run(2500*time.Millisecond, nil)
+		w.up()
+		w.endDrained()
+		w.run(5*time.Second, nil)
+	}
+	require.Equal(t, pool.Evicted, r.State())
+	require.Equal(t, scaler.TooShort, r.Cause())
+	w.run(time.Hour, nil)
+	require.Equal(t, 3, w.starts)
+}
+
+func TestMinThatEndsAtOnceDoesNotLoop(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Scaling.Min = 1 })
+	upAndEnd := func() {
+		for len(w.started) > 0 {
+			w.end(w.up(), "")
+		}
+	}
+	upAndEnd()
+	w.run(10*time.Minute, upAndEnd)
+	require.Less(t, w.starts, 50, "every 15 to 30 s in the end")
+	require.Equal(t, scaler.TooShort, w.p.Stats().Blocked.Cause)
+
+	for len(w.started) == 0 {
+		w.run(time.Second, nil)
+	}
+	w.up()
+	require.Equal(t, scaler.TooShort, w.p.Stats().Blocked.Cause, "being up proves nothing")
+	w.acquire()
+	require.Equal(t, scaler.Block{}, w.p.Stats().Blocked, "serving does")
+}

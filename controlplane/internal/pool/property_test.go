@@ -1,0 +1,427 @@
+package pool_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+func drawSettings(t *rapid.T) pool.Settings {
+	second := func(name string, most int) time.Duration {
+		return time.Duration(rapid.IntRange(0, most*10).Draw(t, name)) * time.Second / 10
+	}
+	return pool.Settings{
+		Concurrency:  rapid.IntRange(1, 4).Draw(t, "concurrency"),
+		QueueLimit:   rapid.IntRange(0, 20).Draw(t, "queue limit"),
+		QueueTimeout: second("queue timeout", 60),
+		StartTimeout: second("start timeout", 20),
+		DrainTimeout: second("drain timeout", 10),
+		Lifetime:     second("lifetime", 30),
+		Scaling: scaler.Settings{
+			Min:              rapid.IntRange(0, 2).Draw(t, "min"),
+			Max:              rapid.IntRange(0, 6).Draw(t, "max"),
+			StartsInProgress: rapid.IntRange(0, 4).Draw(t, "starts in progress"),
+			StartsPerSecond:  rapid.SampledFrom([]float64{0, 0.3, 1, 7}).Draw(t, "rate"),
+			StartsBurst:      rapid.IntRange(0, 5).Draw(t, "burst"),
+			IdleAfter:        second("idle after", 20),
+		},
+		Seed: rapid.Uint64().Draw(t, "seed"),
+	}
+}
+
+// A model holds what the pool must have told its caller so far, and is asked after every step whether that makes sense.
+type model struct {
+	t         *rapid.T
+	s         pool.Settings
+	p         *pool.Pool
+	now       time.Time
+	rotations bool
+
+	waiting   []*pool.Request // in order of arrival
+	leased    []*pool.Request
+	instances []*pool.Instance // not ended
+	deadlines map[*pool.Instance]time.Time
+	gaveUp    map[*pool.Instance]bool // drained or timed out: no lease any more
+	startedAt []time.Time
+	adopted   int
+	ended     int
+	closed    bool
+}
+
+func newModel(t *rapid.T) *model {
+	s := drawSettings(t)
+	m := &model{
+		t: t, s: s, p: pool.New(s), now: time.Unix(1_000_000, 0),
+		deadlines: map[*pool.Instance]time.Time{}, gaveUp: map[*pool.Instance]bool{},
+	}
+	m.apply(m.p.Tick(m.now), nil)
+	return m
+}
+
+// apply takes an event's effects into the model. arrived is the request that the event brought, if any.
+func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
+	for _, r := range e.Dispatched {
+		require.NotEmpty(m.t, m.waiting, "dispatched, but did not wait")
+		require.Same(m.t, m.waiting[0], r, "overtaken")
+		m.waiting = m.waiting[1:]
+		m.lease(r)
+	}
+	for _, r := range e.Evicted {
+		require.Equal(m.t, pool.Evicted, r.State())
+		require.NotEmpty(m.t, r.Cause())
+		if r != arrived {
+			m.waiting = without(m.t, m.waiting, r)
+		}
+	}
+	for _, i := range e.Start {
+		require.False(m.t, m.closed)
+		m.instances = append(m.instances, i)
+		m.startedAt = append(m.startedAt, m.now)
+	}
+	for _, i := range e.Drain {
+		require.NotEmpty(m.t, i.DrainReason())
+		m.giveUp(i)
+	}
+	for _, i := range e.Kill {
+		m.gaveUp[i] = true
+		delete(m.deadlines, i)
+	}
+	m.check()
+}
+
+func (m *model) lease(r *pool.Request) {
+	require.Equal(m.t, pool.Leased, r.State())
+	require.Equal(m.t, pool.Ready, r.Instance().State())
+	require.False(m.t, m.gaveUp[r.Instance()], "a drained instance got a lease")
+	m.leased = append(m.leased, r)
+}
+
+// giveUp notes the drain of an instance and the deadline of it.
+func (m *model) giveUp(i *pool.Instance) {
+	m.gaveUp[i] = true
+	if _, ok := m.deadlines[i]; !ok && i.State() == pool.Draining {
+		m.deadlines[i] = m.now.Add(m.s.DrainTimeout)
+	}
+}
+
+func without[T comparable](t require.TestingT, s []T, v T) []T {
+	k := slices.Index(s, v)
+	require.GreaterOrEqual(t, k, 0)
+	return slices.Delete(s, k, k+1)
+}
+
+func (m *model) check() {
+	require.NoError(m.t, m.p.Check())
+	st := m.p.Stats()
+	require.Equal(m.t, len(m.waiting), st.Waiting)
+	require.Equal(m.t, len(m.leased), st.InFlight)
+	require.Equal(m.t, len(m.instances), st.Live())
+	require.Equal(m.t, len(m.startedAt), int(st.Started))
+	require.Equal(m.t, m.ended, int(st.Ended))
+	for _, r := range m.waiting {
+		require.Equal(m.t, pool.Waiting, r.State())
+	}
+	for _, i := range m.instances {
+		if i.State() == pool.Ready {
+			require.False(m.t, len(m.waiting) > 0 && i.InFlight() < i.Slots(), "a waiter beside a free slot")
+		}
+	}
+	m.checkRate()
+}
+
+// checkRate checks every window that ends with the latest start.
+func (m *model) checkRate() {
+	if len(m.startedAt) == 0 {
+		return
+	}
+	last := m.startedAt[len(m.startedAt)-1]
+	for k, from := range m.startedAt {
+		allowed := float64(m.s.Scaling.StartsBurst) + m.s.Scaling.StartsPerSecond*last.Sub(from).Seconds()
+		require.LessOrEqual(m.t, float64(len(m.startedAt)-k), allowed+1e-9)
+	}
+}
+
+func (m *model) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"arrive":    m.arrive,
+		"burst":     func(t *rapid.T) { repeat(t, 12, m.arrive) },
+		"cancel":    m.cancel,
+		"release":   m.release,
+		"up":        m.up,
+		"up all":    m.upAll,
+		"down":      m.down,
+		"end":       m.end,
+		"fail":      m.fail,
+		"drain":     m.drain,
+		"peerDrain": m.peerDrain,
+		"adopt":     m.adopt,
+		"obey":      m.obey,
+		"pass":      m.pass,
+		"jump":      m.jump,
+		"close":     m.close,
+	}
+}
+
+func repeat(t *rapid.T, most int, f func(*rapid.T)) {
+	for range rapid.IntRange(1, most).Draw(t, "times") {
+		f(t)
+	}
+}
+
+func (m *model) arrive(*rapid.T) {
+	r := &pool.Request{}
+	free := m.p.Stats().Free
+	e := m.p.Acquire(m.now, r)
+	switch r.State() {
+	case pool.Leased:
+		require.Positive(m.t, free)
+		require.Empty(m.t, e.Dispatched)
+		require.Empty(m.t, m.waiting, "overtook a waiter")
+		m.lease(r)
+	case pool.Waiting:
+		m.waiting = append(m.waiting, r)
+	default:
+		require.NotEmpty(m.t, r.Cause())
+		require.Zero(m.t, free, "refused beside a free slot")
+	}
+	m.apply(e, r)
+}
+
+func (m *model) cancel(t *rapid.T) {
+	if len(m.waiting) == 0 {
+		t.Skip("nobody waits")
+	}
+	r := rapid.SampledFrom(m.waiting).Draw(t, "waiter")
+	m.waiting = without(t, m.waiting, r)
+	m.apply(m.p.Release(m.now, r), nil)
+	require.Equal(t, pool.Done, r.State())
+}
+
+func (m *model) release(t *rapid.T) {
+	if len(m.leased) == 0 {
+		t.Skip("nothing is leased")
+	}
+	r := rapid.SampledFrom(m.leased).Draw(t, "lease")
+	m.leased = without(t, m.leased, r)
+	m.apply(m.p.Release(m.now, r), nil)
+	before := m.p.Stats()
+	m.apply(m.p.Release(m.now, r), nil)
+	require.Equal(t, before, m.p.Stats(), "the second release changed something")
+}
+
+func (m *model) some(t *rapid.T, states ...pool.InstanceState) *pool.Instance {
+	var fit []*pool.Instance
+	for _, i := range m.instances {
+		if len(states) == 0 || slices.Contains(states, i.State()) {
+			fit = append(fit, i)
+		}
+	}
+	if len(fit) == 0 {
+		t.Skip("no such instance")
+	}
+	return rapid.SampledFrom(fit).Draw(t, "instance")
+}
+
+func (m *model) up(t *rapid.T) {
+	i := m.some(t)
+	m.apply(m.p.Up(m.now, i, rapid.IntRange(0, 6).Draw(t, "slots")), nil)
+	require.False(t, m.gaveUp[i] && i.State() == pool.Ready)
+}
+
+func (m *model) upAll(*rapid.T) {
+	for _, i := range slices.Clone(m.instances) {
+		if i.State() == pool.Starting {
+			m.apply(m.p.Up(m.now, i, m.s.Concurrency), nil)
+		}
+	}
+}
+
+func (m *model) down(t *rapid.T) {
+	i := m.some(t)
+	delete(m.deadlines, i)
+	m.apply(m.p.Down(m.now, i), nil)
+}
+
+func (m *model) end(t *rapid.T) { m.endOne(m.some(t), "") }
+
+func (m *model) fail(t *rapid.T) {
+	cause := rapid.SampledFrom(scaler.StartCauses[:]).Draw(t, "cause")
+	failed := m.p.Stats().Failed.Total()
+	i := m.some(t, pool.Starting)
+	m.endOne(i, cause)
+	if !i.Adopted() {
+		require.Equal(t, failed+1, m.p.Stats().Failed.Total())
+	}
+}
+
+func (m *model) endOne(i *pool.Instance, cause pool.Cause) {
+	m.instances = without(m.t, m.instances, i)
+	m.ended++
+	delete(m.deadlines, i)
+	m.apply(m.p.Ended(m.now, i, pool.End{Cause: cause}), nil)
+	m.apply(m.p.Ended(m.now, i, pool.End{Cause: cause}), nil)
+	require.Equal(m.t, pool.Gone, i.State())
+}
+
+func (m *model) drain(t *rapid.T) {
+	m.apply(m.p.Drain(m.now, m.some(t), pool.Operator), nil)
+}
+
+func (m *model) peerDrain(t *rapid.T) {
+	i := m.some(t, pool.Starting, pool.Ready)
+	e := m.p.Draining(m.now, i)
+	m.giveUp(i)
+	m.apply(e, nil)
+}
+
+func (m *model) adopt(t *rapid.T) {
+	i, err := m.p.Adopt(m.now)
+	if err != nil {
+		require.Nil(t, i)
+		return
+	}
+	m.instances = append(m.instances, i)
+	m.adopted++
+	m.check()
+}
+
+// obey is what healthy peers do: whoever is drained and idle ends.
+func (m *model) obey(*rapid.T) {
+	for _, i := range slices.Clone(m.instances) {
+		if i.State() == pool.Draining && i.InFlight() == 0 || i.State() == pool.Down {
+			m.endOne(i, "")
+		}
+	}
+}
+
+// pass lets time pass with every tick in time.
+func (m *model) pass(t *rapid.T) {
+	m.passFor(time.Duration(rapid.IntRange(1, 20_000).Draw(t, "ms")) * time.Millisecond)
+}
+
+func (m *model) passFor(d time.Duration) {
+	end := m.now.Add(d)
+	for n := 0; ; n++ {
+		require.Less(m.t, n, 10_000, "ticks without end")
+		next := m.p.Next()
+		if next.IsZero() || next.After(end) {
+			break
+		}
+		if next.After(m.now) {
+			m.now = next
+		}
+		m.tick()
+	}
+	m.now = end
+	m.tick()
+}
+
+// jump is a tick that comes late, or a clock that runs backwards.
+func (m *model) jump(t *rapid.T) {
+	d := time.Duration(rapid.IntRange(-5, 100).Draw(t, "s")) * time.Second
+	if d < 0 {
+		m.apply(m.p.Tick(m.now.Add(d)), nil)
+		return
+	}
+	m.now = m.now.Add(d)
+	m.tick()
+}
+
+func (m *model) tick() {
+	m.apply(m.p.Tick(m.now), nil)
+	for i, at := range m.deadlines {
+		require.True(m.t, m.now.Before(at), "instance %d outlived its drain", i.Index())
+	}
+	for _, i := range m.instances {
+		if i.State() == pool.Ready && !i.Adopted() && m.s.Lifetime > 0 {
+			require.Less(m.t, m.now.Sub(i.Started()), m.s.Lifetime)
+		}
+	}
+	if next := m.p.Next(); !next.IsZero() {
+		require.True(m.t, next.After(m.now), "a tick leaves nothing due")
+	}
+}
+
+func (m *model) close(t *rapid.T) {
+	if rapid.IntRange(0, 20).Draw(t, "really") > 0 {
+		t.Skip("seldom")
+	}
+	m.closed = true
+	m.apply(m.p.Close(m.now, ""), nil)
+	require.Empty(t, m.waiting)
+}
+
+// rest ends everything, and asks whether all gauges are zero.
+func (m *model) rest() {
+	m.closed = true
+	m.apply(m.p.Close(m.now, ""), nil)
+	for len(m.leased) > 0 {
+		r := m.leased[0]
+		m.leased = m.leased[1:]
+		m.apply(m.p.Release(m.now, r), nil)
+	}
+	for len(m.instances) > 0 {
+		m.endOne(m.instances[0], "")
+	}
+	st := m.p.Stats()
+	require.Equal(m.t, int(st.Ended), int(st.Started+st.Adopted), "every start ends once")
+	st.Started, st.Adopted, st.Ended, st.Failed, st.Blocked = 0, 0, 0, pool.Failures{}, scaler.Block{}
+	require.Equal(m.t, pool.Stats{}, st)
+	require.True(m.t, m.p.Next().IsZero(), "nothing is left to do")
+}
+
+func TestAnySequenceOfEvents(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel(t)
+		t.Repeat(m.actions())
+		m.rest()
+	})
+}
+
+// Whatever happened before, a pool whose instances behave from now on serves whoever waits.
+func TestRecovers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel(t)
+		m.s.Scaling.Max = max(m.s.Scaling.Max, 1)
+		actions := m.actions()
+		delete(actions, "close")
+		delete(actions, "adopt")
+		t.Repeat(actions)
+		if m.s.Scaling.Never() || m.s.Scaling.StartsPerSecond == 0 || m.s.QueueLimit == 0 || m.p.Stats().Down+m.p.Stats().Live() < 0 {
+			t.Skip("nothing can start")
+		}
+		for range 40 {
+			m.passFor(2 * time.Second)
+			m.upAll(t)
+			for len(m.leased) > 0 {
+				m.release(t)
+			}
+			m.obey(t)
+		}
+		m.arrive(t)
+		m.passFor(time.Millisecond)
+		m.upAll(t)
+		require.Empty(t, m.waiting)
+	})
+}
+
+// Under endless failures of any kind the number of starts is bounded by the number of requests, and the pace by time.
+func TestEndlessFailuresAreBounded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"arrive": m.arrive,
+			"cancel": m.cancel,
+			"pass":   m.pass,
+			"fail":   m.fail,
+			"drain":  m.drain,
+			"obey":   m.obey,
+		})
+	})
+}

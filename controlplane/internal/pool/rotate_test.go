@@ -1,0 +1,131 @@
+package pool_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+)
+
+// rotateFor keeps load slots busy while instances rotate, and returns the lowest capacity and the highest live count.
+// Each start takes the given time, each drain is obeyed at the next tick.
+func rotateFor(w *world, d, startTook time.Duration, load int) (lowest, highest int) {
+	busy := w.acquireN(load)
+	ups := map[*pool.Instance]time.Time{}
+	lowest = 1 << 30
+	for end := w.now.Add(d); w.now.Before(end); {
+		for len(w.started) > 0 {
+			ups[w.takeStarted()] = w.now.Add(startTook)
+		}
+		w.run(startTook/5, nil)
+		for i, at := range ups {
+			if !w.now.Before(at) {
+				w.did(w.p.Up(w.now, i, 10))
+				delete(ups, i)
+			}
+		}
+		w.release(busy...)
+		busy = w.acquireN(load)
+		w.endDrained()
+		if w.now.After(end.Add(startTook - d + time.Second)) {
+			lowest = min(lowest, w.p.Stats().Capacity)
+		}
+		highest = max(highest, w.p.Stats().Live())
+	}
+	w.release(busy...)
+	return lowest, highest
+}
+
+func TestRotationReplacesFirst(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		lifetime, startTook time.Duration
+		max                 int
+	}{
+		{"15 min", 15 * time.Minute, 2 * time.Second, 100},
+		{"1 min", time.Minute, 5 * time.Second, 100},
+		{"at max", time.Minute, 5 * time.Second, 3},
+		{"15 s, slow", 15 * time.Second, 3 * time.Second, 100},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := story(t, func(s *pool.Settings) { s.Lifetime, s.Scaling.Max = tt.lifetime, tt.max })
+			lowest, highest := rotateFor(w, 5*tt.lifetime, tt.startTook, 25)
+			require.Equal(t, 30, lowest, "no gap in capacity")
+			require.LessOrEqual(t, highest, 6)
+			require.GreaterOrEqual(t, w.starts, 15, "five lifetimes of three instances")
+			require.LessOrEqual(t, w.starts, 36)
+			for _, i := range w.drained {
+				require.Equal(t, pool.Rotation, i.DrainReason())
+			}
+		})
+	}
+}
+
+func TestRotationIsStaggered(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Lifetime, s.Scaling.Max = 10*time.Minute, 20 })
+	rs := w.acquireN(200)
+	w.upAll()
+	most := 0
+	w.run(10*time.Minute, func() {
+		w.release(rs...)
+		rs = w.acquireN(200)
+		most = max(most, len(w.started))
+		w.upAll()
+		w.endDrained()
+	})
+	require.Equal(t, 40, w.starts)
+	require.LessOrEqual(t, most, 5, "a quarter of max at once")
+}
+
+func TestAnInstanceThatCannotBeReplacedServesToTheEnd(t *testing.T) {
+	w := story(t, func(s *pool.Settings) {
+		s.Lifetime, s.Scaling.StartsBurst, s.Scaling.StartsPerSecond = time.Minute, 1, 0
+	})
+	begun := w.now
+	w.acquire()
+	i := w.up()
+	w.run(59*time.Second, nil)
+	require.Equal(t, pool.Ready, i.State())
+	require.Equal(t, 1, w.p.Stats().Rotating)
+	w.run(time.Second, nil)
+	require.Equal(t, pool.Draining, i.State())
+	require.Equal(t, begun.Add(time.Minute), w.now)
+}
+
+func TestAFailedReplacementIsTriedAgain(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Lifetime = 10 * time.Minute })
+	w.acquire()
+	i := w.up()
+	for range 3 {
+		for len(w.started) == 0 {
+			w.run(time.Second, nil)
+		}
+		require.Equal(t, pool.Ready, i.State())
+		w.fail("crashed")
+	}
+	for len(w.started) == 0 {
+		w.run(time.Second, nil)
+	}
+	w.up()
+	require.Equal(t, pool.Draining, i.State())
+}
+
+// The timeout of 3 s is below any useful margin: each instance lives, is used, and goes.
+func TestThreeSecondFunctionDoesNotLoop(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Lifetime, s.Scaling.IdleAfter = 3*time.Second, time.Minute })
+	w.release(w.acquireN(200)...)
+	rs := w.acquireN(200)
+	w.run(500*time.Millisecond, nil)
+	w.upAll()
+	w.requireStates(pool.Leased, rs)
+	w.release(rs...)
+	w.run(10*time.Minute, func() {
+		w.upAll()
+		w.endDrained()
+	})
+	require.LessOrEqual(t, w.starts, 40, "at most one replacement each, for what turned out to be over")
+	require.Zero(t, w.p.Stats().Live())
+	require.Empty(t, w.started)
+}
