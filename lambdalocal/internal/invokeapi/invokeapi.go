@@ -98,7 +98,7 @@ func (h *Handler) run(r *http.Request, id string) (environment.Result, *environm
 // arn names the function as it was invoked: without a qualifier if there was none.
 func (h *Handler) arn(t target) string {
 	arn := fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", h.Region, h.Account, t.name)
-	if t.qualifier != Latest {
+	if t.qualifier != latest {
 		arn += ":" + t.qualifier
 	}
 	return arn

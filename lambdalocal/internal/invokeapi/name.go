@@ -2,16 +2,15 @@ package invokeapi
 
 import (
 	"regexp"
-	"strings"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
-// Latest is the qualifier that a request without one means.
-const Latest = "$LATEST"
+// latest is the qualifier that a request without one means.
+const latest = "$LATEST"
 
 var (
-	nameRule      = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
+	targetRule    = regexp.MustCompile(`^(?:arn:[a-z-]+:lambda:[a-z0-9-]+:)?(?:[0-9]{12}:)?(?:function:)?([a-zA-Z0-9-_]{1,64})(?::(.*))?$`)
 	qualifierRule = regexp.MustCompile(`^(\$LATEST|[a-zA-Z0-9-_]{1,128})$`)
 	versionRule   = regexp.MustCompile(`^[0-9]+$`)
 )
@@ -22,27 +21,26 @@ type target struct {
 	qualifier string // never empty
 }
 
-// parseTarget reads NAME, NAME:QUALIFIER, ACCOUNT:function:NAME[:QUALIFIER] or a whole ARN, and the Qualifier parameter.
+// parseTarget reads NAME, ACCOUNT:function:NAME or an ARN, with or without :QUALIFIER, and the Qualifier parameter.
 func parseTarget(text, parameter string) (target, error) {
-	name := text
-	if _, rest, ok := strings.Cut(text, "function:"); ok && (strings.HasPrefix(text, "arn:") || strings.Count(text, ":") <= 3) {
-		name = rest
+	parts := targetRule.FindStringSubmatch(text)
+	if parts == nil {
+		return target{}, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not the name of a function", text)
 	}
-	name, qualifier, _ := strings.Cut(name, ":")
+	t := target{name: parts[1], qualifier: parts[2]}
 	switch {
-	case qualifier == "":
-		qualifier = parameter
-	case parameter != "" && parameter != qualifier:
+	case t.qualifier == "" && parameter == "":
+		t.qualifier = latest
+	case t.qualifier == "":
+		t.qualifier = parameter
+	case parameter != "" && parameter != t.qualifier:
 		return target{}, serviceerror.New(serviceerror.TypeInvalidValue,
 			"The derived qualifier from the function name does not match the specified qualifier.")
 	}
-	if qualifier == "" {
-		qualifier = Latest
+	if !qualifierRule.MatchString(t.qualifier) {
+		return target{}, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not a version or an alias", t.qualifier)
 	}
-	if !nameRule.MatchString(name) || !qualifierRule.MatchString(qualifier) {
-		return target{}, serviceerror.New(serviceerror.TypeInvalidValue, "%q is no function name, with qualifier %q", text, qualifier)
-	}
-	return target{name: name, qualifier: qualifier}, nil
+	return t, nil
 }
 
 // version is what the qualifier stands for. There is one version of the code, so an alias stands for the latest.
@@ -50,5 +48,5 @@ func (t target) version() string {
 	if versionRule.MatchString(t.qualifier) {
 		return t.qualifier
 	}
-	return Latest
+	return latest
 }

@@ -1,0 +1,243 @@
+package lambdalocal_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+// marker is set in every helper process: it makes the test binary one, and finds those left behind.
+const marker = "LAMBDALOCAL_TEST_HELPER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(marker) != "" && len(os.Args) > 1 {
+		helpers[os.Args[1]]()
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// helpers are the programs that functions in tests run.
+var helpers = map[string]func(){
+	"runtime":   runtimeLoop,
+	"app":       sleepUntilTerminated,
+	"stubborn":  func() { signal.Ignore(syscall.SIGTERM); runtimeLoop() },
+	"extension": func() { extensionLoop("INVOKE", "SHUTDOWN") },
+	"peer":      peer,
+	"late":      lateRuntime,
+	"failing":   failingInit,
+	"exiting":   func() { os.Exit(3) },
+	"silent":    func() { select {} },
+	"plain":     sleepUntilTerminated,
+	"server":    server,
+}
+
+func call(method, path string, header http.Header, body []byte) (*http.Response, []byte) {
+	url := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + path
+	request, err := http.NewRequest(method, url, bytes.NewReader(body))
+	check(err)
+	request.Header = header
+	response, err := http.DefaultClient.Do(request)
+	check(err)
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	check(err)
+	return response, answer
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(99)
+	}
+}
+
+// An order is the payload of an invocation in tests.
+type order struct {
+	Do   string `json:"do"`
+	Text string `json:"text,omitempty"`
+	Ms   int    `json:"ms,omitempty"`
+}
+
+func runtimeLoop() {
+	for {
+		response, body := call("GET", "/2018-06-01/runtime/invocation/next", nil, nil)
+		var o order
+		check(json.Unmarshal(body, &o))
+		obey(o, response.Header, body)
+	}
+}
+
+func obey(o order, h http.Header, body []byte) {
+	base := "/2018-06-01/runtime/invocation/" + h.Get("Lambda-Runtime-Aws-Request-Id")
+	answer, path := body, base+"/response"
+	switch o.Do {
+	case "print":
+		fmt.Println(o.Text)
+	case "sleep":
+		time.Sleep(time.Duration(o.Ms) * time.Millisecond)
+	case "exit":
+		os.Exit(o.Ms)
+	case "hang":
+		select {}
+	case "error":
+		answer, path = []byte(`{"errorType":"MyError","errorMessage":"`+o.Text+`"}`), base+"/error"
+	case "large":
+		answer = bytes.Repeat([]byte("x"), 7<<20)
+	case "environ":
+		answer = environ()
+	case "headers":
+		answer, _ = json.Marshal(h)
+	case "misuse":
+		answer = misuse(base)
+	case "spawn":
+		check(exec.Command("sleep", "1000").Start())
+	}
+	call("POST", path, nil, answer)
+}
+
+func environ() []byte {
+	vars := map[string]string{}
+	for _, v := range os.Environ() {
+		name, value, _ := strings.Cut(v, "=")
+		vars[name] = value
+	}
+	vars["pid"] = strconv.Itoa(os.Getpid())
+	answer, _ := json.Marshal(vars)
+	return answer
+}
+
+// misuse makes calls that the APIs must refuse, and answers with how they did.
+func misuse(base string) []byte {
+	results := map[string]string{}
+	try := func(name, method, path string, header http.Header, body string) {
+		response, answer := call(method, path, header, []byte(body))
+		var e struct {
+			Type string `json:"errorType"`
+		}
+		_ = json.Unmarshal(answer, &e)
+		results[name] = fmt.Sprint(response.StatusCode, " ", e.Type)
+	}
+	const extensions = "/2020-01-01/extension"
+	try("next before answer", "GET", "/2018-06-01/runtime/invocation/next", nil, "")
+	try("unknown id", "POST", "/2018-06-01/runtime/invocation/other/response", nil, "{}")
+	try("late init error", "POST", "/2018-06-01/runtime/init/error", nil, "{}")
+	try("register late", "POST", extensions+"/register", http.Header{"Lambda-Extension-Name": {"x"}}, `{"events":[]}`)
+	try("register nonsense", "POST", extensions+"/register", nil, "nonsense")
+	try("register nameless", "POST", extensions+"/register", nil, "{}")
+	try("event without id", "GET", extensions+"/event/next", nil, "")
+	try("event of nobody", "GET", extensions+"/event/next", http.Header{"Lambda-Extension-Identifier": {"x"}}, "")
+	answer, _ := json.Marshal(results)
+	return answer
+}
+
+func sleepUntilTerminated() {
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	record("up")
+	<-terminated
+	record("SIGTERM")
+}
+
+// record appends a line to the file that the test reads.
+func record(line string) {
+	if path := os.Getenv("RECORD"); path != "" {
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		check(err)
+		_, err = fmt.Fprintln(f, line)
+		check(err)
+		check(f.Close())
+	}
+}
+
+func register(events ...string) http.Header {
+	body, _ := json.Marshal(map[string]any{"events": events})
+	name := os.Args[0][strings.LastIndex(os.Args[0], "/")+1:]
+	response, answer := call("POST", "/2020-01-01/extension/register", http.Header{"Lambda-Extension-Name": {name}}, body)
+	if response.StatusCode != http.StatusOK {
+		check(fmt.Errorf("register: %s", answer))
+	}
+	return http.Header{"Lambda-Extension-Identifier": response.Header["Lambda-Extension-Identifier"]}
+}
+
+func extensionLoop(events ...string) {
+	id := register(events...)
+	for {
+		_, body := call("GET", "/2020-01-01/extension/event/next", id, nil)
+		var event struct{ EventType, ShutdownReason, RequestID string }
+		check(json.Unmarshal(body, &event))
+		record(strings.TrimSpace(event.EventType + " " + event.ShutdownReason))
+		if event.EventType == "SHUTDOWN" {
+			return
+		}
+	}
+}
+
+// peer is an extension that calls the Runtime API for an app that knows nothing of Lambda.
+func peer() {
+	go func() {
+		for !appIsUp() {
+			time.Sleep(time.Millisecond)
+		}
+		runtimeLoop()
+	}()
+	extensionLoop("SHUTDOWN")
+}
+
+func appIsUp() bool {
+	text, err := os.ReadFile(os.Getenv("RECORD"))
+	return os.Getenv("RECORD") == "" || err == nil && strings.Contains(string(text), "up\n")
+}
+
+// lateRuntime is too slow for the first init, and fast in every other.
+func lateRuntime() {
+	if first() {
+		select {}
+	}
+	runtimeLoop()
+}
+
+// failingInit reports a failed init once, then works.
+func failingInit() {
+	if first() || os.Getenv("ALWAYS") != "" {
+		call("POST", "/2018-06-01/runtime/init/error", http.Header{"Lambda-Runtime-Function-Error-Type": {"Runtime.NoHandler"}},
+			[]byte(`{"errorType":"Runtime.NoHandler","errorMessage":"no handler"}`))
+		os.Exit(1)
+	}
+	runtimeLoop()
+}
+
+func first() bool {
+	_, err := os.Stat(os.Getenv("RECORD"))
+	record("init")
+	return err != nil
+}
+
+// server is a whole lambdalocal in a process of its own, to be killed. It prints its address.
+func server() {
+	cfg := lambdalocal.Default()
+	cfg.Address = "127.0.0.1:0"
+	f := lambdalocal.DefaultFunction("web")
+	f.Command, f.Extensions = []string{os.Args[0], "app"}, [][]string{{os.Args[0], "peer"}}
+	f.Env = map[string]string{marker: os.Getenv("CHILD_MARKER")}
+	cfg.Functions = []lambdalocal.Function{f}
+	s, err := lambdalocal.New(cfg, quiet())
+	check(err)
+	fmt.Println(s.Addr())
+	check(s.Run(context.Background()))
+}
