@@ -19,14 +19,14 @@ type End struct {
 }
 
 // Up says that the instance can serve that many requests at once; they are limited to what was asked for. Waiters are
-// served at once. An instance that came up after it was given up is killed, one that was told to drain is told again.
+// served at once. An instance that was killed before is killed again, one that was told to drain is told again.
 func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
 	now = p.enter(now)
 	switch {
+	case i.killed:
+		p.effects.Kill = append(p.effects.Kill, i)
 	case i.state == Draining && i.reason != "":
 		p.effects.Drain = append(p.effects.Drain, i)
-	case i.state == Down && i.killed:
-		p.effects.Kill = append(p.effects.Kill, i)
 	case i.state == Starting || i.state == Down && !i.final:
 		p.ready(now, i, slots)
 	}
