@@ -76,7 +76,8 @@ func (f *function) expectation(i *instance) relay.Expectation {
 		Instance: i.id,
 		Function: f.name,
 		Endpoint: i.endpoint,
-		Expires:  i.core.Started().Add(f.plan.settings.StartTimeout),
+		// The pool gives the instance up first, with the better cause; the relay's limit is for its own safety.
+		Expires: i.core.Started().Add(f.plan.settings.StartTimeout + 5*time.Second),
 	}
 }
 
@@ -111,9 +112,8 @@ func (f *function) draining(i *instance, reason wire.Reason) {
 
 // down takes an instance out of service whose tunnels are gone. Without an invocation behind it, that is also its end.
 func (f *function) down(i *instance, report *wire.Report, err error) {
-	entry := f.log.WithField("instance", i.id)
-	if report == nil {
-		entry.WithError(err).Warn("instance lost: its tunnels are gone")
+	if report == nil && !errors.Is(err, relay.ErrForgotten) {
+		f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: its tunnels are gone")
 	}
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.isUp, i.dialled = false, 0
@@ -132,14 +132,7 @@ func endOfRegistered(report *wire.Report, err error) End {
 	if errors.Is(err, relay.ErrNeverDialled) {
 		return End{Cause: scaler.StartTimeout, Detail: err.Error()}
 	}
-	return End{Cause: scaler.Crashed, Detail: errorText(err)}
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return "connection closed without a goodbye"
-	}
-	return err.Error()
+	return End{Cause: scaler.Crashed, Detail: err.Error()}
 }
 
 // drain is the operator's.
@@ -167,10 +160,11 @@ func (f *function) live() []*instance {
 // kill cuts an instance that has passed its deadline. A peer without an invocation is gone with that.
 func (f *function) kill(i *instance) {
 	f.log.WithField("instance", i.id).Warn("instance missed its deadline: cut off")
-	f.d.relay.Forget(i.id)
 	if f.provider == nil {
 		f.ended(i, End{Cause: scaler.StartTimeout, Detail: "missed its deadline"})
+		return
 	}
+	f.d.relay.Forget(i.id)
 }
 
 // ended closes the books on an instance: its invocation is over.
@@ -194,8 +188,8 @@ func (f *function) ended(i *instance, end End) {
 	f.mu.Unlock()
 
 	f.logEnd(i, end)
-	f.d.relay.Forget(i.id)
 	f.d.forget(i)
+	f.d.relay.Forget(i.id)
 	todo.carryOut(f)
 }
 

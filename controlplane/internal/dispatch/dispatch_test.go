@@ -1,0 +1,345 @@
+package dispatch
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// world is everything around a dispatcher, by hand: Lambda, the relay and Envoy.
+type world struct {
+	*Dispatcher
+	t *testing.T
+
+	mu       sync.Mutex
+	invoked  []wire.Invocation
+	ends     map[string]chan End
+	expected []relay.Expectation
+	drained  map[string]wire.Reason
+	forgot   []string
+}
+
+// newWorld must be called inside a synctest bubble.
+func newWorld(t *testing.T, change func(*config.Function)) *world {
+	cfg := config.DefaultFunction()
+	cfg.Name = "web"
+	if change != nil {
+		change(&cfg)
+	}
+	log := logrus.New()
+	log.SetOutput(t.Output())
+	w := &world{t: t, ends: map[string]chan End{}, drained: map[string]wire.Reason{}}
+	providers := map[string]Provider{"web": w}
+	if cfg.Provider == config.ProviderStatic {
+		providers = nil
+	}
+	w.Dispatcher = New(Options{Functions: []config.Function{cfg}, Providers: providers, Key: token.NewKey(), Log: log})
+	w.Connect(Connection{
+		Relay: commands{w}, Socket: func(endpoint string) string { return "/e/" + endpoint }, Changed: func(string) {},
+	})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		w.Shutdown(ctx)
+	})
+	return w
+}
+
+func (w *world) Invoke(ctx context.Context, inv wire.Invocation) End {
+	end := make(chan End, 1)
+	w.mu.Lock()
+	w.invoked = append(w.invoked, inv)
+	w.ends[inv.Instance] = end
+	w.mu.Unlock()
+	select {
+	case e := <-end:
+		return e
+	case <-ctx.Done():
+		return End{Cause: scaler.Unknown}
+	}
+}
+
+func (w *world) Expect(e relay.Expectation) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.expected = append(w.expected, e)
+}
+
+func (w *world) drainedFor(id string) wire.Reason {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.drained[id]
+}
+
+func (w *world) Forget(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.forgot = append(w.forgot, id)
+}
+
+// commands is the world as relay.Commands: Drain and Register of the embedded Dispatcher have other meanings.
+type commands struct{ *world }
+
+func (c commands) Drain(id string, reason wire.Reason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drained[id] = reason
+}
+
+// instances lists the ids invoked so far, once all goroutines have come to rest.
+func (w *world) instances() []string {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var ids []string
+	for _, inv := range w.invoked {
+		ids = append(ids, inv.Instance)
+	}
+	return ids
+}
+
+// publish lets Envoy know every endpoint.
+func (w *world) publish() {
+	var paths []string
+	for _, e := range w.Endpoints("web", nil) {
+		paths = append(paths, e.Path)
+	}
+	slices.Sort(paths)
+	w.Acked("web", paths)
+}
+
+func (w *world) comesUp(id string) { w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10}) }
+
+// end ends an invocation the way a provider tells.
+func (w *world) end(id string, e End) {
+	w.mu.Lock()
+	ch := w.ends[id]
+	w.mu.Unlock()
+	ch <- e
+	synctest.Wait()
+}
+
+type result struct {
+	lease *Lease
+	err   error
+}
+
+// acquire asks for a slot in the background.
+func (w *world) acquire(ctx context.Context) chan result {
+	out := make(chan result, 1)
+	go func() {
+		l, err := w.Acquire(ctx, "web")
+		out <- result{l, err}
+	}()
+	synctest.Wait()
+	return out
+}
+
+func (w *world) health(path string) xds.Health {
+	for _, e := range w.Endpoints("web", nil) {
+		if e.Path == path {
+			return e.Health
+		}
+	}
+	require.Failf(w.t, "endpoint not published", path)
+	return 0
+}
+
+func requireRefused(t *testing.T, r result, outcome admission.Outcome, cause admission.Cause) {
+	t.Helper()
+	var e *admission.Error
+	require.ErrorAs(t, r.err, &e)
+	require.Equal(t, outcome, e.Outcome)
+	require.Equal(t, cause, e.Cause)
+}
+
+func TestTheFirstRequestStartsAnInstanceAndGetsItsSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		got := w.acquire(t.Context())
+		ids := w.instances()
+		require.Len(t, ids, 1)
+		require.Equal(t, "web/0000", w.expected[0].Endpoint)
+		require.Equal(t, xds.Unhealthy, w.health("/e/web/0000"), "published before it is up")
+		w.publish()
+		w.comesUp(ids[0])
+		r := <-got
+		require.NoError(t, r.err)
+		require.Equal(t, "/e/web/0000", r.lease.Endpoint())
+		require.Equal(t, xds.Healthy, w.health("/e/web/0000"))
+		r.lease.Release()
+		r.lease.Release()
+		again := <-w.acquire(t.Context())
+		require.NoError(t, again.err)
+		require.Len(t, w.instances(), 1)
+	})
+}
+
+func TestNoLeaseNamesAnEndpointThatEnvoyDoesNotKnow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		got := w.acquire(t.Context())
+		w.comesUp(w.instances()[0])
+		synctest.Wait()
+		require.Empty(t, got, "up, but not acknowledged")
+		w.publish()
+		require.NoError(t, (<-got).err)
+	})
+}
+
+func TestAClientThatLeavesTheQueueIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		ctx, leave := context.WithCancel(t.Context())
+		got := w.acquire(ctx)
+		leave()
+		requireRefused(t, <-got, admission.Evicted, admission.Canceled)
+		w.publish()
+		w.comesUp(w.instances()[0])
+		stats := w.functions["web"].pool.Stats()
+		require.Zero(t, stats.Waiting)
+		require.Zero(t, stats.InFlight)
+	})
+}
+
+func TestTheQueueGivesUpAfterItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Queue.Timeout = 7 * time.Second })
+		began := time.Now()
+		requireRefused(t, <-w.acquire(t.Context()), admission.Evicted, admission.QueueTimeout)
+		require.Equal(t, 7*time.Second, time.Since(began))
+	})
+}
+
+func TestAFullQueueAndUnknownAndDisabledFunctionsRejectAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Queue.Limit = 1 })
+		waiting := w.acquire(t.Context())
+		requireRefused(t, <-w.acquire(t.Context()), admission.Rejected, admission.QueueFull)
+		require.Empty(t, waiting)
+		_, err := w.Acquire(t.Context(), "nope")
+		requireRefused(t, result{err: err}, admission.Rejected, admission.UnknownFunction)
+
+		off := newWorld(t, func(f *config.Function) { f.Disabled = true })
+		requireRefused(t, <-off.acquire(t.Context()), admission.Rejected, admission.Disabled)
+		require.Empty(t, off.instances())
+	})
+}
+
+func TestDeniedInvocationsAnswerTheWaitersWithTheCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		got := w.acquire(t.Context())
+		w.end(w.instances()[0], End{Cause: scaler.Denied, Detail: "AccessDeniedException"})
+		requireRefused(t, <-got, admission.Evicted, admission.Denied)
+		requireRefused(t, <-w.acquire(t.Context()), admission.Rejected, admission.Denied)
+		require.Len(t, w.instances(), 1, "nobody asks again in vain")
+	})
+}
+
+func TestAnIdleInstanceIsDrainedAndItsEndpointStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Scaling.IdleAfter = 5 * time.Second })
+		got := w.acquire(t.Context())
+		id := w.instances()[0]
+		w.publish()
+		w.comesUp(id)
+		(<-got).lease.Release()
+		time.Sleep(10 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		require.Equal(t, wire.ReasonScaleIn, w.drainedFor(id))
+		require.Equal(t, xds.Draining, w.health("/e/web/0000"))
+		w.end(id, End{Report: &wire.Report{Reason: wire.ReasonScaleIn}})
+		require.Equal(t, xds.Unhealthy, w.health("/e/web/0000"))
+		require.Contains(t, w.forgot, id)
+
+		time.Sleep(retention + time.Second)
+		require.Empty(t, w.Endpoints("web", nil), "unused for the retention time")
+	})
+}
+
+func TestALostInstanceGetsNoMoreRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		got := w.acquire(t.Context())
+		id := w.instances()[0]
+		w.publish()
+		w.comesUp(id)
+		lease := (<-got).lease
+		w.Down(id, nil, relay.ErrControlEnded)
+		next := w.acquire(t.Context())
+		require.Empty(t, next)
+		require.Len(t, w.instances(), 2, "a replacement for the one that is lost")
+		lease.Release()
+		require.Empty(t, next, "the slot of a lost instance serves nobody")
+	})
+}
+
+func TestPeersRegisterWithTheFunctionsToken(t *testing.T) {
+	const secret = "0123456789abcdef"
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "token")
+		require.NoError(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
+		w := newWorld(t, func(f *config.Function) {
+			f.Provider, f.Static.TokenFile, f.Scaling.Max = config.ProviderStatic, file, 1
+		})
+		for _, wrong := range []string{"", "guess", secret + "x"} {
+			_, err := w.Register(t.Context(), wrong, wire.Registration{Function: "web"})
+			require.ErrorIs(t, err, relay.ErrUnauthorized)
+		}
+		inv, err := w.Register(t.Context(), secret, wire.Registration{Function: "web", Environment: "laptop"})
+		require.NoError(t, err)
+		_, err = w.Register(t.Context(), secret, wire.Registration{Function: "web"})
+		require.Error(t, err, "max is 1")
+
+		got := w.acquire(t.Context())
+		w.publish()
+		w.comesUp(inv.Instance)
+		(<-got).lease.Release()
+		time.Sleep(time.Hour)
+		require.Empty(t, w.drainedFor(inv.Instance), "peers that came by themselves stay")
+		w.Down(inv.Instance, nil, relay.ErrControlEnded)
+		_, err = w.Register(t.Context(), secret, wire.Registration{Function: "web"})
+		require.NoError(t, err, "its place is free again")
+	})
+}
+
+func TestShutdownDrainsAndWaitsForTheInvocations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 2 })
+		w.publish()
+		ids := w.instances()
+		require.Len(t, ids, 2)
+		for _, id := range ids {
+			w.comesUp(id)
+		}
+		done := make(chan struct{})
+		go func() {
+			w.Shutdown(t.Context())
+			close(done)
+		}()
+		synctest.Wait()
+		for _, id := range ids {
+			require.Equal(t, wire.ReasonStopping, w.drainedFor(id))
+			require.NotPanics(t, func() { w.end(id, End{Report: &wire.Report{Reason: wire.ReasonStopping}}) })
+		}
+		<-done
+		requireRefused(t, <-w.acquire(t.Context()), admission.Rejected, admission.Closed)
+	})
+}
