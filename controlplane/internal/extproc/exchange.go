@@ -10,7 +10,6 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 )
@@ -34,10 +33,10 @@ func (e *exchange) first() error {
 	return nil
 }
 
-// dispatch lets the request through to an endpoint.
-func (e *exchange) dispatch(endpoint string) error {
+// dispatch lets the request through.
+func (e *exchange) dispatch(reply *extprocv3.ProcessingResponse) error {
 	e.answered = true
-	return e.stream.Send(dispatched(endpoint))
+	return e.stream.Send(reply)
 }
 
 // refuse answers in the function's place, which ends the exchange.
@@ -69,17 +68,6 @@ func (e *exchange) pass(request *extprocv3.ProcessingRequest) error {
 		return status.Errorf(codes.InvalidArgument, "unexpected message %T", request.GetRequest())
 	}
 	return e.stream.Send(reply)
-}
-
-// dispatched is the reply that names the endpoint. Clients cannot forge dynamic metadata.
-func dispatched(endpoint string) *extprocv3.ProcessingResponse {
-	inner := &structpb.Struct{Fields: map[string]*structpb.Value{EndpointKey: structpb.NewStringValue(endpoint)}}
-	return &extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{}},
-		DynamicMetadata: &structpb.Struct{
-			Fields: map[string]*structpb.Value{MetadataNamespace: structpb.NewStructValue(inner)},
-		},
-	}
 }
 
 // immediate is the reply that Envoy sends to the client instead of asking the function.

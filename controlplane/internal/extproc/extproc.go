@@ -40,12 +40,12 @@ type Acquirer[L Lease] interface {
 	Acquire(ctx context.Context, function string) (L, error)
 }
 
-// A Server implements Envoy's ExternalProcessor service. It has no state of its own: everything that a stream holds is
-// released when the stream ends.
+// A Server implements Envoy's ExternalProcessor service. Everything that a stream holds is released when it ends.
 type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	acquire func(ctx context.Context, function string) (Lease, error)
 	log     logrus.FieldLogger
+	replies replies
 }
 
 // New returns a server that asks acquirer about every request.
@@ -82,7 +82,7 @@ func (s *Server) serve(e *exchange) error {
 		return s.refuse(e, err)
 	}
 	defer lease.Release()
-	if err := e.dispatch(lease.Endpoint()); err != nil {
+	if err := e.dispatch(s.replies.to(lease.Endpoint())); err != nil {
 		return err
 	}
 	return e.untilEnd()

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 )
@@ -396,4 +397,19 @@ func FuzzFirst(f *testing.F) {
 			require.Equal(t, "web", function)
 		}
 	})
+}
+
+// TestFrozenReplyEncodesTheSame holds the shortcut of replies equal to the plain message.
+func TestFrozenReplyEncodesTheSame(t *testing.T) {
+	var r replies
+	plain := dispatched("/run/e/web-0001.sock")
+	encoded, err := proto.Marshal(r.to("/run/e/web-0001.sock"))
+	require.NoError(t, err)
+	decoded := &extprocv3.ProcessingResponse{}
+	require.NoError(t, proto.Unmarshal(encoded, decoded))
+	require.True(t, proto.Equal(plain, decoded))
+	require.Same(t, r.to("/run/e/web-0001.sock"), r.to("/run/e/web-0001.sock"))
+
+	_, err = proto.Marshal(r.to("\xff"))
+	require.Error(t, err)
 }

@@ -10,7 +10,7 @@ import (
 
 // ServerOptions returns the options of a gRPC server that carries ext_proc, and xDS beside it, for Envoys on this host.
 // Every request is a stream that stays open as long as the request, so there is no limit on streams: the queue's limits
-// and Envoy's own are the ones that count.
+// and Envoy's own are the ones that count. Stream workers, larger buffers and fixed windows made no measurable difference.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(math.MaxUint32),

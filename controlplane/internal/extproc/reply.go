@@ -1,0 +1,47 @@
+package extproc
+
+import (
+	"sync"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// replies keeps the reply that names an endpoint, ready encoded. Building and encoding its two nested structs costs more
+// than the rest of a request in this package. There are as many replies as endpoint names, which are reused.
+type replies struct {
+	byEndpoint sync.Map // endpoint: *extprocv3.ProcessingResponse, never changed
+}
+
+// to returns the reply that lets a request through to an endpoint. It is shared: read only.
+func (r *replies) to(endpoint string) *extprocv3.ProcessingResponse {
+	if known, ok := r.byEndpoint.Load(endpoint); ok {
+		return known.(*extprocv3.ProcessingResponse)
+	}
+	reply := frozen(dispatched(endpoint))
+	r.byEndpoint.Store(endpoint, reply)
+	return reply
+}
+
+// dispatched is the reply that names the endpoint. Clients cannot forge dynamic metadata.
+func dispatched(endpoint string) *extprocv3.ProcessingResponse {
+	inner := &structpb.Struct{Fields: map[string]*structpb.Value{EndpointKey: structpb.NewStringValue(endpoint)}}
+	return &extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{}},
+		DynamicMetadata: &structpb.Struct{
+			Fields: map[string]*structpb.Value{MetadataNamespace: structpb.NewStructValue(inner)},
+		},
+	}
+}
+
+// frozen returns a message that encodes to the same bytes as reply, by copying them: they are its unknown fields.
+func frozen(reply *extprocv3.ProcessingResponse) *extprocv3.ProcessingResponse {
+	encoded, err := proto.Marshal(reply)
+	if err != nil { // a path that is not UTF-8: let Send say so
+		return reply
+	}
+	out := &extprocv3.ProcessingResponse{}
+	out.ProtoReflect().SetUnknown(encoded)
+	return out
+}
