@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -27,7 +28,9 @@ type Commands interface {
 }
 
 // Events is what a relay tells the control plane. Calls for one instance come in order and never overlap: Up, then any
-// number of Load, at most one Draining, then Down. Implementations return quickly.
+// number of Load, at most one Draining, then Down. Every expected instance ends with exactly one Down, also one that
+// never came up and one that was forgotten. No call is made from within a Commands method, so a caller of those may hold
+// its locks. Implementations return quickly.
 type Events interface {
 	// Up: the instance's socket listens and a tunnel stands ready behind it.
 	Up(Up)
@@ -35,9 +38,12 @@ type Events interface {
 	Load(instance string, inFlight int)
 	// Draining: the peer drains by its own decision.
 	Draining(instance string, reason wire.Reason)
-	// Down: the control stream ended, all tunnels are closed and the socket is gone. report is nil without a goodbye.
+	// Down: the control stream ended, all tunnels are closed and the socket is gone; the instance's token opens nothing
+	// any more. report is nil without a goodbye, and then err says why: it wraps ErrNeverDialled, ErrForgotten,
+	// ErrControlEnded, or is the error of the connection.
 	Down(instance string, report *wire.Report, err error)
-	// Register answers a peer that nobody invoked. An error's text is shown to the peer.
+	// Register answers a peer that nobody invoked. An error's text is shown to the peer; its status is 401 or 404 for one
+	// that wraps ErrUnauthorized or ErrUnknownFunction, else 503, which asks the peer to try again later.
 	Register(ctx context.Context, token string, r wire.Registration) (wire.Invocation, error)
 }
 
@@ -48,3 +54,17 @@ type Up struct {
 	Slots       int
 	Cold        bool
 }
+
+// How an instance can end without a goodbye.
+var (
+	ErrNeverDialled = errors.New("the peer opened no control stream in time")
+	ErrForgotten    = errors.New("the control plane gave the instance up")
+	ErrControlEnded = errors.New("the control stream ended without a goodbye")
+	ErrStopped      = errors.New("the relay stops")
+)
+
+// What Events.Register may wrap.
+var (
+	ErrUnauthorized    = errors.New("the token does not allow to register")
+	ErrUnknownFunction = errors.New("no such function")
+)

@@ -1,0 +1,173 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// Limits of the control stream. Messages are rare and small, so a write that blocks means a peer that is not there.
+const controlWrite = 2 * time.Second
+
+// A controlStream is the peer's side of an instance: its life on this relay. One goroutine reads it.
+type controlStream struct {
+	inst  *instance
+	conn  *peerConn
+	lines lines
+	hello wire.Message // static once the instance has the stream
+
+	writing sync.Mutex // guards writes to conn
+}
+
+// run greets the peer, follows it, and ends the instance when the stream ends.
+func (c *controlStream) run() {
+	defer func() { _ = c.conn.Close() }()
+	err := c.greet()
+	c.inst.ungreetControl(c)
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	report, err := c.follow()
+	c.inst.lose(c, report, err)
+}
+
+// greet reads the hello, which has as long as the handshake had, and answers it.
+func (c *controlStream) greet() error {
+	if err := c.conn.tcp.SetReadDeadline(time.Now().Add(c.inst.relay.config.HandshakeTimeout)); err != nil {
+		return err
+	}
+	hello, err := c.next()
+	if err != nil {
+		return refuse(helloDrop(err), fmt.Sprintf("hello: %v", err))
+	}
+	if hello.Kind != wire.KindHello {
+		return refuse(DropHelloInvalid, fmt.Sprintf("the first message is a %s, not a hello", hello.Kind))
+	}
+	if hello.Instance != c.inst.Instance {
+		return refuse(DropHelloInstance, "the hello's instance is not the token's")
+	}
+	c.hello = hello
+	return c.inst.attach(c)
+}
+
+func helloDrop(err error) Drop {
+	var version *wire.VersionError
+	switch {
+	case errors.As(err, &version):
+		return DropHelloVersion
+	case isTimeout(err):
+		return DropHelloTimeout
+	default:
+		return DropHelloInvalid
+	}
+}
+
+// refuse says why before the stream is closed.
+func (c *controlStream) refuse(err error) {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return
+	}
+	c.inst.relay.counters.drop(r.drop)
+	c.inst.log.WithError(err).WithField("drop", r.drop.String()).Warn("control stream refused")
+	if c.send(wire.Message{Kind: wire.KindRefused, Detail: wire.CutDetail(r.text)}) == nil {
+		_ = c.conn.CloseWrite()
+	}
+}
+
+// follow handles messages until the goodbye, whose report it returns, or until an error.
+func (c *controlStream) follow() (*wire.Report, error) {
+	if err := c.conn.tcp.SetReadDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	for {
+		m, err := c.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, ErrControlEnded
+		case err != nil:
+			return nil, err
+		case m.Kind == wire.KindLoad:
+			c.inst.tell(func(b *mailbox) { b.load = m.InFlight })
+		case m.Kind == wire.KindDrain:
+			c.inst.tell(func(b *mailbox) { b.draining = m.Reason })
+		case m.Kind == wire.KindGoodbye:
+			return m.Report, nil
+		}
+	}
+}
+
+// next blocks until a message has come; it is valid.
+func (c *controlStream) next() (wire.Message, error) {
+	line, err := c.lines.next(c.conn)
+	if err != nil {
+		return wire.Message{}, err
+	}
+	m, err := parseMessage(line)
+	if err != nil && c.hello.Kind != "" {
+		c.inst.relay.counters.drop(DropControlInvalid)
+	}
+	return m, err
+}
+
+func parseMessage(line []byte) (wire.Message, error) {
+	var m wire.Message
+	if err := json.Unmarshal(line, &m); err != nil {
+		return wire.Message{}, fmt.Errorf("control message: %w", err)
+	}
+	if err := m.Validate(); err != nil {
+		return wire.Message{}, fmt.Errorf("control message: %w", err)
+	}
+	return m, nil
+}
+
+// send writes a message, and closes the stream when that fails: its reader ends the instance then.
+func (c *controlStream) send(m wire.Message) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	err := c.conn.tcp.SetWriteDeadline(time.Now().Add(controlWrite))
+	if err == nil {
+		err = wire.NewEncoder(c.conn).Encode(m)
+	}
+	if err != nil {
+		_ = c.conn.Close()
+	}
+	return err
+}
+
+// lines cuts a stream into lines and keeps memory only for one that has not come whole.
+type lines struct {
+	rest []byte
+}
+
+// next returns a line without its end. It is valid until the next call.
+func (l *lines) next(src source) ([]byte, error) {
+	for {
+		if line, rest, ok := bytes.Cut(l.rest, []byte{'\n'}); ok {
+			l.rest = rest
+			return line, nil
+		}
+		if len(l.rest) >= wire.MaxMessage {
+			return nil, fmt.Errorf("control message: %w: more than %d bytes", wire.ErrTooLong, wire.MaxMessage)
+		}
+		if len(l.rest) == 0 {
+			l.rest = nil
+		}
+		b, err := src.read()
+		if errors.Is(err, io.EOF) && len(l.rest) > 0 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return nil, err
+		}
+		l.rest = append(l.rest, b.bytes()...)
+		b.release()
+	}
+}

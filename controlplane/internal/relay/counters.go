@@ -1,0 +1,107 @@
+package relay
+
+import "sync/atomic"
+
+// A Drop says why the relay refused or gave up a connection. Its text is a metric label.
+type Drop uint8
+
+// Drops of connections that peers dial, in the order in which they are checked, then of connections that Envoy opens.
+const (
+	DropTooManyConnections Drop = iota
+	DropTLSHandshake
+	DropHandshakeTimeout
+	DropMalformedRequest
+	DropRequestTooLarge
+	DropUnknownPath
+	DropWrongMethod
+	DropUpgradeRequired
+	DropEarlyBytes // before the 101, or on a tunnel before Envoy's
+	DropTokenMissing
+	DropTokenMalformed
+	DropTokenForged
+	DropTokenExpired
+	DropUnknownInstance // never expected, ended or forgotten: a replay
+	DropWrongFunction
+	DropTooManyTunnels
+	DropRegisterRefused
+	DropHelloTimeout
+	DropHelloInvalid
+	DropHelloVersion
+	DropHelloInstance
+	DropControlExists
+	DropControlInvalid // a control message after the hello
+	DropNoTunnel       // Envoy's connection waited TunnelWait in vain
+	DropTooManyWaiting // Envoy's connection found too many before it
+	drops
+)
+
+var dropLabels = [drops]string{
+	DropTooManyConnections: "too_many_connections",
+	DropTLSHandshake:       "tls_handshake",
+	DropHandshakeTimeout:   "handshake_timeout",
+	DropMalformedRequest:   "malformed_request",
+	DropRequestTooLarge:    "request_too_large",
+	DropUnknownPath:        "unknown_path",
+	DropWrongMethod:        "wrong_method",
+	DropUpgradeRequired:    "upgrade_required",
+	DropEarlyBytes:         "early_bytes",
+	DropTokenMissing:       "token_missing",
+	DropTokenMalformed:     "token_malformed",
+	DropTokenForged:        "token_forged",
+	DropTokenExpired:       "token_expired",
+	DropUnknownInstance:    "unknown_instance",
+	DropWrongFunction:      "wrong_function",
+	DropTooManyTunnels:     "too_many_tunnels",
+	DropRegisterRefused:    "register_refused",
+	DropHelloTimeout:       "hello_timeout",
+	DropHelloInvalid:       "hello_invalid",
+	DropHelloVersion:       "hello_version",
+	DropHelloInstance:      "hello_instance",
+	DropControlExists:      "control_exists",
+	DropControlInvalid:     "control_invalid",
+	DropNoTunnel:           "no_tunnel",
+	DropTooManyWaiting:     "too_many_waiting",
+}
+
+// String returns the label: lower case and underscores.
+func (d Drop) String() string { return dropLabels[d] }
+
+// Stats is a snapshot of the relay's gauges and counters. Its parts are read one after the other, not at one moment.
+type Stats struct {
+	Connections int64 // open connections of peers, handshakes included
+	Instances   int64 // expected and not yet ended
+	Up          int64 // instances that can serve
+	TunnelsIdle int64
+	Spliced     int64 // connections of Envoy that are joined to a tunnel
+	Waiting     int64 // connections of Envoy that wait for one
+
+	Accepted       uint64 // connections that peers dialled
+	Tunnels        uint64 // tunnels that stood
+	ControlStreams uint64 // control streams that were welcomed
+	BytesToPeers   uint64
+	BytesFromPeers uint64
+	Dropped        map[Drop]uint64 // every Drop has an entry
+}
+
+type counters struct {
+	connections, instances, up, tunnelsIdle, spliced, waiting atomic.Int64
+	accepted, tunnels, controlStreams                         atomic.Uint64
+	toPeers, fromPeers                                        atomic.Uint64
+	dropped                                                   [drops]atomic.Uint64
+}
+
+func (c *counters) drop(d Drop) { c.dropped[d].Add(1) }
+
+func (c *counters) snapshot() Stats {
+	s := Stats{
+		Connections: c.connections.Load(), Instances: c.instances.Load(), Up: c.up.Load(),
+		TunnelsIdle: c.tunnelsIdle.Load(), Spliced: c.spliced.Load(), Waiting: c.waiting.Load(),
+		Accepted: c.accepted.Load(), Tunnels: c.tunnels.Load(), ControlStreams: c.controlStreams.Load(),
+		BytesToPeers: c.toPeers.Load(), BytesFromPeers: c.fromPeers.Load(),
+		Dropped: make(map[Drop]uint64, drops),
+	}
+	for d := range drops {
+		s.Dropped[d] = c.dropped[d].Load()
+	}
+	return s
+}

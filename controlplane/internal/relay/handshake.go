@@ -1,0 +1,192 @@
+package relay
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// Limits of a handshake, in bytes.
+const (
+	maxHead    = 16 << 10 // request line and headers; a token has at most 4 KiB of it
+	headBuffer = 4 << 10
+)
+
+// greet takes one connection from its first byte to its place: a tunnel, a control stream, an answered registration, or
+// a refusal. The connection is closed or handed over when it returns.
+func (r *Relay) greet(ctx context.Context, conn *peerConn) {
+	ctx, cancel := context.WithTimeout(ctx, r.config.HandshakeTimeout)
+	defer cancel()
+	// One deadline for all of it, which also comes when the relay stops.
+	stop := context.AfterFunc(ctx, func() { _ = conn.tcp.SetDeadline(time.Now()) })
+	defer stop()
+	if err := conn.startTLS(ctx); err != nil {
+		r.counters.drop(timeoutOr(err, DropTLSHandshake))
+		r.log.WithError(err).WithField("remote", conn.tcp.RemoteAddr().String()).Debug("TLS handshake failed")
+		_ = conn.Close()
+		return
+	}
+	if err := r.answer(ctx, conn); err != nil {
+		r.refuse(conn, err)
+	}
+}
+
+// answer reads one request and does what it asks for. After an error the connection is still the caller's.
+func (r *Relay) answer(ctx context.Context, conn *peerConn) error {
+	in := heads.Get().(*bufio.Reader)
+	defer heads.Put(in)
+	defer in.Reset(nil)
+	limited := &io.LimitedReader{R: conn.stream(), N: maxHead}
+	in.Reset(limited)
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		return headRefusal(err, limited.N)
+	}
+	switch req.URL.Path {
+	case wire.RegisterPath:
+		limited.N += wire.MaxInvocation
+		return r.register(ctx, conn, req)
+	case wire.TunnelPath, wire.ControlPath:
+		if err := checkUpgrade(req); err != nil {
+			return err
+		}
+		if in.Buffered() > 0 {
+			return refuse(DropEarlyBytes, "bytes came before the 101")
+		}
+		return r.upgrade(conn, req)
+	default:
+		return refuse(DropUnknownPath, "nothing is here")
+	}
+}
+
+// heads are the buffers of handshakes; no connection keeps one.
+var heads = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headBuffer) }}
+
+func headRefusal(err error, left int64) error {
+	switch {
+	case left <= 0:
+		return refuse(DropRequestTooLarge, fmt.Sprintf("the request's head has more than %d bytes", maxHead))
+	case isTimeout(err):
+		return refuse(DropHandshakeTimeout, "the request did not come in time")
+	default:
+		return refuse(DropMalformedRequest, fmt.Sprintf("malformed request: %v", err))
+	}
+}
+
+func timeoutOr(err error, other Drop) Drop {
+	if isTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
+		return DropHandshakeTimeout
+	}
+	return other
+}
+
+func checkUpgrade(req *http.Request) error {
+	if req.Method != http.MethodGet {
+		return &refusal{drop: DropWrongMethod, text: "only GET is possible here", header: "Allow: GET\r\n"}
+	}
+	if got := req.Header.Get("Upgrade"); got != wire.Protocol || !hasToken(req.Header.Get("Connection"), "upgrade") {
+		return &refusal{
+			drop:   DropUpgradeRequired,
+			text:   fmt.Sprintf("this relay speaks %s; the request asks for an upgrade to %.40q", wire.Protocol, got),
+			header: "Upgrade: " + wire.Protocol + "\r\n",
+		}
+	}
+	return nil
+}
+
+// hasToken looks for a word in a comma-separated header.
+func hasToken(header, word string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		if strings.EqualFold(strings.TrimSpace(part), word) {
+			return true
+		}
+	}
+	return false
+}
+
+// upgrade finds the instance that the request's token speaks for and gives it the connection.
+func (r *Relay) upgrade(conn *peerConn, req *http.Request) error {
+	inst, err := r.authorize(req)
+	if err != nil {
+		return err
+	}
+	if req.URL.Path == wire.ControlPath {
+		return r.startControl(conn, inst)
+	}
+	return r.startTunnel(conn, inst)
+}
+
+func (r *Relay) authorize(req *http.Request) (*instance, error) {
+	bearer, err := bearerToken(req)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := r.config.Key.Verify(bearer, time.Now())
+	if err != nil {
+		return nil, refuse(tokenDrop(err), err.Error())
+	}
+	inst := r.find(claims.Instance)
+	if inst == nil {
+		return nil, refuse(DropUnknownInstance, unknownInstance)
+	}
+	if inst.Function != claims.Function {
+		return nil, refuse(DropWrongFunction, "the token is of another function")
+	}
+	return inst, nil
+}
+
+func bearerToken(req *http.Request) (string, error) {
+	scheme, bearer, ok := strings.Cut(req.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || bearer == "" {
+		return "", refuse(DropTokenMissing, "Authorization: Bearer <token> is required")
+	}
+	return bearer, nil
+}
+
+func tokenDrop(err error) Drop {
+	switch {
+	case errors.Is(err, token.ErrExpired):
+		return DropTokenExpired
+	case errors.Is(err, token.ErrSignature):
+		return DropTokenForged
+	default:
+		return DropTokenMalformed
+	}
+}
+
+func (r *Relay) startTunnel(conn *peerConn, inst *instance) error {
+	if err := inst.reserveTunnel(); err != nil {
+		return err
+	}
+	if err := switchProtocols(conn, watchTunnel); err != nil {
+		inst.unreserveTunnel()
+		_ = conn.Close()
+		return nil
+	}
+	inst.standTunnel(conn)
+	return nil
+}
+
+// startControl hands over to a goroutine of its own, whose stack a handshake has not grown.
+func (r *Relay) startControl(conn *peerConn, inst *instance) error {
+	stream := &controlStream{inst: inst, conn: conn}
+	if err := inst.greetControl(stream); err != nil {
+		return err
+	}
+	if err := switchProtocols(conn, watchControl); err != nil {
+		inst.ungreetControl(stream)
+		_ = conn.Close()
+		return nil
+	}
+	r.tasks.Go(stream.run)
+	return nil
+}

@@ -1,0 +1,176 @@
+package relay
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// Limits of one instance. Spliced tunnels need none of their own: each is there because Envoy opened a connection.
+const (
+	maxIdle     = 4  // idle tunnels; a peer keeps one
+	maxWaiting  = 64 // connections of Envoy that wait for a tunnel
+	maxGreeting = 2  // control streams whose hello has not come
+)
+
+// linger is how long tunnels may stay after the control stream ended in order: bytes of the last answers may still be on
+// their way through them.
+const linger = time.Second
+
+// An instance is one invocation's tunnels, control stream and socket. It is expected, then up, then ended; ended is
+// final, so that a token is worth nothing after the end.
+type instance struct {
+	Expectation // static
+	relay       *Relay
+	log         logrus.FieldLogger
+	mail        *mailbox
+
+	mu       sync.Mutex
+	expiry   *time.Timer
+	greeting []*controlStream // before their hello
+	control  *controlStream   // nil until the hello
+	ready    bool             // the control stream was welcomed
+	drain    *wire.Message    // the drain that the control plane asked for
+	listener *net.UnixListener
+	reserved int       // tunnels between their admission and their 101
+	idle     []*tunnel // oldest first
+	waiting  []*waiter // oldest first; never beside an idle tunnel
+	spliced  map[*tunnel]struct{}
+	ended    bool
+	finished bool // Down was put
+	down     ending
+	cutter   *time.Timer // ends the linger
+}
+
+func newInstance(r *Relay, e Expectation) *instance {
+	i := &instance{
+		Expectation: e,
+		relay:       r,
+		log:         r.log.WithFields(logrus.Fields{"instance": e.Instance, "function": e.Function}),
+		mail:        newMailbox(r.events, e.Instance),
+	}
+	i.expiry = time.AfterFunc(time.Until(e.Expires), i.expire)
+	return i
+}
+
+// expire ends an instance that nobody dialled for.
+func (i *instance) expire() {
+	i.mu.Lock()
+	dialled := i.control != nil
+	i.mu.Unlock()
+	if !dialled {
+		i.end(ending{err: ErrNeverDialled}, 0)
+	}
+}
+
+// comeUp opens the socket as soon as everything stands behind it: a welcomed control stream and an idle tunnel.
+func (i *instance) comeUp() {
+	i.mu.Lock()
+	if i.ended || !i.ready || len(i.idle) == 0 || i.listener != nil {
+		i.mu.Unlock()
+		return
+	}
+	listener, err := i.relay.sockets.listen(i.Endpoint)
+	if err != nil {
+		i.mu.Unlock()
+		i.log.WithError(err).Error("endpoint's socket could not be opened")
+		i.end(ending{err: err}, 0)
+		return
+	}
+	i.listener = listener
+	i.relay.counters.up.Add(1)
+	i.relay.tasks.Go(func() { i.accept(listener) })
+	hello := i.control.hello
+	i.mail.note(func(m *mailbox) {
+		m.up = &Up{Instance: i.Instance, Environment: hello.Environment, Slots: hello.Slots, Cold: hello.Cold}
+	})
+	i.mu.Unlock()
+	i.mail.deliver()
+}
+
+// end takes the instance out of service and reports Down when its tunnels are closed: after at most wait, which gives
+// them time to end by themselves. Only the first end counts. It must not be called from within a Commands method.
+func (i *instance) end(how ending, wait time.Duration) {
+	if i.stop(how, wait) {
+		i.finish()
+	}
+}
+
+// stop is end without the report. It tells whether the instance has nothing left, so that finish is due.
+func (i *instance) stop(how ending, wait time.Duration) (done bool) {
+	i.mu.Lock()
+	if i.ended {
+		i.mu.Unlock()
+		return false
+	}
+	i.ended, i.down = true, how
+	i.expiry.Stop()
+	streams, idle, waiting, listener := i.streamsLocked(), i.idle, i.waiting, i.listener
+	i.idle, i.waiting = nil, nil
+	if wait > 0 && len(i.spliced) > 0 {
+		i.cutter = time.AfterFunc(wait, i.cut)
+	}
+	done = len(i.spliced) == 0
+	i.mu.Unlock()
+
+	i.relay.remove(i)
+	if listener != nil {
+		i.relay.sockets.release(i.Endpoint, listener)
+		i.relay.counters.up.Add(-1)
+	}
+	i.closeAll(streams, idle, waiting)
+	if wait == 0 {
+		i.cut()
+	}
+	return done
+}
+
+func (i *instance) streamsLocked() []*controlStream {
+	if i.control == nil {
+		return i.greeting
+	}
+	return append(i.greeting, i.control)
+}
+
+func (i *instance) closeAll(streams []*controlStream, idle []*tunnel, waiting []*waiter) {
+	for _, c := range streams {
+		_ = c.conn.Close()
+	}
+	for _, t := range idle {
+		i.relay.counters.tunnelsIdle.Add(-1)
+		_ = t.conn.Close()
+	}
+	for _, w := range waiting {
+		w.giveUp()
+	}
+}
+
+// cut closes what is spliced. Each splice notices and leaves; the last one finishes the instance.
+func (i *instance) cut() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for t := range i.spliced {
+		t.abort()
+	}
+}
+
+// finish reports Down, once, when nothing of an ended instance is left.
+func (i *instance) finish() {
+	i.mu.Lock()
+	if !i.ended || i.finished || len(i.spliced) > 0 {
+		i.mu.Unlock()
+		return
+	}
+	i.finished = true
+	if i.cutter != nil {
+		i.cutter.Stop()
+	}
+	i.mail.note(func(m *mailbox) { m.down = &i.down })
+	i.mu.Unlock()
+	i.mail.deliver()
+	i.relay.tasks.Done() // of Expect
+}

@@ -1,0 +1,82 @@
+package relay
+
+import (
+	"sync"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// A mailbox delivers the events of one instance in order, one at a time, whichever goroutines they come from. It has
+// room for one of each kind, which is enough: all but Load happen once, and of loads only the last counts.
+type mailbox struct {
+	events Events
+	id     string
+
+	mu       sync.Mutex
+	busy     bool // somebody delivers; what is put meanwhile is delivered by them
+	wasUp    bool
+	up       *Up
+	load     int // -1: none
+	draining wire.Reason
+	drained  bool
+	down     *ending
+}
+
+// An ending is how an instance ended: with a report, or with an error.
+type ending struct {
+	report *wire.Report
+	err    error
+}
+
+func newMailbox(events Events, id string) *mailbox {
+	return &mailbox{events: events, id: id, load: -1}
+}
+
+// note takes an event in. It does not block, so that it can be called under the lock under which the event came to be;
+// deliver must follow.
+func (m *mailbox) note(event func(*mailbox)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	event(m)
+}
+
+// deliver makes the calls for what was noted, unless another goroutine is at it. Hold no lock.
+func (m *mailbox) deliver() {
+	m.mu.Lock()
+	if m.busy {
+		m.mu.Unlock()
+		return
+	}
+	m.busy = true
+	for call := m.nextLocked(); call != nil; call = m.nextLocked() {
+		m.mu.Unlock()
+		call()
+		m.mu.Lock()
+	}
+	m.busy = false
+	m.mu.Unlock()
+}
+
+// nextLocked returns the next call to make, nil when there is none. Loads and drains before Up wait for it.
+func (m *mailbox) nextLocked() func() {
+	switch {
+	case m.up != nil:
+		up := *m.up
+		m.up, m.wasUp = nil, true
+		return func() { m.events.Up(up) }
+	case m.wasUp && m.load >= 0:
+		load := m.load
+		m.load = -1
+		return func() { m.events.Load(m.id, load) }
+	case m.wasUp && m.draining != "" && !m.drained:
+		reason := m.draining
+		m.drained = true
+		return func() { m.events.Draining(m.id, reason) }
+	case m.down != nil:
+		down := *m.down
+		m.down, m.wasUp = nil, false
+		return func() { m.events.Down(m.id, down.report, down.err) }
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,59 @@
+package relay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// register answers a peer that nobody invoked. Whether its token is good is the control plane's to say.
+func (r *Relay) register(ctx context.Context, conn *peerConn, req *http.Request) error {
+	if req.Method != http.MethodPost {
+		return &refusal{drop: DropWrongMethod, text: "only POST is possible here", header: "Allow: POST\r\n"}
+	}
+	bearer, err := bearerToken(req)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(io.LimitReader(req.Body, wire.MaxInvocation+1))
+	if err != nil {
+		return refuse(timeoutOr(err, DropMalformedRequest), "the registration did not come whole")
+	}
+	registration, err := wire.DecodeRegistration(body)
+	if err != nil {
+		return refuse(DropMalformedRequest, err.Error())
+	}
+	invocation, err := r.events.Register(ctx, bearer, registration)
+	if err != nil {
+		return &refusal{drop: DropRegisterRefused, text: err.Error(), code: registerStatus(err)}
+	}
+	return sendInvocation(conn, invocation)
+}
+
+func sendInvocation(conn *peerConn, invocation wire.Invocation) error {
+	defer func() { _ = conn.Close() }()
+	text, err := json.Marshal(invocation)
+	if err != nil {
+		return err
+	}
+	if err := writeAnswer(conn, http.StatusOK, "application/json", "", string(text)); err != nil {
+		return nil // the peer left; its instance expires
+	}
+	_ = conn.CloseWrite()
+	return nil
+}
+
+func registerStatus(err error) int {
+	switch {
+	case errors.Is(err, ErrUnauthorized):
+		return http.StatusUnauthorized
+	case errors.Is(err, ErrUnknownFunction):
+		return http.StatusNotFound
+	default:
+		return http.StatusServiceUnavailable
+	}
+}

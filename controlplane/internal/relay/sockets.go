@@ -1,0 +1,146 @@
+package relay
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// Limits of socket paths. What a path may hold is given by the kernel's sockaddr_un, without its final zero.
+const (
+	maxSocketPath = 107
+	maxSocketName = 50
+	socketSuffix  = ".sock"
+)
+
+// ErrDirInUse says that another living process keeps its sockets in the directory.
+var ErrDirInUse = errors.New("another relay uses this directory")
+
+// sockets is the directory in which endpoints' sockets come and go. It belongs to one process at a time.
+type sockets struct {
+	dir  string
+	lock *os.File // of the directory itself, so that no lock file is left behind
+
+	mu    sync.Mutex
+	owner map[string]*net.UnixListener // by path: an old owner's end must not unlink its successor's socket
+}
+
+// openSockets takes possession of the directory, makes it if need be, and removes sockets that a dead process left.
+func openSockets(dir string) (*sockets, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if limit := maxSocketPath - maxSocketName - 1; len(dir) > limit {
+		return nil, fmt.Errorf("socket directory %s: its path has %d bytes, at most %d leave room for sockets' names", dir, len(dir), limit)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("socket directory: %w", err)
+	}
+	s := &sockets{dir: dir, owner: make(map[string]*net.UnixListener)}
+	if err := s.possess(); err != nil {
+		return nil, fmt.Errorf("socket directory %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (s *sockets) possess() error {
+	lock, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	if err = flock(lock); err == nil {
+		err = os.Chmod(s.dir, 0o700) // MkdirAll leaves an existing directory as open as it was
+	}
+	if err == nil {
+		err = s.removeStale()
+	}
+	if err != nil {
+		_ = lock.Close()
+	}
+	return err
+}
+
+func flock(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return ErrDirInUse
+	}
+	return err
+}
+
+func (s *sockets) removeStale() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type()&os.ModeSocket == 0 || !strings.HasSuffix(e.Name(), socketSuffix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(s.dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// path returns the socket of an endpoint.
+func (s *sockets) path(endpoint string) string { return filepath.Join(s.dir, socketName(endpoint)) }
+
+// listen binds the endpoint's socket. If somebody holds it still, that one loses it.
+func (s *sockets) listen(endpoint string) (*net.UnixListener, error) {
+	path := s.path(endpoint)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.owner[path]; old != nil {
+		_ = old.Close()
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	s.owner[path] = l
+	return l, nil
+}
+
+// release closes a listener. Its path goes first, so that a connect fails instead of hanging in a backlog that nobody
+// will accept from; Envoy takes that as a failure to connect, which it may retry elsewhere.
+func (s *sockets) release(endpoint string, l *net.UnixListener) {
+	path := s.path(endpoint)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner[path] == l {
+		_ = os.Remove(path)
+		delete(s.owner, path)
+	}
+	_ = l.Close()
+}
+
+// close gives the directory up. All listeners must have been released.
+func (s *sockets) close() { _ = s.lock.Close() }
+
+var plainEndpoint = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*/[0-9]+$`)
+
+// socketName returns a file name of at most maxSocketName bytes: web/0007 is web-0007.sock. Any other form of name, or a
+// longer one, becomes a digest, so that no two names share a file and none leaves the directory.
+func socketName(endpoint string) string {
+	if plainEndpoint.MatchString(endpoint) && len(endpoint)+len(socketSuffix) <= maxSocketName {
+		return strings.Replace(endpoint, "/", "-", 1) + socketSuffix
+	}
+	digest := sha256.Sum256([]byte(endpoint))
+	return "_" + hex.EncodeToString(digest[:16]) + socketSuffix
+}

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package relay
+
+import (
+	"net"
+	"time"
+)
+
+// setUserTimeout is for Linux; elsewhere keepalive alone finds silent peers.
+func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
+
+// hungUp is for Linux; elsewhere an end of sending is taken as only that, and the write after it finds out.
+func hungUp(*net.UnixConn) bool { return false }

@@ -1,0 +1,95 @@
+package relay
+
+import (
+	"io"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// bufferSize holds two full TLS records. Larger ones moved bulk data no faster.
+const bufferSize = 32 << 10
+
+// A buffer is where bytes rest between a read and the write that follows at once. It is never held while waiting for
+// bytes: thousands of connections are idle at any moment, and a buffer for each would be most of the relay's memory.
+type buffer struct {
+	n    int
+	data [bufferSize]byte
+}
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func takeBuffer() *buffer { return buffers.Get().(*buffer) }
+
+func (b *buffer) bytes() []byte { return b.data[:b.n] }
+
+// release gives the buffer back; the caller must not touch it any more.
+func (b *buffer) release() {
+	b.n = 0
+	buffers.Put(b)
+}
+
+// A source is read without memory of the reader's own.
+type source interface {
+	// read blocks until bytes have come and returns them in a buffer, which is the caller's to release; or it returns
+	// an error and no buffer, io.EOF at the orderly end. One goroutine reads at a time.
+	read() (*buffer, error)
+}
+
+// A lazyReader reads a socket and takes a buffer only when bytes are there. It costs the same system calls as a plain
+// Read: the runtime's poller waits, and each attempt to read is made with a pooled buffer that goes straight back when
+// there was nothing.
+type lazyReader struct {
+	raw     syscall.RawConn
+	attempt func(fd uintptr) bool // made once: a closure per read would be garbage per message
+	got     *buffer
+	err     error
+}
+
+func newLazyReader(c syscall.Conn) (*lazyReader, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	r := &lazyReader{raw: raw}
+	r.attempt = r.tryRead
+	return r, nil
+}
+
+func (r *lazyReader) read() (*buffer, error) {
+	if err := r.raw.Read(r.attempt); err != nil {
+		return nil, err
+	}
+	b, err := r.got, r.err
+	r.got = nil
+	return b, err
+}
+
+// tryRead reports false when there was nothing to read yet; it is called again when there may be.
+func (r *lazyReader) tryRead(fd uintptr) bool {
+	b := takeBuffer()
+	n, err := readFD(int(fd), b.data[:])
+	if n > 0 {
+		b.n, r.got = n, b
+		return true
+	}
+	b.release()
+	switch {
+	case err == syscall.EAGAIN:
+		return false
+	case err != nil:
+		r.err = os.NewSyscallError("read", err)
+	default:
+		r.err = io.EOF
+	}
+	return true
+}
+
+func readFD(fd int, p []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, p)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+)
+
+// spliceLocked joins a tunnel to a connection of Envoy's. The tunnel's own goroutine carries what the peer sends, since
+// it waits for that anyway; a new one carries what Envoy sends.
+//
+// Bytes go through buffers of ours rather than splice(2): for the small frames that are most of the traffic, splice's
+// two calls per direction and its pipes cost more than a copy of a few hundred bytes, each waiting connection would hold
+// two pipes, and with TLS it cannot be used at all.
+func (i *instance) spliceLocked(t *tunnel, envoy *net.UnixConn) {
+	if i.spliced == nil {
+		i.spliced = make(map[*tunnel]struct{}, 1)
+	}
+	i.spliced[t] = struct{}{}
+	t.envoy, t.open = envoy, 2
+	i.relay.counters.spliced.Add(1)
+	i.relay.tasks.Go(t.fromEnvoy)
+}
+
+// fromPeer waits for the peer's bytes and carries them to Envoy. Bytes that come while nobody asked are an error of the
+// peer's.
+func (t *tunnel) fromPeer() {
+	b, err := t.conn.read()
+	envoy := t.inst.partner(t)
+	if envoy == nil {
+		if b != nil {
+			b.release()
+			t.inst.relay.counters.drop(DropEarlyBytes)
+		}
+		_ = t.conn.Close()
+		return
+	}
+	counter := &t.inst.relay.counters.fromPeers
+	if err == nil {
+		err = deliver(envoy, b, counter)
+	}
+	if err == nil {
+		err = pump(envoy, t.conn, counter)
+	}
+	t.leave(t.finishToEnvoy(err))
+}
+
+func (t *tunnel) finishToEnvoy(err error) (orderly bool) {
+	return errors.Is(err, io.EOF) && t.envoy.CloseWrite() == nil
+}
+
+// fromEnvoy carries Envoy's bytes to the peer.
+func (t *tunnel) fromEnvoy() {
+	in, err := newLazyReader(t.envoy)
+	if err == nil {
+		err = pump(t.conn, in, &t.inst.relay.counters.toPeers)
+	}
+	// Envoy closes a connection for good; nobody is left to read what the peer may still send.
+	orderly := errors.Is(err, io.EOF) && !hungUp(t.envoy)
+	if errors.Is(err, io.EOF) {
+		orderly = t.conn.CloseWrite() == nil && orderly
+	}
+	t.leave(orderly)
+}
+
+// leave ends one direction. Both connections are closed when the other direction has ended too, or at once when this one
+// did not end in order: neither side may take a cut stream for a complete one.
+func (t *tunnel) leave(orderly bool) {
+	i := t.inst
+	i.mu.Lock()
+	t.open--
+	last := t.open == 0
+	if last || !orderly {
+		t.abort()
+	}
+	if last {
+		delete(i.spliced, t)
+		i.relay.counters.spliced.Add(-1)
+	}
+	done := i.ended && len(i.spliced) == 0
+	i.mu.Unlock()
+	if done {
+		i.finish()
+	}
+}
+
+// abort closes both connections of a spliced tunnel. It is harmless twice.
+func (t *tunnel) abort() {
+	_ = t.conn.Close()
+	_ = t.envoy.Close()
+}
+
+// pump copies until an end or an error, io.EOF included, and returns it.
+func pump(dst io.Writer, src source, counter *atomic.Uint64) error {
+	for {
+		b, err := src.read()
+		if err != nil {
+			return err
+		}
+		if err := deliver(dst, b, counter); err != nil {
+			return err
+		}
+	}
+}
+
+// deliver writes a buffer out and releases it. It blocks for as long as the other side does not read: that is how a slow
+// reader slows its sender down, with one buffer between them.
+func deliver(dst io.Writer, b *buffer, counter *atomic.Uint64) error {
+	n, err := dst.Write(b.bytes())
+	counter.Add(uint64(n))
+	b.release()
+	return err
+}

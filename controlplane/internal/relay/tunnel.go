@@ -1,0 +1,156 @@
+package relay
+
+import (
+	"net"
+	"slices"
+	"time"
+)
+
+// A tunnel is a connection that a peer dialled to be joined to one of Envoy's. One goroutine waits for its bytes from
+// the beginning to the end: idle, it finds out that the peer left; spliced, it carries the peer's bytes to Envoy.
+type tunnel struct {
+	conn *peerConn
+	inst *instance
+
+	envoy *net.UnixConn // guarded by inst.mu until the tunnel is spliced, then static
+	open  int           // directions that still flow; guarded by inst.mu
+}
+
+// A waiter is a connection of Envoy's that no tunnel was there for. No goroutine waits with it.
+type waiter struct {
+	inst  *instance
+	envoy *net.UnixConn
+	timer *time.Timer
+}
+
+// giveUp closes a waiter that was taken out of the line.
+func (w *waiter) giveUp() {
+	w.timer.Stop()
+	w.inst.relay.counters.waiting.Add(-1)
+	_ = w.envoy.Close()
+}
+
+// reserveTunnel admits one more tunnel, before its 101 is sent; standTunnel or unreserveTunnel must follow.
+func (i *instance) reserveTunnel() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ended {
+		return refuse(DropUnknownInstance, unknownInstance)
+	}
+	if len(i.idle)+i.reserved >= maxIdle+len(i.waiting) {
+		return refuse(DropTooManyTunnels, "the instance has enough idle tunnels")
+	}
+	i.reserved++
+	return nil
+}
+
+func (i *instance) unreserveTunnel() {
+	i.mu.Lock()
+	i.reserved--
+	i.mu.Unlock()
+}
+
+// standTunnel puts a tunnel into service, with the oldest waiter if there is one. The tunnel is the instance's from now.
+func (i *instance) standTunnel(conn *peerConn) {
+	t := &tunnel{conn: conn, inst: i}
+	i.relay.counters.tunnels.Add(1)
+	i.mu.Lock()
+	i.reserved--
+	if i.ended {
+		i.mu.Unlock()
+		_ = conn.Close()
+		return
+	}
+	if len(i.waiting) > 0 {
+		w := i.waiting[0]
+		i.waiting = slices.Delete(i.waiting, 0, 1)
+		w.timer.Stop()
+		i.relay.counters.waiting.Add(-1)
+		i.spliceLocked(t, w.envoy)
+	} else {
+		i.idle = append(i.idle, t)
+		i.relay.counters.tunnelsIdle.Add(1)
+	}
+	i.relay.tasks.Go(t.fromPeer)
+	i.mu.Unlock()
+	i.comeUp()
+}
+
+// accept takes Envoy's connections until the socket is closed.
+func (i *instance) accept(l *net.UnixListener) {
+	for {
+		envoy, err := l.AcceptUnix()
+		if err == nil {
+			i.join(envoy)
+			continue
+		}
+		if !i.relay.pauseAccept(err) {
+			return
+		}
+	}
+}
+
+// join splices a connection of Envoy's to the oldest idle tunnel, or lines it up for the next one.
+func (i *instance) join(envoy *net.UnixConn) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch {
+	case i.ended:
+		_ = envoy.Close()
+	case len(i.idle) > 0:
+		t := i.idle[0]
+		i.idle = slices.Delete(i.idle, 0, 1)
+		i.relay.counters.tunnelsIdle.Add(-1)
+		i.spliceLocked(t, envoy)
+	case len(i.waiting) >= maxWaiting:
+		i.relay.counters.drop(DropTooManyWaiting)
+		_ = envoy.Close()
+	default:
+		w := &waiter{inst: i, envoy: envoy}
+		i.waiting = append(i.waiting, w)
+		i.relay.counters.waiting.Add(1)
+		w.timer = time.AfterFunc(i.relay.config.TunnelWait, w.expire)
+	}
+}
+
+func (w *waiter) expire() {
+	i := w.inst
+	i.mu.Lock()
+	at := slices.Index(i.waiting, w)
+	if at >= 0 {
+		i.waiting = slices.Delete(i.waiting, at, at+1)
+	}
+	i.mu.Unlock()
+	if at >= 0 {
+		i.relay.counters.drop(DropNoTunnel)
+		w.giveUp()
+	}
+}
+
+// partner returns the connection that a tunnel's first bytes, or its end, are for: nil when it was idle, and then it is
+// idle no more.
+func (i *instance) partner(t *tunnel) *net.UnixConn {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if at := slices.Index(i.idle, t); at >= 0 {
+		i.idle = slices.Delete(i.idle, at, at+1)
+		i.relay.counters.tunnelsIdle.Add(-1)
+	}
+	return t.envoy
+}
+
+// closeOlder closes all tunnels that were dialled before the connection with this serial number.
+func (i *instance) closeOlder(serial uint64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, t := range i.idle {
+		if t.conn.serial < serial {
+			_ = t.conn.Close() // its goroutine takes it out of the list
+		}
+	}
+	for t := range i.spliced {
+		if t.conn.serial < serial {
+			t.abort()
+		}
+	}
+}

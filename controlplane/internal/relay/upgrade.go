@@ -1,0 +1,40 @@
+package relay
+
+import (
+	"net"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + wire.Protocol + "\r\n\r\n"
+
+// switchProtocols sends the 101 and makes the connection a long-lived one: no deadline, and the kernel watches the peer.
+func switchProtocols(conn *peerConn, watch func(*net.TCPConn) error) error {
+	if err := watch(conn.tcp); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte(switching)); err != nil {
+		return err
+	}
+	return conn.tcp.SetDeadline(time.Time{})
+}
+
+// silence is how long a control stream's peer may leave a keepalive probe, or data, unanswered.
+const silence = 2 * time.Second
+
+// watchControl finds a silent peer within about two seconds, without any work of ours: a control stream is the
+// instance's life, so the instance's other connections need no such watch.
+func watchControl(c *net.TCPConn) error {
+	err := c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 1})
+	if err != nil {
+		return err
+	}
+	return setUserTimeout(c, silence)
+}
+
+// watchTunnel keeps a tunnel's way through NATs open. It sets no limit on unanswered data: the kernel would count a
+// window that the app's slow reading closed as silence.
+func watchTunnel(c *net.TCPConn) error {
+	return c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3})
+}
