@@ -61,8 +61,8 @@ func (p *Pool) Release(now time.Time, r *Request) *Effects {
 		return &p.effects
 	}
 	p.observe(now)
-	if p.block.Reason != "" {
-		p.scale(now)
+	if p.queue.n == 0 && p.block.Reason != "" {
+		p.scale(now) // what was wanted for waiters is not any more
 	}
 	return &p.effects
 }

@@ -1,0 +1,128 @@
+package scaler_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+const budget = 16
+
+func guards() *scaler.Guards {
+	return scaler.NewGuards(scaler.Settings{
+		Max: 100, StartsInProgress: budget, StartsPerSecond: 1000, StartsBurst: 1000,
+	}, 7)
+}
+
+func room(g *scaler.Guards, now time.Time, starting int) int {
+	n, _ := g.Room(now, scaler.Load{Starting: starting})
+	return n
+}
+
+// failOnce lets one start fail as soon as the breaker allows one, and returns when.
+func failOnce(g *scaler.Guards, now time.Time, c scaler.Cause) time.Time {
+	if b := g.Breaker.Block(); b.Until.After(now) {
+		now = b.Until
+	}
+	g.Breaker.Failed(now, c, g.Breaker.Epoch(), false)
+	return now
+}
+
+func TestBreakerPausesGrowAndAreJittered(t *testing.T) {
+	for _, tt := range []struct {
+		cause scaler.Cause
+		first time.Duration
+	}{
+		{scaler.Throttled, 200 * time.Millisecond},
+		{scaler.Network, 200 * time.Millisecond},
+		{scaler.Crashed, time.Second},
+		{scaler.StartTimeout, time.Second},
+	} {
+		g, now := guards(), epoch
+		for step := range 40 {
+			now = failOnce(g, now, tt.cause)
+			pause := g.Breaker.Block().Until.Sub(now)
+			most := min(tt.first<<min(step, 20), scaler.BackoffMax)
+			require.LessOrEqual(t, pause, most, "%s, step %d", tt.cause, step)
+			require.GreaterOrEqual(t, pause, most/2, "%s, step %d", tt.cause, step)
+		}
+	}
+}
+
+func TestBreakerRoomByCause(t *testing.T) {
+	for _, tt := range []struct {
+		cause scaler.Cause
+		after int // failures
+		room  int
+		open  bool
+	}{
+		{scaler.Throttled, 1, budget / 2, false},
+		{scaler.Throttled, 2, budget / 4, false},
+		{scaler.Throttled, 30, 1, false},
+		{scaler.InitFailed, 1, 1, false},
+		{scaler.InitFailed, 3, 1, true},
+		{scaler.Denied, 1, 1, true},
+		{scaler.NotFound, 9, 1, true},
+	} {
+		g, now := guards(), epoch
+		require.Equal(t, budget, room(g, now, 0))
+		for range tt.after {
+			now = failOnce(g, now, tt.cause)
+		}
+		until := g.Breaker.Block().Until
+		require.Zero(t, room(g, until.Add(-1), 0))
+		require.Equal(t, tt.room, room(g, until, 0), "%s after %d", tt.cause, tt.after)
+		require.Zero(t, room(g, until, tt.room), "in progress")
+		require.Equal(t, tt.open, g.Breaker.Open())
+	}
+}
+
+func TestBreakerCountsABurstOnce(t *testing.T) {
+	g := guards()
+	for range 50 {
+		g.Breaker.Failed(epoch, scaler.Throttled, 0, false)
+	}
+	require.LessOrEqual(t, g.Breaker.Block().Until.Sub(epoch), 200*time.Millisecond)
+	g.Breaker.Failed(epoch, scaler.Denied, 0, false)
+	require.Equal(t, scaler.Denied, g.Breaker.Cause(), "the stricter cause of a burst counts")
+	g.Breaker.Failed(epoch, scaler.Throttled, 0, false)
+	require.Equal(t, scaler.Denied, g.Breaker.Cause())
+}
+
+func TestBreakerEvidence(t *testing.T) {
+	for _, tt := range []struct {
+		cause scaler.Cause
+		old   bool // does an older start that comes up close it?
+	}{
+		{scaler.Throttled, false}, {scaler.Denied, false}, {scaler.Crashed, true}, {scaler.Network, true},
+	} {
+		g := guards()
+		g.Breaker.Failed(epoch, tt.cause, 0, false)
+		g.Breaker.Up(0)
+		require.Equal(t, tt.old, g.Breaker.Cause() == "", "%s", tt.cause)
+		g.Breaker.Up(g.Breaker.Epoch())
+		require.Empty(t, g.Breaker.Cause())
+	}
+	g := guards()
+	g.Breaker.Failed(epoch, scaler.TooShort, 0, true)
+	g.Breaker.Up(1)
+	g.Breaker.Served(0)
+	require.Equal(t, scaler.TooShort, g.Breaker.Cause())
+	g.Breaker.Served(1)
+	require.Empty(t, g.Breaker.Cause())
+}
+
+func TestBreakerIsSpentAfterAttempts(t *testing.T) {
+	g, now := guards(), epoch
+	g.Breaker.Arrived()
+	for range scaler.Attempts {
+		require.False(t, g.Breaker.Spent())
+		now = failOnce(g, now, scaler.Throttled)
+	}
+	require.True(t, g.Breaker.Spent())
+	g.Breaker.Arrived()
+	require.False(t, g.Breaker.Spent())
+}

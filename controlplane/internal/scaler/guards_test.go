@@ -1,0 +1,67 @@
+package scaler_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+func TestTheTightestGuardIsNamed(t *testing.T) {
+	s := scaler.Settings{Max: 8, StartsInProgress: 5, StartsPerSecond: 1, StartsBurst: 3}
+	for _, tt := range []struct {
+		name  string
+		load  scaler.Load
+		taken int
+		room  int
+		why   scaler.Reason
+	}{
+		{"fresh", scaler.Load{}, 0, 3, scaler.Rate},
+		{"in progress", scaler.Load{Live: 3, Starting: 3}, 0, 2, scaler.InProgress},
+		{"max", scaler.Load{Live: 8}, 0, 0, scaler.AtMax},
+		{"surge", scaler.Load{Live: 8, Rotating: 8}, 0, 2, scaler.AtMax},
+		{"above max", scaler.Load{Live: 20}, 0, 0, scaler.AtMax},
+		{"bucket", scaler.Load{}, 3, 0, scaler.Rate},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := scaler.NewGuards(s, 1)
+			g.Take(epoch, tt.taken)
+			room, block := g.Room(epoch, tt.load)
+			require.Equal(t, tt.room, room)
+			require.Equal(t, tt.why, block.Reason)
+			if tt.why == scaler.Rate && room == 0 {
+				require.Equal(t, epoch.Add(time.Second), block.Until)
+			}
+		})
+	}
+}
+
+func TestGuardsThatNeverStart(t *testing.T) {
+	for _, s := range []scaler.Settings{
+		{StartsInProgress: 1, StartsBurst: 1},
+		{Max: 1, StartsBurst: 1},
+		{Max: 1, StartsInProgress: 1},
+	} {
+		room, block := scaler.NewGuards(s, 1).Room(epoch, scaler.Load{})
+		require.Zero(t, room)
+		require.Equal(t, scaler.Block{Reason: scaler.Never}, block)
+	}
+}
+
+func TestBackoffIsNamedBeforeTheRest(t *testing.T) {
+	g := scaler.NewGuards(scaler.Settings{Max: 1, StartsInProgress: 1, StartsBurst: 1}, 1)
+	g.Take(epoch, 1)
+	g.Breaker.Failed(epoch, scaler.Crashed, 0, false)
+	_, block := g.Room(epoch, scaler.Load{Live: 1, Starting: 1})
+	require.Equal(t, scaler.Backoff, block.Reason)
+	require.Equal(t, scaler.Crashed, block.Cause)
+	require.True(t, block.Until.After(epoch))
+}
+
+func TestUnknownCauses(t *testing.T) {
+	require.Equal(t, scaler.Unknown, scaler.StartCause(""))
+	require.Equal(t, scaler.Unknown, scaler.StartCause("quota"))
+	require.Equal(t, scaler.Throttled, scaler.StartCause("throttled"))
+}
