@@ -33,14 +33,14 @@ func quiet() logrus.FieldLogger {
 // A machine is a running server with one function, "web", and the real SDK's client.
 type machine struct {
 	*lambdalocal.Server
-	t      *testing.T
+	t      testing.TB
 	client *lambda.Client
 	record string // the file that helpers append to
 	mark   string // in the variables of every process of this machine
 	stop   func()
 }
 
-func run(t *testing.T, command string, change func(*lambdalocal.Function)) *machine {
+func run(t testing.TB, command string, change func(*lambdalocal.Function)) *machine {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func (m *machine) start() {
 }
 
 // clientOf is the SDK's own client, without retries.
-func clientOf(t *testing.T, url string) *lambda.Client {
+func clientOf(t testing.TB, url string) *lambda.Client {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	return lambda.New(lambda.Options{
@@ -94,7 +94,7 @@ func clientOf(t *testing.T, url string) *lambda.Client {
 }
 
 // processes finds all that carry the mark in their variables.
-func processes(t *testing.T, mark string) (pids []string) {
+func processes(t testing.TB, mark string) (pids []string) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	require.NoError(t, err)
@@ -134,7 +134,7 @@ func (m *machine) recorded() string {
 	return string(text)
 }
 
-func logOf(t *testing.T, out *lambda.InvokeOutput) string {
+func logOf(t testing.TB, out *lambda.InvokeOutput) string {
 	t.Helper()
 	text, err := base64.StdEncoding.DecodeString(aws.ToString(out.LogResult))
 	require.NoError(t, err)
@@ -142,6 +142,7 @@ func logOf(t *testing.T, out *lambda.InvokeOutput) string {
 }
 
 func TestAnInvocationIsAnsweredByTheRuntime(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	out := m.invoke(order{Do: "echo", Text: "hello"})
 	require.Nil(t, out.FunctionError)
@@ -157,6 +158,7 @@ func TestAnInvocationIsAnsweredByTheRuntime(t *testing.T) {
 }
 
 func TestEnvironmentsAreReusedFrozenAndThawed(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	for range 3 {
 		m.invoke(order{})
@@ -179,6 +181,7 @@ func processState(t *testing.T, pid int) string {
 }
 
 func TestOutputIsInTheTail(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	m.eventually("the line", func() bool { // it may come a moment after the answer, in the next tail
 		return strings.Contains(logOf(t, m.invoke(order{Do: "print", Text: "from the app"})), "from the app\n")
@@ -186,6 +189,7 @@ func TestOutputIsInTheTail(t *testing.T) {
 }
 
 func TestVariablesAndHeadersAreLambdas(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", func(f *lambdalocal.Function) {
 		f.Handler, f.Env["OWN"], f.Env["URL"] = "app.handler", "yes", "http://127.0.0.1:{port}/"
 	})
@@ -218,6 +222,7 @@ func TestVariablesAndHeadersAreLambdas(t *testing.T) {
 }
 
 func TestServiceErrorsAreTheSDKsOwn(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", func(f *lambdalocal.Function) { f.MaxConcurrency = 1 })
 	ctx := context.Background()
 
@@ -245,6 +250,7 @@ func TestServiceErrorsAreTheSDKsOwn(t *testing.T) {
 }
 
 func TestAboveTheConcurrencyLimitIsThrottled(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", func(f *lambdalocal.Function) { f.MaxConcurrency = 1 })
 	ended := make(chan error, 1)
 	go func() { _, err := m.try(order{Do: "hang"}); ended <- err }()
@@ -262,6 +268,7 @@ func TestAboveTheConcurrencyLimitIsThrottled(t *testing.T) {
 }
 
 func TestFaultsOnDemand(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	require.NoError(t, m.SetFault("web", lambdalocal.Fault{Error: "AccessDeniedException", Message: "not you", Times: 1}))
 	_, err := m.try(order{})
@@ -283,6 +290,7 @@ func TestFaultsOnDemand(t *testing.T) {
 }
 
 func TestACallerThatLeavesDoesNotEndTheInvocation(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	ctx, leave := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -297,6 +305,7 @@ func TestACallerThatLeavesDoesNotEndTheInvocation(t *testing.T) {
 }
 
 func TestMisuseOfTheAPIsIsRefused(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	require.JSONEq(t, `{
 		"next before answer": "403 InvalidStateTransition",
@@ -311,6 +320,7 @@ func TestMisuseOfTheAPIsIsRefused(t *testing.T) {
 }
 
 func TestInspectionOverHTTP(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	m.invoke(order{})
 	var environments []lambdalocal.Environment

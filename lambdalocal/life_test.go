@@ -31,6 +31,7 @@ func (m *machine) functionError(o order) (kind, message, log string) {
 }
 
 func TestAnErrorAnswerKeepsTheEnvironment(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	kind, message, log := m.functionError(order{Do: "error", Text: "no luck"})
 	require.Equal(t, "MyError no luck", kind+" "+message)
@@ -41,12 +42,14 @@ func TestAnErrorAnswerKeepsTheEnvironment(t *testing.T) {
 }
 
 func TestAnAnswerThatIsTooLargeIsAnError(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	kind, _, _ := m.functionError(order{Do: "large"})
 	require.Equal(t, "Function.ResponseSizeTooLarge", kind)
 }
 
 func TestACrashEndsTheInvocationAndTheEnvironment(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	kind, message, log := m.functionError(order{Do: "exit", Ms: 1})
 	require.Equal(t, "Runtime.ExitError", kind)
@@ -58,6 +61,7 @@ func TestACrashEndsTheInvocationAndTheEnvironment(t *testing.T) {
 }
 
 func TestATimeoutKillsTheEnvironment(t *testing.T) {
+	t.Parallel()
 	m := run(t, "stubborn", func(f *lambdalocal.Function) { f.Timeout = time.Second })
 	kind, message, log := m.functionError(order{Do: "hang"})
 	require.Equal(t, "Sandbox.Timedout", kind)
@@ -69,7 +73,8 @@ func TestATimeoutKillsTheEnvironment(t *testing.T) {
 }
 
 func TestASlowInitIsTriedAgainInsideTheInvocation(t *testing.T) {
-	m := run(t, "late", func(f *lambdalocal.Function) { f.InitTimeout = 200 * time.Millisecond })
+	t.Parallel()
+	m := run(t, "late", func(f *lambdalocal.Function) { f.InitTimeout = 3 * time.Second })
 	out := m.invoke(order{Do: "echo"})
 	require.Nil(t, out.FunctionError)
 	require.Regexp(t, `INIT_REPORT Init Duration: [0-9.]+ ms\tPhase: init\tStatus: timeout`, logOf(t, out))
@@ -77,6 +82,7 @@ func TestASlowInitIsTriedAgainInsideTheInvocation(t *testing.T) {
 }
 
 func TestAFailedInitIsTriedAgainAndThenTheAnswer(t *testing.T) {
+	t.Parallel()
 	m := run(t, "failing", nil)
 	require.Nil(t, m.invoke(order{}).FunctionError)
 
@@ -88,6 +94,7 @@ func TestAFailedInitIsTriedAgainAndThenTheAnswer(t *testing.T) {
 }
 
 func TestACommandThatExitsOrDoesNotExist(t *testing.T) {
+	t.Parallel()
 	m := run(t, "exiting", nil)
 	kind, message, _ := m.functionError(order{})
 	require.Equal(t, "Runtime.ExitError", kind)
@@ -100,6 +107,7 @@ func TestACommandThatExitsOrDoesNotExist(t *testing.T) {
 }
 
 func TestAnInitThatNeverEndsIsBoundByTheTimeout(t *testing.T) {
+	t.Parallel()
 	m := run(t, "silent", func(f *lambdalocal.Function) { f.InitTimeout, f.Timeout = 100*time.Millisecond, 300*time.Millisecond })
 	kind, message, _ := m.functionError(order{})
 	require.Equal(t, "Sandbox.Timedout", kind)
@@ -107,6 +115,7 @@ func TestAnInitThatNeverEndsIsBoundByTheTimeout(t *testing.T) {
 }
 
 func TestAnExtensionMayBeTheRuntimeOfAPlainApp(t *testing.T) {
+	t.Parallel()
 	m := run(t, "app", withExtension("peer"))
 	for range 3 {
 		require.JSONEq(t, `{"do":"echo"}`, string(m.invoke(order{Do: "echo"}).Payload))
@@ -118,6 +127,7 @@ func TestAnExtensionMayBeTheRuntimeOfAPlainApp(t *testing.T) {
 }
 
 func TestExtensionsGetEveryEvent(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", withExtension("extension"))
 	m.invoke(order{})
 	m.invoke(order{})
@@ -127,6 +137,7 @@ func TestExtensionsGetEveryEvent(t *testing.T) {
 }
 
 func TestExtensionsLearnOfATimeoutAndOfACrash(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", func(f *lambdalocal.Function) { withExtension("extension")(f); f.Timeout = time.Second })
 	m.functionError(order{Do: "hang"})
 	m.eventually("timeout", func() bool { return strings.Contains(m.recorded(), "SHUTDOWN timeout\n") })
@@ -135,12 +146,14 @@ func TestExtensionsLearnOfATimeoutAndOfACrash(t *testing.T) {
 }
 
 func TestAnExtensionThatDoesNotRegisterIsAProcess(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", withExtension("plain"))
 	require.Nil(t, m.invoke(order{}).FunctionError)
 	require.Len(t, m.Environments()[0].PIDs, 2)
 }
 
 func TestAnExtensionThatCrashesEndsTheInvocation(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", withExtension("exiting"))
 	kind, message, _ := m.functionError(order{})
 	require.Equal(t, "Extension.Crash", kind)
@@ -148,6 +161,7 @@ func TestAnExtensionThatCrashesEndsTheInvocation(t *testing.T) {
 }
 
 func TestIdleEnvironmentsExpire(t *testing.T) {
+	t.Parallel()
 	m := run(t, "app", func(f *lambdalocal.Function) {
 		withExtension("peer")(f)
 		f.IdleExpiry = lambdalocal.Fixed(50 * time.Millisecond)
@@ -160,6 +174,7 @@ func TestIdleEnvironmentsExpire(t *testing.T) {
 }
 
 func TestKillOfABusyAndOfAFrozenEnvironment(t *testing.T) {
+	t.Parallel()
 	m := run(t, "app", withExtension("peer"))
 	ended := make(chan string, 1)
 	go func() { kind, _, _ := m.functionError(order{Do: "hang"}); ended <- kind }()
@@ -176,6 +191,7 @@ func TestKillOfABusyAndOfAFrozenEnvironment(t *testing.T) {
 }
 
 func TestTheColdStartDelayIsNotBilled(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", func(f *lambdalocal.Function) { f.ColdStartDelay = lambdalocal.Fixed(700 * time.Millisecond) })
 	began := time.Now()
 	m.invoke(order{})
@@ -185,6 +201,7 @@ func TestTheColdStartDelayIsNotBilled(t *testing.T) {
 }
 
 func TestConcurrentInvocationsHaveEnvironmentsOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	m := run(t, "runtime", nil)
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -215,6 +232,7 @@ func TestConcurrentInvocationsHaveEnvironmentsOfTheirOwn(t *testing.T) {
 }
 
 func TestWhatAFunctionStartsEndsWithItsEnvironment(t *testing.T) {
+	t.Parallel()
 	m := run(t, "stubborn", nil)
 	m.invoke(order{Do: "spawn"})
 	require.Len(t, processes(t, m.mark), 2)
@@ -222,6 +240,7 @@ func TestWhatAFunctionStartsEndsWithItsEnvironment(t *testing.T) {
 }
 
 func TestNothingOutlivesAServerThatIsKilled(t *testing.T) {
+	t.Parallel()
 	mark := t.Name() + time.Now().Format("150405.000000")
 	cmd := exec.Command(os.Args[0], "server")
 	cmd.Env = append(os.Environ(), marker+"=server", "CHILD_MARKER="+mark)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"time"
 )
@@ -52,9 +53,7 @@ func (c Config) Validate() error {
 func (f Function) validate(m *mistakes, path string) {
 	m.check(functionName.MatchString(f.Name), path+".name", "must be 1 to 64 letters, digits, - or _, got %q", f.Name)
 	m.check(program(f.Command), path+".command", "must be a program and its arguments")
-	for i, argv := range f.Extensions {
-		m.check(program(argv), fmt.Sprintf("%s.extensions[%d]", path, i), "must be a program and its arguments")
-	}
+	f.validateExtensions(m, path)
 	if f.Dir != "" {
 		info, err := os.Stat(f.Dir)
 		m.check(err == nil && info.IsDir(), path+".dir", "must be a directory, got %q", f.Dir)
@@ -66,6 +65,20 @@ func (f Function) validate(m *mistakes, path string) {
 	f.ColdStartDelay.validate(m, path+".cold_start_delay")
 	f.IdleExpiry.validate(m, path+".idle_expiry")
 	m.check(f.IdleExpiry.Min > 0, path+".idle_expiry", "must be positive, got %v", f.IdleExpiry.Min)
+}
+
+// validateExtensions holds names apart, which are base names: an extension registers by its name.
+func (f Function) validateExtensions(m *mistakes, path string) {
+	names := map[string]bool{}
+	for i, argv := range f.Extensions {
+		at := fmt.Sprintf("%s.extensions[%d]", path, i)
+		m.check(program(argv), at, "must be a program and its arguments")
+		if program(argv) {
+			name := filepath.Base(argv[0])
+			m.check(!names[name], at, "two extensions are named %q", name)
+			names[name] = true
+		}
+	}
 }
 
 func program(argv []string) bool { return len(argv) > 0 && argv[0] != "" }

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestRunServesUntilTheContextEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out bytes.Buffer
+	require.NoError(t, run(ctx, []string{"run", "--address", "127.0.0.1:0", "--function", "web=./bootstrap --flag"}, &out))
+	require.Contains(t, out.String(), "lambdalocal serves")
+	require.Contains(t, out.String(), "lambdalocal has ended")
+}
+
+func TestFlagsWinOverTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("address: 127.0.0.1:1\nfunctions: [{name: a, command: [x], timeout: 9s}]"), 0o600))
+	cfg, _, err := parse([]string{"--config", path, "--function", "b=y z"}, os.Stderr)
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:1", cfg.Address)
+	require.Equal(t, 9*time.Second, cfg.Functions[0].Timeout)
+	require.Equal(t, []string{"y", "z"}, cfg.Functions[1].Command)
+
+	cfg, _, err = parse([]string{"--config", path, "--address", "127.0.0.1:2"}, os.Stderr)
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:2", cfg.Address)
+}
+
+func TestMistakesOnTheCommandLine(t *testing.T) {
+	for want, args := range map[string][]string{
+		"the only command is run":  {},
+		"must be NAME=COMMAND":     {"run", "--function", "web"},
+		"unexpected argument":      {"run", "extra"},
+		"--log-level":              {"run", "--log-level", "loud"},
+		"no such file":             {"run", "--config", "does-not-exist.yaml"},
+		"functions: must name":     {"run"},
+		"functions[0].command":     {"run", "--function", "web="},
+		"flag provided but not de": {"run", "--nonsense"},
+	} {
+		var out bytes.Buffer
+		require.ErrorContains(t, run(context.Background(), args, &out), want)
+	}
+	require.NoError(t, run(context.Background(), []string{"run", "--help"}, &bytes.Buffer{}))
+}

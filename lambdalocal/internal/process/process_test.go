@@ -1,0 +1,90 @@
+package process
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const soon = 20 * time.Second
+
+// output collects lines.
+type output struct {
+	mu   sync.Mutex
+	text []string
+}
+
+func (o *output) line(text string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.text = append(o.text, text)
+}
+
+func (o *output) lines() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text
+}
+
+func shell(t *testing.T, script string) (*Group, *output) {
+	t.Helper()
+	o := &output{}
+	g, err := Start(Spec{Argv: []string{"sh", "-c", script}, Dir: t.TempDir(), Env: os.Environ(), Line: o.line})
+	require.NoError(t, err)
+	t.Cleanup(func() { g.Kill(); <-g.Done() })
+	return g, o
+}
+
+func TestOutputIsCompleteWhenDone(t *testing.T) {
+	g, o := shell(t, "echo one; echo two >&2; printf three; exit 7")
+	<-g.Done()
+	require.Equal(t, []string{"one", "two", "three"}, o.lines())
+	require.Equal(t, "exit status 7", g.ExitReason())
+}
+
+func TestALongLineComesInPieces(t *testing.T) {
+	g, o := shell(t, "head -c 50000 /dev/zero | tr '\\0' x; echo")
+	<-g.Done()
+	require.Greater(t, len(o.lines()), 1)
+	require.Equal(t, strings.Repeat("x", 50000), strings.Join(o.lines(), ""))
+	require.Empty(t, g.ExitReason())
+}
+
+func TestWhatTheLeaderLeavesBehindIsKilled(t *testing.T) {
+	g, o := shell(t, "sleep 1000 & echo $!")
+	<-g.Done()
+	require.Len(t, o.lines(), 1)
+	require.Eventually(t, func() bool { return syscall.Kill(-g.PID(), 0) == syscall.ESRCH }, soon, time.Millisecond)
+}
+
+func TestTerminateReachesAFrozenGroup(t *testing.T) {
+	g, o := shell(t, "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done")
+	require.Eventually(t, func() bool { return len(o.lines()) == 1 }, soon, time.Millisecond)
+	g.Freeze()
+	g.Terminate()
+	<-g.Done()
+	require.Equal(t, []string{"up", "bye"}, o.lines())
+}
+
+func TestKillEndsAFrozenGroup(t *testing.T) {
+	g, _ := shell(t, "trap '' TERM; sleep 1000")
+	require.Positive(t, g.PeakMemory())
+	g.Freeze()
+	g.Kill()
+	<-g.Done()
+	require.Equal(t, "signal: killed", g.ExitReason())
+	g.Freeze() // after the end: harmless
+}
+
+func TestStartSaysWhatIsWrong(t *testing.T) {
+	_, err := Start(Spec{Argv: []string{"./does-not-exist"}})
+	require.ErrorContains(t, err, "does-not-exist")
+}
