@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
 // Limits of what Envoy holds in memory, in bytes. A slow reader costs about one window here and one buffer at the
@@ -108,9 +109,9 @@ func leasedElseLeastRequest() *clusterv3.LoadBalancingPolicy {
 	return policy(overrideHostName, &overridehostv3.OverrideHost{
 		OverrideHostSources: []*overridehostv3.OverrideHost_OverrideHostSource{{
 			Metadata: &metadatav3.MetadataKey{
-				Key: MetadataNamespace,
+				Key: extproc.MetadataNamespace,
 				Path: []*metadatav3.MetadataKey_PathSegment{{
-					Segment: &metadatav3.MetadataKey_PathSegment_Key{Key: EndpointKey},
+					Segment: &metadatav3.MetadataKey_PathSegment_Key{Key: extproc.EndpointKey},
 				}},
 			},
 		}},

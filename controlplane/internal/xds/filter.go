@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
 const extProcName = "envoy.filters.http.ext_proc"
@@ -52,7 +53,7 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 				DisallowAll: yes(),
 			},
 			MetadataOptions: &extprocv3.MetadataOptions{
-				ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{MetadataNamespace}},
+				ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{extproc.MetadataNamespace}},
 			},
 		})},
 	}

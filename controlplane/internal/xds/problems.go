@@ -22,18 +22,18 @@ type problem struct {
 
 // problems are in the order of looking: the first flag that an answer carries decides.
 var problems = []problem{
-	{"NR", 0, "no function serves this request", "no_route"},
-	{"NC", 0, "no function serves this request", "no_route"},
-	{"UH", 0, "no instance is ready", "no_instance"},
-	{"UT", 0, "the function did not answer in time", "response_timeout"},
-	{"SI", 0, "nothing was sent in either direction for too long", "idle_timeout"},
-	{"UF", 0, "the instance could not be reached", "instance_unreachable"},
-	{"UC", 502, "the instance ended before it answered", "instance_lost"},
-	{"UR", 502, "the function aborted its answer", "answer_aborted"},
-	{"UPE", 502, "the function's answer is malformed or its headers are too large", "answer_invalid"},
-	{"UO", 0, "too many requests at once", "overload"},
-	{"OM", 0, "too many requests at once", "overload"},
-	{"DPE", 0, "the request is malformed or its headers are too large", "request_invalid"},
+	{"NR", 0, "There is no such function", "no_route"},
+	{"NC", 0, "There is no such function", "no_route"},
+	{"UH", 0, "No instance is ready", "no_instance"},
+	{"UT", 0, "The function did not answer in time", "response_timeout"},
+	{"SI", 0, "Nothing was sent in either direction for too long", "idle_timeout"},
+	{"UF", 0, "The instance could not be reached", "instance_unreachable"},
+	{"UC", 502, "The instance ended before it answered", "instance_lost"},
+	{"UR", 502, "The function aborted its answer", "answer_aborted"},
+	{"UPE", 502, "The function's answer is malformed or its headers are too large", "answer_invalid"},
+	{"UO", 0, "Too many requests at once", "overload"},
+	{"OM", 0, "Too many requests at once", "overload"},
+	{"DPE", 0, "The request is malformed or its headers are too large", "request_invalid"},
 }
 
 // localReplies makes problem documents of Envoy's errors. They have flags; the answers of the control plane have none and
@@ -67,5 +67,5 @@ func (p problem) mapper() *hcmv3.ResponseMapper {
 }
 
 func problemBody(status, title, cause string) string {
-	return fmt.Sprintf(`{"status":%s,"title":%q,"cause":%q}`+"\n", status, title, cause)
+	return fmt.Sprintf(`{"type":"about:blank","title":%q,"status":%s,"cause":%q}`+"\n", title, status, cause)
 }

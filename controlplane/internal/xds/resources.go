@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"errors"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -13,17 +14,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
-)
-
-// The contract between the filter that Envoy is given here and the ext_proc server that answers it.
-const (
-	// FunctionKey is the gRPC initial metadata of every ext_proc stream that carries the function's name. Only the route
-	// sets it: no client can.
-	FunctionKey = "lambda-dispatch-function"
-	// MetadataNamespace and EndpointKey are where the answer's dynamic metadata names the endpoint: one path of an
-	// Endpoint, or several separated by commas, tried in this order.
-	MetadataNamespace = "lambda-dispatch"
-	EndpointKey       = "endpoint"
 )
 
 // controlCluster is the bootstrap's cluster of the control plane: xDS and ext_proc.
@@ -47,6 +37,21 @@ func Resources(cfg *config.Config) ResourceSet {
 		set.Clusters = append(set.Clusters, cluster(cfg, f), upgradeCluster(cfg, f))
 	}
 	return set
+}
+
+// validate checks the rules that Envoy's types declare, as Envoy will.
+func (s ResourceSet) validate() error {
+	var errs []error
+	for _, r := range s.Listeners {
+		errs = append(errs, r.ValidateAll())
+	}
+	for _, r := range s.Routes {
+		errs = append(errs, r.ValidateAll())
+	}
+	for _, r := range s.Clusters {
+		errs = append(errs, r.ValidateAll())
+	}
+	return errors.Join(errs...)
 }
 
 // adsSource says that a resource comes over the aggregated stream. Envoy waits for it without a limit: half a state is

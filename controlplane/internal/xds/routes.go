@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -233,9 +234,9 @@ func retryPolicy(t config.Timeouts) *routev3.RetryPolicy {
 // hasLease matches requests whose endpoint is known. Clients cannot set dynamic metadata.
 func hasLease() *matcherv3.MetadataMatcher {
 	return &matcherv3.MetadataMatcher{
-		Filter: MetadataNamespace,
+		Filter: extproc.MetadataNamespace,
 		Path: []*matcherv3.MetadataMatcher_PathSegment{{
-			Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: EndpointKey},
+			Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: extproc.EndpointKey},
 		}},
 		Value: &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_PresentMatch{PresentMatch: true}},
 	}
@@ -245,7 +246,7 @@ func hasLease() *matcherv3.MetadataMatcher {
 func (r routed) filterConfig() *anypb.Any {
 	return pack(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{
 		Overrides: &extprocv3.ExtProcOverrides{
-			GrpcInitialMetadata: []*corev3.HeaderValue{{Key: FunctionKey, Value: r.function.Name}},
+			GrpcInitialMetadata: []*corev3.HeaderValue{{Key: extproc.FunctionKey, Value: r.function.Name}},
 		},
 	}})
 }
@@ -258,7 +259,7 @@ func (r routed) disabled() *routev3.Route {
 		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
 			Status: 404,
 			Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{
-				InlineString: problemBody("404", "the function is disabled", "disabled"),
+				InlineString: problemBody("404", "There is no such function", "disabled"),
 			}},
 		}},
 		ResponseHeadersToAdd: []*corev3.HeaderValueOption{{

@@ -1,0 +1,141 @@
+package xds
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+const (
+	// smoothing is how much of the difference to the present a sampled weight takes over.
+	smoothing = 0.25
+	// settled is how near a smoothed weight must be to the present one for sampling to stop.
+	settled = 0.25
+)
+
+// An assignment is what is published of one function. Its endpoints are sorted by path.
+type assignment struct {
+	endpoints []published
+	drifting  bool // a weight moves; it should be sampled again
+}
+
+// A published endpoint has the weight that Envoy was told, and the one that a running average follows.
+type published struct {
+	path   string
+	health Health
+	weight uint32
+	smooth float64
+}
+
+func newAssignment() *assignment { return &assignment{} }
+
+// update takes over the present endpoints and tells whether Envoy must hear of it. now is sorted in place. Weights count
+// only when sample is true.
+func (a *assignment) update(now []Endpoint, sample bool) bool {
+	slices.SortFunc(now, func(x, y Endpoint) int { return strings.Compare(x.Path, y.Path) })
+	a.drifting = false
+	if a.sameMembers(now) {
+		return a.reweigh(now, sample)
+	}
+	old := a.endpoints
+	a.endpoints = make([]published, 0, len(now))
+	for _, e := range now {
+		for len(old) > 0 && old[0].path < e.Path {
+			old = old[1:]
+		}
+		next := fresh(e)
+		if len(old) > 0 && old[0].path == e.Path && old[0].health == e.Health {
+			next = old[0] // its weight can wait
+		}
+		a.endpoints = append(a.endpoints, next)
+	}
+	a.reweigh(now, false)
+	return true
+}
+
+// sameMembers tells whether paths and healths are as published.
+func (a *assignment) sameMembers(now []Endpoint) bool {
+	return slices.EqualFunc(a.endpoints, now, func(p published, e Endpoint) bool {
+		return p.path == e.Path && p.health == e.Health
+	})
+}
+
+// reweigh looks at the weights of the published endpoints, which now lists in the same order.
+func (a *assignment) reweigh(now []Endpoint, sample bool) (changed bool) {
+	for i, e := range now {
+		p := &a.endpoints[i]
+		target := float64(max(e.Weight, 1))
+		if sample {
+			p.smooth += (target - p.smooth) * smoothing
+		}
+		if math.Abs(target-p.smooth) > settled {
+			a.drifting = true
+		}
+		// A weight that has doubled or halved is worth telling; less is noise.
+		if sample && (p.smooth >= 2*float64(p.weight) || 2*p.smooth <= float64(p.weight)) {
+			p.weight = quantized(p.smooth)
+			changed = true
+		}
+	}
+	return changed
+}
+
+func fresh(e Endpoint) published {
+	weight := float64(max(e.Weight, 1))
+	return published{path: e.Path, health: e.Health, weight: quantized(weight), smooth: weight}
+}
+
+// quantized returns the power of two at or below the weight.
+func quantized(weight float64) uint32 {
+	return uint32(1) << min(math.Ilogb(max(weight, 1)), 16)
+}
+
+// resource is the assignment as Envoy gets it. The caller owns it.
+func (a *assignment) resource(function string) *endpointv3.ClusterLoadAssignment {
+	out := &endpointv3.ClusterLoadAssignment{ClusterName: function}
+	if len(a.endpoints) == 0 {
+		return out
+	}
+	locality := &endpointv3.LocalityLbEndpoints{LbEndpoints: make([]*endpointv3.LbEndpoint, len(a.endpoints))}
+	for i, e := range a.endpoints {
+		locality.LbEndpoints[i] = e.resource()
+	}
+	out.Endpoints = []*endpointv3.LocalityLbEndpoints{locality}
+	return out
+}
+
+func (p published) resource() *endpointv3.LbEndpoint {
+	return &endpointv3.LbEndpoint{
+		HealthStatus:        p.health.status(),
+		LoadBalancingWeight: wrapperspb.UInt32(p.weight),
+		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
+			Address: &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: p.path}}},
+		}},
+	}
+}
+
+func (h Health) status() corev3.HealthStatus {
+	switch h {
+	case Healthy:
+		return corev3.HealthStatus_HEALTHY
+	case Draining:
+		return corev3.HealthStatus_DRAINING
+	default:
+		return corev3.HealthStatus_UNHEALTHY
+	}
+}
+
+// pathsOf lists the endpoints of an assignment that Envoy was sent, sorted as they were published.
+func pathsOf(a *endpointv3.ClusterLoadAssignment) []string {
+	var paths []string
+	for _, locality := range a.GetEndpoints() {
+		for _, e := range locality.GetLbEndpoints() {
+			paths = append(paths, e.GetEndpoint().GetAddress().GetPipe().GetPath())
+		}
+	}
+	return paths
+}

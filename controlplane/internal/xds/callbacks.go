@@ -1,0 +1,53 @@
+package xds
+
+import (
+	"context"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// callbacks let go-control-plane's server tell the tracker what happens on the streams. The state-of-the-world protocol
+// is not served: its acknowledgements do not say which endpoints they are about.
+func (s *Server) callbacks() serverv3.Callbacks {
+	return serverv3.CallbackFuncs{
+		StreamOpenFunc: func(context.Context, int64, string) error {
+			return status.Error(codes.Unimplemented, "use api_type DELTA_GRPC, as in bootstrap.yaml")
+		},
+		DeltaStreamOpenFunc:     s.streamOpened,
+		DeltaStreamClosedFunc:   func(id int64, _ *corev3.Node) { s.acks.closed(id) },
+		StreamDeltaRequestFunc:  s.requestReceived,
+		StreamDeltaResponseFunc: s.responseSent,
+	}
+}
+
+// streamOpened holds a stream until the first full state is there.
+func (s *Server) streamOpened(ctx context.Context, id int64, _ string) error {
+	select {
+	case <-s.populated:
+	case <-s.streams.Done():
+		return status.Error(codes.Unavailable, "stopping")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.acks.opened(id)
+	return nil
+}
+
+// requestReceived makes a reconnecting Envoy get everything again. It remembers versions of another stream, perhaps of
+// another process; what it has is worth knowing exactly, and a state that it has already costs it little.
+func (s *Server) requestReceived(id int64, r *discoveryv3.DeltaDiscoveryRequest) error {
+	s.acks.received(id, r)
+	for name := range r.GetInitialResourceVersions() {
+		// Known, so that it is removed if it is no more; at no version, so that it is sent if it is.
+		r.InitialResourceVersions[name] = ""
+	}
+	return nil
+}
+
+func (s *Server) responseSent(id int64, _ *discoveryv3.DeltaDiscoveryRequest, r *discoveryv3.DeltaDiscoveryResponse) {
+	s.acks.sent(id, r)
+}

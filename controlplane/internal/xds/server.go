@@ -1,0 +1,265 @@
+// Package xds tells Envoy what there is: listeners, routes and clusters from the configuration, endpoints from a Source.
+// Protobuf stops here.
+//
+// Endpoints change all the time, and each push costs Envoy's main thread microseconds per endpoint. So changes are
+// collected for a moment, sorted, compared with what was published, and only then pushed; and weights, which matter only
+// while the control plane is away, are smoothed and seldom worth a push. A lease may name an endpoint only once Envoy has
+// acknowledged it, so acknowledgements are tracked per stream and reported to the Source.
+package xds
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
+	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+)
+
+// How changes are collected.
+const (
+	holdOff = 1500 * time.Microsecond // from the first change to the push that carries it
+	// A push keeps Envoy's main thread busy for about 6 µs per endpoint; this spacing leaves it most of its time.
+	pauseEndpoint = 20 * time.Microsecond
+	pauseMax      = 250 * time.Millisecond
+	weightsEvery  = time.Second // how often weights are sampled and, alone, worth a push
+)
+
+// A Server serves xDS to any number of Envoys, each over one aggregated delta stream.
+type Server struct {
+	// Static after New.
+	source    Source
+	functions []string // sorted
+	caches    map[string]*cachev3.LinearCache
+	acks      *tracker
+	log       logrus.FieldLogger
+	populated chan struct{} // closed when the first full state is in the caches
+	// streams ends when Run does: every open stream with it.
+	streams    context.Context
+	endStreams context.CancelFunc
+
+	// Owned by Run.
+	published   map[string]*assignment
+	buf         []Endpoint
+	lastPush    time.Time
+	lastWeights time.Time
+	weights     map[string]bool // functions whose weights are to be sampled at the next tick
+
+	wake chan struct{} // capacity 1: there is something in dirty
+
+	mu    sync.Mutex
+	dirty map[string]bool
+}
+
+// New translates the configuration, which must have passed its own validation, and starts nothing. Changed and Register may be called before
+// Run; streams wait until Run has published the first full state.
+func New(cfg *config.Config, source Source, log logrus.FieldLogger) (*Server, error) {
+	set := Resources(cfg)
+	if err := set.validate(); err != nil {
+		return nil, fmt.Errorf("xds: %w", err)
+	}
+	s := &Server{
+		source:    source,
+		log:       log.WithField("component", "xds"),
+		populated: make(chan struct{}),
+		published: make(map[string]*assignment),
+		weights:   make(map[string]bool),
+		wake:      make(chan struct{}, 1),
+		dirty:     make(map[string]bool),
+	}
+	for _, f := range cfg.Functions {
+		s.functions = append(s.functions, f.Name)
+		s.published[f.Name] = newAssignment()
+	}
+	slices.Sort(s.functions)
+	s.caches = caches(set)
+	s.acks = newTracker(expectations(set, s.functions), s.log)
+	s.streams, s.endStreams = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// caches hold what streams are served from: at first everything but the endpoints.
+func caches(set ResourceSet) map[string]*cachev3.LinearCache {
+	return map[string]*cachev3.LinearCache{
+		resourcev3.ListenerType: linear(resourcev3.ListenerType, set.Listeners),
+		resourcev3.RouteType:    linear(resourcev3.RouteType, set.Routes),
+		resourcev3.ClusterType:  linear(resourcev3.ClusterType, set.Clusters),
+		resourcev3.EndpointType: cachev3.NewLinearCache(resourcev3.EndpointType),
+	}
+}
+
+func linear[R types.ResourceWithName](url string, resources []R) *cachev3.LinearCache {
+	initial := make(map[string]types.Resource)
+	for _, r := range resources {
+		initial[r.GetName()] = r
+	}
+	return cachev3.NewLinearCache(url, cachev3.WithInitialResources(initial))
+}
+
+// Register adds the discovery service to the gRPC server. Streams end when Run does.
+func (s *Server) Register(g *grpc.Server) {
+	mux := &cachev3.MuxCache{
+		Classify:      func(r *cachev3.Request) string { return r.GetTypeUrl() },
+		ClassifyDelta: func(r *cachev3.DeltaRequest) string { return r.GetTypeUrl() },
+		Caches:        make(map[string]cachev3.Cache),
+	}
+	for url, c := range s.caches {
+		mux.Caches[url] = c
+	}
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, serverv3.NewServer(s.streams, mux, s.callbacks()))
+}
+
+// Changed says that the function's endpoints may have changed. It costs a map entry and never blocks.
+func (s *Server) Changed(function string) {
+	s.mu.Lock()
+	s.dirty[function] = true
+	s.mu.Unlock()
+	s.nudge()
+}
+
+func (s *Server) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Ready tells whether an Envoy is connected that has acknowledged a full state: every listener, route, cluster and the
+// endpoints of every function.
+func (s *Server) Ready() bool { return s.acks.ready() }
+
+// Stats returns the counters as they are now.
+func (s *Server) Stats() Stats { return s.acks.stats() }
+
+// Run publishes the first full state, then every change, and reports acknowledgements to the Source. It calls the Source
+// from this goroutine only, and returns when the context ends.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.endStreams()
+	if err := s.publish(s.functions, false); err != nil {
+		return err
+	}
+	close(s.populated)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-s.acks.wake:
+			s.report()
+			continue
+		case <-s.weightsDue():
+			if err := s.publishWeights(); err != nil {
+				return err
+			}
+			continue
+		}
+		if !s.collect(ctx) {
+			return nil
+		}
+		if err := s.publish(s.takeDirty(), false); err != nil {
+			return err
+		}
+	}
+}
+
+// collect waits until the burst of changes that has begun may be pushed, and goes on reporting acknowledgements, for
+// which requests wait. It returns false when the context has ended.
+func (s *Server) collect(ctx context.Context) bool {
+	timer := time.NewTimer(max(holdOff, time.Until(s.lastPush.Add(s.pause()))))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-s.acks.wake:
+			s.report()
+		case <-timer.C:
+			return true
+		}
+	}
+}
+
+// pause is the least time between two pushes. It grows with what a push costs.
+func (s *Server) pause() time.Duration {
+	endpoints := 0
+	for _, a := range s.published {
+		endpoints += len(a.endpoints)
+	}
+	return min(time.Duration(endpoints)*pauseEndpoint, pauseMax)
+}
+
+func (s *Server) takeDirty() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	functions := slices.Sorted(maps.Keys(s.dirty))
+	clear(s.dirty)
+	return functions
+}
+
+// publish reads the functions' endpoints and pushes the assignments that differ from the published ones in more than
+// weights. Such differences wait for the next sample.
+func (s *Server) publish(functions []string, sample bool) error {
+	changed := make(map[string]types.Resource)
+	for _, name := range functions {
+		a := s.published[name]
+		if a == nil {
+			continue // not a function of this configuration
+		}
+		s.buf = s.source.Endpoints(name, s.buf[:0])
+		if a.update(s.buf, sample) || !s.started() {
+			changed[name] = a.resource(name)
+		}
+		if a.drifting {
+			s.weights[name] = true
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	s.lastPush = time.Now()
+	if err := s.caches[resourcev3.EndpointType].UpdateResources(changed, nil); err != nil {
+		return fmt.Errorf("xds: publish endpoints: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) started() bool {
+	select {
+	case <-s.populated:
+		return true
+	default:
+		return false
+	}
+}
+
+// weightsDue is when weights that drift are sampled next; never, while none do.
+func (s *Server) weightsDue() <-chan time.Time {
+	if len(s.weights) == 0 {
+		return nil
+	}
+	return time.After(time.Until(s.lastWeights.Add(weightsEvery)))
+}
+
+func (s *Server) publishWeights() error {
+	s.lastWeights = time.Now()
+	functions := slices.Sorted(maps.Keys(s.weights))
+	clear(s.weights)
+	return s.publish(functions, true)
+}
+
+// report tells the Source what the Envoys know by now.
+func (s *Server) report() {
+	for function, paths := range s.acks.news() {
+		s.source.Acked(function, paths)
+	}
+}

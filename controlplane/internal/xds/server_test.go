@@ -1,0 +1,247 @@
+package xds_test
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestReadyWhenAnEnvoyHasAcknowledgedEverything(t *testing.T) {
+	cp := startControlPlane(t, "a", "b")
+	e := cp.connect(t)
+	for _, url := range []string{resourcev3.ClusterType, resourcev3.ListenerType} {
+		e.subscribe(url)
+		e.ack(e.receive(url))
+	}
+	e.subscribe(resourcev3.RouteType, "front")
+	e.ack(e.receive(resourcev3.RouteType))
+	e.follow("a")
+	require.Eventually(t, func() bool { return cp.Stats().Acks == 4 }, patience, time.Millisecond)
+	require.False(t, cp.Ready(), "the endpoints of b are missing")
+
+	e.follow("b")
+	require.Eventually(t, cp.Ready, patience, time.Millisecond)
+	stats := cp.Stats()
+	require.Equal(t, map[string]uint64{"lds": 1, "rds": 1, "cds": 1, "eds": 2}, stats.Pushes)
+	require.Equal(t, 1, stats.Connected)
+
+	e.close()
+	require.Eventually(t, func() bool { return !cp.Ready() }, patience, time.Millisecond)
+}
+
+func TestChangesAreSortedAndPushedOnce(t *testing.T) {
+	cp := startControlPlane(t, "a", "b")
+	e := cp.connect(t)
+	e.follow("a", "b")
+
+	for i := range 50 {
+		cp.set("a", up("/e/2"), up(fmt.Sprintf("/e/1%02d", i)))
+		cp.set("b")
+		cp.Changed("a")
+		cp.Changed("b") // no change at all
+	}
+	e.ack(e.receive(resourcev3.EndpointType))
+	// The last state arrives, in however few pushes, and names a alone.
+	cp.update("a", up("/e/2"), up("/e/1"))
+	r := e.receive(resourcev3.EndpointType)
+	for len(e.endpoints(r, "a")) != 2 || e.endpoints(r, "a")["/e/1"] == nil {
+		e.ack(r)
+		r = e.receive(resourcev3.EndpointType)
+	}
+	e.ack(r)
+	require.Len(t, r.GetResources(), 1)
+	cp.eventuallyKnown(t, "a", "/e/1", "/e/2")
+	require.Less(t, cp.Stats().Pushes["eds"], uint64(20), "a burst of 51 changes")
+}
+
+func TestHealthIsPushedAndWeightIsQuantized(t *testing.T) {
+	cp := startControlPlane(t, "a")
+	cp.set("a", xds.Endpoint{Path: "/e/1", Weight: 0})
+	e := cp.connect(t)
+	e.subscribe(resourcev3.EndpointType, "a")
+	first := e.receive(resourcev3.EndpointType)
+	for len(first.GetResources()) == 0 || len(e.endpoints(first, "a")) == 0 {
+		e.ack(first)
+		cp.Changed("a")
+		first = e.receive(resourcev3.EndpointType)
+	}
+	require.Equal(t, corev3.HealthStatus_UNHEALTHY, e.endpoints(first, "a")["/e/1"].GetHealthStatus())
+	require.EqualValues(t, 1, e.endpoints(first, "a")["/e/1"].GetLoadBalancingWeight().GetValue())
+	e.ack(first)
+
+	for health, want := range map[xds.Health]corev3.HealthStatus{
+		xds.Healthy: corev3.HealthStatus_HEALTHY, xds.Draining: corev3.HealthStatus_DRAINING,
+	} {
+		cp.update("a", xds.Endpoint{Path: "/e/1", Health: health, Weight: 11})
+		r := e.receive(resourcev3.EndpointType)
+		require.Equal(t, want, e.endpoints(r, "a")["/e/1"].GetHealthStatus())
+		require.EqualValues(t, 8, e.endpoints(r, "a")["/e/1"].GetLoadBalancingWeight().GetValue())
+		e.ack(r)
+	}
+}
+
+func TestLeasesNameOnlyWhatEveryEnvoyHasAcknowledged(t *testing.T) {
+	cp := startControlPlane(t, "a")
+	first, second := cp.connect(t), cp.connect(t)
+	first.follow("a")
+	second.follow("a")
+
+	cp.update("a", up("/e/1"))
+	first.ack(first.receive(resourcev3.EndpointType))
+	pending := second.receive(resourcev3.EndpointType)
+	require.Eventually(t, func() bool { return cp.Stats().Acks == 3 }, patience, time.Millisecond)
+	require.Empty(t, cp.known("a"), "the second Envoy has not said so yet")
+	second.ack(pending)
+	cp.eventuallyKnown(t, "a", "/e/1")
+
+	// An Envoy that is gone holds up nobody.
+	second.close()
+	require.Eventually(t, func() bool { return cp.Stats().Connected == 1 }, patience, time.Millisecond)
+	cp.update("a", up("/e/1"), up("/e/2"))
+	first.ack(first.receive(resourcev3.EndpointType))
+	cp.eventuallyKnown(t, "a", "/e/1", "/e/2")
+}
+
+func TestANewEnvoyHoldsUpNobodyBeforeItServes(t *testing.T) {
+	cp := startControlPlane(t, "a")
+	first, second := cp.connect(t), cp.connect(t)
+	first.follow("a")
+	second.subscribe(resourcev3.EndpointType, "a")
+	_ = second.receive(resourcev3.EndpointType) // and says nothing
+
+	cp.update("a", up("/e/1"))
+	first.ack(first.receive(resourcev3.EndpointType))
+	cp.eventuallyKnown(t, "a", "/e/1")
+}
+
+func TestAReconnectingEnvoyCountsFromItsFirstRequest(t *testing.T) {
+	cp := startControlPlane(t, "a")
+	first := cp.connect(t)
+	first.follow("a")
+	cp.update("a", up("/e/1"))
+	first.ack(first.receive(resourcev3.EndpointType))
+	cp.eventuallyKnown(t, "a", "/e/1")
+
+	second := cp.connect(t)
+	second.send(&discoveryv3.DeltaDiscoveryRequest{
+		TypeUrl:                 resourcev3.EndpointType,
+		ResourceNamesSubscribe:  []string{"a", "removed"},
+		InitialResourceVersions: map[string]string{"a": "from another life", "removed": "too"},
+	})
+	cp.eventuallyKnown(t, "a")
+	r := second.receive(resourcev3.EndpointType)
+	require.Equal(t, []string{"/e/1"}, slices.Collect(maps.Keys(second.endpoints(r, "a"))))
+	require.Equal(t, []string{"removed"}, r.GetRemovedResources())
+	second.ack(r)
+	cp.eventuallyKnown(t, "a", "/e/1")
+}
+
+func TestTheLastAnswerStandsWhileNoEnvoyIsConnected(t *testing.T) {
+	cp := startControlPlane(t, "a")
+	e := cp.connect(t)
+	e.follow("a")
+	cp.update("a", up("/e/1"))
+	e.ack(e.receive(resourcev3.EndpointType))
+	cp.eventuallyKnown(t, "a", "/e/1")
+	e.close()
+	require.Eventually(t, func() bool { return cp.Stats().Connected == 0 }, patience, time.Millisecond)
+	cp.update("a", up("/e/1"), up("/e/2"))
+	e = cp.connect(t)
+	e.follow("a")
+	cp.eventuallyKnown(t, "a", "/e/1", "/e/2")
+}
+
+func TestARefusalIsLoggedAndLeavesWhatWasKnown(t *testing.T) {
+	cp := startControlPlane(t, "a")
+	e := cp.connect(t)
+	e.follow("a")
+	cp.update("a", up("/e/1"))
+	e.ack(e.receive(resourcev3.EndpointType))
+	cp.eventuallyKnown(t, "a", "/e/1")
+
+	cp.update("a", up("/e/1"), up("/e/2"))
+	e.nack(e.receive(resourcev3.EndpointType), "no such thing")
+	require.Eventually(t, func() bool { return cp.Stats().Nacks == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool {
+		entry := cp.logs.LastEntry()
+		return entry.Level == logrus.ErrorLevel && entry.Data["detail"] == "no such thing" && entry.Data["service"] == "eds"
+	}, patience, time.Millisecond)
+	require.Equal(t, []string{"/e/1"}, cp.known("a"))
+
+	cp.update("a", up("/e/3"))
+	e.ack(e.receive(resourcev3.EndpointType))
+	cp.eventuallyKnown(t, "a", "/e/3")
+}
+
+func TestStateOfTheWorldStreamsAreRefused(t *testing.T) {
+	cp := startControlPlane(t, "a")
+	conn := cp.connect(t)
+	sotw, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn.conn).StreamAggregatedResources(t.Context())
+	require.NoError(t, err)
+	_, err = sotw.Recv()
+	require.Equal(t, codes.Unimplemented, status.Code(err))
+}
+
+// The rest is about time, which the test owns: a server that no Envoy is connected to.
+func runAlone(t *testing.T, source *pool) *xds.Server {
+	t.Helper()
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	s, err := xds.New(testConfig(testFunction("a", config.Route{})), source, log)
+	require.NoError(t, err)
+	go func() { _ = s.Run(t.Context()) }()
+	synctest.Wait()
+	return s
+}
+
+func TestABurstIsReadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newPool()
+		s := runAlone(t, source)
+		require.Equal(t, 1, source.readCount(), "the first full state")
+		for range 100 {
+			s.Changed("a")
+			time.Sleep(10 * time.Microsecond)
+		}
+		time.Sleep(2 * time.Millisecond)
+		require.Equal(t, 2, source.readCount())
+		time.Sleep(time.Hour)
+		require.Equal(t, 2, source.readCount(), "nothing changes, nothing is read")
+	})
+}
+
+func TestManyEndpointsArePushedAtADistance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newPool()
+		many := make([]xds.Endpoint, 1000)
+		for i := range many {
+			many[i] = up(fmt.Sprintf("/e/%04d", i))
+		}
+		source.set("a", many...)
+		s := runAlone(t, source)
+		reads := source.readCount()
+		s.Changed("a")
+		time.Sleep(10 * time.Millisecond)
+		require.Equal(t, reads, source.readCount(), "too soon after the last push")
+		time.Sleep(15 * time.Millisecond)
+		require.Equal(t, reads+1, source.readCount())
+	})
+}

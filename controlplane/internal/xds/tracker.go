@@ -1,0 +1,294 @@
+package xds
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"github.com/sirupsen/logrus"
+
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+)
+
+// Stats count what has happened since New. Pushes are by Envoy's short names of the services: lds, rds, cds, eds.
+type Stats struct {
+	Pushes    map[string]uint64 // responses sent
+	Acks      uint64            // responses that an Envoy took over
+	Nacks     uint64            // responses that an Envoy refused
+	Connected int               // Envoys with a stream now
+}
+
+var services = map[string]string{
+	resourcev3.ListenerType: "lds",
+	resourcev3.RouteType:    "rds",
+	resourcev3.ClusterType:  "cds",
+	resourcev3.EndpointType: "eds",
+}
+
+// A tracker knows what each Envoy has acknowledged. An Envoy is its stream: ids in bootstraps need not differ.
+//
+// What every Envoy knows of a function is the intersection over the streams that serve it. A new Envoy serves nothing
+// before it has acknowledged endpoints, so it joins with its first acknowledgement and holds up nobody. One that
+// reconnects is serving already: it counts from its first request, as knowing nothing. When the last stream ends the
+// last answer stands: that Envoy is gone, or goes on with what it has.
+type tracker struct {
+	want map[string][]string // type URL: names of a full state
+	log  logrus.FieldLogger
+	wake chan struct{} // capacity 1: news has something
+
+	mu       sync.Mutex
+	streams  map[int64]*streamState
+	told     map[string][]string // function: what the Source was told
+	counters Stats
+}
+
+// A streamState is one Envoy's knowledge.
+type streamState struct {
+	node    string
+	pending map[string]pending             // nonce: what the response held
+	acked   map[string]map[string]struct{} // type URL: names acknowledged at least once
+	known   map[string][]string            // function: paths; an entry means that this Envoy serves it
+}
+
+type pending struct {
+	url   string
+	names []string
+	paths map[string][]string // endpoints only: by function
+}
+
+// expectations names every resource of a full state.
+func expectations(set ResourceSet, functions []string) map[string][]string {
+	want := map[string][]string{resourcev3.EndpointType: functions}
+	for _, l := range set.Listeners {
+		want[resourcev3.ListenerType] = append(want[resourcev3.ListenerType], l.GetName())
+	}
+	for _, r := range set.Routes {
+		want[resourcev3.RouteType] = append(want[resourcev3.RouteType], r.GetName())
+	}
+	for _, c := range set.Clusters {
+		want[resourcev3.ClusterType] = append(want[resourcev3.ClusterType], c.GetName())
+	}
+	return want
+}
+
+func newTracker(want map[string][]string, log logrus.FieldLogger) *tracker {
+	return &tracker{
+		want:     want,
+		log:      log,
+		wake:     make(chan struct{}, 1),
+		streams:  make(map[int64]*streamState),
+		told:     make(map[string][]string),
+		counters: Stats{Pushes: make(map[string]uint64)},
+	}
+}
+
+func (t *tracker) opened(id int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.streams[id] = &streamState{
+		pending: make(map[string]pending),
+		acked:   make(map[string]map[string]struct{}),
+		known:   make(map[string][]string),
+	}
+}
+
+func (t *tracker) closed(id int64) {
+	t.mu.Lock()
+	stream := t.streams[id]
+	delete(t.streams, id)
+	left := len(t.streams)
+	t.mu.Unlock()
+	if stream != nil {
+		t.log.WithFields(logrus.Fields{"envoy": stream.node, "connected": left}).Info("an Envoy disconnected")
+	}
+	t.nudge()
+}
+
+func (t *tracker) nudge() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sent notes what a response carries, before it leaves.
+func (t *tracker) sent(id int64, r *discoveryv3.DeltaDiscoveryResponse) {
+	p := pending{url: r.GetTypeUrl()}
+	for _, resource := range r.GetResources() {
+		p.names = append(p.names, resource.GetName())
+	}
+	if p.url == resourcev3.EndpointType {
+		p.paths = pathsIn(r)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counters.Pushes[services[p.url]]++
+	if stream := t.streams[id]; stream != nil {
+		stream.pending[r.GetNonce()] = p
+	}
+}
+
+// pathsIn reads the response rather than what is published by now: only the former is what this Envoy gets.
+func pathsIn(r *discoveryv3.DeltaDiscoveryResponse) map[string][]string {
+	paths := make(map[string][]string)
+	for _, resource := range r.GetResources() {
+		assignment := &endpointv3.ClusterLoadAssignment{}
+		if err := resource.GetResource().UnmarshalTo(assignment); err != nil {
+			continue // not an assignment: it names no endpoint, so no lease will
+		}
+		paths[resource.GetName()] = pathsOf(assignment)
+	}
+	return paths
+}
+
+// received takes a request: the first of its type, an acknowledgement, a refusal, or a change of subscription.
+func (t *tracker) received(id int64, r *discoveryv3.DeltaDiscoveryRequest) {
+	t.mu.Lock()
+	stream := t.streams[id]
+	if stream == nil {
+		t.mu.Unlock()
+		return
+	}
+	connected := t.introduce(stream, r)
+	t.alreadyServes(stream, r)
+	refused := t.settle(stream, r)
+	t.mu.Unlock()
+	if connected {
+		t.log.WithField("envoy", stream.node).Info("an Envoy connected")
+	}
+	if refused {
+		t.log.WithFields(logrus.Fields{
+			"envoy": stream.node, "service": services[r.GetTypeUrl()], "detail": r.GetErrorDetail().GetMessage(),
+		}).Error("Envoy refuses what it was sent")
+	}
+	t.nudge()
+}
+
+// introduce notes who is at the other end; the first request says so.
+func (t *tracker) introduce(stream *streamState, r *discoveryv3.DeltaDiscoveryRequest) bool {
+	if stream.node != "" || r.GetNode() == nil {
+		return false
+	}
+	stream.node = fmt.Sprintf("%s/%s", r.GetNode().GetCluster(), r.GetNode().GetId())
+	return true
+}
+
+// alreadyServes notes the functions that a reconnecting Envoy has endpoints of. Which ones, nobody here can tell.
+func (t *tracker) alreadyServes(stream *streamState, r *discoveryv3.DeltaDiscoveryRequest) {
+	if r.GetTypeUrl() != resourcev3.EndpointType {
+		return
+	}
+	for name := range r.GetInitialResourceVersions() {
+		if _, ok := stream.known[name]; !ok {
+			stream.known[name] = nil
+		}
+	}
+}
+
+// settle matches the request with the response that it answers, and tells whether that was refused.
+func (t *tracker) settle(stream *streamState, r *discoveryv3.DeltaDiscoveryRequest) (refused bool) {
+	p, ok := stream.pending[r.GetResponseNonce()]
+	if !ok {
+		return false
+	}
+	delete(stream.pending, r.GetResponseNonce())
+	if r.GetErrorDetail() != nil {
+		t.counters.Nacks++
+		return true
+	}
+	t.counters.Acks++
+	stream.take(p)
+	return false
+}
+
+func (s *streamState) take(p pending) {
+	if s.acked[p.url] == nil {
+		s.acked[p.url] = make(map[string]struct{})
+	}
+	for _, name := range p.names {
+		s.acked[p.url][name] = struct{}{}
+	}
+	maps.Copy(s.known, p.paths)
+}
+
+// news returns the functions whose common knowledge differs from what news returned before. The slices are the
+// caller's to keep, not to alter.
+func (t *tracker) news() map[string][]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	news := make(map[string][]string)
+	for _, function := range t.want[resourcev3.EndpointType] {
+		paths, served := t.common(function)
+		if served && !slices.Equal(paths, t.told[function]) {
+			news[function] = slices.Clone(paths)
+			t.told[function] = paths
+		}
+	}
+	return news
+}
+
+// common is what every Envoy that serves the function knows of it, and whether any does.
+func (t *tracker) common(function string) (paths []string, served bool) {
+	for _, stream := range t.streams {
+		known, ok := stream.known[function]
+		switch {
+		case !ok:
+		case !served:
+			paths, served = known, true
+		default:
+			paths = intersection(paths, known)
+		}
+	}
+	return paths, served
+}
+
+// intersection of two sorted slices, in a new one.
+func intersection(a, b []string) []string {
+	var both []string
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0] < b[0]:
+			a = a[1:]
+		case a[0] > b[0]:
+			b = b[1:]
+		default:
+			both = append(both, a[0])
+			a, b = a[1:], b[1:]
+		}
+	}
+	return both
+}
+
+func (t *tracker) ready() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, stream := range t.streams {
+		if stream.complete(t.want) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *streamState) complete(want map[string][]string) bool {
+	for url, names := range want {
+		for _, name := range names {
+			if _, ok := s.acked[url][name]; !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (t *tracker) stats() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	stats := t.counters
+	stats.Pushes = maps.Clone(t.counters.Pushes)
+	stats.Connected = len(t.streams)
+	return stats
+}
