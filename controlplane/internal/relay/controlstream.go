@@ -152,10 +152,10 @@ func (l *lines) next(src source) ([]byte, error) {
 	for {
 		if line, rest, ok := bytes.Cut(l.rest, []byte{'\n'}); ok {
 			l.rest = rest
-			return line, nil
+			return line, checkLength(line)
 		}
-		if len(l.rest) >= wire.MaxMessage {
-			return nil, fmt.Errorf("control message: %w: more than %d bytes", wire.ErrTooLong, wire.MaxMessage)
+		if err := checkLength(l.rest); err != nil {
+			return nil, err
 		}
 		if len(l.rest) == 0 {
 			l.rest = nil
@@ -170,4 +170,12 @@ func (l *lines) next(src source) ([]byte, error) {
 		l.rest = append(l.rest, b.bytes()...)
 		b.release()
 	}
+}
+
+// checkLength holds a line, whole or not, to what leaves room for its end.
+func checkLength(line []byte) error {
+	if len(line) >= wire.MaxMessage {
+		return fmt.Errorf("control message: %w: more than %d bytes", wire.ErrTooLong, wire.MaxMessage)
+	}
+	return nil
 }

@@ -30,7 +30,7 @@ func (r *Relay) greet(ctx context.Context, conn *peerConn) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.tcp.SetDeadline(time.Now()) })
 	defer stop()
 	if err := conn.startTLS(ctx); err != nil {
-		r.counters.drop(timeoutOr(err, DropTLSHandshake))
+		r.counters.drop(timeoutOr(ctx, DropTLSHandshake))
 		r.log.WithError(err).WithField("remote", conn.tcp.RemoteAddr().String()).Debug("TLS handshake failed")
 		_ = conn.Close()
 		return
@@ -49,7 +49,7 @@ func (r *Relay) answer(ctx context.Context, conn *peerConn) error {
 	in.Reset(limited)
 	req, err := http.ReadRequest(in)
 	if err != nil {
-		return headRefusal(err, limited.N)
+		return headRefusal(ctx, err, limited.N)
 	}
 	switch req.URL.Path {
 	case wire.RegisterPath:
@@ -71,19 +71,20 @@ func (r *Relay) answer(ctx context.Context, conn *peerConn) error {
 // heads are the buffers of handshakes; no connection keeps one.
 var heads = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headBuffer) }}
 
-func headRefusal(err error, left int64) error {
+// headRefusal asks the context for the reason first: the parser takes a line that a deadline cut for a malformed one.
+func headRefusal(ctx context.Context, err error, left int64) error {
 	switch {
 	case left <= 0:
 		return refuse(DropRequestTooLarge, fmt.Sprintf("the request's head has more than %d bytes", maxHead))
-	case isTimeout(err):
+	case ctx.Err() != nil:
 		return refuse(DropHandshakeTimeout, "the request did not come in time")
 	default:
 		return refuse(DropMalformedRequest, fmt.Sprintf("malformed request: %v", err))
 	}
 }
 
-func timeoutOr(err error, other Drop) Drop {
-	if isTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
+func timeoutOr(ctx context.Context, other Drop) Drop {
+	if ctx.Err() != nil {
 		return DropHandshakeTimeout
 	}
 	return other

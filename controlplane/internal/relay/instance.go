@@ -53,6 +53,8 @@ func newInstance(r *Relay, e Expectation) *instance {
 		log:         r.log.WithFields(logrus.Fields{"instance": e.Instance, "function": e.Function}),
 		mail:        newMailbox(r.events, e.Instance),
 	}
+	i.mu.Lock() // the timer may fire at once
+	defer i.mu.Unlock()
 	i.expiry = time.AfterFunc(time.Until(e.Expires), i.expire)
 	return i
 }

@@ -21,7 +21,7 @@ func (r *Relay) register(ctx context.Context, conn *peerConn, req *http.Request)
 	}
 	body, err := io.ReadAll(io.LimitReader(req.Body, wire.MaxInvocation+1))
 	if err != nil {
-		return refuse(timeoutOr(err, DropMalformedRequest), "the registration did not come whole")
+		return refuse(timeoutOr(ctx, DropMalformedRequest), "the registration did not come whole")
 	}
 	registration, err := wire.DecodeRegistration(body)
 	if err != nil {

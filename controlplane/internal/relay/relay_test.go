@@ -168,16 +168,25 @@ func (b *bed) ask(c net.Conn, request string) (*http.Response, string) {
 	require.NoError(b, c.SetDeadline(time.Now().Add(patience)))
 	_, err := io.WriteString(c, request)
 	require.NoError(b, err)
-	in := bufio.NewReader(c)
-	answer, err := http.ReadResponse(in, nil)
+	answer, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(b.head(c)), c)), nil)
 	require.NoError(b, err)
 	if answer.StatusCode == http.StatusSwitchingProtocols {
-		require.Zero(b, in.Buffered())
 		return answer, ""
 	}
 	body, err := io.ReadAll(answer.Body)
 	require.NoError(b, err)
 	return answer, string(body)
+}
+
+// head reads up to the empty line and not a byte more: the tunnel's first bytes may be right behind it.
+func (b *bed) head(c net.Conn) []byte {
+	b.Helper()
+	var head []byte
+	for one := make([]byte, 1); !bytes.HasSuffix(head, []byte("\r\n\r\n")); head = append(head, one...) {
+		_, err := io.ReadFull(c, one)
+		require.NoError(b, err, "after %q", head)
+	}
+	return head
 }
 
 func upgrade(path, bearer string) string {

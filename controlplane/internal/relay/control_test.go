@@ -1,0 +1,248 @@
+package relay
+
+import (
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+func TestALifeInOrder(t *testing.T) {
+	b := newBed(t)
+	b.expect("a")
+	require.NoFileExists(t, b.socket("a"))
+	c := b.control("a")
+	require.NoError(t, c.Encode(wire.Message{Kind: wire.KindLoad, InFlight: 1}))
+	require.NoFileExists(t, b.socket("a"), "no tunnel stands")
+	require.Empty(t, b.events.all())
+	b.tunnel("a")
+	b.eventually(func() bool { return b.events.has("up a env-a 10 true") }, "never up")
+	require.FileExists(t, b.socket("a"))
+	require.NoError(t, c.Encode(wire.Message{Kind: wire.KindLoad, InFlight: 7}))
+	b.eventually(func() bool { return b.events.has("load a 7") }, "no load")
+	b.Drain("a", wire.ReasonScaleIn)
+	b.Drain("a", wire.ReasonOperator)
+	m, err := c.Decode()
+	require.NoError(t, err)
+	require.Equal(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn}, m)
+	for range 2 {
+		require.NoError(t, c.Encode(wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonDeadline}))
+	}
+	report := &wire.Report{Version: wire.Version, Instance: "a", Reason: wire.ReasonScaleIn, Requests: 42}
+	require.NoError(t, c.Encode(wire.Message{Kind: wire.KindGoodbye, Report: report}))
+	_, err = c.Decode()
+	require.Error(t, err)
+	b.eventually(func() bool { return b.events.has("down a") }, "never down")
+	got, err := b.events.down("a")
+	require.NoError(t, err)
+	require.Equal(t, report, got)
+	require.NoFileExists(t, b.socket("a"))
+	calls := b.events.all()
+	require.Equal(t, "up a env-a 10 true", calls[0])
+	require.Equal(t, []string{"draining a deadline", "down a"}, calls[len(calls)-2:])
+	require.NotContains(t, calls[:len(calls)-2], "draining a deadline")
+}
+
+func TestADrainAskedForEarlyFollowsTheWelcome(t *testing.T) {
+	b := newBed(t, plain)
+	b.expect("a")
+	b.Drain("a", wire.ReasonStopping)
+	c := b.control("a")
+	m, err := c.Decode()
+	require.NoError(t, err)
+	require.Equal(t, wire.KindDrain, m.Kind)
+}
+
+func TestAnInstanceThatNobodyDialsForExpires(t *testing.T) {
+	b := newBed(t, plain)
+	b.Expect(Expectation{Instance: "a", Function: "web", Endpoint: "web/0001", Expires: time.Now().Add(time.Millisecond)})
+	b.eventually(func() bool { return b.events.has("down a") }, "never down")
+	_, err := b.events.down("a")
+	require.ErrorIs(t, err, ErrNeverDialled)
+}
+
+func TestForgetClosesEverything(t *testing.T) {
+	b := newBed(t)
+	c, peer := b.up("a")
+	idle := b.tunnel("a")
+	envoy := b.envoy("a")
+	exchangeBoth(t, envoy, peer, "hello")
+	b.Forget("a")
+	require.NoFileExists(t, b.socket("a"))
+	requireEnd(t, envoy)
+	requireEnd(t, peer)
+	requireEnd(t, idle)
+	_, err := c.Decode()
+	require.Error(t, err)
+	b.eventually(func() bool { return b.events.has("down a") }, "never down")
+	_, err = b.events.down("a")
+	require.ErrorIs(t, err, ErrForgotten)
+	b.Forget("a")
+}
+
+func TestAControlStreamThatBreaksOffEndsTheInstance(t *testing.T) {
+	b := newBed(t, plain)
+	c, peer := b.up("a")
+	envoy := b.envoy("a")
+	exchangeBoth(t, envoy, peer, "hello")
+	require.NoError(t, c.Close())
+	requireEnd(t, peer)
+	requireEnd(t, envoy)
+	b.eventually(func() bool { return b.events.has("down a") }, "never down")
+	_, err := b.events.down("a")
+	require.ErrorIs(t, err, ErrControlEnded)
+}
+
+// The last bytes of the last answer may arrive after the goodbye, on another connection.
+func TestAnswersOnTheirWaySurviveTheGoodbye(t *testing.T) {
+	b := newBed(t)
+	c, peer := b.up("a")
+	envoy := b.envoy("a")
+	exchangeBoth(t, envoy, peer, "hello")
+	report := &wire.Report{Version: wire.Version, Instance: "a", Reason: wire.ReasonShutdown}
+	require.NoError(t, c.Encode(wire.Message{Kind: wire.KindGoodbye, Report: report}))
+	_, err := c.Decode()
+	require.Error(t, err)
+	exchange(t, peer, envoy, "the end")
+	require.NoError(t, peer.Close())
+	rest, err := io.ReadAll(envoy)
+	require.NoError(t, err)
+	require.Empty(t, rest)
+	require.NoError(t, envoy.Close())
+	b.eventually(func() bool { return b.events.has("down a") }, "never down")
+}
+
+func TestWhatAHelloMayNotSay(t *testing.T) {
+	cases := []struct {
+		name, line string
+		drop       Drop
+		says       string
+	}{
+		{"not JSON", "hello", DropHelloInvalid, ""},
+		{"another kind", `{"kind":"load"}`, DropHelloInvalid, "not a hello"},
+		{"no slots", `{"kind":"hello","version":1,"instance":"a","environment":"e"}`, DropHelloInvalid, "slots"},
+		{"another version", `{"kind":"hello","version":9}`, DropHelloVersion, "9"},
+		{"another instance", `{"kind":"hello","version":1,"instance":"b","environment":"e","slots":1}`, DropHelloInstance, "token"},
+		{"endless", strings.Repeat("x", wire.MaxMessage+1), DropHelloInvalid, "too long"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBed(t, plain)
+			b.expect("a")
+			stream := b.stream("a")
+			_, err := io.WriteString(stream, c.line+"\n")
+			require.NoError(t, err)
+			m, err := stream.Decode()
+			require.NoError(t, err)
+			require.Equal(t, wire.KindRefused, m.Kind)
+			require.Contains(t, m.Detail, c.says)
+			require.EqualValues(t, 1, b.Stats().Dropped[c.drop])
+			_, err = stream.Decode()
+			require.ErrorIs(t, err, io.EOF)
+			b.control("a") // the instance itself is not disturbed
+		})
+	}
+}
+
+func TestAHelloMustComeInTime(t *testing.T) {
+	b := newBed(t, plain, func(c *Config) { c.HandshakeTimeout = 50 * time.Millisecond })
+	b.expect("a")
+	stream := b.stream("a")
+	m, err := stream.Decode()
+	require.NoError(t, err)
+	require.Equal(t, wire.KindRefused, m.Kind)
+	require.EqualValues(t, 1, b.Stats().Dropped[DropHelloTimeout])
+}
+
+func TestASecondControlStream(t *testing.T) {
+	t.Run("of another environment is refused", func(t *testing.T) {
+		b := newBed(t, plain)
+		b.up("a")
+		second := b.stream("a")
+		other := hello("a")
+		other.Environment = "elsewhere"
+		require.NoError(t, second.Encode(other))
+		m, err := second.Decode()
+		require.NoError(t, err)
+		require.Equal(t, wire.KindRefused, m.Kind)
+		require.EqualValues(t, 1, b.Stats().Dropped[DropControlExists])
+		require.False(t, b.events.has("down a"))
+	})
+	t.Run("of the same environment replaces a lost one", func(t *testing.T) {
+		b := newBed(t, plain)
+		first, peer := b.up("a")
+		envoy := b.envoy("a")
+		exchangeBoth(t, envoy, peer, "hello")
+		b.control("a")
+		_, err := first.Decode()
+		require.Error(t, err)
+		requireEnd(t, envoy)
+		fresh := b.tunnel("a")
+		exchangeBoth(t, b.envoy("a"), fresh, "again")
+		require.Equal(t, []string{"up a env-a 10 true"}, b.events.all())
+	})
+	t.Run("without a hello is limited", func(t *testing.T) {
+		b := newBed(t, plain)
+		b.expect("a")
+		for range maxGreeting {
+			b.stream("a")
+		}
+		c := b.dial()
+		defer c.Close()
+		answer, body := b.ask(c, upgrade(wire.ControlPath, b.token("a")))
+		require.Equal(t, 409, answer.StatusCode, body)
+	})
+}
+
+func TestAnEndpointsNextInstanceGetsTheSocket(t *testing.T) {
+	b := newBed(t, plain)
+	_, peer := b.up("a")
+	b.Forget("a")
+	_, next := b.up("b") // a name of the same length: the same endpoint
+	require.Equal(t, b.socket("a"), b.socket("b"))
+	exchangeBoth(t, b.envoy("b"), next, "hello")
+	requireEnd(t, peer)
+	_, err := os.Stat(b.socket("b"))
+	require.NoError(t, err)
+}
+
+func FuzzLines(f *testing.F) {
+	f.Add([]byte("{\"kind\":\"load\"}\n{\"kind\":\"drain\",\"reason\":\"x\"}\n"), 3)
+	f.Add([]byte("\n\n"), 1)
+	f.Fuzz(func(t *testing.T, data []byte, step int) {
+		src := &chunks{data: data, step: max(1, min(step, bufferSize))}
+		var l lines
+		var got []byte
+		for {
+			line, err := l.next(src)
+			if err != nil {
+				break
+			}
+			require.Less(t, len(line), wire.MaxMessage)
+			got = append(append(got, line...), '\n')
+			_, _ = parseMessage(line)
+		}
+		require.True(t, strings.HasPrefix(string(data), string(got)))
+	})
+}
+
+// chunks is a source of fixed bytes.
+type chunks struct {
+	data []byte
+	step int
+}
+
+func (c *chunks) read() (*buffer, error) {
+	if len(c.data) == 0 {
+		return nil, io.EOF
+	}
+	b := takeBuffer()
+	b.n = copy(b.data[:min(c.step, bufferSize)], c.data)
+	c.data = c.data[b.n:]
+	return b, nil
+}
