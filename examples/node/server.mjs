@@ -103,10 +103,10 @@ function whole(query, name, { byDefault, most }) {
   return value;
 }
 
-// On SIGTERM, answer what is in flight, then leave.
+// On SIGTERM, answer what is in flight, then close the connections that wait for a next request.
 process.on('SIGTERM', () => {
   server.close();
-  setInterval(() => server.closeIdleConnections(), 100).unref(); // those that wait for a next request
+  setInterval(() => { if (inFlight === 0) server.closeAllConnections(); }, 100).unref();
 });
 
 server.listen(port, () => console.log(`listening on port ${server.address().port}`));

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
+)
+
+// An app is one process. It lives over many invocations of its environment.
+type app struct {
+	environment string
+	pid         string
+	readyAt     time.Time
+	exit        func(code int)
+	journal     *journal
+	grpc        *grpc.Server
+
+	inFlight    atomic.Int64
+	maxInFlight atomic.Int64
+}
+
+func newApp(getenv func(string) string) (*app, error) {
+	unready, err := millis(getenv, contract.ReadyAfterVariable)
+	if err != nil {
+		return nil, err
+	}
+	a := &app{
+		environment: cmp.Or(getenv("AWS_LAMBDA_LOG_STREAM_NAME"), rand.Text()),
+		pid:         strconv.Itoa(os.Getpid()),
+		readyAt:     time.Now().Add(unready),
+		exit:        os.Exit,
+		grpc:        grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20)),
+	}
+	contract.RegisterEcho(a.grpc)
+	if a.journal, err = openJournal(getenv(contract.EventsVariable), a.environment); err != nil {
+		return nil, fmt.Errorf("%s: %w", contract.EventsVariable, err)
+	}
+	return a, nil
+}
+
+func (a *app) close() {
+	a.grpc.Stop()
+	a.journal.close()
+}
+
+// routes are found by the first segment of the path and nothing is redirected: //, %2F and dot segments after it arrive as
+// they were sent.
+func (a *app) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"hello":     hello,
+		"sleep":     sleep,
+		"inspect":   inspect,
+		"in-flight": a.showInFlight,
+		"events":    a.showEvents,
+
+		"echo":          echo,
+		"sha":           digest,
+		"bytes":         generate,
+		"upload-cancel": a.uploadCancel,
+
+		"headers":     manyHeaders,
+		"cookies":     cookies,
+		"status":      anyStatus,
+		"range":       ranges,
+		"trailers":    trailers,
+		"early-hints": earlyHints,
+		"early-413":   early413,
+
+		"sse":       sse,
+		"cancelled": cancelled,
+		"ws":        ws,
+
+		"abort": abortAfter,
+		"exit":  a.exitAfter,
+	}
+}
+
+func (a *app) handler() http.Handler {
+	counted := a.watched(a.routed())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(contract.EnvironmentHeader, a.environment)
+		w.Header().Set(contract.PidHeader, a.pid)
+		if r.URL.Path == "/" { // not counted: the peer's readiness checks would look like requests
+			a.ready(w)
+			return
+		}
+		counted.ServeHTTP(w, r)
+	})
+}
+
+func (a *app) routed() http.Handler {
+	routes := a.routes()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		route, found := routes[first]
+		switch {
+		case strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
+			a.grpc.ServeHTTP(w, r)
+		case found:
+			route(w, r)
+		default:
+			http.Error(w, "no such route: "+first, http.StatusNotFound)
+		}
+	})
+}
+
+func (a *app) ready(w http.ResponseWriter) {
+	if time.Now().Before(a.readyAt) {
+		http.Error(w, "not ready yet", http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// watched counts a request while it is in flight, and records it: under InFlightKey, and under its own key if it has one.
+func (a *app) watched(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.begin()
+		defer a.end()
+		if key := r.URL.Query().Get("key"); key != "" && r.URL.Path != "/events" {
+			defer a.follow(r.Context(), key)()
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (a *app) begin() {
+	now := a.inFlight.Add(1)
+	for highest := a.maxInFlight.Load(); now > highest; highest = a.maxInFlight.Load() {
+		if a.maxInFlight.CompareAndSwap(highest, now) {
+			break
+		}
+	}
+	a.journal.write(contract.Event{Key: contract.InFlightKey, Name: contract.Started, InFlight: now})
+}
+
+func (a *app) end() {
+	a.journal.write(contract.Event{Key: contract.InFlightKey, Name: contract.Finished, InFlight: a.inFlight.Load()})
+	a.inFlight.Add(-1)
+}
+
+// follow records that a request started, and how it ended: exactly one of cancelled, aborted and finished. The returned
+// function must be deferred.
+func (a *app) follow(ctx context.Context, key string) func() {
+	a.record(key, contract.Started, nil)
+	stop := context.AfterFunc(ctx, func() { a.record(key, contract.Cancelled, context.Cause(ctx)) })
+	return func() {
+		failure := recover()
+		if stop() {
+			a.record(key, ending(failure), nil)
+		}
+		if failure != nil {
+			panic(failure)
+		}
+	}
+}
+
+func ending(failure any) contract.Name {
+	if failure != nil {
+		return contract.Aborted
+	}
+	return contract.Finished
+}
+
+func (a *app) record(key string, name contract.Name, err error) {
+	e := contract.Event{Key: key, Name: name, InFlight: a.inFlight.Load()}
+	if err != nil {
+		e.Detail = err.Error()
+	}
+	a.journal.record(e)
+}
+
+func writeJSON(w http.ResponseWriter, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	_, _ = w.Write(text) // it fails when the client left: nobody to tell
+}
+
+// abort ends an answer so that no client can take it for a whole one.
+func abort() { panic(http.ErrAbortHandler) }

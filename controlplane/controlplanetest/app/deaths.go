@@ -1,0 +1,41 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
+)
+
+// exitCode is how the process ends when a request asked for it.
+const exitCode = 3
+
+// abortAfter writes ?after= bytes and aborts the answer. With ?length=true the answer has promised more.
+func abortAfter(w http.ResponseWriter, r *http.Request) {
+	if half(w, r) {
+		abort()
+	}
+}
+
+// exitAfter does the same, but the whole process dies.
+func (a *app) exitAfter(w http.ResponseWriter, r *http.Request) {
+	if half(w, r) {
+		a.exit(exitCode)
+	}
+}
+
+// half begins an answer that must not become whole.
+func half(w http.ResponseWriter, r *http.Request) bool {
+	q := queryOf(r)
+	after, length := q.whole("after", 0, 1<<30), q.flag("length")
+	if q.failed(w) {
+		return false
+	}
+	if length {
+		w.Header().Set("Content-Length", strconv.FormatInt(after+1000, 10))
+	}
+	piece := make([]byte, after)
+	contract.Fill(piece, 0)
+	send(w, http.NewResponseController(w), piece)
+	return true
+}
