@@ -93,6 +93,8 @@ func obey(o order, h http.Header, body []byte) {
 		time.Sleep(time.Duration(o.Ms) * time.Millisecond)
 	case "exit":
 		os.Exit(o.Ms)
+	case "drain":
+		sleepUntilTerminated()
 	case "hang":
 		select {}
 	case "error":

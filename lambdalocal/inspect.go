@@ -74,7 +74,7 @@ func (s *Server) Kill(environmentID string) bool {
 }
 
 // Retire shuts an environment down as at the end of its idle time (SHUTDOWN event, SIGTERM, grace time), even during an
-// invocation, and does not wait for it. It is false if there is no such environment.
+// invocation, which may still be answered in the grace time, and does not wait for it. It is false if there is no such environment.
 func (s *Server) Retire(environmentID string) bool {
 	return s.any(func(f *function.Function) bool { return f.Retire(environmentID) })
 }

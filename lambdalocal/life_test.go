@@ -190,6 +190,24 @@ func TestKillOfABusyAndOfAFrozenEnvironment(t *testing.T) {
 	require.False(t, m.Kill("nobody"))
 }
 
+func TestAnInvocationMayAnswerDuringAShutdown(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", nil)
+	ended := make(chan string, 1)
+	go func() {
+		out, err := m.try(order{Do: "drain"})
+		if err != nil {
+			ended <- err.Error()
+			return
+		}
+		ended <- string(out.Payload)
+	}()
+	m.eventually("invoked", func() bool { return m.recorded() == "up\n" })
+	require.True(t, m.Retire(m.Environments()[0].ID))
+	require.JSONEq(t, `{"do":"drain"}`, <-ended)
+	m.eventually("gone", func() bool { return len(m.Environments()) == 0 })
+}
+
 func TestTheColdStartDelayIsNotBilled(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", func(f *lambdalocal.Function) { f.ColdStartDelay = lambdalocal.Fixed(700 * time.Millisecond) })

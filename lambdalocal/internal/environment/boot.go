@@ -33,13 +33,15 @@ type boot struct {
 	dead   chan struct{}  // closed with the first failure
 	ended  sync.WaitGroup // the server, its handlers, the watchers of processes
 
+	farewell sync.Once // the shutdown's grace time
+
 	mu         sync.Mutex
 	changed    chan struct{} // closed and replaced at each change
 	fault      *Failure      // the first
 	ready      bool          // init is over
-	stopping   bool          // processes may end, and no call is answered any more once closed
-	closed     bool
-	waiting    int // calls of /invocation/next that wait
+	stopping   bool          // processes may end
+	closed     bool          // no call is answered any more
+	waiting    int           // calls of /invocation/next that wait
 	inv        *invocation
 	extensions []*extension
 	processes  []*child
@@ -209,14 +211,18 @@ func (b *boot) invoke(ctx context.Context, inv *invocation) (*answer, error) {
 		}
 	})
 	err := b.wait(ctx, func() bool { return b.fault != nil || inv.answer != nil && b.idleLocked() })
+	timedOut := errors.Is(err, errTimeout)
+	if err != nil && !timedOut { // told to end: the function may still answer in its grace time
+		b.shutdown(Spindown)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inv = nil
 	switch {
+	case inv.answer != nil && !timedOut:
+		return inv.answer, nil
 	case err != nil:
 		return nil, err
-	case inv.answer != nil:
-		return inv.answer, nil
 	default:
 		return nil, b.fault
 	}
@@ -263,8 +269,12 @@ func (b *boot) kill() {
 	}
 }
 
-// shutdown lets the processes end by themselves for the grace time.
-func (b *boot) shutdown(reason string) {
+// shutdown lets the processes end by themselves for the grace time. A second call does nothing.
+func (b *boot) shutdown(reason Reason) {
+	b.farewell.Do(func() { b.awaitEnd(reason) })
+}
+
+func (b *boot) awaitEnd(reason Reason) {
 	grace := b.announce(reason)
 	b.thaw()
 	over := time.NewTimer(grace)
@@ -279,7 +289,7 @@ func (b *boot) shutdown(reason string) {
 }
 
 // announce tells all processes that the end is near: a SHUTDOWN event for extensions that want it, SIGTERM for all others.
-func (b *boot) announce(reason string) (grace time.Duration) {
+func (b *boot) announce(reason Reason) (grace time.Duration) {
 	grace = graceWithoutExtensions
 	b.update(func() {
 		b.stopping = true

@@ -19,6 +19,16 @@ var (
 	errInitTimeout = errors.New("init phase timed out")
 )
 
+// A Reason of a shutdown, as extensions learn it.
+type Reason string
+
+// The reasons.
+const (
+	Spindown Reason = "spindown" // idle for long, or told to end
+	Timeout  Reason = "timeout"
+	Failed   Reason = "failure"
+)
+
 // A Config is what the environments of one function have in common.
 type Config struct {
 	Function   string
@@ -139,7 +149,7 @@ func (e *Environment) Kill() {
 
 // Shutdown tells the extensions why, asks the command to end, kills what is left when the grace time is over, and returns
 // when every process and goroutine of the environment has ended.
-func (e *Environment) Shutdown(reason string) {
+func (e *Environment) Shutdown(reason Reason) {
 	if b := e.current(); b != nil {
 		b.shutdown(reason)
 	}

@@ -32,7 +32,7 @@ type event struct {
 	RequestID  string   `json:"requestId,omitempty"`
 	ARN        string   `json:"invokedFunctionArn,omitempty"`
 	Tracing    *tracing `json:"tracing,omitempty"`
-	Reason     string   `json:"shutdownReason,omitempty"`
+	Reason     Reason   `json:"shutdownReason,omitempty"`
 }
 
 type tracing struct {
@@ -47,7 +47,7 @@ func invokeEvent(inv *invocation) event {
 	}
 }
 
-func shutdownEvent(reason string, deadline time.Time) event {
+func shutdownEvent(reason Reason, deadline time.Time) event {
 	return event{Type: shutdown, DeadlineMs: deadline.UnixMilli(), Reason: reason}
 }
 

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Invoke runs one invocation to its end, however it ends. The function's timeout bounds it, a second init included. If the
-// environment is not Alive afterwards its owner must shut it down.
+// Invoke runs one invocation to its end, however it ends. The function's timeout bounds it, a second init included. When
+// ctx ends the processes are told to end and may still answer in their grace time. If the environment is not Alive afterwards its owner must shut it down.
 func (e *Environment) Invoke(ctx context.Context, inv Invocation) Result {
 	began := time.Now()
 	deadline := began.Add(e.cfg.Timeout)

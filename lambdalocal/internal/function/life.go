@@ -10,13 +10,6 @@ import (
 
 var errRetired = errors.New("environment retired")
 
-// Reasons of a shutdown, as extensions learn them.
-const (
-	spindown = "spindown"
-	timeout  = "timeout"
-	failure  = "failure"
-)
-
 // A life is an environment and the goroutine that owns it.
 type life struct {
 	f    *Function
@@ -54,13 +47,13 @@ func (l *life) run() {
 	l.env.Shutdown(reason)
 }
 
-func (l *life) serveAll() (reason string) {
+func (l *life) serveAll() (reason environment.Reason) {
 	for w := l.next(); w != nil; w = l.next() {
 		if reason := l.serve(w); reason != "" {
 			return reason
 		}
 	}
-	return spindown
+	return environment.Spindown
 }
 
 func (l *life) begin() {
@@ -75,7 +68,7 @@ func (l *life) begin() {
 
 // serve runs one invocation. The environment is frozen before the caller learns of the end, so that the caller's next
 // invocation finds it. The result is empty, or the reason to shut down.
-func (l *life) serve(w *work) (reason string) {
+func (l *life) serve(w *work) (reason environment.Reason) {
 	l.f.setState(l, Busy)
 	w.result = l.env.Invoke(l.ctx, w.inv)
 	reusable := l.env.Alive() && l.ctx.Err() == nil
@@ -88,11 +81,11 @@ func (l *life) serve(w *work) (reason string) {
 	case reusable:
 		return ""
 	case w.result.Outcome == environment.TimedOut:
-		return timeout
+		return environment.Timeout
 	case w.result.Outcome == environment.Crashed, w.result.Outcome == environment.InitFailed:
-		return failure
+		return environment.Failed
 	default:
-		return spindown
+		return environment.Spindown
 	}
 }
 
