@@ -39,7 +39,8 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 			MessageTimeout: durationpb.New(decisionTimeout(cfg)),
 			// False would end requests in flight when the control plane restarts: their stream is still open.
 			FailureModeAllow: true,
-			// The answer names an endpoint; routing again is what turns on the idle timeout of the dispatched request.
+			// The answer names an endpoint; routing again is what turns on the idle timeout of the dispatched request. Envoy
+			// does so only if the answer has a header mutation, which may be empty.
 			RouteCacheAction: extprocv3.ExternalProcessor_CLEAR,
 			ProcessingMode: &extprocv3.ProcessingMode{
 				RequestHeaderMode:  extprocv3.ProcessingMode_SEND,
@@ -49,8 +50,10 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 				ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
 			},
 			ForwardRules: &extprocv3.HeaderForwardingRules{AllowedHeaders: exactly("x-request-id", "traceparent")},
+			// The control plane changes no header of a request. The two exceptions are those of its own answers.
 			MutationRules: &mutationv3.HeaderMutationRules{
-				DisallowAll: yes(),
+				DisallowAll:     yes(),
+				AllowExpression: &matcherv3.RegexMatcher{Regex: "^(content-type|retry-after)$"},
 			},
 			MetadataOptions: &extprocv3.MetadataOptions{
 				ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{extproc.MetadataNamespace}},

@@ -99,10 +99,13 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: adsSource(), RouteConfigName: l.Name}},
 		HttpFilters:    []*hcmv3.HttpFilter{extProc(cfg), router()},
 
-		// Who the client is. No address is trusted for where it comes from.
-		UseRemoteAddress:      yes(),
-		XffNumTrustedHops:     uint32(max(l.TrustedHops, 0)),
-		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{},
+		// Who the client is. No address is trusted for where it comes from: the only internal one is one that no client
+		// has, because an empty list would mean all private networks.
+		UseRemoteAddress:  yes(),
+		XffNumTrustedHops: uint32(max(l.TrustedHops, 0)),
+		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{
+			CidrRanges: []*corev3.CidrRange{{AddressPrefix: "255.255.255.255", PrefixLen: number(32)}},
+		},
 		EarlyHeaderMutationExtensions: []*corev3.TypedExtensionConfig{
 			extension("envoy.http.early_header_mutation.header_mutation", withoutReservedHeaders()),
 		},

@@ -58,34 +58,21 @@ func TestChangesAreSortedAndPushedOnce(t *testing.T) {
 		cp.Changed("a")
 		cp.Changed("b") // no change at all
 	}
-	e.ack(e.receive(resourcev3.EndpointType))
-	// The last state arrives, in however few pushes, and names a alone.
-	cp.update("a", up("/e/2"), up("/e/1"))
-	r := e.receive(resourcev3.EndpointType)
-	for len(e.endpoints(r, "a")) != 2 || e.endpoints(r, "a")["/e/1"] == nil {
-		e.ack(r)
-		r = e.receive(resourcev3.EndpointType)
-	}
-	e.ack(r)
-	require.Len(t, r.GetResources(), 1)
-	cp.eventuallyKnown(t, "a", "/e/1", "/e/2")
+	cp.update("a", up("/e/2"), up("/e/1"), up("/e/3"))
+	r := e.ackUntil("a", 3)
+	require.Len(t, r.GetResources(), 1, "a alone has changed")
+	cp.eventuallyKnown(t, "a", "/e/1", "/e/2", "/e/3")
 	require.Less(t, cp.Stats().Pushes["eds"], uint64(20), "a burst of 51 changes")
 }
 
 func TestHealthIsPushedAndWeightIsQuantized(t *testing.T) {
 	cp := startControlPlane(t, "a")
-	cp.set("a", xds.Endpoint{Path: "/e/1", Weight: 0})
+	cp.update("a", xds.Endpoint{Path: "/e/1", Weight: 0})
 	e := cp.connect(t)
 	e.subscribe(resourcev3.EndpointType, "a")
-	first := e.receive(resourcev3.EndpointType)
-	for len(first.GetResources()) == 0 || len(e.endpoints(first, "a")) == 0 {
-		e.ack(first)
-		cp.Changed("a")
-		first = e.receive(resourcev3.EndpointType)
-	}
+	first := e.ackUntil("a", 1)
 	require.Equal(t, corev3.HealthStatus_UNHEALTHY, e.endpoints(first, "a")["/e/1"].GetHealthStatus())
 	require.EqualValues(t, 1, e.endpoints(first, "a")["/e/1"].GetLoadBalancingWeight().GetValue())
-	e.ack(first)
 
 	for health, want := range map[xds.Health]corev3.HealthStatus{
 		xds.Healthy: corev3.HealthStatus_HEALTHY, xds.Draining: corev3.HealthStatus_DRAINING,
@@ -163,9 +150,13 @@ func TestTheLastAnswerStandsWhileNoEnvoyIsConnected(t *testing.T) {
 	cp.eventuallyKnown(t, "a", "/e/1")
 	e.close()
 	require.Eventually(t, func() bool { return cp.Stats().Connected == 0 }, patience, time.Millisecond)
+	reads := cp.readCount()
 	cp.update("a", up("/e/1"), up("/e/2"))
+	require.Eventually(t, func() bool { return cp.readCount() > reads }, patience, time.Millisecond)
+	require.Equal(t, []string{"/e/1"}, cp.known("a"))
 	e = cp.connect(t)
-	e.follow("a")
+	e.subscribe(resourcev3.EndpointType, "a")
+	e.ackUntil("a", 2)
 	cp.eventuallyKnown(t, "a", "/e/1", "/e/2")
 }
 

@@ -187,6 +187,18 @@ func (e *envoyClient) follow(functions ...string) {
 	e.ack(e.receive(resourcev3.EndpointType))
 }
 
+// ackUntil acknowledges what comes until a response has n endpoints of the function, and returns that one.
+func (e *envoyClient) ackUntil(function string, n int) *discoveryv3.DeltaDiscoveryResponse {
+	e.t.Helper()
+	for {
+		r := e.receive(resourcev3.EndpointType)
+		e.ack(r)
+		if len(e.endpoints(r, function)) == n {
+			return r
+		}
+	}
+}
+
 // endpoints returns what a response says about one function, by path.
 func (e *envoyClient) endpoints(r *discoveryv3.DeltaDiscoveryResponse, function string) map[string]*endpointv3.LbEndpoint {
 	e.t.Helper()
