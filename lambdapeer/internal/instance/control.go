@@ -1,0 +1,79 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// controlWrite bounds one write. Control messages are small and the relay always reads, so only a dead one gets near.
+const controlWrite = 500 * time.Millisecond
+
+// errHelloRefused is wrapped by the error for a relay's refused message.
+var errHelloRefused = errors.New("relay refused the hello")
+
+// control is a control stream. send may be called by any goroutine, receive by one.
+type control struct {
+	conn *tunnel.Conn
+	dec  *wire.Decoder
+
+	mu  sync.Mutex // guards the encoder
+	enc *wire.Encoder
+}
+
+// openControl dials a control stream, says hello and waits for the welcome.
+func openControl(ctx context.Context, d *tunnel.Dialer, hello wire.Message) (*control, error) {
+	conn, err := d.Dial(ctx, wire.ControlPath)
+	if err != nil {
+		return nil, err
+	}
+	c := &control{conn: conn, dec: wire.NewDecoder(conn), enc: wire.NewEncoder(conn)}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if err := c.greet(hello); err != nil {
+		conn.Close()
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, fmt.Errorf("hello: %w", err)
+	}
+	return c, nil
+}
+
+func (c *control) greet(hello wire.Message) error {
+	if err := c.send(hello); err != nil {
+		return err
+	}
+	answer, err := c.receive()
+	switch {
+	case err != nil:
+		return err
+	case answer.Kind == wire.KindRefused:
+		return fmt.Errorf("%w: %s", errHelloRefused, answer.Detail)
+	case answer.Kind != wire.KindWelcome:
+		return fmt.Errorf("relay answered with %q, not with a welcome", answer.Kind)
+	}
+	return nil
+}
+
+// receive blocks for the next message.
+func (c *control) receive() (wire.Message, error) { return c.dec.Decode() }
+
+// send writes m, for at most controlWrite. A failed write closes the stream: half a message may be out.
+func (c *control) send(m wire.Message) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn.SetWriteDeadline(time.Now().Add(controlWrite))
+	err := c.enc.Encode(m)
+	if err != nil {
+		c.conn.Close()
+	}
+	return err
+}
+
+func (c *control) close() { c.conn.Close() }

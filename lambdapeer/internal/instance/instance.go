@@ -1,0 +1,351 @@
+// Package instance serves one invocation: it dials the relays, answers requests on their tunnels, drains and reports.
+// When Serve returns, no goroutine, connection or timer of the instance is left, so that the environment may be frozen.
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+const (
+	// quiet is how long nothing must have been in flight before a drain ends: a lease given just before it may still be
+	// on its way.
+	quiet = 30 * time.Millisecond
+	// loadEvery is the least time between two load messages.
+	loadEvery = 100 * time.Millisecond
+)
+
+// Config says what to serve.
+type Config struct {
+	Invocation    wire.Invocation // valid
+	Deadline      time.Time       // of the invocation; zero: none
+	Environment   string
+	Cold          bool
+	Handler       http.Handler
+	Logger        *slog.Logger
+	ShutdownLimit time.Duration // instead of the drain limit when ctx ends, if shorter; 0: no other
+}
+
+// A Stop is the cause to cancel Serve's context with, for a reason other than wire.ReasonShutdown.
+type Stop struct {
+	Reason wire.Reason
+	Detail string
+}
+
+// Error implements error.
+func (s *Stop) Error() string { return fmt.Sprintf("%s: %s", s.Reason, s.Detail) }
+
+// Serve blocks for the life of the instance and returns how it ended. When ctx ends it drains.
+func Serve(ctx context.Context, c Config) wire.Report {
+	i, err := newInstance(c)
+	if err != nil {
+		return wire.Report{
+			Version: wire.Version, Instance: c.Invocation.Instance,
+			Reason: wire.ReasonRelayUnreachable, Detail: wire.CutDetail(err.Error()),
+		}
+	}
+	return i.run(ctx)
+}
+
+// An instance is one loop that owns every decision; links, tunnels and requests only tell it what happened.
+type instance struct {
+	config  Config
+	log     *slog.Logger
+	server  *server
+	traffic tunnel.Traffic
+	links   []*link
+	events  chan event
+	schedule
+
+	// Owned by the loop.
+	up       int       // links with a control stream
+	since    time.Time // of the first welcome; zero: none yet
+	draining bool
+	reason   wire.Reason
+	detail   string
+	ended    bool
+	cut      bool // requests were in flight when the drain's limit came
+	noRedial context.CancelFunc
+	loadAt   time.Time // last report
+	loadDue  bool
+	dial     *time.Timer // runs while no link is up
+	quiet    *time.Timer // runs while draining
+	limit    *time.Timer // runs while draining
+	limitAt  time.Time   // when it fires
+	load     *time.Timer
+}
+
+func newInstance(c Config) (*instance, error) {
+	i := &instance{
+		config:   c,
+		log:      c.Logger.With("instance", c.Invocation.Instance),
+		events:   make(chan event),
+		schedule: newSchedule(c.Invocation, c.Deadline, time.Now()),
+		quiet:    stopped(),
+		limit:    stopped(),
+		load:     stopped(),
+	}
+	i.server = newServer(c)
+	hello := wire.Message{
+		Kind: wire.KindHello, Version: wire.Version, Instance: c.Invocation.Instance,
+		Environment: c.Environment, Slots: c.Invocation.Concurrency, Cold: c.Cold,
+	}
+	for _, relay := range c.Invocation.Relays {
+		d, err := tunnel.NewDialer(relay, c.Invocation.Token, &i.traffic)
+		if err != nil {
+			return nil, err
+		}
+		i.links = append(i.links, &link{
+			dialer: d, hello: hello, timeout: i.dialTimeout, serve: i.server.tunnels.hand, events: i.events,
+		})
+	}
+	return i, nil
+}
+
+// stopped returns a timer that does not run.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// run starts everything, loops, and stops everything, in this order: tunnels are told to go away while the control
+// streams still stand, so that the relay loses no request; then goodbye; then the links end, which closes every
+// connection; then the handlers that are left are waited for.
+func (i *instance) run(ctx context.Context) wire.Report {
+	linked, unlink := context.WithCancel(context.Background())
+	redial, noRedial := context.WithCancel(linked)
+	i.noRedial = noRedial
+	var running sync.WaitGroup
+	for _, l := range i.links {
+		running.Go(func() { l.run(linked, redial) })
+	}
+	i.server.start()
+	i.loop(ctx)
+	if !i.cut && i.up > 0 {
+		i.server.retire(i.limitAt)
+	}
+	report := i.report()
+	i.broadcast(wire.Message{Kind: wire.KindGoodbye, Reason: report.Reason, Report: &report}, nil)
+	unlink()
+	running.Wait()
+	if left := i.server.close(); left > 0 {
+		i.log.Warn("handlers ignored the end of their requests", "count", left)
+	}
+	noRedial()
+	return report
+}
+
+// loop runs until the instance has ended.
+func (i *instance) loop(ctx context.Context) {
+	i.dial = time.NewTimer(i.dialTimeout)
+	deadline := stopped()
+	if !i.drainAt.IsZero() {
+		deadline.Reset(time.Until(i.drainAt))
+	}
+	defer func() {
+		for _, t := range []*time.Timer{i.dial, deadline, i.quiet, i.limit, i.load} {
+			t.Stop()
+		}
+	}()
+	i.server.gate.Arm()
+	stop := ctx.Done()
+	for !i.ended {
+		select {
+		case <-stop:
+			stop = nil
+			i.stop(context.Cause(ctx))
+		case <-deadline.C:
+			i.drain(wire.ReasonDeadline, "", nil)
+		case e := <-i.events:
+			i.handle(e)
+		case <-i.dial.C:
+			i.unreachable()
+		case <-i.server.gate.Changed():
+			i.changed()
+		case <-i.load.C:
+			i.reportLoad()
+		case <-i.quiet.C:
+			i.ended = i.server.gate.InFlight() == 0 // else the next change starts the timer again
+		case <-i.limit.C:
+			i.log.Warn("drain limit reached, cutting requests", "in_flight", i.server.gate.InFlight())
+			i.cut, i.ended = true, true
+		}
+	}
+}
+
+// stop drains because the context ended.
+func (i *instance) stop(cause error) {
+	reason, detail := wire.ReasonShutdown, ""
+	var s *Stop
+	if errors.As(cause, &s) {
+		reason, detail = s.Reason, s.Detail
+	}
+	i.drain(reason, detail, nil)
+	if i.config.ShutdownLimit > 0 {
+		i.limitIn(min(i.config.ShutdownLimit, i.drainFor(time.Now())))
+	}
+}
+
+func (i *instance) handle(e event) {
+	switch e.kind {
+	case linkUp:
+		i.linkUp(e.link, e.control)
+	case linkMessage:
+		if e.message.Kind == wire.KindDrain {
+			i.drain(e.message.Reason, e.message.Detail, e.link)
+		}
+	case linkDown, linkGone:
+		i.linkDown(e.link, e.kind == linkGone, e.err)
+	}
+}
+
+func (i *instance) linkUp(l *link, c *control) {
+	l.control, l.load, l.err = c, 0, nil
+	i.up++
+	i.dial.Stop()
+	if i.since.IsZero() {
+		i.since = time.Now()
+		i.log.Debug("instance up")
+	}
+	if i.draining {
+		_ = c.send(wire.Message{Kind: wire.KindDrain, Reason: i.reason})
+	}
+	i.changed()
+}
+
+func (i *instance) linkDown(l *link, gone bool, err error) {
+	l.gone, l.err = gone, err
+	if l.control != nil {
+		l.control = nil
+		i.up--
+		i.log.Warn("relay lost", "error", err)
+		if i.up == 0 {
+			i.dial.Reset(i.dialTimeout)
+		}
+	}
+	switch {
+	case i.up > 0:
+	case i.draining:
+		i.ended = true // nobody is left to send or take an answer
+	case i.allGone():
+		i.end(wire.ReasonRefused)
+	}
+}
+
+func (i *instance) allGone() bool {
+	for _, l := range i.links {
+		if !l.gone {
+			return false
+		}
+	}
+	return true
+}
+
+// unreachable ends the instance: no link was up for the dial timeout.
+func (i *instance) unreachable() {
+	if i.since.IsZero() {
+		i.end(wire.ReasonRelayUnreachable)
+	} else {
+		i.end(wire.ReasonRelayLost)
+	}
+}
+
+// end ends the instance for want of a relay. What the links met is the detail.
+func (i *instance) end(reason wire.Reason) {
+	var causes []string
+	for _, l := range i.links {
+		if l.err != nil {
+			causes = append(causes, l.err.Error())
+		}
+	}
+	if len(causes) == 0 {
+		causes = append(causes, fmt.Sprintf("no relay answered within %v", i.dialTimeout))
+	}
+	i.reason, i.detail = reason, strings.Join(causes, "; ")
+	i.ended, i.cut = true, true
+}
+
+// drain begins to drain, once: the first reason counts. by is the link whose relay asked; nil for an own decision.
+func (i *instance) drain(reason wire.Reason, detail string, by *link) {
+	if i.draining || i.ended {
+		return
+	}
+	i.draining, i.reason, i.detail = true, reason, detail
+	i.log.Debug("draining", "reason", reason, "in_flight", i.server.gate.InFlight())
+	i.noRedial()
+	i.broadcast(wire.Message{Kind: wire.KindDrain, Reason: reason, Detail: wire.CutDetail(detail)}, by)
+	if i.up == 0 {
+		i.ended = true
+		return
+	}
+	i.limitIn(i.drainFor(time.Now()))
+	i.changed()
+}
+
+// limitIn sets how long the drain may take from now on.
+func (i *instance) limitIn(d time.Duration) {
+	i.limitAt = time.Now().Add(d)
+	i.limit.Reset(d)
+}
+
+// broadcast sends m on every control stream but except's. A stream that fails is closed, and its link tells.
+func (i *instance) broadcast(m wire.Message, except *link) {
+	for _, l := range i.links {
+		if l.control == nil || l == except {
+			continue
+		}
+		if err := l.control.send(m); err != nil {
+			i.log.Debug("control stream", "kind", m.Kind, "error", err)
+		}
+	}
+}
+
+// changed looks at the number in flight: soon, if it was reported lately, and anew for the quiet time of a drain.
+func (i *instance) changed() {
+	if i.draining {
+		i.server.gate.Arm()
+		i.quiet.Reset(quiet)
+	}
+	if !i.loadDue {
+		i.loadDue = true
+		i.load.Reset(time.Until(i.loadAt.Add(loadEvery)))
+	}
+}
+
+// reportLoad tells each relay that was last told otherwise. It arms the gate first, so that no later change is missed.
+func (i *instance) reportLoad() {
+	i.loadDue, i.loadAt = false, time.Now()
+	i.server.gate.Arm()
+	n := i.server.gate.InFlight()
+	for _, l := range i.links {
+		if l.control == nil || l.load == n {
+			continue
+		}
+		l.load = n
+		_ = l.control.send(wire.Message{Kind: wire.KindLoad, InFlight: n}) // a failure closes it, and its link tells
+	}
+}
+
+func (i *instance) report() wire.Report {
+	requests, refused := i.server.gate.Counts()
+	r := wire.Report{
+		Version: wire.Version, Instance: i.config.Invocation.Instance,
+		Reason: i.reason, Detail: wire.CutDetail(i.detail),
+		Requests: requests, Refused: refused,
+		BytesIn: i.traffic.In.Load(), BytesOut: i.traffic.Out.Load(),
+	}
+	if !i.since.IsZero() {
+		r.Served = wire.Millis(time.Since(i.since).Truncate(time.Millisecond))
+	}
+	return r
+}

@@ -1,0 +1,399 @@
+package instance_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/relaytest"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+const patience = 10 * time.Second
+
+// running is an instance under test.
+type running struct {
+	cancel context.CancelCauseFunc
+	report chan wire.Report
+}
+
+// serve starts an instance; goroutines that outlive it and the test fail the test.
+func serve(t *testing.T, c instance.Config) *running {
+	t.Helper()
+	if c.Handler == nil {
+		c.Handler = http.HandlerFunc(hello)
+	}
+	if c.Environment == "" {
+		c.Environment = "env-1"
+	}
+	c.Logger = slog.New(slog.DiscardHandler)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	r := &running{cancel: cancel, report: make(chan wire.Report, 1)}
+	go func() { r.report <- instance.Serve(ctx, c) }()
+	t.Cleanup(func() { cancel(nil) })
+	return r
+}
+
+func (r *running) end(t *testing.T) wire.Report {
+	t.Helper()
+	select {
+	case report := <-r.report:
+		return report
+	case <-time.After(patience):
+		require.FailNow(t, "the instance does not end")
+		return wire.Report{}
+	}
+}
+
+func hello(w http.ResponseWriter, r *http.Request) {
+	info, _ := instance.InfoFrom(r.Context())
+	fmt.Fprintf(w, "hello from %s with %d in flight", info.Environment, info.Gate.InFlight())
+}
+
+func get(t *testing.T, c *http.Client, path string) (int, string) {
+	t.Helper()
+	res, err := c.Get("http://app" + path)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res.StatusCode, string(body)
+}
+
+// leaks must be called before anything that registers a cleanup.
+func leaks(t *testing.T) {
+	t.Cleanup(func() { goleak.VerifyNone(t) })
+}
+
+func TestServesAndDrainsWhenTold(t *testing.T) {
+	for name, start := range map[string]func(testing.TB) *relaytest.Relay{"tcp": relaytest.Start, "tls": relaytest.StartTLS} {
+		for _, http2 := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s http2=%v", name, http2), func(t *testing.T) {
+				leaks(t)
+				relay := start(t)
+				r := serve(t, instance.Config{Invocation: relaytest.Invocation(3, relay), Cold: true})
+				control, said := relay.Welcome(t)
+				require.Equal(t, wire.Message{
+					Kind: wire.KindHello, Version: wire.Version, Instance: "i-1", Environment: "env-1", Slots: 3, Cold: true,
+				}, said)
+
+				status, body := get(t, relay.Client(t, http2), "/")
+				require.Equal(t, 200, status)
+				require.Equal(t, "hello from env-1 with 1 in flight", body)
+
+				control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn})
+				goodbye := control.Await(t, wire.KindGoodbye)
+				report := r.end(t)
+				require.Equal(t, report, *goodbye.Report)
+				require.Equal(t, wire.ReasonScaleIn, report.Reason)
+				require.EqualValues(t, 1, report.Requests)
+				require.Positive(t, report.BytesIn)
+				require.Positive(t, report.BytesOut)
+				_, err := control.Receive()
+				require.Error(t, err, "goodbye is the last message")
+			})
+		}
+	}
+}
+
+func TestNextTunnelIsDialledAtTheFirstByte(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	serve(t, instance.Config{Invocation: relaytest.Invocation(3, relay)})
+	relay.Welcome(t)
+	for range 5 {
+		status, _ := get(t, relay.Client(t, true), "/") // each client needs a tunnel of its own
+		require.Equal(t, 200, status)
+	}
+	require.Eventually(t, func() bool { return relay.Dials(wire.TunnelPath) == 6 }, patience, time.Millisecond)
+}
+
+func TestLoadIsReportedOnChange(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	release := make(chan struct{})
+	serve(t, instance.Config{Invocation: relaytest.Invocation(10, relay), Handler: http.HandlerFunc(
+		func(http.ResponseWriter, *http.Request) { <-release })})
+	control, _ := relay.Welcome(t)
+	client := relay.Client(t, true)
+	done := make(chan error, 4)
+	for range 4 {
+		go func() {
+			res, err := client.Get("http://app/")
+			if err == nil {
+				res.Body.Close()
+			}
+			done <- err
+		}()
+	}
+	messages := 0
+	for last := 0; last != 4; messages++ {
+		last = control.Await(t, wire.KindLoad).InFlight
+	}
+	close(release)
+	for range 4 {
+		require.NoError(t, <-done)
+	}
+	for last := 4; last != 0; messages++ {
+		last = control.Await(t, wire.KindLoad).InFlight
+	}
+	require.LessOrEqual(t, messages, 8)
+}
+
+func TestDrainWaitsForRequestsAndServesLateOnes(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	entered, release := make(chan struct{}, 2), make(chan struct{})
+	r := serve(t, instance.Config{Invocation: relaytest.Invocation(5, relay), Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) {
+			entered <- struct{}{}
+			<-release
+			io.WriteString(w, "done")
+		})})
+	control, _ := relay.Welcome(t)
+	answers := make(chan string, 2)
+	send := func() {
+		res, err := relay.Client(t, true).Get("http://app/")
+		if err != nil {
+			answers <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		answers <- string(body)
+	}
+	go send()
+	<-entered
+	r.cancel(nil)
+	require.Equal(t, wire.ReasonShutdown, control.Await(t, wire.KindDrain).Reason)
+	go send() // was on the way, on a tunnel of its own
+	<-entered
+	close(release)
+	require.Equal(t, "done", <-answers)
+	require.Equal(t, "done", <-answers)
+	require.EqualValues(t, 2, r.end(t).Requests)
+}
+
+func TestDrainLimitCutsAndCancels(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	entered, cancelled := make(chan struct{}), make(chan struct{})
+	inv := relaytest.Invocation(5, relay)
+	inv.DrainLimit = wire.Millis(50 * time.Millisecond)
+	r := serve(t, instance.Config{Invocation: inv, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+		close(cancelled)
+	})})
+	control, _ := relay.Welcome(t)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := relay.Client(t, true).Get("http://app/")
+		failed <- err
+	}()
+	<-entered
+	control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonOperator})
+	require.Equal(t, wire.ReasonOperator, r.end(t).Reason)
+	<-cancelled
+	require.Error(t, <-failed)
+}
+
+func TestDeadlineDrains(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	r := serve(t, instance.Config{Invocation: relaytest.Invocation(5, relay), Deadline: time.Now().Add(time.Second)})
+	control, _ := relay.Welcome(t)
+	require.Equal(t, wire.ReasonDeadline, control.Await(t, wire.KindDrain).Reason)
+	require.Equal(t, wire.ReasonDeadline, r.end(t).Reason)
+}
+
+func TestRelayUnreachable(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	listener.Close()
+	leaks(t)
+	inv := relaytest.Invocation(1)
+	inv.Relays = []wire.Relay{{Address: listener.Addr().String()}}
+	inv.DialTimeout = wire.Millis(100 * time.Millisecond)
+	report := serve(t, instance.Config{Invocation: inv}).end(t)
+	require.Equal(t, wire.ReasonRelayUnreachable, report.Reason)
+	require.Contains(t, report.Detail, "connection refused")
+	require.Zero(t, report.Served)
+}
+
+func TestRelayThatAnswersNothing(t *testing.T) {
+	leaks(t)
+	relay := relaytest.StartTLS(t)
+	relay.Mute()
+	inv := relaytest.Invocation(1, relay)
+	inv.DialTimeout = wire.Millis(100 * time.Millisecond)
+	report := serve(t, instance.Config{Invocation: inv}).end(t)
+	require.Equal(t, wire.ReasonRelayUnreachable, report.Reason)
+	require.Contains(t, report.Detail, "within 100ms")
+}
+
+func TestRefusedTokenEndsAtOnce(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	relay.Refuse(http.StatusUnauthorized, "token expired 3s ago")
+	inv := relaytest.Invocation(1, relay)
+	inv.DialTimeout = wire.Millis(time.Hour)
+	report := serve(t, instance.Config{Invocation: inv}).end(t)
+	require.Equal(t, wire.ReasonRefused, report.Reason)
+	require.Contains(t, report.Detail, "401 Unauthorized: token expired 3s ago")
+}
+
+func TestRefusedHelloEndsAtOnce(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	r := serve(t, instance.Config{Invocation: relaytest.Invocation(1, relay)})
+	control := relay.Control(t)
+	control.Next(t)
+	control.Send(t, wire.Message{Kind: wire.KindRefused, Detail: "no such instance"})
+	report := r.end(t)
+	require.Equal(t, wire.ReasonRefused, report.Reason)
+	require.Contains(t, report.Detail, "no such instance")
+}
+
+func TestBusyRelayIsTriedAgain(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	relay.Refuse(http.StatusServiceUnavailable, "at a limit")
+	serve(t, instance.Config{Invocation: relaytest.Invocation(1, relay)})
+	require.Eventually(t, func() bool { return relay.Dials(wire.ControlPath) > 1 }, patience, time.Millisecond)
+	relay.Refuse(0, "")
+	relay.Welcome(t)
+}
+
+func TestWrongCertificateIsRefused(t *testing.T) {
+	leaks(t)
+	relay, other := relaytest.StartTLS(t), relaytest.StartTLS(t)
+	for name, breaks := range map[string]func(*wire.Relay){
+		"another ca":   func(r *wire.Relay) { r.CA = other.Wire().CA },
+		"another name": func(r *wire.Relay) { r.Name = "elsewhere.test" },
+		"no pem":       func(r *wire.Relay) { r.CA = "?" },
+	} {
+		inv := relaytest.Invocation(1, relay)
+		inv.DialTimeout = wire.Millis(200 * time.Millisecond)
+		breaks(&inv.Relays[0])
+		report := serve(t, instance.Config{Invocation: inv}).end(t)
+		require.Equal(t, wire.ReasonRelayUnreachable, report.Reason, name)
+		require.Regexp(t, "certificate", report.Detail, name)
+	}
+	require.Zero(t, relay.Dials(wire.ControlPath))
+}
+
+func TestLostRelayIsDialledAgainWhileAnotherServes(t *testing.T) {
+	leaks(t)
+	one, two := relaytest.Start(t), relaytest.Start(t)
+	r := serve(t, instance.Config{Invocation: relaytest.Invocation(2, one, two)})
+	one.Welcome(t)
+	control, _ := two.Welcome(t)
+	one.Cut()
+	status, _ := get(t, two.Client(t, true), "/")
+	require.Equal(t, 200, status)
+	one.Welcome(t)
+	control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonRotation})
+	require.Equal(t, wire.ReasonRotation, r.end(t).Reason)
+}
+
+func TestOneRelaysDrainIsToldToTheOthers(t *testing.T) {
+	leaks(t)
+	one, two := relaytest.Start(t), relaytest.Start(t)
+	r := serve(t, instance.Config{Invocation: relaytest.Invocation(2, one, two)})
+	first, _ := one.Welcome(t)
+	second, _ := two.Welcome(t)
+	get(t, one.Client(t, true), "/") // both are up
+	get(t, two.Client(t, true), "/")
+	first.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonRotation})
+	require.Equal(t, wire.ReasonRotation, second.Await(t, wire.KindDrain).Reason)
+	for {
+		m := first.Next(t)
+		require.NotEqual(t, wire.KindDrain, m.Kind, "the one that asked is not told")
+		if m.Kind == wire.KindGoodbye {
+			break
+		}
+	}
+	r.end(t)
+}
+
+func TestRelayLost(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	inv := relaytest.Invocation(2, relay)
+	inv.DialTimeout = wire.Millis(100 * time.Millisecond)
+	r := serve(t, instance.Config{Invocation: inv})
+	relay.Welcome(t)
+	get(t, relay.Client(t, true), "/")
+	relay.Close()
+	report := r.end(t)
+	require.Equal(t, wire.ReasonRelayLost, report.Reason)
+	require.Contains(t, report.Detail, "connection refused")
+}
+
+func TestLostControlStreamClosesItsTunnels(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	entered, cancelled := make(chan struct{}), make(chan struct{})
+	serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Handler: http.HandlerFunc(
+		func(_ http.ResponseWriter, r *http.Request) {
+			close(entered)
+			<-r.Context().Done()
+			close(cancelled)
+		})})
+	control, _ := relay.Welcome(t)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := relay.Client(t, true).Get("http://app/")
+		failed <- err
+	}()
+	<-entered
+	control.Close()
+	require.Error(t, <-failed)
+	<-cancelled
+}
+
+func TestStopCarriesItsReason(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	r := serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay)})
+	control, _ := relay.Welcome(t)
+	r.cancel(&instance.Stop{Reason: wire.ReasonAppExited, Detail: "exit status 3"})
+	drain := control.Await(t, wire.KindDrain)
+	require.Equal(t, wire.ReasonAppExited, drain.Reason)
+	report := r.end(t)
+	require.Equal(t, wire.ReasonAppExited, report.Reason)
+	require.Equal(t, "exit status 3", report.Detail)
+}
+
+func TestPanicAbortsOnlyItsRequest(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/panic" {
+				io.WriteString(w, strings.Repeat("x", 10_000))
+				panic("as tested")
+			}
+		})})
+	relay.Welcome(t)
+	client := relay.Client(t, true)
+	res, err := client.Get("http://app/panic")
+	if err == nil {
+		_, err = io.ReadAll(res.Body)
+		res.Body.Close()
+	}
+	require.Error(t, err)
+	status, _ := get(t, client, "/")
+	require.Equal(t, 200, status)
+}

@@ -1,0 +1,50 @@
+package instance
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// A schedule is when an instance must do what, from its invocation and its deadline.
+type schedule struct {
+	dialTimeout time.Duration
+	drainLimit  time.Duration
+	drainAt     time.Time // zero: no deadline
+	cutAt       time.Time // zero: no deadline
+}
+
+// newSchedule drains the margin before the deadline, but serves at least two thirds of the time that is left at now: a
+// timeout shorter than the margin must not make instances that only drain. Whatever the drain limit, requests are cut
+// early enough to answer the invocation.
+func newSchedule(inv wire.Invocation, deadline, now time.Time) schedule {
+	s := schedule{
+		dialTimeout: orElse(inv.DialTimeout, wire.DefaultDialTimeout),
+		drainLimit:  orElse(inv.DrainLimit, wire.DefaultDrainLimit),
+	}
+	if deadline.IsZero() {
+		return s
+	}
+	left := max(0, deadline.Sub(now))
+	s.drainAt = deadline.Add(-min(inv.DrainMargin.Duration(), left/3))
+	s.cutAt = deadline.Add(-min(time.Second, left/6))
+	if s.drainAt.After(s.cutAt) {
+		s.drainAt = s.cutAt
+	}
+	return s
+}
+
+// drainFor returns how long a drain that begins at now may take.
+func (s schedule) drainFor(now time.Time) time.Duration {
+	if s.cutAt.IsZero() {
+		return s.drainLimit
+	}
+	return max(0, min(s.drainLimit, s.cutAt.Sub(now)))
+}
+
+func orElse(m, otherwise wire.Millis) time.Duration {
+	if m == 0 {
+		return otherwise.Duration()
+	}
+	return m.Duration()
+}

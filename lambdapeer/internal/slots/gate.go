@@ -1,0 +1,133 @@
+// Package slots holds requests to an instance's hard cap and counts them.
+package slots
+
+import (
+	"container/list"
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Gate lets at most its number of slots through to a handler at once. A request above that waits a short time, because
+// a cancelled predecessor may still be unwinding; then it is refused, unseen by the handler.
+type Gate struct {
+	slots int // 0: no cap
+	wait  time.Duration
+
+	mu       sync.Mutex // guards the fields below
+	inFlight int
+	waiting  list.List // of chan struct{}, oldest first; a closed one has been given a slot
+	requests int64
+	refused  int64
+
+	armed   atomic.Bool
+	changed chan struct{}
+}
+
+// New returns a Gate of slots, none of them taken. With 0 slots it only counts.
+func New(slots int, wait time.Duration) *Gate {
+	return &Gate{slots: slots, wait: wait, changed: make(chan struct{}, 1)}
+}
+
+// InFlight returns how many requests hold a slot.
+func (g *Gate) InFlight() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.inFlight
+}
+
+// Counts returns how many requests were given a slot and how many were refused one.
+func (g *Gate) Counts() (requests, refused int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.requests, g.refused
+}
+
+// Changed receives once after each Arm, when the number in flight changes afterwards. It is for one receiver, which reads
+// InFlight after Arm and so misses nothing, while a gate that is not armed costs its requests nothing.
+func (g *Gate) Changed() <-chan struct{} { return g.changed }
+
+// Arm makes the next change of the number in flight send on Changed.
+func (g *Gate) Arm() { g.armed.Store(true) }
+
+func (g *Gate) signal() {
+	if !g.armed.Load() || !g.armed.CompareAndSwap(true, false) {
+		return
+	}
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+// acquire waits for a slot as long as the gate allows and ctx lives, and tells whether it got one.
+func (g *Gate) acquire(ctx context.Context) bool {
+	g.mu.Lock()
+	if g.slots == 0 || g.inFlight < g.slots {
+		g.inFlight++
+		g.requests++
+		g.mu.Unlock()
+		g.signal()
+		return true
+	}
+	if g.waiting.Len() >= g.slots {
+		g.refused++
+		g.mu.Unlock()
+		return false
+	}
+	granted := make(chan struct{})
+	place := g.waiting.PushBack(granted)
+	g.mu.Unlock()
+	return g.await(ctx, granted, place)
+}
+
+func (g *Gate) await(ctx context.Context, granted chan struct{}, place *list.Element) bool {
+	timer := time.NewTimer(g.wait)
+	defer timer.Stop()
+	select {
+	case <-granted:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-granted: // meanwhile
+		return true
+	default:
+	}
+	g.waiting.Remove(place)
+	g.refused++
+	return false
+}
+
+// release gives the slot to the oldest waiter, or back.
+func (g *Gate) release() {
+	g.mu.Lock()
+	if oldest := g.waiting.Front(); oldest != nil {
+		g.requests++
+		close(g.waiting.Remove(oldest).(chan struct{}))
+		g.mu.Unlock()
+		return
+	}
+	g.inFlight--
+	g.mu.Unlock()
+	g.signal()
+}
+
+// Wrap returns a handler that holds a slot around each call of next, until it returns, or for a hijacked connection until
+// that is closed. It removes wire.RefusedHeader from what next answers.
+func (g *Gate) Wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !g.acquire(r.Context()) {
+			refuse(w)
+			return
+		}
+		guarded := &writer{ResponseWriter: w, release: g.release}
+		defer guarded.done()
+		next.ServeHTTP(guarded, r)
+	})
+}
