@@ -1,0 +1,101 @@
+// Package admin is the operator's door: health, metrics and a small API over HTTP. It has no authentication, so it
+// listens on loopback unless told otherwise, and refuses what a web page could make a browser send there.
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+)
+
+// Limits of one connection and of shutting down. Nobody has a reason to come near them.
+const (
+	headerTimeout   = 5 * time.Second
+	requestTimeout  = 10 * time.Second
+	answerTimeout   = 30 * time.Second
+	idleTimeout     = 2 * time.Minute
+	shutdownTimeout = 2 * time.Second
+	maxHeaderBytes  = 16 << 10
+	maxBodyBytes    = 4 << 10
+)
+
+// Options are what New needs. Address, Source and Log are required.
+type Options struct {
+	Address  string // host:port; port 0 lets the system choose
+	Source   Source
+	Ready    func() error         // nil: ready now. An error says why not. Nil function: always ready
+	Relay    func() RelayStatus   // nil: no metrics of a relay
+	XDS      func() XDSStatus     // nil: no metrics of xDS
+	Registry *prometheus.Registry // where the metrics are registered and served from; nil: a new one
+	Version  string               // of the build, for build_info
+	Log      logrus.FieldLogger
+}
+
+// A Server serves the operator's door.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+	log      logrus.FieldLogger
+}
+
+// New registers the metrics and opens the address. It serves nothing before Run.
+func New(o Options) (*Server, error) {
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.Ready == nil {
+		o.Ready = func() error { return nil }
+	}
+	if err := register(o); err != nil {
+		return nil, fmt.Errorf("admin metrics: %w", err)
+	}
+	listener, err := net.Listen("tcp", o.Address)
+	if err != nil {
+		return nil, fmt.Errorf("admin address: %w", err)
+	}
+	return &Server{
+		listener: listener,
+		http: &http.Server{
+			Handler:           guard(listener.Addr(), o.Address, routes(o)),
+			ReadHeaderTimeout: headerTimeout,
+			ReadTimeout:       requestTimeout,
+			WriteTimeout:      answerTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeaderBytes,
+		},
+		log: o.Log.WithField("component", "admin"),
+	}, nil
+}
+
+// Address returns where the server listens, with the port that the system chose.
+func (s *Server) Address() string { return s.listener.Addr().String() }
+
+// Run serves until ctx ends, then lets requests finish for a moment. It returns when nothing of it runs any more, with
+// an error only if serving failed before ctx ended.
+func (s *Server) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+	s.log.WithField("address", s.Address()).Info("admin listens")
+	select {
+	case err := <-served:
+		return fmt.Errorf("admin: %w", err)
+	case <-ctx.Done():
+	}
+	s.shutdown()
+	<-served
+	return nil
+}
+
+func (s *Server) shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+		_ = s.http.Close() // cuts what did not finish; there is nothing left to do about an error
+	}
+}

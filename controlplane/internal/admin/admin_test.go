@@ -1,0 +1,255 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A fake is a Source with one function and two instances.
+type fake struct{ drained []string }
+
+func (*fake) Functions() []FunctionStatus {
+	return []FunctionStatus{
+		{
+			Name: "web", Provider: "lambda",
+			QueueDepth: 1, QueueLimit: 1000, InFlight: 12, Capacity: 20, Free: 8,
+			Starting: 3, Ready: 2, Draining: 1, Blocked: "throttled",
+			Starts: 9, StartFailures: map[string]uint64{"throttled": 3}, Ends: map[string]uint64{"scale_in": 4},
+			Requests:      []RequestCount{{"dispatched", "", 7}, {"rejected", "queue_full", 2}},
+			QueueWait:     Histogram{Bounds: []float64{0, .1}, Counts: []uint64{4, 2, 1}, Sum: 1.5},
+			BilledSeconds: 60, GBSeconds: 30,
+		},
+		{Name: "api"},
+	}
+}
+
+func (*fake) Instances() []InstanceStatus {
+	started := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	return []InstanceStatus{
+		{ID: "b2", Function: "web", State: "draining", Endpoint: "web/0002", DrainReason: "operator"},
+		{
+			ID: "a1", Function: "web", State: "ready", Endpoint: "web/0001", InFlight: 3, Slots: 10,
+			StartedAt: started, AgeSeconds: 1.5, Environment: "env-1",
+		},
+	}
+}
+
+func (f *fake) DrainFunction(name string) error {
+	if name != "web" {
+		return fmt.Errorf("function %q: %w", name, ErrNotFound)
+	}
+	f.drained = append(f.drained, name)
+	return nil
+}
+
+func (f *fake) DrainInstance(id string) error {
+	switch id {
+	case "a1":
+		f.drained = append(f.drained, id)
+		return nil
+	case "broken":
+		return errors.New("relay is gone")
+	}
+	return fmt.Errorf("instance %q: %w", id, ErrNotFound)
+}
+
+// A door is a server under test.
+type door struct {
+	*Server
+	source *fake
+}
+
+func open(t *testing.T, change func(*Options)) door {
+	log, _ := logtest.NewNullLogger()
+	source := &fake{}
+	o := Options{Address: "127.0.0.1:0", Source: source, Version: "1.2.3", Log: log}
+	if change != nil {
+		change(&o)
+	}
+	server, err := New(o)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return door{server, source}
+}
+
+// do sends a request and returns the answer with its body read. Headers are name, value pairs; Host is one of them.
+func (d door) do(t *testing.T, method, path, body string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+d.Address()+path, strings.NewReader(body))
+	require.NoError(t, err)
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	if host := request.Header.Get("Host"); host != "" {
+		request.Host = host
+	}
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return answer, string(text)
+}
+
+// requireProblem checks a refusal.
+func requireProblem(t *testing.T, answer *http.Response, body string, code int, detail string) {
+	t.Helper()
+	require.Equal(t, code, answer.StatusCode, body)
+	require.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"))
+	var p problem
+	require.NoError(t, json.Unmarshal([]byte(body), &p))
+	require.Equal(t, problem{"about:blank", http.StatusText(code), code, detail}, p)
+}
+
+func TestHealthAndReadiness(t *testing.T) {
+	reason := errors.New("no Envoy has accepted the first state")
+	d := open(t, func(o *Options) { o.Ready = func() error { return reason } })
+
+	answer, body := d.do(t, "GET", "/healthz", "")
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	require.JSONEq(t, `{"status":"alive"}`, body)
+
+	answer, body = d.do(t, "GET", "/readyz", "")
+	requireProblem(t, answer, body, http.StatusServiceUnavailable, reason.Error())
+
+	reason = nil
+	answer, body = d.do(t, "GET", "/readyz", "")
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	require.JSONEq(t, `{"status":"ready"}`, body)
+	require.Equal(t, "no-store", answer.Header.Get("Cache-Control"))
+	require.Equal(t, "nosniff", answer.Header.Get("X-Content-Type-Options"))
+}
+
+func TestFunctionsAreSortedAndComplete(t *testing.T) {
+	answer, body := open(t, nil).do(t, "GET", "/api/v1/functions", "")
+	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
+	empty := `{"name":"api","provider":"","disabled":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
+		"free":0,"starting":0,"ready":0,"draining":0,"blocked":"","starts":0,"start_failures":{},"ends":{},"requests":[],
+		"queue_wait":{"bounds_seconds":[],"counts":[],"sum_seconds":0},"billed_seconds":0,"billed_gb_seconds":0}`
+	full := `{"name":"web","provider":"lambda","disabled":false,"queue_depth":1,"queue_limit":1000,"in_flight":12,
+		"capacity":20,"free":8,"starting":3,"ready":2,"draining":1,"blocked":"throttled","starts":9,
+		"start_failures":{"throttled":3},"ends":{"scale_in":4},
+		"requests":[{"outcome":"dispatched","cause":"","count":7},{"outcome":"rejected","cause":"queue_full","count":2}],
+		"queue_wait":{"bounds_seconds":[0,0.1],"counts":[4,2,1],"sum_seconds":1.5},
+		"billed_seconds":60,"billed_gb_seconds":30}`
+	require.JSONEq(t, `{"functions":[`+empty+`,`+full+`]}`, body)
+}
+
+func TestInstancesAreSortedAndComplete(t *testing.T) {
+	_, body := open(t, nil).do(t, "GET", "/api/v1/instances", "")
+	require.JSONEq(t, `{"instances":[
+		{"id":"a1","function":"web","state":"ready","endpoint":"web/0001","in_flight":3,"slots":10,
+		 "started_at":"2026-11-23T12:00:00Z","age_seconds":1.5,"environment":"env-1","drain_reason":""},
+		{"id":"b2","function":"web","state":"draining","endpoint":"web/0002","in_flight":0,"slots":0,
+		 "started_at":"0001-01-01T00:00:00Z","age_seconds":0,"environment":"","drain_reason":"operator"}]}`, body)
+}
+
+func TestDrain(t *testing.T) {
+	d := open(t, nil)
+	for _, path := range []string{"/api/v1/functions/web/drain", "/api/v1/instances/a1/drain"} {
+		answer, body := d.do(t, "POST", path, "")
+		require.Equal(t, http.StatusAccepted, answer.StatusCode)
+		require.JSONEq(t, `{"status":"draining"}`, body)
+	}
+	require.Equal(t, []string{"web", "a1"}, d.source.drained)
+
+	answer, body := d.do(t, "POST", "/api/v1/functions/none/drain", "")
+	requireProblem(t, answer, body, http.StatusNotFound, `function "none": not found`)
+	answer, body = d.do(t, "POST", "/api/v1/instances/none/drain", "")
+	requireProblem(t, answer, body, http.StatusNotFound, `instance "none": not found`)
+	answer, body = d.do(t, "POST", "/api/v1/instances/broken/drain", "")
+	requireProblem(t, answer, body, http.StatusInternalServerError, "relay is gone")
+	answer, body = d.do(t, "POST", "/api/v1/instances/a1/drain", strings.Repeat("x", maxBodyBytes+1))
+	requireProblem(t, answer, body, http.StatusRequestEntityTooLarge, "the request's body cannot be read, or is too large")
+	require.Len(t, d.source.drained, 2)
+}
+
+func TestWrongMethodAndWrongPath(t *testing.T) {
+	d := open(t, nil)
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/api/v1/functions", "/api/v1/instances"} {
+		answer, body := d.do(t, "POST", path, "")
+		requireProblem(t, answer, body, http.StatusMethodNotAllowed, "use GET, HEAD")
+		require.Equal(t, "GET, HEAD", answer.Header.Get("Allow"))
+		answer, _ = d.do(t, "HEAD", path, "")
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+	}
+	answer, body := d.do(t, "GET", "/api/v1/functions/web/drain", "")
+	requireProblem(t, answer, body, http.StatusMethodNotAllowed, "use POST")
+	answer, body = d.do(t, "GET", "/api/v2", "")
+	requireProblem(t, answer, body, http.StatusNotFound, "there is nothing at /api/v2")
+	require.Empty(t, d.source.drained)
+}
+
+// TestPagesOfOtherSitesAreRefused is what protects an operator's browser.
+func TestPagesOfOtherSitesAreRefused(t *testing.T) {
+	const drain = "/api/v1/functions/web/drain"
+	d := open(t, func(o *Options) { o.Address = "localhost:0" })
+	for _, host := range []string{"evil.example", "evil.example:9900", "localhost.evil.example", "127.0.0.1.evil.example"} {
+		answer, body := d.do(t, "GET", "/api/v1/instances", "", "Host", host)
+		requireProblem(t, answer, body, http.StatusForbidden,
+			"the Host header must be localhost, an IP address or the configured address")
+	}
+	for _, headers := range [][]string{
+		{"Origin", "https://evil.example"}, {"Origin", "null"}, {"Sec-Fetch-Site", "cross-site"},
+		{"Sec-Fetch-Site", "same-site"},
+	} {
+		answer, body := d.do(t, "POST", drain, "", headers...)
+		requireProblem(t, answer, body, http.StatusForbidden, "cross-origin requests may not change anything")
+	}
+	require.Empty(t, d.source.drained)
+
+	for _, host := range []string{"localhost", "LOCALHOST:1", "127.0.0.1:9900", "[::1]", "[::1]:80"} {
+		answer, _ := d.do(t, "POST", drain, "", "Host", host, "Origin", "http://"+host)
+		require.Equal(t, http.StatusAccepted, answer.StatusCode, host)
+	}
+}
+
+func TestConfiguredAndPublicNames(t *testing.T) {
+	require.True(t, isLocalName("ops.internal:9900", "OPS.internal"))
+	require.False(t, isLocalName("ops.internal", ""))
+	require.False(t, isLocalName("", ""))
+	d := open(t, func(o *Options) { o.Address = "0.0.0.0:0" })
+	answer, _ := d.do(t, "GET", "/healthz", "", "Host", "controlplane.prod.svc:9900")
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+}
+
+func TestNewNamesWhatIsWrong(t *testing.T) {
+	d := open(t, nil)
+	o := Options{Address: d.Address(), Source: &fake{}, Log: d.log}
+	_, err := New(o)
+	require.ErrorContains(t, err, "admin address: listen tcp "+d.Address())
+
+	o.Address, o.Registry = "127.0.0.1:0", prometheus.NewRegistry()
+	o.Registry.MustRegister(newFunctionCollector((&fake{}).Functions))
+	_, err = New(o)
+	require.ErrorContains(t, err, "admin metrics: ")
+}
+
+func TestRunReportsALostListener(t *testing.T) {
+	log, _ := logtest.NewNullLogger()
+	server, err := New(Options{Address: "127.0.0.1:0", Source: &fake{}, Log: log})
+	require.NoError(t, err)
+	require.NoError(t, server.listener.Close())
+	require.ErrorContains(t, server.Run(t.Context()), "admin: ")
+}

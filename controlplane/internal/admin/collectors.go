@@ -1,0 +1,152 @@
+package admin
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// bytesPerGB turns the bill's gigabytes into the bytes that metrics are counted in.
+const bytesPerGB = 1 << 30
+
+// A functionCollector turns one snapshot of all functions into metrics at each scrape, so that requests pay nothing for
+// metrics beyond a plain counter under a lock that they hold anyway.
+type functionCollector struct {
+	snapshot func() []FunctionStatus
+
+	requests, queueDepth, queueLimit, queueWait metric
+	inFlight, capacity, free, instances         metric
+	starts, startFailures, startsBlocked, ends  metric
+	billed, billedMemory                        metric
+}
+
+func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
+	const function = "function"
+	return &functionCollector{
+		snapshot: snapshot,
+		requests: counter("requests_total",
+			"Admissions that ended: dispatched, rejected (never queued) or evicted (queued, then left).",
+			function, "outcome", "cause"),
+		queueDepth: gauge("queue_depth", "Requests that wait for a slot.", function),
+		queueLimit: gauge("queue_limit", "Requests that may wait for a slot.", function),
+		queueWait: gauge("queue_wait_seconds",
+			"Time from a request's arrival to its slot; 0 for those that found one free.", function),
+		inFlight:      gauge("in_flight", "Leases out.", function),
+		capacity:      gauge("capacity_slots", "Slots of ready instances.", function),
+		free:          gauge("free_slots", "Slots of ready instances without a lease.", function),
+		instances:     gauge("instances", "Instances that have not ended.", function, "state"),
+		starts:        counter("starts_total", "Instances started.", function),
+		startFailures: counter("start_failures_total", "Starts that failed.", function, "cause"),
+		startsBlocked: gauge("starts_blocked", "1 while no instance is started because of the cause.", function, "cause"),
+		ends:          counter("instance_ends_total", "Instances that ended.", function, "reason"),
+		billed:        counter("billed_seconds_total", "Time that Lambda reported as billed.", function),
+		billedMemory: counter("billed_memory_byte_seconds_total",
+			"Billed time multiplied by configured memory; 2^30 of it are one GB-second of the bill.", function),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *functionCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range []metric{
+		c.requests, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.instances,
+		c.starts, c.startFailures, c.startsBlocked, c.ends, c.billed, c.billedMemory,
+	} {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *functionCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, f := range c.snapshot() {
+		c.collectState(sink(ch), f)
+		c.collectCounts(sink(ch), f)
+	}
+}
+
+func (c *functionCollector) collectState(s sink, f FunctionStatus) {
+	s.put(c.queueDepth, float64(f.QueueDepth), f.Name)
+	s.put(c.queueLimit, float64(f.QueueLimit), f.Name)
+	s.put(c.inFlight, float64(f.InFlight), f.Name)
+	s.put(c.capacity, float64(f.Capacity), f.Name)
+	s.put(c.free, float64(f.Free), f.Name)
+	s.put(c.instances, float64(f.Starting), f.Name, "starting")
+	s.put(c.instances, float64(f.Ready), f.Name, "ready")
+	s.put(c.instances, float64(f.Draining), f.Name, "draining")
+	if f.Blocked != "" {
+		s.put(c.startsBlocked, 1, f.Name, f.Blocked)
+	}
+}
+
+func (c *functionCollector) collectCounts(s sink, f FunctionStatus) {
+	for _, r := range f.Requests {
+		s.put(c.requests, float64(r.Count), f.Name, r.Outcome, r.Cause)
+	}
+	s.putHistogram(c.queueWait, f.QueueWait, f.Name)
+	s.put(c.starts, float64(f.Starts), f.Name)
+	s.putAll(c.startFailures, f.StartFailures, f.Name)
+	s.putAll(c.ends, f.Ends, f.Name)
+	s.put(c.billed, f.BilledSeconds, f.Name)
+	s.put(c.billedMemory, f.GBSeconds*bytesPerGB, f.Name)
+}
+
+// A relayCollector does the same for the relay.
+type relayCollector struct {
+	snapshot                          func() RelayStatus
+	tunnels, controls, bytes, refused metric
+}
+
+func newRelayCollector(snapshot func() RelayStatus) *relayCollector {
+	return &relayCollector{
+		snapshot: snapshot,
+		tunnels:  gauge("relay_tunnels", "Open tunnels: idle, or spliced to a connection of Envoy's.", "state"),
+		controls: gauge("relay_control_streams", "Open control streams."),
+		bytes:    counter("relay_bytes_total", "Bytes copied: to_peer or from_peer.", "direction"),
+		refused:  counter("relay_refused_total", "Connections that the relay refused.", "reason"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *relayCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range []metric{c.tunnels, c.controls, c.bytes, c.refused} {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *relayCollector) Collect(ch chan<- prometheus.Metric) {
+	s, r := sink(ch), c.snapshot()
+	s.put(c.tunnels, float64(r.IdleTunnels), "idle")
+	s.put(c.tunnels, float64(r.SplicedTunnels), "spliced")
+	s.put(c.controls, float64(r.ControlStreams))
+	s.put(c.bytes, float64(r.BytesToPeers), "to_peer")
+	s.put(c.bytes, float64(r.BytesFromPeers), "from_peer")
+	s.putAll(c.refused, r.Refused)
+}
+
+// An xdsCollector does the same for xDS.
+type xdsCollector struct {
+	snapshot                    func() XDSStatus
+	envoys, pushes, acks, nacks metric
+}
+
+func newXDSCollector(snapshot func() XDSStatus) *xdsCollector {
+	return &xdsCollector{
+		snapshot: snapshot,
+		envoys:   gauge("xds_envoys_connected", "Envoys with an open xDS stream."),
+		pushes:   counter("xds_pushes_total", "Updates sent to an Envoy.", "type"),
+		acks:     counter("xds_acks_total", "Updates that an Envoy accepted.", "type"),
+		nacks:    counter("xds_nacks_total", "Updates that an Envoy refused.", "type"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *xdsCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range []metric{c.envoys, c.pushes, c.acks, c.nacks} {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *xdsCollector) Collect(ch chan<- prometheus.Metric) {
+	s, x := sink(ch), c.snapshot()
+	s.put(c.envoys, float64(x.Envoys))
+	s.putAll(c.pushes, x.Pushes)
+	s.putAll(c.acks, x.Acks)
+	s.putAll(c.nacks, x.Nacks)
+}

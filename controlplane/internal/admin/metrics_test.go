@@ -1,0 +1,142 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/stretchr/testify/require"
+)
+
+// everything returns a registry in which every metric has a value.
+func everything(t *testing.T) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	require.NoError(t, register(Options{
+		Registry: registry, Source: &fake{}, Version: "1.2.3",
+		Relay: relayStatus, XDS: xdsStatus,
+	}))
+	return registry
+}
+
+func relayStatus() RelayStatus {
+	return RelayStatus{5, 6, 7, 100, 200, map[string]uint64{"bad_token": 3}}
+}
+
+func xdsStatus() XDSStatus {
+	return XDSStatus{1, map[string]uint64{"eds": 4}, map[string]uint64{"eds": 3}, map[string]uint64{"cds": 1}}
+}
+
+func TestMetricsPassLint(t *testing.T) {
+	families, err := everything(t).Gather()
+	require.NoError(t, err)
+	ours := slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return !strings.HasPrefix(f.GetName(), namespace) })
+	require.NotEmpty(t, ours)
+	problems, err := promlint.NewWithMetricFamilies(ours).Lint()
+	require.NoError(t, err)
+	require.Empty(t, problems)
+}
+
+func TestMetricValues(t *testing.T) {
+	d := open(t, func(o *Options) {
+		o.Relay, o.XDS = relayStatus, xdsStatus
+	})
+	_, body := d.do(t, "GET", "/metrics", "")
+	for _, line := range strings.Split(strings.TrimSpace(`
+billed_seconds_total{function="web"} 60
+billed_memory_byte_seconds_total{function="web"} 3.221225472e+10
+capacity_slots{function="web"} 20
+free_slots{function="web"} 8
+in_flight{function="api"} 0
+in_flight{function="web"} 12
+instance_ends_total{function="web",reason="scale_in"} 4
+instances{function="web",state="draining"} 1
+instances{function="web",state="ready"} 2
+instances{function="web",state="starting"} 3
+queue_depth{function="web"} 1
+queue_limit{function="web"} 1000
+queue_wait_seconds_bucket{function="web",le="0"} 4
+queue_wait_seconds_bucket{function="web",le="0.1"} 6
+queue_wait_seconds_bucket{function="web",le="+Inf"} 7
+queue_wait_seconds_sum{function="web"} 1.5
+queue_wait_seconds_count{function="web"} 7
+queue_wait_seconds_count{function="api"} 0
+relay_bytes_total{direction="from_peer"} 200
+relay_bytes_total{direction="to_peer"} 100
+relay_control_streams 7
+relay_refused_total{reason="bad_token"} 3
+relay_tunnels{state="idle"} 5
+relay_tunnels{state="spliced"} 6
+requests_total{cause="",function="web",outcome="dispatched"} 7
+requests_total{cause="queue_full",function="web",outcome="rejected"} 2
+start_failures_total{cause="throttled",function="web"} 3
+starts_blocked{cause="throttled",function="web"} 1
+starts_total{function="web"} 9
+xds_acks_total{type="eds"} 3
+xds_envoys_connected 1
+xds_nacks_total{type="cds"} 1
+xds_pushes_total{type="eds"} 4`), "\n") {
+		require.Contains(t, body, "\n"+namespace+"_"+line+"\n")
+	}
+	require.NotContains(t, body, `starts_blocked{cause="",`)
+}
+
+func TestMetricsAreServed(t *testing.T) {
+	answer, body := open(t, nil).do(t, "GET", "/metrics", "")
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	require.Contains(t, answer.Header.Get("Content-Type"), "text/plain; version=0.0.4")
+	require.Contains(t, body, "\nlambda_dispatch_in_flight{function=\"web\"} 12\n")
+	require.Contains(t, body, "\ngo_goroutines ")
+	require.Contains(t, body, "\nprocess_resident_memory_bytes ")
+	require.NotContains(t, body, "lambda_dispatch_relay")
+}
+
+// TestDocumentListsEveryMetric holds docs/metrics.md equal to what is exported: names, types, labels and meanings.
+func TestDocumentListsEveryMetric(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/metrics.md")
+	require.NoError(t, err)
+	documented := regexp.MustCompile("(?m)^\\| `lambda_dispatch_.*$").FindAllString(string(text), -1)
+
+	families, err := everything(t).Gather()
+	require.NoError(t, err)
+	var exported []string
+	for _, family := range families {
+		if strings.HasPrefix(family.GetName(), namespace) {
+			exported = append(exported, fmt.Sprintf("| `%s` | %s | %s | %s |", family.GetName(),
+				strings.ToLower(family.GetType().String()), labelsOf(family.GetMetric()[0]), family.GetHelp()))
+		}
+	}
+	slices.Sort(documented)
+	require.Equal(t, strings.Join(exported, "\n"), strings.Join(documented, "\n"))
+}
+
+func labelsOf(m *dto.Metric) string {
+	var names []string
+	for _, label := range m.GetLabel() {
+		names = append(names, "`"+label.GetName()+"`")
+	}
+	return strings.Join(names, " ")
+}
+
+// BenchmarkScrape is one scrape with a hundred functions.
+func BenchmarkScrape(b *testing.B) {
+	list := make([]FunctionStatus, 100)
+	for i := range list {
+		list[i] = (&fake{}).Functions()[0]
+		list[i].Name = fmt.Sprintf("web-%d", i)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(newFunctionCollector(func() []FunctionStatus { return list }))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := registry.Gather(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package admin
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// routes is the list of everything that is served.
+func routes(o Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/healthz", read(func(w http.ResponseWriter, _ *http.Request) { answer(w, status{"alive"}) }))
+	mux.Handle("/readyz", read(readiness(o.Ready)))
+	mux.Handle("/metrics", read(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{Registry: o.Registry}).ServeHTTP))
+	mux.Handle("/api/v1/functions", read(functions(o.Source)))
+	mux.Handle("/api/v1/instances", read(instances(o.Source)))
+	mux.Handle("/api/v1/functions/{name}/drain", write(drain(o.Source.DrainFunction, "name")))
+	mux.Handle("/api/v1/instances/{id}/drain", write(drain(o.Source.DrainInstance, "id")))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, "there is nothing at "+r.URL.Path)
+	})
+	return mux
+}
+
+// read accepts GET and HEAD.
+func read(next http.HandlerFunc) http.Handler { return methods(next, http.MethodGet, http.MethodHead) }
+
+// write accepts POST. The body says nothing; it is read so that a large one is refused.
+func write(next http.HandlerFunc) http.Handler {
+	return methods(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			fail(w, http.StatusRequestEntityTooLarge, "the request's body cannot be read, or is too large")
+			return
+		}
+		next(w, r)
+	}, http.MethodPost)
+}
+
+func methods(next http.HandlerFunc, allowed ...string) http.Handler {
+	list := strings.Join(allowed, ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(allowed, r.Method) {
+			w.Header().Set("Allow", list)
+			fail(w, http.StatusMethodNotAllowed, "use "+list)
+			return
+		}
+		next(w, r)
+	})
+}
+
+// A status is the answer of requests that have nothing else to say.
+type status struct {
+	Status string `json:"status"`
+}
+
+func readiness(ready func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if err := ready(); err != nil {
+			fail(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		answer(w, status{"ready"})
+	}
+}
+
+func functions(source Source) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		list := source.Functions()
+		slices.SortFunc(list, func(a, b FunctionStatus) int { return cmp.Compare(a.Name, b.Name) })
+		for i := range list {
+			list[i].fill()
+		}
+		answer(w, map[string][]FunctionStatus{"functions": orEmpty(list)})
+	}
+}
+
+func instances(source Source) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		list := source.Instances()
+		slices.SortFunc(list, func(a, b InstanceStatus) int {
+			return cmp.Or(cmp.Compare(a.Function, b.Function), cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.ID, b.ID))
+		})
+		answer(w, map[string][]InstanceStatus{"instances": orEmpty(list)})
+	}
+}
+
+// fill makes lists and maps that the source left out empty in JSON, not null.
+func (f *FunctionStatus) fill() {
+	f.Requests = orEmpty(f.Requests)
+	f.QueueWait.Bounds, f.QueueWait.Counts = orEmpty(f.QueueWait.Bounds), orEmpty(f.QueueWait.Counts)
+	if f.StartFailures == nil {
+		f.StartFailures = map[string]uint64{}
+	}
+	if f.Ends == nil {
+		f.Ends = map[string]uint64{}
+	}
+}
+
+// orEmpty makes no elements an empty list in JSON, not null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// drain begins a drain; it does not wait for its end.
+func drain(begin func(string) error, key string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch err := begin(r.PathValue(key)); {
+		case errors.Is(err, ErrNotFound):
+			fail(w, http.StatusNotFound, err.Error())
+		case err != nil:
+			fail(w, http.StatusInternalServerError, err.Error())
+		default:
+			send(w, http.StatusAccepted, "application/json", status{"draining"})
+		}
+	}
+}
+
+func answer(w http.ResponseWriter, body any) { send(w, http.StatusOK, "application/json", body) }
+
+// A problem is the body of every refusal (RFC 9457).
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+func fail(w http.ResponseWriter, code int, detail string) {
+	send(w, code, "application/problem+json", problem{"about:blank", http.StatusText(code), code, detail})
+}
+
+// send writes body as JSON. An error means that the client has gone: nobody is left to be told.
+func send(w http.ResponseWriter, code int, contentType string, body any) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,92 @@
+package admin
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrNotFound is what a Source's drains wrap when there is no such function or instance.
+var ErrNotFound = errors.New("not found")
+
+// A Source is what the API and the metrics show. Its methods are called from many goroutines and return snapshots that
+// belong to the caller; they must not block on the network.
+type Source interface {
+	Functions() []FunctionStatus
+	Instances() []InstanceStatus
+	// DrainFunction drains every instance that the function has now.
+	DrainFunction(name string) error
+	// DrainInstance drains one instance.
+	DrainInstance(id string) error
+}
+
+// A FunctionStatus is one function's state and its counts since the control plane started.
+type FunctionStatus struct {
+	Name     string `json:"name"`
+	Provider string `json:"provider"`
+	Disabled bool   `json:"disabled"`
+
+	QueueDepth int `json:"queue_depth"`
+	QueueLimit int `json:"queue_limit"`
+	InFlight   int `json:"in_flight"`
+	Capacity   int `json:"capacity"` // slots of ready instances
+	Free       int `json:"free"`     // of these, without a lease
+
+	Starting int    `json:"starting"` // instances, as the next two
+	Ready    int    `json:"ready"`
+	Draining int    `json:"draining"`
+	Blocked  string `json:"blocked"` // why no instance is started although one is wanted: a cause, or empty
+
+	Starts        uint64            `json:"starts"`
+	StartFailures map[string]uint64 `json:"start_failures"` // by cause
+	Ends          map[string]uint64 `json:"ends"`           // instances that ended, by reason
+	Requests      []RequestCount    `json:"requests"`
+	QueueWait     Histogram         `json:"queue_wait"`
+	BilledSeconds float64           `json:"billed_seconds"`
+	GBSeconds     float64           `json:"billed_gb_seconds"` // billed time multiplied by configured memory in GiB
+}
+
+// A RequestCount counts admissions that ended the same way.
+type RequestCount struct {
+	Outcome string `json:"outcome"` // dispatched, rejected, evicted
+	Cause   string `json:"cause"`   // empty when dispatched
+	Count   uint64 `json:"count"`
+}
+
+// A Histogram counts waits. It has one count more than bounds: the last one is of waits above them all.
+type Histogram struct {
+	Bounds []float64 `json:"bounds_seconds"` // ascending upper bounds, inclusive
+	Counts []uint64  `json:"counts"`         // per bucket, not cumulative
+	Sum    float64   `json:"sum_seconds"`
+}
+
+// An InstanceStatus is one instance that has not ended.
+type InstanceStatus struct {
+	ID          string    `json:"id"`
+	Function    string    `json:"function"`
+	State       string    `json:"state"`    // starting, ready, draining
+	Endpoint    string    `json:"endpoint"` // its name, "web/0007"
+	InFlight    int       `json:"in_flight"`
+	Slots       int       `json:"slots"`
+	StartedAt   time.Time `json:"started_at"`
+	AgeSeconds  float64   `json:"age_seconds"`
+	Environment string    `json:"environment"`  // empty until its peer has dialled
+	DrainReason string    `json:"drain_reason"` // empty unless it drains
+}
+
+// A RelayStatus is the relay's state and its counts since it started.
+type RelayStatus struct {
+	IdleTunnels    int
+	SplicedTunnels int
+	ControlStreams int
+	BytesToPeers   uint64
+	BytesFromPeers uint64
+	Refused        map[string]uint64 // connections, by reason
+}
+
+// An XDSStatus is what Envoys were told since the control plane started, by the resource type's short name.
+type XDSStatus struct {
+	Envoys int // connected now
+	Pushes map[string]uint64
+	Acks   map[string]uint64
+	Nacks  map[string]uint64
+}
