@@ -65,14 +65,7 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 	if err := makeStateDir(cfg.StateDir); err != nil {
 		return nil, err
 	}
-	if s.relay, err = relay.New(relay.Config{
-		Address:        cfg.Relay.Address,
-		Dir:            filepath.Join(cfg.StateDir, "e"),
-		Key:            key,
-		TLS:            relay.TLS{Mode: cfg.Relay.TLS, CertificateFile: cfg.Relay.CertificateFile, KeyFile: cfg.Relay.KeyFile, CAFile: cfg.Relay.CAFile},
-		TunnelWait:     cfg.Relay.TunnelWait,
-		MaxConnections: cfg.Relay.MaxConnections,
-	}, s.dispatcher, log); err != nil {
+	if s.relay, err = relay.New(relayConfig(cfg, key), s.dispatcher, log); err != nil {
 		return nil, err
 	}
 	if s.xds, err = xds.New(cfg, s.dispatcher, log); err != nil {
@@ -84,11 +77,35 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 	if s.control, err = listenControl(controlSocket(cfg.StateDir)); err != nil {
 		return nil, err
 	}
-	if s.admin, err = admin.New(admin.Options{Address: cfg.Admin.Address, Ready: s.ready, Source: s.dispatcher, Log: log}); err != nil {
+	if s.admin, err = admin.New(admin.Options{
+		Address: cfg.Admin.Address, Source: s.dispatcher, Ready: s.ready, Relay: s.relayStatus, XDS: s.xdsStatus,
+		Version: Version(), Log: log,
+	}); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
+
+func relayConfig(cfg *Config, key token.Key) relay.Config {
+	return relay.Config{
+		Address:         cfg.Relay.Address,
+		Advertise:       cfg.Relay.Advertise,
+		TLS:             relay.TLSMode(cfg.Relay.TLS),
+		CertificateFile: cfg.Relay.CertificateFile,
+		KeyFile:         cfg.Relay.KeyFile,
+		CAFile:          cfg.Relay.CAFile,
+		Dir:             filepath.Join(cfg.StateDir, "e"),
+		TunnelWait:      cfg.Relay.TunnelWait,
+		MaxConnections:  cfg.Relay.MaxConnections,
+		Key:             key,
+	}
+}
+
+// AdminAddr is the admin address, host:port.
+func (s *Server) AdminAddr() string { return s.admin.Address() }
+
+// RelayAddr is where the relay listens, host:port.
+func (s *Server) RelayAddr() string { return s.relay.Addr().String() }
 
 // providers prepares one provider for each function that is invoked. The API is opened once, and only when one is.
 func providers(ctx context.Context, cfg *Config) (map[string]dispatch.Provider, error) {

@@ -28,11 +28,11 @@ func (s *Server) Run(ctx context.Context) error {
 	s.dispatcher.Connect(dispatch.Connection{
 		Relay:   s.relay,
 		Socket:  s.relay.SocketPath,
-		Relays:  []wire.Relay{s.advertised()},
+		Relays:  []wire.Relay{s.relay.Advertised()},
 		Changed: s.xds.Changed,
 	})
 	s.log.WithFields(map[string]any{
-		"component": "controlplane", "admin": s.admin.Addr(), "relay": s.relay.Addr(), "functions": len(s.config.Functions),
+		"component": "controlplane", "admin": s.AdminAddr(), "relay": s.RelayAddr(), "functions": len(s.config.Functions),
 	}).Info("control plane runs")
 
 	select {
@@ -64,15 +64,6 @@ func (s *Server) serveControl(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, s.grpc.Stop)
 	defer stop()
 	return s.grpc.Serve(s.control)
-}
-
-// advertised is what peers are told to dial.
-func (s *Server) advertised() wire.Relay {
-	address := s.config.Relay.Advertise
-	if address == "" {
-		address = s.relay.Addr()
-	}
-	return s.relay.Describe(address)
 }
 
 // ready says why Envoy cannot serve yet; nil when it can.

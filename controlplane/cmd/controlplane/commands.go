@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"runtime/debug"
 
 	"github.com/sirupsen/logrus"
 
@@ -83,12 +82,4 @@ func check(ctx context.Context, args, environ []string, stdout, stderr io.Writer
 	}
 	fmt.Fprintln(stdout, "Envoy", envoy.Version, "accepts what it would be sent")
 	return nil
-}
-
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	return info.Main.Version
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
 )
 
 const usage = `controlplane makes AWS Lambda functions serve Envoy's requests like a pool of warm servers.
@@ -51,7 +53,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "check":
 		return check(ctx, rest, environ, stdout, stderr)
 	case "version":
-		fmt.Fprintln(stdout, version())
+		fmt.Fprintln(stdout, controlplane.Version())
 		return nil
 	case "help", "-h", "--help":
 		printUsage(stdout)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
@@ -137,21 +138,21 @@ func (d *Dispatcher) Register(_ context.Context, bearer string, r wire.Registrat
 	return f.adopt(r)
 }
 
-// Drain asks one instance to finish its work and end. It fails when there is no such instance.
-func (d *Dispatcher) Drain(id string) error {
+// DrainInstance implements admin.Source: it asks one instance to finish its work and end.
+func (d *Dispatcher) DrainInstance(id string) error {
 	i := d.instance(id)
 	if i == nil {
-		return fmt.Errorf("instance %q: not found", id)
+		return fmt.Errorf("instance %q: %w", id, admin.ErrNotFound)
 	}
 	i.function.drain(i)
 	return nil
 }
 
-// DrainFunction drains every instance that the function has now; waiting requests get new ones.
+// DrainFunction implements admin.Source: it drains every instance that the function has now.
 func (d *Dispatcher) DrainFunction(name string) error {
 	f := d.functions[name]
 	if f == nil {
-		return fmt.Errorf("function %q: not found", name)
+		return fmt.Errorf("function %q: %w", name, admin.ErrNotFound)
 	}
 	f.drainAll()
 	return nil

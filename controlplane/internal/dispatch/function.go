@@ -96,6 +96,8 @@ func (f *function) enter(l *Lease) pool.RequestState {
 		f.outcomes.dispatched(0)
 	case pool.Waiting:
 		l.woken = make(chan struct{})
+	case pool.Rejected:
+		f.outcomes.refused(admission.Rejected, admission.Cause(l.request.Cause()))
 	}
 	f.apply(at, e, &todo)
 	f.mu.Unlock()
@@ -148,7 +150,7 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 	}
 	for _, r := range e.Evicted {
 		l := r.Owner.(*Lease)
-		f.outcomes.refused("evicted", string(r.Cause()))
+		f.outcomes.refused(admission.Evicted, admission.Cause(r.Cause()))
 		close(l.woken)
 	}
 	for _, i := range e.Start {

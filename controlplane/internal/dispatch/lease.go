@@ -3,6 +3,7 @@ package dispatch
 import (
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
@@ -26,7 +27,7 @@ func (l *Lease) Release() {
 func (l *Lease) leave() {
 	l.f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
 		if l.request.State() == pool.Waiting {
-			l.f.outcomes.refused("evicted", "canceled")
+			l.f.outcomes.refused(admission.Evicted, admission.Canceled)
 		}
 		return p.Release(at, &l.request)
 	})

@@ -1,0 +1,34 @@
+package controlplane
+
+import (
+	"runtime/debug"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+)
+
+// Version is the version of the build: a tag, or (devel).
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}
+
+func (s *Server) relayStatus() admin.RelayStatus {
+	r := s.relay.Stats()
+	out := admin.RelayStatus{
+		IdleTunnels: int(r.TunnelsIdle), SplicedTunnels: int(r.Spliced), ControlStreams: int(r.Up),
+		BytesToPeers: r.BytesToPeers, BytesFromPeers: r.BytesFromPeers,
+		Refused: make(map[string]uint64, len(r.Dropped)),
+	}
+	for reason, n := range r.Dropped {
+		out.Refused[reason.String()] = n
+	}
+	return out
+}
+
+func (s *Server) xdsStatus() admin.XDSStatus {
+	x := s.xds.Stats()
+	return admin.XDSStatus{Envoys: x.Connected, Pushes: x.Pushes}
+}
