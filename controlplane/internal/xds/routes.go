@@ -36,7 +36,8 @@ const (
 type routed struct {
 	function *config.Function
 	config.Route
-	index int // among the function's routes: names it
+	index    int           // among the function's routes: names it
+	decision time.Duration // how long Envoy waits for the control plane at most
 }
 
 // routeConfiguration is what one listener routes by. Requests that nothing matches get a 404 of Envoy's own, and no
@@ -64,6 +65,7 @@ func routeConfiguration(cfg *config.Config, listener string) *routev3.RouteConfi
 // decides the rest.
 func routesOf(cfg *config.Config, listener string) []routed {
 	var routes []routed
+	decision := decisionTimeout(cfg)
 	for i := range cfg.Functions {
 		f := &cfg.Functions[i]
 		for j, r := range f.Routes {
@@ -71,7 +73,7 @@ func routesOf(cfg *config.Config, listener string) []routed {
 				continue
 			}
 			r.Host, r.Path = strings.ToLower(r.Host), strings.TrimRight(r.Path, "/")
-			routes = append(routes, routed{function: f, Route: r, index: j})
+			routes = append(routes, routed{function: f, Route: r, index: j, decision: decision})
 		}
 	}
 	slices.SortStableFunc(routes, moreSpecific)
@@ -204,7 +206,7 @@ func (r routed) action() *routev3.RouteAction {
 	action := &routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: r.function.Name},
 		Timeout:          durationpb.New(r.function.Timeouts.Total),
-		IdleTimeout:      durationpb.New(0),
+		IdleTimeout:      durationpb.New(r.waitingLimit()),
 		RetryPolicy:      retryPolicy(r.function.Timeouts),
 	}
 	if r.StripPrefix && r.Path != "" {
@@ -215,6 +217,16 @@ func (r routed) action() *routev3.RouteAction {
 		}
 	}
 	return action
+}
+
+// waitingLimit is the idle timeout until the request has a lease. Envoy begins to count anew with the next byte only, so
+// for an upload of which no byte ever comes this is the one that ends it. It never ends a request that another timer
+// would have let live.
+func (r routed) waitingLimit() time.Duration {
+	if r.function.Timeouts.Idle == 0 {
+		return 0
+	}
+	return r.decision + r.function.Timeouts.Idle
 }
 
 func retryPolicy(t config.Timeouts) *routev3.RetryPolicy {

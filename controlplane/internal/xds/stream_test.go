@@ -24,7 +24,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // A pool stands in for the dispatcher: endpoints that a test sets, acknowledgements that it reads.
 type pool struct {
