@@ -176,7 +176,7 @@ func TestDispatchedRequestHoldsItsLeaseUntilTheStreamEnds(t *testing.T) {
 	})
 	stream, reply := b.ask(t, "web")
 	require.Equal(t, "web", await(t, functions))
-	require.NotNil(t, reply.GetRequestHeaders())
+	require.NotNil(t, reply.GetRequestHeaders().GetResponse().GetHeaderMutation(), "Envoy would not route again")
 	require.NoError(t, reply.ValidateAll())
 	endpoint := reply.GetDynamicMetadata().AsMap()[MetadataNamespace].(map[string]any)[EndpointKey]
 	require.Equal(t, lease.endpoint, endpoint)

@@ -24,11 +24,14 @@ func (r *replies) to(endpoint string) *extprocv3.ProcessingResponse {
 	return reply
 }
 
-// dispatched is the reply that names the endpoint. Clients cannot forge dynamic metadata.
+// dispatched is the reply that names the endpoint. Clients cannot forge dynamic metadata. The header mutation is empty, but
+// must be there: only then Envoy routes again, and finds the route for requests that have an endpoint.
 func dispatched(endpoint string) *extprocv3.ProcessingResponse {
 	inner := &structpb.Struct{Fields: map[string]*structpb.Value{EndpointKey: structpb.NewStringValue(endpoint)}}
 	return &extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{}},
+		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{
+			Response: &extprocv3.CommonResponse{HeaderMutation: &extprocv3.HeaderMutation{}},
+		}},
 		DynamicMetadata: &structpb.Struct{
 			Fields: map[string]*structpb.Value{MetadataNamespace: structpb.NewStructValue(inner)},
 		},
