@@ -69,5 +69,5 @@ func wholeSeconds(d time.Duration) string {
 // about instances or accounts can leak.
 func (p problem) body() []byte {
 	return []byte(`{"type":"about:blank","title":"` + p.title + `","status":` + strconv.Itoa(p.status) +
-		`,"cause":"` + string(p.cause) + `"}` + "\n")
+		`,"cause":"` + string(p.cause) + `"}`)
 }
