@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -158,7 +159,7 @@ func resident(b *testing.B) int64 {
 func startPeers(b *testing.B, bed *bed, count int) (stop func()) {
 	for n := range count {
 		bed.Expect(Expectation{
-			Instance: fmt.Sprintf("i-%d", n), Function: "web", Endpoint: fmt.Sprintf("bench/%d", n), Expires: time.Now().Add(time.Minute),
+			Instance: fmt.Sprintf("i-%d", n), Function: "web", Endpoint: fmt.Sprintf("bench/%d", n), Expires: time.Now().Add(patience),
 		})
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestPeersProcess$", "-test.timeout=120s")
@@ -167,7 +168,7 @@ func startPeers(b *testing.B, bed *bed, count int) (stop func()) {
 	for n := range count {
 		cmd.Env = append(cmd.Env, fmt.Sprintf("RELAY_TOKEN_%d=%s", n, bed.token(fmt.Sprintf("i-%d", n))))
 	}
-	cmd.Stderr = os.Stderr
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	require.NoError(b, cmd.Start())
 	return func() {
 		_ = cmd.Process.Kill()
@@ -202,12 +203,16 @@ func remoteBed(t testing.TB) *bed {
 
 // peer is a whole peer: a control stream, and tunnels that echo, the next one dialled when one is taken.
 func (b *bed) peer(id, bearer string) {
-	c := b.dial()
+	sessions := tls.NewLRUClientSessionCache(1)
+	c, err := b.tryDial(sessions)
+	require.NoError(b, err)
+	defer func() { _ = c.Close() }() // and keeps it from the garbage collector
 	b.ask(c, upgrade(wire.ControlPath, bearer))
 	require.NoError(b, c.SetDeadline(time.Time{}))
 	require.NoError(b, wire.NewEncoder(c).Encode(hello(id)))
 	for {
-		t := b.dial()
+		t, err := b.tryDial(sessions)
+		require.NoError(b, err)
 		b.ask(t, upgrade(wire.TunnelPath, bearer))
 		require.NoError(b, t.SetDeadline(time.Time{}))
 		first := make([]byte, 128)
