@@ -29,6 +29,8 @@ type published struct {
 	health Health
 	weight uint32
 	smooth float64
+	// encoded is what Envoy gets. It is replaced, never altered: streams may be sending it.
+	encoded *endpointv3.LbEndpoint
 }
 
 func newAssignment() *assignment { return &assignment{} }
@@ -74,10 +76,13 @@ func (a *assignment) reweigh(now []Endpoint, sample bool) (changed bool) {
 		}
 		if math.Abs(target-p.smooth) > settled {
 			a.drifting = true
+		} else {
+			p.smooth = target
 		}
 		// A weight that has doubled or halved is worth telling; less is noise.
 		if sample && (p.smooth >= 2*float64(p.weight) || 2*p.smooth <= float64(p.weight)) {
 			p.weight = quantized(p.smooth)
+			p.encoded = p.resource()
 			changed = true
 		}
 	}
@@ -86,7 +91,9 @@ func (a *assignment) reweigh(now []Endpoint, sample bool) (changed bool) {
 
 func fresh(e Endpoint) published {
 	weight := float64(max(e.Weight, 1))
-	return published{path: e.Path, health: e.Health, weight: quantized(weight), smooth: weight}
+	p := published{path: e.Path, health: e.Health, weight: quantized(weight), smooth: weight}
+	p.encoded = p.resource()
+	return p
 }
 
 // quantized returns the power of two at or below the weight.
@@ -94,7 +101,7 @@ func quantized(weight float64) uint32 {
 	return uint32(1) << min(math.Ilogb(max(weight, 1)), 16)
 }
 
-// resource is the assignment as Envoy gets it. The caller owns it.
+// resource is the assignment as Envoy gets it. It is read only.
 func (a *assignment) resource(function string) *endpointv3.ClusterLoadAssignment {
 	out := &endpointv3.ClusterLoadAssignment{ClusterName: function}
 	if len(a.endpoints) == 0 {
@@ -102,7 +109,7 @@ func (a *assignment) resource(function string) *endpointv3.ClusterLoadAssignment
 	}
 	locality := &endpointv3.LocalityLbEndpoints{LbEndpoints: make([]*endpointv3.LbEndpoint, len(a.endpoints))}
 	for i, e := range a.endpoints {
-		locality.LbEndpoints[i] = e.resource()
+		locality.LbEndpoints[i] = e.encoded
 	}
 	out.Endpoints = []*endpointv3.LocalityLbEndpoints{locality}
 	return out

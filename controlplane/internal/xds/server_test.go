@@ -236,3 +236,21 @@ func TestManyEndpointsArePushedAtADistance(t *testing.T) {
 		require.Equal(t, reads+1, source.readCount())
 	})
 }
+
+func TestWeightsAreSampledSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newPool()
+		source.set("a", xds.Endpoint{Path: "/e/1", Health: xds.Healthy, Weight: 1})
+		s := runAlone(t, source)
+		source.set("a", xds.Endpoint{Path: "/e/1", Health: xds.Healthy, Weight: 100})
+		s.Changed("a")
+		time.Sleep(5 * time.Millisecond)
+		before := source.readCount()
+		time.Sleep(10 * time.Second)
+		require.LessOrEqual(t, source.readCount()-before, 10, "once a second")
+		time.Sleep(time.Hour)
+		before = source.readCount()
+		time.Sleep(time.Hour)
+		require.Equal(t, before, source.readCount(), "not at all once it has settled")
+	})
+}

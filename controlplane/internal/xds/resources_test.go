@@ -1,0 +1,80 @@
+package xds_test
+
+import (
+	"testing"
+	"time"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+)
+
+func TestVirtualHostsHoldEveryRouteThatTheirHostCanMatch(t *testing.T) {
+	cfg := testConfig(
+		testFunction("any", config.Route{Path: "/x"}),
+		testFunction("wild", config.Route{Host: "*.example.com", Path: "/x"}),
+		testFunction("exact", config.Route{Host: "www.example.com"}, config.Route{Listener: "other", Path: "/o"}),
+	)
+	cfg.Listeners = append(cfg.Listeners, config.Listener{Name: "other", Address: "127.0.0.1:8081"})
+	set := xds.Resources(cfg)
+	require.Len(t, set.Listeners, 2)
+	require.Len(t, set.Clusters, 6)
+
+	got := make(map[string][]string)
+	for _, host := range set.Routes[0].GetVirtualHosts() {
+		got[host.GetDomains()[0]] = plainRoutes(host)
+	}
+	require.Equal(t, map[string][]string{
+		"*":               {"any/0"},
+		"*.example.com":   {"wild/0", "any/0"},
+		"www.example.com": {"exact/0", "wild/0", "any/0"},
+	}, got)
+	other := set.Routes[1].GetVirtualHosts()
+	require.Equal(t, []string{"any/0", "exact/1"}, plainRoutes(other[0]), "as specific as each other: in the configuration's order")
+}
+
+// plainRoutes names the host's routes without their variants.
+func plainRoutes(host *routev3.VirtualHost) []string {
+	var names []string
+	for _, r := range host.GetRoutes() {
+		if len(r.GetMatch().GetHeaders()) == 0 && len(r.GetMatch().GetDynamicMetadata()) == 0 {
+			names = append(names, r.GetName())
+		}
+	}
+	return names
+}
+
+func TestRoutesRetryOnlyWhatNobodyHasProcessed(t *testing.T) {
+	for _, r := range xds.Resources(testConfig(testFunction("a", config.Route{}))).Routes[0].GetVirtualHosts()[0].GetRoutes() {
+		policy := r.GetRoute().GetRetryPolicy()
+		require.Equal(t, "connect-failure,refused-stream,retriable-headers", policy.GetRetryOn())
+		require.Equal(t, "lambda-dispatch-refused", policy.GetRetriableHeaders()[0].GetName())
+	}
+}
+
+func TestATimerOfZeroIsNoLimit(t *testing.T) {
+	f := testFunction("a", config.Route{})
+	f.Timeouts = config.Timeouts{}
+	for _, r := range xds.Resources(testConfig(f)).Routes[0].GetVirtualHosts()[0].GetRoutes() {
+		require.Zero(t, r.GetRoute().GetTimeout().AsDuration())
+		require.NotNil(t, r.GetRoute().GetTimeout(), "unset is 15 seconds")
+		require.NotNil(t, r.GetRoute().GetIdleTimeout())
+		require.Zero(t, r.GetRoute().GetIdleTimeout().AsDuration())
+		require.Nil(t, r.GetRoute().GetRetryPolicy().GetPerTryTimeout())
+	}
+}
+
+// A timer that runs while the request waits must not end one that the function's own timer would have let live.
+func TestTheTimerOfTheWaitIsLongerThanWaitAndIdleTogether(t *testing.T) {
+	f := testFunction("a", config.Route{})
+	f.Timeouts.Idle, f.Queue.Timeout = time.Minute, time.Second
+	slow := testFunction("b", config.Route{Path: "/b"})
+	slow.Queue.Timeout = time.Hour
+	for _, r := range xds.Resources(testConfig(f, slow)).Routes[0].GetVirtualHosts()[0].GetRoutes() {
+		if r.GetName() == "a/0" && len(r.GetMatch().GetDynamicMetadata()) == 0 {
+			require.Greater(t, r.GetRoute().GetIdleTimeout().AsDuration(), time.Minute+time.Hour)
+		}
+	}
+}
