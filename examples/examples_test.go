@@ -36,17 +36,30 @@ type reply struct {
 
 func TestGo(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "app")
+	sources, err := filepath.Glob("go/*.go")
+	require.NoError(t, err)
+	dependOn(t, sources...)
 	out, err := exec.Command("go", "build", "-o", binary, "./go").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	testApp(t, "go", exec.Command(binary))
 }
 
 func TestNode(t *testing.T) {
+	dependOn(t, "node/server.mjs")
 	testApp(t, "node", exec.Command(program(t, "node"), "node/server.mjs"))
 }
 
 func TestPython(t *testing.T) {
+	dependOn(t, "python/server.py")
 	testApp(t, "python", exec.Command(program(t, "python3"), "python/server.py"))
+}
+
+// dependOn makes a cached result of this test go stale when a file changes that only a child process reads.
+func dependOn(t *testing.T, files ...string) {
+	for _, file := range files {
+		_, err := os.Stat(file)
+		require.NoError(t, err)
+	}
 }
 
 func program(t *testing.T, name string) string {

@@ -153,7 +153,7 @@ class Handler(BaseHTTPRequestHandler):
     def whole(self, name, default, most):
         """Returns a query parameter that must be a whole number from 0 to most."""
         text = self.query.get(name, [str(default)])[0]
-        if not (text.isascii() and text.isdigit()) or int(text) > most:
+        if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) > most:
             raise BadQuery(f"{name}: must be a whole number from 0 to {most}, got {json.dumps(text)}")
         return int(text)
 
@@ -188,8 +188,12 @@ class Handler(BaseHTTPRequestHandler):
         pass  # a line per request says little and costs time
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # connections that wait to be accepted; the default of 5 drops bursts
+
+
 def main():
-    server = ThreadingHTTPServer(("", int(os.environ.get("PORT", "8080"))), Handler)
+    server = Server(("", int(os.environ.get("PORT", "8080"))), Handler)
 
     def stop(*_):
         """On SIGTERM, answer what is in flight, then leave."""

@@ -66,6 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	out := json.NewEncoder(stdout)
 	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
 	return out.Encode(report{opts.URL, machine, result, costs(before, after, result.Requests)})
 }
 
