@@ -29,7 +29,7 @@ func (*fake) Functions() []FunctionStatus {
 			QueueDepth: 1, QueueLimit: 1000, InFlight: 12, Capacity: 20, Free: 8,
 			Starting: 3, Ready: 2, Draining: 1, Blocked: "throttled",
 			Starts: 9, StartFailures: map[string]uint64{"throttled": 3}, Ends: map[string]uint64{"scale_in": 4},
-			Requests:      []RequestCount{{"dispatched", "", 7}, {"rejected", "queue_full", 2}},
+			Requests:      []RequestCount{{"rejected", "queue_full", 2}, {"dispatched", "", 7}},
 			QueueWait:     Histogram{Bounds: []float64{0, .1}, Counts: []uint64{4, 2, 1}, Sum: 1.5},
 			BilledSeconds: 60, GBSeconds: 30,
 		},

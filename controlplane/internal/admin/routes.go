@@ -90,9 +90,12 @@ func instances(source Source) http.HandlerFunc {
 	}
 }
 
-// fill makes lists and maps that the source left out empty in JSON, not null.
+// fill makes lists and maps that the source left out empty in JSON, not null, and gives lists a stable order.
 func (f *FunctionStatus) fill() {
 	f.Requests = orEmpty(f.Requests)
+	slices.SortFunc(f.Requests, func(a, b RequestCount) int {
+		return cmp.Or(cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Cause, b.Cause))
+	})
 	f.QueueWait.Bounds, f.QueueWait.Counts = orEmpty(f.QueueWait.Bounds), orEmpty(f.QueueWait.Counts)
 	if f.StartFailures == nil {
 		f.StartFailures = map[string]uint64{}

@@ -34,7 +34,7 @@ type FunctionStatus struct {
 	Starting int    `json:"starting"` // instances, as the next two
 	Ready    int    `json:"ready"`
 	Draining int    `json:"draining"`
-	Blocked  string `json:"blocked"` // why no instance is started although one is wanted: a cause, or empty
+	Blocked  string `json:"blocked"` // why no instance is started although one is wanted: a guard, a cause, or empty
 
 	Starts        uint64            `json:"starts"`
 	StartFailures map[string]uint64 `json:"start_failures"` // by cause
@@ -63,7 +63,7 @@ type Histogram struct {
 type InstanceStatus struct {
 	ID          string    `json:"id"`
 	Function    string    `json:"function"`
-	State       string    `json:"state"`    // starting, ready, draining
+	State       string    `json:"state"`    // starting, ready, draining, down (tunnels gone, invocation not ended)
 	Endpoint    string    `json:"endpoint"` // its name, "web/0007"
 	InFlight    int       `json:"in_flight"`
 	Slots       int       `json:"slots"`
