@@ -49,11 +49,11 @@ func (a *assignment) update(now []Endpoint, sample bool) bool {
 		for len(old) > 0 && old[0].path < e.Path {
 			old = old[1:]
 		}
-		next := fresh(e)
 		if len(old) > 0 && old[0].path == e.Path && old[0].health == e.Health {
-			next = old[0] // its weight can wait
+			a.endpoints = append(a.endpoints, old[0]) // its weight can wait
+		} else {
+			a.endpoints = append(a.endpoints, fresh(e))
 		}
-		a.endpoints = append(a.endpoints, next)
 	}
 	a.reweigh(now, false)
 	return true
