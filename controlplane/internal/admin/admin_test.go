@@ -145,10 +145,10 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 	answer, body := open(t, nil).do(t, "GET", "/api/v1/functions", "")
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	empty := `{"name":"api","provider":"","disabled":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
-		"free":0,"starting":0,"ready":0,"draining":0,"blocked":"","starts":0,"start_failures":{},"ends":{},"requests":[],
+		"free":0,"starting":0,"ready":0,"draining":0,"down":0,"blocked":"","starts":0,"start_failures":{},"ends":{},"requests":[],
 		"queue_wait":{"bounds_seconds":[],"counts":[],"sum_seconds":0},"billed_seconds":0,"billed_gb_seconds":0}`
 	full := `{"name":"web","provider":"lambda","disabled":false,"queue_depth":1,"queue_limit":1000,"in_flight":12,
-		"capacity":20,"free":8,"starting":3,"ready":2,"draining":1,"blocked":"throttled","starts":9,
+		"capacity":20,"free":8,"starting":3,"ready":2,"draining":1,"down":0,"blocked":"throttled","starts":9,
 		"start_failures":{"throttled":3},"ends":{"scale_in":4},
 		"requests":[{"outcome":"dispatched","cause":"","count":7},{"outcome":"rejected","cause":"queue_full","count":2}],
 		"queue_wait":{"bounds_seconds":[0,0.1],"counts":[4,2,1],"sum_seconds":1.5},
@@ -159,9 +159,9 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 func TestInstancesAreSortedAndComplete(t *testing.T) {
 	_, body := open(t, nil).do(t, "GET", "/api/v1/instances", "")
 	require.JSONEq(t, `{"instances":[
-		{"id":"a1","function":"web","state":"ready","endpoint":"web/0001","in_flight":3,"slots":10,
+		{"id":"a1","function":"web","state":"ready","endpoint":"web/0001","in_flight":3,"reported_in_flight":0,"slots":10,
 		 "started_at":"2026-11-23T12:00:00Z","age_seconds":1.5,"environment":"env-1","drain_reason":""},
-		{"id":"b2","function":"web","state":"draining","endpoint":"web/0002","in_flight":0,"slots":0,
+		{"id":"b2","function":"web","state":"draining","endpoint":"web/0002","in_flight":0,"reported_in_flight":0,"slots":0,
 		 "started_at":"0001-01-01T00:00:00Z","age_seconds":0,"environment":"","drain_reason":"operator"}]}`, body)
 }
 

@@ -68,6 +68,7 @@ func (c *functionCollector) collectState(s sink, f FunctionStatus) {
 	s.put(c.instances, float64(f.Starting), f.Name, "starting")
 	s.put(c.instances, float64(f.Ready), f.Name, "ready")
 	s.put(c.instances, float64(f.Draining), f.Name, "draining")
+	s.put(c.instances, float64(f.Down), f.Name, "down")
 	if f.Blocked != "" {
 		s.put(c.startsBlocked, 1, f.Name, f.Blocked)
 	}

@@ -56,6 +56,7 @@ free_slots{function="web"} 8
 in_flight{function="api"} 0
 in_flight{function="web"} 12
 instance_ends_total{function="web",reason="scale_in"} 4
+instances{function="web",state="down"} 0
 instances{function="web",state="draining"} 1
 instances{function="web",state="ready"} 2
 instances{function="web",state="starting"} 3

@@ -34,6 +34,7 @@ type FunctionStatus struct {
 	Starting int    `json:"starting"` // instances, as the next two
 	Ready    int    `json:"ready"`
 	Draining int    `json:"draining"`
+	Down     int    `json:"down"`    // tunnels gone, invocation not ended
 	Blocked  string `json:"blocked"` // why no instance is started although one is wanted: a guard, a cause, or empty
 
 	Starts        uint64            `json:"starts"`
@@ -66,6 +67,7 @@ type InstanceStatus struct {
 	State       string    `json:"state"`    // starting, ready, draining, down (tunnels gone, invocation not ended)
 	Endpoint    string    `json:"endpoint"` // its name, "web/0007"
 	InFlight    int       `json:"in_flight"`
+	Reported    int       `json:"reported_in_flight"` // as its peer counts
 	Slots       int       `json:"slots"`
 	StartedAt   time.Time `json:"started_at"`
 	AgeSeconds  float64   `json:"age_seconds"`

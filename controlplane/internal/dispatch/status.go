@@ -38,7 +38,7 @@ func (f *function) status() admin.FunctionStatus {
 		Name: f.name, Provider: f.config.Provider, Disabled: f.config.Disabled,
 		QueueDepth: s.Waiting, QueueLimit: f.config.Queue.Limit,
 		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free,
-		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining + s.Down,
+		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down,
 		Blocked: blocked(s.Blocked), Starts: s.Started,
 		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends),
 		Requests: f.outcomes.requests(), QueueWait: f.outcomes.histogram(),
@@ -83,7 +83,7 @@ func (f *function) appendInstances(out []admin.InstanceStatus, at time.Time) []a
 		i := core.Owner.(*instance)
 		out = append(out, admin.InstanceStatus{
 			ID: i.id, Function: f.name, State: core.State().String(), Endpoint: i.endpoint,
-			InFlight: core.InFlight(), Slots: core.Slots(),
+			InFlight: core.InFlight(), Reported: int(i.reported.Load()), Slots: core.Slots(),
 			StartedAt: core.Started().UTC(), AgeSeconds: at.Sub(core.Started()).Seconds(),
 			Environment: i.environment, DrainReason: string(core.DrainReason()),
 		})
