@@ -284,7 +284,7 @@ func TestWrongCertificateIsRefused(t *testing.T) {
 		"no pem":       func(r *wire.Relay) { r.CA = "?" },
 	} {
 		inv := relaytest.Invocation(1, relay)
-		inv.DialTimeout = wire.Millis(200 * time.Millisecond)
+		inv.DialTimeout = wire.Millis(600 * time.Millisecond)
 		breaks(&inv.Relays[0])
 		report := serve(t, instance.Config{Invocation: inv}).end(t)
 		require.Equal(t, wire.ReasonRelayUnreachable, report.Reason, name)
@@ -368,6 +368,7 @@ func TestStopCarriesItsReason(t *testing.T) {
 	relay := relaytest.Start(t)
 	r := serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay)})
 	control, _ := relay.Welcome(t)
+	get(t, relay.Client(t, true), "/") // it is up
 	r.cancel(&instance.Stop{Reason: wire.ReasonAppExited, Detail: "exit status 3"})
 	drain := control.Await(t, wire.KindDrain)
 	require.Equal(t, wire.ReasonAppExited, drain.Reason)

@@ -7,9 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/backoff"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
+
+// redialPause is what lies between two attempts to reach one relay.
+var redialPause = backoff.Backoff{Least: 20 * time.Millisecond, Most: time.Second, Steady: 5 * time.Second}
 
 // A link keeps one relay reached: a control stream and an idle tunnel, dialled again when they are lost. It tells the
 // instance's loop what happens and decides nothing.
@@ -57,7 +61,7 @@ func (l *link) tell(ctx context.Context, e event) {
 // run blocks until ctx ends or the relay refuses the instance for good. redial is cancelled when a lost relay should not
 // be tried again.
 func (l *link) run(ctx, redial context.Context) {
-	var pause backoff
+	pause := redialPause
 	for ctx.Err() == nil {
 		stood, err := l.attempt(ctx)
 		if permanent(err) {
@@ -65,8 +69,8 @@ func (l *link) run(ctx, redial context.Context) {
 			return
 		}
 		l.tell(ctx, event{kind: linkDown, err: err})
-		pause.stood(stood)
-		if !pause.sleep(redial) {
+		pause.Stood(stood)
+		if !pause.Sleep(redial) {
 			return
 		}
 	}
@@ -170,7 +174,7 @@ func (s *session) listen(ctx context.Context) error {
 // keep always has one idle tunnel open: as soon as its first byte arrives it is served, and the next one dialled. It ends
 // the session by fail when the relay will have no more of them.
 func (s *session) keep(ctx context.Context, fail context.CancelCauseFunc) {
-	var pause backoff
+	pause := redialPause
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := s.await(ctx)
@@ -179,11 +183,11 @@ func (s *session) keep(ctx context.Context, fail context.CancelCauseFunc) {
 			return
 		}
 		if err == nil {
-			pause = backoff{}
+			pause.Reset()
 			continue
 		}
-		pause.stood(time.Since(began))
-		pause.sleep(ctx)
+		pause.Stood(time.Since(began))
+		pause.Sleep(ctx)
 	}
 }
 

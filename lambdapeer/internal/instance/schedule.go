@@ -34,6 +34,11 @@ func newSchedule(inv wire.Invocation, deadline, now time.Time) schedule {
 	return s
 }
 
+// DrainAt returns when an instance that begins at now drains by itself.
+func DrainAt(inv wire.Invocation, deadline, now time.Time) time.Time {
+	return newSchedule(inv, deadline, now).drainAt
+}
+
 // drainFor returns how long a drain that begins at now may take.
 func (s schedule) drainFor(now time.Time) time.Duration {
 	if s.cutAt.IsZero() {

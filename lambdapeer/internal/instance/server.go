@@ -2,15 +2,12 @@ package instance
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/slots"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
 )
 
 const (
@@ -22,10 +19,11 @@ const (
 	connWindow   = 4<<20 - 1
 	// slotWait is how long a request above the cap may wait for a cancelled one to unwind.
 	slotWait = time.Second
-	// leastGoAway and mostGoAway bound how long the other end may take to close tunnels that were told to go away. Envoy
-	// does at once, unless a slow client has yet to take the end of an answer.
-	leastGoAway = 250 * time.Millisecond
-	mostGoAway  = 2 * time.Second
+	// goAway is how long the other end may take to close a tunnel that has nothing open and was told to go away. Envoy
+	// does at once.
+	goAway = 100 * time.Millisecond
+	// slowEnd is how long a slow client may take, at most, for the end of an answer whose handler has returned.
+	slowEnd = 2 * time.Second
 	// unwind is how long handlers may take to return after their requests were cut.
 	unwind = 250 * time.Millisecond
 )
@@ -33,6 +31,7 @@ const (
 // A server answers the requests of all tunnels of one instance.
 type server struct {
 	gate    *slots.Gate
+	busy    *busy
 	http    *http.Server
 	tunnels *queue
 	cut     context.CancelFunc // ends every request's context
@@ -43,12 +42,14 @@ func newServer(c Config) *server {
 	ctx, cut := context.WithCancel(context.Background())
 	s := &server{
 		gate:    slots.New(c.Invocation.Concurrency, slotWait),
+		busy:    newBusy(),
 		tunnels: newQueue(),
 		cut:     cut,
 		served:  make(chan struct{}),
 	}
 	ctx = NewContext(ctx, Info{Environment: c.Environment, Gate: s.gate})
 	s.http = newHTTPServer(s.gate.Wrap(c.Handler), c.Logger)
+	s.http.ConnState = s.busy.note
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	s.http.HTTP2.MaxConcurrentStreams = max(256, 2*c.Invocation.Concurrency) // the gate refuses with a header; HTTP/2 would stall
 	return s
@@ -80,12 +81,20 @@ func (s *server) start() {
 	}()
 }
 
-// retire tells every tunnel's other end to go away and waits until it has, or about until the given time.
+// retire tells every tunnel's other end to go away and waits until it has. Handlers have returned by now, but the end of
+// an answer may still be on its way to a slow client: that is waited for, until the given time or slowEnd.
 func (s *server) retire(until time.Time) {
-	wait := min(max(leastGoAway, time.Until(until)), mostGoAway)
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	ctx, cancel := context.WithTimeout(context.Background(), min(max(goAway, time.Until(until)), slowEnd))
 	defer cancel()
-	_ = s.http.Shutdown(ctx) // what is still open then is closed by close
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = s.http.Shutdown(ctx) // what is open at the end of ctx is closed by close
+	}()
+	s.busy.await(ctx)
+	timer := time.AfterFunc(goAway, cancel)
+	defer timer.Stop()
+	<-closed
 }
 
 // close cuts what is left and waits for the handlers, though not for long: one may ignore its context. It tells how many
@@ -109,43 +118,12 @@ func (s *server) close() (left int) {
 	}
 }
 
-// queue is a listener whose connections are handed in.
-type queue struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	close  func()
+// NewPlainServer returns a server for a plain port, with the same settings and context values but no cap. cut ends every
+// request's context.
+func NewPlainServer(h http.Handler, environment string, log *slog.Logger) (s *http.Server, cut func()) {
+	gate := slots.New(0, 0)
+	ctx, cancel := context.WithCancel(NewContext(context.Background(), Info{Environment: environment, Gate: gate}))
+	s = newHTTPServer(gate.Wrap(h), log)
+	s.BaseContext = func(net.Listener) context.Context { return ctx }
+	return s, cancel
 }
-
-func newQueue() *queue {
-	q := &queue{conns: make(chan net.Conn), closed: make(chan struct{})}
-	q.close = sync.OnceFunc(func() { close(q.closed) })
-	return q
-}
-
-// hand gives conn to the server, or closes it when that has stopped.
-func (q *queue) hand(conn *tunnel.Conn) {
-	select {
-	case q.conns <- conn:
-	case <-q.closed:
-		conn.Close()
-	}
-}
-
-// Accept implements net.Listener.
-func (q *queue) Accept() (net.Conn, error) {
-	select {
-	case conn := <-q.conns:
-		return conn, nil
-	case <-q.closed:
-		return nil, io.EOF
-	}
-}
-
-// Close implements net.Listener.
-func (q *queue) Close() error {
-	q.close()
-	return nil
-}
-
-// Addr implements net.Listener.
-func (q *queue) Addr() net.Addr { return &net.UnixAddr{Name: "tunnels", Net: "tunnel"} }

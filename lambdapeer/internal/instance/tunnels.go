@@ -1,0 +1,99 @@
+package instance
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
+)
+
+// busy knows which tunnels have a request open, whose answer has not been written to its end.
+type busy struct {
+	none chan struct{} // receives when the last one became idle
+
+	mu    sync.Mutex // guards the field below
+	conns map[net.Conn]struct{}
+}
+
+func newBusy() *busy {
+	return &busy{none: make(chan struct{}, 1), conns: map[net.Conn]struct{}{}}
+}
+
+// note is the server's ConnState hook. For HTTP/2 a connection is active while a stream is open.
+func (b *busy) note(conn net.Conn, state http.ConnState) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if state == http.StateActive {
+		b.conns[conn] = struct{}{}
+		return
+	}
+	delete(b.conns, conn)
+	if len(b.conns) > 0 {
+		return
+	}
+	select {
+	case b.none <- struct{}{}:
+	default:
+	}
+}
+
+// await blocks until no tunnel is busy, or ctx ends.
+func (b *busy) await(ctx context.Context) {
+	for !b.idle() {
+		select {
+		case <-b.none:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (b *busy) idle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.conns) == 0
+}
+
+// queue is a listener whose connections are handed in.
+type queue struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	close  func()
+}
+
+func newQueue() *queue {
+	q := &queue{conns: make(chan net.Conn), closed: make(chan struct{})}
+	q.close = sync.OnceFunc(func() { close(q.closed) })
+	return q
+}
+
+// hand gives conn to the server, or closes it when that has stopped.
+func (q *queue) hand(conn *tunnel.Conn) {
+	select {
+	case q.conns <- conn:
+	case <-q.closed:
+		conn.Close()
+	}
+}
+
+// Accept implements net.Listener.
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case conn := <-q.conns:
+		return conn, nil
+	case <-q.closed:
+		return nil, io.EOF
+	}
+}
+
+// Close implements net.Listener.
+func (q *queue) Close() error {
+	q.close()
+	return nil
+}
+
+// Addr implements net.Listener.
+func (q *queue) Addr() net.Addr { return &net.UnixAddr{Name: "tunnels", Net: "tunnel"} }

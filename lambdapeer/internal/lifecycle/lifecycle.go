@@ -1,0 +1,149 @@
+// Package lifecycle takes an environment from one instance to the next: as a Lambda runtime, or registering by itself.
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/backoff"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// answerLimit bounds a call that answers an invocation.
+const answerLimit = 2 * time.Second
+
+// An Environment serves instances, one after the other. Its fields are not changed while it runs.
+type Environment struct {
+	ID      string
+	Handler http.Handler
+	Logger  *slog.Logger
+	// Ready blocks until the app can take requests; an error ends the instance as unhealthy. Nil: it always can.
+	Ready func(context.Context) error
+	// ShutdownLimit is how long a drain may take when the context ends; 0: as long as any.
+	ShutdownLimit time.Duration
+
+	served bool // an instance has been served
+}
+
+// RunLambda serves the invocations of the Runtime API until ctx ends, which is no error, or the API fails. Cancel ctx
+// with an *instance.Stop for a reason other than a shutdown.
+func (e *Environment) RunLambda(ctx context.Context, api *runtimeapi.Client) error {
+	for ctx.Err() == nil {
+		event, err := api.Next(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := e.answer(ctx, api, event); err != nil {
+			e.Logger.Error("invocation not answered", "error", err) // it timed out, say; the next one is another matter
+		}
+	}
+	return nil
+}
+
+func (e *Environment) answer(ctx context.Context, api *runtimeapi.Client, event runtimeapi.Event) error {
+	inv, err := wire.DecodeInvocation(event.Payload)
+	if err == nil {
+		report := e.serve(ctx, inv, event.Deadline)
+		body, err := json.Marshal(report)
+		if err != nil {
+			return err
+		}
+		answering, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
+		defer cancel()
+		return api.Respond(answering, event.ID, body)
+	}
+	e.Logger.Warn("invocation refused", "error", err)
+	answering, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
+	defer cancel()
+	return api.Fail(answering, event.ID, runtimeapi.Failure{Type: failureType(err), Message: err.Error()})
+}
+
+func failureType(err error) string {
+	var version *wire.VersionError
+	switch {
+	case errors.Is(err, wire.ErrNotOurs):
+		return "LambdaDispatch.NotAnInvocation"
+	case errors.As(err, &version):
+		return "LambdaDispatch.Version"
+	default:
+		return "LambdaDispatch.InvalidInvocation"
+	}
+}
+
+// serve waits for the app and serves one instance to its end.
+func (e *Environment) serve(ctx context.Context, inv wire.Invocation, deadline time.Time) wire.Report {
+	cold := !e.served
+	e.served = true
+	report, ready := e.awaitReady(ctx, inv, deadline)
+	if ready {
+		report = instance.Serve(ctx, instance.Config{
+			Invocation: inv, Deadline: deadline, Environment: e.ID, Cold: cold,
+			Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
+		})
+	}
+	e.Logger.Info("instance ended", "instance", inv.Instance, "reason", report.Reason, "detail", report.Detail,
+		"requests", report.Requests, "refused", report.Refused, "served", report.Served.Duration())
+	return report
+}
+
+// awaitReady waits for the app for as long as the instance would serve. Without the app it returns the report instead.
+func (e *Environment) awaitReady(ctx context.Context, inv wire.Invocation, deadline time.Time) (wire.Report, bool) {
+	if e.Ready == nil {
+		return wire.Report{}, true
+	}
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if !deadline.IsZero() {
+		waiting, cancel = context.WithDeadlineCause(ctx, instance.DrainAt(inv, deadline, time.Now()),
+			errors.New("the app was not ready when the invocation's deadline came near"))
+		defer cancel()
+	}
+	err := e.Ready(waiting)
+	if err == nil {
+		return wire.Report{}, true
+	}
+	report := wire.Report{
+		Version: wire.Version, Instance: inv.Instance,
+		Reason: wire.ReasonAppUnhealthy, Detail: wire.CutDetail(err.Error()),
+	}
+	var stop *instance.Stop
+	switch cause := context.Cause(ctx); {
+	case errors.As(cause, &stop):
+		report.Reason, report.Detail = stop.Reason, wire.CutDetail(stop.Detail)
+	case cause != nil:
+		report.Reason = wire.ReasonShutdown
+	}
+	return report, false
+}
+
+// RunStatic registers and serves, again and again, until ctx ends. That is no error; nothing else ends it.
+func (e *Environment) RunStatic(ctx context.Context, r *Registrar) error {
+	pause := backoff.Backoff{Least: 250 * time.Millisecond, Most: 30 * time.Second, Steady: 10 * time.Second}
+	for ctx.Err() == nil {
+		if e.Ready != nil {
+			if err := e.Ready(ctx); err != nil && ctx.Err() == nil {
+				e.Logger.Warn("app not ready", "error", err)
+				pause.Sleep(ctx)
+				continue
+			}
+		}
+		began := time.Now()
+		if inv, err := r.register(ctx, e.ID); err == nil {
+			e.serve(ctx, inv, time.Time{})
+		} else if ctx.Err() == nil {
+			e.Logger.Warn("registration failed", "error", err)
+		}
+		pause.Stood(time.Since(began))
+		pause.Sleep(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// Variables of a peer that nobody invokes.
+const (
+	RelayVar     = "LAMBDA_DISPATCH_RELAY"
+	FunctionVar  = "LAMBDA_DISPATCH_FUNCTION"
+	TokenVar     = "LAMBDA_DISPATCH_TOKEN"
+	TokenFileVar = "LAMBDA_DISPATCH_TOKEN_FILE"
+	CAFileVar    = "LAMBDA_DISPATCH_CA_FILE"
+)
+
+const (
+	registerLimit = 5 * time.Second
+	maxErrorText  = 1 << 10
+)
+
+// A Registrar asks a relay for an instance to serve.
+type Registrar struct {
+	url      string
+	function string
+	token    string
+	http     *http.Client
+}
+
+// NewRegistrar reads the variables. It returns nil when RelayVar is not set; the error reports every bad one, one a line.
+func NewRegistrar(getenv func(string) string) (*Registrar, error) {
+	address := getenv(RelayVar)
+	if address == "" {
+		return nil, nil
+	}
+	base, errRelay := parseRelay(address)
+	function, errFunction := getenv(FunctionVar), error(nil)
+	if function == "" {
+		errFunction = fmt.Errorf("%s: required with %s", FunctionVar, RelayVar)
+	}
+	token, errToken := readToken(getenv)
+	roots, errCA := readCA(getenv(CAFileVar))
+	if err := errors.Join(errRelay, errFunction, errToken, errCA); err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		DialContext:       (&net.Dialer{KeepAliveConfig: tunnel.KeepAlive}).DialContext,
+		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots},
+		DisableKeepAlives: true, // one call per instance
+	}
+	return &Registrar{
+		url: base + wire.RegisterPath, function: function, token: token,
+		http: &http.Client{Transport: transport, Timeout: registerLimit},
+	}, nil
+}
+
+func parseRelay(address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" {
+		return "", fmt.Errorf("%s: %q is not http://host:port or https://host:port", RelayVar, address)
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+func readToken(getenv func(string) string) (string, error) {
+	token, file := getenv(TokenVar), getenv(TokenFileVar)
+	if (token == "") == (file == "") {
+		return "", fmt.Errorf("%s: required with %s, either it or %s", TokenVar, RelayVar, TokenFileVar)
+	}
+	if file == "" {
+		return token, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", TokenFileVar, err)
+	}
+	token = strings.TrimSpace(string(data))
+	if token == "" {
+		return "", fmt.Errorf("%s: %s is empty", TokenFileVar, file)
+	}
+	return token, nil
+}
+
+// readCA returns nil, the system's roots, without a file.
+func readCA(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", CAFileVar, err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("%s: %s holds no PEM certificate", CAFileVar, file)
+	}
+	return roots, nil
+}
+
+// register posts a registration and returns the invocation that the relay answers with.
+func (r *Registrar) register(ctx context.Context, environment string) (wire.Invocation, error) {
+	body, err := json.Marshal(wire.Registration{Version: wire.Version, Function: r.function, Environment: environment})
+	if err != nil {
+		return wire.Invocation{}, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, bytes.NewReader(body))
+	if err != nil {
+		return wire.Invocation{}, err
+	}
+	req.Header.Set("Authorization", "Bearer "+r.token)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := r.http.Do(req)
+	if err != nil {
+		return wire.Invocation{}, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorText))
+		return wire.Invocation{}, &tunnel.RefusedError{Status: res.StatusCode, Text: strings.TrimSpace(string(text))}
+	}
+	data, err := io.ReadAll(io.LimitReader(res.Body, wire.MaxInvocation+1))
+	if err != nil {
+		return wire.Invocation{}, err
+	}
+	return wire.DecodeInvocation(data)
+}

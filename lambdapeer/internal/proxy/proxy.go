@@ -1,0 +1,180 @@
+// Package proxy passes a tunnel's requests on to an app's HTTP server on this machine, unchanged.
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// idle is below the keep-alive timeouts that servers have (Node 5 s, gunicorn 2 s), so that no request meets a
+	// connection that the app is about to close.
+	idle       = time.Second
+	dialLimit  = 5 * time.Second
+	maxHeader  = 1 << 20 // of an answer; above it 502
+	bufferSize = 32 << 10
+	// Windows of HTTP/2 to the app: what one slow client, and all of them, may make the peer hold.
+	streamWindow = 512 << 10
+	connWindow   = 16 << 20
+)
+
+// A Proxy is an http.Handler in front of one app.
+type Proxy struct {
+	httputil.ReverseProxy
+	transport *transport
+}
+
+// New returns a Proxy to the app at address, host:port. With h2c it speaks HTTP/2 with prior knowledge to it, and
+// HTTP/1.1 for upgrades only.
+func New(address string, h2c bool, log *slog.Logger) *Proxy {
+	p := &Proxy{transport: newTransport(h2c)}
+	p.ReverseProxy = httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { rewrite(r, address) },
+		Transport:     p.transport,
+		FlushInterval: -1,
+		BufferPool:    &buffers{},
+		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorHandler:  func(w http.ResponseWriter, r *http.Request, err error) { fail(w, r, err, log) },
+	}
+	return p
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		_ = http.NewResponseController(w).EnableFullDuplex() // else an early answer ends the upload; HTTP/2 always can
+	}
+	p.ReverseProxy.ServeHTTP(w, r)
+}
+
+// CloseIdle closes the connections that no request uses. Call it before the environment may be frozen: the app's idle
+// timeout runs on the same clock.
+func (p *Proxy) CloseIdle() { p.transport.CloseIdleConnections() }
+
+// rewrite undoes what httputil does to a request: Envoy has decided about all of it.
+func rewrite(r *httputil.ProxyRequest, address string) {
+	out := r.Out
+	out.URL.Scheme, out.URL.Host = "http", address
+	out.URL.RawQuery, out.URL.ForceQuery = r.In.URL.RawQuery, r.In.URL.ForceQuery
+	if path, _, _ := strings.Cut(r.In.RequestURI, "?"); exact(path) {
+		out.URL.Opaque = path
+	}
+	out.Host = r.In.Host
+	out.Trailer = r.In.Trailer // the map that is filled when the body has been read
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if values := r.In.Header[name]; values != nil {
+			out.Header[name] = values
+		}
+	}
+}
+
+// exact tells whether net/url can send path as it is. It takes an opaque path that begins with // for a host.
+func exact(path string) bool {
+	return strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//")
+}
+
+// fail answers for an app that did not. A client that has left gets none: its request is aborted.
+func fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	log.Warn("app did not answer", "error", err)
+	http.Error(w, "the app did not answer", http.StatusBadGateway)
+}
+
+// transport chooses the protocol to the app.
+type transport struct {
+	*http.Transport                 // for most requests
+	upgrades        *http.Transport // HTTP/1.1
+}
+
+func newTransport(h2c bool) *transport {
+	t := &transport{upgrades: newBase()}
+	t.Transport = t.upgrades
+	if h2c {
+		t.Transport = newBase()
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetUnencryptedHTTP2(true)
+		t.HTTP2 = &http.HTTP2Config{
+			MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow,
+		}
+	}
+	return t
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("Upgrade") != "" {
+		return t.upgrades.RoundTrip(r)
+	}
+	return t.Transport.RoundTrip(r)
+}
+
+func (t *transport) CloseIdleConnections() {
+	t.Transport.CloseIdleConnections()
+	t.upgrades.CloseIdleConnections()
+}
+
+// newBase has no proxy, no compression and no limit on connections: the slots limit them.
+func newBase() *http.Transport {
+	dialer := &net.Dialer{Timeout: dialLimit, KeepAlive: -1}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &answerConn{Conn: conn}, nil
+		},
+		DisableCompression:     true,
+		MaxIdleConns:           0,
+		MaxIdleConnsPerHost:    1 << 20,
+		IdleConnTimeout:        idle,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: maxHeader,
+		WriteBufferSize:        bufferSize,
+	}
+}
+
+// answerConn lets the app's answer decide how a request went. An app that answers early (413, say) and closes makes the
+// rest of the upload fail, and http.Transport would report that failure although the answer is there to be read. So a
+// failed write counts as done; reading then finds the answer, or the end of the connection.
+type answerConn struct {
+	net.Conn
+}
+
+// Write implements net.Conn.
+func (c *answerConn) Write(p []byte) (int, error) {
+	_, _ = c.Conn.Write(p)
+	return len(p), nil
+}
+
+// CloseWrite lets an upgraded connection be half closed.
+func (c *answerConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return net.ErrClosed
+}
+
+// buffers is the pool of copy buffers.
+type buffers struct {
+	pool sync.Pool // of *[]byte
+}
+
+// Get implements httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, bufferSize)
+}
+
+// Put implements httputil.BufferPool.
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }

@@ -1,0 +1,145 @@
+// Package runtimeapi is a client of Lambda's Runtime API and Extensions API.
+package runtimeapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	runtimePath = "/2018-06-01/runtime/"
+	// MaxPayload is how much of an event is read. Ours are far smaller; others only need to be told apart.
+	MaxPayload = 1 << 20
+	maxText    = 1 << 10
+)
+
+// An Event is one invocation.
+type Event struct {
+	ID       string
+	Deadline time.Time // zero: none was given
+	Payload  []byte    // at most MaxPayload bytes of it
+}
+
+// A Failure is how an invocation, an initialization or an extension ends badly.
+type Failure struct {
+	Type    string `json:"errorType"`
+	Message string `json:"errorMessage"`
+}
+
+// A Client speaks to the API at one address. It is safe for concurrent use.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// New returns a Client of the API at address, host:port, as in AWS_LAMBDA_RUNTIME_API.
+func New(address string) *Client {
+	// No timeouts: the API holds a call for as long as the environment is idle or frozen. No proxy: it is local.
+	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4}
+	return &Client{base: "http://" + address, http: &http.Client{Transport: transport}}
+}
+
+// Close closes the idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Next blocks until the next invocation, or until ctx ends.
+func (c *Client) Next(ctx context.Context) (Event, error) {
+	res, err := c.do(ctx, http.MethodGet, runtimePath+"invocation/next", nil, nil)
+	if err != nil {
+		return Event{}, fmt.Errorf("next invocation: %w", err)
+	}
+	defer res.Body.Close()
+	payload, err := io.ReadAll(io.LimitReader(res.Body, MaxPayload))
+	if err != nil {
+		return Event{}, fmt.Errorf("next invocation: %w", err)
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	e := Event{ID: res.Header.Get("Lambda-Runtime-Aws-Request-Id"), Payload: payload}
+	if e.ID == "" {
+		return Event{}, fmt.Errorf("next invocation: no Lambda-Runtime-Aws-Request-Id")
+	}
+	if text := res.Header.Get("Lambda-Runtime-Deadline-Ms"); text != "" {
+		ms, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return Event{}, fmt.Errorf("next invocation: Lambda-Runtime-Deadline-Ms: %.40q is not a number", text)
+		}
+		e.Deadline = time.UnixMilli(ms)
+	}
+	return e, nil
+}
+
+// Respond answers the invocation.
+func (c *Client) Respond(ctx context.Context, id string, answer []byte) error {
+	if err := c.post(ctx, runtimePath+"invocation/"+id+"/response", nil, answer); err != nil {
+		return fmt.Errorf("respond to invocation: %w", err)
+	}
+	return nil
+}
+
+// Fail ends the invocation as a function error.
+func (c *Client) Fail(ctx context.Context, id string, f Failure) error {
+	if err := c.fail(ctx, runtimePath+"invocation/"+id+"/error", nil, f); err != nil {
+		return fmt.Errorf("fail invocation: %w", err)
+	}
+	return nil
+}
+
+// FailInit says that the environment cannot be initialized. Lambda ends it.
+func (c *Client) FailInit(ctx context.Context, f Failure) error {
+	if err := c.fail(ctx, runtimePath+"init/error", nil, f); err != nil {
+		return fmt.Errorf("fail initialization: %w", err)
+	}
+	return nil
+}
+
+func (c *Client) fail(ctx context.Context, path string, header http.Header, f Failure) error {
+	body, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	if header == nil {
+		header = http.Header{}
+	}
+	header.Set("Lambda-Runtime-Function-Error-Type", f.Type)
+	return c.post(ctx, path, header, body)
+}
+
+func (c *Client) post(ctx context.Context, path string, header http.Header, body []byte) error {
+	res, err := c.do(ctx, http.MethodPost, path, header, body)
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxText))
+	return res.Body.Close()
+}
+
+// do returns an answer of the 200s, and any other one as an error with its text.
+func (c *Client) do(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if header != nil {
+		req.Header = header
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode/100 == 2 {
+		return res, nil
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(res.Body, maxText))
+	return nil, fmt.Errorf("status %d: %s", res.StatusCode, strings.TrimSpace(string(text)))
+}

@@ -1,0 +1,97 @@
+// Package lambdapeer serves an http.Handler from a Lambda function, many requests at once: it dials out to the relays of
+// Lambda Dispatch and answers what comes through. The same program serves a plain port where there is no Lambda.
+//
+//	func main() {
+//		log.Fatal(lambdapeer.ListenAndServe(handler))
+//	}
+//
+// Where it serves is decided by the environment:
+//
+//   - AWS_LAMBDA_RUNTIME_API: it is a Lambda runtime, started as the function's bootstrap.
+//   - LAMBDA_DISPATCH_RELAY: it registers with a relay by itself; README.md lists the variables that go with it.
+//   - neither: it listens on HOST (default 127.0.0.1) and PORT (default 8080).
+package lambdapeer
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
+)
+
+// lambdaShutdown is how long a drain may take after SIGTERM in Lambda, which kills soon after.
+const lambdaShutdown = 250 * time.Millisecond
+
+// ListenAndServe serves handler (nil: http.DefaultServeMux) until SIGTERM or SIGINT. It then lets requests in flight
+// finish and returns nil. Any other end is an error.
+func ListenAndServe(handler http.Handler) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return (&Peer{Handler: handler}).Run(ctx)
+}
+
+// A Peer is ListenAndServe with options. The zero value is usable.
+type Peer struct {
+	Handler http.Handler        // nil: http.DefaultServeMux
+	Logger  *slog.Logger        // nil: text on standard error, from info
+	Getenv  func(string) string // nil: os.Getenv
+}
+
+// Run serves until ctx ends, lets requests in flight finish and returns nil. It catches no signals. A handler's request
+// context ends when its client leaves.
+func (p *Peer) Run(ctx context.Context) error {
+	q := p.withDefaults()
+	env := &lifecycle.Environment{ID: lifecycle.NewID(q.Getenv), Handler: q.Handler, Logger: q.Logger}
+	if address := q.Getenv("AWS_LAMBDA_RUNTIME_API"); address != "" {
+		env.ShutdownLimit = lambdaShutdown
+		api := runtimeapi.New(address)
+		defer api.Close()
+		return env.RunLambda(ctx, api)
+	}
+	registrar, err := lifecycle.NewRegistrar(q.Getenv)
+	if err != nil {
+		return err
+	}
+	if registrar != nil {
+		return env.RunStatic(ctx, registrar)
+	}
+	return q.listen(ctx, env.ID)
+}
+
+func (p *Peer) withDefaults() Peer {
+	q := *p
+	if q.Handler == nil {
+		q.Handler = http.DefaultServeMux
+	}
+	if q.Logger == nil {
+		q.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	if q.Getenv == nil {
+		q.Getenv = os.Getenv
+	}
+	return q
+}
+
+// InFlight returns how many requests this environment has in flight, the one whose context it is included. It is 0 for
+// a context of another origin.
+func InFlight(ctx context.Context) int {
+	info, ok := instance.InfoFrom(ctx)
+	if !ok {
+		return 0
+	}
+	return info.Gate.InFlight()
+}
+
+// Environment returns the id of the environment that serves the request: in Lambda the name of its log stream. It is
+// empty for a context of another origin. Think twice before showing it to clients.
+func Environment(ctx context.Context) string {
+	info, _ := instance.InfoFrom(ctx)
+	return info.Environment
+}

@@ -1,0 +1,61 @@
+package lambdapeer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
+)
+
+// plainDrain is how long requests may take to finish on a plain port.
+const plainDrain = 30 * time.Second
+
+// listen serves a plain port, HTTP/1.1 and HTTP/2 with prior knowledge, as the tunnels do.
+func (p *Peer) listen(ctx context.Context, environment string) error {
+	address, err := listenAddress(p.Getenv)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	p.Logger.Info("listening", "address", listener.Addr().String())
+	server, cut := instance.NewPlainServer(p.Handler, environment, p.Logger)
+	defer cut()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	draining, cancel := context.WithTimeout(context.Background(), plainDrain)
+	defer cancel()
+	if err := server.Shutdown(draining); err != nil {
+		server.Close()
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func listenAddress(getenv func(string) string) (string, error) {
+	host, port := getenv("HOST"), getenv("PORT")
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	if port == "" {
+		port = "8080"
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", fmt.Errorf("PORT: %q is not a port number", port)
+	}
+	return net.JoinHostPort(host, port), nil
+}
