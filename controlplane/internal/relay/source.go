@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// bufferSize holds two full TLS records. Larger ones moved bulk data no faster.
+// bufferSize has room for two full TLS records. Of 16, 32 and 64 KiB it moved bulk data with the least CPU.
 const bufferSize = 32 << 10
 
 // A buffer is where bytes rest between a read and the write that follows at once. It is never held while waiting for

@@ -10,9 +10,9 @@ import (
 // spliceLocked joins a tunnel to a connection of Envoy's. The tunnel's own goroutine carries what the peer sends, since
 // it waits for that anyway; a new one carries what Envoy sends.
 //
-// Bytes go through buffers of ours rather than splice(2): for the small frames that are most of the traffic, splice's
-// two calls per direction and its pipes cost more than a copy of a few hundred bytes, each waiting connection would hold
-// two pipes, and with TLS it cannot be used at all.
+// Bytes go through buffers of ours rather than splice(2). Measured with both ends in one process: 128 bytes there and
+// back cost 20 µs of CPU either way; bulk 0.50 ms per MiB with splice and 0.53 to 0.80 with these buffers. For that,
+// io.Copy's splice would hold a pipe, two descriptors, for each direction that waits, and with TLS it cannot be used.
 func (i *instance) spliceLocked(t *tunnel, envoy *net.UnixConn) {
 	if i.spliced == nil {
 		i.spliced = make(map[*tunnel]struct{}, 1)
