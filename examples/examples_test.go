@@ -36,9 +36,9 @@ type reply struct {
 
 func TestGo(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "app")
-	sources, err := filepath.Glob("go/*.go")
+	sources, err := filepath.Glob("../lambdapeer/*.go")
 	require.NoError(t, err)
-	dependOn(t, sources...)
+	dependOn(t, append(sources, "go/main.go", "go/app.go")...)
 	out, err := exec.Command("go", "build", "-o", binary, "./go").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	testApp(t, "go", exec.Command(binary))

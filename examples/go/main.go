@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	if err := lambdapeer.ListenAndServe(newApp().handler()); err != nil {
+	if err := lambdapeer.ListenAndServe(new(app).handler()); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -32,18 +32,18 @@ func (a *app) handler() http.Handler {
 // ready is the readiness check of whoever runs this as a plain server.
 func ready(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
-func (a *app) hello(w http.ResponseWriter, _ *http.Request) {
-	a.answer(w, http.StatusOK, reply{Message: "Hello from Go"})
+func (a *app) hello(w http.ResponseWriter, r *http.Request) {
+	a.answer(w, r, http.StatusOK, reply{Message: "Hello from Go"})
 }
 
 func (a *app) sleep(w http.ResponseWriter, r *http.Request) {
 	ms, err := whole(r, "ms", 100, 60_000)
 	if err != nil {
-		a.answer(w, http.StatusBadRequest, reply{Error: err.Error()})
+		a.answer(w, r, http.StatusBadRequest, reply{Error: err.Error()})
 		return
 	}
 	if pause(r, ms) {
-		a.answer(w, http.StatusOK, reply{SleptMS: ms})
+		a.answer(w, r, http.StatusOK, reply{SleptMS: ms})
 	}
 }
 
@@ -65,7 +65,7 @@ func (a *app) stream(w http.ResponseWriter, r *http.Request) {
 	ms, err2 := whole(r, "ms", 500, 60_000)
 	for _, err := range []error{err1, err2} {
 		if err != nil {
-			a.answer(w, http.StatusBadRequest, reply{Error: err.Error()})
+			a.answer(w, r, http.StatusBadRequest, reply{Error: err.Error()})
 			return
 		}
 	}
@@ -75,7 +75,7 @@ func (a *app) stream(w http.ResponseWriter, r *http.Request) {
 		if event > 1 && !pause(r, ms) {
 			return
 		}
-		fmt.Fprintf(w, "data: %s\n\n", a.json(reply{Event: event}))
+		fmt.Fprintf(w, "data: %s\n\n", a.json(r, reply{Event: event}))
 		_ = http.NewResponseController(w).Flush() // it fails when the client left, and then pause says so
 	}
 }
