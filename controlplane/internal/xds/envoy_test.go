@@ -156,6 +156,7 @@ func echoUpgraded(w http.ResponseWriter) {
 type front struct {
 	*controlPlane
 	*decider
+	dir     string
 	process *envoy.Process
 	address string
 	client  *http.Client
@@ -168,9 +169,9 @@ func startFront(t *testing.T, functions ...config.Function) *front {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 
-	f := &front{decider: &decider{endpoint: filepath.Join(dir, "app.sock"), asked: make(map[string]int)}}
+	f := &front{dir: dir, decider: &decider{endpoint: filepath.Join(dir, "app.sock"), asked: make(map[string]int)}}
 	serveApp(t, f.endpoint)
-	f.serveControl(t, dir, functions)
+	f.serveControl(t, functions)
 	f.process, err = envoy.Start(context.Background(), envoy.Options{
 		Binary: binary, StateDir: dir, AdminAddress: "127.0.0.1:0", Concurrency: 1, Log: testWriter{t},
 	})
@@ -204,10 +205,11 @@ func serveApp(t *testing.T, path string) {
 	t.Cleanup(func() { _ = server.Close(); <-done })
 }
 
-func (f *front) serveControl(t *testing.T, dir string, functions []config.Function) {
+// serveControl starts a control plane; a second call, after a crash, another one in its place.
+func (f *front) serveControl(t *testing.T, functions []config.Function) {
 	t.Helper()
 	cfg := testConfig(functions...)
-	cfg.StateDir = dir
+	cfg.StateDir = f.dir
 	cfg.Listeners[0].Address = "127.0.0.1:0"
 	cp := &controlPlane{pool: newPool()}
 	for _, function := range functions {
@@ -218,7 +220,7 @@ func (f *front) serveControl(t *testing.T, dir string, functions []config.Functi
 	var err error
 	cp.Server, err = xds.New(cfg, cp.pool, logger)
 	require.NoError(t, err)
-	socket, err := net.Listen("unix", filepath.Join(dir, "control.sock"))
+	socket, err := net.Listen("unix", filepath.Join(f.dir, "control.sock"))
 	require.NoError(t, err)
 	cp.serve(t, socket, func(g *grpc.Server) { extprocv3.RegisterExternalProcessorServer(g, f.decider) })
 	f.controlPlane = cp
@@ -362,15 +364,14 @@ func TestRequestsThroughEnvoy(t *testing.T) {
 		} {
 			resp, body, err := f.get(t, path)
 			require.NoError(t, err)
-			t.Log(path, resp.StatusCode, body)
 			requireProblem(t, want.status, want.cause, resp, body)
 		}
 		f.appSees(t, "/go")
 	})
 	t.Run("refuses headers that are too large", func(t *testing.T) {
-		resp, _, err := f.get(t, "/go", "X-Large", strings.Repeat("x", 100<<10))
+		resp, body, err := f.get(t, "/go", "X-Large", strings.Repeat("x", 100<<10))
 		require.NoError(t, err)
-		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+		requireProblem(t, http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", resp, body)
 	})
 	t.Run("carries upgrades over HTTP/1.1", func(t *testing.T) {
 		conn := f.upgrade(t, "/go/ws", "WebSocket")
@@ -424,4 +425,32 @@ func (f *front) upgrade(t *testing.T, path, protocol string) net.Conn {
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
 	return conn
+}
+
+// A held request is offered to the next process, and Envoy takes over the next state, what is gone included.
+func TestARestartOfTheControlPlane(t *testing.T) {
+	old, held := testFunction("old", config.Route{Path: "/old"}), testFunction("held", config.Route{Path: "/held"})
+	f := startFront(t, old, held)
+	require.Eventually(t, f.Ready, patience, time.Millisecond)
+	f.appSees(t, "/old")
+
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	answered := make(chan string, 1)
+	go func() {
+		outcome, err := f.outcome(ctx, "/held")
+		answered <- fmt.Sprint(outcome, err)
+	}()
+	require.Eventually(t, func() bool { return f.count("held") == 1 }, patience, time.Millisecond)
+	f.crash()
+	f.serveControl(t, []config.Function{held, testFunction("new", config.Route{Path: "/new"})})
+	require.Equal(t, "200<nil>", <-answered)
+	require.Equal(t, 2, f.count("held"))
+	require.Eventually(t, f.Ready, patience, time.Millisecond)
+	f.eventuallyKnown(t, "new", f.endpoint)
+	f.appSees(t, "/new")
+	resp, body, err := f.get(t, "/old")
+	require.NoError(t, err)
+	requireProblem(t, http.StatusNotFound, "no_route", resp, body)
+	require.Zero(t, f.Stats().Nacks)
 }

@@ -14,7 +14,7 @@ const problemType = "application/problem+json"
 // A problem is how one of Envoy's own errors looks to a client. The cause is for programs, the title for people; Envoy's
 // own text, which tells of sockets and connection states, stays inside.
 type problem struct {
-	flag   string // Envoy's response flag
+	flag   string // Envoy's response flag; empty: the status tells, and Envoy alone uses it
 	status int    // 0: Envoy's
 	title  string
 	cause  string
@@ -33,11 +33,12 @@ var problems = []problem{
 	{"UPE", 502, "The function's answer is malformed or its headers are too large", "answer_invalid"},
 	{"UO", 0, "Too many requests at once", "overload"},
 	{"OM", 0, "Too many requests at once", "overload"},
-	{"DPE", 0, "The request is malformed or its headers are too large", "request_invalid"},
+	{"", 431, "The request's headers are too large", "headers_too_large"},
+	{"DPE", 0, "The request is malformed", "request_invalid"},
 }
 
-// localReplies makes problem documents of Envoy's errors. They have flags; the answers of the control plane have none and
-// pass as they are.
+// localReplies makes problem documents of Envoy's errors. Those have flags, or a status of their own; the answers of the
+// control plane have neither and pass as they are.
 func localReplies() *hcmv3.LocalReplyConfig {
 	config := &hcmv3.LocalReplyConfig{}
 	for _, p := range problems {
@@ -48,9 +49,7 @@ func localReplies() *hcmv3.LocalReplyConfig {
 
 func (p problem) mapper() *hcmv3.ResponseMapper {
 	mapper := &hcmv3.ResponseMapper{
-		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{p.flag}},
-		}},
+		Filter: p.filter(),
 		BodyFormatOverride: &corev3.SubstitutionFormatString{
 			ContentType: problemType,
 			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
@@ -64,6 +63,21 @@ func (p problem) mapper() *hcmv3.ResponseMapper {
 		mapper.StatusCode = number(p.status)
 	}
 	return mapper
+}
+
+func (p problem) filter() *accesslogv3.AccessLogFilter {
+	if p.flag != "" {
+		return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{p.flag}},
+		}}
+	}
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
+		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
+			Op: accesslogv3.ComparisonFilter_EQ,
+			// Envoy requires a name under which its runtime could override the number.
+			Value: &corev3.RuntimeUInt32{DefaultValue: uint32(p.status), RuntimeKey: "lambda_dispatch." + p.cause},
+		}},
+	}}
 }
 
 func problemBody(status, title, cause string) string {

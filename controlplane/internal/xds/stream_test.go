@@ -77,6 +77,7 @@ type controlPlane struct {
 	*pool
 	logs   *logtest.Hook
 	dialer *bufconn.Listener
+	crash  func() // ends it as a kill would: connections cut
 }
 
 func startControlPlane(t *testing.T, functions ...string) *controlPlane {
@@ -107,6 +108,11 @@ func (cp *controlPlane) serve(t *testing.T, on net.Listener, others ...func(*grp
 	var running sync.WaitGroup
 	running.Go(func() { _ = server.Serve(on) })
 	running.Go(func() { _ = cp.Run(ctx) })
+	cp.crash = func() {
+		server.Stop()
+		cancel()
+		running.Wait()
+	}
 	t.Cleanup(func() {
 		cancel()
 		server.GracefulStop() // Run ends the streams
