@@ -6,22 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
 )
 
 // registerWait is how long the command's start waits for extensions to register. In Lambda it waits for as long as init
 // may take; here an extension that never registers is simply a process.
 const registerWait = 2 * time.Second
-
-// Grace times of a shutdown, Lambda's own.
-const (
-	graceWithExtensions    = 2 * time.Second
-	graceWithoutExtensions = 500 * time.Millisecond
-)
 
 // A boot is one start of an environment's processes, with the listener of the APIs that they call.
 //
@@ -45,13 +36,6 @@ type boot struct {
 	inv        *invocation
 	extensions []*extension
 	processes  []*child
-}
-
-// A child is one of the processes, at the head of its group.
-type child struct {
-	*process.Group
-	name      string
-	extension bool
 }
 
 // An invocation on its way through the runtime.
@@ -163,44 +147,6 @@ func (b *boot) idleLocked() bool {
 	return b.waiting > 0
 }
 
-// launch starts one process, unless the boot has failed already, and watches it.
-func (b *boot) launch(argv []string, isExtension bool) error {
-	argv = b.env.expandAll(argv)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.fault != nil {
-		return b.fault
-	}
-	c := &child{name: filepath.Base(argv[0]), extension: isExtension}
-	group, err := process.Start(process.Spec{
-		Argv: argv, Dir: b.env.cfg.Dir, Env: b.env.variables(b.addr),
-		Line: func(text string) { b.env.line(c.name, text) },
-	})
-	if err != nil {
-		return invalidEntrypoint(err)
-	}
-	c.Group = group
-	b.processes = append(b.processes, c)
-	b.ended.Go(func() { b.watch(c) })
-	return nil
-}
-
-// watch makes the end of a process a failure, except during a shutdown, or that of an extension that never registered
-// and had nothing to complain about.
-func (b *boot) watch(c *child) {
-	<-c.Done()
-	b.mu.Lock()
-	expected := b.stopping || c.extension && c.ExitReason() == "" && b.externalLocked(c.name) == nil
-	b.mu.Unlock()
-	switch {
-	case expected:
-	case c.extension:
-		b.fail(extensionExited(c.name, c.ExitReason()))
-	default:
-		b.fail(runtimeExited(c.ExitReason()))
-	}
-}
-
 // invoke hands the invocation out and waits until the runtime has answered and, like every extension, asked for the next
 // event. An answer given before a process failed counts.
 func (b *boot) invoke(ctx context.Context, inv *invocation) (*answer, error) {
@@ -226,106 +172,4 @@ func (b *boot) invoke(ctx context.Context, inv *invocation) (*answer, error) {
 	default:
 		return nil, b.fault
 	}
-}
-
-func (b *boot) children() []*child {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.processes[:len(b.processes):len(b.processes)]
-}
-
-func (b *boot) pids() []int {
-	var pids []int
-	for _, c := range b.children() {
-		pids = append(pids, c.PID())
-	}
-	return pids
-}
-
-func (b *boot) peakMemory() (sum int64) {
-	for _, c := range b.children() {
-		sum += c.PeakMemory()
-	}
-	return sum
-}
-
-func (b *boot) freeze() {
-	for _, c := range b.children() {
-		c.Freeze()
-	}
-}
-
-func (b *boot) thaw() {
-	for _, c := range b.children() {
-		c.Thaw()
-	}
-}
-
-// kill ends all processes and lets none start any more.
-func (b *boot) kill() {
-	b.fail(runtimeExited("signal: killed"))
-	for _, c := range b.children() {
-		c.Kill()
-	}
-}
-
-// shutdown lets the processes end by themselves for the grace time. A second call does nothing.
-func (b *boot) shutdown(reason Reason) {
-	b.farewell.Do(func() { b.awaitEnd(reason) })
-}
-
-func (b *boot) awaitEnd(reason Reason) {
-	grace := b.announce(reason)
-	b.thaw()
-	over := time.NewTimer(grace)
-	defer over.Stop()
-	for _, c := range b.children() {
-		select {
-		case <-c.Done():
-		case <-over.C:
-			return
-		}
-	}
-}
-
-// announce tells all processes that the end is near: a SHUTDOWN event for extensions that want it, SIGTERM for all others.
-func (b *boot) announce(reason Reason) (grace time.Duration) {
-	grace = graceWithoutExtensions
-	b.update(func() {
-		b.stopping = true
-		for _, x := range b.extensions {
-			if x.external {
-				grace = graceWithExtensions
-			}
-		}
-		for _, x := range b.extensions {
-			x.offer(shutdownEvent(reason, time.Now().Add(grace)))
-		}
-	})
-	for _, c := range b.children() {
-		if !b.toldByEvent(c) {
-			c.Terminate()
-		}
-	}
-	return grace
-}
-
-func (b *boot) toldByEvent(c *child) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	x := b.externalLocked(c.name)
-	return c.extension && x != nil && x.wants[shutdown]
-}
-
-// stop kills what is left. It closes the listener only after the processes have ended, so that no port is given out again
-// while somebody still calls it.
-func (b *boot) stop() {
-	b.update(func() { b.stopping = true })
-	b.kill()
-	for _, c := range b.children() {
-		<-c.Done()
-	}
-	b.update(func() { b.closed = true })
-	_ = b.server.Close()
-	b.ended.Wait()
 }
