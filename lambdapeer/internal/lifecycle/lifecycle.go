@@ -25,6 +25,8 @@ type Environment struct {
 	Logger  *slog.Logger
 	// Ready blocks until the app can take requests; an error ends the instance as unhealthy. Nil: it always can.
 	Ready func(context.Context) error
+	// Settle, if any, is called after each instance, before the environment may be frozen.
+	Settle func()
 	// ShutdownLimit is how long a drain may take when the context ends; 0: as long as any.
 	ShutdownLimit time.Duration
 
@@ -89,6 +91,9 @@ func (e *Environment) serve(ctx context.Context, inv wire.Invocation, deadline t
 			Invocation: inv, Deadline: deadline, Environment: e.ID, Cold: cold,
 			Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
 		})
+	}
+	if e.Settle != nil {
+		e.Settle()
 	}
 	e.Logger.Info("instance ended", "instance", inv.Instance, "reason", report.Reason, "detail", report.Detail,
 		"requests", report.Requests, "refused", report.Refused, "served", report.Served.Duration())

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 const (
@@ -27,16 +29,21 @@ const (
 // A Proxy is an http.Handler in front of one app.
 type Proxy struct {
 	httputil.ReverseProxy
+	address   string
 	transport *transport
 }
 
 // New returns a Proxy to the app at address, host:port. With h2c it speaks HTTP/2 with prior knowledge to it, and
 // HTTP/1.1 for upgrades only.
 func New(address string, h2c bool, log *slog.Logger) *Proxy {
-	p := &Proxy{transport: newTransport(h2c)}
+	p := &Proxy{address: address, transport: newTransport(h2c)}
 	p.ReverseProxy = httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { rewrite(r, address) },
-		Transport:     p.transport,
+		Rewrite:   func(r *httputil.ProxyRequest) { rewrite(r, address) },
+		Transport: p.transport,
+		ModifyResponse: func(r *http.Response) error {
+			r.Header.Del(wire.RefusedHeader) // in an upgrade's 101 too, which the gate does not see
+			return nil
+		},
 		FlushInterval: -1,
 		BufferPool:    &buffers{},
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -51,6 +58,19 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex() // else an early answer ends the upload; HTTP/2 always can
 	}
 	p.ReverseProxy.ServeHTTP(w, r)
+}
+
+// Get asks the app for path and returns the status. An error says why there is none.
+func (p *Proxy) Get(ctx context.Context, path string) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := p.transport.RoundTrip(req)
+	if err != nil {
+		return 0, err
+	}
+	return res.StatusCode, res.Body.Close()
 }
 
 // CloseIdle closes the connections that no request uses. Call it before the environment may be frozen: the app's idle

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
+)
+
+// killAfter is how long the app may take to end after it was told to.
+const killAfter = 10 * time.Second
+
+// exitError ends lambdapeer as the app ended.
+type exitError struct {
+	code int
+}
+
+func (e *exitError) Error() string { return fmt.Sprintf("the app ended with status %d", e.code) }
+
+// app is the wrapped server's process. It stays in our process group: what freezes or ends the group means both.
+type app struct {
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process has ended
+	err   error         // of Wait; read after ended
+}
+
+func startApp(command []string, port string) (*app, error) {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = appEnv(os.Environ(), port)
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the app: %w", err)
+	}
+	a := &app{cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		defer close(a.ended)
+		a.err = cmd.Wait()
+	}()
+	return a, nil
+}
+
+// appEnv keeps our token from the app, and tells it which port is expected.
+func appEnv(environ []string, port string) []string {
+	env := make([]string, 0, len(environ)+1)
+	for _, entry := range environ {
+		if name, _, _ := strings.Cut(entry, "="); name != lifecycle.TokenVar && name != plainPortVar {
+			env = append(env, entry)
+		}
+	}
+	return append(env, plainPortVar+"="+port)
+}
+
+// stop sends sig and waits for the end, which it forces in the end.
+func (a *app) stop(sig os.Signal) {
+	_ = a.cmd.Process.Signal(sig) // an error means that it has ended
+	timer := time.AfterFunc(killAfter, func() { _ = a.cmd.Process.Kill() })
+	defer timer.Stop()
+	<-a.ended
+}
+
+// how describes the end: "exit status 1", "signal: killed".
+func (a *app) how() string {
+	if a.err != nil {
+		return a.err.Error()
+	}
+	return "exit status 0"
+}
+
+// result is the error that makes lambdapeer end as the app did: nil for status 0, and a shell's 128+n for signals.
+func (a *app) result() error {
+	var exit *exec.ExitError
+	if !errors.As(a.err, &exit) {
+		return a.err
+	}
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return &exitError{code: 128 + int(status.Signal())}
+	}
+	return &exitError{code: exit.ExitCode()}
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
+)
+
+const usage = `lambdapeer connects an HTTP server to Lambda Dispatch.
+
+  lambdapeer                      beside a server: as a Lambda extension (in /opt/extensions), or as a sidecar
+  lambdapeer -- COMMAND [ARG...]  starts the server too, forwards signals to it and ends with it
+  lambdapeer --help | --version
+
+In Lambda (AWS_LAMBDA_RUNTIME_API is set) it takes the function's invocations. Elsewhere it registers with a relay, if
+LAMBDA_DISPATCH_RELAY is set; if not, it only runs COMMAND.
+
+The server, on 127.0.0.1:
+  PORT                               its port (default 8080); LAMBDA_DISPATCH_PORT goes first
+  LAMBDA_DISPATCH_PROTOCOL           http1 (default), or h2c: HTTP/2 with prior knowledge, which gRPC needs
+  LAMBDA_DISPATCH_READINESS_PATH     polled with GET until it answers below 500 (default /)
+  LAMBDA_DISPATCH_READINESS_TIMEOUT  how long an instance waits for that, at most (default 60s)
+  LAMBDA_DISPATCH_ASYNC_INIT         true (default): a server that is not ready 9 s after the start goes on starting in
+                                     its first invocation; false: no invocation is taken before it is ready
+The peer:
+  LAMBDA_DISPATCH_LOG_LEVEL          debug, info (default), warn or error; to standard error
+Outside Lambda:
+  LAMBDA_DISPATCH_RELAY              http://host:port or https://host:port
+  LAMBDA_DISPATCH_FUNCTION           the function's name in the control plane's configuration
+  LAMBDA_DISPATCH_TOKEN              the function's token, or
+  LAMBDA_DISPATCH_TOKEN_FILE         a file that holds it
+  LAMBDA_DISPATCH_CA_FILE            PEM; for https to a relay that the system's roots do not know
+`
+
+// Variables of the binary. Those of the registration are lifecycle's.
+const (
+	apiVar       = "AWS_LAMBDA_RUNTIME_API"
+	portVar      = "LAMBDA_DISPATCH_PORT"
+	plainPortVar = "PORT"
+	protocolVar  = "LAMBDA_DISPATCH_PROTOCOL"
+	pathVar      = "LAMBDA_DISPATCH_READINESS_PATH"
+	timeoutVar   = "LAMBDA_DISPATCH_READINESS_TIMEOUT"
+	asyncVar     = "LAMBDA_DISPATCH_ASYNC_INIT"
+	levelVar     = "LAMBDA_DISPATCH_LOG_LEVEL"
+)
+
+// settings is what arguments and environment ask for.
+type settings struct {
+	name      string   // of the program file
+	command   []string // of the app; empty: somebody else starts it
+	api       string   // Lambda's runtime API; empty: not in Lambda
+	registrar *lifecycle.Registrar
+	id        string
+	port      string
+	h2c       bool
+	path      string
+	readiness time.Duration
+	async     bool
+	level     slog.Level
+}
+
+// parse reads the environment; its error holds a line for each bad variable.
+func parse(args []string, getenv func(string) string) (settings, error) {
+	s := settings{name: args[0], api: getenv(apiVar), id: lifecycle.NewID(getenv), path: getenv(pathVar)}
+	var errs [6]error
+	s.command, errs[0] = parseCommand(args[1:])
+	s.port, errs[1] = parsePort(getenv)
+	s.h2c, errs[2] = choose(protocolVar, getenv(protocolVar), map[string]bool{"": false, "http1": false, "h2c": true})
+	s.async, errs[3] = choose(asyncVar, getenv(asyncVar), map[string]bool{"": true, "true": true, "false": false})
+	s.readiness, errs[4] = parseTimeout(getenv(timeoutVar))
+	s.level, errs[5] = choose(levelVar, getenv(levelVar), map[string]slog.Level{
+		"": slog.LevelInfo, "debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	})
+	err := errors.Join(errs[:]...)
+	if s.path == "" {
+		s.path = "/"
+	}
+	if !strings.HasPrefix(s.path, "/") {
+		err = errors.Join(err, fmt.Errorf("%s: %q does not begin with /", pathVar, s.path))
+	}
+	if s.api == "" {
+		var bad error
+		s.registrar, bad = lifecycle.NewRegistrar(getenv)
+		err = errors.Join(err, bad)
+	}
+	if err == nil && s.api == "" && s.registrar == nil && len(s.command) == 0 {
+		err = fmt.Errorf("nothing to do: neither %s nor %s is set, and there is no command", apiVar, lifecycle.RelayVar)
+	}
+	return s, err
+}
+
+func parseCommand(args []string) ([]string, error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	if args[0] != "--" {
+		return nil, fmt.Errorf("unknown argument %q; see lambdapeer --help", args[0])
+	}
+	if len(args) == 1 {
+		return nil, errors.New("no command after --")
+	}
+	return args[1:], nil
+}
+
+func parsePort(getenv func(string) string) (string, error) {
+	name, port := portVar, getenv(portVar)
+	if port == "" {
+		name, port = plainPortVar, getenv(plainPortVar)
+	}
+	if port == "" {
+		return "8080", nil
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("%s: %q is not a port number", name, port)
+	}
+	return port, nil
+}
+
+func parseTimeout(text string) (time.Duration, error) {
+	if text == "" {
+		return time.Minute, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%s: %q is not a positive duration such as 30s", timeoutVar, text)
+	}
+	return d, nil
+}
+
+// choose returns the value that text stands for.
+func choose[T any](name, text string, values map[string]T) (T, error) {
+	v, ok := values[text]
+	if !ok {
+		return v, fmt.Errorf("%s: %q is not one of %s", name, text, words(values))
+	}
+	return v, nil
+}
+
+// words lists the keys of values, the empty one left out.
+func words[T any](values map[string]T) string {
+	keys := slices.Sorted(maps.Keys(values))
+	return strings.Join(slices.DeleteFunc(keys, func(k string) bool { return k == "" }), ", ")
+}
+
+// address is where the app listens.
+func (s settings) address() string { return net.JoinHostPort("127.0.0.1", s.port) }
