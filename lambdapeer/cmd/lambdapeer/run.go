@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// initLimit is how long the app may take before we take the first invocation without it: Lambda's init phase ends
+	// initPhase is how long the app may take before we take the first invocation without it: Lambda's init phase ends
 	// after 10 s.
-	initLimit = 9 * time.Second
+	initPhase = 9 * time.Second
 	// Lambda kills 2 s after SHUTDOWN where there are extensions, and may kill right after SIGTERM where there are none.
 	extensionShutdown = 1500 * time.Millisecond
 	wrapperShutdown   = 250 * time.Millisecond
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: s.level}))
+	log := newLogger(stderr, s.level)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	signals := make(chan os.Signal, 4)
@@ -57,6 +57,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	return s.wrap(ctx, cancel, signals, log)
+}
+
+func newLogger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
 func version() string {
@@ -167,7 +171,7 @@ func watchShutdown(ctx context.Context, extension *runtimeapi.Extension, cancel 
 func (s settings) awaitInit(ctx context.Context, app *readiness, log *slog.Logger) error {
 	limited, cancel := ctx, context.CancelFunc(func() {})
 	if s.async {
-		limited, cancel = context.WithTimeout(ctx, initLimit)
+		limited, cancel = context.WithTimeout(ctx, s.initLimit)
 	}
 	defer cancel()
 	err := app.wait(limited)

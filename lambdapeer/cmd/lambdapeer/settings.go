@@ -64,12 +64,13 @@ type settings struct {
 	path      string
 	readiness time.Duration
 	async     bool
+	initLimit time.Duration // of waiting for the app before the first invocation, with async
 	level     slog.Level
 }
 
 // parse reads the environment; its error holds a line for each bad variable.
 func parse(args []string, getenv func(string) string) (settings, error) {
-	s := settings{name: args[0], api: getenv(apiVar), id: lifecycle.NewID(getenv), path: getenv(pathVar)}
+	s := settings{name: args[0], api: getenv(apiVar), id: lifecycle.NewID(getenv), path: getenv(pathVar), initLimit: initPhase}
 	var errs [6]error
 	s.command, errs[0] = parseCommand(args[1:])
 	s.port, errs[1] = parsePort(getenv)

@@ -110,13 +110,6 @@ func (r *Relay) Dials(path string) int {
 	return r.dials[path]
 }
 
-// Open returns how many connections are open.
-func (r *Relay) Open() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.conns)
-}
-
 // Close stops listening and cuts every connection.
 func (r *Relay) Close() {
 	r.listener.Close()

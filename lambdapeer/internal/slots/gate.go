@@ -126,7 +126,7 @@ func (g *Gate) Wrap(next http.Handler) http.Handler {
 			refuse(w)
 			return
 		}
-		guarded := &writer{ResponseWriter: w, release: g.release}
+		guarded := &writer{ResponseWriter: w, gate: g}
 		defer guarded.done()
 		next.ServeHTTP(guarded, r)
 	})

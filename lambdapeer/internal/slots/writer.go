@@ -22,7 +22,7 @@ func refuse(w http.ResponseWriter) {
 // as long as a hijacked connection lives.
 type writer struct {
 	http.ResponseWriter
-	release func()
+	gate *Gate
 
 	cleaned  bool // the final header has been written
 	hijacked bool
@@ -32,7 +32,7 @@ type writer struct {
 func (w *writer) done() {
 	if !w.hijacked {
 		w.clean() // net/http writes the header now, if nobody did
-		w.release()
+		w.gate.release()
 	}
 }
 
@@ -92,7 +92,7 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.hijacked = true
-	return &slotConn{Conn: conn, release: sync.OnceFunc(w.release)}, buffered, nil
+	return &slotConn{Conn: conn, release: sync.OnceFunc(w.gate.release)}, buffered, nil
 }
 
 type slotConn struct {

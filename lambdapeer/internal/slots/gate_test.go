@@ -1,0 +1,159 @@
+package slots
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+func answer(h http.Handler) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	return w
+}
+
+func TestAboveTheCapWaitsThenIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(1, time.Second)
+		release := make(chan struct{})
+		h := g.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+		var wg sync.WaitGroup
+		wg.Go(func() { answer(h) })
+		synctest.Wait()
+		began := time.Now()
+		w := answer(h)
+		require.Equal(t, time.Second, time.Since(began))
+		require.Equal(t, http.StatusServiceUnavailable, w.Code)
+		require.Equal(t, "1", w.Header().Get(wire.RefusedHeader))
+		close(release)
+		wg.Wait()
+		requests, refused := g.Counts()
+		require.EqualValues(t, 1, requests)
+		require.EqualValues(t, 1, refused)
+	})
+}
+
+func TestFreedSlotGoesToTheOldestWaiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(2, time.Second)
+		ctx := context.Background()
+		require.True(t, g.acquire(ctx))
+		require.True(t, g.acquire(ctx))
+		var order []int
+		var wg sync.WaitGroup
+		for n := range 2 {
+			wg.Go(func() {
+				if g.acquire(ctx) {
+					order = append(order, n)
+				}
+			})
+			synctest.Wait()
+		}
+		require.False(t, g.acquire(ctx), "no more waiters than slots")
+		g.release()
+		synctest.Wait()
+		g.release()
+		wg.Wait()
+		require.Equal(t, []int{0, 1}, order)
+		require.Equal(t, 2, g.InFlight())
+	})
+}
+
+func TestWaiterThatLeavesTakesNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(1, time.Hour)
+		require.True(t, g.acquire(context.Background()))
+		ctx, cancel := context.WithCancel(context.Background())
+		got := make(chan bool)
+		go func() { got <- g.acquire(ctx) }()
+		synctest.Wait()
+		cancel()
+		require.False(t, <-got)
+		g.release()
+		require.Zero(t, g.InFlight())
+		require.True(t, g.acquire(context.Background()))
+	})
+}
+
+func TestCapHoldsUnderAnySequence(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		slots := rapid.IntRange(1, 4).Draw(rt, "slots")
+		held := rapid.SliceOfN(rapid.IntRange(0, 20), 1, 40).Draw(rt, "held_ms")
+		synctest.Test(t, func(t *testing.T) {
+			g := New(slots, 15*time.Millisecond)
+			var inside, most atomic.Int64
+			h := g.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				n := inside.Add(1)
+				defer inside.Add(-1)
+				for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+				}
+				<-r.Context().Done()
+			}))
+			var wg sync.WaitGroup
+			for _, ms := range held {
+				wg.Go(func() {
+					ctx, cancel := context.WithTimeout(context.Background(), time.Duration(ms)*time.Millisecond)
+					defer cancel()
+					h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+				})
+			}
+			wg.Wait()
+			require.LessOrEqual(t, most.Load(), int64(slots))
+			require.Zero(t, g.InFlight())
+			require.Zero(t, g.waiting.Len())
+			requests, refused := g.Counts()
+			require.EqualValues(t, len(held), requests+refused)
+		})
+	})
+}
+
+func TestChangedFiresOncePerArm(t *testing.T) {
+	g := New(0, 0)
+	g.Arm()
+	for range 10 {
+		g.acquire(context.Background())
+	}
+	<-g.Changed()
+	require.Empty(t, g.Changed())
+	g.Arm()
+	g.release()
+	<-g.Changed()
+}
+
+func TestAppsCannotRefuseForThePeer(t *testing.T) {
+	for name, h := range map[string]http.HandlerFunc{
+		"status": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"write":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) },
+		"flush":  func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
+		"none":   func(http.ResponseWriter, *http.Request) {},
+	} {
+		w := answer(New(1, 0).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["lambda-dispatch-refused"] = []string{"1"}
+			w.Header().Set(wire.RefusedHeader, "1")
+			w.Header().Set("Kept", "1")
+			h(w, r)
+		})))
+		require.Equal(t, http.Header{"Kept": {"1"}}.Get("Kept"), w.Result().Header.Get("Kept"), name)
+		require.Empty(t, w.Result().Header.Values(wire.RefusedHeader), name)
+		require.Empty(t, w.Result().Header["lambda-dispatch-refused"], name)
+	}
+}
+
+func BenchmarkGate(b *testing.B) {
+	h := New(64, time.Second).Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		h.ServeHTTP(w, r)
+	}
+}
