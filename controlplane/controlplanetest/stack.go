@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,8 +46,9 @@ type Stack struct {
 	Front  string // host:port of the first listener
 	Admin  string // host:port of the control plane's admin address
 
-	t   testing.TB
-	dir string
+	t                testing.TB
+	dir              string
+	stopControlPlane func()
 }
 
 // Start runs a stack and returns when its front door is open.
@@ -105,7 +107,7 @@ func (s *Stack) startControlPlane() {
 	server, err := controlplane.New(s.t.Context(), s.Config, s.logger("controlplane"))
 	require.NoError(s.t, err)
 	s.Admin = server.AdminAddr()
-	s.background("controlplane", server.Run)
+	s.stopControlPlane = s.background("controlplane", server.Run)
 }
 
 // startEnvoy waits until the control plane says that Envoy has what it needs, and Envoy that its listeners are open.
@@ -137,12 +139,12 @@ func (s *Stack) startEnvoy(o Options) {
 	})
 }
 
-// background runs a part until the test ends, and fails the test if it ends before or badly.
-func (s *Stack) background(name string, run func(context.Context) error) {
+// background runs a part until the test ends, or until stop, and fails the test if the part ends before or badly.
+func (s *Stack) background(name string, run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
-	s.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		select {
 		case err := <-done:
@@ -153,6 +155,8 @@ func (s *Stack) background(name string, run func(context.Context) error) {
 			s.t.Errorf("%s has not ended %v after it was stopped", name, Patience)
 		}
 	})
+	s.t.Cleanup(stop)
+	return stop
 }
 
 // logger collects a part's log and shows it if the test fails.
@@ -185,3 +189,6 @@ func (s *Stack) showOnFailure(name string, file *os.File) {
 
 // StopEnvoy ends Envoy before the test does.
 func (s *Stack) StopEnvoy() { s.Envoy.Stop(5 * time.Second) }
+
+// StopControlPlane does what SIGTERM does to the control plane, and returns when it has ended.
+func (s *Stack) StopControlPlane() { s.stopControlPlane() }
