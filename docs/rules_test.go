@@ -28,7 +28,9 @@ func outsiders(t *testing.T, pattern string) []string {
 
 func TestTheCoreAndThePeerImportOnlyTheStandardLibrary(t *testing.T) {
 	for pattern, own := range map[string]string{
-		"lambdapeer/...":                      "lambdapeer",
+		"lambdapeer":                          "lambdapeer",
+		"lambdapeer/wire":                     "lambdapeer",
+		"lambdapeer/cmd/lambdapeer":           "lambdapeer",
 		"controlplane/internal/pool/...":      "controlplane/internal/",
 		"controlplane/internal/scaler/...":    "controlplane/internal/",
 		"controlplane/internal/admission/...": "controlplane/internal/",

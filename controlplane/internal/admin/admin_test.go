@@ -211,7 +211,9 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 			"the Host header must be localhost, an IP address or the configured address")
 	}
 	for _, headers := range [][]string{
-		{"Origin", "https://evil.example"}, {"Origin", "null"}, {"Sec-Fetch-Site", "cross-site"},
+		{"Origin", "https://evil.example"},
+		{"Origin", "null"},
+		{"Sec-Fetch-Site", "cross-site"},
 		{"Sec-Fetch-Site", "same-site"},
 	} {
 		answer, body := d.do(t, "POST", drain, "", headers...)

@@ -54,71 +54,116 @@ func TestValidateRefuses(t *testing.T) {
 		want  string
 	}{
 		{func(c *Config) { c.StateDir = "run" }, `state_dir: must be an absolute path, got "run"`},
-		{func(c *Config) { c.StateDir = "/" + strings.Repeat("d", 54) },
-			"state_dir: must be at most 54 bytes long, because a socket's path may have 107; got 55"},
+		{
+			func(c *Config) { c.StateDir = "/" + strings.Repeat("d", 54) },
+			"state_dir: must be at most 54 bytes long, because a socket's path may have 107; got 55",
+		},
 		{func(c *Config) { c.Listeners = nil }, "listeners: must have at least one element"},
 		{func(c *Config) { c.Listeners[0].Name = "Front" }, `listeners[0].name: ` + name + `"Front"`},
 		{func(c *Config) { c.Listeners[0].Address = "localhost:8080" }, "listeners[0].address: must be ip:port, such as " +
 			`127.0.0.1:8080 or 0.0.0.0:8080 for every interface, got "localhost:8080"`},
-		{func(c *Config) { c.Listeners[0].MaxRequestHeaders = 0 },
-			"listeners[0].max_request_headers_kib: must be between 1 and 8192, got 0"},
+		{
+			func(c *Config) { c.Listeners[0].MaxRequestHeaders = 0 },
+			"listeners[0].max_request_headers_kib: must be between 1 and 8192, got 0",
+		},
 		{func(c *Config) { c.Listeners[0].TrustedHops = -1 }, "listeners[0].trusted_hops: must be between 0 and 32, got -1"},
-		{func(c *Config) { c.Listeners[0].TLS = &ListenerTLS{CertificateFile: "/"} },
-			"listeners[0].tls.certificate_file: must be a file: /\nlisteners[0].tls.key_file: must be set"},
-		{func(c *Config) { c.Listeners = append(c.Listeners, c.Listeners[0]) },
+		{
+			func(c *Config) { c.Listeners[0].TLS = &ListenerTLS{CertificateFile: "/"} },
+			"listeners[0].tls.certificate_file: must be a file: /\nlisteners[0].tls.key_file: must be set",
+		},
+		{
+			func(c *Config) { c.Listeners = append(c.Listeners, c.Listeners[0]) },
 			"listeners[1].name: \"front\" is also listeners[0].name\n" +
-				"listeners[1].address: is also the address of listeners[0].address: 127.0.0.1:8080"},
+				"listeners[1].address: is also the address of listeners[0].address: 127.0.0.1:8080",
+		},
 		{func(c *Config) { c.Admin.Address = "9900" }, `admin.address: must be host:port, got "9900"`},
 		{func(c *Config) { c.Admin.Address = "a:99999" }, `admin.address: must be host:port, got "a:99999"`},
-		{func(c *Config) { c.Admin.Address = c.Relay.Address },
-			"relay.address: is also the address of admin.address: 127.0.0.1:7443"},
-		{func(c *Config) { c.Relay.Address = ":7443" },
-			`relay.advertise: must be set, because peers cannot dial relay.address ":7443"`},
-		{func(c *Config) { c.Relay.Advertise = "10.0.0.1:0" },
-			`relay.advertise: must be an address that peers can dial, got "10.0.0.1:0"`},
+		{
+			func(c *Config) { c.Admin.Address = c.Relay.Address },
+			"relay.address: is also the address of admin.address: 127.0.0.1:7443",
+		},
+		{
+			func(c *Config) { c.Relay.Address = ":7443" },
+			`relay.advertise: must be set, because peers cannot dial relay.address ":7443"`,
+		},
+		{
+			func(c *Config) { c.Relay.Advertise = "10.0.0.1:0" },
+			`relay.advertise: must be an address that peers can dial, got "10.0.0.1:0"`,
+		},
 		{func(c *Config) { c.Relay.TLS = "maybe" }, `relay.tls: must be one of auto, files, off, got "maybe"`},
 		{func(c *Config) { c.Relay.KeyFile = "x" }, "relay.key_file: has no effect, because relay.tls is auto"},
-		{func(c *Config) { c.Relay.TLS = RelayTLSFiles },
-			"relay.certificate_file: must be set\nrelay.key_file: must be set"},
+		{
+			func(c *Config) { c.Relay.TLS = RelayTLSFiles },
+			"relay.certificate_file: must be set\nrelay.key_file: must be set",
+		},
 		{func(c *Config) { c.Relay.TunnelWait = 0 }, "relay.tunnel_wait: must be between 1ms and 1m0s, got 0s"},
 		{func(c *Config) { c.Relay.MaxConnections = 1 }, "relay.max_connections: must be between 2 and 1000000, got 1"},
 		{func(c *Config) { c.AWS.Region = "EU!" }, `aws.region: must be a region such as eu-central-1, got "EU!"`},
-		{func(c *Config) { c.AWS.Endpoint = "localhost:9001" },
-			`aws.endpoint: must be a URL such as http://127.0.0.1:9001, got "localhost:9001"`},
+		{
+			func(c *Config) { c.AWS.Endpoint = "localhost:9001" },
+			`aws.endpoint: must be a URL such as http://127.0.0.1:9001, got "localhost:9001"`,
+		},
 		{func(c *Config) { c.Log.Level = "loud" }, `log.level: must be one of debug, info, warn, error, got "loud"`},
 		{func(c *Config) { c.Log.Format = "xml" }, `log.format: must be one of text, json, got "xml"`},
 		{func(c *Config) { c.Functions[0].Name = "we_b" }, `functions[0].name: ` + name + `"we_b"`},
-		{func(c *Config) { c.Functions[0].Name = strings.Repeat("w", 41) },
-			`functions[0].name: ` + name + `"` + strings.Repeat("w", 41) + `"`},
+		{
+			func(c *Config) { c.Functions[0].Name = strings.Repeat("w", 41) },
+			`functions[0].name: ` + name + `"` + strings.Repeat("w", 41) + `"`,
+		},
 		{func(c *Config) { c.Functions[1].Name = "web" }, `functions[1].name: "web" is also functions[0].name`},
-		{func(c *Config) { c.Functions[0].Provider = "" },
-			`functions[0].provider: must be one of lambda, static, got ""`},
-		{func(c *Config) { c.Functions[0].Lambda.FunctionName = "a b" },
-			`functions[0].lambda.function_name: must be a function's name or ARN, got "a b"`},
-		{func(c *Config) { c.Functions[0].Lambda.Qualifier = "a:b" },
-			`functions[0].lambda.qualifier: must be a version or an alias, got "a:b"`},
-		{func(c *Config) { c.Functions[0].Lambda.Timeout = 901 * time.Second },
-			"functions[0].lambda.timeout: must be between 1s and 15m0s, got 15m1s"},
-		{func(c *Config) { c.Functions[0].Lambda.Timeout = 1500 * time.Millisecond },
-			"functions[0].lambda.timeout: must be whole seconds, as in Lambda, got 1.5s"},
-		{func(c *Config) { c.Functions[0].Static.TokenFile = "x" },
-			"functions[0].static.token_file: has no effect, because provider is lambda"},
-		{func(c *Config) { c.Functions[1].Lambda.Qualifier = "live" },
-			"functions[1].lambda.qualifier: has no effect, because provider is static"},
-		{func(c *Config) { c.Functions[1].Static.TokenFile = "" },
-			"functions[1].static.token_file: must be set, because provider is static"},
-		{func(c *Config) { c.Functions[0].Routes = nil },
-			"functions[0].routes: must have at least one element, or no request reaches the function"},
-		{func(c *Config) { c.Functions[0].Queue = Queue{Limit: -1} },
+		{
+			func(c *Config) { c.Functions[0].Provider = "" },
+			`functions[0].provider: must be one of lambda, static, got ""`,
+		},
+		{
+			func(c *Config) { c.Functions[0].Lambda.FunctionName = "a b" },
+			`functions[0].lambda.function_name: must be a function's name or ARN, got "a b"`,
+		},
+		{
+			func(c *Config) { c.Functions[0].Lambda.Qualifier = "a:b" },
+			`functions[0].lambda.qualifier: must be a version or an alias, got "a:b"`,
+		},
+		{
+			func(c *Config) { c.Functions[0].Lambda.Timeout = 901 * time.Second },
+			"functions[0].lambda.timeout: must be between 1s and 15m0s, got 15m1s",
+		},
+		{
+			func(c *Config) { c.Functions[0].Lambda.Timeout = 1500 * time.Millisecond },
+			"functions[0].lambda.timeout: must be whole seconds, as in Lambda, got 1.5s",
+		},
+		{
+			func(c *Config) { c.Functions[0].Static.TokenFile = "x" },
+			"functions[0].static.token_file: has no effect, because provider is lambda",
+		},
+		{
+			func(c *Config) { c.Functions[1].Lambda.Qualifier = "live" },
+			"functions[1].lambda.qualifier: has no effect, because provider is static",
+		},
+		{
+			func(c *Config) { c.Functions[1].Static.TokenFile = "" },
+			"functions[1].static.token_file: must be set, because provider is static",
+		},
+		{
+			func(c *Config) { c.Functions[0].Routes = nil },
+			"functions[0].routes: must have at least one element, or no request reaches the function",
+		},
+		{
+			func(c *Config) { c.Functions[0].Queue = Queue{Limit: -1} },
 			"functions[0].queue.limit: must be between 0 and 1000000, got -1\n" +
-				"functions[0].queue.timeout: must be positive, got 0s"},
-		{func(c *Config) { c.Functions[0].Queue.Timeout = 2 * time.Hour },
-			"functions[0].queue.timeout: must be at most 1h0m0s, got 2h0m0s"},
-		{func(c *Config) { c.Functions[0].Timeouts = Timeouts{-1, -1, -1} },
+				"functions[0].queue.timeout: must be positive, got 0s",
+		},
+		{
+			func(c *Config) { c.Functions[0].Queue.Timeout = 2 * time.Hour },
+			"functions[0].queue.timeout: must be at most 1h0m0s, got 2h0m0s",
+		},
+		{
+			func(c *Config) { c.Functions[0].Timeouts = Timeouts{-1, -1, -1} },
 			"functions[0].timeouts.first_byte: must be between 0s and 24h0m0s, got -1ns\n" +
 				"functions[0].timeouts.idle: must be between 0s and 24h0m0s, got -1ns\n" +
-				"functions[0].timeouts.total: must be between 0s and 24h0m0s, got -1ns"},
-		{func(c *Config) { c.Functions[0].Scaling = Scaling{Concurrency: 1001, Min: 2, Max: 1, IdleAfter: -1} },
+				"functions[0].timeouts.total: must be between 0s and 24h0m0s, got -1ns",
+		},
+		{
+			func(c *Config) { c.Functions[0].Scaling = Scaling{Concurrency: 1001, Min: 2, Max: 1, IdleAfter: -1} },
 			"functions[0].scaling.concurrency: must be between 1 and 1000, got 1001\n" +
 				"functions[0].scaling.min: must be at most max, got 2 with max 1\n" +
 				"functions[0].scaling.starts_in_progress: must be between 1 and 1000, got 0\n" +
@@ -126,19 +171,30 @@ func TestValidateRefuses(t *testing.T) {
 				"functions[0].scaling.starts_burst: must be between 1 and 1000, got 0\n" +
 				"functions[0].scaling.start_timeout: must be positive, got 0s\n" +
 				"functions[0].scaling.idle_after: must be between 0s and 24h0m0s, got -1ns\n" +
-				"functions[0].scaling.drain_timeout: must be positive, got 0s"},
-		{func(c *Config) { c.Functions[0].Routes[0].Listener = "frond" },
-			`functions[0].routes[0].listener: unknown listener "frond", did you mean front?`},
+				"functions[0].scaling.drain_timeout: must be positive, got 0s",
+		},
+		{
+			func(c *Config) { c.Functions[0].Routes[0].Listener = "frond" },
+			`functions[0].routes[0].listener: unknown listener "frond", did you mean front?`,
+		},
 		{func(c *Config) { c.Functions[0].Routes[0].Path = "/" }, "functions[0].routes[0].strip_prefix: needs a path to strip"},
-		{func(c *Config) { c.Functions[0].Routes[0].Path = "/a/" },
-			`functions[0].routes[0].path: must not end with a slash: "/a" matches what is below it too`},
-		{func(c *Config) { c.Functions[1].Routes[0].Header = &HeaderMatch{"a b", "\n"} },
+		{
+			func(c *Config) { c.Functions[0].Routes[0].Path = "/a/" },
+			`functions[0].routes[0].path: must not end with a slash: "/a" matches what is below it too`,
+		},
+		{
+			func(c *Config) { c.Functions[1].Routes[0].Header = &HeaderMatch{"a b", "\n"} },
 			"functions[1].routes[0].header.name: must be a header's name, got \"a b\"\n" +
-				"functions[1].routes[0].header.value: must be a header's value without control characters, got \"\\n\""},
-		{func(c *Config) { c.Functions[1].Routes[0].Header.Name = "Host" },
-			"functions[1].routes[0].header.name: must not be host: use the route's host"},
-		{func(c *Config) { c.Functions[1].Routes = c.Functions[0].Routes },
-			"functions[1].routes[0]: has the same conditions as functions[0].routes[0]"},
+				"functions[1].routes[0].header.value: must be a header's value without control characters, got \"\\n\"",
+		},
+		{
+			func(c *Config) { c.Functions[1].Routes[0].Header.Name = "Host" },
+			"functions[1].routes[0].header.name: must not be host: use the route's host",
+		},
+		{
+			func(c *Config) { c.Functions[1].Routes = c.Functions[0].Routes },
+			"functions[1].routes[0]: has the same conditions as functions[0].routes[0]",
+		},
 	}
 	require.NoError(t, valid(t).Validate())
 	for _, test := range tests {
@@ -149,16 +205,20 @@ func TestValidateRefuses(t *testing.T) {
 }
 
 func TestHostsAndPaths(t *testing.T) {
-	hosts := map[string]bool{"": true, "a": true, "www.example.com": true, "*.example.com": true, "10.0.0.1": true,
+	hosts := map[string]bool{
+		"": true, "a": true, "www.example.com": true, "*.example.com": true, "10.0.0.1": true,
 		"*": false, "*.": false, "*.*.com": false, "A.com": false, "a.com:80": false, "a..b": false, "a.com.": false,
-		"-a.com": false, "a b": false}
+		"-a.com": false, "a b": false,
+	}
 	for host, ok := range hosts {
 		var p problems
 		checkHost(&p, "host", host)
 		require.Equal(t, ok, p.err() == nil, host)
 	}
-	paths := map[string]bool{"": true, "/": true, "/a": true, "/a/b.c%20": true,
-		"a": false, "//a": false, "/a//b": false, "/a/": false, "/a?b": false, "/a#b": false, "/a b": false, "/ä": false}
+	paths := map[string]bool{
+		"": true, "/": true, "/a": true, "/a/b.c%20": true,
+		"a": false, "//a": false, "/a//b": false, "/a/": false, "/a?b": false, "/a#b": false, "/a b": false, "/ä": false,
+	}
 	for path, ok := range paths {
 		var p problems
 		checkPrefix(&p, "path", path)

@@ -16,6 +16,8 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(math.MaxUint32),
 		// Envoy may ping as often as its operator likes; the default policy closes the connection, with every request.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		// An Envoy that hangs must not look connected for ever: leases wait for every Envoy's acknowledgement.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		// Stop returns after the last handler, so no lease outlives the server.
 		grpc.WaitForHandlers(true),
 	}
