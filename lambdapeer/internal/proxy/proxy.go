@@ -57,8 +57,27 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 1 {
 		_ = http.NewResponseController(w).EnableFullDuplex() // else an early answer ends the upload; HTTP/2 always can
 	}
-	p.ReverseProxy.ServeHTTP(w, r)
+	p.ReverseProxy.ServeHTTP(exactWriter{w}, r)
 }
+
+// exactWriter keeps net/http from adding what the app left out.
+type exactWriter struct {
+	http.ResponseWriter
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w exactWriter) WriteHeader(status int) {
+	header := w.Header()
+	for _, name := range []string{"Content-Type", "Date"} {
+		if _, ok := header[name]; !ok && status >= http.StatusOK {
+			header[name] = nil
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach what this type has not.
+func (w exactWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Get asks the app for path and returns the status. An error says why there is none.
 func (p *Proxy) Get(ctx context.Context, path string) (status int, err error) {
