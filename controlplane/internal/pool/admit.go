@@ -22,7 +22,7 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	r.state = Waiting
 	p.queue.push(r)
 	p.observe(now)
-	p.guards.Breaker.Arrived()
+	p.guards.Breaker.Arrived(now, p.queue.n == 1)
 	p.scale(now)
 	return &p.effects
 }

@@ -44,7 +44,7 @@ func TestRotationReplacesFirst(t *testing.T) {
 		lifetime, startTook time.Duration
 		max                 int
 	}{
-		{"15 min", 15 * time.Minute, 2 * time.Second, 100},
+		{"15 min", 15 * time.Minute, 5 * time.Second, 100},
 		{"1 min", time.Minute, 5 * time.Second, 100},
 		{"at max", time.Minute, 5 * time.Second, 3},
 		{"15 s, slow", 15 * time.Second, 3 * time.Second, 100},

@@ -18,8 +18,8 @@ func (p *Pool) scale(now time.Time) {
 	want := p.policy(p.state(now))
 	p.order(now, want.Start, false)
 	p.order(now, want.Replace, true)
-	if want.Drain > 0 && p.queue.n == 0 {
-		p.drainSurplus(now, want.Drain)
+	if want.Drain > 0 && p.queue.n == 0 && len(p.effects.Dispatched) == 0 {
+		p.drainSurplus(now, want.Drain) // never what was leased in this very step: a later tick will do
 	}
 	p.evictHopeless(now)
 }
@@ -81,11 +81,19 @@ func (p *Pool) drainSurplus(now time.Time, n int) {
 		}
 	}
 	slices.SortFunc(surplus, func(a, b *Instance) int {
-		return cmp.Or(compareBool(b.rotating, a.rotating), cmp.Compare(a.leases.n, b.leases.n), a.started.Compare(b.started))
+		return cmp.Or(a.drainRank()-b.drainRank(), a.leases.n-b.leases.n, a.started.Compare(b.started))
 	})
 	for _, i := range surplus[:min(n, len(surplus))] {
 		p.drain(now, i, i.surplusReason())
 	}
+}
+
+// drainRank is lower for what is to drain first.
+func (i *Instance) drainRank() int {
+	if i.rotating {
+		return 0
+	}
+	return 1
 }
 
 func (i *Instance) surplusReason() Reason {
@@ -93,17 +101,6 @@ func (i *Instance) surplusReason() Reason {
 		return Rotation
 	}
 	return ScaleIn
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	default:
-		return 1
-	}
 }
 
 // evictHopeless evicts all waiters when starts keep failing and no instance is left that could serve them.

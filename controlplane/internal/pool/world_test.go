@@ -43,33 +43,37 @@ func newWorld(t require.TestingT, s pool.Settings) *world {
 }
 
 func (w *world) did(e *pool.Effects) {
+	w.collect(e)
+	require.NoError(w.t, w.p.Check())
+}
+
+func (w *world) collect(e *pool.Effects) {
 	w.starts += len(e.Start)
 	w.started = append(w.started, e.Start...)
 	w.dispatched = append(w.dispatched, e.Dispatched...)
 	w.evicted = append(w.evicted, e.Evicted...)
 	w.drained = append(w.drained, e.Drain...)
 	w.killed = append(w.killed, e.Kill...)
-	require.NoError(w.t, w.p.Check())
 }
 
-func (w *world) acquire() *pool.Request {
-	r := &pool.Request{}
-	w.did(w.p.Acquire(w.now, r))
-	return r
-}
+func (w *world) acquire() *pool.Request { return w.acquireN(1)[0] }
 
+// acquireN and release check once, when all is done.
 func (w *world) acquireN(n int) []*pool.Request {
 	rs := make([]*pool.Request, n)
 	for k := range rs {
-		rs[k] = w.acquire()
+		rs[k] = &pool.Request{}
+		w.collect(w.p.Acquire(w.now, rs[k]))
 	}
+	require.NoError(w.t, w.p.Check())
 	return rs
 }
 
 func (w *world) release(rs ...*pool.Request) {
 	for _, r := range rs {
-		w.did(w.p.Release(w.now, r))
+		w.collect(w.p.Release(w.now, r))
 	}
+	require.NoError(w.t, w.p.Check())
 }
 
 // takeStarted returns the oldest start that nobody has taken.

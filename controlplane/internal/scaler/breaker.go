@@ -8,9 +8,10 @@ import (
 
 // How the breaker paces starts that keep failing.
 const (
-	ProbeEvery = 30 * time.Second // between starts that are known to be refused for good
-	BackoffMax = 30 * time.Second // longest pause after any other failure
-	OpenAfter  = 3                // failures in a row after which waiting is pointless, for causes that are probed
+	ProbeEvery  = 30 * time.Second // between starts that are known to be refused for good
+	BackoffMax  = 30 * time.Second // longest pause after any other failure
+	ForgetAfter = time.Minute      // without a start, once it was allowed again
+	OpenAfter   = 3                // failures in a row after which waiting is pointless, for causes that are probed
 	// Attempts bounds the starts that one request can cause while all of them fail. After as many steps without an
 	// arrival the breaker is spent.
 	Attempts = 10
@@ -86,8 +87,14 @@ func (b *Breaker) close() {
 	b.until = time.Time{}
 }
 
-// Arrived says that a request came and waits: it may cause Attempts starts.
-func (b *Breaker) Arrived() { b.arrival = b.steps }
+// Arrived says that a request came and waits: it may cause Attempts starts. If it is the only one that waits, failures
+// that nobody has retried for a while are forgotten, unless they were many.
+func (b *Breaker) Arrived(now time.Time, alone bool) {
+	if alone && !b.Open() && now.After(b.until.Add(ForgetAfter)) {
+		b.close()
+	}
+	b.arrival = b.steps
+}
 
 // Cause is why starts fail; empty while the breaker is closed.
 func (b *Breaker) Cause() Cause { return b.cause }

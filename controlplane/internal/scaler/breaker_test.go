@@ -117,12 +117,38 @@ func TestBreakerEvidence(t *testing.T) {
 
 func TestBreakerIsSpentAfterAttempts(t *testing.T) {
 	g, now := guards(), epoch
-	g.Breaker.Arrived()
+	g.Breaker.Arrived(now, true)
 	for range scaler.Attempts {
 		require.False(t, g.Breaker.Spent())
 		now = failOnce(g, now, scaler.Throttled)
 	}
 	require.True(t, g.Breaker.Spent())
-	g.Breaker.Arrived()
+	g.Breaker.Arrived(now, true)
 	require.False(t, g.Breaker.Spent())
+	require.Equal(t, scaler.Throttled, g.Breaker.Cause())
+}
+
+func TestBreakerForgets(t *testing.T) {
+	for _, tt := range []struct {
+		cause  scaler.Cause
+		failed int
+		alone  bool
+		forget bool
+	}{
+		{scaler.Throttled, 1, true, true},
+		{scaler.Throttled, 1, false, false},
+		{scaler.Crashed, scaler.OpenAfter - 1, true, true},
+		{scaler.Crashed, scaler.OpenAfter, true, false},
+		{scaler.Denied, 1, true, false},
+	} {
+		g, now := guards(), epoch
+		for range tt.failed {
+			now = failOnce(g, now, tt.cause)
+		}
+		now = g.Breaker.Block().Until.Add(scaler.ForgetAfter)
+		g.Breaker.Arrived(now, tt.alone)
+		require.Equal(t, tt.cause, g.Breaker.Cause())
+		g.Breaker.Arrived(now.Add(1), tt.alone)
+		require.Equal(t, tt.forget, g.Breaker.Cause() == "", "%s", tt.cause)
+	}
 }
