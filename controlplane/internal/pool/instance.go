@@ -78,9 +78,6 @@ func (i *Instance) Slots() int { return i.slots }
 // Started is when it was started or adopted.
 func (i *Instance) Started() time.Time { return i.started }
 
-// Served is how many leases it ever got.
-func (i *Instance) Served() uint64 { return i.granted }
-
 // Adopted reports whether it came by itself.
 func (i *Instance) Adopted() bool { return i.adopted }
 

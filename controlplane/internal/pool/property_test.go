@@ -37,11 +37,10 @@ func drawSettings(t *rapid.T) pool.Settings {
 
 // A model holds what the pool must have told its caller so far, and is asked after every step whether that makes sense.
 type model struct {
-	t         *rapid.T
-	s         pool.Settings
-	p         *pool.Pool
-	now       time.Time
-	rotations bool
+	t   *rapid.T
+	s   pool.Settings
+	p   *pool.Pool
+	now time.Time
 
 	waiting   []*pool.Request // in order of arrival
 	leased    []*pool.Request
