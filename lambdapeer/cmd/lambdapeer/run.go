@@ -156,14 +156,19 @@ func (s settings) serveLambda(
 	return env.RunLambda(ctx, api)
 }
 
-// watchShutdown cancels at the extension's only event.
+// watchShutdown cancels at SHUTDOWN, or when the API fails: the environment is ending then, too.
 func watchShutdown(ctx context.Context, extension *runtimeapi.Extension, cancel context.CancelCauseFunc) {
-	event, err := extension.Next(ctx)
-	if err != nil {
-		cancel(&instance.Stop{Reason: wire.ReasonShutdown, Detail: err.Error()})
-		return
+	for {
+		event, err := extension.Next(ctx)
+		switch {
+		case err != nil:
+			cancel(&instance.Stop{Reason: wire.ReasonShutdown, Detail: err.Error()})
+			return
+		case event.Type == runtimeapi.Shutdown:
+			cancel(&instance.Stop{Reason: wire.ReasonShutdown, Detail: event.Reason})
+			return
+		}
 	}
-	cancel(&instance.Stop{Reason: wire.ReasonShutdown, Detail: event.Reason})
 }
 
 // awaitInit waits for the app in Lambda's init phase, which costs least. In time it gives up, and the first invocation

@@ -85,7 +85,7 @@ func reportOf(t *testing.T, a runtimetest.Answer) wire.Report {
 	return report
 }
 
-func newApp(t *testing.T, h http.HandlerFunc) *httptest.Server {
+func newApp(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	app := httptest.NewServer(h)
 	t.Cleanup(app.Close)
 	return app

@@ -15,6 +15,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -374,6 +375,33 @@ func TestUpgrade(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, message, echoed)
 		conn.Close()
+	}
+}
+
+// Scenario 24: what a client does not read stays with the app.
+func TestSlowReaderCostsBoundedMemory(t *testing.T) {
+	for _, h2c := range []bool{false, true} {
+		var written atomic.Int64
+		relay := through(t, app(t, func(w http.ResponseWriter, r *http.Request) {
+			chunk := make([]byte, 64<<10)
+			for r.Context().Err() == nil {
+				n, err := w.Write(chunk)
+				written.Add(int64(n))
+				if err != nil {
+					return
+				}
+			}
+		}), h2c)
+		res, err := relay.Client(t, true).Get("http://app/")
+		require.NoError(t, err)
+		var last int64
+		require.Eventually(t, func() bool { // until the app is held up
+			before := last
+			last = written.Load()
+			return last > 0 && last == before
+		}, patience, 100*time.Millisecond)
+		require.Less(t, last, int64(64<<20)) // Go's client takes 4 MiB, sockets a few more each
+		res.Body.Close()
 	}
 }
 

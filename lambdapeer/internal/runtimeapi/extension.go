@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 )
 
 const (
@@ -26,9 +25,8 @@ const Shutdown = "SHUTDOWN"
 
 // An ExtensionEvent is one of an extension's events.
 type ExtensionEvent struct {
-	Type     string    // Shutdown
-	Reason   string    // of a shutdown: spindown, timeout, failure
-	Deadline time.Time // the process is killed then
+	Type   string `json:"eventType"`      // Shutdown
+	Reason string `json:"shutdownReason"` // spindown, timeout or failure
 }
 
 // Register registers the process as an external extension. Lambda knows it by its file name in /opt/extensions.
@@ -50,32 +48,14 @@ func (c *Client) Register(ctx context.Context, fileName string) (*Extension, err
 // Next blocks until the extension's next event, or until ctx ends. Its first call tells Lambda that the extension is
 // initialized.
 func (e *Extension) Next(ctx context.Context) (ExtensionEvent, error) {
-	res, err := e.client.do(ctx, http.MethodGet, extensionPath+"event/next", e.header(), nil)
+	res, err := e.client.do(ctx, http.MethodGet, extensionPath+"event/next", http.Header{identifierHeader: {e.id}}, nil)
 	if err != nil {
 		return ExtensionEvent{}, fmt.Errorf("next extension event: %w", err)
 	}
 	defer res.Body.Close()
-	var event struct {
-		Type     string `json:"eventType"`
-		Reason   string `json:"shutdownReason"`
-		Deadline int64  `json:"deadlineMs"`
-	}
+	var event ExtensionEvent
 	if err := json.NewDecoder(io.LimitReader(res.Body, MaxPayload)).Decode(&event); err != nil {
 		return ExtensionEvent{}, fmt.Errorf("next extension event: %w", err)
 	}
-	out := ExtensionEvent{Type: event.Type, Reason: event.Reason}
-	if event.Deadline != 0 {
-		out.Deadline = time.UnixMilli(event.Deadline)
-	}
-	return out, nil
+	return event, nil
 }
-
-// FailInit says that the extension cannot be initialized. Lambda ends the environment.
-func (e *Extension) FailInit(ctx context.Context, f Failure) error {
-	if err := e.client.fail(ctx, extensionPath+"init/error", e.header(), f); err != nil {
-		return fmt.Errorf("fail extension's initialization: %w", err)
-	}
-	return nil
-}
-
-func (e *Extension) header() http.Header { return http.Header{identifierHeader: {e.id}} }

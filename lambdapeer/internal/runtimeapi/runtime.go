@@ -27,7 +27,7 @@ type Event struct {
 	Payload  []byte    // at most MaxPayload bytes of it
 }
 
-// A Failure is how an invocation, an initialization or an extension ends badly.
+// A Failure is how an invocation ends badly.
 type Failure struct {
 	Type    string `json:"errorType"`
 	Message string `json:"errorMessage"`
@@ -85,29 +85,18 @@ func (c *Client) Respond(ctx context.Context, id string, answer []byte) error {
 
 // Fail ends the invocation as a function error.
 func (c *Client) Fail(ctx context.Context, id string, f Failure) error {
-	if err := c.fail(ctx, runtimePath+"invocation/"+id+"/error", nil, f); err != nil {
+	if err := c.fail(ctx, runtimePath+"invocation/"+id+"/error", f); err != nil {
 		return fmt.Errorf("fail invocation: %w", err)
 	}
 	return nil
 }
 
-// FailInit says that the environment cannot be initialized. Lambda ends it.
-func (c *Client) FailInit(ctx context.Context, f Failure) error {
-	if err := c.fail(ctx, runtimePath+"init/error", nil, f); err != nil {
-		return fmt.Errorf("fail initialization: %w", err)
-	}
-	return nil
-}
-
-func (c *Client) fail(ctx context.Context, path string, header http.Header, f Failure) error {
+func (c *Client) fail(ctx context.Context, path string, f Failure) error {
 	body, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
-	if header == nil {
-		header = http.Header{}
-	}
-	header.Set("Lambda-Runtime-Function-Error-Type", f.Type)
+	header := http.Header{"Lambda-Runtime-Function-Error-Type": {f.Type}}
 	return c.post(ctx, path, header, body)
 }
 

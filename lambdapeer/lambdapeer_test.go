@@ -1,0 +1,134 @@
+package lambdapeer_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/relaytest"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimetest"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+const patience = 10 * time.Second
+
+// start runs a Peer whose handler tells what lambdapeer tells it, and ends it with the test, without leaks.
+func start(t *testing.T, env map[string]string, log io.Writer) (cancel func(), ended chan error) {
+	ignore := goleak.IgnoreCurrent()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended = make(chan error, 1)
+	done := make(chan struct{})
+	peer := lambdapeer.Peer{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%s %d", lambdapeer.Environment(r.Context()), lambdapeer.InFlight(r.Context()))
+		}),
+		Logger: slog.New(slog.NewJSONHandler(log, nil)),
+		Getenv: func(name string) string { return env[name] },
+	}
+	go func() {
+		defer close(done)
+		ended <- peer.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		goleak.VerifyNone(t, ignore)
+	})
+	return cancel, ended
+}
+
+func body(t *testing.T, c *http.Client, url string) string {
+	t.Helper()
+	res, err := c.Get(url)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return string(data)
+}
+
+func TestRunsAsLambdaRuntime(t *testing.T) {
+	api, relay := runtimetest.Start(t), relaytest.StartTLS(t)
+	t.Cleanup(relay.Close)
+	cancel, ended := start(t, map[string]string{
+		"AWS_LAMBDA_RUNTIME_API":     api.Address(),
+		"AWS_LAMBDA_LOG_STREAM_NAME": "2026/11/23/[$LATEST]abc",
+	}, io.Discard)
+	event, err := json.Marshal(relaytest.Invocation(2, relay))
+	require.NoError(t, err)
+	api.Invoke("one", string(event), time.Now().Add(time.Minute))
+	_, hello := relay.Welcome(t)
+	require.Equal(t, "2026/11/23/[$LATEST]abc", hello.Environment)
+	client := relay.Client(t, true)
+	require.Equal(t, "2026/11/23/[$LATEST]abc 1", body(t, client, "http://app/"))
+	cancel()
+	report, err := wire.DecodeReport([]byte(api.Answer(t).Body))
+	require.NoError(t, err)
+	require.Equal(t, wire.ReasonShutdown, report.Reason)
+	require.NoError(t, <-ended)
+	require.Empty(t, api.Registered, "a runtime is no extension")
+}
+
+func TestListensOnPortElsewhere(t *testing.T) {
+	logs, log := io.Pipe()
+	cancel, ended := start(t, map[string]string{"PORT": "0"}, log)
+	var line struct{ Msg, Address string }
+	require.NoError(t, json.NewDecoder(logs).Decode(&line))
+	require.Equal(t, "listening", line.Msg)
+	host, _, err := net.SplitHostPort(line.Address)
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1", host)
+	for _, http2 := range []bool{false, true} {
+		transport := &http.Transport{Protocols: new(http.Protocols)}
+		transport.Protocols.SetHTTP1(!http2)
+		transport.Protocols.SetUnencryptedHTTP2(http2)
+		answer := body(t, &http.Client{Transport: transport}, (&url.URL{Scheme: "http", Host: line.Address}).String())
+		require.Regexp(t, `^[a-z0-9]{16} 1$`, answer)
+		transport.CloseIdleConnections()
+	}
+	cancel()
+	require.NoError(t, <-ended)
+}
+
+func TestRegistersByItself(t *testing.T) {
+	relay := relaytest.Start(t)
+	relay.HandleRegister(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(relaytest.Invocation(2, relay))
+	})
+	_, ended := start(t, map[string]string{
+		"LAMBDA_DISPATCH_RELAY": "http://" + relay.Wire().Address, "LAMBDA_DISPATCH_FUNCTION": "web",
+		"LAMBDA_DISPATCH_TOKEN": "t",
+	}, io.Discard)
+	relay.Welcome(t)
+	require.Empty(t, ended)
+}
+
+func TestBadVariablesAreErrors(t *testing.T) {
+	for _, env := range []map[string]string{{"PORT": "x"}, {"LAMBDA_DISPATCH_RELAY": "x"}} {
+		_, ended := start(t, env, io.Discard)
+		select {
+		case err := <-ended:
+			for name := range env {
+				require.ErrorContains(t, err, name+`: "x"`)
+			}
+		case <-time.After(patience):
+			require.FailNow(t, "no error")
+		}
+	}
+}
+
+func TestContextsOfOthersTellNothing(t *testing.T) {
+	require.Empty(t, lambdapeer.Environment(t.Context()))
+	require.Zero(t, lambdapeer.InFlight(t.Context()))
+}
