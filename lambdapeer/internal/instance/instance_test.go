@@ -398,3 +398,34 @@ func TestPanicAbortsOnlyItsRequest(t *testing.T) {
 	status, _ := get(t, client, "/")
 	require.Equal(t, 200, status)
 }
+
+// Scenario 15: a socket holds its slot until it closes, though its handler has returned.
+func TestHijackedConnectionHoldsItsSlot(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	hijacked := make(chan net.Conn, 1)
+	serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/socket" {
+				hello(w, r)
+				return
+			}
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				hijacked <- conn
+			}
+		})})
+	relay.Welcome(t)
+	conn, err := relay.Tunnel(t.Context())
+	require.NoError(t, err)
+	fmt.Fprint(conn, "GET /socket HTTP/1.1\r\nHost: app\r\n\r\n")
+	socket := <-hijacked
+	client := relay.Client(t, true)
+	_, body := get(t, client, "/")
+	require.Equal(t, "hello from env-1 with 2 in flight", body)
+	socket.Close()
+	socket.Close()
+	_, body = get(t, client, "/")
+	require.Equal(t, "hello from env-1 with 1 in flight", body)
+	conn.Close()
+}
