@@ -45,7 +45,12 @@ func (e *RefusedError) Error() string {
 
 // Permanent tells whether trying the same again is pointless: the request itself is what the relay will not have.
 func (e *RefusedError) Permanent() bool {
-	return e.Status >= 400 && e.Status < 500 && e.Status != http.StatusConflict && e.Status != http.StatusTooManyRequests
+	switch e.Status {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
+		return false
+	default:
+		return e.Status >= 400 && e.Status < 500
+	}
 }
 
 // A Dialer opens connections to one relay for one instance. Its connections share TLS sessions, so that all but the first

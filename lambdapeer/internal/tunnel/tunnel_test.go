@@ -69,6 +69,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 	}{
 		{"401 X\r\nContent-Length: 7\r\n\r\nexpired", "answered 401 Unauthorized: expired", true},
 		{"426 X\r\nContent-Length: 2\r\n\r\nv2", "answered 426 Upgrade Required: v2", true},
+		{"408 X\r\n\r\nslow", "answered 408 Request Timeout: slow", false},
 		{"409 X\r\n\r\ntaken", "answered 409 Conflict: taken", false},
 		{"503 X\r\n\r\n" + strings.Repeat("x", 5000), "answered 503 Service Unavailable: xxx", false},
 	}
