@@ -274,6 +274,22 @@ func TestAnIdleInstanceIsDrainedAndItsEndpointStays(t *testing.T) {
 	})
 }
 
+func TestAnInstanceWithALeaseIsNotToldToFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		got := w.acquire(t.Context())
+		id := w.instances()[0]
+		w.publish()
+		w.comesUp(id)
+		lease := (<-got).lease
+		require.NoError(t, w.DrainInstance(id))
+		require.Equal(t, xds.Draining, w.health("/e/web/0000"))
+		require.Empty(t, w.drainedFor(id), "the request may still be on its way through Envoy")
+		lease.Release()
+		require.Equal(t, wire.ReasonOperator, w.drainedFor(id))
+	})
+}
+
 func TestALostInstanceGetsNoMoreRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)

@@ -156,8 +156,8 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 	for _, i := range e.Start {
 		todo.start = append(todo.start, f.begin(at, i))
 	}
-	for _, i := range e.Drain {
-		todo.drain = append(todo.drain, order{i.Owner.(*instance), wire.Reason(i.DrainReason())})
+	for _, i := range e.Finish {
+		todo.finish = append(todo.finish, order{i.Owner.(*instance), wire.Reason(i.DrainReason())})
 	}
 	for _, i := range e.Kill {
 		todo.kill = append(todo.kill, i.Owner.(*instance))
@@ -186,11 +186,11 @@ func (f *function) stopTimer() {
 // effects are decisions that are carried out without the function's lock.
 type effects struct {
 	start, kill []*instance
-	drain       []order
+	finish      []order
 	changed     bool
 }
 
-// An order to drain carries its reason: the pool's instance must not be read without the lock.
+// An order to finish carries its reason: the pool's instance must not be read without the lock.
 type order struct {
 	*instance
 	reason wire.Reason
@@ -200,7 +200,7 @@ func (e *effects) carryOut(f *function) {
 	for _, i := range e.start {
 		f.invoke(i)
 	}
-	for _, o := range e.drain {
+	for _, o := range e.finish {
 		f.log.WithFields(logrus.Fields{"instance": o.id, "reason": o.reason}).Info("instance drains")
 		f.d.relay.Drain(o.id, o.reason)
 	}

@@ -92,6 +92,8 @@ func (p *Pool) unlease(r *Request) {
 		p.open.remove(i.index, free)
 		p.open.add(i.index, free+1)
 		p.free++
+	case Draining:
+		p.finishIdle(i)
 	case Gone:
 		p.lost--
 	}

@@ -51,9 +51,11 @@ type Instance struct {
 	granted uint64 // leases ever
 
 	wasUp    bool
-	failed   bool   // counted as a failed start
-	final    bool   // never to be ready again
-	reason   Reason // why we drain it
+	failed   bool      // counted as a failed start
+	final    bool      // never to be ready again
+	reason   Reason    // why we drain it
+	killAt   time.Time // when it is killed, if it still drains then
+	finished bool      // told to finish
 	killed   bool
 	rotating bool // near its end
 	replaced bool // rotating, and a replacement was started

@@ -25,8 +25,8 @@ func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
 	switch {
 	case i.killed:
 		p.effects.Kill = append(p.effects.Kill, i)
-	case i.state == Draining && i.reason != "":
-		p.effects.Drain = append(p.effects.Drain, i)
+	case i.state == Draining && i.finished:
+		p.finish(i)
 	case i.state == Starting || i.state == Down && !i.final:
 		p.ready(now, i, slots)
 	}
@@ -89,12 +89,32 @@ func (p *Pool) drain(now time.Time, i *Instance, why Reason) {
 	i.reason = why
 	p.effects.Drain = append(p.effects.Drain, i)
 	p.beginDrain(now, i)
+	p.finishIdle(i)
 }
+
+// lastCall is how long before it is killed an instance is told to finish even though leases are out on it, so that it
+// can cut what is left in order.
+const lastCall = time.Second
 
 func (p *Pool) beginDrain(now time.Time, i *Instance) {
 	i.final = true
+	i.killAt = now.Add(p.settings.DrainTimeout)
 	p.move(i, Draining)
-	p.timers.set(i, now.Add(p.settings.DrainTimeout))
+	p.timers.set(i, i.killAt.Add(-min(lastCall, p.settings.DrainTimeout/4)))
+}
+
+// finishIdle tells an instance that we drain to finish, once no lease is out on it. Before that, a request may still be
+// on its way from us through Envoy, and a peer that has nothing in flight could not know of it and would be gone when it
+// comes.
+func (p *Pool) finishIdle(i *Instance) {
+	if i.reason != "" && !i.finished && i.leases.n == 0 {
+		p.finish(i)
+	}
+}
+
+func (p *Pool) finish(i *Instance) {
+	i.finished = true
+	p.effects.Finish = append(p.effects.Finish, i)
 }
 
 // Down says that the instance has no tunnels any more. Leases that are out on it stay until they are released, and it

@@ -30,7 +30,8 @@ type Effects struct {
 	Dispatched []*Request  // waited, and now hold a lease; oldest first
 	Evicted    []*Request  // waited, and left the queue unserved: see Request.Cause
 	Start      []*Instance // to be invoked: exactly one Ended must follow for each
-	Drain      []*Instance // to be told to finish: see Instance.DrainReason
+	Drain      []*Instance // get no lease any more: see Instance.DrainReason
+	Finish     []*Instance // draining, and no lease is out any more, or there is no time left: to be told to finish
 	Kill       []*Instance // past their deadline: cut all their connections
 }
 
@@ -39,6 +40,7 @@ func (e *Effects) reset() {
 	e.Evicted = recycle(e.Evicted)
 	e.Start = recycle(e.Start)
 	e.Drain = recycle(e.Drain)
+	e.Finish = recycle(e.Finish)
 	e.Kill = recycle(e.Kill)
 }
 

@@ -212,11 +212,13 @@ func TestDrainingInstanceGetsNoLeaseAndIsKilledInTheEnd(t *testing.T) {
 	i := w.up()
 	w.did(w.p.Drain(w.now, i, pool.Operator))
 	require.Equal(t, pool.Operator, i.DrainReason())
-	w.did(w.p.Up(w.now, i, 10))
-	require.Equal(t, []*pool.Instance{i, i}, w.drained, "told again when it comes back")
 	next := w.acquire()
 	require.Equal(t, pool.Waiting, next.State())
+	require.Empty(t, w.finished, "its request may still be on the way to it")
 	w.run(9*time.Second, nil)
+	require.Equal(t, []*pool.Instance{i}, w.finished, "the last call")
+	w.did(w.p.Up(w.now, i, 10))
+	require.Equal(t, []*pool.Instance{i, i}, w.finished, "told again when it comes back")
 	require.Empty(t, w.killed)
 	w.run(time.Second, nil)
 	require.Equal(t, []*pool.Instance{i}, w.killed)
@@ -225,6 +227,20 @@ func TestDrainingInstanceGetsNoLeaseAndIsKilledInTheEnd(t *testing.T) {
 	w.end(i, "")
 	w.release(r)
 	require.Zero(t, w.p.Stats().InFlight)
+}
+
+func TestDrainingInstanceIsToldToFinishWhenItsLastLeaseEnds(t *testing.T) {
+	w := story(t, nil)
+	rs := w.acquireN(2)
+	i := w.up()
+	w.did(w.p.Drain(w.now, i, pool.ScaleIn))
+	require.Equal(t, []*pool.Instance{i}, w.drained)
+	w.release(rs[0])
+	require.Empty(t, w.finished)
+	w.release(rs[1])
+	require.Equal(t, []*pool.Instance{i}, w.finished)
+	w.run(9900*time.Millisecond, nil)
+	require.Len(t, w.finished, 1, "once is enough")
 }
 
 func TestReconnectedInstanceServesAgain(t *testing.T) {

@@ -87,6 +87,11 @@ func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
 		require.NotEmpty(m.t, i.DrainReason())
 		m.giveUp(i)
 	}
+	for _, i := range e.Finish {
+		require.True(m.t, m.gaveUp[i])
+		late := m.s.DrainTimeout / 2 // the last call comes after that
+		require.True(m.t, i.InFlight() == 0 || !m.now.Before(m.deadlines[i].Add(-late)), "told to finish too early")
+	}
 	for _, i := range e.Kill {
 		m.gaveUp[i] = true
 		delete(m.deadlines, i)

@@ -52,10 +52,22 @@ func (p *Pool) expire(now time.Time, i *Instance) {
 	case Ready:
 		p.rotate(now, i)
 	case Draining:
-		i.killed = true
-		p.timers.unset(i)
-		p.effects.Kill = append(p.effects.Kill, i)
+		p.endDrain(now, i)
 	}
+}
+
+// endDrain is the last call for an instance that still drains, and when that has not helped, the end.
+func (p *Pool) endDrain(now time.Time, i *Instance) {
+	if now.Before(i.killAt) {
+		p.timers.set(i, i.killAt)
+		if !i.finished {
+			p.finish(i)
+		}
+		return
+	}
+	i.killed = true
+	p.timers.unset(i)
+	p.effects.Kill = append(p.effects.Kill, i)
 }
 
 // Next is when Tick has work to do; it may be in the past. Zero: no time will bring work.

@@ -32,6 +32,7 @@ type world struct {
 	dispatched []*pool.Request
 	evicted    []*pool.Request
 	drained    []*pool.Instance
+	finished   []*pool.Instance
 	killed     []*pool.Instance
 	starts     int
 }
@@ -53,6 +54,7 @@ func (w *world) collect(e *pool.Effects) {
 	w.dispatched = append(w.dispatched, e.Dispatched...)
 	w.evicted = append(w.evicted, e.Evicted...)
 	w.drained = append(w.drained, e.Drain...)
+	w.finished = append(w.finished, e.Finish...)
 	w.killed = append(w.killed, e.Kill...)
 }
 
