@@ -33,7 +33,7 @@ check: envoy ## formatting, vet, static analysis, and the configurations against
 format: ## format the Go code
 	$(TOOL) gofumpt -w $$(git ls-files '*.go')
 
-bench: build envoy ## measure against plain Envoy; results go to bench/results/
+bench: build build/bench-app envoy ## measure against plain Envoy; results go to bench/results/
 	go run ./bench
 
 fuzz: ## fuzz every decoder for 20 s each
@@ -49,6 +49,9 @@ build/example-go: $(GO_SOURCES)
 
 build/demo: $(GO_SOURCES)
 	@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -o $@ ./examples/demo
+
+build/bench-app: $(GO_SOURCES)
+	@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -o $@ ./bench/app
 
 build/%: $(GO_SOURCES)
 	@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./$*/cmd/$*

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"time"
+)
+
+// A certificate is a pair of files. Peers that register by themselves must know the relay's authority beforehand, so the
+// bench makes it; key type and protocol are those of the relay's own.
+type certificate struct{ Certificate, Key string }
+
+func newCertificate(l *lab) (*certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	c := &certificate{}
+	if c.Certificate, err = l.writePEM("relay.crt", "CERTIFICATE", cert); err != nil {
+		return nil, err
+	}
+	c.Key, err = l.writePEM("relay.key", "PRIVATE KEY", private)
+	return c, err
+}
+
+func (l *lab) writePEM(name, kind string, der []byte) (string, error) {
+	return l.write(name, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+}

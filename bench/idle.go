@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/load"
+	"github.com/lambda-dispatch/lambda-dispatch/bench/load/procstat"
+)
+
+const (
+	settle    = 5 * time.Second // what a burst left behind is given back meanwhile
+	idleWatch = 5 * time.Second // how long the CPU of idle instances is watched
+	heldFor   = "/idle?ms=1500" // all instances are busy at once, so that each gets one request
+)
+
+// idle is what instances without a request cost the control plane's process, relay included, and Envoy.
+type idle struct {
+	TLS       bool `json:"tls"`
+	Instances int  `json:"instances"`
+	// Resident memory per instance, in bytes: growth from an empty control plane with its Envoy.
+	Control        perInstance   `json:"controlplane"`        // instances that were never asked
+	Envoy          perInstance   `json:"envoy"`               //
+	ControlServed  perInstance   `json:"controlplane_served"` // after each has served: Envoy keeps a connection to it
+	EnvoyServed    perInstance   `json:"envoy_served"`        //
+	ControlIdleCPU float64       `json:"controlplane_idle_cpu"` // share of one core, after serving
+	ReadyIn        time.Duration `json:"ready_in_ns"`           // from the peers' start until all of them serve
+}
+
+type perInstance struct {
+	RSS int64 `json:"rss_bytes"`
+	PSS int64 `json:"pss_bytes"`
+}
+
+// measureIdle starts a control plane and an Envoy of their own, and many peers in one child.
+func measureIdle(ctx context.Context, parent *lab, secure bool, count int) (idle, error) {
+	name := "idle"
+	if secure {
+		name = "idle-tls"
+	}
+	l, err := parent.sub(name)
+	if err != nil {
+		return idle{}, err
+	}
+	defer l.close()
+	t, err := startThrough(ctx, l, name, secure, map[string]int{"idle": 1})
+	if err != nil {
+		return idle{}, err
+	}
+	out := idle{TLS: secure, Instances: count}
+	before, err := t.settled(ctx)
+	if err != nil {
+		return idle{}, err
+	}
+	began := time.Now()
+	if err := t.startPeers(ctx, l, "idle", count); err != nil {
+		return idle{}, err
+	}
+	out.ReadyIn = time.Since(began)
+	unasked, err := t.settled(ctx)
+	if err != nil {
+		return idle{}, err
+	}
+	if err := t.askAll(ctx, count); err != nil {
+		return idle{}, err
+	}
+	served, err := t.settled(ctx)
+	if err != nil {
+		return idle{}, err
+	}
+	grown := func(role string, now map[string]procstat.Usage) perInstance {
+		u, v := before[role], now[role]
+		return perInstance{RSS: (v.RSS - u.RSS) / int64(count), PSS: (v.PSS - u.PSS) / int64(count)}
+	}
+	out.Control, out.Envoy = grown(roleControl, unasked), grown(roleEnvoy, unasked)
+	out.ControlServed, out.EnvoyServed = grown(roleControl, served), grown(roleEnvoy, served)
+	out.ControlIdleCPU, err = t.idleCPU(ctx)
+	return out, err
+}
+
+func (t *through) settled(ctx context.Context) (map[string]procstat.Usage, error) {
+	if err := rest(ctx, settle); err != nil {
+		return nil, err
+	}
+	return t.usage()
+}
+
+// askAll has every instance serve one request.
+func (t *through) askAll(ctx context.Context, count int) error {
+	result, err := load.Run(ctx, load.Options{URL: t.url(heldFor), Connections: count, Requests: int64(count), Timeout: patience})
+	if err == nil && (result.Errors() > 0 || result.Requests != int64(count)) {
+		err = fmt.Errorf("idle: %d requests failed: %v %v", result.Errors(), result.Statuses, result.Failures)
+	}
+	return err
+}
+
+func (t *through) idleCPU(ctx context.Context) (share float64, err error) {
+	before, err := t.usage()
+	if err != nil {
+		return 0, err
+	}
+	if err := rest(ctx, idleWatch); err != nil {
+		return 0, err
+	}
+	after, err := t.usage()
+	if err != nil {
+		return 0, err
+	}
+	return (after[roleControl].CPU - before[roleControl].CPU).Seconds() / idleWatch.Seconds(), nil
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

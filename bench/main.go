@@ -1,0 +1,184 @@
+// Command bench measures what Lambda Dispatch costs: the same app behind a plain Envoy and through the whole path, in one
+// run and in turn, so that whatever else the machine does falls on both. docs/performance.md explains what it reports.
+//
+// It runs in the project's root, after make build envoy.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/load"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// settings are what a run does. The defaults take about four minutes.
+type settings struct {
+	Apps         int           `json:"apps"`
+	Workers      int           `json:"envoy_workers"`
+	Connections  int           `json:"connections"`
+	Rounds       int           `json:"rounds"`
+	Round        time.Duration `json:"round_ns"`
+	SingleRounds int           `json:"single_rounds"`
+	SingleRound  time.Duration `json:"single_round_ns"`
+	Trials       int           `json:"first_answer_trials"`
+	Instances    int           `json:"idle_instances"`
+	out          string
+}
+
+func parse(args []string, stderr io.Writer) (settings, error) {
+	s := settings{Workers: 2}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.IntVar(&s.Apps, "apps", 4, "app processes")
+	flags.IntVar(&s.Connections, "connections", 100, "client connections")
+	flags.IntVar(&s.Rounds, "rounds", 6, "rounds under load; 0 leaves them out")
+	flags.DurationVar(&s.Round, "round", 5*time.Second, "how long each is")
+	flags.IntVar(&s.SingleRounds, "single-rounds", 5, "rounds with one request at a time")
+	flags.DurationVar(&s.SingleRound, "single-round", 2*time.Second, "how long each is")
+	flags.IntVar(&s.Trials, "trials", 25, "first answers per kind of tunnel")
+	flags.IntVar(&s.Instances, "instances", 1000, "idle instances")
+	flags.StringVar(&s.out, "out", "bench/results", "folder of the results")
+	return s, flags.Parse(args)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 2 && args[0] == peersCommand {
+		return runPeers(ctx, args[1])
+	}
+	s, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	l, err := newLab(ctx, s.Workers)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	r, err := newReport(s)
+	if err != nil {
+		return err
+	}
+	if err := r.measureRequests(ctx, l, stdout); err != nil {
+		return err
+	}
+	for _, secure := range []bool{true, false} {
+		fmt.Fprintf(stdout, "%d idle instances, TLS %t\n", s.Instances, secure)
+		i, err := measureIdle(ctx, l, secure, s.Instances)
+		if err != nil {
+			return err
+		}
+		r.Idle = append(r.Idle, i)
+	}
+	path, err := r.write(s.out)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "\n%s\nwritten to %s\n", r.markdown(filepath.Base(path)), path)
+	return nil
+}
+
+const plainName = "plain"
+
+func throughName(secure bool) string {
+	if secure {
+		return "through-tls"
+	}
+	return "through"
+}
+
+// lateFunction has no instance but for a moment at a time.
+const lateFunction = "late"
+
+// measureRequests has all three systems up at once: one that is not asked costs next to nothing.
+func (r *report) measureRequests(ctx context.Context, parent *lab, stdout io.Writer) error {
+	l, err := parent.sub("r")
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	plain, err := startPlain(ctx, l, r.Settings.Apps)
+	if err != nil {
+		return err
+	}
+	systems := []*system{plain}
+	var paths []*through
+	for _, secure := range []bool{true, false} {
+		t, err := r.startPath(ctx, l, secure)
+		if err != nil {
+			return err
+		}
+		paths, systems = append(paths, t), append(systems, &t.system)
+	}
+	if err := r.load(ctx, systems, stdout); err != nil {
+		return err
+	}
+	for _, t := range paths {
+		fmt.Fprintf(stdout, "%s: %d first answers\n", t.name, r.Settings.Trials)
+		took, err := t.firstAnswers(ctx, lateFunction, r.Settings.Trials)
+		if err != nil {
+			return err
+		}
+		r.First[t.name] = quantile{len(took), slices.Min(took), median(took), slices.Max(took)}
+	}
+	return nil
+}
+
+// startPath starts a whole path with its apps. Together they have slots for every connection, so that no request queues.
+func (r *report) startPath(ctx context.Context, parent *lab, secure bool) (*through, error) {
+	l, err := parent.sub(throughName(secure))
+	if err != nil {
+		return nil, err
+	}
+	parent.cleanup = append(parent.cleanup, l.close)
+	slots := 2 * (r.Settings.Connections/r.Settings.Apps + 1)
+	t, err := startThrough(ctx, l, throughName(secure), secure, map[string]int{"app": slots, lateFunction: 10})
+	if err != nil {
+		return nil, err
+	}
+	return t, t.startApps(ctx, l, "app", r.Settings.Apps)
+}
+
+// load runs the rounds: warm-up, many connections, one connection.
+func (r *report) load(ctx context.Context, systems []*system, stdout io.Writer) error {
+	s := r.Settings
+	for _, phase := range []struct {
+		what   string
+		rounds int
+		opts   load.Options
+		into   map[string]row
+	}{
+		{"warming up", 1, load.Options{Connections: s.Connections, Duration: time.Second}, nil},
+		{"under load", s.Rounds, load.Options{Connections: s.Connections, Duration: s.Round}, r.Throughput},
+		{"one request at a time", s.SingleRounds, load.Options{Connections: 1, Duration: s.SingleRound}, r.Single},
+	} {
+		fmt.Fprintf(stdout, "%s: %d rounds of %v for each of %d systems\n", phase.what, phase.rounds, phase.opts.Duration, len(systems))
+		samples, err := rounds(ctx, systems, phase.rounds, phase.opts)
+		if err != nil {
+			return err
+		}
+		for n, system := range systems {
+			if phase.into != nil {
+				phase.into[system.name] = newRow(samples[n])
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// markdown is the page of a run whose data is in the file.
+func (r *report) markdown(file string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Results
+
+Made by `+"`make bench`"+`; do not edit. Data: [%[1]s](%[1]s). What the columns mean and where the time goes:
+[docs/performance.md](../../docs/performance.md).
+
+%[2]s, commit %[3]s. %[4]d cores of %[5]s, %.0[6]f GB, Linux %[7]s, %[8]s, Envoy %[9]s with %[10]d workers. Load generator,
+Envoy, control plane and %[11]d app processes share the cores. Load average before the run: %[12]s.
+
+`, file, r.Date.Format(time.DateOnly), r.Commit, r.Machine.Cores, r.Machine.CPU, float64(r.Machine.Memory)/1e9,
+		r.Machine.Kernel, r.Machine.Go, r.Envoy, r.Settings.Workers, r.Settings.Apps, r.LoadAverage)
+	r.throughputTable(&b)
+	r.singleTable(&b)
+	r.otherTable(&b)
+	r.aimsTable(&b)
+	return b.String()
+}
+
+func (r *report) throughputTable(b *strings.Builder) {
+	fmt.Fprintf(b, `## Under load
+
+%d HTTP/1.1 connections, each with one request at all times; answers of 128 bytes; %d rounds of %v each, in turn. CPU in µs
+per request.
+
+| | requests/s | p50 | p99 | Envoy | control plane + relay | apps | total | total / plain |
+|---|---|---|---|---|---|---|---|---|
+`, r.Settings.Connections, r.Settings.Rounds, r.Settings.Round)
+	for _, name := range r.names() {
+		row := r.Throughput[name]
+		fmt.Fprintf(b, "| %s | %.0f | %s | %s | %s | %s | %s | %s | %s |\n", titles[name], row.Rate, ms(row.P50), ms(row.P99),
+			us(row.CPU[roleEnvoy]), us(row.CPU[roleControl]), us(row.CPU[roleApps]), us(row.TotalCPU), r.ratio(name))
+	}
+	b.WriteString("\n")
+}
+
+func (r *report) singleTable(b *strings.Builder) {
+	fmt.Fprintf(b, `## One request at a time
+
+%d rounds of %v each.
+
+| | requests/s | p50 | p99 | p50 above plain | CPU, total |
+|---|---|---|---|---|---|
+`, r.Settings.SingleRounds, r.Settings.SingleRound)
+	for _, name := range r.names() {
+		row := r.Single[name]
+		fmt.Fprintf(b, "| %s | %.0f | %s | %s | %s | %s |\n", titles[name], row.Rate, ms(row.P50), ms(row.P99),
+			ms(r.added(name)), us(row.TotalCPU))
+	}
+	b.WriteString("\n")
+}
+
+func (r *report) otherTable(b *strings.Builder) {
+	fmt.Fprintf(b, `## Instances
+
+First answer: from a standing control stream and tunnel to the answer in the client's hands, for a request that was held at
+Envoy; %d trials. Memory: resident, %d instances, per instance; "served" after each has answered once, which leaves it with
+a connection of Envoy's.
+
+| | first answer p50 | min to max | control plane + relay, idle | served | Envoy, idle | served | CPU of all, idle |
+|---|---|---|---|---|---|---|---|
+`, r.Settings.Trials, r.Settings.Instances)
+	for _, i := range r.Idle {
+		name := throughName(i.TLS)
+		first := r.First[name]
+		fmt.Fprintf(b, "| %s | %s | %s to %s | %s | %s | %s | %s | %.1f %% of a core |\n", titles[name], ms(first.P50), ms(first.Min),
+			ms(first.Max), kb(i.Control.RSS), kb(i.ControlServed.RSS), kb(i.Envoy.RSS), kb(i.EnvoyServed.RSS), 100*i.ControlIdleCPU)
+	}
+	b.WriteString("\n")
+}
+
+func (r *report) aimsTable(b *strings.Builder) {
+	b.WriteString("## Aims\n\n| | aim | TLS on the tunnel | without |\n|---|---|---|---|\n")
+	line := func(what, aim string, value func(name string) string) {
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", what, aim, value(throughName(true)), value(throughName(false)))
+	}
+	line("CPU of a request, against plain Envoy", fmt.Sprintf("at most %.1f times", aimCPURatio), r.ratio)
+	line("added p50, one request at a time", "at most "+ms(aimAddedP50), func(name string) string { return ms(r.added(name)) })
+	line("tunnel up to first answer, p50", "at most "+ms(aimFirstAnswer), func(name string) string { return ms(r.First[name].P50) })
+	line("control plane + relay, per idle instance", kb(aimIdleTLS)+", "+kb(aimIdlePlain)+" without TLS", func(name string) string {
+		for _, i := range r.Idle {
+			if throughName(i.TLS) == name {
+				return kb(i.Control.RSS)
+			}
+		}
+		return ""
+	})
+}
+
+var titles = map[string]string{
+	plainName:          "plain Envoy",
+	throughName(true):  "Lambda Dispatch, TLS on the tunnel",
+	throughName(false): "Lambda Dispatch, tunnel without TLS",
+}
+
+func (r *report) names() []string { return []string{plainName, throughName(true), throughName(false)} }
+
+// ratio is the total CPU against plain Envoy's, with the extremes of single rounds.
+func (r *report) ratio(name string) string {
+	if name == plainName {
+		return "1"
+	}
+	of, to := r.Throughput[name], r.Throughput[plainName]
+	each := ratios(of, to)
+	return fmt.Sprintf("**%.2f** (%.2f to %.2f)", float64(of.TotalCPU)/float64(to.TotalCPU), slices.Min(each), slices.Max(each))
+}
+
+func (r *report) added(name string) time.Duration { return r.Single[name].P50 - r.Single[plainName].P50 }
+
+func us(d time.Duration) string { return fmt.Sprintf("%.0f", float64(d)/float64(time.Microsecond)) }
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }
+
+func kb(bytes int64) string { return fmt.Sprintf("%.0f KB", float64(bytes)/1000) }

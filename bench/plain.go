@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+//go:embed plain.yaml
+var plainYAML string
+
+var plainTemplate = template.Must(template.New("plain.yaml").Parse(plainYAML))
+
+// An address is host:port as Envoy wants it.
+type address struct{ Host, Port string }
+
+func splitAddress(hostPort string) (address, error) {
+	host, port, err := net.SplitHostPort(hostPort)
+	return address{host, port}, err
+}
+
+// startPlain runs the apps on TCP ports behind a plain Envoy: the same HTTP settings, a static configuration, no control
+// plane.
+func startPlain(ctx context.Context, l *lab, apps int) (*system, error) {
+	s := &system{name: "plain", pids: map[string][]int{}}
+	var upstreams []string
+	for n := range apps {
+		at, err := freeAddress()
+		if err != nil {
+			return nil, err
+		}
+		port := at[strings.LastIndexByte(at, ':')+1:]
+		app, err := l.start(fmt.Sprintf("plain-app-%d", n), []string{"PORT=" + port}, appBinary)
+		if err != nil {
+			return nil, err
+		}
+		if err := until(ctx, "app", app, listens(at)); err != nil {
+			return nil, err
+		}
+		upstreams = append(upstreams, at)
+		s.pids[roleApps] = append(s.pids[roleApps], app.pid())
+	}
+	return s, s.startPlainEnvoy(ctx, l, upstreams)
+}
+
+func (s *system) startPlainEnvoy(ctx context.Context, l *lab, upstreams []string) (err error) {
+	if s.front, err = freeAddress(); err != nil {
+		return err
+	}
+	config, err := plainConfig(s.front, upstreams)
+	if err != nil {
+		return err
+	}
+	path, err := l.write("plain.yaml", config)
+	if err != nil {
+		return err
+	}
+	p, err := l.start("plain-envoy", nil, l.envoy, "--config-path", path, "--log-level", "warning",
+		"--disable-hot-restart", "--concurrency", fmt.Sprint(l.workers))
+	if err != nil {
+		return err
+	}
+	s.pids[roleEnvoy] = []int{p.pid()}
+	return until(ctx, "plain Envoy", p, listens(s.front))
+}
+
+func plainConfig(front string, upstreams []string) (string, error) {
+	var data struct {
+		Front     address
+		Upstreams []address
+	}
+	var err error
+	if data.Front, err = splitAddress(front); err != nil {
+		return "", err
+	}
+	for _, u := range upstreams {
+		a, err := splitAddress(u)
+		if err != nil {
+			return "", err
+		}
+		data.Upstreams = append(data.Upstreams, a)
+	}
+	var out strings.Builder
+	err = plainTemplate.Execute(&out, data)
+	return out.String(), err
+}
+
+const (
+	appBinary     = "build/bench-app"
+	controlBinary = "build/controlplane"
+)
+
+func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+)
+
+// controlYAML is the configuration of the control plane under test. Whatever it does not name has its default.
+var controlYAML = template.Must(template.New("controlplane.yaml").Parse(`
+state_dir: {{.Dir}}
+listeners: [{name: front, address: "{{.Front}}"}]
+admin: {address: "{{.Admin}}"}
+relay:
+  address: "{{.Relay}}"
+{{- if .TLS}}
+  tls: files
+  certificate_file: {{.TLS.Certificate}}
+  key_file: {{.TLS.Key}}
+  ca_file: {{.TLS.Certificate}}
+{{- else}}
+  tls: "off"
+{{- end}}
+log: {level: warn}
+functions:
+{{- range $name, $slots := .Functions}}
+- name: {{$name}}
+  provider: static
+  static: {token_file: {{$.Token}}}
+  routes: [{path: /{{$name}}}]
+  queue: {limit: 2000}
+  scaling: {concurrency: {{$slots}}, max: 2000}
+{{- end}}
+`))
+
+// through is the whole path without its apps: a control plane with its relay, and Envoy with the bootstrap that everybody
+// gets.
+type through struct {
+	system
+	Dir, Front, Admin, Relay, Token string
+	TLS                             *certificate   // nil: plain TCP
+	Functions                       map[string]int // slots of an instance, by name, which is also the path
+	envoy                           *envoy.Process
+}
+
+func startThrough(ctx context.Context, l *lab, name string, secure bool, functions map[string]int) (*through, error) {
+	t := &through{Dir: l.path("s"), Functions: functions}
+	t.name, t.pids = name, map[string][]int{}
+	for _, at := range []*string{&t.Front, &t.Admin, &t.Relay} {
+		var err error
+		if *at, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	t.front = t.Front
+	if err := t.prepare(l, secure); err != nil {
+		return nil, err
+	}
+	if err := t.startControlPlane(ctx, l); err != nil {
+		return nil, err
+	}
+	return t, t.startEnvoy(ctx, l)
+}
+
+func (t *through) prepare(l *lab, secure bool) (err error) {
+	if t.Token, err = l.write("token", "a token of the bench, and of nobody else"); err != nil {
+		return err
+	}
+	if secure {
+		t.TLS, err = newCertificate(l)
+	}
+	return err
+}
+
+func (t *through) startControlPlane(ctx context.Context, l *lab) error {
+	var config strings.Builder
+	if err := controlYAML.Execute(&config, t); err != nil {
+		return err
+	}
+	path, err := l.write("controlplane.yaml", config.String())
+	if err != nil {
+		return err
+	}
+	p, err := l.start("controlplane", nil, controlBinary, "run", path)
+	if err != nil {
+		return err
+	}
+	t.pids[roleControl] = []int{p.pid()}
+	return until(ctx, "control plane", p, listens(t.Admin))
+}
+
+func (t *through) startEnvoy(ctx context.Context, l *lab) (err error) {
+	t.envoy, err = envoy.Start(context.WithoutCancel(ctx), envoy.Options{
+		Binary: l.envoy, StateDir: t.Dir, AdminAddress: "127.0.0.1:0", Concurrency: l.workers, LogPath: l.path("envoy.log"),
+	})
+	if err != nil {
+		return err
+	}
+	l.cleanup = append(l.cleanup, func() { t.envoy.Stop(5 * time.Second) })
+	t.pids[roleEnvoy] = []int{t.envoy.Pid()}
+	return until(ctx, "Envoy", nil, func() error {
+		return t.get("/readyz", nil)
+	})
+}
+
+// peerEnv is what a peer of a function finds in its environment.
+func (t *through) peerEnv(function string) map[string]string {
+	env := map[string]string{
+		"LAMBDA_DISPATCH_RELAY":      "http://" + t.Relay,
+		"LAMBDA_DISPATCH_FUNCTION":   function,
+		"LAMBDA_DISPATCH_TOKEN_FILE": t.Token,
+	}
+	if t.TLS != nil {
+		env["LAMBDA_DISPATCH_RELAY"] = "https://" + t.Relay
+		env["LAMBDA_DISPATCH_CA_FILE"] = t.TLS.Certificate
+	}
+	return env
+}
+
+func environ(env map[string]string) (list []string) {
+	for name, value := range env {
+		list = append(list, name+"="+value)
+	}
+	return list
+}
+
+// startApps runs the apps as peers that register by themselves, and waits until all of them serve.
+func (t *through) startApps(ctx context.Context, l *lab, function string, apps int) error {
+	for n := range apps {
+		app, err := l.start(fmt.Sprintf("app-%d", n), environ(t.peerEnv(function)), appBinary)
+		if err != nil {
+			return err
+		}
+		t.pids[roleApps] = append(t.pids[roleApps], app.pid())
+	}
+	return t.awaitReady(ctx, function, apps)
+}
+
+// functionStatus is the part of the admin API's answer that the bench looks at.
+type functionStatus struct {
+	Name       string `json:"name"`
+	QueueDepth int    `json:"queue_depth"`
+	Ready      int    `json:"ready"`
+	Starting   int    `json:"starting"`
+	Draining   int    `json:"draining"`
+}
+
+func (t *through) awaitReady(ctx context.Context, function string, count int) error {
+	return t.await(ctx, function, fmt.Sprintf("%d instances", count), func(f functionStatus) bool { return f.Ready == count })
+}
+
+// await polls a function's status.
+func (t *through) await(ctx context.Context, function, what string, ok func(functionStatus) bool) error {
+	return until(ctx, what, nil, func() error {
+		var list struct {
+			Functions []functionStatus `json:"functions"`
+		}
+		if err := t.get("/api/v1/functions", &list); err != nil {
+			return err
+		}
+		for _, f := range list.Functions {
+			if f.Name == function && ok(f) {
+				return nil
+			}
+		}
+		return fmt.Errorf("not yet: %+v", list.Functions)
+	})
+}
+
+// get asks the admin address and decodes the answer, unless into is nil.
+func (t *through) get(path string, into any) error {
+	resp, err := http.Get("http://" + t.Admin + path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", path, resp.Status)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}
