@@ -36,11 +36,11 @@ func App(t testing.TB, name string, peer Peer) Function {
 	f.Routes = []config.Route{{Path: "/" + name, StripPrefix: true}}
 	f.Local.Timeout = 15 * time.Minute
 	f.Local.MemoryMB = 512
-	f.Local.Command = []string{build(t, "controlplane/controlplanetest/app")}
+	f.Local.Command = []string{Build(t, "controlplane/controlplanetest/app")}
 	f.Local.Env = map[string]string{}
 	if peer == Binary {
 		f.Local.Env["APP_PLAIN"] = "1"
-		f.Local.Extensions = [][]string{{build(t, "lambdapeer/cmd/lambdapeer")}}
+		f.Local.Extensions = [][]string{{Build(t, "lambdapeer/cmd/lambdapeer")}}
 	}
 	return f
 }
@@ -52,8 +52,8 @@ var builds struct {
 	paths map[string]string
 }
 
-// build compiles one of the project's programs, once per test process.
-func build(t testing.TB, folder string) string {
+// Build compiles the program in one of the project's folders, once per test process, and returns its path.
+func Build(t testing.TB, folder string) string {
 	t.Helper()
 	builds.Lock()
 	defer builds.Unlock()

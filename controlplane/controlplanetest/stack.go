@@ -25,6 +25,9 @@ import (
 // Patience bounds every wait of this package. It only matters to tests that fail.
 const Patience = 30 * time.Second
 
+// envoyGrace is how long Envoy may take to end before it is killed.
+const envoyGrace = 5 * time.Second
+
 // A Function is one function of a Stack: how it is configured here, and how it runs there.
 type Function struct {
 	config.Function
@@ -45,9 +48,12 @@ type Stack struct {
 	Config *config.Config
 	Front  string // host:port of the first listener
 	Admin  string // host:port of the control plane's admin address
+	Relay  string // host:port that peers dial
 
 	t                testing.TB
 	dir              string
+	workers          int      // of Envoy
+	envoyLog         *os.File // of every Envoy
 	stopControlPlane func()
 }
 
@@ -56,12 +62,13 @@ func Start(t testing.TB, o Options) *Stack {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ld") // t.TempDir is too long for unix sockets
 	require.NoError(t, err)
-	s := &Stack{t: t, dir: dir}
+	s := &Stack{t: t, dir: dir, workers: max(o.Workers, 2)}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s.startLambda(o)
 	s.configure(o)
 	s.startControlPlane()
-	s.startEnvoy(o)
+	s.openEnvoyLog()
+	s.startEnvoy()
 	return s
 }
 
@@ -106,26 +113,22 @@ func (s *Stack) configure(o Options) {
 func (s *Stack) startControlPlane() {
 	server, err := controlplane.New(s.t.Context(), s.Config, s.logger("controlplane"))
 	require.NoError(s.t, err)
-	s.Admin = server.AdminAddr()
+	s.Admin, s.Relay = server.AdminAddr(), server.RelayAddr()
 	s.stopControlPlane = s.background("controlplane", server.Run)
 }
 
 // startEnvoy waits until the control plane says that Envoy has what it needs, and Envoy that its listeners are open.
-func (s *Stack) startEnvoy(o Options) {
+func (s *Stack) startEnvoy() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), Patience)
 	defer cancel()
 	binary, err := envoy.Find(ctx)
 	require.NoError(s.t, err)
-	log, err := os.Create(filepath.Join(s.dir, "envoy.log"))
-	require.NoError(s.t, err)
-	s.Envoy, err = envoy.Start(context.Background(), envoy.Options{
-		Binary: binary, StateDir: s.Config.StateDir, AdminAddress: "127.0.0.1:0", Concurrency: max(o.Workers, 2), Log: log,
+	process, err := envoy.Start(context.Background(), envoy.Options{
+		Binary: binary, StateDir: s.Config.StateDir, AdminAddress: "127.0.0.1:0", Concurrency: s.workers, Log: s.envoyLog,
 	})
 	require.NoError(s.t, err)
-	s.t.Cleanup(func() {
-		s.Envoy.Stop(5 * time.Second)
-		s.showOnFailure("envoy", log)
-	})
+	s.Envoy = process
+	s.t.Cleanup(func() { process.Stop(envoyGrace) })
 	require.NoError(s.t, s.Envoy.Ready(ctx))
 	listeners, err := s.Envoy.Listeners(ctx)
 	require.NoError(s.t, err)
@@ -137,6 +140,13 @@ func (s *Stack) startEnvoy(o Options) {
 		}
 		return nil
 	})
+}
+
+func (s *Stack) openEnvoyLog() {
+	log, err := os.Create(filepath.Join(s.dir, "envoy.log"))
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { s.showOnFailure("envoy", log) })
+	s.envoyLog = log
 }
 
 // background runs a part until the test ends, or until stop, and fails the test if the part ends before or badly.
@@ -188,7 +198,14 @@ func (s *Stack) showOnFailure(name string, file *os.File) {
 }
 
 // StopEnvoy ends Envoy before the test does.
-func (s *Stack) StopEnvoy() { s.Envoy.Stop(5 * time.Second) }
+func (s *Stack) StopEnvoy() { s.Envoy.Stop(envoyGrace) }
+
+// RestartEnvoy ends Envoy, connections cut, and returns when a new one's front door is open. Front is another one then.
+func (s *Stack) RestartEnvoy() {
+	s.t.Helper()
+	s.StopEnvoy()
+	s.startEnvoy()
+}
 
 // StopControlPlane does what SIGTERM does to the control plane, and returns when it has ended.
 func (s *Stack) StopControlPlane() { s.stopControlPlane() }
