@@ -119,14 +119,15 @@ func (g *Gate) release() {
 }
 
 // Wrap returns a handler that holds a slot around each call of next, until it returns, or for a hijacked connection until
-// that is closed. It removes wire.RefusedHeader from what next answers.
+// that is closed. It removes wire.RefusedHeader from what next answers, and answers 502 in its place if a header would be
+// too long for HTTP/2 to Envoy.
 func (g *Gate) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.acquire(r.Context()) {
 			refuse(w)
 			return
 		}
-		guarded := &writer{ResponseWriter: w, gate: g}
+		guarded := &writer{ResponseWriter: w, gate: g, http2: r.ProtoMajor == 2}
 		defer guarded.done()
 		next.ServeHTTP(guarded, r)
 	})

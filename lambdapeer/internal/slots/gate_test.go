@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -147,6 +148,41 @@ func TestAppsCannotRefuseForThePeer(t *testing.T) {
 		require.Empty(t, w.Result().Header.Values(wire.RefusedHeader), name)
 		require.Empty(t, w.Result().Header["lambda-dispatch-refused"], name)
 	}
+}
+
+func TestHeadersThatWouldEndTheTunnelAreReplaced(t *testing.T) {
+	for _, c := range []struct{ size, major, want int }{
+		{maxField, 2, http.StatusTeapot},
+		{maxField + 1, 2, http.StatusBadGateway},
+		{maxField + 1, 1, http.StatusTeapot},
+	} {
+		h := New(1, 0).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "3")
+			w.Header().Set("Long", strings.Repeat("x", c.size))
+			w.WriteHeader(http.StatusTeapot)
+			n, err := w.Write([]byte("app"))
+			require.NoError(t, err)
+			require.Equal(t, 3, n)
+		}))
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+		r.ProtoMajor = c.major
+		h.ServeHTTP(w, r)
+		require.Equal(t, c.want, w.Code)
+		require.Equal(t, c.want == http.StatusTeapot, w.Body.String() == "app")
+		require.Equal(t, c.want == http.StatusTeapot, w.Result().Header.Get("Long") != "")
+	}
+}
+
+func TestTrailersThatWouldEndTheTunnelAbortTheAnswer(t *testing.T) {
+	g := New(1, 0)
+	h := g.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("app"))
+		w.Header().Set(http.TrailerPrefix+"Long", strings.Repeat("x", maxField+1))
+	}))
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.ProtoMajor = 2
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.ServeHTTP(httptest.NewRecorder(), r) })
+	require.Zero(t, g.InFlight())
 }
 
 func BenchmarkGate(b *testing.B) {

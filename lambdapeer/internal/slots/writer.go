@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,21 +19,31 @@ func refuse(w http.ResponseWriter) {
 	_, _ = w.Write([]byte("no free slot\n"))
 }
 
-// writer is the app's http.ResponseWriter. It keeps the peer's own header out of the app's answers and the slot taken for
-// as long as a hijacked connection lives.
+// maxField is the longest name or value of a header field that Envoy takes over HTTP/2. A longer one ends the whole tunnel
+// in Envoy's decoder, and with it every other request there. (Envoy's limit on the whole header ends one answer only.)
+const maxField = 64 << 10
+
+// writer is the app's http.ResponseWriter. It keeps the peer's own header out of the app's answers, puts a 502 in the place
+// of answers that would end the tunnel, and keeps the slot taken for as long as a hijacked connection lives.
 type writer struct {
 	http.ResponseWriter
-	gate *Gate
+	gate  *Gate
+	http2 bool
 
 	cleaned  bool // the final header has been written
+	replaced bool // it is not the app's
 	hijacked bool
 }
 
-// done runs when the handler has returned.
+// done runs when the handler has returned, and aborts the answer if its trailers would end the tunnel.
 func (w *writer) done() {
-	if !w.hijacked {
-		w.clean() // net/http writes the header now, if nobody did
-		w.gate.release()
+	if w.hijacked {
+		return
+	}
+	defer w.gate.release()
+	w.clean() // net/http writes the header now, if nobody did
+	if w.sanitize() {
+		panic(http.ErrAbortHandler)
 	}
 }
 
@@ -41,32 +52,54 @@ func (w *writer) clean() {
 		return
 	}
 	w.cleaned = true
-	w.dropRefused()
+	if w.sanitize() {
+		w.replace()
+	}
 }
 
-// dropRefused looks at every key, since an app may set one in any spelling by indexing the map.
-func (w *writer) dropRefused() {
+// sanitize removes the peer's own header, in any spelling that an app may set by indexing the map, and tells whether a
+// field is too long to be sent.
+func (w *writer) sanitize() (tooLong bool) {
 	header := w.Header()
-	for key := range header {
+	for key, values := range header {
 		if len(key) == len(wire.RefusedHeader) && strings.EqualFold(key, wire.RefusedHeader) {
 			delete(header, key)
+			continue
 		}
+		tooLong = tooLong || w.http2 && (len(key) > maxField || slices.ContainsFunc(values, longer))
 	}
+	return tooLong
+}
+
+func longer(value string) bool { return len(value) > maxField }
+
+// replace answers in the app's place.
+func (w *writer) replace() {
+	w.replaced = true
+	clear(w.Header())
+	http.Error(w.ResponseWriter, "a header of the app's answer is longer than 64 KiB", http.StatusBadGateway)
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *writer) WriteHeader(status int) {
 	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
-		w.dropRefused() // informational: the final header is still to come
-	} else {
-		w.clean()
+		if !w.sanitize() { // informational: the final header is still to come
+			w.ResponseWriter.WriteHeader(status)
+		}
+		return
 	}
-	w.ResponseWriter.WriteHeader(status)
+	w.clean()
+	if !w.replaced {
+		w.ResponseWriter.WriteHeader(status)
+	}
 }
 
 // Write implements http.ResponseWriter.
 func (w *writer) Write(p []byte) (int, error) {
 	w.clean()
+	if w.replaced {
+		return len(p), nil
+	}
 	return w.ResponseWriter.Write(p)
 }
 
