@@ -20,10 +20,10 @@ type idle struct {
 	TLS       bool `json:"tls"`
 	Instances int  `json:"instances"`
 	// Resident memory per instance, in bytes: growth from an empty control plane with its Envoy.
-	Control        perInstance   `json:"controlplane"`        // instances that were never asked
-	Envoy          perInstance   `json:"envoy"`               //
-	ControlServed  perInstance   `json:"controlplane_served"` // after each has served: Envoy keeps a connection to it
-	EnvoyServed    perInstance   `json:"envoy_served"`        //
+	Control        perInstance   `json:"controlplane"`          // instances that were never asked
+	Envoy          perInstance   `json:"envoy"`                 //
+	ControlServed  perInstance   `json:"controlplane_served"`   // after each has served: Envoy keeps a connection to it
+	EnvoyServed    perInstance   `json:"envoy_served"`          //
 	ControlIdleCPU float64       `json:"controlplane_idle_cpu"` // share of one core, after serving
 	ReadyIn        time.Duration `json:"ready_in_ns"`           // from the peers' start until all of them serve
 }

@@ -115,7 +115,9 @@ func (r *report) ratio(name string) string {
 	return fmt.Sprintf("**%.2f** (%.2f to %.2f)", float64(of.TotalCPU)/float64(to.TotalCPU), slices.Min(each), slices.Max(each))
 }
 
-func (r *report) added(name string) time.Duration { return r.Single[name].P50 - r.Single[plainName].P50 }
+func (r *report) added(name string) time.Duration {
+	return r.Single[name].P50 - r.Single[plainName].P50
+}
 
 func us(d time.Duration) string { return fmt.Sprintf("%.0f", float64(d)/float64(time.Microsecond)) }
 

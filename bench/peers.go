@@ -20,8 +20,9 @@ const peersCommand = "peers"
 
 var body = []byte(strings.Repeat("lambda-dispatch\n", 8))
 
-// hold answers after the request's ?ms=.
+// hold answers when the request's body has ended, and its ?ms= after that.
 func hold(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
 	if ms, err := strconv.Atoi(r.URL.Query().Get("ms")); err == nil {
 		select {
 		case <-time.After(time.Duration(ms) * time.Millisecond):
