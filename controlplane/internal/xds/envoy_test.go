@@ -245,6 +245,17 @@ func (f *front) get(t *testing.T, path string, headers ...string) (*http.Respons
 	return f.do(t, req)
 }
 
+// raw sends a path that need not be one.
+func (f *front) raw(t *testing.T, path string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+f.address, http.NoBody)
+	require.NoError(t, err)
+	req.URL.Opaque = path
+	resp, body, err := f.do(t, req)
+	require.NoError(t, err)
+	return resp, body
+}
+
 func (f *front) do(t *testing.T, req *http.Request) (*http.Response, string, error) {
 	t.Helper()
 	resp, err := f.client.Do(req)
@@ -299,6 +310,8 @@ func TestRequestsThroughEnvoy(t *testing.T) {
 		require.Equal(t, "mine", got.Header.Get("X-Request-Id"))
 		require.Equal(t, f.address, got.Header.Get("X-Forwarded-Host"))
 		require.Equal(t, "http", got.Header.Get("X-Forwarded-Proto"))
+		got = f.appSees(t, "/go", "X-Forwarded-Host", "of.the.client")
+		require.Equal(t, f.address, got.Header.Get("X-Forwarded-Host"))
 		require.NotEmpty(t, got.Header.Get("X-Forwarded-For"))
 		require.Equal(t, []string{"x-request-id"}, f.headers, "what the control plane sees")
 	})
@@ -335,6 +348,18 @@ func TestRequestsThroughEnvoy(t *testing.T) {
 			requireProblem(t, http.StatusNotFound, cause, resp, body)
 		}
 		require.Equal(t, before, f.total())
+	})
+	t.Run("refuses broken escapes in paths, not in queries", func(t *testing.T) {
+		before := f.total()
+		for _, path := range []string{"/go/%", "/go/%2", "/go/%zz/x", "/go/%2z", "/%%41", "/go/%25/%/x?y"} {
+			resp, body := f.raw(t, path)
+			requireProblem(t, http.StatusBadRequest, "request_invalid", resp, body)
+		}
+		require.Equal(t, before, f.total())
+		for _, path := range []string{"/go/%25", "/go/%C3%a4%00", "/go?%", "/go?100%zz"} {
+			resp, body := f.raw(t, path)
+			require.Equal(t, http.StatusOK, resp.StatusCode, "%s: %s", path, body)
+		}
 	})
 	t.Run("matches hosts without their port, and falls back to routes of any host", func(t *testing.T) {
 		for path, function := range map[string]string{"/only-here": "host", "/go": "go"} {

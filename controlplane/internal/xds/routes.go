@@ -42,15 +42,15 @@ type routed struct {
 
 // routeConfiguration is what one listener routes by. Requests that nothing matches get a 404 of Envoy's own, and no
 // filter of ours hears of them.
-func routeConfiguration(cfg *config.Config, listener string) *routev3.RouteConfiguration {
-	routes := routesOf(cfg, listener)
+func routeConfiguration(cfg *config.Config, l config.Listener) *routev3.RouteConfiguration {
+	routes := routesOf(cfg, l.Name)
 	out := &routev3.RouteConfiguration{
-		Name: listener,
+		Name: l.Name,
 		// A host is matched without its port, and the app sees it as the client sent it.
 		IgnorePortInHostMatching: true,
 		RequestHeadersToAdd: []*corev3.HeaderValueOption{{
 			Header:       &corev3.HeaderValue{Key: "x-forwarded-host", Value: "%REQ(:AUTHORITY)%"},
-			AppendAction: corev3.HeaderValueOption_ADD_IF_ABSENT,
+			AppendAction: forwardedHost(l),
 		}},
 		RequestHeadersToRemove:  []string{"x-envoy-external-address", "x-envoy-original-path"},
 		ResponseHeadersToRemove: []string{wire.RefusedHeader},
@@ -59,6 +59,14 @@ func routeConfiguration(cfg *config.Config, listener string) *routev3.RouteConfi
 		out.VirtualHosts = append(out.VirtualHosts, virtualHost(host, routes))
 	}
 	return out
+}
+
+// forwardedHost believes a proxy in front of Envoy, if there is one, and no client.
+func forwardedHost(l config.Listener) corev3.HeaderValueOption_HeaderAppendAction {
+	if l.TrustedHops > 0 {
+		return corev3.HeaderValueOption_ADD_IF_ABSENT
+	}
+	return corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 }
 
 // routesOf lists the listener's routes, the more specific first: by host, path, header. The configuration's order
@@ -120,7 +128,7 @@ func hostsOf(routes []routed) []string {
 
 // virtualHost holds every route that its host can match: Envoy looks into one virtual host only, the most specific one.
 func virtualHost(host string, routes []routed) *routev3.VirtualHost {
-	out := &routev3.VirtualHost{Name: host, Domains: []string{host}}
+	out := &routev3.VirtualHost{Name: host, Domains: []string{host}, Routes: []*routev3.Route{malformedPath()}}
 	for _, r := range routes {
 		if covers(r.Host, host) {
 			out.Routes = append(out.Routes, r.resources()...)
@@ -138,12 +146,13 @@ func covers(pattern, host string) bool {
 	return wildcard && strings.HasSuffix(host, suffix)
 }
 
-// resources are the routes of Envoy's for one of ours. Upgrades go to the twin cluster. While a request waits for a slot
+// resources are the routes of Envoy's for one of ours. A function that is switched off keeps its route, so that no wider one
+// takes its requests. Upgrades go to the twin cluster. While a request waits for a slot
 // nothing moves on its stream, so the idle timeout must not run yet: a variant that matches only once the request has a
 // lease turns it on. The filter's answer makes Envoy route again.
 func (r routed) resources() []*routev3.Route {
 	if r.function.Disabled {
-		return []*routev3.Route{r.disabled()}
+		return []*routev3.Route{refusal(r.name(), r.match(), 404, "There is no such function", "disabled")}
 	}
 	var out []*routev3.Route
 	for _, upgrade := range []bool{true, false} {
@@ -261,22 +270,4 @@ func (r routed) filterConfig() *anypb.Any {
 			GrpcInitialMetadata: []*corev3.HeaderValue{{Key: extproc.FunctionKey, Value: r.function.Name}},
 		},
 	}})
-}
-
-// disabled answers for a function that is switched off. The route stays, so that no wider one takes its requests.
-func (r routed) disabled() *routev3.Route {
-	return &routev3.Route{
-		Name:  r.name(),
-		Match: r.match(),
-		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
-			Status: 404,
-			Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{
-				InlineString: problemBody("404", "There is no such function", "disabled"),
-			}},
-		}},
-		ResponseHeadersToAdd: []*corev3.HeaderValueOption{{
-			Header:       &corev3.HeaderValue{Key: "content-type", Value: problemType},
-			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-		}},
-	}
 }
