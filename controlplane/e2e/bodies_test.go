@@ -26,8 +26,8 @@ func TestBodies(t *testing.T) {
 	stack := startSites(t, nil)
 	t.Run("exact", func(t *testing.T) { eachWay(t, stack, bodiesAreExact) })
 	t.Run("large", func(t *testing.T) {
-		largeBodiesPassInBoundedMemory(t, newSite(t, stack, controlplanetest.Library, controlplanetest.HTTP1), true)
-		largeBodiesPassInBoundedMemory(t, newSite(t, stack, controlplanetest.Binary, controlplanetest.HTTP2), false)
+		largeBodiesPassInBoundedMemory(t, newSite(t, stack, "library", controlplanetest.HTTP1), true)
+		largeBodiesPassInBoundedMemory(t, newSite(t, stack, "binary", controlplanetest.HTTP2), false)
 	})
 	t.Run("full duplex", func(t *testing.T) { eachWay(t, stack, answersBeginBeforeRequestsEnd) })
 	t.Run("refused early", func(t *testing.T) { eachWay(t, stack, earlyRefusalsReachTheClient) })
@@ -113,7 +113,7 @@ func answersBeginBeforeRequestsEnd(t *testing.T, s site) {
 	go say("first")
 	response, err := s.client.Do(s.request(http.MethodPost, "/echo", body))
 	require.NoError(t, err)
-	defer func() { _ = response.Body.Close() }() // read to its end
+	defer func() { _ = response.Body.Close() }()                // read to its end
 	for _, word := range []string{"first", "second", "third"} { // each comes back before the next is sent
 		if word != "first" {
 			go say(word)

@@ -1,9 +1,14 @@
 package e2e_test
 
 import (
+	"bufio"
+	"encoding/json"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -12,50 +17,65 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
+// A kind of site is a peer and what it speaks to the app.
+type kind struct {
+	name string // of the function
+	peer controlplanetest.Peer
+	env  map[string]string
+}
+
+var kinds = []kind{
+	{name: "library", peer: controlplanetest.Library},
+	{name: "binary", peer: controlplanetest.Binary},
+	{name: "binary-h2c", peer: controlplanetest.Binary, env: map[string]string{"LAMBDA_DISPATCH_PROTOCOL": "h2c"}},
+}
+
 // A site is the test app behind one kind of peer, as one client sees it: at the host name.test its paths are the app's
 // own, below /name they lose that prefix.
 type site struct {
 	*controlplanetest.Stack
-	name   string
-	client *http.Client
+	name     string
+	protocol controlplanetest.Protocol
+	client   *http.Client
 
 	t *testing.T
 }
 
-// startSites starts one function for each kind of peer, named like it. tune may be nil.
-func startSites(t *testing.T, tune func(*controlplanetest.Function)) *controlplanetest.Stack {
+// startSites starts a function of each kind, with one instance that stays. tune, which may be nil, has the last word.
+func startSites(t *testing.T, tune func(*controlplanetest.Options)) *controlplanetest.Stack {
 	t.Helper()
 	var o controlplanetest.Options
-	for _, peer := range controlplanetest.Peers {
-		f := controlplanetest.App(t, string(peer), peer)
-		f.Routes = append(f.Routes, config.Route{Host: f.Name + ".test"})
+	for _, k := range kinds {
+		f := controlplanetest.App(t, k.name, k.peer)
+		f.Routes = append(f.Routes, config.Route{Host: k.name + ".test"})
 		f.Scaling.Min = 1 // what one request did to an instance, the next one sees
-		if tune != nil {
-			tune(&f)
-		}
+		maps.Copy(f.Local.Env, k.env)
 		o.Functions = append(o.Functions, f)
+	}
+	if tune != nil {
+		tune(&o)
 	}
 	return controlplanetest.Start(t, o)
 }
 
-// eachPeer runs a subtest for each kind of peer, with an HTTP/1.1 client.
-func eachPeer(t *testing.T, s *controlplanetest.Stack, test func(t *testing.T, s site)) {
-	for _, peer := range controlplanetest.Peers {
-		t.Run(string(peer), func(t *testing.T) { test(t, newSite(t, s, peer, controlplanetest.HTTP1)) })
+// eachKind runs a subtest for each kind of site, with an HTTP/1.1 client.
+func eachKind(t *testing.T, s *controlplanetest.Stack, test func(t *testing.T, s site)) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) { test(t, newSite(t, s, k.name, controlplanetest.HTTP1)) })
 	}
 }
 
-// eachWay runs a subtest for each kind of peer and each protocol of the client.
+// eachWay runs a subtest for each kind of site and each protocol of the client.
 func eachWay(t *testing.T, s *controlplanetest.Stack, test func(t *testing.T, s site)) {
-	for _, peer := range controlplanetest.Peers {
+	for _, k := range kinds {
 		for _, protocol := range controlplanetest.Protocols {
-			t.Run(string(peer)+"/"+string(protocol), func(t *testing.T) { test(t, newSite(t, s, peer, protocol)) })
+			t.Run(k.name+"/"+string(protocol), func(t *testing.T) { test(t, newSite(t, s, k.name, protocol)) })
 		}
 	}
 }
 
-func newSite(t *testing.T, s *controlplanetest.Stack, peer controlplanetest.Peer, p controlplanetest.Protocol) site {
-	return site{Stack: s.In(t), name: string(peer), client: controlplanetest.Client(t, p), t: t}
+func newSite(t *testing.T, s *controlplanetest.Stack, name string, p controlplanetest.Protocol) site {
+	return site{Stack: s.In(t), name: name, protocol: p, client: controlplanetest.Client(t, p), t: t}
 }
 
 // in returns the same site for a subtest.
@@ -104,6 +124,43 @@ func (s site) try(r *http.Request) (answer, error) {
 func (s site) get(target string) answer {
 	s.t.Helper()
 	return s.do(s.request(http.MethodGet, target, nil))
+}
+
+// raw sends what no client library would, on a connection of its own, and reads one answer to a GET.
+func (s site) raw(text string) answer {
+	s.t.Helper()
+	conn := s.dial()
+	_, err := io.WriteString(conn, text)
+	require.NoError(s.t, err)
+	return s.readAnswer(bufio.NewReader(conn))
+}
+
+// dial connects to the front door until the test ends.
+func (s site) dial() net.Conn {
+	s.t.Helper()
+	conn, err := new(net.Dialer).DialContext(s.t.Context(), "tcp", s.Front)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(s.t, conn.SetDeadline(time.Now().Add(controlplanetest.Patience)))
+	return conn
+}
+
+func (s site) readAnswer(from *bufio.Reader) answer {
+	s.t.Helper()
+	response, err := http.ReadResponse(from, nil)
+	require.NoError(s.t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(s.t, err)
+	return answer{response, string(body)}
+}
+
+// inspection is what the app says about a request to its route inspect.
+func (a answer) inspection(t *testing.T) contract.Inspection {
+	t.Helper()
+	require.Equal(t, http.StatusOK, a.StatusCode, a.body)
+	var i contract.Inspection
+	require.NoError(t, json.Unmarshal([]byte(a.body), &i), a.body)
+	return i
 }
 
 // process says which process of the app answers now.

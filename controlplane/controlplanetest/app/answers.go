@@ -12,7 +12,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
 )
 
-// manyHeaders answers ?n= headers X-Test-0000, X-Test-0001 and so on, of ?size= bytes each.
+// manyHeaders answers ?n= headers X-Test-0000, X-Test-0001 and so on, of ?size= bytes each, and one called ?name=, if that
+// is given, of the value ?value=.
 func manyHeaders(w http.ResponseWriter, r *http.Request) {
 	q := queryOf(r)
 	n, size := q.whole("n", 10, 10_000), q.whole("size", 10, 1<<20)
@@ -22,6 +23,9 @@ func manyHeaders(w http.ResponseWriter, r *http.Request) {
 	value := strings.Repeat("x", int(size))
 	for i := range n {
 		w.Header().Set(fmt.Sprintf("X-Test-%04d", i), value)
+	}
+	if name := q.values.Get("name"); name != "" {
+		w.Header().Set(name, q.values.Get("value"))
 	}
 	hello(w, r)
 }

@@ -55,7 +55,7 @@ func (a *app) close() {
 	a.journal.close()
 }
 
-// routes are found by the first segment of the path and nothing is redirected: //, %2F and dot segments after it arrive as
+// routes are found by contract.RouteHeader or the first segment of the path, and nothing is redirected: //, %2F and dot segments after it arrive as
 // they were sent.
 func (a *app) routes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
@@ -92,7 +92,7 @@ func (a *app) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(contract.EnvironmentHeader, a.environment)
 		w.Header().Set(contract.PidHeader, a.pid)
-		if r.URL.Path == "/" { // not counted: the peer's readiness checks would look like requests
+		if r.URL.Path == "/" && r.Header.Get(contract.RouteHeader) == "" { // not counted: the peer's readiness checks would look like requests
 			a.ready(w)
 			return
 		}
@@ -104,6 +104,7 @@ func (a *app) routed() http.Handler {
 	routes := a.routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		first = cmp.Or(r.Header.Get(contract.RouteHeader), first)
 		route, found := routes[first]
 		switch {
 		case strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):

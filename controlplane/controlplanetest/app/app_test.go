@@ -188,6 +188,18 @@ func TestBytes(t *testing.T) {
 	})
 }
 
+func TestRouteHeaderGoesBeforeThePath(t *testing.T) {
+	each(t, func(t *testing.T, s *served) {
+		for _, path := range []string{"/", "/nothing/hello"} {
+			r := s.request(t, http.MethodGet, path, nil)
+			r.Header.Set(contract.RouteHeader, "hello")
+			_, body, err := s.do(t, r)
+			require.NoError(t, err)
+			require.Equal(t, "hello\n", string(body))
+		}
+	})
+}
+
 func TestInspectShowsTheRawRequest(t *testing.T) {
 	each(t, func(t *testing.T, s *served) {
 		uri := "/inspect//a%2Fb/../c?x=1&x=2&y[]=%20"

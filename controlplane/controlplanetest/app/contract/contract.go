@@ -13,6 +13,9 @@ const (
 	PidHeader         = "App-Pid"
 )
 
+// RouteHeader in a request names its route, for tests of paths that name none.
+const RouteHeader = "App-Route"
+
 // Environment variables that the app reads, besides PORT.
 const (
 	PlainVariable      = "APP_PLAIN"          // 1: a plain HTTP server on $PORT, without the library
