@@ -52,7 +52,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) shutdown() {
 	limit := time.Second
 	for _, f := range s.config.Functions {
-		limit = max(limit, f.Scaling.DrainTimeout+time.Second)
+		limit = max(limit, max(f.Scaling.DrainTimeout, f.Timeouts.Total+time.Second)+time.Second)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

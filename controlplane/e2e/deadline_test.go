@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
@@ -24,13 +25,15 @@ func TestRequestsEndBeforeTheDeadline(t *testing.T) {
 	binary3 := timeout("binary-3s", controlplanetest.Binary, 3*time.Second)
 	library15 := timeout("library-15s", controlplanetest.Library, 15*time.Second)
 	binary15 := timeout("binary-15s", controlplanetest.Binary, 15*time.Second)
+	slow3 := timeout("slow-init-3s", controlplanetest.Library, 3*time.Second) // no timeout counts Lambda's init
+	slow3.Local.Env[contract.StartDelayVariable] = "3500"
 	kept := timeout("kept", controlplanetest.Library, 3*time.Second)
 	kept.Scaling.Min = 1
 	mistaken := timeout("mistaken", controlplanetest.Library, 3*time.Second) // Lambda cuts sooner than was configured
 	mistaken.Scaling.Min = 1
 	mistaken.Lambda.Timeout = config.DefaultFunction().Lambda.Timeout
 	s := controlplanetest.Start(t, controlplanetest.Options{
-		Functions: []controlplanetest.Function{library3, binary3, library15, binary15, kept, mistaken},
+		Functions: []controlplanetest.Function{library3, binary3, library15, binary15, slow3, kept, mistaken},
 	})
 	// Each allowed request is as long as the margin lets it be: a third of the timeout, less what the peer keeps to itself.
 	for _, c := range []struct {
@@ -41,6 +44,7 @@ func TestRequestsEndBeforeTheDeadline(t *testing.T) {
 	}{
 		{"library-3s", 3 * time.Second, 500 * time.Millisecond, 3},
 		{"binary-3s", 3 * time.Second, 500 * time.Millisecond, 3},
+		{"slow-init-3s", 3 * time.Second, 500 * time.Millisecond, 1},
 		{"library-15s", 15 * time.Second, 4 * time.Second, 1},
 		{"binary-15s", 15 * time.Second, 4 * time.Second, 1},
 	} {

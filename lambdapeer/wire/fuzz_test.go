@@ -13,7 +13,7 @@ import (
 // Every decoder must survive anything, and what it accepts must survive a round trip.
 
 func FuzzDecoder(f *testing.F) {
-	f.Add([]byte(`{"kind":"hello","version":1,"instance":"i","environment":"e","slots":1,"cold":true}` + "\n"))
+	f.Add([]byte(`{"kind":"hello","version":1,"instance":"i","environment":"e","slots":1,"cold":true,"left_ms":1}` + "\n"))
 	f.Add([]byte(`{"kind":"load","in_flight":3}` + "\n" + `{"kind":"drain","reason":"deadline"}` + "\n"))
 	f.Add([]byte(`{"kind":"goodbye","report":{"lambda_dispatch":1,"instance":"i","reason":"shutdown","served_ms":1}}` + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

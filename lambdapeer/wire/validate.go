@@ -120,6 +120,7 @@ func (m Message) validateHello() error {
 		checkID("instance", m.Instance),
 		checkID("environment", m.Environment),
 		checkRange("slots", m.Slots, 1, MaxSlots),
+		checkLimit("left_ms", m.Left),
 	)
 }
 

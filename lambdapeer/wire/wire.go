@@ -111,7 +111,8 @@ type Message struct {
 	Instance    string `json:"instance,omitempty"`
 	Environment string `json:"environment,omitempty"` // stable over the environment's invocations
 	Slots       int    `json:"slots,omitempty"`
-	Cold        bool   `json:"cold,omitempty"` // first invocation of this environment
+	Cold        bool   `json:"cold,omitempty"`    // first invocation of this environment
+	Left        Millis `json:"left_ms,omitempty"` // from now until the invocation's deadline; 0: it has none
 
 	// load
 	InFlight int `json:"in_flight,omitempty"`

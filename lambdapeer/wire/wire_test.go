@@ -56,7 +56,7 @@ func TestMillisRoundTrip(t *testing.T) {
 
 func TestMessagesCrossTheStream(t *testing.T) {
 	sent := []wire.Message{
-		{Kind: wire.KindHello, Version: wire.Version, Instance: "i-1", Environment: "e-1", Slots: 3, Cold: true},
+		{Kind: wire.KindHello, Version: wire.Version, Instance: "i-1", Environment: "e-1", Slots: 3, Cold: true, Left: wire.Millis(time.Second)},
 		{Kind: wire.KindWelcome},
 		{Kind: wire.KindLoad, InFlight: 0},
 		{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn},

@@ -127,5 +127,5 @@ type Scaling struct {
 	StartsBurst      int           `yaml:"starts_burst"`      // token bucket's size
 	StartTimeout     time.Duration `yaml:"start_timeout"`     // invoked, but never dialled
 	IdleAfter        time.Duration `yaml:"idle_after"`        // window of the keep rule: surplus for this long drains
-	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest time that a draining instance may take
+	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest time that a draining instance may take; Timeouts.Total if that is longer
 }

@@ -290,6 +290,22 @@ func TestAnInstanceWithALeaseIsNotToldToFinish(t *testing.T) {
 	})
 }
 
+func TestTheDeadlineCountsFromWhereThePeerSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout = 3 * time.Second })
+		got := w.acquire(t.Context())
+		id := w.instances()[0]
+		w.publish()
+		time.Sleep(10 * time.Second) // of the bubble's clock: Lambda's init, which no timeout counts
+		w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10, Left: 3 * time.Second})
+		(<-got).lease.Release()
+		require.Equal(t, xds.Healthy, w.health("/e/web/0000"))
+		time.Sleep(1900 * time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, wire.ReasonRotation, w.drainedFor(id), "a third of the timeout before its end")
+	})
+}
+
 func TestALostInstanceGetsNoMoreRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)

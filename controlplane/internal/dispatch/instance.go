@@ -85,9 +85,13 @@ func (f *function) expectation(i *instance) relay.Expectation {
 func (f *function) up(i *instance, up relay.Up) {
 	var todo effects
 	f.mu.Lock()
+	at := now()
 	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
+	if up.Left > 0 { // Lambda does not count its init, so the peer's clock is the better one
+		i.core.EndBy(at.Add(lifetime(f.config, up.Left)))
+	}
 	if f.endpoints.list[i.core.Index()].known {
-		f.ready(now(), i, &todo)
+		f.ready(at, i, &todo)
 	}
 	f.mu.Unlock()
 	todo.carryOut(f)

@@ -22,7 +22,7 @@ type plan struct {
 func planFor(cfg config.Function) plan {
 	p := plan{tokenLife: 365 * 24 * time.Hour} // a registered peer's token ends with the instance
 	if cfg.Provider == config.ProviderLambda {
-		p.drainMargin = drainMargin(cfg)
+		p.drainMargin = drainMargin(cfg, cfg.Lambda.Timeout)
 		p.tokenLife = cfg.Lambda.Timeout + cfg.Scaling.StartTimeout + time.Minute
 	}
 	s := cfg.Scaling
@@ -31,8 +31,8 @@ func planFor(cfg config.Function) plan {
 		QueueLimit:   cfg.Queue.Limit,
 		QueueTimeout: cfg.Queue.Timeout,
 		StartTimeout: s.StartTimeout,
-		DrainTimeout: s.DrainTimeout,
-		Lifetime:     lifetime(cfg, p.drainMargin),
+		DrainTimeout: drainLimit(cfg),
+		Lifetime:     lifetime(cfg, cfg.Lambda.Timeout),
 		Seed:         uint64(time.Now().UnixNano()),
 		Scaling: scaler.Settings{
 			Min: s.Min, Max: s.Max,
@@ -47,23 +47,29 @@ func planFor(cfg config.Function) plan {
 	return p
 }
 
-// drainMargin is how long before its deadline an instance stops taking requests: long enough for the longest request
-// that is allowed, yet never more than a third of the function's timeout, or short timeouts would leave no time to serve.
-func drainMargin(cfg config.Function) time.Duration {
-	longest := cfg.Timeouts.Total
-	if longest == 0 {
-		longest = cfg.Scaling.DrainTimeout
+// drainMargin is how long before its deadline an instance that is given so much time stops taking requests: long enough
+// for the longest request that is allowed. Short timeouts must leave time to serve: two thirds go to requests whose
+// length somebody has bounded, one third to those that only the drain bounds.
+func drainMargin(cfg config.Function, given time.Duration) time.Duration {
+	if total := cfg.Timeouts.Total; total > 0 {
+		return min(total+time.Second, 2*given/3)
 	}
-	return min(longest+time.Second, cfg.Lambda.Timeout/3)
+	return min(cfg.Scaling.DrainTimeout+time.Second, given/3)
 }
 
-// lifetime is when the control plane drains an instance, counted from its start: a little before the peer would do so by
-// itself, so that the replacement is there first. Peers that nobody invoked live for as long as they like.
-func lifetime(cfg config.Function, margin time.Duration) time.Duration {
+// lifetime is when the control plane drains an instance that is given so much time: a little before the peer would do so
+// by itself, so that the replacement is there first. Peers that nobody invoked live for as long as they like.
+func lifetime(cfg config.Function, given time.Duration) time.Duration {
 	if cfg.Provider == config.ProviderStatic {
 		return 0
 	}
-	return cfg.Lambda.Timeout - margin - margin/8
+	margin := drainMargin(cfg, given)
+	return given - margin - margin/8
+}
+
+// drainLimit is how long a draining instance may take: as configured, or as long as a request that is allowed takes.
+func drainLimit(cfg config.Function) time.Duration {
+	return max(cfg.Scaling.DrainTimeout, cfg.Timeouts.Total+time.Second)
 }
 
 // invocation is what the instance's peer is told.
@@ -77,6 +83,6 @@ func (f *function) invocation(i *instance) wire.Invocation {
 		Concurrency: f.config.Scaling.Concurrency,
 		DrainMargin: wire.Millis(f.plan.drainMargin),
 		DialTimeout: wire.Millis(dialTimeout),
-		DrainLimit:  wire.Millis(f.config.Scaling.DrainTimeout),
+		DrainLimit:  wire.Millis(f.plan.settings.DrainTimeout),
 	}
 }

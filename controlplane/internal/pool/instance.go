@@ -86,6 +86,14 @@ func (i *Instance) Adopted() bool { return i.adopted }
 // DrainReason is why the pool drains it; empty if it does not, or if the peer drains by its own decision.
 func (i *Instance) DrainReason() Reason { return i.reason }
 
+// EndBy says when it must begin to drain, if that is known better than by Settings.Lifetime. It is called before the first
+// Up; afterwards it changes nothing.
+func (i *Instance) EndBy(t time.Time) {
+	if !i.wasUp {
+		i.ends = t
+	}
+}
+
 // free is how many leases it can take now.
 func (i *Instance) free() int {
 	if i.state != Ready {

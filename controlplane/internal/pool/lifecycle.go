@@ -37,12 +37,12 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	first := !i.wasUp
 	i.wasUp = true
 	i.slots = max(1, min(slots, p.settings.Concurrency), i.leases.n)
-	if p.settings.Lifetime > 0 && !i.adopted {
+	if i.ends.IsZero() && p.settings.Lifetime > 0 && !i.adopted {
 		i.ends = i.started.Add(p.settings.Lifetime)
-		if !now.Before(i.ends) {
-			p.tooLate(now, i, first)
-			return
-		}
+	}
+	if !i.ends.IsZero() && !now.Before(i.ends) {
+		p.tooLate(now, i, first)
+		return
 	}
 	p.move(i, Ready)
 	p.setRotation(now, i)

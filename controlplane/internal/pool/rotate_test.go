@@ -94,6 +94,23 @@ func TestAnInstanceThatCannotBeReplacedServesToTheEnd(t *testing.T) {
 	require.Equal(t, begun.Add(time.Minute), w.now)
 }
 
+func TestTheInstanceMayKnowItsEndBetter(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Lifetime, s.Scaling.Max = 3*time.Second, 1 })
+	w.acquire()
+	w.run(5*time.Second, nil) // a cold start longer than the lifetime: the time did not count yet
+	end := w.now.Add(3 * time.Second)
+	w.started[0].EndBy(end)
+	i := w.up()
+	require.Equal(t, pool.Ready, i.State())
+	i.EndBy(w.now.Add(time.Hour)) // the first counts
+	w.run(time.Minute, func() {
+		if i.State() != pool.Ready {
+			require.False(t, w.now.Before(end.Add(-2*time.Second)))
+		}
+	})
+	require.NotEqual(t, pool.Ready, i.State())
+}
+
 func TestAFailedReplacementIsTriedAgain(t *testing.T) {
 	w := story(t, func(s *pool.Settings) { s.Lifetime = 10 * time.Minute })
 	w.acquire()

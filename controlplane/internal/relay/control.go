@@ -53,6 +53,7 @@ type Up struct {
 	Environment string
 	Slots       int
 	Cold        bool
+	Left        time.Duration // until the invocation's deadline; 0: it has none
 }
 
 // How an instance can end without a goodbye.

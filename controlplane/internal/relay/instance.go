@@ -88,7 +88,9 @@ func (i *instance) comeUp() {
 	i.relay.tasks.Go(func() { i.accept(listener) })
 	hello := i.control.hello
 	i.mail.note(func(m *mailbox) {
-		m.up = &Up{Instance: i.Instance, Environment: hello.Environment, Slots: hello.Slots, Cold: hello.Cold}
+		m.up = &Up{
+			Instance: i.Instance, Environment: hello.Environment, Slots: hello.Slots, Cold: hello.Cold, Left: hello.Left.Duration(),
+		}
 	})
 	i.mu.Unlock()
 	i.mail.deliver()

@@ -105,7 +105,7 @@ func newInstance(c Config) (*instance, error) {
 			return nil, err
 		}
 		i.links = append(i.links, &link{
-			dialer: d, hello: hello, timeout: i.dialTimeout, serve: i.server.tunnels.hand, events: i.events,
+			dialer: d, hello: hello, deadline: c.Deadline, timeout: i.dialTimeout, serve: i.server.tunnels.hand, events: i.events,
 		})
 	}
 	return i, nil

@@ -18,11 +18,12 @@ var redialPause = backoff.Backoff{Least: 20 * time.Millisecond, Most: time.Secon
 // A link keeps one relay reached: a control stream and an idle tunnel, dialled again when they are lost. It tells the
 // instance's loop what happens and decides nothing.
 type link struct {
-	dialer  *tunnel.Dialer
-	hello   wire.Message
-	timeout time.Duration // of one attempt
-	serve   func(*tunnel.Conn)
-	events  chan<- event
+	dialer   *tunnel.Dialer
+	hello    wire.Message
+	deadline time.Time     // of the invocation; zero: none
+	timeout  time.Duration // of one attempt
+	serve    func(*tunnel.Conn)
+	events   chan<- event
 
 	// Owned by the instance's loop.
 	control *control // nil: down
@@ -107,7 +108,7 @@ func (l *link) connect(ctx context.Context) (*session, error) {
 			cancel()
 		}
 	})
-	c, controlErr := openControl(ctx, l.dialer, l.hello)
+	c, controlErr := openControl(ctx, l.dialer, l.greeting())
 	if controlErr != nil {
 		cancel()
 	}
@@ -122,6 +123,15 @@ func (l *link) connect(ctx context.Context) (*session, error) {
 		idle.Close()
 	}
 	return nil, firstCause(controlErr, tunnelErr)
+}
+
+// greeting is the hello with the time that is left now.
+func (l *link) greeting() wire.Message {
+	m := l.hello
+	if !l.deadline.IsZero() {
+		m.Left = wire.Millis(max(time.Millisecond, time.Until(l.deadline)))
+	}
+	return m
 }
 
 // firstCause leaves out the error of the dial that was cancelled because the other one failed.
