@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -169,4 +170,19 @@ func (s site) process() string {
 	a := s.get("/hello")
 	require.Equal(s.t, http.StatusOK, a.StatusCode, a.body)
 	return a.Header.Get(contract.PidHeader)
+}
+
+// eventuallyInFlight waits until the function has so many leases out, and its instances see as many requests.
+func (s site) eventuallyInFlight(want int) {
+	s.t.Helper()
+	s.Eventually(fmt.Sprintf("%d in flight", want), func() error {
+		leases, reported := s.Function(s.name).InFlight, 0
+		for _, i := range s.Instances(s.name) {
+			reported += i.Reported
+		}
+		if leases != want || reported != want {
+			return fmt.Errorf("%d leases, peers report %d", leases, reported)
+		}
+		return nil
+	})
 }
