@@ -6,7 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer"
@@ -35,7 +35,11 @@ func (t *through) firstAnswer(ctx context.Context, function string) (time.Durati
 		return 0, err
 	}
 
-	up := &stopwatch{}
+	var upAt atomic.Pointer[time.Time]
+	up := &upHandler{func() {
+		at := time.Now()
+		upAt.Store(&at)
+	}}
 	env := t.peerEnv(function)
 	peer := &lambdapeer.Peer{
 		Handler: http.HandlerFunc(hold), Logger: slog.New(up), Getenv: func(name string) string { return env[name] },
@@ -52,7 +56,7 @@ func (t *through) firstAnswer(ctx context.Context, function string) (time.Durati
 		return 0, got.err
 	}
 	gone := func(f functionStatus) bool { return f.Ready+f.Starting+f.Draining == 0 }
-	return got.at.Sub(up.since()), t.await(ctx, function, "the instance is gone", gone)
+	return got.at.Sub(*upAt.Load()), t.await(ctx, function, "the instance is gone", gone)
 }
 
 type answer struct {
@@ -79,34 +83,3 @@ func ask(ctx context.Context, url string) answer {
 	}
 	return answer{at, err}
 }
-
-// A stopwatch is a slog.Handler that notes when a peer came up.
-type stopwatch struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (s *stopwatch) since() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
-}
-
-// Handle implements slog.Handler.
-func (s *stopwatch) Handle(_ context.Context, r slog.Record) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r.Message == "instance up" {
-		s.at = r.Time
-	}
-	return nil
-}
-
-// Enabled implements slog.Handler.
-func (s *stopwatch) Enabled(context.Context, slog.Level) bool { return true }
-
-// WithAttrs implements slog.Handler.
-func (s *stopwatch) WithAttrs([]slog.Attr) slog.Handler { return s }
-
-// WithGroup implements slog.Handler.
-func (s *stopwatch) WithGroup(string) slog.Handler { return s }

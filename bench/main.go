@@ -49,7 +49,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.SetOutput(stderr)
 	flags.IntVar(&s.Apps, "apps", 4, "app processes")
 	flags.IntVar(&s.Connections, "connections", 100, "client connections")
-	flags.IntVar(&s.Rounds, "rounds", 6, "rounds under load; 0 leaves them out")
+	flags.IntVar(&s.Rounds, "rounds", 6, "rounds under load")
 	flags.DurationVar(&s.Round, "round", 5*time.Second, "how long each is")
 	flags.IntVar(&s.SingleRounds, "single-rounds", 5, "rounds with one request at a time")
 	flags.DurationVar(&s.SingleRound, "single-round", 2*time.Second, "how long each is")

@@ -32,20 +32,52 @@ func hold(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
+// startsAtOnce limits the peers that are on their way: elsewhere each brings a CPU of its own for its handshakes.
+const startsAtOnce = 50
+
 func runPeers(ctx context.Context, arg string) error {
 	count, err := strconv.Atoi(arg)
 	if err != nil {
 		return err
 	}
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var all sync.WaitGroup
+	defer all.Wait()
+	places := make(chan struct{}, startsAtOnce)
 	for range count {
-		peer := &lambdapeer.Peer{Handler: http.HandlerFunc(hold), Logger: quiet}
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		up := &upHandler{first: sync.OnceFunc(func() { <-places })}
+		peer := &lambdapeer.Peer{Handler: http.HandlerFunc(hold), Logger: slog.New(up)}
 		all.Go(func() { _ = peer.Run(ctx) })
 	}
-	all.Wait()
 	return nil
 }
+
+// An upHandler is a slog.Handler for a peer that hears of one thing only: its control stream has been welcomed, and a
+// tunnel stands.
+type upHandler struct {
+	first func()
+}
+
+// Handle implements slog.Handler.
+func (h *upHandler) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "instance up" {
+		h.first()
+	}
+	return nil
+}
+
+// Enabled implements slog.Handler.
+func (h *upHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+// WithAttrs implements slog.Handler.
+func (h *upHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+// WithGroup implements slog.Handler.
+func (h *upHandler) WithGroup(string) slog.Handler { return h }
 
 // startPeers runs many peers of a function in one child and waits until all of them serve.
 func (t *through) startPeers(ctx context.Context, l *lab, function string, count int) error {
