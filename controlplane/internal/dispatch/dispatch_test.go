@@ -290,6 +290,21 @@ func TestAnInstanceWithALeaseIsNotToldToFinish(t *testing.T) {
 	})
 }
 
+func TestAnInstanceThatDrainsByItselfIsToldWhenNoLeaseIsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		got := w.acquire(t.Context())
+		id := w.instances()[0]
+		w.publish()
+		w.comesUp(id)
+		lease := (<-got).lease
+		w.Draining(id, wire.ReasonShutdown)
+		require.Empty(t, w.drainedFor(id))
+		lease.Release()
+		require.Equal(t, wire.ReasonShutdown, w.drainedFor(id))
+	})
+}
+
 func TestTheDeadlineCountsFromWhereThePeerSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout = 3 * time.Second })

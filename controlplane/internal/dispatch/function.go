@@ -157,7 +157,8 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 		todo.start = append(todo.start, f.begin(at, i))
 	}
 	for _, i := range e.Finish {
-		todo.finish = append(todo.finish, order{i.Owner.(*instance), wire.Reason(i.DrainReason())})
+		left := i.Owner.(*instance)
+		todo.finish = append(todo.finish, order{left, left.drainReason()})
 	}
 	for _, i := range e.Kill {
 		todo.kill = append(todo.kill, i.Owner.(*instance))

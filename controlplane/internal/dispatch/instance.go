@@ -23,8 +23,9 @@ type instance struct {
 
 	// Guarded by function.mu.
 	environment string
-	dialled     int  // slots offered by a peer whose endpoint Envoy does not know yet; 0: not waiting for that
-	isUp        bool // the relay reported Up and not yet Down
+	dialled     int         // slots offered by a peer whose endpoint Envoy does not know yet; 0: not waiting for that
+	isUp        bool        // the relay reported Up and not yet Down
+	leaves      wire.Reason // why it drains by its own decision; empty if it does not
 	ended       bool
 }
 
@@ -111,7 +112,18 @@ func (f *function) ready(at time.Time, i *instance, todo *effects) {
 // draining takes note of a peer that drains by its own decision.
 func (f *function) draining(i *instance, reason wire.Reason) {
 	f.log.WithFields(logrus.Fields{"instance": i.id, "reason": reason}).Info("instance drains by itself")
-	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects { return p.Draining(at, i.core) })
+	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
+		i.leaves = reason
+		return p.Draining(at, i.core)
+	})
+}
+
+// drainReason is why the instance drains, by our decision or its own. The caller holds f.mu.
+func (i *instance) drainReason() wire.Reason {
+	if ours := i.core.DrainReason(); ours != "" {
+		return wire.Reason(ours)
+	}
+	return i.leaves
 }
 
 // down takes an instance out of service whose tunnels are gone. Without an invocation behind it, that is also its end.

@@ -44,7 +44,7 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 		return fmt.Errorf("%d leases on %d slots", i.leases.n, i.slots)
 	case i.slots > p.settings.Concurrency:
 		return fmt.Errorf("%d slots, asked for %d", i.slots, p.settings.Concurrency)
-	case i.state == Draining && i.reason != "" && i.leases.n == 0 && !i.finished:
+	case i.state == Draining && i.leases.n == 0 && !i.finished:
 		return fmt.Errorf("has nothing in flight, and was not told to finish")
 	case i.final && i.state != Draining && i.state != Down:
 		return fmt.Errorf("may never serve again, but it is listed to")

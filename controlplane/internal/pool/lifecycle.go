@@ -69,6 +69,7 @@ func (p *Pool) Draining(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
 	if i.state == Starting || i.state == Ready {
 		p.beginDrain(now, i)
+		p.finishIdle(i)
 		p.failUnserved(now, i)
 		p.scale(now)
 	}
@@ -103,11 +104,11 @@ func (p *Pool) beginDrain(now time.Time, i *Instance) {
 	p.timers.set(i, i.killAt.Add(-min(lastCall, p.settings.DrainTimeout/4)))
 }
 
-// finishIdle tells an instance that we drain to finish, once no lease is out on it. Before that, a request may still be
+// finishIdle tells an instance that drains to finish, once no lease is out on it. Before that, a request may still be
 // on its way from us through Envoy, and a peer that has nothing in flight could not know of it and would be gone when it
 // comes.
 func (p *Pool) finishIdle(i *Instance) {
-	if i.reason != "" && !i.finished && i.leases.n == 0 {
+	if !i.finished && i.leases.n == 0 {
 		p.finish(i)
 	}
 }

@@ -31,8 +31,9 @@ type Effects struct {
 	Evicted    []*Request  // waited, and left the queue unserved: see Request.Cause
 	Start      []*Instance // to be invoked: exactly one Ended must follow for each
 	Drain      []*Instance // get no lease any more: see Instance.DrainReason
-	Finish     []*Instance // draining, and no lease is out any more, or there is no time left: to be told to finish
-	Kill       []*Instance // past their deadline: cut all their connections
+	Finish     []*Instance // draining, and no lease is out any more, or there is no time left: to be told to finish, also if
+	// they drain by their own decision
+	Kill []*Instance // past their deadline: cut all their connections
 }
 
 func (e *Effects) reset() {

@@ -20,6 +20,9 @@ const (
 	// quiet is how long nothing must have been in flight before a drain ends: a lease given just before it may still be
 	// on its way.
 	quiet = 30 * time.Millisecond
+	// confirmWait is how long a drain by the peer's own decision waits, at most, for the control plane to say that no lease
+	// is out any more.
+	confirmWait = time.Second
 	// loadEvery is the least time between two load messages.
 	loadEvery = 100 * time.Millisecond
 )
@@ -78,7 +81,9 @@ type instance struct {
 	loadAt   time.Time // last report
 	loadDue  bool
 	dial     *time.Timer // runs while no link is up
+	released bool        // no new request can come any more, but for those of the quiet time
 	quiet    *time.Timer // runs while draining
+	confirm  *time.Timer // runs while draining by our own decision, until released
 	limit    *time.Timer // runs while draining
 	limitAt  time.Time   // when it fires
 	load     *time.Timer
@@ -91,6 +96,7 @@ func newInstance(c Config) (*instance, error) {
 		events:   make(chan event),
 		schedule: newSchedule(c.Invocation, c.Deadline, time.Now()),
 		quiet:    stopped(),
+		confirm:  stopped(),
 		limit:    stopped(),
 		load:     stopped(),
 	}
@@ -153,7 +159,7 @@ func (i *instance) loop(ctx context.Context) {
 		deadline.Reset(time.Until(i.drainAt))
 	}
 	defer func() {
-		for _, t := range []*time.Timer{i.dial, deadline, i.quiet, i.limit, i.load} {
+		for _, t := range []*time.Timer{i.dial, deadline, i.quiet, i.confirm, i.limit, i.load} {
 			t.Stop()
 		}
 	}()
@@ -175,10 +181,11 @@ func (i *instance) loop(ctx context.Context) {
 		case <-i.load.C:
 			i.reportLoad()
 		case <-i.quiet.C:
-			i.ended = i.server.gate.InFlight() == 0 // else the next change starts the timer again
+			i.ended = i.released && i.server.gate.InFlight() == 0 // else the next change starts the timer again
+		case <-i.confirm.C:
+			i.release()
 		case <-i.limit.C:
-			i.log.Warn("drain limit reached, cutting requests", "in_flight", i.server.gate.InFlight())
-			i.cut, i.ended = true, true
+			i.timeUp()
 		}
 	}
 }
@@ -203,6 +210,7 @@ func (i *instance) handle(e event) {
 	case linkMessage:
 		if e.message.Kind == wire.KindDrain {
 			i.drain(e.message.Reason, e.message.Detail, e.link)
+			i.release()
 		}
 	case linkDown, linkGone:
 		i.linkDown(e.link, e.kind == linkGone, e.err)
@@ -288,8 +296,30 @@ func (i *instance) drain(reason wire.Reason, detail string, by *link) {
 		i.ended = true
 		return
 	}
-	i.limitIn(i.drainFor(time.Now()))
+	left := i.drainFor(time.Now())
+	i.limitIn(left)
+	if by == nil {
+		i.confirm.Reset(min(confirmWait, left/2))
+	}
 	i.changed()
+}
+
+// timeUp ends a drain at its limit.
+func (i *instance) timeUp() {
+	i.ended = true
+	if n := i.server.gate.InFlight(); n > 0 {
+		i.log.Warn("drain limit reached, cutting requests", "in_flight", n)
+		i.cut = true
+	}
+}
+
+// release lets the drain end as soon as nothing is in flight: the control plane has said that no lease is out, or has said
+// nothing for too long.
+func (i *instance) release() {
+	if !i.released {
+		i.released = true
+		i.changed()
+	}
 }
 
 // limitIn sets how long the drain may take from now on.

@@ -176,11 +176,12 @@ func TestDrainWaitsForRequestsAndServesLateOnes(t *testing.T) {
 	<-entered
 	r.cancel(nil)
 	require.Equal(t, wire.ReasonShutdown, control.Await(t, wire.KindDrain).Reason)
-	go send() // was on the way, on a tunnel of its own
-	<-entered
 	close(release)
 	require.Equal(t, "done", <-answers)
+	go send() // was on the way, on a tunnel of its own: a drain of the relay's has not told otherwise
+	<-entered
 	require.Equal(t, "done", <-answers)
+	control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonShutdown})
 	require.EqualValues(t, 2, r.end(t).Requests)
 }
 
