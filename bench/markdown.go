@@ -65,9 +65,9 @@ func (r *report) otherTable(b *strings.Builder) {
 
 First answer: from a standing control stream and tunnel to the answer in the client's hands, for a request that was held at
 Envoy; %d trials. Memory: resident, %d instances, per instance; "served" after each has answered once, which leaves it with
-a connection of Envoy's.
+a connection of Envoy's. CPU: of the control plane, with all these instances idle.
 
-| | first answer p50 | min to max | control plane + relay, idle | served | Envoy, idle | served | CPU of all, idle |
+| | first answer p50 | min to max | control plane + relay, idle | served | Envoy, idle | served | control plane's CPU |
 |---|---|---|---|---|---|---|---|
 `, r.Settings.Trials, r.Settings.Instances)
 	for _, i := range r.Idle {
