@@ -19,7 +19,7 @@ func TestHandlersThatDieMidAnswer(t *testing.T) {
 	stack := startSites(t, nil)
 	eachWay(t, stack, func(t *testing.T, s site) {
 		process := s.process()
-		other := s.slowAnswer()
+		other := s.trickle()
 		var deaths sync.WaitGroup
 		var errs [6]error
 		for i := range errs { // at once: Envoy waits a second before it closes an HTTP/1.1 connection
@@ -45,7 +45,7 @@ func TestProcessesThatDieMidAnswer(t *testing.T) {
 	})
 	eachKind(t, stack, func(t *testing.T, s site) {
 		for _, stated := range []bool{true, false} {
-			other := s.slowAnswer()
+			other := s.trickle()
 			pid, err := s.broken(fmt.Sprintf("/exit?after=1000&length=%t", stated))
 			require.NoError(t, err)
 			other.requireWhole()

@@ -35,7 +35,7 @@ func TestGRPC(t *testing.T) {
 	t.Run("binary over http1", func(t *testing.T) { // not the protocol that a gRPC app wants, and it says so
 		conn := newSite(t, stack, "binary", controlplanetest.HTTP2).dialGRPC()
 		err := conn.Invoke(t.Context(), contract.EchoUnary, wrapperspb.Bytes(nil), new(wrapperspb.BytesValue))
-		require.ErrorContains(t, err, "HTTP status code 505")
+		require.ErrorContains(t, err, "gRPC requires HTTP/2")
 	})
 }
 

@@ -66,7 +66,7 @@ func answerHeadersAreExact(t *testing.T, s site) {
 // Scenario 13: what is too large is refused with the status that says so, and nobody else notices.
 func headersAboveTheLimitsAreRefused(t *testing.T, s site) {
 	process := s.process()
-	other := s.slowAnswer()
+	other := s.trickle()
 	for _, size := range []int{headersKiB << 10, 80 << 10, 200 << 10} {
 		refused := s.get(fmt.Sprintf("/headers?n=1&size=%d", size))
 		require.Equal(t, http.StatusBadGateway, refused.StatusCode, "an answer with %d bytes", size)
@@ -88,7 +88,7 @@ func headersAboveTheLimitsAreRefused(t *testing.T, s site) {
 // Scenario 13: a client with headers far above the limit can lose its own connection only.
 func hugeHeadersHarmTheirClientOnly(t *testing.T, s site) {
 	process := s.process()
-	other := s.slowAnswer()
+	other := s.trickle()
 	s.client = controlplanetest.Client(t, s.protocol)
 	s.requireHeadersRefused(map[string]string{"X-Long": strings.Repeat("x", 200<<10)})
 	other.requireWhole()
@@ -113,27 +113,27 @@ func (s site) requireHeadersRefused(headers map[string]string) {
 	require.Contains(s.t, refused.body, `"cause":"headers_too_large"`)
 }
 
-// A slow answer is on its way while something else happens.
-type slowAnswer struct {
+// A trickle is an answer that is on its way while something else happens.
+type trickle struct {
 	t    *testing.T
 	body io.ReadCloser
 }
 
-const slowSize = 300 // bytes, one each millisecond or two
+const trickleSize = 300 // bytes, one each millisecond or two
 
-func (s site) slowAnswer() slowAnswer {
+func (s site) trickle() trickle {
 	s.t.Helper()
-	r := s.request(http.MethodGet, fmt.Sprintf("/bytes?n=%d&chunk=1&delay_ms=1", slowSize), nil)
+	r := s.request(http.MethodGet, fmt.Sprintf("/bytes?n=%d&chunk=1&delay_ms=1", trickleSize), nil)
 	response, err := s.client.Do(r)
 	require.NoError(s.t, err)
 	require.Equal(s.t, http.StatusOK, response.StatusCode)
-	return slowAnswer{s.t, response.Body}
+	return trickle{s.t, response.Body}
 }
 
-func (a slowAnswer) requireWhole() {
+func (a trickle) requireWhole() {
 	a.t.Helper()
 	rest, err := io.ReadAll(a.body)
 	require.NoError(a.t, err, "another answer was on its way")
-	require.Len(a.t, rest, slowSize)
+	require.Len(a.t, rest, trickleSize)
 	require.NoError(a.t, a.body.Close())
 }
