@@ -321,6 +321,20 @@ func TestTheDeadlineCountsFromWhereThePeerSays(t *testing.T) {
 	})
 }
 
+func TestAShorterTimeoutInTheConfigurationHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout = 3 * time.Second })
+		got := w.acquire(t.Context())
+		id := w.instances()[0]
+		w.publish()
+		w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10, Left: 15 * time.Minute})
+		(<-got).lease.Release()
+		time.Sleep(3 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		require.Equal(t, wire.ReasonRotation, w.drainedFor(id))
+	})
+}
+
 func TestALostInstanceGetsNoMoreRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)

@@ -88,8 +88,9 @@ func (f *function) up(i *instance, up relay.Up) {
 	f.mu.Lock()
 	at := now()
 	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
-	if up.Left > 0 { // Lambda does not count its init, so the peer's clock is the better one
-		i.core.EndBy(at.Add(lifetime(f.config, up.Left)))
+	if up.Left > 0 {
+		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.
+		i.core.EndBy(at.Add(lifetime(f.config, min(up.Left, f.config.Lambda.Timeout))))
 	}
 	if f.endpoints.list[i.core.Index()].known {
 		f.ready(at, i, &todo)
