@@ -68,10 +68,13 @@ func (s *Server) serveControl(ctx context.Context) error {
 
 // ready says why Envoy cannot serve yet; nil when it can.
 func (s *Server) ready() error {
-	if !s.xds.Ready() {
-		return errors.New("no Envoy has accepted its first configuration yet")
+	if s.xds.Ready() {
+		return nil
 	}
-	return nil
+	if why := s.xds.Stats().Refusal; why != "" {
+		return fmt.Errorf("an Envoy refuses its configuration: %s", why)
+	}
+	return errors.New("no Envoy has accepted its first configuration yet")
 }
 
 // listenControl opens Envoy's socket. A stale one, whose process is gone, is replaced; that no other process uses the

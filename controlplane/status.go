@@ -30,5 +30,5 @@ func (s *Server) relayStatus() admin.RelayStatus {
 
 func (s *Server) xdsStatus() admin.XDSStatus {
 	x := s.xds.Stats()
-	return admin.XDSStatus{Envoys: x.Connected, Pushes: x.Pushes}
+	return admin.XDSStatus{Envoys: x.Connected, Pushes: x.Pushes, Acks: x.Acks, Nacks: x.Nacks}
 }

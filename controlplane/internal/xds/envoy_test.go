@@ -477,5 +477,5 @@ func TestARestartOfTheControlPlane(t *testing.T) {
 	resp, body, err := f.get(t, "/old")
 	require.NoError(t, err)
 	requireProblem(t, http.StatusNotFound, "no_route", resp, body)
-	require.Zero(t, f.Stats().Nacks)
+	require.Empty(t, f.Stats().Nacks)
 }

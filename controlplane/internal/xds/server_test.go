@@ -34,17 +34,25 @@ func TestReadyWhenAnEnvoyHasAcknowledgedEverything(t *testing.T) {
 	e.subscribe(resourcev3.RouteType, "front")
 	e.ack(e.receive(resourcev3.RouteType))
 	e.follow("a")
-	require.Eventually(t, func() bool { return cp.Stats().Acks == 4 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return total(cp.Stats().Acks) == 4 }, patience, time.Millisecond)
 	require.False(t, cp.Ready(), "the endpoints of b are missing")
 
 	e.follow("b")
 	require.Eventually(t, cp.Ready, patience, time.Millisecond)
 	stats := cp.Stats()
 	require.Equal(t, map[string]uint64{"lds": 1, "rds": 1, "cds": 1, "eds": 2}, stats.Pushes)
+	require.Equal(t, stats.Pushes, stats.Acks)
 	require.Equal(t, 1, stats.Connected)
 
 	e.close()
 	require.Eventually(t, func() bool { return !cp.Ready() }, patience, time.Millisecond)
+}
+
+func total(counts map[string]uint64) (sum uint64) {
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
 }
 
 func TestChangesAreSortedAndPushedOnce(t *testing.T) {
@@ -94,7 +102,7 @@ func TestLeasesNameOnlyWhatEveryEnvoyHasAcknowledged(t *testing.T) {
 	cp.update("a", up("/e/1"))
 	first.ack(first.receive(resourcev3.EndpointType))
 	pending := second.receive(resourcev3.EndpointType)
-	require.Eventually(t, func() bool { return cp.Stats().Acks == 3 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return total(cp.Stats().Acks) == 3 }, patience, time.Millisecond)
 	require.Empty(t, cp.known("a"), "the second Envoy has not said so yet")
 	second.ack(pending)
 	cp.eventuallyKnown(t, "a", "/e/1")
@@ -170,16 +178,18 @@ func TestARefusalIsLoggedAndLeavesWhatWasKnown(t *testing.T) {
 
 	cp.update("a", up("/e/1"), up("/e/2"))
 	e.nack(e.receive(resourcev3.EndpointType), "no such thing")
-	require.Eventually(t, func() bool { return cp.Stats().Nacks == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return total(cp.Stats().Nacks) == 1 }, patience, time.Millisecond)
 	require.Eventually(t, func() bool {
 		entry := cp.logs.LastEntry()
 		return entry.Level == logrus.ErrorLevel && entry.Data["detail"] == "no such thing" && entry.Data["service"] == "eds"
 	}, patience, time.Millisecond)
 	require.Equal(t, []string{"/e/1"}, cp.known("a"))
+	require.Equal(t, "eds: no such thing", cp.Stats().Refusal)
 
 	cp.update("a", up("/e/3"))
 	e.ack(e.receive(resourcev3.EndpointType))
 	cp.eventuallyKnown(t, "a", "/e/3")
+	require.Empty(t, cp.Stats().Refusal)
 }
 
 func TestStateOfTheWorldStreamsAreRefused(t *testing.T) {

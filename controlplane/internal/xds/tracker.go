@@ -13,12 +13,13 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 )
 
-// Stats count what has happened since New. Pushes are by Envoy's short names of the services: lds, rds, cds, eds.
+// Stats count what has happened since New, by Envoy's short names of the services: lds, rds, cds, eds.
 type Stats struct {
 	Pushes    map[string]uint64 // responses sent
-	Acks      uint64            // responses that an Envoy took over
-	Nacks     uint64            // responses that an Envoy refused
+	Acks      map[string]uint64 // responses that an Envoy took over
+	Nacks     map[string]uint64 // responses that an Envoy refused
 	Connected int               // Envoys with a stream now
+	Refusal   string            // why a connected Envoy refused what it was sent last; empty: none did
 }
 
 var services = map[string]string{
@@ -48,6 +49,7 @@ type tracker struct {
 // A streamState is one Envoy's knowledge.
 type streamState struct {
 	node    string
+	refusal map[string]string              // type URL: why the last response was refused
 	pending map[string]pending             // nonce: what the response held
 	acked   map[string]map[string]struct{} // type URL: names acknowledged at least once
 	known   map[string][]string            // function: paths; an entry means that this Envoy serves it
@@ -76,12 +78,14 @@ func expectations(set ResourceSet, functions []string) map[string][]string {
 
 func newTracker(want map[string][]string, log logrus.FieldLogger) *tracker {
 	return &tracker{
-		want:     want,
-		log:      log,
-		wake:     make(chan struct{}, 1),
-		streams:  make(map[int64]*streamState),
-		told:     make(map[string][]string),
-		counters: Stats{Pushes: make(map[string]uint64)},
+		want:    want,
+		log:     log,
+		wake:    make(chan struct{}, 1),
+		streams: make(map[int64]*streamState),
+		told:    make(map[string][]string),
+		counters: Stats{
+			Pushes: make(map[string]uint64), Acks: make(map[string]uint64), Nacks: make(map[string]uint64),
+		},
 	}
 }
 
@@ -89,6 +93,7 @@ func (t *tracker) opened(id int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.streams[id] = &streamState{
+		refusal: make(map[string]string),
 		pending: make(map[string]pending),
 		acked:   make(map[string]map[string]struct{}),
 		known:   make(map[string][]string),
@@ -196,10 +201,12 @@ func (t *tracker) settle(stream *streamState, r *discoveryv3.DeltaDiscoveryReque
 	}
 	delete(stream.pending, r.GetResponseNonce())
 	if r.GetErrorDetail() != nil {
-		t.counters.Nacks++
+		t.counters.Nacks[services[p.url]]++
+		stream.refusal[p.url] = r.GetErrorDetail().GetMessage()
 		return true
 	}
-	t.counters.Acks++
+	t.counters.Acks[services[p.url]]++
+	delete(stream.refusal, p.url)
 	stream.take(p)
 	return false
 }
@@ -288,7 +295,12 @@ func (t *tracker) stats() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	stats := t.counters
-	stats.Pushes = maps.Clone(t.counters.Pushes)
+	stats.Pushes, stats.Acks, stats.Nacks = maps.Clone(stats.Pushes), maps.Clone(stats.Acks), maps.Clone(stats.Nacks)
 	stats.Connected = len(t.streams)
+	for _, stream := range t.streams {
+		for url, why := range stream.refusal {
+			stats.Refusal = fmt.Sprintf("%s: %s", services[url], why)
+		}
+	}
 	return stats
 }
