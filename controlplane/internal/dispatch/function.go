@@ -31,6 +31,7 @@ type function struct {
 	pool      *pool.Pool
 	timer     *time.Timer
 	armed     time.Time // when timer fires; zero: not armed
+	stopped   bool      // the timer is not to be armed any more
 	endpoints endpoints
 	outcomes  outcomes
 	ends      map[string]uint64 // instances ended, by reason
@@ -43,25 +44,26 @@ func newFunction(d *Dispatcher, cfg config.Function, p Provider) *function {
 		name:        cfg.Name,
 		config:      cfg,
 		provider:    p,
-		staticToken: staticToken(cfg),
 		plan:        planFor(cfg),
 		log:         d.log.WithField("function", cfg.Name),
 		ends:        map[string]uint64{},
 	}
+	f.staticToken = f.readToken()
 	f.pool = pool.New(f.plan.settings)
 	f.timer = time.AfterFunc(time.Hour, f.tick)
 	f.timer.Stop()
 	return f
 }
 
-// staticToken reads the token of self-registering peers. Validation has read the file before; should it vanish in
-// between, nobody can register.
-func staticToken(cfg config.Function) string {
-	if cfg.Provider != config.ProviderStatic {
+// readToken reads the token of self-registering peers. Validation has read the file before; should it vanish in between,
+// nobody can register.
+func (f *function) readToken() string {
+	if f.config.Provider != config.ProviderStatic {
 		return ""
 	}
-	raw, err := os.ReadFile(cfg.Static.TokenFile)
+	raw, err := os.ReadFile(f.config.Static.TokenFile)
 	if err != nil {
+		f.log.WithError(err).Error("no peer can register: the token cannot be read")
 		return ""
 	}
 	return strings.TrimSpace(string(raw))
@@ -86,7 +88,15 @@ func (f *function) acquire(ctx context.Context) (*Lease, error) {
 // enter brings an arrival before the pool.
 func (f *function) enter(l *Lease) pool.RequestState {
 	var todo effects
+	state := f.arrive(l, &todo)
+	todo.carryOut(f)
+	return state
+}
+
+// arrive is the part of enter that needs the lock. A panic must not keep it: the stream of the request survives that.
+func (f *function) arrive(l *Lease, todo *effects) pool.RequestState {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	at := now()
 	e := f.pool.Acquire(at, &l.request)
 	state := l.request.State()
@@ -99,9 +109,7 @@ func (f *function) enter(l *Lease) pool.RequestState {
 	case pool.Rejected:
 		f.outcomes.refused(admission.Rejected, admission.Cause(l.request.Cause()))
 	}
-	f.apply(at, e, &todo)
-	f.mu.Unlock()
-	todo.carryOut(f)
+	f.apply(at, e, todo)
 	return state
 }
 
@@ -133,11 +141,16 @@ func (f *function) tick() { f.do((*pool.Pool).Tick) }
 // do runs one step of the pool under the lock and carries out what it returned.
 func (f *function) do(step func(*pool.Pool, time.Time) *pool.Effects) {
 	var todo effects
-	f.mu.Lock()
-	at := now()
-	f.apply(at, step(f.pool, at), &todo)
-	f.mu.Unlock()
+	f.take(step, &todo)
 	todo.carryOut(f)
+}
+
+// take is the part of do that needs the lock, which it gives back even if the step panics.
+func (f *function) take(step func(*pool.Pool, time.Time) *pool.Effects, todo *effects) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := now()
+	f.apply(at, step(f.pool, at), todo)
 }
 
 // apply takes note of the pool's decisions. What needs other parts is left in todo, to be done without the lock.
@@ -154,6 +167,7 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 		close(l.woken)
 	}
 	for _, i := range e.Start {
+		f.d.invocations.Add(1) // until invoke's end; here, so that Shutdown finds it counted once the pool is closed
 		todo.start = append(todo.start, f.begin(at, i))
 	}
 	for _, i := range e.Finish {
@@ -171,7 +185,7 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 // for an earlier time is left alone: resetting it at every request would cost more than the request.
 func (f *function) arm(at time.Time) {
 	next := f.pool.Next()
-	if next.IsZero() || !f.armed.IsZero() && f.armed.After(at) && !next.Before(f.armed) {
+	if f.stopped || next.IsZero() || !f.armed.IsZero() && f.armed.After(at) && !next.Before(f.armed) {
 		return
 	}
 	f.armed = next
@@ -181,14 +195,24 @@ func (f *function) arm(at time.Time) {
 func (f *function) stopTimer() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.stopped = true
 	f.timer.Stop()
 }
 
 // effects are decisions that are carried out without the function's lock.
 type effects struct {
 	start, kill []*instance
+	ready       []arrival
 	finish      []order
 	changed     bool
+}
+
+// An arrival is an instance that begins to serve, with what is said about it.
+type arrival struct {
+	*instance
+	environment string
+	slots       int
+	after       time.Duration
 }
 
 // An order to finish carries its reason: the pool's instance must not be read without the lock.
@@ -200,6 +224,11 @@ type order struct {
 func (e *effects) carryOut(f *function) {
 	for _, i := range e.start {
 		f.invoke(i)
+	}
+	for _, a := range e.ready {
+		f.log.WithFields(logrus.Fields{
+			"instance": a.id, "environment": a.environment, "slots": a.slots, "after": a.after.Round(time.Millisecond),
+		}).Info("instance is ready")
 	}
 	for _, o := range e.finish {
 		f.log.WithFields(logrus.Fields{"instance": o.id, "reason": o.reason}).Info("instance drains")
