@@ -3,6 +3,7 @@ package proxy
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -106,11 +107,28 @@ func rewrite(r *httputil.ProxyRequest, address string) {
 	}
 	out.Host = r.In.Host
 	out.Trailer = r.In.Trailer // the map that is filled when the body has been read
+	if out.Body != nil && r.In.ProtoMajor == 2 {
+		out.Body = upload{out.Body, r.In.Body}
+	}
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		if values := r.In.Header[name]; values != nil {
 			out.Header[name] = values
 		}
 	}
+}
+
+// upload is a request's body whose Close ends a Read that is under way, which that of httputil.ReverseProxy does not. An app
+// may answer without reading the body, and closing the answer waits for the end of the upload: a client that sends no more
+// until it has the whole answer would wait forever. Over HTTP/1.1 a Close could block; uploads there are upgrades.
+type upload struct {
+	io.ReadCloser
+	body io.Closer
+}
+
+// Close implements io.Closer.
+func (u upload) Close() error {
+	_ = u.ReadCloser.Close() // has no error
+	return u.body.Close()
 }
 
 // exact tells whether net/url can send path as it is. It takes an opaque path that begins with // for a host.

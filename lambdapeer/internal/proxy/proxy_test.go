@@ -217,6 +217,31 @@ func TestEarlyAnswerReachesTheClient(t *testing.T) {
 	}
 }
 
+// Scenario 18: a client need not send the rest before it gets the end of the answer.
+func TestEarlyAnswerEndsWhileTheUploadRests(t *testing.T) {
+	for _, h2c := range []bool{true, false} {
+		t.Run(fmt.Sprintf("h2c=%v", h2c), func(t *testing.T) {
+			client := through(t, app(t, func(w http.ResponseWriter, _ *http.Request) {
+				_ = http.NewResponseController(w).EnableFullDuplex() // else the app itself waits, over HTTP/1.1
+				http.Error(w, "big", http.StatusRequestEntityTooLarge)
+			}), h2c).Client(t, true)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			body, send := io.Pipe()
+			defer send.Close()
+			go io.WriteString(send, "begun")
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://app/", body)
+			require.NoError(t, err)
+			res, err := client.Do(req)
+			require.NoError(t, err)
+			defer res.Body.Close()
+			text, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.Equal(t, "big\n", string(text))
+		})
+	}
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
