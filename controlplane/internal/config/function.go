@@ -17,6 +17,9 @@ func (c Config) validateFunctions(p *problems) {
 		checkName(p, path+".name", function.Name)
 		checkUnique(p, path+".name", function.Name, names)
 		function.validate(p, path)
+		if function.Provider == ProviderStatic && c.Relay.TLS == RelayTLSAuto {
+			p.add(path+".provider", "static needs relay.tls files or off: a CA made at start is handed over in invocations only")
+		}
 		for j, route := range function.Routes {
 			c.validateRoute(p, fmt.Sprintf("%s.routes[%d]", path, j), route, routes)
 		}

@@ -23,6 +23,7 @@ func valid(t *testing.T) Config {
 	static.Name, static.Provider, static.Routes = "boxes", ProviderStatic, []Route{{Header: &HeaderMatch{"x-a", "b"}}}
 	static.Static.TokenFile = write(t, "token", strings.Repeat("t", minToken)+"\n")
 	cfg := Default()
+	cfg.Relay.TLS = RelayTLSOff
 	cfg.Functions = []Function{web, static}
 	return cfg
 }
@@ -91,7 +92,11 @@ func TestValidateRefuses(t *testing.T) {
 			`relay.advertise: must be an address that peers can dial, got "10.0.0.1:0"`,
 		},
 		{func(c *Config) { c.Relay.TLS = "maybe" }, `relay.tls: must be one of auto, files, off, got "maybe"`},
-		{func(c *Config) { c.Relay.KeyFile = "x" }, "relay.key_file: has no effect, because relay.tls is auto"},
+		{
+			func(c *Config) { c.Relay.TLS = RelayTLSAuto },
+			"functions[1].provider: static needs relay.tls files or off: a CA made at start is handed over in invocations only",
+		},
+		{func(c *Config) { c.Relay.KeyFile = "x" }, "relay.key_file: has no effect, because relay.tls is off"},
 		{
 			func(c *Config) { c.Relay.TLS = RelayTLSFiles },
 			"relay.certificate_file: must be set\nrelay.key_file: must be set",
