@@ -3,7 +3,9 @@ package controlplane
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 
 	"github.com/sirupsen/logrus"
@@ -19,6 +21,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // Config is the control plane's configuration. LoadConfig returns a valid one.
@@ -53,37 +56,65 @@ type Server struct {
 }
 
 // New wires the parts and opens the listeners, so that all that can be wrong with addresses, files and directories is
-// found here. Nothing is served before Run; a Server that is never run must be closed by a canceled Run.
+// found here; after an error nothing stays open. Nothing is served or started before Run, which must follow: a Run whose
+// ctx has ended only gives back what New opened.
 func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, error) {
-	s := &Server{config: cfg, log: log}
-	providers, err := providers(ctx, cfg)
-	if err != nil {
+	s := &Server{config: cfg, log: log.WithField("component", "controlplane")}
+	if err := s.open(ctx, log); err != nil {
+		s.close()
 		return nil, err
 	}
-	key := token.NewKey()
-	s.dispatcher = dispatch.New(dispatch.Options{Functions: cfg.Functions, Providers: providers, Key: key, Log: log})
-	if err := makeStateDir(cfg.StateDir); err != nil {
-		return nil, err
-	}
-	if s.relay, err = relay.New(relayConfig(cfg, key), s.dispatcher, log); err != nil {
-		return nil, err
-	}
-	if s.xds, err = xds.New(cfg, s.dispatcher, log); err != nil {
-		return nil, err
-	}
+	s.dispatcher.Connect(dispatch.Connection{
+		Relay:   s.relay,
+		Socket:  s.relay.SocketPath,
+		Relays:  []wire.Relay{s.relay.Advertised()},
+		Changed: s.xds.Changed,
+	})
+	// Last, because it has goroutines from the beginning.
 	s.grpc = grpc.NewServer(extproc.ServerOptions()...)
 	s.xds.Register(s.grpc)
 	extprocv3.RegisterExternalProcessorServer(s.grpc, extproc.New(s.dispatcher, log))
-	if s.control, err = listenControl(controlSocket(cfg.StateDir)); err != nil {
-		return nil, err
+	return s, nil
+}
+
+// open makes the parts that can fail. The relay comes before the control socket: its lock makes sure that no other process
+// uses the state directory.
+func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
+	cfg, key := s.config, token.NewKey()
+	providers, err := providers(ctx, cfg)
+	if err != nil {
+		return err
 	}
-	if s.admin, err = admin.New(admin.Options{
+	s.dispatcher = dispatch.New(dispatch.Options{Functions: cfg.Functions, Providers: providers, Key: key, Log: log})
+	if s.xds, err = xds.New(cfg, s.dispatcher, log); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	if s.relay, err = relay.New(relayConfig(cfg, key), s.dispatcher, log); err != nil {
+		return err
+	}
+	if s.control, err = listenControl(filepath.Join(cfg.StateDir, "control.sock")); err != nil {
+		return err
+	}
+	s.admin, err = admin.New(admin.Options{
 		Address: cfg.Admin.Address, Source: s.dispatcher, Ready: s.ready, Relay: s.relayStatus, XDS: s.xdsStatus,
 		Version: Version(), Log: log,
-	}); err != nil {
-		return nil, err
+	})
+	return err
+}
+
+// close gives back what open took before it failed. The admin address is the last that can fail.
+func (s *Server) close() {
+	if s.relay != nil {
+		ended, end := context.WithCancel(context.Background())
+		end()
+		_ = s.relay.Run(ended)
 	}
-	return s, nil
+	if s.control != nil {
+		_ = s.control.Close()
+	}
 }
 
 func relayConfig(cfg *Config, key token.Key) relay.Config {

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
 // Run serves until ctx ends or a part fails, and returns when all that it started has ended.
@@ -25,21 +26,16 @@ func (s *Server) Run(ctx context.Context) error {
 	stopRelay := parts.run("relay", s.relay.Run)
 	stopXDS := parts.run("xds", s.xds.Run)
 	stopControl := parts.run("control socket", s.serveControl)
-	s.dispatcher.Connect(dispatch.Connection{
-		Relay:   s.relay,
-		Socket:  s.relay.SocketPath,
-		Relays:  []wire.Relay{s.relay.Advertised()},
-		Changed: s.xds.Changed,
-	})
-	s.log.WithFields(map[string]any{
-		"component": "controlplane", "admin": s.AdminAddr(), "relay": s.RelayAddr(), "functions": len(s.config.Functions),
-	}).Info("control plane runs")
+	if ctx.Err() == nil {
+		s.announce()
+		s.dispatcher.Start()
+	}
 
 	select {
 	case <-ctx.Done():
 	case <-parts.failed:
 	}
-	s.log.WithField("component", "controlplane").Info("control plane stops: instances drain")
+	s.log.Info("control plane stops: instances drain")
 	s.shutdown()
 	stopControl()
 	stopXDS()
@@ -48,13 +44,28 @@ func (s *Server) Run(ctx context.Context) error {
 	return parts.wait()
 }
 
-// shutdown gives the instances as long as the slowest of them may take.
-func (s *Server) shutdown() {
-	limit := time.Second
-	for _, f := range s.config.Functions {
-		limit = max(limit, max(f.Scaling.DrainTimeout, f.Timeouts.Total+time.Second)+time.Second)
+// announce tells where to find what runs, and what of it strangers may reach.
+func (s *Server) announce() {
+	s.log.WithFields(logrus.Fields{
+		"admin": s.AdminAddr(), "relay": s.RelayAddr(), "functions": len(s.config.Functions),
+	}).Info("control plane runs")
+	if beyondLoopback(s.AdminAddr()) {
+		s.log.WithField("admin", s.AdminAddr()).Warn("the admin address asks for no password, and other machines may reach it")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	if s.config.Relay.TLS == config.RelayTLSOff && beyondLoopback(s.RelayAddr()) {
+		s.log.WithField("relay", s.RelayAddr()).Warn("relay.tls is off: requests and tokens cross the network unencrypted")
+	}
+}
+
+// beyondLoopback tells of an address that is listened on, ip:port, whether other machines may reach it.
+func beyondLoopback(address string) bool {
+	ipPort, err := netip.ParseAddrPort(address)
+	return err == nil && !ipPort.Addr().Unmap().IsLoopback()
+}
+
+// shutdown gives the instances as long as the slowest of them may take, and a second more to say so.
+func (s *Server) shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.dispatcher.DrainLimit()+time.Second)
 	defer cancel()
 	s.dispatcher.Shutdown(ctx)
 }
@@ -92,15 +103,6 @@ func listenControl(path string) (net.Listener, error) {
 	}
 	return l, nil
 }
-
-func makeStateDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("state_dir: %w", err)
-	}
-	return nil
-}
-
-func controlSocket(stateDir string) string { return filepath.Join(stateDir, "control.sock") }
 
 // A group is the parts of a running server. Each has its own stop, because the order matters.
 type group struct {

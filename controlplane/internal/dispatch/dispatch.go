@@ -51,7 +51,7 @@ type Dispatcher struct {
 	idle      chan struct{}        // closed when the last instance is gone; nil while nobody waits for that
 }
 
-// New prepares the pools and starts nothing: no instance is started before Connect and the first request or Tick.
+// New prepares the pools and starts nothing. Connect must follow, before any other method.
 func New(o Options) *Dispatcher {
 	d := &Dispatcher{
 		functions: make(map[string]*function, len(o.Functions)),
@@ -76,9 +76,13 @@ type Connection struct {
 	Changed func(function string)        // the function's endpoints changed; must not block
 }
 
-// Connect completes the wiring and starts the minimum of every function. It is called once, before any other method.
+// Connect completes the wiring. It is called once, before any part runs that calls the Dispatcher.
 func (d *Dispatcher) Connect(c Connection) {
 	d.relay, d.socket, d.relays, d.changed = c.Relay, c.Socket, c.Relays, c.Changed
+}
+
+// Start starts the minimum of every function.
+func (d *Dispatcher) Start() {
 	for _, name := range d.names {
 		d.functions[name].tick()
 	}
@@ -175,15 +179,26 @@ func (d *Dispatcher) Shutdown(ctx context.Context) {
 	}
 }
 
+// DrainLimit is how long a draining instance may take at most, of whichever function.
+func (d *Dispatcher) DrainLimit() time.Duration {
+	var limit time.Duration
+	for _, f := range d.functions {
+		limit = max(limit, f.plan.settings.DrainTimeout)
+	}
+	return limit
+}
+
 // emptied returns a channel that is closed when no instance is left.
 func (d *Dispatcher) emptied() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.idle = make(chan struct{})
+	idle := make(chan struct{})
 	if len(d.instances) == 0 {
-		close(d.idle)
+		close(idle)
+	} else {
+		d.idle = idle
 	}
-	return d.idle
+	return idle
 }
 
 func (d *Dispatcher) instance(id string) *instance {

@@ -53,6 +53,7 @@ func newWorld(t *testing.T, change func(*config.Function)) *world {
 	w.Connect(Connection{
 		Relay: commands{w}, Socket: func(endpoint string) string { return "/e/" + endpoint }, Changed: func(string) {},
 	})
+	w.Start()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

@@ -40,13 +40,13 @@ type function struct {
 
 func newFunction(d *Dispatcher, cfg config.Function, p Provider) *function {
 	f := &function{
-		d:           d,
-		name:        cfg.Name,
-		config:      cfg,
-		provider:    p,
-		plan:        planFor(cfg),
-		log:         d.log.WithField("function", cfg.Name),
-		ends:        map[string]uint64{},
+		d:        d,
+		name:     cfg.Name,
+		config:   cfg,
+		provider: p,
+		plan:     planFor(cfg),
+		log:      d.log.WithField("function", cfg.Name),
+		ends:     map[string]uint64{},
 	}
 	f.staticToken = f.readToken()
 	f.pool = pool.New(f.plan.settings)

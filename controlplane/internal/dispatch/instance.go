@@ -26,6 +26,7 @@ type instance struct {
 	dialled     int         // slots offered by a peer whose endpoint Envoy does not know yet; 0: not waiting for that
 	isUp        bool        // the relay reported Up and not yet Down
 	leaves      wire.Reason // why it drains by its own decision; empty if it does not
+	unanswered  bool        // its invocation goes on, but nobody listens for the answer: Down is its end
 	ended       bool
 }
 
@@ -47,10 +48,33 @@ func (f *function) begin(at time.Time, core *pool.Instance) *instance {
 func (f *function) invoke(i *instance) {
 	f.log.WithField("instance", i.id).Info("instance starts")
 	f.d.relay.Expect(f.expectation(i))
-	f.d.invocations.Go(func() {
-		end := f.provider.Invoke(f.d.stop, f.invocation(i))
-		f.ended(i, end)
-	})
+	go func() {
+		defer f.d.invocations.Done()
+		f.returned(i, f.provider.Invoke(f.d.stop, f.invocation(i)))
+	}()
+}
+
+// returned takes in how Invoke ended. A connection to the provider that broke is not the invocation's end: an instance
+// whose tunnels stand serves on, until they are gone too.
+func (f *function) returned(i *instance, end End) {
+	switch {
+	case end.Cause != scaler.Network || end.Report != nil:
+	case f.d.stop.Err() != nil:
+		end = End{Cause: scaler.Unknown, Detail: "left to itself: the control plane stops"}
+	case f.servesOn(i):
+		f.log.WithFields(logrus.Fields{"instance": i.id, "detail": end.Detail}).
+			Warn("the invocation's answer is lost: the instance serves on")
+		return
+	}
+	f.ended(i, end)
+}
+
+// servesOn makes Down the end of an instance whose tunnels stand, and tells whether they do.
+func (f *function) servesOn(i *instance) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i.unanswered = i.isUp
+	return i.unanswered
 }
 
 // adopt takes in a peer that registered by itself: an instance like any other, without an invocation behind it.
@@ -86,9 +110,13 @@ func (f *function) expectation(i *instance) relay.Expectation {
 func (f *function) up(i *instance, up relay.Up) {
 	var todo effects
 	f.mu.Lock()
+	if i.ended {
+		f.mu.Unlock()
+		return
+	}
 	at := now()
 	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
-	if up.Left > 0 {
+	if up.Left > 0 && f.provider != nil {
 		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.
 		i.core.EndBy(at.Add(lifetime(f.config, min(up.Left, f.config.Lambda.Timeout))))
 	}
@@ -99,15 +127,15 @@ func (f *function) up(i *instance, up relay.Up) {
 	todo.carryOut(f)
 }
 
-// ready lets the instance serve. The caller holds f.mu.
+// ready lets the instance serve, unless it was told to drain meanwhile. The caller holds f.mu.
 func (f *function) ready(at time.Time, i *instance, todo *effects) {
 	slots := i.dialled
 	i.dialled = 0
 	f.apply(at, f.pool.Up(at, i.core, slots), todo)
-	todo.changed = true
-	f.log.WithFields(logrus.Fields{
-		"instance": i.id, "environment": i.environment, "slots": slots, "after": at.Sub(i.core.Started()).Round(time.Millisecond),
-	}).Info("instance is ready")
+	if i.core.State() == pool.Ready {
+		todo.ready = append(todo.ready, arrival{i, i.environment, i.core.Slots(), at.Sub(i.core.Started())})
+		todo.changed = true
+	}
 }
 
 // draining takes note of a peer that drains by its own decision.
@@ -127,29 +155,33 @@ func (i *instance) drainReason() wire.Reason {
 	return i.leaves
 }
 
-// down takes an instance out of service whose tunnels are gone. Without an invocation behind it, that is also its end.
+// down takes an instance out of service whose tunnels are gone. Where no invocation's answer will come, that is also its
+// end.
 func (f *function) down(i *instance, report *wire.Report, err error) {
 	if report == nil && !errors.Is(err, relay.ErrForgotten) {
 		f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: its tunnels are gone")
 	}
+	last, served := f.provider == nil, false
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.isUp, i.dialled = false, 0
+		last, served = last || i.unanswered, i.core.Slots() > 0
 		return p.Down(at, i.core)
 	})
-	if f.provider == nil {
-		f.ended(i, endOfRegistered(report, err))
+	if last {
+		f.ended(i, endWithoutAnswer(report, err, served))
 	}
 }
 
-// endOfRegistered makes up the end of a peer that has no invocation from how its control stream ended.
-func endOfRegistered(report *wire.Report, err error) End {
-	if report != nil {
+// endWithoutAnswer makes up the end of an instance from how its control stream ended.
+func endWithoutAnswer(report *wire.Report, err error, served bool) End {
+	switch {
+	case report != nil:
 		return End{Report: report}
-	}
-	if errors.Is(err, relay.ErrNeverDialled) {
+	case served:
+		return End{Cause: scaler.Crashed, Detail: err.Error()}
+	default:
 		return End{Cause: scaler.StartTimeout, Detail: err.Error()}
 	}
-	return End{Cause: scaler.Crashed, Detail: err.Error()}
 }
 
 // drain is the operator's.
@@ -174,17 +206,13 @@ func (f *function) live() []*instance {
 	return out
 }
 
-// kill cuts an instance that has passed its deadline. A peer without an invocation is gone with that.
+// kill cuts an instance that has passed its deadline. Its Down follows.
 func (f *function) kill(i *instance) {
 	f.log.WithField("instance", i.id).Warn("instance missed its deadline: cut off")
-	if f.provider == nil {
-		f.ended(i, End{Cause: scaler.StartTimeout, Detail: "missed its deadline"})
-		return
-	}
 	f.d.relay.Forget(i.id)
 }
 
-// ended closes the books on an instance: its invocation is over.
+// ended closes the books on an instance, once: its invocation is over.
 func (f *function) ended(i *instance, end End) {
 	var todo effects
 	f.mu.Lock()
@@ -194,12 +222,9 @@ func (f *function) ended(i *instance, end End) {
 	}
 	i.ended = true
 	at := now()
-	if i.isUp {
-		f.apply(at, f.pool.Down(at, i.core), &todo)
-	}
 	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause}), &todo)
 	f.endpoints.vacate(i, at)
-	f.ends[endReason(end)]++
+	f.countEnd(endReason(end))
 	f.usage.add(end.Usage)
 	todo.changed = true
 	f.mu.Unlock()
@@ -219,6 +244,16 @@ func endReason(end End) string {
 		return string(end.Cause)
 	}
 	return string(scaler.Unknown)
+}
+
+// maxReasons bounds the labels of ends: the reason in a report is the peer's to choose.
+const maxReasons = 32
+
+func (f *function) countEnd(reason string) {
+	if _, known := f.ends[reason]; !known && len(f.ends) >= maxReasons {
+		reason = "other"
+	}
+	f.ends[reason]++
 }
 
 func (f *function) logEnd(i *instance, end End) {

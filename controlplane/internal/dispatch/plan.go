@@ -40,6 +40,9 @@ func planFor(cfg config.Function) plan {
 			IdleAfter: s.IdleAfter,
 		},
 	}
+	if cfg.Disabled {
+		p.settings.Scaling.Min = 0
+	}
 	if cfg.Provider == config.ProviderStatic {
 		// Nothing can be started, and nothing is surplus: peers come by themselves, up to Max of them, and stay.
 		p.settings.Scaling.Min, p.settings.Scaling.StartsInProgress = s.Max, 0
