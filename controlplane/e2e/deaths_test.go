@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 
@@ -60,14 +59,14 @@ func TestProcessesThatDieMidAnswer(t *testing.T) {
 	})
 }
 
-// broken returns an error if the client could take the answer for a whole one: it must break off, or be a 502 if nothing
-// of it was sent yet. Otherwise it returns the process that gave it, as far as the client knows.
+// broken returns an error if the client could take the answer for a whole one: it must break off, or be a 502 if its
+// beginning was lost with the app. Otherwise it returns the process that gave it, as far as the client knows.
 func (s site) broken(target string) (pid string, err error) {
 	a, brokeOff := s.try(s.request(http.MethodGet, target, nil))
 	switch {
 	case a.Response == nil:
 		return "", nil
-	case a.StatusCode == http.StatusBadGateway && strings.Contains(target, "after=0"):
+	case a.StatusCode == http.StatusBadGateway:
 		return "", nil
 	case a.StatusCode != http.StatusOK || brokeOff == nil:
 		return "", fmt.Errorf("%s: %s with %d bytes, which look whole", target, a.Status, len(a.body))
