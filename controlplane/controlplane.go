@@ -3,6 +3,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -92,7 +93,11 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}
-	if s.relay, err = relay.New(relayConfig(cfg, key), s.dispatcher, log); err != nil {
+	s.relay, err = relay.New(relayConfig(cfg, key), s.dispatcher, log)
+	if errors.Is(err, relay.ErrDirInUse) {
+		return fmt.Errorf("state_dir: another control plane uses %s", cfg.StateDir)
+	}
+	if err != nil {
 		return err
 	}
 	if s.control, err = listenControl(filepath.Join(cfg.StateDir, "control.sock")); err != nil {
