@@ -82,11 +82,12 @@ func startLoad(t *testing.T, s *controlplanetest.Stack, clients int, n int64, pa
 	for range clients {
 		l.clients.Go(l.run)
 	}
+	t.Cleanup(func() { l.stop() }) // of a test that failed before it did
 	return l
 }
 
 func (l *load) run() {
-	for l.left.Add(-1) >= 0 {
+	for l.ctx.Err() == nil && l.left.Add(-1) >= 0 {
 		l.sent.Add(1)
 		r := fetch(l.ctx, l.client, l.url)
 		l.mu.Lock()
