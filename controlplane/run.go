@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
@@ -74,7 +75,11 @@ func (s *Server) shutdown() {
 func (s *Server) serveControl(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, s.grpc.Stop)
 	defer stop()
-	return s.grpc.Serve(s.control)
+	defer s.grpc.Stop() // ends what it started before Serve, should the socket fail
+	if err := s.grpc.Serve(s.control); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil // ctx ended before it began
 }
 
 // ready says why Envoy cannot serve yet; nil when it can.

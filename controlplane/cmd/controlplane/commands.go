@@ -16,26 +16,26 @@ import (
 func printUsage(w io.Writer) { fmt.Fprintf(w, usage, envoy.Version, controlplane.EnvPrefix) }
 
 // load reads the configuration that a command's arguments name.
-func load(command string, args, environ []string, stderr io.Writer) (*controlplane.Config, error) {
+func load(command string, args, environ []string) (*controlplane.Config, error) {
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { printUsage(stderr) }
+	flags.SetOutput(io.Discard) // what is wrong is in the error
+	flags.Usage = func() {}
 	var overrides []string
 	flags.Func("set", "KEY=VALUE", func(s string) error {
 		overrides = append(overrides, s)
 		return nil
 	})
 	if err := flags.Parse(args); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", command, err)
 	}
 	if flags.NArg() > 1 {
-		return nil, fmt.Errorf("%s: one configuration file, got %d", command, flags.NArg())
+		return nil, fmt.Errorf("%s: one configuration file, after the flags: got %q", command, flags.Args())
 	}
 	return controlplane.LoadConfig(flags.Arg(0), environ, overrides)
 }
 
 func runServer(ctx context.Context, args, environ []string, stderr io.Writer) error {
-	cfg, err := load("run", args, environ, stderr)
+	cfg, err := load("run", args, environ)
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func logger(cfg *controlplane.Config, stderr io.Writer) *logrus.Logger {
 }
 
 // check validates the file by our rules, and then what we would send to Envoy by Envoy's own.
-func check(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	cfg, err := load("check", args, environ, stderr)
+func check(ctx context.Context, args, environ []string, stdout io.Writer) error {
+	cfg, err := load("check", args, environ)
 	if err != nil {
 		return err
 	}

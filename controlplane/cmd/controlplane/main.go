@@ -31,11 +31,7 @@ func main() {
 	defer stop()
 	// A second signal must be able to end a shutdown that takes too long.
 	context.AfterFunc(ctx, stop)
-	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
+	if err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -47,18 +43,26 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		printUsage(stderr)
 		return errors.New("no command given: run, check or version")
 	}
-	switch command, rest := args[0], args[1:]; command {
+	err := command(ctx, args[0], args[1:], environ, stdout, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		printUsage(stdout)
+		return nil
+	}
+	return err
+}
+
+func command(ctx context.Context, name string, args, environ []string, stdout, stderr io.Writer) error {
+	switch name {
 	case "run":
-		return runServer(ctx, rest, environ, stderr)
+		return runServer(ctx, args, environ, stderr)
 	case "check":
-		return check(ctx, rest, environ, stdout, stderr)
+		return check(ctx, args, environ, stdout)
 	case "version":
 		fmt.Fprintln(stdout, controlplane.Version())
 		return nil
 	case "help", "-h", "--help":
-		printUsage(stdout)
-		return nil
+		return flag.ErrHelp
 	default:
-		return fmt.Errorf("unknown command %q: run, check or version", command)
+		return fmt.Errorf("unknown command %q: run, check or version", name)
 	}
 }

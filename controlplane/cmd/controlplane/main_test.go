@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+)
+
+// asProgram makes this test binary the program itself, for what only a process can show.
+const asProgram = "TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// valid is about the smallest configuration.
+const valid = "{aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /web}]}]}"
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "controlplane.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// try runs the program with arguments and returns what it printed.
+func try(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	err = run(t.Context(), args, nil, &out, &errs)
+	return out.String(), errs.String(), err
+}
+
+// stateDir is short, as sockets' paths must be, and tells run to use it.
+func stateDir(t *testing.T) (dir string, flags []string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ld")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir, []string{"--set", "state_dir=" + dir, "--set", "admin.address=127.0.0.1:0", "--set", "relay.address=127.0.0.1:0"}
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"run", "-h"}, {"check", "--help"}} {
+		stdout, stderr, err := try(t, args...)
+		require.NoError(t, err, args)
+		require.Contains(t, stdout, "Usage:", args)
+		require.Contains(t, stdout, controlplane.EnvPrefix+"ADMIN_ADDRESS", args)
+		require.Empty(t, stderr, args)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	stdout, stderr, err := try(t, "version")
+	require.NoError(t, err)
+	require.Equal(t, controlplane.Version()+"\n", stdout)
+	require.Empty(t, stderr)
+}
+
+func TestMistakesInTheCommandLineAreOneLine(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"start"}, `unknown command "start": run, check or version`},
+		{[]string{"run", "--config", "x"}, "run: flag provided but not defined: -config"},
+		{[]string{"check", "--set"}, "check: flag needs an argument: -set"},
+		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file, after the flags: got ["a.yaml" "b.yaml"]`},
+		{[]string{"check", "/nowhere.yaml"}, "read configuration: open /nowhere.yaml: no such file or directory"},
+		{[]string{"run", "--set", "admin.adress=:1"}, "admin.adress: unknown key, did you mean admin.address?"},
+	} {
+		stdout, stderr, err := try(t, c.args...)
+		require.EqualError(t, err, c.says)
+		require.Empty(t, stdout+stderr, "main prints the error, and nobody else")
+	}
+	_, stderr, err := try(t)
+	require.EqualError(t, err, "no command given: run, check or version")
+	require.Contains(t, stderr, "Usage:")
+}
+
+func TestCheckReportsEveryMistakeAtOnce(t *testing.T) {
+	for _, command := range []string{"check", "run"} {
+		_, _, err := try(t, command, file(t, "{relay: {tls: maybe}, admin: {address: nowhere}}"))
+		require.ErrorContains(t, err, "relay.tls: must be one of auto, files, off", command)
+		require.ErrorContains(t, err, "admin.address: must be host:port", command)
+	}
+}
+
+func TestCheckSaysWhatItChecked(t *testing.T) {
+	stdout, stderr, err := try(t, "check", file(t, valid))
+	require.NoError(t, err)
+	first, second, _ := strings.Cut(stdout, "\n")
+	require.Equal(t, "the configuration is valid", first)
+	require.Regexp(t, "^(Envoy .* accepts what it would be sent|not checked by Envoy: no envoy .*)\n$", second)
+	require.Empty(t, stderr)
+}
+
+func TestCheckOpensNothing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	_, _, err = try(t, "check", "--set", "admin.address="+l.Addr().String(), "--set", "state_dir=/nowhere", file(t, valid))
+	require.NoError(t, err)
+}
+
+func TestRunFailsOnAPortInUseWithOneLine(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	_, flags := stateDir(t)
+	args := append(append([]string{"run"}, flags...), "--set", "admin.address="+l.Addr().String(), file(t, valid))
+	_, stderr, err := try(t, args...)
+	require.EqualError(t, err, "admin address: listen tcp "+l.Addr().String()+": bind: address already in use")
+	require.Empty(t, stderr)
+}
+
+func TestEnvironmentAndFlagsOverrideTheFile(t *testing.T) {
+	path := file(t, valid)
+	environ := []string{controlplane.EnvPrefix + "LOG_LEVEL=nonsense"}
+	err := run(t.Context(), []string{"check", path}, environ, io.Discard, io.Discard)
+	require.ErrorContains(t, err, "log.level")
+	err = run(t.Context(), []string{"check", "--set", "log.level=warn", path}, environ, io.Discard, io.Discard)
+	require.NoError(t, err)
+}
+
+// A process is the program, running.
+type process struct {
+	*exec.Cmd
+	t   *testing.T
+	dir string
+	log *bufio.Scanner
+}
+
+func start(t *testing.T, config string) *process {
+	t.Helper()
+	dir, flags := stateDir(t)
+	cmd := exec.Command(os.Args[0], append(append([]string{"run"}, flags...), file(t, config))...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	log, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // in vain, unless the test has failed
+	return &process{Cmd: cmd, t: t, dir: dir, log: bufio.NewScanner(log)}
+}
+
+// says reads the log up to a line that contains text.
+func (p *process) says(text string) {
+	p.t.Helper()
+	for p.log.Scan() {
+		if strings.Contains(p.log.Text(), text) {
+			return
+		}
+	}
+	require.Failf(p.t, "the program ended", "and did not say %q", text)
+}
+
+func (p *process) signal() {
+	p.t.Helper()
+	require.NoError(p.t, p.Process.Signal(syscall.SIGTERM))
+}
+
+// end reads the rest of the log and returns how the program ended.
+func (p *process) end() error {
+	for p.log.Scan() {
+		p.t.Log(p.log.Text())
+	}
+	return p.Wait()
+}
+
+func TestSIGTERMEndsItInOrder(t *testing.T) {
+	p := start(t, valid)
+	p.says("control plane runs")
+	require.FileExists(t, filepath.Join(p.dir, "control.sock"))
+	p.signal()
+	require.NoError(t, p.end())
+	require.NoFileExists(t, filepath.Join(p.dir, "control.sock"))
+}
+
+func TestASecondSIGTERMEndsItAtOnce(t *testing.T) {
+	lambda := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done() // an invocation that takes longer than anybody waits
+	}))
+	defer lambda.Close()
+	p := start(t, "{aws: {endpoint: '"+lambda.URL+"'}, "+
+		"functions: [{name: web, routes: [{path: /web}], scaling: {min: 1, drain_timeout: 1h}}]}")
+	p.says("instance starts")
+	p.signal()
+	p.says("control plane stops")
+	ended := make(chan error, 1)
+	go func() { ended <- p.end() }()
+	for {
+		select {
+		case err := <-ended:
+			var exit *exec.ExitError
+			require.ErrorAs(t, err, &exit)
+			require.Equal(t, syscall.SIGTERM, exit.Sys().(syscall.WaitStatus).Signal())
+			return
+		case <-time.After(10 * time.Millisecond): // one that follows too quickly is still taken for the first
+			_ = p.Process.Signal(syscall.SIGTERM)
+		}
+	}
+}
