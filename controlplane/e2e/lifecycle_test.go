@@ -83,12 +83,13 @@ func problemCause(t *testing.T, r result) string {
 func TestARelayThatCannotBeReached(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // connects, and never says a word
 	require.NoError(t, err)
-	defer silent.Close()
+	t.Cleanup(func() { _ = silent.Close() })
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
 	for name, address := range map[string]string{"silent": silent.Addr().String(), "closed": closed.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it mostly waits
 			var o controlplanetest.Options
 			for _, peer := range controlplanetest.Peers {
 				o.Functions = append(o.Functions, controlplanetest.App(t, string(peer), peer))
