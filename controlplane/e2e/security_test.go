@@ -110,15 +110,23 @@ func forgedTargets(s site) []string {
 func forgedHeaders(s site) []string {
 	socket := s.Config.StateDir + "/e/secret-0000.sock"
 	values := map[string][]string{
-		"": {"upgrade: " + wire.Protocol + "\r\nconnection: upgrade", "upgrade: websocket\r\nconnection: upgrade",
-			"upgrade: h2c\r\nconnection: upgrade, http2-settings\r\nhttp2-settings: AAMAAABkAAQAAP__", "expect: 100-continue"},
-		"secret": {"lambda-dispatch-function", "lambda-dispatch-cluster", "x-lambda-dispatch-function", "x-envoy-decorator-operation",
-			"x-envoy-original-dst-host", "x-forwarded-host", "x-amz-function-name", "grpc-metadata-function", ":authority-x", "x-host"},
-		socket: {"lambda-dispatch-endpoint", "x-lambda-dispatch-endpoint", "x-gateway-destination-endpoint",
-			"envoy.lb.subset", "x-envoy-upstream-host", "endpoint"},
-		"1": {strings.ToLower(wire.RefusedHeader), "x-lambda-dispatch-refused", "x-envoy-force-trace", "x-envoy-max-retries",
+		"": {
+			"upgrade: " + wire.Protocol + "\r\nconnection: upgrade", "upgrade: websocket\r\nconnection: upgrade",
+			"upgrade: h2c\r\nconnection: upgrade, http2-settings\r\nhttp2-settings: AAMAAABkAAQAAP__", "expect: 100-continue",
+		},
+		"secret": {
+			"lambda-dispatch-function", "lambda-dispatch-cluster", "x-lambda-dispatch-function", "x-envoy-decorator-operation",
+			"x-envoy-original-dst-host", "x-forwarded-host", "x-amz-function-name", "grpc-metadata-function", ":authority-x", "x-host",
+		},
+		socket: {
+			"lambda-dispatch-endpoint", "x-lambda-dispatch-endpoint", "x-gateway-destination-endpoint",
+			"envoy.lb.subset", "x-envoy-upstream-host", "endpoint",
+		},
+		"1": {
+			strings.ToLower(wire.RefusedHeader), "x-lambda-dispatch-refused", "x-envoy-force-trace", "x-envoy-max-retries",
 			"x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms", "x-envoy-hedge-on-per-try-timeout",
-			"x-envoy-internal", "x-envoy-expected-rq-timeout-ms"},
+			"x-envoy-internal", "x-envoy-expected-rq-timeout-ms",
+		},
 		"/secret/inspect": {"x-envoy-original-path", "x-original-url", "x-rewrite-url", "x-forwarded-prefix"},
 		"connect-failure": {"x-envoy-retry-on", "x-envoy-retry-grpc-on"},
 	}
