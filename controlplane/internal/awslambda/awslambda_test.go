@@ -4,12 +4,19 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
@@ -50,8 +57,10 @@ func invokeAt(t *testing.T, url string) dispatch.End {
 	t.Helper()
 	api, err := New(t.Context(), "", url)
 	require.NoError(t, err)
-	return api.Function("web", "live").Invoke(t.Context(), wire.Invocation{Version: wire.Version, Instance: "i1"})
+	return api.Function("web", "live").Invoke(t.Context(), invocation)
 }
+
+var invocation = wire.Invocation{Version: wire.Version, Instance: "i1", Token: "a-secret-token"}
 
 func TestInvocationCarriesThePayloadAndReturnsTheReport(t *testing.T) {
 	tail := "START\nREPORT RequestId: fake\tBilled Duration: 9 ms\t\n" +
@@ -123,6 +132,80 @@ func TestAnAnswerThatIsNoReportSaysWhatIsMissing(t *testing.T) {
 	end := invoke(t, &service{status: 200, body: `"Hello from Lambda!"`})
 	require.Equal(t, scaler.InitFailed, end.Cause)
 	require.Contains(t, end.Detail, "lambdapeer")
+}
+
+func TestTheTokenIsInNoDetail(t *testing.T) {
+	echo := `{"errorType":"Error","errorMessage":"unexpected event {\"token\": \"a-secret-token\"} ` + strings.Repeat("x", 9000) + `"}`
+	end := invoke(t, &service{status: 200, headers: map[string]string{"X-Amz-Function-Error": "Unhandled"}, body: echo})
+	require.Contains(t, end.Detail, "unexpected event")
+	require.NotContains(t, end.Detail, "secret")
+	require.LessOrEqual(t, len(end.Detail), wire.MaxDetail)
+}
+
+// AWS may speak HTTP/2, and the SDK bounds the reads of most services: neither is good for answers that take a quarter of
+// an hour.
+func TestEveryInvocationHasAConnectionOfItsOwnWithoutATimeout(t *testing.T) {
+	const together = 10
+	protocols := make(chan string, together)
+	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protocols <- r.Proto
+		<-released
+		_, _ = io.WriteString(w, `{"lambda_dispatch":1,"instance":"i1","reason":"scale_in"}`)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	defer release()
+	bundle := filepath.Join(t.TempDir(), "ca.pem")
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	require.NoError(t, os.WriteFile(bundle, ca, 0o600))
+	t.Setenv("AWS_CA_BUNDLE", bundle)
+	t.Setenv("AWS_ENABLE_DEFAULT_SOCKET_TIMEOUT_2026", "true")
+	api, err := New(t.Context(), "", server.URL)
+	require.NoError(t, err)
+	client := api.client.Options().HTTPClient.(*awshttp.BuildableClient)
+	timeout, _ := client.GetReadTimeout()
+	require.Zero(t, timeout)
+	require.Zero(t, client.GetTimeout())
+
+	var all sync.WaitGroup
+	for range together {
+		all.Go(func() { assert.Empty(t, api.Function("web", "").Invoke(t.Context(), invocation).Cause) })
+	}
+	for range together {
+		require.Equal(t, "HTTP/1.1", <-protocols)
+	}
+	release()
+	all.Wait()
+}
+
+func TestACanceledInvocationReturnsAtOnce(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		cancel()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	api, err := New(ctx, "", server.URL)
+	require.NoError(t, err)
+	require.Equal(t, scaler.Network, api.Function("web", "").Invoke(ctx, invocation).Cause)
+}
+
+// The answer of a function may be lost, its report forged, or of a later version: none of that gets far.
+func TestReportsAreValidated(t *testing.T) {
+	for body, says := range map[string]string{
+		`{"lambda_dispatch":2,"instance":"i1","reason":"scale_in"}`:               "version 2",
+		`{"lambda_dispatch":1,"instance":"i1","reason":"not a word"}`:             "reason",
+		`{"lambda_dispatch":1,"instance":"i1","reason":"scale_in","requests":-1}`: "requests",
+	} {
+		end := invoke(t, &service{status: 200, body: body})
+		require.Equal(t, scaler.InitFailed, end.Cause)
+		require.Contains(t, end.Detail, says)
+		require.Nil(t, end.Report)
+	}
 }
 
 func TestNoServiceIsANetworkFailure(t *testing.T) {

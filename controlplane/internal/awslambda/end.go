@@ -46,10 +46,10 @@ func ended(out *lambda.InvokeOutput) dispatch.End {
 		end.Cause, end.Detail = functionError(out.Payload)
 		return end
 	}
-	var report wire.Report
-	if err := json.Unmarshal(out.Payload, &report); err != nil || report.Version == 0 {
+	report, err := wire.DecodeReport(out.Payload)
+	if err != nil {
 		end.Cause = scaler.InitFailed
-		end.Detail = "the function's answer is not lambdapeer's report: is lambdapeer in the function's image?"
+		end.Detail = fmt.Sprintf("the function's answer is not lambdapeer's report: is lambdapeer in the function's image? (%v)", err)
 		return end
 	}
 	end.Report = &report
