@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds every wait for a part to answer.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // A lab is where systems are built: a directory, an Envoy, and all that was started, which close stops in reverse order.
 type lab struct {
