@@ -2,8 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -25,7 +23,7 @@ import (
 // world is everything around a dispatcher, by hand: Lambda, the relay and Envoy.
 type world struct {
 	*Dispatcher
-	t *testing.T
+	t testing.TB
 
 	mu       sync.Mutex
 	invoked  []wire.Invocation
@@ -35,8 +33,8 @@ type world struct {
 	forgot   []string
 }
 
-// newWorld must be called inside a synctest bubble.
-func newWorld(t *testing.T, change func(*config.Function)) *world {
+// newWorld must be called inside a synctest bubble, for all that waits.
+func newWorld(t testing.TB, change func(*config.Function)) *world {
 	cfg := config.DefaultFunction()
 	cfg.Name = "web"
 	if change != nil {
@@ -354,12 +352,11 @@ func TestALostInstanceGetsNoMoreRequests(t *testing.T) {
 }
 
 func TestPeersRegisterWithTheFunctionsToken(t *testing.T) {
-	const secret = "0123456789abcdef"
+	secret, registering := static(t)
 	synctest.Test(t, func(t *testing.T) {
-		file := filepath.Join(t.TempDir(), "token")
-		require.NoError(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
 		w := newWorld(t, func(f *config.Function) {
-			f.Provider, f.Static.TokenFile, f.Scaling.Max = config.ProviderStatic, file, 1
+			registering(f)
+			f.Scaling.Max = 1
 		})
 		for _, wrong := range []string{"", "guess", secret + "x"} {
 			_, err := w.Register(t.Context(), wrong, wire.Registration{Function: "web"})

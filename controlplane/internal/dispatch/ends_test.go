@@ -1,0 +1,281 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// up acquires a lease and brings the instance up that it starts.
+func (w *world) up() (id string, lease *Lease) {
+	w.t.Helper()
+	got := w.acquire(w.t.Context())
+	ids := w.instances()
+	id = ids[len(ids)-1]
+	w.publish()
+	w.comesUp(id)
+	r := <-got
+	require.NoError(w.t, r.err)
+	return id, r.lease
+}
+
+// endsByReason is how many instances have ended, by reason.
+func (w *world) endsByReason() map[string]uint64 { return w.Functions()[0].Ends }
+
+// static is a function whose peers register with a token.
+func static(t *testing.T) (secret string, change func(*config.Function)) {
+	secret = "0123456789abcdef"
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
+	return secret, func(f *config.Function) { f.Provider, f.Static.TokenFile = config.ProviderStatic, file }
+}
+
+func TestADisabledFunctionStartsNoMinimum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Disabled, f.Scaling.Min = true, 2 })
+		time.Sleep(time.Hour)
+		require.Empty(t, w.instances())
+	})
+}
+
+// What breaks is the connection to Lambda's API, not the instance: it serves on, and its tunnels tell when it ends.
+func TestAnInstanceOutlivesTheConnectionThatWaitsForItsAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		id, lease := w.up()
+		w.end(id, End{Cause: scaler.Network, Detail: "connection reset by peer"})
+		require.NotContains(t, w.forgot, id)
+		require.Equal(t, xds.Healthy, w.health(lease.Endpoint()))
+		another := <-w.acquire(t.Context())
+		require.NoError(t, another.err)
+		require.Equal(t, lease.Endpoint(), another.lease.Endpoint())
+		require.Empty(t, w.endsByReason())
+
+		w.Down(id, &wire.Report{Reason: wire.ReasonDeadline}, nil)
+		require.Equal(t, map[string]uint64{"deadline": 1}, w.endsByReason())
+		require.Empty(t, w.Instances())
+		lease.Release()
+		another.lease.Release()
+		require.Zero(t, w.Functions()[0].InFlight)
+	})
+}
+
+func TestAStartWhoseConnectionBreaksHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.acquire(t.Context())
+		id := w.instances()[0]
+		w.end(id, End{Cause: scaler.Network})
+		require.Contains(t, w.forgot, id)
+		require.Equal(t, map[string]uint64{"network": 1}, w.endsByReason())
+	})
+}
+
+func TestTheOrderOfAnInstancesLastEventsDoesNotMatter(t *testing.T) {
+	report := &wire.Report{Reason: wire.ReasonShutdown}
+	down := func(w *world, id string) { w.Down(id, report, nil) }
+	ended := func(w *world, id string) { w.end(id, End{Report: report}) }
+	for name, events := range map[string][]func(*world, string){
+		"down, ended":         {down, ended},
+		"ended, down":         {ended, down},
+		"ended only":          {ended},
+		"ended, up, draining": {ended, (*world).comesUp, func(w *world, id string) { w.Draining(id, wire.ReasonShutdown) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				id, lease := w.up()
+				for _, event := range events {
+					event(w, id)
+				}
+				require.Equal(t, map[string]uint64{"shutdown": 1}, w.endsByReason())
+				require.Empty(t, w.Instances())
+				require.Equal(t, 1, w.Functions()[0].InFlight, "until Envoy says that the request has ended")
+				lease.Release()
+				require.Zero(t, w.Functions()[0].InFlight)
+				require.NoError(t, w.functions["web"].pool.Check())
+			})
+		})
+	}
+}
+
+// The event was on its way when the invocation ended.
+func TestAnInstanceThatHasEndedDoesNotComeUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.acquire(t.Context())
+		id := w.instances()[0]
+		i := w.instance(id)
+		w.publish()
+		w.end(id, End{Cause: scaler.Crashed})
+		i.function.up(i, relay.Up{Instance: id, Environment: "env", Slots: 10})
+		require.False(t, i.isUp)
+		require.Zero(t, w.Functions()[0].Ready)
+	})
+}
+
+func TestTheNextInstanceAtAnEndpointIsNotTakenForTheOldOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		old, first := w.up()
+		w.end(old, End{Report: &wire.Report{Reason: wire.ReasonShutdown}})
+		id, second := w.up()
+		require.NotEqual(t, old, id)
+		require.Equal(t, first.Endpoint(), second.Endpoint(), "lowest free first")
+		w.Down(old, nil, relay.ErrControlEnded)
+		first.Release()
+		require.Equal(t, 1, w.Functions()[0].InFlight)
+		require.Equal(t, 1, w.Functions()[0].Ready)
+		require.Equal(t, xds.Healthy, w.health(second.Endpoint()))
+	})
+}
+
+func TestAnInstanceThatDrainsBeforeEnvoyKnowsItNeverServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		got := w.acquire(t.Context())
+		id := w.instances()[0]
+		w.comesUp(id)
+		require.NoError(t, w.DrainInstance(id))
+		w.publish()
+		synctest.Wait()
+		require.Empty(t, got)
+		require.Equal(t, wire.ReasonOperator, w.drainedFor(id))
+		require.Equal(t, xds.Draining, w.health("/e/web/0000"))
+	})
+}
+
+func TestALeaseOnADrainingInstancePastItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Scaling.DrainTimeout = 10 * time.Second })
+		id, lease := w.up()
+		require.NoError(t, w.DrainInstance(id))
+		time.Sleep(9*time.Second + time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, wire.ReasonOperator, w.drainedFor(id), "the last call")
+		require.NotContains(t, w.forgot, id)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Contains(t, w.forgot, id, "cut")
+		w.Down(id, nil, relay.ErrForgotten)
+		require.Equal(t, 1, w.Functions()[0].Down, "its invocation goes on, and counts")
+		lease.Release()
+		w.end(id, End{Report: &wire.Report{Reason: wire.ReasonRelayLost}})
+		requireIdle(t, w)
+	})
+}
+
+func TestAPeerThatRegisteredAndMissesADeadlineIsGone(t *testing.T) {
+	secret, change := static(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, change)
+		never, err := w.Register(t.Context(), secret, wire.Registration{Function: "web"})
+		require.NoError(t, err)
+		served, err := w.Register(t.Context(), secret, wire.Registration{Function: "web"})
+		require.NoError(t, err)
+		w.publish()
+		w.Up(relay.Up{Instance: served.Instance, Environment: "laptop", Slots: 10, Left: time.Hour})
+		require.Equal(t, 1, w.Functions()[0].Ready, "it has no timeout of ours")
+		require.NoError(t, w.DrainInstance(served.Instance))
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		for _, id := range []string{never.Instance, served.Instance} {
+			require.Contains(t, w.forgot, id)
+			w.Down(id, nil, relay.ErrForgotten)
+		}
+		require.Equal(t, map[string]uint64{"start_timeout": 1, "crashed": 1}, w.endsByReason())
+		requireIdle(t, w)
+	})
+}
+
+func TestShutdownLeavesInvocationsThatDoNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 1 })
+		id := w.instances()[0]
+		w.publish()
+		w.comesUp(id)
+		lease := (<-w.acquire(t.Context())).lease
+		ctx, cancel := context.WithTimeout(t.Context(), w.DrainLimit()+time.Second)
+		defer cancel()
+		began := time.Now()
+		w.Shutdown(ctx)
+		require.Equal(t, w.DrainLimit()+time.Second, time.Since(began))
+		require.Equal(t, map[string]uint64{"unknown": 1}, w.endsByReason())
+		lease.Release() // when its stream ends, which is later
+		w.Down(id, nil, relay.ErrForgotten)
+		requireIdle(t, w)
+		requireNothingLeft(t, w.Dispatcher)
+	})
+}
+
+func TestShutdownOfNothingReturnsAtOnceAndTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		began := time.Now()
+		w.Shutdown(t.Context())
+		w.Shutdown(t.Context())
+		require.Zero(t, time.Since(began))
+		requireRefused(t, <-w.acquire(t.Context()), admission.Rejected, admission.Closed)
+		require.Empty(t, w.instances())
+	})
+}
+
+// A stream survives a bug in its request (package extproc); so must the function's lock.
+func TestAPanicDoesNotKeepTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		require.Panics(t, func() {
+			w.functions["web"].do(func(*pool.Pool, time.Time) *pool.Effects { panic("a bug") })
+		})
+		_, lease := w.up()
+		lease.Release()
+	})
+}
+
+func TestReasonsThatPeersMakeUpAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		for n := range 2 * maxReasons {
+			w.functions["web"].countEnd(fmt.Sprint("reason", n))
+		}
+		require.Len(t, w.endsByReason(), maxReasons+1)
+		require.EqualValues(t, maxReasons, w.endsByReason()["other"])
+	})
+}
+
+func requireIdle(t *testing.T, w *world) {
+	t.Helper()
+	f := w.Functions()[0]
+	require.Zero(t, f.InFlight+f.QueueDepth+f.Starting+f.Ready+f.Draining+f.Down)
+	require.Empty(t, w.Instances())
+	require.Empty(t, w.Dispatcher.instances)
+}
+
+// BenchmarkAcquireRelease is a request that finds a free slot, as its stream sees the dispatcher.
+func BenchmarkAcquireRelease(b *testing.B) {
+	w := newWorld(b, func(f *config.Function) { f.Scaling.Min = 1 })
+	w.publish()
+	w.comesUp(w.Instances()[0].ID)
+	b.ReportAllocs()
+	for b.Loop() {
+		l, err := w.Acquire(context.Background(), "web")
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.Release()
+	}
+}
