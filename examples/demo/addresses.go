@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
+	"syscall"
 )
 
 // addresses are where the parts of one demo listen, all on loopback.
@@ -12,8 +14,23 @@ type addresses struct {
 	relay, lambda            string // chosen free, so that two demos can run side by side
 }
 
-// chooseAddresses reads the variables and makes sure, with one clear line if not, that all is free.
+// chooseAddresses reads the variables and makes sure, with one clear line if not, that all is free. It holds each port
+// until all are chosen, so that no two are the same.
 func chooseAddresses(getenv func(string) string) (a addresses, err error) {
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
+	claim := func(variable, port string) (string, error) {
+		l, err := claim(variable, port)
+		if err != nil {
+			return "", err
+		}
+		held = append(held, l)
+		return l.Addr().String(), nil
+	}
 	for _, fixed := range []struct {
 		variable, port string
 		address        *string
@@ -37,15 +54,14 @@ func chooseAddresses(getenv func(string) string) (a addresses, err error) {
 	return a, nil
 }
 
-// claim checks that a port is free and returns its address. Port 0 picks one.
-func claim(variable, port string) (string, error) {
+// claim opens a port of loopback. Port 0 picks a free one.
+func claim(variable, port string) (net.Listener, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && variable != "" {
-		return "", fmt.Errorf("%s: not a port: %q", variable, port)
+		return nil, fmt.Errorf("%s: not a port: %q", variable, port)
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
-	if err != nil {
-		return "", fmt.Errorf("port %s is in use: set %s to another one (make demo %s=...)", port, variable, variable)
+	if errors.Is(err, syscall.EADDRINUSE) && variable != "" {
+		return nil, fmt.Errorf("port %s is in use: choose another one with make demo %s=...", port, variable)
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return l, err
 }

@@ -34,7 +34,7 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) (err er
 
 	parts := &parts{}
 	defer parts.stopAll()
-	if err := startAll(ctx, parts, w, out); err != nil {
+	if err := startAll(ctx, parts, w); err != nil {
 		return stopped(ctx, err)
 	}
 	fmt.Fprint(out, w.welcome())
@@ -43,7 +43,7 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) (err er
 		fmt.Fprintln(out, "\nstopping")
 		return nil
 	case ended := <-parts.ended():
-		return fmt.Errorf("%s ended unexpectedly: see its output above", ended)
+		return fmt.Errorf("%s ended unexpectedly%s", ended.name, ended.lastWords())
 	}
 }
 

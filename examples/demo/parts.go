@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -21,29 +20,41 @@ const startTimeout = 30 * time.Second
 // parts are the running processes, in the order in which they were started.
 type parts struct {
 	running []*part
-	failed  chan string
+	failed  chan *part
 }
 
 type part struct {
 	name string
+	log  string // file of its output; empty: the terminal
 	stop func()
 	done <-chan struct{}
 }
 
+// lastWords is the end of the part's output, for an error about it: the file goes with the workspace.
+func (p *part) lastWords() string {
+	const most = 12
+	if p.log == "" {
+		return ": see its output above"
+	}
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return ": " + err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return ". The end of its output:\n" + strings.Join(lines[max(len(lines)-most, 0):], "\n")
+}
+
 // startAll starts Lambda's stand-in, the control plane and Envoy, each when the one before it answers.
-func startAll(ctx context.Context, p *parts, w *workspace, out io.Writer) error {
+func startAll(ctx context.Context, p *parts, w *workspace) error {
 	binary, err := envoy.Find(ctx)
 	if err != nil {
 		return err
-	}
-	for _, note := range w.notes {
-		fmt.Fprintln(out, "note:", note)
 	}
 	local := exec.Command("build/lambdalocal", "run", "--config", w.path("lambdalocal.yaml"))
 	if err := p.start("lambdalocal", local, w.path("lambdalocal.log")); err != nil {
 		return err
 	}
-	if err := p.wait(ctx, "lambdalocal", listens(w.lambda)); err != nil {
+	if err := p.wait(ctx, listens(w.lambda)); err != nil {
 		return err
 	}
 	control := exec.Command("build/controlplane", "run", "--set", "state_dir="+w.dir, "--set", "admin.address="+w.admin,
@@ -51,13 +62,13 @@ func startAll(ctx context.Context, p *parts, w *workspace, out io.Writer) error 
 	if err := p.start("control plane", control, ""); err != nil {
 		return err
 	}
-	if err := p.wait(ctx, "the control plane", answers("http://"+w.admin+"/healthz")); err != nil {
+	if err := p.wait(ctx, answers("http://"+w.admin+"/healthz")); err != nil {
 		return err
 	}
 	if err := p.startEnvoy(ctx, binary, w); err != nil {
 		return err
 	}
-	return p.wait(ctx, "Envoy", answers("http://"+w.admin+"/readyz"))
+	return p.wait(ctx, answers("http://"+w.admin+"/readyz"))
 }
 
 // start runs a command in a process group of its own, so that Ctrl-C reaches only the demo, which stops the parts in
@@ -81,34 +92,35 @@ func (p *parts) start(name string, cmd *exec.Cmd, path string) error {
 		_ = cmd.Wait() // how it ended is in its log
 		close(done)
 	}()
-	p.add(&part{name: name, done: done, stop: func() { terminate(cmd.Process, done) }})
+	p.add(&part{name: name, log: path, done: done, stop: func() { terminate(cmd.Process, done) }})
 	return nil
 }
 
 func (p *parts) startEnvoy(ctx context.Context, binary string, w *workspace) error {
+	log := w.path("envoy.log")
 	process, err := envoy.Start(context.WithoutCancel(ctx), envoy.Options{
-		Binary: binary, StateDir: w.dir, AdminAddress: w.envoyAdmin, LogPath: w.path("envoy.log"),
+		Binary: binary, StateDir: w.dir, AdminAddress: w.envoyAdmin, LogPath: log,
 	})
 	if err != nil {
 		return err
 	}
-	p.add(&part{name: "Envoy", done: process.Exited(), stop: func() { process.Stop(5 * time.Second) }})
+	p.add(&part{name: "Envoy", log: log, done: process.Exited(), stop: func() { process.Stop(5 * time.Second) }})
 	return nil
 }
 
 func (p *parts) add(one *part) {
 	if p.failed == nil {
-		p.failed = make(chan string, 8)
+		p.failed = make(chan *part, 8)
 	}
 	p.running = append(p.running, one)
 	go func() {
 		<-one.done
-		p.failed <- one.name
+		p.failed <- one
 	}()
 }
 
-// ended delivers the names of parts that have ended.
-func (p *parts) ended() <-chan string { return p.failed }
+// ended delivers the parts that have ended.
+func (p *parts) ended() <-chan *part { return p.failed }
 
 // stopAll stops the parts in the order in which requests pass them: first Envoy, so that none arrives any more, then the
 // control plane, which drains the instances, then lambdalocal, which ends their processes.
@@ -129,15 +141,16 @@ func terminate(process *os.Process, done <-chan struct{}) {
 	}
 }
 
-// wait polls until a part answers, ends, or takes too long.
-func (p *parts) wait(ctx context.Context, name string, ready func() bool) error {
+// wait polls until the part that was started last answers, one ends, or it takes too long.
+func (p *parts) wait(ctx context.Context, ready func() bool) error {
 	deadline := time.After(startTimeout)
 	for !ready() {
 		select {
 		case ended := <-p.failed:
-			return fmt.Errorf("%s ended while %s was starting: see its output", ended, name)
+			return fmt.Errorf("%s ended during the start%s", ended.name, ended.lastWords())
 		case <-deadline:
-			return fmt.Errorf("%s did not answer within %v", name, startTimeout)
+			last := p.running[len(p.running)-1]
+			return fmt.Errorf("%s did not answer within %v%s", last.name, startTimeout, last.lastWords())
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
@@ -165,20 +178,4 @@ func answers(url string) func() bool {
 		defer resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	}
-}
-
-// welcome tells what to do next.
-func (w *workspace) welcome() string {
-	return fmt.Sprintf(`
-Lambda Dispatch is up.
-
-  front door  http://%[1]s   functions: /%[3]s
-  admin       http://%[2]s   /metrics /api/v1/functions /api/v1/instances
-
-Try:
-  curl http://%[1]s/go/hello
-  for i in $(seq 20); do curl -s "http://%[1]s/%[4]s/sleep?ms=500" & done; wait
-
-Ctrl-C stops everything.
-`, w.front, w.admin, strings.Join(w.functions, " /"), w.functions[len(w.functions)-1])
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -39,8 +40,7 @@ func (w *workspace) remove() { _ = os.RemoveAll(w.dir) }
 
 func (w *workspace) path(name string) string { return filepath.Join(w.dir, name) }
 
-// write puts both configurations in place: the control plane's from the file beside this one, with this demo's
-// addresses, and lambdalocal's from the functions that this machine can run.
+// write puts both configurations in place, lambdalocal's and the control plane's.
 func (w *workspace) write() error {
 	local, err := w.lambdalocal()
 	if err != nil {
@@ -49,8 +49,24 @@ func (w *workspace) write() error {
 	if err := os.WriteFile(w.path("lambdalocal.yaml"), local, 0o600); err != nil {
 		return err
 	}
-	config := strings.NewReplacer("127.0.0.1:8080", w.front, "127.0.0.1:9001", w.lambda).Replace(controlPlaneYAML)
-	return os.WriteFile(w.path("controlplane.yaml"), []byte(config), 0o600)
+	control, err := w.controlPlane()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(w.path("controlplane.yaml"), control, 0o600)
+}
+
+// controlPlane is the file beside this one with this demo's addresses and without the functions that cannot run here.
+func (w *workspace) controlPlane() ([]byte, error) {
+	text := strings.NewReplacer("127.0.0.1:8080", w.front, "127.0.0.1:9001", w.lambda).Replace(controlPlaneYAML)
+	var config map[string]any
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
+		return nil, err
+	}
+	config["functions"] = slices.DeleteFunc(config["functions"].([]any), func(function any) bool {
+		return !slices.Contains(w.functions, function.(map[string]any)["name"].(string))
+	})
+	return yaml.Marshal(config)
 }
 
 // localFunction is what lambdalocal is told about one function.

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+// variables is a getenv.
+func variables(of map[string]string) func(string) string {
+	return func(name string) string { return of[name] }
+}
+
+func TestAPortInUseIsNamedWithTheVariableThatMovesIt(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	_, port, err := net.SplitHostPort(taken.Addr().String())
+	require.NoError(t, err)
+
+	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": port}))
+	require.EqualError(t, err, "port "+port+" is in use: choose another one with make demo FRONT_PORT=...")
+	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": "http"}))
+	require.EqualError(t, err, `FRONT_PORT: not a port: "http"`)
+}
+
+func TestTheSamePortForTwoPartsIsRefused(t *testing.T) {
+	free, err := claim("", "0")
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(free.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, free.Close())
+
+	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": port, "ADMIN_PORT": port}))
+	require.EqualError(t, err, "port "+port+" is in use: choose another one with make demo ADMIN_PORT=...")
+}
+
+func TestAFunctionThatCannotRunHereIsLeftOutEverywhere(t *testing.T) {
+	programs := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(programs, "python3"), nil, 0o700))
+	t.Setenv("PATH", programs)
+	w, err := newWorkspace(addresses{front: "127.0.0.1:81", admin: "127.0.0.1:82", lambda: "127.0.0.1:83"})
+	require.NoError(t, err)
+	defer w.remove()
+
+	require.Equal(t, []string{"go", "python"}, w.functions)
+	require.Contains(t, w.welcome(), "Note: /node is left out: no node on the PATH")
+	for _, file := range []string{"controlplane.yaml", "lambdalocal.yaml"} {
+		require.Equal(t, []string{"go", "python"}, namesIn(t, w.path(file)), file)
+	}
+	text, err := os.ReadFile(w.path("controlplane.yaml"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "127.0.0.1:81")
+	require.Contains(t, string(text), "127.0.0.1:83")
+}
+
+func namesIn(t *testing.T, file string) (names []string) {
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var config struct{ Functions []struct{ Name string } }
+	require.NoError(t, yaml.Unmarshal(text, &config))
+	for _, function := range config.Functions {
+		names = append(names, function.Name)
+	}
+	return names
+}
+
+func TestTheEndOfAPartsOutputIsInItsError(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, os.WriteFile(log, []byte("first\nlast\n"), 0o600))
+	require.Equal(t, ". The end of its output:\nfirst\nlast", (&part{log: log}).lastWords())
+	require.Equal(t, ": see its output above", (&part{}).lastWords())
+}

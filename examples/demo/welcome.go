@@ -1,0 +1,34 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// welcome tells what to do next.
+func (w *workspace) welcome() string {
+	first, last := w.functions[0], w.functions[len(w.functions)-1]
+	return fmt.Sprintf(`
+Lambda Dispatch is up.
+
+  front door   http://%[1]s/   functions: /%[4]s
+  admin        http://%[2]s/   lists what is there: metrics, functions, instances
+  Envoy admin  http://%[3]s/
+%[7]s
+In a second terminal, try:
+  curl http://%[1]s/%[5]s/hello
+  for i in $(seq 20); do curl -s "http://%[1]s/%[6]s/sleep?ms=500" & done; wait
+  curl http://%[2]s/api/v1/functions
+
+Ctrl-C stops everything. What instances do is logged here:
+
+`, w.front, w.admin, w.envoyAdmin, strings.Join(w.functions, " /"), first, last, notes(w.notes))
+}
+
+func notes(list []string) string {
+	var text strings.Builder
+	for _, note := range list {
+		fmt.Fprintf(&text, "\n  Note: %s\n", note)
+	}
+	return text.String()
+}
