@@ -150,6 +150,19 @@ func (w *world) acquire(ctx context.Context) chan result {
 	return out
 }
 
+// up acquires a lease and brings the instance up that it starts.
+func (w *world) up() (id string, lease *Lease) {
+	w.t.Helper()
+	got := w.acquire(w.t.Context())
+	ids := w.instances()
+	id = ids[len(ids)-1]
+	w.publish()
+	w.comesUp(id)
+	r := <-got
+	require.NoError(w.t, r.err)
+	return id, r.lease
+}
+
 func (w *world) health(path string) xds.Health {
 	for _, e := range w.Endpoints("web", nil) {
 		if e.Path == path {
@@ -255,11 +268,8 @@ func TestDeniedInvocationsAnswerTheWaitersWithTheCause(t *testing.T) {
 func TestAnIdleInstanceIsDrainedAndItsEndpointStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Scaling.IdleAfter = 5 * time.Second })
-		got := w.acquire(t.Context())
-		id := w.instances()[0]
-		w.publish()
-		w.comesUp(id)
-		(<-got).lease.Release()
+		id, lease := w.up()
+		lease.Release()
 		time.Sleep(10 * time.Second) // of the bubble's clock
 		synctest.Wait()
 		require.Equal(t, wire.ReasonScaleIn, w.drainedFor(id))
@@ -276,11 +286,7 @@ func TestAnIdleInstanceIsDrainedAndItsEndpointStays(t *testing.T) {
 func TestAnInstanceWithALeaseIsNotToldToFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		got := w.acquire(t.Context())
-		id := w.instances()[0]
-		w.publish()
-		w.comesUp(id)
-		lease := (<-got).lease
+		id, lease := w.up()
 		require.NoError(t, w.DrainInstance(id))
 		require.Equal(t, xds.Draining, w.health("/e/web/0000"))
 		require.Empty(t, w.drainedFor(id), "the request may still be on its way through Envoy")
@@ -292,11 +298,7 @@ func TestAnInstanceWithALeaseIsNotToldToFinish(t *testing.T) {
 func TestAnInstanceThatDrainsByItselfIsToldWhenNoLeaseIsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		got := w.acquire(t.Context())
-		id := w.instances()[0]
-		w.publish()
-		w.comesUp(id)
-		lease := (<-got).lease
+		id, lease := w.up()
 		w.Draining(id, wire.ReasonShutdown)
 		require.Empty(t, w.drainedFor(id))
 		lease.Release()
@@ -337,11 +339,7 @@ func TestAShorterTimeoutInTheConfigurationHolds(t *testing.T) {
 func TestALostInstanceGetsNoMoreRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		got := w.acquire(t.Context())
-		id := w.instances()[0]
-		w.publish()
-		w.comesUp(id)
-		lease := (<-got).lease
+		id, lease := w.up()
 		w.Down(id, nil, relay.ErrControlEnded)
 		next := w.acquire(t.Context())
 		require.Empty(t, next)

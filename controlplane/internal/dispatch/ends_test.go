@@ -20,19 +20,6 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// up acquires a lease and brings the instance up that it starts.
-func (w *world) up() (id string, lease *Lease) {
-	w.t.Helper()
-	got := w.acquire(w.t.Context())
-	ids := w.instances()
-	id = ids[len(ids)-1]
-	w.publish()
-	w.comesUp(id)
-	r := <-got
-	require.NoError(w.t, r.err)
-	return id, r.lease
-}
-
 // endsByReason is how many instances have ended, by reason.
 func (w *world) endsByReason() map[string]uint64 { return w.Functions()[0].Ends }
 
