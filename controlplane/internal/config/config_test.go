@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -96,7 +97,29 @@ func TestUnknownOverridesAreMistakes(t *testing.T) {
 		"LAMBDA_DISPATCH_RELAY_MAX_CONNECTIONS: must be an integer, got \"many\"\n"+
 		"admin.adress: unknown key, did you mean admin.address?\n"+
 		"--set admin.address: must be key=value\n"+
-		"functions: unknown key")
+		"functions: unknown key: functions can be set in the file only")
+	_, err = Load("", []string{"LAMBDA_DISPATCH_FUNCTIONS=x", "LAMBDA_DISPATCH_ZZZ=x"}, []string{"listeners[0].name=x"})
+	require.EqualError(t, err, "LAMBDA_DISPATCH_FUNCTIONS: unknown environment variable: functions can be set in the file only\n"+
+		"LAMBDA_DISPATCH_ZZZ: unknown environment variable\n"+
+		"listeners[0].name: unknown key: listeners can be set in the file only")
+}
+
+func TestOneKindOfMistakeDoesNotHideAnother(t *testing.T) {
+	_, err := load(t, "functions: [{name: Web, rutes: []}]\nrelay: {tls: maybe, tunnel_wait: 5}\n",
+		[]string{"LAMBDA_DISPATCH_LOG_LEVEL=loud", "LAMBDA_DISPATCH_RELAY_MAX_CONNECTIONS=many"}, nil)
+	_, list, _ := strings.Cut(err.Error(), ":\n") // the file's name
+	require.Equal(t, `functions[0].rutes: line 1: unknown key, did you mean routes?
+relay.tunnel_wait: line 2: must be a duration such as 30s or 1m30s, got "5"
+LAMBDA_DISPATCH_RELAY_MAX_CONNECTIONS: must be an integer, got "many"
+relay.tls: must be one of auto, files, off, got "maybe"
+log.level: must be one of debug, info, warn, error, got "loud"
+functions[0].name: must be 1 to 40 lower-case letters, digits and inner hyphens, got "Web"
+functions[0].routes: must have at least one element, or no request reaches the function`, list)
+}
+
+func TestAMistakeAtAPathIsReportedOnce(t *testing.T) {
+	_, err := load(t, "functions: [{name: web, routes: /web}]\n", nil, nil)
+	require.Equal(t, 1, strings.Count(err.Error(), "functions[0].routes"), err)
 }
 
 // TestVariablesAreUnambiguous fails when two keys would share one environment variable.

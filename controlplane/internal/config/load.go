@@ -10,19 +10,29 @@ import (
 // given to --set). What comes later wins. The result is valid; an error names every mistake, one a line, with its path.
 func Load(path string, environ, overrides []string) (Config, error) {
 	cfg := Default()
-	if path != "" {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return cfg, fmt.Errorf("read configuration: %w", err)
-		}
-		if err := decode(text, &cfg); err != nil {
-			return cfg, fmt.Errorf("configuration %s:\n%w", path, err)
-		}
+	if path == "" {
+		return cfg, all(nil, &cfg, environ, overrides)
 	}
-	if err := override(&cfg, environ, overrides); err != nil {
-		return cfg, err
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return cfg, fmt.Errorf("read configuration: %w", err)
 	}
-	return cfg, cfg.Validate()
+	if err := all(text, &cfg, environ, overrides); err != nil {
+		return cfg, fmt.Errorf("configuration %s:\n%w", path, err)
+	}
+	return cfg, nil
+}
+
+// all decodes, overrides and validates. A mistake does not hide those of the steps after it: what cannot be decoded keeps
+// its default, and a path that has been reported is not reported again.
+func all(text []byte, cfg *Config, environ, overrides []string) error {
+	var p problems
+	if err := decode(text, cfg); !p.merge(err) {
+		return err
+	}
+	p.merge(override(cfg, environ, overrides))
+	p.merge(cfg.Validate())
+	return p.err()
 }
 
 // override applies the environment, then the flags, and reports the mistakes of both.

@@ -44,7 +44,7 @@ func applyEnvironment(leaves []leaf, environ []string, p *problems) {
 	for _, entry := range environ {
 		if strings.HasPrefix(entry, EnvPrefix) {
 			name, text, _ := strings.Cut(entry, "=")
-			set(leaves, leaf.variable, name, text, "unknown environment variable", p)
+			set(leaves, leaf.variable, EnvPrefix, name, text, "unknown environment variable", p)
 		}
 	}
 }
@@ -57,22 +57,36 @@ func applyOverrides(leaves []leaf, overrides []string, p *problems) {
 			p.add("--set "+entry, "must be key=value")
 			continue
 		}
-		set(leaves, func(l leaf) string { return l.path }, path, text, "unknown key", p)
+		set(leaves, func(l leaf) string { return l.path }, "", path, text, "unknown key", p)
 	}
 }
 
-// set sets the leaf that naming calls name.
-func set(leaves []leaf, naming func(leaf) string, name, text, unknown string, p *problems) {
+// set sets the leaf that naming calls name. All names begin with prefix, which says nothing about what was meant.
+func set(leaves []leaf, naming func(leaf) string, prefix, name, text, unknown string, p *problems) {
 	i := slices.IndexFunc(leaves, func(l leaf) bool { return naming(l) == name })
 	if i < 0 {
-		known := make([]string, len(leaves))
-		for j, l := range leaves {
-			known[j] = naming(l)
-		}
-		p.add(name, "%s%s", unknown, suggest(name, known))
+		p.add(name, "%s%s", unknown, hint(leaves, naming, prefix, name))
 		return
 	}
 	if err := setScalar(leaves[i].value, text); err != nil {
 		p.add(name, "%w", err)
 	}
+}
+
+// hint says what may have been meant by a name that no leaf has.
+func hint(leaves []leaf, naming func(leaf) string, prefix, name string) string {
+	short := strings.TrimPrefix(name, prefix)
+	for _, list := range []string{"functions", "listeners"} {
+		if strings.HasPrefix(strings.ToLower(short), list) {
+			return ": " + list + " can be set in the file only"
+		}
+	}
+	known := make([]string, len(leaves))
+	for i, l := range leaves {
+		known[i] = strings.TrimPrefix(naming(l), prefix)
+	}
+	if near := nearest(short, known); near != "" {
+		return ", did you mean " + prefix + near + "?"
+	}
+	return ""
 }

@@ -137,7 +137,7 @@ func checkHost(p *problems, path, host string) {
 	}
 	for label := range strings.SplitSeq(strings.TrimPrefix(host, "*."), ".") {
 		if len(label) > 63 || !namePattern.MatchString(label) {
-			p.add(path, "must be a lower-case host name without a port, or *. and one, got %q", host)
+			p.add(path, "must be a lower-case host name without a port, such as example.com or *.example.com, got %q", host)
 			return
 		}
 	}

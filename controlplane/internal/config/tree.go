@@ -4,14 +4,48 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // problems collects mistakes in the order in which they are found.
 type problems struct{ found []error }
 
+// A mistake is what is wrong at a path.
+type mistake struct {
+	path string
+	err  error
+}
+
+func (m *mistake) Error() string { return m.path + ": " + m.err.Error() }
+func (m *mistake) Unwrap() error { return m.err }
+
 // add reports a mistake at a path.
 func (p *problems) add(path, format string, args ...any) {
-	p.found = append(p.found, fmt.Errorf("%s: %w", path, fmt.Errorf(format, args...)))
+	p.found = append(p.found, &mistake{path, fmt.Errorf(format, args...)})
+}
+
+// merge adds the mistakes of what err returned, but for those at paths that have been reported already. It tells whether
+// err held nothing else.
+func (p *problems) merge(err error) bool {
+	if err == nil {
+		return true
+	}
+	list, joined := err.(interface{ Unwrap() []error })
+	if !joined {
+		return false
+	}
+	before := p.found
+	for _, err := range list.Unwrap() {
+		if !slices.ContainsFunc(before, func(other error) bool { return samePath(err, other) }) {
+			p.found = append(p.found, err)
+		}
+	}
+	return true
+}
+
+func samePath(a, b error) bool {
+	var x, y *mistake
+	return errors.As(a, &x) && errors.As(b, &y) && x.path == y.path
 }
 
 // err returns all mistakes, one a line, or nil.
@@ -48,16 +82,21 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 
 // suggest returns ", did you mean X?" for the nearest of the known names, or nothing when none is near.
 func suggest(name string, known []string) string {
+	if near := nearest(name, known); near != "" {
+		return ", did you mean " + near + "?"
+	}
+	return ""
+}
+
+// nearest returns the known name that is most like name, or nothing when none is near.
+func nearest(name string, known []string) string {
 	best, least := "", 1+len(name)/2
 	for _, candidate := range known {
 		if d := distance(name, candidate); d < least {
 			best, least = candidate, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(", did you mean %s?", best)
+	return best
 }
 
 // distance is the number of bytes to insert, delete or replace to turn a into b (Levenshtein), one row at a time.
