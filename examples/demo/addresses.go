@@ -61,7 +61,7 @@ func claim(variable, port string) (net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
 	if errors.Is(err, syscall.EADDRINUSE) && variable != "" {
-		return nil, fmt.Errorf("port %s is in use: choose another one with make demo %s=...", port, variable)
+		return nil, fmt.Errorf("port %s is in use: choose another one with make demo %s=PORT", port, variable)
 	}
 	return l, err
 }

@@ -23,7 +23,7 @@ func TestAPortInUseIsNamedWithTheVariableThatMovesIt(t *testing.T) {
 	require.NoError(t, err)
 
 	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": port}))
-	require.EqualError(t, err, "port "+port+" is in use: choose another one with make demo FRONT_PORT=...")
+	require.EqualError(t, err, "port "+port+" is in use: choose another one with make demo FRONT_PORT=PORT")
 	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": "http"}))
 	require.EqualError(t, err, `FRONT_PORT: not a port: "http"`)
 }
@@ -36,7 +36,7 @@ func TestTheSamePortForTwoPartsIsRefused(t *testing.T) {
 	require.NoError(t, free.Close())
 
 	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": port, "ADMIN_PORT": port}))
-	require.EqualError(t, err, "port "+port+" is in use: choose another one with make demo ADMIN_PORT=...")
+	require.EqualError(t, err, "port "+port+" is in use: choose another one with make demo ADMIN_PORT=PORT")
 }
 
 func TestAFunctionThatCannotRunHereIsLeftOutEverywhere(t *testing.T) {

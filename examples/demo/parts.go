@@ -170,8 +170,9 @@ func listens(address string) func() bool {
 }
 
 func answers(url string) func() bool {
+	client := &http.Client{Timeout: time.Second} // whoever has taken the port may never answer
 	return func() bool {
-		resp, err := http.Get(url)
+		resp, err := client.Get(url)
 		if err != nil {
 			return false
 		}
