@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -185,6 +186,17 @@ func TestDrain(t *testing.T) {
 	require.Len(t, d.source.drained, 2)
 }
 
+func TestTheIndexListsWhatIsServed(t *testing.T) {
+	d := open(t, nil)
+	answer, body := d.do(t, "GET", "/", "")
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	for _, line := range regexp.MustCompile(`(?m)^(GET|POST) +(/\S+)`).FindAllStringSubmatch(body, -1) {
+		path := strings.NewReplacer("{name}", "web", "{id}", "a1").Replace(line[2])
+		answer, _ := d.do(t, line[1], path, "")
+		require.Less(t, answer.StatusCode, http.StatusBadRequest, line[0])
+	}
+}
+
 func TestWrongMethodAndWrongPath(t *testing.T) {
 	d := open(t, nil)
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/api/v1/functions", "/api/v1/instances"} {
@@ -197,7 +209,7 @@ func TestWrongMethodAndWrongPath(t *testing.T) {
 	answer, body := d.do(t, "GET", "/api/v1/functions/web/drain", "")
 	requireProblem(t, answer, body, http.StatusMethodNotAllowed, "use POST")
 	answer, body = d.do(t, "GET", "/api/v2", "")
-	requireProblem(t, answer, body, http.StatusNotFound, "there is nothing at /api/v2")
+	requireProblem(t, answer, body, http.StatusNotFound, "there is nothing at /api/v2; / lists what there is")
 	require.Empty(t, d.source.drained)
 }
 

@@ -22,10 +22,26 @@ func routes(o Options) http.Handler {
 	mux.Handle("/api/v1/instances", read(instances(o.Source)))
 	mux.Handle("/api/v1/functions/{name}/drain", write(drain(o.Source.DrainFunction, "name")))
 	mux.Handle("/api/v1/instances/{id}/drain", write(drain(o.Source.DrainInstance, "id")))
+	mux.Handle("/{$}", read(index))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "there is nothing at "+r.URL.Path)
+		fail(w, http.StatusNotFound, "there is nothing at "+r.URL.Path+"; / lists what there is")
 	})
 	return mux
+}
+
+// index is for the operator who remembers the port and nothing else.
+func index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, `Lambda Dispatch, control plane
+
+GET  /healthz                         200 while the process works
+GET  /readyz                          200 once Envoy has its configuration, else 503 and why
+GET  /metrics                         for Prometheus
+GET  /api/v1/functions                each function: queue, slots, instances, failures, bill
+GET  /api/v1/instances                each instance that has not ended
+POST /api/v1/functions/{name}/drain   drain all instances that the function has now; new ones start when needed
+POST /api/v1/instances/{id}/drain     drain one instance
+`)
 }
 
 // read accepts GET and HEAD.
