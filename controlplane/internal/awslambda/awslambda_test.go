@@ -106,6 +106,7 @@ func TestFunctionErrorsAreClassified(t *testing.T) {
 		`{"errorType":"Runtime.ExitError","errorMessage":"exit status 1"}`:        scaler.Crashed,
 		`{"errorMessage":"2026-11-23 Task timed out after 3.00 seconds"}`:         scaler.Crashed,
 		`{"errorType":"Extension.InitError","errorMessage":"exit status 2"}`:      scaler.InitFailed,
+		`{"errorType":"Extension.Crash","errorMessage":"signal: killed"}`:         scaler.Crashed,
 		`{"errorType":"Runtime.InvalidEntrypoint","errorMessage":"no such file"}`: scaler.InitFailed,
 		`gibberish`: scaler.Crashed,
 	} {

@@ -68,6 +68,8 @@ func functionError(payload []byte) (scaler.Cause, string) {
 	}
 	detail := strings.TrimPrefix(doc.Type+": "+doc.Message, ": ")
 	switch {
+	case doc.Type == "Extension.Crash", doc.Type == "Extension.ExitError": // it had started
+		return scaler.Crashed, detail
 	case strings.HasPrefix(doc.Type, "Extension."), strings.HasPrefix(doc.Type, "Runtime.Invalid"),
 		strings.HasPrefix(doc.Type, "Init"), doc.Type == "Runtime.Unknown":
 		return scaler.InitFailed, detail
