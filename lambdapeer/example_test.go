@@ -12,5 +12,7 @@ func Example() {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "hello, one of %d\n", lambdapeer.InFlight(r.Context()))
 	})
-	log.Fatal(lambdapeer.ListenAndServe(nil))
+	if err := lambdapeer.ListenAndServe(nil); err != nil {
+		log.Fatal(err)
+	}
 }

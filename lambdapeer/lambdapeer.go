@@ -2,7 +2,9 @@
 // Lambda Dispatch and answers what comes through. The same program serves a plain port where there is no Lambda.
 //
 //	func main() {
-//		log.Fatal(lambdapeer.ListenAndServe(handler))
+//		if err := lambdapeer.ListenAndServe(handler); err != nil {
+//			log.Fatal(err)
+//		}
 //	}
 //
 // Where it serves is decided by the environment:

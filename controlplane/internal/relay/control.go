@@ -66,6 +66,6 @@ var (
 
 // What Events.Register may wrap.
 var (
-	ErrUnauthorized    = errors.New("the token does not allow to register")
+	ErrUnauthorized    = errors.New("no function of this name takes this token")
 	ErrUnknownFunction = errors.New("no such function")
 )

@@ -143,6 +143,7 @@ func (e *Environment) RunStatic(ctx context.Context, r *Registrar) error {
 		}
 		began := time.Now()
 		if inv, err := r.register(ctx, e.ID); err == nil {
+			e.Logger.Info("registered", "instance", inv.Instance, "function", inv.Function)
 			e.serve(ctx, inv, time.Time{})
 		} else if ctx.Err() == nil {
 			e.Logger.Warn("registration failed", "error", err)

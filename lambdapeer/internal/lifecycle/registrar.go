@@ -125,6 +125,9 @@ func (r *Registrar) register(ctx context.Context, environment string) (wire.Invo
 	req.Header.Set("Authorization", "Bearer "+r.token)
 	req.Header.Set("Content-Type", "application/json")
 	res, err := r.http.Do(req)
+	if errors.Is(err, io.EOF) && req.URL.Scheme == "http" {
+		return wire.Invocation{}, fmt.Errorf("%w: if the relay speaks TLS, %s begins with https", err, RelayVar)
+	}
 	if err != nil {
 		return wire.Invocation{}, err
 	}
