@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -13,12 +14,19 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
-const usage = `usage: lambdalocal run --config FILE
-       lambdalocal run --function NAME='COMMAND ARGUMENT...' [--function ...]
+const usage = `lambdalocal is AWS Lambda on one machine.
+
+Usage:
+  lambdalocal run --config FILE
+  lambdalocal run --function NAME='COMMAND ARGUMENT...' [--function ...]
+
 `
 
 // run is the program. It returns when ctx ends and everything it started has ended.
 func run(ctx context.Context, args []string, stderr io.Writer) error {
+	if len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+		args = []string{"run", "--help"}
+	}
 	if len(args) == 0 || args[0] != "run" {
 		_, _ = io.WriteString(stderr, usage)
 		return errors.New("the only command is run")

@@ -51,5 +51,9 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		var out bytes.Buffer
 		require.ErrorContains(t, run(context.Background(), args, &out), want)
 	}
-	require.NoError(t, run(context.Background(), []string{"run", "--help"}, &bytes.Buffer{}))
+	for _, args := range [][]string{{"run", "--help"}, {"--help"}, {"help"}} {
+		var out bytes.Buffer
+		require.NoError(t, run(context.Background(), args, &out))
+		require.Contains(t, out.String(), "-log-level")
+	}
 }
