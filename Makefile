@@ -18,7 +18,7 @@ demo: build envoy ## run everything on this machine: Envoy, control plane, a loc
 build: $(BINARIES) build/demo build/example-go ## build the binaries into build/
 
 envoy: ## fetch the pinned Envoy into .tools/, unless an envoy of that version is on the PATH
-	@go run ./envoy/cmd/fetch .tools
+	@path=$$(go run ./envoy/cmd/fetch .tools) && echo "using Envoy at $$path"
 
 test: envoy ## run every test: unit, property, fuzz seeds, race detector, end to end through Envoy
 	@echo "== tests of all packages with the race detector; the end-to-end ones run real Envoys"
