@@ -109,12 +109,19 @@ func checkKeyPair(p *problems, path, certificate, key string) {
 
 func checkCA(p *problems, path, file string) {
 	text, err := os.ReadFile(file)
-	if err != nil {
+	switch {
+	case err != nil:
 		p.add(path, "%w", err)
-	} else if !x509.NewCertPool().AppendCertsFromPEM(text) {
+	case len(text) > maxCA:
+		p.add(path, "must have at most %d bytes, got %d: every invocation carries it, so give the one CA that signed, not a bundle",
+			maxCA, len(text))
+	case !x509.NewCertPool().AppendCertsFromPEM(text):
 		p.add(path, "holds no PEM certificate: %s", file)
 	}
 }
+
+// maxCA leaves room for the rest of an invocation, whose limit in the protocol is 64 KiB.
+const maxCA = 32 << 10
 
 // checkToken never shows what the file holds.
 func checkToken(p *problems, path, file string) {

@@ -243,6 +243,11 @@ func TestRelayFiles(t *testing.T) {
 	require.ErrorContains(t, err, "relay.certificate_file: with key_file: tls: private key does not match public key")
 	require.ErrorContains(t, err, "relay.ca_file: holds no PEM certificate: "+key)
 
+	bundle := filepath.Join(t.TempDir(), "bundle")
+	require.NoError(t, os.WriteFile(bundle, make([]byte, maxCA+1), 0o600))
+	cfg.Relay.CAFile = bundle
+	require.ErrorContains(t, cfg.Validate(), "relay.ca_file: must have at most 32768 bytes, got 32769")
+
 	cfg.Relay.CAFile = filepath.Join(t.TempDir(), "none")
 	require.ErrorIs(t, cfg.Validate(), os.ErrNotExist)
 }
