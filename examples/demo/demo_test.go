@@ -74,4 +74,6 @@ func TestTheEndOfAPartsOutputIsInItsError(t *testing.T) {
 	require.NoError(t, os.WriteFile(log, []byte("first\nlast\n"), 0o600))
 	require.Equal(t, ". The end of its output:\nfirst\nlast", (&part{log: log}).lastWords())
 	require.Equal(t, ": see its output above", (&part{}).lastWords())
+	require.NoError(t, os.Truncate(log, 0))
+	require.Equal(t, ". It had printed nothing", (&part{log: log}).lastWords())
 }

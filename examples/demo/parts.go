@@ -40,6 +40,9 @@ func (p *part) lastWords() string {
 	if err != nil {
 		return ": " + err.Error()
 	}
+	if len(text) == 0 {
+		return ". It had printed nothing"
+	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return ". The end of its output:\n" + strings.Join(lines[max(len(lines)-most, 0):], "\n")
 }
