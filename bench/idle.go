@@ -94,7 +94,7 @@ func (t *through) askAll(ctx context.Context, count int) (failed int64, err erro
 	if err != nil {
 		return 0, err
 	}
-	if failed = result.Errors(); failed > int64(count/50) {
+	if failed = result.Errors(); failed > int64(count/10) {
 		return 0, fmt.Errorf("idle: %d of %d requests failed: %v %v", failed, count, result.Statuses, result.Failures)
 	}
 	return failed, nil
