@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/bench/load"
+	"github.com/lambda-dispatch/lambda-dispatch/bench/load/procstat"
 )
 
 func main() {
@@ -76,16 +77,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := r.measureRequests(ctx, l, stdout); err != nil {
+	if err := r.measure(ctx, l, stdout); err != nil {
 		return err
-	}
-	for _, secure := range []bool{true, false} {
-		fmt.Fprintf(stdout, "%d idle instances, TLS %t\n", s.Instances, secure)
-		i, err := measureIdle(ctx, l, secure, s.Instances)
-		if err != nil {
-			return err
-		}
-		r.Idle = append(r.Idle, i)
 	}
 	path, err := r.write(s.out)
 	if err != nil {
@@ -93,6 +86,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "\n%s\nwritten to %s\n", r.markdown(filepath.Base(path)), path)
 	return nil
+}
+
+// measure fills the report in.
+func (r *report) measure(ctx context.Context, l *lab, stdout io.Writer) error {
+	began, err := procstat.Now()
+	if err != nil {
+		return err
+	}
+	if err := r.measureRequests(ctx, l, stdout); err != nil {
+		return err
+	}
+	for _, secure := range []bool{true, false} {
+		fmt.Fprintf(stdout, "%d idle instances, TLS %t\n", r.Settings.Instances, secure)
+		i, err := measureIdle(ctx, l, secure, r.Settings.Instances)
+		if err != nil {
+			return err
+		}
+		r.Idle = append(r.Idle, i)
+	}
+	now, err := procstat.Now()
+	r.Clock = now.Sub(began)
+	return err
 }
 
 const plainName = "plain"

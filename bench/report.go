@@ -28,6 +28,7 @@ type report struct {
 	Envoy       string              `json:"envoy"`
 	Machine     procstat.Machine    `json:"machine"`
 	LoadAverage string              `json:"load_average"` // before the run: what else the machine was doing
+	Clock       procstat.Clock      `json:"clock"`        // of all cores during the run
 	Settings    settings            `json:"settings"`
 	Throughput  map[string]row      `json:"throughput"` // by system
 	Single      map[string]row      `json:"single"`     // at concurrency 1

@@ -1,9 +1,13 @@
 package procstat
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Machine says what a measurement ran on, without naming the host.
@@ -49,4 +53,52 @@ func modelName(cpuinfo string) string {
 		}
 	}
 	return ""
+}
+
+// A Clock is how much CPU time the whole machine has had since it started.
+type Clock struct {
+	Busy   time.Duration `json:"busy_ns"`   // of all cores, every process
+	Stolen time.Duration `json:"stolen_ns"` // a core had work, and the host gave its time to another machine
+}
+
+// Now reads the machine's clock.
+func Now() (Clock, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return Clock{}, err
+	}
+	return parseClock(string(text))
+}
+
+// Sub returns what has passed since an earlier reading.
+func (c Clock) Sub(earlier Clock) Clock {
+	return Clock{Busy: c.Busy - earlier.Busy, Stolen: c.Stolen - earlier.Stolen}
+}
+
+// StolenShare is the part of the wanted CPU time that the host took, 0 to 1. Above a few percent, latencies and CPU times
+// say more about the host's other guests than about what is measured.
+func (c Clock) StolenShare() float64 {
+	if c.Busy+c.Stolen == 0 {
+		return 0
+	}
+	return float64(c.Stolen) / float64(c.Busy+c.Stolen)
+}
+
+// parseClock reads the first line of /proc/stat: cpu user nice system idle iowait irq softirq steal ...
+func parseClock(stat string) (c Clock, err error) {
+	line, _, _ := strings.Cut(stat, "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return Clock{}, errors.New("/proc/stat: no line of all cores")
+	}
+	for n, into := range map[int]*time.Duration{
+		1: &c.Busy, 2: &c.Busy, 3: &c.Busy, 6: &c.Busy, 7: &c.Busy, 8: &c.Stolen,
+	} {
+		ticks, err := strconv.ParseInt(fields[n], 10, 64)
+		if err != nil {
+			return Clock{}, fmt.Errorf("/proc/stat: %w", err)
+		}
+		*into += time.Duration(ticks) * tick
+	}
+	return c, nil
 }

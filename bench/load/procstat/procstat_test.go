@@ -59,6 +59,21 @@ func TestModelName(t *testing.T) {
 	require.Empty(t, modelName("processor\t: 0\n"))
 }
 
+func TestClock(t *testing.T) {
+	c, err := parseClock("cpu  100 20 30 4000 5 6 7 37 0 0\ncpu0 1 2 3\n")
+	require.NoError(t, err)
+	require.Equal(t, Clock{Busy: 163 * tick, Stolen: 37 * tick}, c)
+	require.InDelta(t, 0.185, c.StolenShare(), 1e-9)
+	require.Zero(t, c.Sub(c).StolenShare())
+	for _, bad := range []string{"", "cpu 1 2", "cpu a b c d e f g h"} {
+		_, err := parseClock(bad)
+		require.Error(t, err, bad)
+	}
+	before, err := Now()
+	require.NoError(t, err)
+	require.Positive(t, before.Busy)
+}
+
 func FuzzParseStat(f *testing.F) {
 	f.Add([]byte("42 (a) R 1 42 42 0 -1 4194304 1 2 3 4 150 50 0 0 20 0 7 0 1 2 3"))
 	f.Add([]byte("no parenthesis"))
