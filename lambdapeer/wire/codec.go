@@ -57,6 +57,12 @@ func (d *Decoder) Decode() (Message, error) {
 	if err != nil {
 		return Message{}, streamError(len(line), err)
 	}
+	return DecodeMessage(line)
+}
+
+// DecodeMessage reads one line of a control stream, with or without its newline. The message is valid; the error wraps a
+// *VersionError for a hello of another version.
+func DecodeMessage(line []byte) (Message, error) {
 	var m Message
 	if err := json.Unmarshal(line, &m); err != nil {
 		return Message{}, fmt.Errorf("control message: %w", err)

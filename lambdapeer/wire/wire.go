@@ -43,16 +43,15 @@ const RefusedHeader = "Lambda-Dispatch-Refused"
 // An Invocation tells a peer what to serve, for whom and until when. It is the payload of a Lambda invocation, and the
 // answer to a Registration.
 type Invocation struct {
-	Version     int     `json:"lambda_dispatch"`      // protocol version; also marks the event as ours
-	Instance    string  `json:"instance"`             // id of this instance, unique for the life of the control plane
-	Function    string  `json:"function"`             // the function's name in the control plane's configuration
-	Relays      []Relay `json:"relays"`               // dial every one of them
-	Token       string  `json:"token"`                // bearer token for tunnels and control streams of this instance
-	Concurrency int     `json:"concurrency"`          // requests that may be in flight at once: the hard cap
-	DrainMargin Millis  `json:"drain_margin_ms"`      // begin to drain this long before the invocation's own deadline
-	DialTimeout Millis  `json:"dial_timeout_ms"`      // give up when no relay could be reached for this long; 0: DefaultDialTimeout
-	DrainLimit  Millis  `json:"drain_limit_ms"`       // requests still in flight this long after a drain began are cut; 0: DefaultDrainLimit
-	Bill        string  `json:"bill_label,omitempty"` // free text that the peer repeats in its report
+	Version     int     `json:"lambda_dispatch"` // protocol version; also marks the event as ours
+	Instance    string  `json:"instance"`        // id of this instance, unique for the life of the control plane
+	Function    string  `json:"function"`        // the function's name in the control plane's configuration
+	Relays      []Relay `json:"relays"`          // dial every one of them
+	Token       string  `json:"token"`           // bearer token for tunnels and control streams of this instance
+	Concurrency int     `json:"concurrency"`     // requests that may be in flight at once: the hard cap
+	DrainMargin Millis  `json:"drain_margin_ms"` // begin to drain this long before the invocation's own deadline
+	DialTimeout Millis  `json:"dial_timeout_ms"` // give up when no relay could be reached for this long; 0: DefaultDialTimeout
+	DrainLimit  Millis  `json:"drain_limit_ms"`  // requests still in flight this long after a drain began are cut; 0: DefaultDrainLimit
 }
 
 // A Relay is one address that a peer dials.

@@ -30,7 +30,8 @@ type Options struct {
 	Log       logrus.FieldLogger
 }
 
-// A Dispatcher holds the pool of every function. It implements extproc.Acquirer, relay.Events and xds.Source.
+// A Dispatcher holds the pool of every function. It implements extproc.Acquirer, relay.Events, xds.Source and
+// admin.Source.
 type Dispatcher struct {
 	// Static after Connect.
 	functions map[string]*function

@@ -30,13 +30,12 @@ func endpointName(function string, index int) string { return fmt.Sprintf("%s/%0
 func (e *endpoints) path(index int) string { return e.list[index].path }
 
 // assign gives an instance its endpoint, a new one when the index was never used.
-func (e *endpoints) assign(i *instance, path func(index int) string) *endpoint {
+func (e *endpoints) assign(i *instance, path func(index int) string) {
 	index := i.core.Index()
 	for len(e.list) <= index {
 		e.list = append(e.list, endpoint{path: path(len(e.list))})
 	}
 	e.list[index].instance = i
-	return &e.list[index]
 }
 
 func (e *endpoints) vacate(i *instance, at time.Time) {

@@ -9,9 +9,6 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// dialTimeout is how long a peer tries to reach a relay before it ends its invocation.
-const dialTimeout = 1500 * time.Millisecond
-
 // A plan is a function's configuration in the terms of the pool and the peer.
 type plan struct {
 	settings    pool.Settings
@@ -85,7 +82,7 @@ func (f *function) invocation(i *instance) wire.Invocation {
 		Token:       f.d.key.Mint(f.name, i.id, i.core.Started().Add(f.plan.tokenLife)),
 		Concurrency: f.config.Scaling.Concurrency,
 		DrainMargin: wire.Millis(f.plan.drainMargin),
-		DialTimeout: wire.Millis(dialTimeout),
+		DialTimeout: wire.DefaultDialTimeout,
 		DrainLimit:  wire.Millis(f.plan.settings.DrainTimeout),
 	}
 }

@@ -225,7 +225,7 @@ func FuzzLines(f *testing.F) {
 			}
 			require.Less(t, len(line), wire.MaxMessage)
 			got = append(append(got, line...), '\n')
-			_, _ = parseMessage(line)
+			_, _ = wire.DecodeMessage(line)
 		}
 		require.True(t, strings.HasPrefix(string(data), string(got)))
 	})

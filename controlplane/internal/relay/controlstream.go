@@ -2,7 +2,6 @@ package relay
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -110,22 +109,11 @@ func (c *controlStream) next() (wire.Message, error) {
 	if err != nil {
 		return wire.Message{}, err
 	}
-	m, err := parseMessage(line)
+	m, err := wire.DecodeMessage(line)
 	if err != nil && c.hello.Kind != "" {
 		c.inst.relay.counters.drop(DropControlInvalid)
 	}
 	return m, err
-}
-
-func parseMessage(line []byte) (wire.Message, error) {
-	var m wire.Message
-	if err := json.Unmarshal(line, &m); err != nil {
-		return wire.Message{}, fmt.Errorf("control message: %w", err)
-	}
-	if err := m.Validate(); err != nil {
-		return wire.Message{}, fmt.Errorf("control message: %w", err)
-	}
-	return m, nil
 }
 
 // send writes a message, and closes the stream when that fails: its reader ends the instance then.
