@@ -2,10 +2,14 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-ENVOY      := .tools/envoy-1.40.0/envoy
 TOOL       := go tool -modfile=.ci/tools/go.mod
 BINARIES   := build/controlplane build/lambdapeer build/lambdalocal
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
+
+# compile builds one package into the target.
+define compile
+@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ $(1)
+endef
 
 export FRONT_PORT ADMIN_PORT ENVOY_ADMIN_PORT
 
@@ -42,19 +46,19 @@ fuzz: ## fuzz every decoder for 20 s each
 	    echo "== $$t $$f"; go test $$t -run '^$$' -fuzz "^$$f$$" -fuzztime 20s || exit 1; done; done
 
 clean: ## remove what was built and fetched
-	rm -rf build .tools .cache
-
-build/example-go: $(GO_SOURCES)
-	@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -o $@ ./examples/go
+	rm -rf build .tools
 
 build/demo: $(GO_SOURCES)
-	@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -o $@ ./examples/demo
+	$(call compile,./examples/demo)
+
+build/example-go: $(GO_SOURCES)
+	$(call compile,./examples/go)
 
 build/bench-app: $(GO_SOURCES)
-	@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -o $@ ./bench/app
+	$(call compile,./bench/app)
 
 build/%: $(GO_SOURCES)
-	@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./$*/cmd/$*
+	$(call compile,./$*/cmd/$*)
 
 .PHONY: help demo build envoy test check format bench fuzz clean
 .SECONDARY:

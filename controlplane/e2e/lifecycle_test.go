@@ -240,9 +240,9 @@ func TestDrainsUnderLoad(t *testing.T) {
 	})
 }
 
-// requireServedButStalls is requireServed for a load whose instances are replaced within milliseconds: where Envoy stalls
-// for longer than that, it may send a request to an endpoint's new instance over the connection of the old one, and
-// answers 502. That may happen to one request in a hundred, and nothing else may.
+// requireServedButStalls is requireServed with an allowance for a defect that is not found yet: on a machine that stalls, a
+// few requests in a load whose instances are replaced all the time got 502 instance_lost. It may happen to one in a
+// hundred, and nothing else may. docs/STATUS.md names the suspects; requireServed is what belongs here.
 func requireServedButStalls(t *testing.T, results []result) {
 	t.Helper()
 	lost := 0
