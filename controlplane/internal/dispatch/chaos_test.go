@@ -122,6 +122,7 @@ func (c *chaos) serve(id string, p *peer) (*wire.Report, error) {
 	if c.oneIn(20) {
 		up = nil // never
 	}
+	var lost <-chan time.Time
 	leaves, crashes := time.After(time.Second+c.upTo(time.Minute)), time.After(time.Second+c.upTo(3*time.Minute))
 	drain := p.drain
 	for {
@@ -129,6 +130,12 @@ func (c *chaos) serve(id string, p *peer) (*wire.Report, error) {
 		case <-up:
 			c.d.Up(relay.Up{Instance: id, Environment: "env", Slots: 1 + int(c.upTo(4)), Left: time.Minute})
 			c.d.Load(id, 1)
+			if c.oneIn(4) {
+				lost = time.After(c.upTo(10 * time.Second))
+			}
+		case <-lost:
+			c.d.Lost(id, relay.ErrControlEnded)
+			up = time.After(c.upTo(3 * time.Second))
 		case <-leaves:
 			c.d.Draining(id, wire.ReasonShutdown)
 		case <-drain:

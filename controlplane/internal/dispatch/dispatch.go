@@ -127,6 +127,13 @@ func (d *Dispatcher) Draining(id string, reason wire.Reason) {
 	}
 }
 
+// Lost implements relay.Events.
+func (d *Dispatcher) Lost(id string, err error) {
+	if i := d.instance(id); i != nil {
+		i.function.lost(i, err)
+	}
+}
+
 // Down implements relay.Events.
 func (d *Dispatcher) Down(id string, report *wire.Report, err error) {
 	if i := d.instance(id); i != nil {

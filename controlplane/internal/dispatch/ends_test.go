@@ -61,6 +61,51 @@ func TestAnInstanceOutlivesTheConnectionThatWaitsForItsAnswer(t *testing.T) {
 	})
 }
 
+// The relay does not hear the peer for a moment: nothing new is sent there, and what is in flight goes on.
+func TestAPeerThatIsLostForAMomentServesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Scaling.Concurrency = 2 })
+		id, lease := w.up()
+		w.Lost(id, relay.ErrControlEnded)
+		require.Equal(t, xds.Unhealthy, w.health(lease.Endpoint()))
+		require.Equal(t, 1, w.Functions()[0].InFlight)
+		waits := w.acquire(t.Context())
+		require.Empty(t, waits, "no slot")
+		w.comesUp(id)
+		r := <-waits
+		require.NoError(t, r.err)
+		require.Equal(t, lease.Endpoint(), r.lease.Endpoint(), "the same instance")
+		require.Equal(t, xds.Healthy, w.health(lease.Endpoint()))
+		require.Empty(t, w.endsByReason())
+		lease.Release()
+		r.lease.Release()
+	})
+}
+
+// Its drain goes on as if nothing had happened, and does not keep it for ever.
+func TestALostPeerThatDrainsEndsInTime(t *testing.T) {
+	for name, back := range map[string]bool{"it comes back": true, "it does not": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				id, lease := w.up()
+				require.NoError(t, w.DrainInstance(id))
+				w.Lost(id, relay.ErrControlEnded)
+				if back {
+					w.comesUp(id)
+				}
+				require.Empty(t, w.drainedFor(id), "a lease is out")
+				lease.Release()
+				synctest.Wait()
+				require.Equal(t, wire.ReasonOperator, w.drainedFor(id))
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				require.Contains(t, w.forgot, id, "it is cut at its deadline")
+			})
+		})
+	}
+}
+
 func TestAStartWhoseConnectionBreaksHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -120,6 +165,7 @@ func TestTheNextInstanceAtAnEndpointIsNotTakenForTheOldOne(t *testing.T) {
 		w := newWorld(t, nil)
 		old, first := w.up()
 		w.end(old, End{Report: &wire.Report{Reason: wire.ReasonShutdown}})
+		time.Sleep(time.Second)
 		id, second := w.up()
 		require.NotEqual(t, old, id)
 		require.Equal(t, first.Endpoint(), second.Endpoint(), "lowest free first")

@@ -155,11 +155,24 @@ func (i *instance) drainReason() wire.Reason {
 	return i.leaves
 }
 
+// lost takes an instance out of service whose peer the relay does not hear any more. It may come back; what it has in
+// flight goes on meanwhile, and a drain too.
+func (f *function) lost(i *instance, err error) {
+	f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: its peer is not heard any more")
+	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
+		i.dialled = 0
+		if i.core.State() != pool.Ready {
+			return p.Tick(at)
+		}
+		return p.Down(at, i.core)
+	})
+}
+
 // down takes an instance out of service whose tunnels are gone. Where no invocation's answer will come, that is also its
 // end.
 func (f *function) down(i *instance, report *wire.Report, err error) {
 	if report == nil && !errors.Is(err, relay.ErrForgotten) {
-		f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: its tunnels are gone")
+		f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: it did not come back")
 	}
 	last, served := f.provider == nil, false
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {

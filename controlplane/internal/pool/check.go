@@ -20,8 +20,9 @@ func (p *Pool) Check() error {
 func (p *Pool) checkInstances() error {
 	for index, i := range p.table {
 		if i == nil {
-			if !p.freeIndex.has(index) {
-				return fmt.Errorf("index %d: free, but never given again", index)
+			resting := slices.ContainsFunc(p.resting, func(r restingIndex) bool { return r.index == index })
+			if p.freeIndex.has(index) == resting {
+				return fmt.Errorf("index %d: free: %t, resting: %t", index, !resting, resting)
 			}
 			continue
 		}

@@ -65,7 +65,8 @@ type Instance struct {
 	at  int       // in the timer heap, plus one; 0: not in it
 }
 
-// Index names the instance's endpoint: unique among instances that are not gone, and the lowest that was free.
+// Index names the instance's endpoint: unique among instances that are not gone, and the lowest that was free and had
+// not been in use just before.
 func (i *Instance) Index() int { return i.index }
 
 // State is where the instance is in its life.
@@ -118,15 +119,34 @@ func (p *Pool) Instances() iter.Seq[*Instance] {
 	}
 }
 
-// add gives a new instance the lowest free index.
-func (p *Pool) add(now time.Time, adopted bool) *Instance {
+// rest is how long the index of an instance that is gone is not given again: Envoy may not have noticed yet that its
+// connections to the endpoint of that name have ended.
+const rest = time.Second
+
+type restingIndex struct {
+	index int
+	until time.Time
+}
+
+// takeIndex returns the lowest index that is free and rested.
+func (p *Pool) takeIndex(now time.Time) int {
+	for len(p.resting) > 0 && !now.Before(p.resting[0].until) {
+		p.freeIndex.add(p.resting[0].index)
+		p.resting = p.resting[1:]
+	}
 	index := p.freeIndex.min()
 	if index < 0 {
 		index = len(p.table)
 		p.table = append(p.table, nil)
-	} else {
-		p.freeIndex.remove(index)
+		return index
 	}
+	p.freeIndex.remove(index)
+	return index
+}
+
+// add gives a new instance its index.
+func (p *Pool) add(now time.Time, adopted bool) *Instance {
+	index := p.takeIndex(now)
 	i := &Instance{index: index, adopted: adopted, started: now}
 	p.table[index] = i
 	p.live++
@@ -138,10 +158,10 @@ func (p *Pool) add(now time.Time, adopted bool) *Instance {
 }
 
 // drop removes an instance whose invocation is over.
-func (p *Pool) drop(i *Instance) {
+func (p *Pool) drop(now time.Time, i *Instance) {
 	p.move(i, Gone)
 	p.table[i.index] = nil
-	p.freeIndex.add(i.index)
+	p.resting = append(p.resting, restingIndex{i.index, now.Add(rest)})
 	p.live--
 	p.lost += i.leases.n
 }

@@ -118,7 +118,7 @@ func (p *Pool) finish(i *Instance) {
 	p.effects.Finish = append(p.effects.Finish, i)
 }
 
-// Down says that the instance has no tunnels any more. Leases that are out on it stay until they are released, and it
+// Down says that nothing new can reach the instance any more. Leases that are out on it stay until they are released, and it
 // counts as live until Ended. Up brings it back unless it was draining. An instance that was not up yet stays starting.
 func (p *Pool) Down(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
@@ -155,7 +155,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	if i.state == Gone {
 		return &p.effects
 	}
-	p.drop(i)
+	p.drop(now, i)
 	p.counters.ended++
 	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))

@@ -67,6 +67,7 @@ type Pool struct {
 
 	table     []*Instance // by index; nil where free
 	freeIndex indexSet
+	resting   []restingIndex // soonest over first
 	live      int
 	count     [Gone]int // live instances by state
 	adopted   [Gone]int // those of them that nobody started

@@ -199,10 +199,14 @@ func TestLeasesOfADeadInstanceStayUntilReleased(t *testing.T) {
 	require.Equal(t, 10, w.p.Stats().InFlight)
 	require.Zero(t, w.p.Stats().Capacity)
 	w.acquire()
+	soon := w.up()
+	require.NotEqual(t, i.Index(), soon.Index(), "Envoy may still hold connections to the old one")
+	w.now = w.now.Add(time.Second)
+	w.acquireN(10)
 	next := w.up()
 	require.Equal(t, i.Index(), next.Index(), "the endpoint is used again")
 	w.release(rs...)
-	require.Equal(t, 1, w.p.Stats().InFlight)
+	require.Equal(t, 11, w.p.Stats().InFlight)
 	require.Equal(t, 1, next.InFlight())
 }
 

@@ -28,9 +28,9 @@ type Commands interface {
 }
 
 // Events is what a relay tells the control plane. Calls for one instance come in order and never overlap: Up, then any
-// number of Load, at most one Draining, then Down. Every expected instance ends with exactly one Down, also one that
-// never came up and one that was forgotten. No call is made from within a Commands method, so a caller of those may hold
-// its locks. Implementations return quickly.
+// number of Load and at most one Draining; after Lost another Up may follow; at the end Down. Every expected instance ends
+// with exactly one Down, also one that never came up and one that was forgotten. No call is made from within a Commands
+// method, so a caller of those may hold its locks. Implementations return quickly.
 type Events interface {
 	// Up: the instance's socket listens and a tunnel stands ready behind it.
 	Up(Up)
@@ -38,6 +38,9 @@ type Events interface {
 	Load(instance string, inFlight int)
 	// Draining: the peer drains by its own decision.
 	Draining(instance string, reason wire.Reason)
+	// Lost: the control stream broke off and the socket is gone. Requests on tunnels go on for as long as those carry them.
+	// The peer may come back, which is an Up, or Down follows soon.
+	Lost(instance string, err error)
 	// Down: the control stream ended, all tunnels are closed and the socket is gone; the instance's token opens nothing
 	// any more. report is nil without a goodbye, and then err says why: it wraps ErrNeverDialled, ErrForgotten,
 	// ErrControlEnded, or is the error of the connection.

@@ -1,8 +1,8 @@
 package relay
 
 import (
-	"errors"
 	"slices"
+	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -40,16 +40,18 @@ func (i *instance) tell(event func(*mailbox)) {
 }
 
 // attach makes c the instance's control stream and welcomes it. An instance has one. A second is refused, unless it
-// comes from the same environment: then the peer has lost the first to its network, and what it dialled before with it.
+// comes from the same environment: then the peer has lost the first to its network, and perhaps tunnels with it.
 func (i *instance) attach(c *controlStream) error {
-	old, err := i.adopt(c)
+	old, again, err := i.adopt(c)
 	if err != nil {
 		return err
 	}
 	if old != nil {
-		i.log.Warn("control stream replaced: the peer dialled again")
 		_ = old.conn.Close()
-		i.closeOlder(c.conn.serial)
+	}
+	if again {
+		i.log.Warn("the peer lost its control stream and dialled again")
+		i.doubtOlder(c.conn.serial)
 	}
 	if err := c.send(wire.Message{Kind: wire.KindWelcome}); err != nil {
 		i.lose(c, nil, err)
@@ -59,19 +61,24 @@ func (i *instance) attach(c *controlStream) error {
 	return nil
 }
 
-func (i *instance) adopt(c *controlStream) (old *controlStream, err error) {
+// adopt returns the control stream that c replaces, if that still stands, and whether there ever was one.
+func (i *instance) adopt(c *controlStream) (old *controlStream, again bool, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	old = i.control
+	old, again = i.control, i.owner != ""
 	switch {
 	case i.ended:
-		return nil, refuse(DropUnknownInstance, unknownInstance)
-	case old != nil && old.hello.Environment != c.hello.Environment:
-		return nil, refuse(DropControlExists, "another environment serves this instance")
+		return nil, false, refuse(DropUnknownInstance, unknownInstance)
+	case again && i.owner != c.hello.Environment:
+		return nil, false, refuse(DropControlExists, "another environment serves this instance")
 	}
-	i.control = c
+	i.control, i.owner = c, c.hello.Environment
 	i.expiry.Stop()
-	return old, nil
+	if i.lost != nil {
+		i.lost.Stop()
+		i.lost = nil
+	}
+	return old, again, nil
 }
 
 // welcomed lets the instance come up, and passes on a drain that was asked for before.
@@ -105,18 +112,44 @@ func (i *instance) requestDrain(reason wire.Reason) {
 	}
 }
 
-// lose ends the instance with its control stream, unless that was replaced meanwhile. Tunnels may end by themselves
-// after an orderly end; nothing good can come through them after any other.
+// lose follows the end of a control stream, unless that was replaced meanwhile: after a goodbye the instance ends, and
+// its tunnels may end by themselves.
 func (i *instance) lose(c *controlStream, report *wire.Report, err error) {
+	if report == nil {
+		i.suspend(c, err)
+		return
+	}
 	i.mu.Lock()
 	current := i.control == c
 	i.mu.Unlock()
-	if !current {
+	if current {
+		i.end(ending{report: report}, linger)
+	}
+}
+
+// suspend takes an instance out of service whose control stream broke off, and gives its peer time to come back. The
+// socket goes, so that what Envoy connects now goes elsewhere; what it has connected stays.
+func (i *instance) suspend(c *controlStream, err error) {
+	i.mu.Lock()
+	if i.ended || i.control != c {
+		i.mu.Unlock()
 		return
 	}
-	wait := linger
-	if err != nil && !errors.Is(err, ErrControlEnded) {
-		wait = 0
+	listener := i.listener
+	i.control, i.ready, i.listener = nil, false, nil
+	i.lost = time.AfterFunc(grace, func() { i.giveUp(err) })
+	i.mail.note(func(m *mailbox) { m.lose(err) })
+	i.mu.Unlock()
+	i.leaveSocket(listener)
+	i.mail.deliver()
+}
+
+// giveUp ends an instance whose peer did not come back.
+func (i *instance) giveUp(err error) {
+	i.mu.Lock()
+	back := i.control != nil
+	i.mu.Unlock()
+	if !back {
+		i.end(ending{err: err}, 0)
 	}
-	i.end(ending{report: report, err: err}, wait)
 }

@@ -85,17 +85,40 @@ func TestForgetClosesEverything(t *testing.T) {
 	b.Forget("a")
 }
 
-func TestAControlStreamThatBreaksOffEndsTheInstance(t *testing.T) {
+func TestAPeerThatDoesNotComeBackEndsTheInstance(t *testing.T) {
 	b := newBed(t, plain)
 	c, peer := b.up("a")
 	envoy := b.envoy("a")
 	exchangeBoth(t, envoy, peer, "hello")
 	require.NoError(t, c.Close())
+	b.eventually(func() bool { return b.events.has("lost a") }, "not lost")
 	requireEnd(t, peer)
 	requireEnd(t, envoy)
 	b.eventually(func() bool { return b.events.has("down a") }, "never down")
 	_, err := b.events.down("a")
 	require.ErrorIs(t, err, ErrControlEnded)
+}
+
+// A network that loses the control stream for a moment costs no request whose tunnel stands.
+func TestAPeerThatComesBackServesOn(t *testing.T) {
+	b := newBed(t)
+	first, peer := b.up("a")
+	envoy := b.envoy("a")
+	exchangeBoth(t, envoy, peer, "hello")
+	require.NoError(t, first.Close())
+	b.eventually(func() bool { return b.events.has("lost a") }, "not lost")
+	require.NoFileExists(t, b.socket("a"), "nothing new may come in")
+	exchangeBoth(t, envoy, peer, "still here")
+	b.Drain("a", wire.ReasonScaleIn)
+	second := b.control("a")
+	m, err := second.Decode()
+	require.NoError(t, err)
+	require.Equal(t, wire.KindDrain, m.Kind, "what was asked for meanwhile is not lost")
+	fresh := b.tunnel("a")
+	b.eventually(func() bool { _, err := os.Stat(b.socket("a")); return err == nil }, "no socket again")
+	exchangeBoth(t, b.envoy("a"), fresh, "new")
+	exchangeBoth(t, envoy, peer, "and old")
+	require.Equal(t, []string{"up a env-a 10 true", "lost a", "up a env-a 10 true"}, b.events.all())
 }
 
 // The last bytes of the last answer may arrive after the goodbye, on another connection.
@@ -178,13 +201,28 @@ func TestASecondControlStream(t *testing.T) {
 		first, peer := b.up("a")
 		envoy := b.envoy("a")
 		exchangeBoth(t, envoy, peer, "hello")
+		idle := b.tunnel("a")
 		b.control("a")
 		_, err := first.Decode()
 		require.Error(t, err)
-		requireEnd(t, envoy)
+		requireEnd(t, idle)
+		exchangeBoth(t, envoy, peer, "still here")
 		fresh := b.tunnel("a")
 		exchangeBoth(t, b.envoy("a"), fresh, "again")
 		require.Equal(t, []string{"up a env-a 10 true"}, b.events.all())
+	})
+	t.Run("of another environment is refused while the first is lost", func(t *testing.T) {
+		b := newBed(t, plain)
+		c, _ := b.up("a")
+		require.NoError(t, c.Close())
+		b.eventually(func() bool { return b.events.has("lost a") }, "not lost")
+		second := b.stream("a")
+		other := hello("a")
+		other.Environment = "elsewhere"
+		require.NoError(t, second.Encode(other))
+		m, err := second.Decode()
+		require.NoError(t, err)
+		require.Equal(t, wire.KindRefused, m.Kind)
 	})
 	t.Run("without a hello is limited", func(t *testing.T) {
 		b := newBed(t, plain)

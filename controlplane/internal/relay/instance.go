@@ -17,12 +17,17 @@ const (
 	maxGreeting = 2  // control streams whose hello has not come
 )
 
-// linger is how long tunnels may stay after the control stream ended in order: bytes of the last answers may still be on
-// their way through them.
-const linger = time.Second
+// How long tunnels may stay without their control stream.
+const (
+	// linger is for an orderly end: bytes of the last answers may still be on their way.
+	linger = time.Second
+	// grace is for a control stream that broke off: a network that lost a connection, or a machine that stood still for a
+	// moment, ends no request whose tunnel stands. The peer notices later than the relay and then dials again.
+	grace = 3 * time.Second
+)
 
-// An instance is one invocation's tunnels, control stream and socket. It is expected, then up, then ended; ended is
-// final, so that a token is worth nothing after the end.
+// An instance is one invocation's tunnels, control stream and socket. It is expected, then up, perhaps lost and up again,
+// then ended; ended is final, so that a token is worth nothing after the end.
 type instance struct {
 	Expectation // static
 	relay       *Relay
@@ -32,8 +37,10 @@ type instance struct {
 	mu       sync.Mutex
 	expiry   *time.Timer
 	greeting []*controlStream // before their hello
-	control  *controlStream   // nil until the hello
+	control  *controlStream   // nil until the hello, and while lost
+	owner    string           // environment of the first hello; no other may follow
 	ready    bool             // the control stream was welcomed
+	lost     *time.Timer      // runs while the control stream is gone and may come back
 	drain    *wire.Message    // the drain that the control plane asked for
 	listener *net.UnixListener
 	reserved int       // tunnels between their admission and their 101
@@ -62,7 +69,7 @@ func newInstance(r *Relay, e Expectation) *instance {
 // expire ends an instance that nobody dialled for.
 func (i *instance) expire() {
 	i.mu.Lock()
-	dialled := i.control != nil
+	dialled := i.owner != ""
 	i.mu.Unlock()
 	if !dialled {
 		i.end(ending{err: ErrNeverDialled}, 0)
@@ -113,6 +120,9 @@ func (i *instance) stop(how ending, wait time.Duration) (done bool) {
 	}
 	i.ended, i.down = true, how
 	i.expiry.Stop()
+	if i.lost != nil {
+		i.lost.Stop()
+	}
 	streams, idle, waiting, listener := i.streamsLocked(), i.idle, i.waiting, i.listener
 	i.idle, i.waiting = nil, nil
 	if wait > 0 && len(i.spliced) > 0 {
@@ -122,15 +132,20 @@ func (i *instance) stop(how ending, wait time.Duration) (done bool) {
 	i.mu.Unlock()
 
 	i.relay.remove(i)
-	if listener != nil {
-		i.relay.sockets.release(i.Endpoint, listener)
-		i.relay.counters.up.Add(-1)
-	}
+	i.leaveSocket(listener)
 	i.closeAll(streams, idle, waiting)
 	if wait == 0 {
 		i.cut()
 	}
 	return done
+}
+
+// leaveSocket closes the socket, if it was open.
+func (i *instance) leaveSocket(listener *net.UnixListener) {
+	if listener != nil {
+		i.relay.sockets.release(i.Endpoint, listener)
+		i.relay.counters.up.Add(-1)
+	}
 }
 
 func (i *instance) streamsLocked() []*controlStream {

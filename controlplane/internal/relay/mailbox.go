@@ -7,7 +7,8 @@ import (
 )
 
 // A mailbox delivers the events of one instance in order, one at a time, whichever goroutines they come from. It has
-// room for one of each kind, which is enough: all but Load happen once, and of loads only the last counts.
+// room for one of each kind, which is enough: of what happens more than once only the last counts. An Up that nobody has
+// heard of yet is taken back by Lost.
 type mailbox struct {
 	events Events
 	id     string
@@ -19,6 +20,7 @@ type mailbox struct {
 	load     int // -1: none
 	draining wire.Reason
 	drained  bool
+	lost     error
 	down     *ending
 }
 
@@ -57,9 +59,21 @@ func (m *mailbox) deliver() {
 	m.mu.Unlock()
 }
 
+// lose notes that the instance broke off.
+func (m *mailbox) lose(err error) {
+	m.up = nil
+	if m.wasUp {
+		m.lost = err
+	}
+}
+
 // nextLocked returns the next call to make, nil when there is none. Loads and drains before Up wait for it.
 func (m *mailbox) nextLocked() func() {
 	switch {
+	case m.lost != nil:
+		err := m.lost
+		m.lost, m.wasUp = nil, false
+		return func() { m.events.Lost(m.id, err) }
 	case m.up != nil:
 		up := *m.up
 		m.up, m.wasUp = nil, true

@@ -49,6 +49,8 @@ func (e *recorder) Up(up Up) {
 func (e *recorder) Load(id string, n int)             { e.note("load %s %d", id, n) }
 func (e *recorder) Draining(id string, r wire.Reason) { e.note("draining %s %s", id, r) }
 
+func (e *recorder) Lost(id string, _ error) { e.note("lost %s", id) }
+
 func (e *recorder) Down(id string, report *wire.Report, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -139,8 +139,13 @@ func (i *instance) partner(t *tunnel) *net.UnixConn {
 	return t.envoy
 }
 
-// closeOlder closes all tunnels that were dialled before the connection with this serial number.
-func (i *instance) closeOlder(serial uint64) {
+// proof is how long a tunnel that is doubted may leave data unanswered.
+const proof = 5 * time.Second
+
+// doubtOlder looks after the tunnels that were dialled before the connection with this serial number, when the peer has
+// lost its network and come back: some of them may lead nowhere. Idle ones are closed, since the peer dials others. Those
+// that carry something get the limit that a tunnel otherwise has not; see watchTunnel.
+func (i *instance) doubtOlder(serial uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, t := range i.idle {
@@ -150,7 +155,7 @@ func (i *instance) closeOlder(serial uint64) {
 	}
 	for t := range i.spliced {
 		if t.conn.serial < serial {
-			t.abort()
+			_ = setUserTimeout(t.conn.tcp, proof)
 		}
 	}
 }

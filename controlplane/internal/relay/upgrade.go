@@ -23,8 +23,8 @@ func switchProtocols(conn *peerConn, watch func(*net.TCPConn) error) error {
 // silence is how long a control stream's peer may leave a keepalive probe, or data, unanswered.
 const silence = 2 * time.Second
 
-// watchControl finds a silent peer within about two seconds, without any work of ours: a control stream is the
-// instance's life, so the instance's other connections need no such watch.
+// watchControl finds a silent peer within about two seconds, without any work of ours. The instance's other connections
+// need no such watch: they are closed when the peer does not come back.
 func watchControl(c *net.TCPConn) error {
 	err := c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 1})
 	if err != nil {
