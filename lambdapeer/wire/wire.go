@@ -27,7 +27,9 @@ const (
 	MaxToken      = 4 << 10  // bytes in a token
 	MaxRelays     = 64       // relays in an invocation
 	MaxSlots      = 100_000  // slots of an instance
-	MaxLimit      = Millis(24 * time.Hour)
+	// MaxIdleTunnels is how many tunnels of an instance may be idle on one relay, those being dialled included.
+	MaxIdleTunnels = 16
+	MaxLimit       = Millis(24 * time.Hour)
 )
 
 // Durations that stand in for a zero in an Invocation.

@@ -73,11 +73,7 @@ func (i *instance) adopt(c *controlStream) (old *controlStream, again bool, err 
 		return nil, false, refuse(DropControlExists, "another environment serves this instance")
 	}
 	i.control, i.owner = c, c.hello.Environment
-	i.expiry.Stop()
-	if i.lost != nil {
-		i.lost.Stop()
-		i.lost = nil
-	}
+	stopTimers(i.expiry, i.lost)
 	return old, again, nil
 }
 

@@ -107,7 +107,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 func TestIdleTunnelsAreLimited(t *testing.T) {
 	b := newBed(t, plain)
 	b.expect("a")
-	for range maxIdle {
+	for range wire.MaxIdleTunnels {
 		b.tunnel("a")
 	}
 	c := b.dial()

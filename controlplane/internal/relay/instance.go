@@ -12,10 +12,13 @@ import (
 
 // Limits of one instance. Spliced tunnels need none of their own: each is there because Envoy opened a connection.
 const (
-	maxIdle     = 4  // idle tunnels; a peer keeps one
 	maxWaiting  = 64 // connections of Envoy that wait for a tunnel
 	maxGreeting = 2  // control streams whose hello has not come
 )
+
+// surplusFor is how long idle tunnels beyond the first may wait for another connection of Envoy's. Closing them is left to
+// the relay, which alone knows that a tunnel is idle: a peer that closed one might cut a connection on its way to it.
+const surplusFor = time.Second
 
 // How long tunnels may stay without their control stream.
 const (
@@ -43,9 +46,10 @@ type instance struct {
 	lost     *time.Timer      // runs while the control stream is gone and may come back
 	drain    *wire.Message    // the drain that the control plane asked for
 	listener *net.UnixListener
-	reserved int       // tunnels between their admission and their 101
-	idle     []*tunnel // oldest first
-	waiting  []*waiter // oldest first; never beside an idle tunnel
+	reserved int         // tunnels between their admission and their 101
+	idle     []*tunnel   // oldest first
+	surplus  *time.Timer // closes all but the first; nil until there were more
+	waiting  []*waiter   // oldest first; never beside an idle tunnel
 	spliced  map[*tunnel]struct{}
 	ended    bool
 	finished bool // Down was put
@@ -119,10 +123,7 @@ func (i *instance) stop(how ending, wait time.Duration) (done bool) {
 		return false
 	}
 	i.ended, i.down = true, how
-	i.expiry.Stop()
-	if i.lost != nil {
-		i.lost.Stop()
-	}
+	stopTimers(i.expiry, i.lost, i.surplus)
 	streams, idle, waiting, listener := i.streamsLocked(), i.idle, i.waiting, i.listener
 	i.idle, i.waiting = nil, nil
 	if wait > 0 && len(i.spliced) > 0 {
@@ -138,6 +139,15 @@ func (i *instance) stop(how ending, wait time.Duration) (done bool) {
 		i.cut()
 	}
 	return done
+}
+
+// stopTimers stops those that were ever set.
+func stopTimers(timers ...*time.Timer) {
+	for _, t := range timers {
+		if t != nil {
+			t.Stop()
+		}
+	}
 }
 
 // leaveSocket closes the socket, if it was open.

@@ -89,6 +89,17 @@ func TestAnIdleTunnelThatDiesIsRemoved(t *testing.T) {
 	})
 }
 
+func TestIdleTunnelsBeyondTheFirstAreClosedWhenNoneIsNeeded(t *testing.T) {
+	b := newBed(t, plain)
+	_, first := b.up("a")
+	surplus := []net.Conn{b.tunnel("a"), b.tunnel("a")}
+	for _, c := range surplus {
+		requireEnd(t, c)
+	}
+	require.EqualValues(t, 1, b.Stats().TunnelsIdle)
+	exchangeBoth(t, b.envoy("a"), first, "hello")
+}
+
 func TestBytesOnAnIdleTunnelAreAnError(t *testing.T) {
 	modes(t, func(t *testing.T, b *bed) {
 		_, tunnel := b.up("a")

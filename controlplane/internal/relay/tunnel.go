@@ -4,6 +4,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // A tunnel is a connection that a peer dialled to be joined to one of Envoy's. One goroutine waits for its bytes from
@@ -37,7 +39,7 @@ func (i *instance) reserveTunnel() error {
 	if i.ended {
 		return refuse(DropUnknownInstance, unknownInstance)
 	}
-	if len(i.idle)+i.reserved >= maxIdle+len(i.waiting) {
+	if len(i.idle)+i.reserved >= wire.MaxIdleTunnels+len(i.waiting) {
 		return refuse(DropTooManyTunnels, "the instance has enough idle tunnels")
 	}
 	i.reserved++
@@ -70,6 +72,7 @@ func (i *instance) standTunnel(conn *peerConn) {
 	} else {
 		i.idle = append(i.idle, t)
 		i.relay.counters.tunnelsIdle.Add(1)
+		i.restartSurplusLocked()
 	}
 	i.relay.tasks.Go(t.fromPeer)
 	i.mu.Unlock()
@@ -101,6 +104,7 @@ func (i *instance) join(envoy *net.UnixConn) {
 		t := i.idle[0]
 		i.idle = slices.Delete(i.idle, 0, 1)
 		i.relay.counters.tunnelsIdle.Add(-1)
+		i.restartSurplusLocked()
 		i.spliceLocked(t, envoy)
 	case len(i.waiting) >= maxWaiting:
 		i.relay.counters.drop(DropTooManyWaiting)
@@ -110,6 +114,28 @@ func (i *instance) join(envoy *net.UnixConn) {
 		i.waiting = append(i.waiting, w)
 		i.relay.counters.waiting.Add(1)
 		w.timer = time.AfterFunc(i.relay.config.TunnelWait, w.expire)
+	}
+}
+
+// restartSurplusLocked has idle tunnels beyond the first closed after surplusFor, from now on.
+func (i *instance) restartSurplusLocked() {
+	switch {
+	case len(i.idle) < 2:
+	case i.surplus == nil:
+		i.surplus = time.AfterFunc(surplusFor, i.closeSurplus)
+	default:
+		i.surplus.Reset(surplusFor)
+	}
+}
+
+func (i *instance) closeSurplus() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for len(i.idle) > 1 {
+		last := len(i.idle) - 1
+		_ = i.idle[last].conn.Close() // its goroutine ends with it
+		i.idle = i.idle[:last]
+		i.relay.counters.tunnelsIdle.Add(-1)
 	}
 }
 

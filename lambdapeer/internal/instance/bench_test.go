@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/relaytest"
@@ -29,19 +30,50 @@ func BenchmarkRequest(b *testing.B) {
 	b.Run("tunnel with TLS", func(b *testing.B) { tunnelled(b, relaytest.StartTLS(b), handler) })
 }
 
+// BenchmarkBurst measures until 64 connections of Envoy's, opened at once, have a tunnel each. One way to the relay takes
+// 20 ms, so that a dial takes 120.
+func BenchmarkBurst(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		relay := relaytest.StartTLS(b)
+		relay.Delay(20 * time.Millisecond)
+		end := start(b, relay, 64, http.HandlerFunc(hello))
+		b.StartTimer()
+		for range 64 {
+			conn, err := relay.Tunnel(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: app\r\n\r\n")
+		}
+		b.StopTimer()
+		end()
+		relay.Close()
+		b.StartTimer()
+	}
+}
+
 func tunnelled(b *testing.B, relay *relaytest.Relay, handler http.Handler) {
+	end := start(b, relay, 10, handler)
+	requests(b, relay.Client(b, true), "http://app")
+	end()
+}
+
+// start returns how to end the instance that it starts.
+func start(b *testing.B, relay *relaytest.Relay, slots int, handler http.Handler) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		instance.Serve(ctx, instance.Config{
-			Invocation: relaytest.Invocation(10, relay), Environment: "e", Handler: handler, Logger: slog.New(slog.DiscardHandler),
+			Invocation: relaytest.Invocation(slots, relay), Environment: "e", Handler: handler, Logger: slog.New(slog.DiscardHandler),
 		})
 	}()
 	relay.Welcome(b)
-	requests(b, relay.Client(b, true), "http://app")
-	cancel()
-	<-done
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 func requests(b *testing.B, client *http.Client, url string) {

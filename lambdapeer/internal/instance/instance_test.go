@@ -115,7 +115,34 @@ func TestNextTunnelIsDialledAtTheFirstByte(t *testing.T) {
 		status, _ := get(t, relay.Client(t, true), "/") // each client needs a tunnel of its own
 		require.Equal(t, 200, status)
 	}
-	require.Eventually(t, func() bool { return relay.Dials(wire.TunnelPath) == 6 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return relay.Dials(wire.TunnelPath) >= 6 }, patience, time.Millisecond)
+}
+
+// Fifty sockets opened at once must not wait for fifty dials in a row, and an instance at rest keeps one idle tunnel.
+func TestABurstIsDialledInParallelAndLeavesOneTunnel(t *testing.T) {
+	leaks(t)
+	relay := relaytest.StartTLS(t)
+	relay.Delay(5 * time.Millisecond)
+	r := serve(t, instance.Config{Invocation: relaytest.Invocation(64, relay)})
+	control, _ := relay.Welcome(t)
+	for range 64 {
+		conn, err := relay.Tunnel(t.Context())
+		require.NoError(t, err)
+		defer conn.Close()
+		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: app\r\n\r\n")
+	}
+	dials := func() int { return relay.Dials(wire.TunnelPath) }
+	require.Eventually(t, func() bool { return dials() == 64+wire.MaxIdleTunnels }, patience, time.Millisecond)
+	for range wire.MaxIdleTunnels {
+		conn, err := relay.Tunnel(t.Context())
+		require.NoError(t, err)
+		conn.Close()
+	}
+	_, err := relay.Tunnel(t.Context())
+	require.NoError(t, err)
+	control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn})
+	require.EqualValues(t, 64, r.end(t).Requests)
+	require.Equal(t, 64+wire.MaxIdleTunnels+1, dials(), "only one is dialled again")
 }
 
 func TestLoadIsReportedOnChange(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // redialPause is what lies between two attempts to reach one relay.
 var redialPause = backoff.Backoff{Least: 20 * time.Millisecond, Most: time.Second, Steady: 5 * time.Second}
 
-// A link keeps one relay reached: a control stream and an idle tunnel, dialled again when they are lost. It tells the
+// A link keeps one relay reached: a control stream and idle tunnels, dialled again when they are lost. It tells the
 // instance's loop what happens and decides nothing.
 type link struct {
 	dialer   *tunnel.Dialer
@@ -146,10 +146,12 @@ func firstCause(a, b error) error {
 type session struct {
 	link    *link
 	control *control
-	idle    *tunnel.Conn // owned by keep
+	idle    *tunnel.Conn // the first one
+	keeping sync.WaitGroup
 
-	mu   sync.Mutex // guards the field below
-	open map[*tunnel.Conn]struct{}
+	mu      sync.Mutex // guards the fields below
+	keepers int
+	open    map[*tunnel.Conn]struct{}
 }
 
 // run serves the relay until its control stream ends or ctx does, closes what belongs to it, and returns why.
@@ -157,15 +159,11 @@ func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(ctx, s.control.close)
 	defer stop()
-	var keeping sync.WaitGroup
-	keeping.Go(func() { s.keep(ctx, cancel) })
+	s.addKeeper(ctx, cancel, s.idle)
 	err := s.listen(ctx)
 	cancel(err)
 	s.control.close()
-	keeping.Wait()
-	if s.idle != nil {
-		s.idle.Close() // ctx had ended before keep began
-	}
+	s.keeping.Wait()
 	s.closeAll()
 	return context.Cause(ctx)
 }
@@ -181,47 +179,83 @@ func (s *session) listen(ctx context.Context) error {
 	}
 }
 
-// keep always has one idle tunnel open: as soon as its first byte arrives it is served, and the next one dialled. It ends
-// the session by fail when the relay will have no more of them.
-func (s *session) keep(ctx context.Context, fail context.CancelCauseFunc) {
-	pause := redialPause
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := s.await(ctx)
-		if permanent(err) {
-			fail(fmt.Errorf("tunnel: %w", err))
-			return
-		}
-		if err == nil {
-			pause.Reset()
-			continue
-		}
-		pause.Stood(time.Since(began))
-		pause.Sleep(ctx)
+// addKeeper has one more tunnel kept, beginning with conn unless that is nil, up to what a relay accepts.
+func (s *session) addKeeper(ctx context.Context, fail context.CancelCauseFunc, conn *tunnel.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keepers < wire.MaxIdleTunnels {
+		s.keepers++
+		s.keeping.Go(func() { s.keep(ctx, fail, conn) })
 	}
 }
 
-// await dials the idle tunnel, unless it stands, waits for its first byte and has it served.
-func (s *session) await(ctx context.Context) error {
-	if s.idle == nil {
-		attempt, cancel := context.WithTimeoutCause(ctx, s.link.timeout, fmt.Errorf("no answer within %v", s.link.timeout))
-		defer cancel()
-		conn, err := s.link.dialer.Dial(attempt, wire.TunnelPath)
-		if err != nil {
-			return err
-		}
-		s.idle = conn
+// leave takes a keeper away, unless it is the last.
+func (s *session) leave() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keepers == 1 {
+		return false
 	}
-	conn := s.idle
-	s.idle = nil
+	s.keepers--
+	return true
+}
+
+// keep always has one tunnel idle or being dialled: as soon as its first byte arrives it is served, and the next one
+// dialled. A tunnel that was taken sooner than another can be dialled says that more connections wait than tunnels come,
+// and adds a keeper: their number doubles at each round of a burst. One that the relay refuses or closes takes its
+// keeper away, but for the last. keep ends the session by fail when the relay will have no more tunnels.
+func (s *session) keep(ctx context.Context, fail context.CancelCauseFunc, conn *tunnel.Conn) {
+	pause := redialPause
+	for {
+		began := time.Now()
+		late, err := s.next(ctx, conn)
+		conn = nil
+		switch {
+		case ctx.Err() != nil:
+			return
+		case permanent(err):
+			fail(fmt.Errorf("tunnel: %w", err))
+			return
+		case err != nil && s.leave():
+			return
+		case err != nil:
+			pause.Stood(time.Since(began))
+			pause.Sleep(ctx)
+		default:
+			pause.Reset()
+			if late {
+				s.addKeeper(ctx, fail, nil)
+			}
+		}
+	}
+}
+
+// next dials a tunnel, unless it has one, waits for its first byte and has it served. late tells that this took less time
+// than the dial.
+func (s *session) next(ctx context.Context, conn *tunnel.Conn) (late bool, err error) {
+	began := time.Now()
+	stood := began
+	if conn == nil {
+		if conn, err = s.dial(ctx); err != nil {
+			return false, err
+		}
+		stood = time.Now()
+	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	err := conn.Await()
+	err = conn.Await()
 	if !stop() || err != nil {
 		conn.Close()
-		return err
+		return false, err
 	}
+	late = time.Since(stood) < stood.Sub(began)
 	s.hand(conn)
-	return nil
+	return late, nil
+}
+
+func (s *session) dial(ctx context.Context) (*tunnel.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.link.timeout, fmt.Errorf("no answer within %v", s.link.timeout))
+	defer cancel()
+	return s.link.dialer.Dial(ctx, wire.TunnelPath)
 }
 
 // hand has the tunnel served and remembers it until it is closed.

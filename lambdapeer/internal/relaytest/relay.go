@@ -40,6 +40,7 @@ type Relay struct {
 	status int
 	text   string
 	silent bool
+	delay  time.Duration
 	dials  map[string]int
 }
 
@@ -100,6 +101,14 @@ func (r *Relay) Mute() {
 	r.silent = true
 }
 
+// Delay makes what is sent over connections that are accepted from now on arrive later by d, in either direction, and
+// counts the time that their TCP handshake would take.
+func (r *Relay) Delay(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delay = d
+}
+
 // HandleRegister sets what answers POSTs to wire.RegisterPath, before the first one.
 func (r *Relay) HandleRegister(h http.HandlerFunc) { r.register = h }
 
@@ -134,6 +143,9 @@ func (r *Relay) accept(secure *tls.Config, handling *sync.WaitGroup) {
 		}
 		tracked := &trackedConn{Conn: conn, relay: r}
 		r.mu.Lock()
+		if r.delay > 0 {
+			tracked.Conn = delayed(conn, r.delay)
+		}
 		r.conns[tracked] = struct{}{}
 		r.mu.Unlock()
 		handling.Go(func() {
