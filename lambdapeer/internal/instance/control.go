@@ -11,8 +11,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// controlWrite bounds one write. Control messages are small and the relay always reads, so only a dead one gets near.
-const controlWrite = 500 * time.Millisecond
+// controlWrite bounds one write. Control messages are small and the relay always reads, so only a dead one gets near, or a
+// process that stood still in the middle of it: hence longer than any stall that is worth surviving.
+const controlWrite = 3 * time.Second
 
 // errHelloRefused is wrapped by the error for a relay's refused message.
 var errHelloRefused = errors.New("relay refused the hello")

@@ -76,8 +76,7 @@ type instance struct {
 	reason   wire.Reason
 	detail   string
 	ended    bool
-	cut      bool // requests were in flight when the drain's limit came
-	noRedial context.CancelFunc
+	cut      bool      // requests were in flight when the drain's limit came
 	loadAt   time.Time // last report
 	loadDue  bool
 	dial     *time.Timer // runs while no link is up
@@ -129,11 +128,9 @@ func stopped() *time.Timer {
 // connection; then the handlers that are left are waited for.
 func (i *instance) run(ctx context.Context) wire.Report {
 	linked, unlink := context.WithCancel(context.Background())
-	redial, noRedial := context.WithCancel(linked)
-	i.noRedial = noRedial
 	var running sync.WaitGroup
 	for _, l := range i.links {
-		running.Go(func() { l.run(linked, redial) })
+		running.Go(func() { l.run(linked) })
 	}
 	i.server.start()
 	i.loop(ctx)
@@ -147,7 +144,6 @@ func (i *instance) run(ctx context.Context) wire.Report {
 	if left := i.server.close(); left > 0 {
 		i.log.Warn("handlers ignored the end of their requests", "count", left)
 	}
-	noRedial()
 	return report
 }
 
@@ -243,8 +239,8 @@ func (i *instance) linkDown(l *link, gone bool, err error) {
 	}
 	switch {
 	case i.up > 0:
-	case i.draining:
-		i.ended = true // nobody is left to send or take an answer
+	case i.draining && i.server.gate.InFlight() == 0:
+		i.ended = true // nobody is left to send anything
 	case i.allGone():
 		i.end(wire.ReasonRefused)
 	}
@@ -261,9 +257,12 @@ func (i *instance) allGone() bool {
 
 // unreachable ends the instance: no link was up for the dial timeout.
 func (i *instance) unreachable() {
-	if i.since.IsZero() {
+	switch {
+	case i.draining:
+		i.timeUp()
+	case i.since.IsZero():
 		i.end(wire.ReasonRelayUnreachable)
-	} else {
+	default:
 		i.end(wire.ReasonRelayLost)
 	}
 }
@@ -290,9 +289,8 @@ func (i *instance) drain(reason wire.Reason, detail string, by *link) {
 	}
 	i.draining, i.reason, i.detail = true, reason, detail
 	i.log.Debug("draining", "reason", reason, "in_flight", i.server.gate.InFlight())
-	i.noRedial()
 	i.broadcast(wire.Message{Kind: wire.KindDrain, Reason: reason, Detail: wire.CutDetail(detail)}, by)
-	if i.up == 0 {
+	if i.up == 0 && i.server.gate.InFlight() == 0 {
 		i.ended = true
 		return
 	}
@@ -308,7 +306,7 @@ func (i *instance) drain(reason wire.Reason, detail string, by *link) {
 func (i *instance) timeUp() {
 	i.ended = true
 	if n := i.server.gate.InFlight(); n > 0 {
-		i.log.Warn("drain limit reached, cutting requests", "in_flight", n)
+		i.log.Warn("no time is left: requests are cut", "in_flight", n)
 		i.cut = true
 	}
 }

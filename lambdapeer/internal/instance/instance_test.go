@@ -369,26 +369,81 @@ func TestRelayLost(t *testing.T) {
 	require.Contains(t, report.Detail, "connection refused")
 }
 
-func TestLostControlStreamClosesItsTunnels(t *testing.T) {
-	leaks(t)
-	relay := relaytest.Start(t)
-	entered, cancelled := make(chan struct{}), make(chan struct{})
-	serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Handler: http.HandlerFunc(
-		func(_ http.ResponseWriter, r *http.Request) {
-			close(entered)
-			<-r.Context().Done()
-			close(cancelled)
-		})})
-	control, _ := relay.Welcome(t)
-	failed := make(chan error, 1)
+// held is a handler whose requests last until they are released or cancelled, and a request to it, under way.
+type held struct {
+	entered, release chan struct{}
+	cancelled        chan error
+	answer           chan error
+}
+
+func newHeld() *held {
+	return &held{
+		entered: make(chan struct{}), release: make(chan struct{}), cancelled: make(chan error, 1), answer: make(chan error, 1),
+	}
+}
+
+func (h *held) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	close(h.entered)
+	select {
+	case <-h.release:
+	case <-r.Context().Done():
+		h.cancelled <- r.Context().Err()
+	}
+}
+
+// begin sends the request and returns when the handler has it.
+func (h *held) begin(t *testing.T, relay *relaytest.Relay) {
+	client := relay.Client(t, true)
 	go func() {
-		_, err := relay.Client(t, true).Get("http://app/")
-		failed <- err
+		res, err := client.Get("http://app/")
+		if err == nil {
+			res.Body.Close()
+		}
+		h.answer <- err
 	}()
-	<-entered
-	control.Close()
-	require.Error(t, <-failed)
-	<-cancelled
+	<-h.entered
+}
+
+func TestARequestSurvivesTheLossOfTheControlStream(t *testing.T) {
+	for name, start := range map[string]func(testing.TB) *relaytest.Relay{"tcp": relaytest.Start, "tls": relaytest.StartTLS} {
+		t.Run(name, func(t *testing.T) {
+			leaks(t)
+			relay, h := start(t), newHeld()
+			r := serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Handler: h})
+			first, _ := relay.Welcome(t)
+			h.begin(t, relay)
+			first.Close()
+			second, again := relay.Welcome(t)
+			require.Equal(t, "env-1", again.Environment)
+			second.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn})
+			close(h.release)
+			require.NoError(t, <-h.answer)
+			report := r.end(t)
+			require.Equal(t, wire.ReasonScaleIn, report.Reason)
+			require.EqualValues(t, 1, report.Requests)
+		})
+	}
+}
+
+func TestARelayLostForGoodCancelsItsRequests(t *testing.T) {
+	for name, draining := range map[string]bool{"serving": false, "draining": true} {
+		t.Run(name, func(t *testing.T) {
+			leaks(t)
+			relay, h := relaytest.Start(t), newHeld()
+			r := serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Handler: h})
+			control, _ := relay.Welcome(t)
+			h.begin(t, relay)
+			if draining {
+				r.cancel(nil)
+				control.Await(t, wire.KindDrain)
+			}
+			relay.Refuse(http.StatusUnauthorized, "gone")
+			control.Close()
+			require.Error(t, <-h.answer)
+			require.Error(t, <-h.cancelled)
+			r.end(t)
+		})
+	}
 }
 
 func TestStopCarriesItsReason(t *testing.T) {

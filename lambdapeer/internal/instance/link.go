@@ -24,6 +24,7 @@ type link struct {
 	timeout  time.Duration // of one attempt
 	serve    func(*tunnel.Conn)
 	events   chan<- event
+	tunnels  tunnels // in service
 
 	// Owned by the instance's loop.
 	control *control // nil: down
@@ -59,9 +60,10 @@ func (l *link) tell(ctx context.Context, e event) {
 	}
 }
 
-// run blocks until ctx ends or the relay refuses the instance for good. redial is cancelled when a lost relay should not
-// be tried again.
-func (l *link) run(ctx, redial context.Context) {
+// run blocks until ctx ends or the relay refuses the instance for good. Tunnels live as long: one that carries a request
+// outlives the loss of its control stream.
+func (l *link) run(ctx context.Context) {
+	defer l.tunnels.closeAll()
 	pause := redialPause
 	for ctx.Err() == nil {
 		stood, err := l.attempt(ctx)
@@ -71,9 +73,7 @@ func (l *link) run(ctx, redial context.Context) {
 		}
 		l.tell(ctx, event{kind: linkDown, err: err})
 		pause.Stood(stood)
-		if !pause.Sleep(redial) {
-			return
-		}
+		pause.Sleep(ctx)
 	}
 }
 
@@ -90,6 +90,7 @@ func (l *link) attempt(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	began := time.Now()
+	l.tunnels.doubt()
 	l.tell(ctx, event{kind: linkUp, control: s.control})
 	err = s.run(ctx)
 	return time.Since(began), err
@@ -114,7 +115,7 @@ func (l *link) connect(ctx context.Context) (*session, error) {
 	}
 	dialled.Wait()
 	if controlErr == nil && tunnelErr == nil {
-		return &session{link: l, control: c, idle: idle, open: map[*tunnel.Conn]struct{}{}}, nil
+		return &session{link: l, control: c, idle: idle}, nil
 	}
 	if c != nil {
 		c.close()
@@ -149,12 +150,11 @@ type session struct {
 	idle    *tunnel.Conn // the first one
 	keeping sync.WaitGroup
 
-	mu      sync.Mutex // guards the fields below
+	mu      sync.Mutex // guards the field below
 	keepers int
-	open    map[*tunnel.Conn]struct{}
 }
 
-// run serves the relay until its control stream ends or ctx does, closes what belongs to it, and returns why.
+// run serves the relay until its control stream ends or ctx does, closes what waits for requests, and returns why.
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(ctx, s.control.close)
@@ -164,7 +164,6 @@ func (s *session) run(ctx context.Context) error {
 	cancel(err)
 	s.control.close()
 	s.keeping.Wait()
-	s.closeAll()
 	return context.Cause(ctx)
 }
 
@@ -248,7 +247,8 @@ func (s *session) next(ctx context.Context, conn *tunnel.Conn) (late bool, err e
 		return false, err
 	}
 	late = time.Since(stood) < stood.Sub(began)
-	s.hand(conn)
+	s.link.tunnels.add(conn)
+	s.link.serve(conn)
 	return late, nil
 }
 
@@ -256,29 +256,4 @@ func (s *session) dial(ctx context.Context) (*tunnel.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.link.timeout, fmt.Errorf("no answer within %v", s.link.timeout))
 	defer cancel()
 	return s.link.dialer.Dial(ctx, wire.TunnelPath)
-}
-
-// hand has the tunnel served and remembers it until it is closed.
-func (s *session) hand(conn *tunnel.Conn) {
-	s.mu.Lock()
-	s.open[conn] = struct{}{}
-	s.mu.Unlock()
-	conn.OnClose(func() {
-		s.mu.Lock()
-		delete(s.open, conn)
-		s.mu.Unlock()
-	})
-	s.link.serve(conn)
-}
-
-func (s *session) closeAll() {
-	s.mu.Lock()
-	open := make([]*tunnel.Conn, 0, len(s.open))
-	for conn := range s.open {
-		open = append(open, conn)
-	}
-	s.mu.Unlock()
-	for _, conn := range open {
-		conn.Close()
-	}
 }

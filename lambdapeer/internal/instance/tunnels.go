@@ -3,12 +3,57 @@ package instance
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
 )
+
+// tunnels are those of one relay that are served, until they are closed. The zero value is empty.
+type tunnels struct {
+	mu   sync.Mutex // guards the field below
+	open map[*tunnel.Conn]struct{}
+}
+
+func (t *tunnels) add(conn *tunnel.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open == nil {
+		t.open = map[*tunnel.Conn]struct{}{}
+	}
+	t.open[conn] = struct{}{}
+	conn.OnClose(func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.open, conn)
+	})
+}
+
+func (t *tunnels) all() []*tunnel.Conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.open))
+}
+
+// proof is how long a tunnel that is older than its control stream may leave data unacknowledged.
+const proof = 5 * time.Second
+
+// doubt follows the return of a relay that was lost: some of what stood before may lead nowhere.
+func (t *tunnels) doubt() {
+	for _, conn := range t.all() {
+		conn.Doubt(proof)
+	}
+}
+
+func (t *tunnels) closeAll() {
+	for _, conn := range t.all() {
+		conn.Close()
+	}
+}
 
 // busy knows which tunnels have a request open, whose answer has not been written to its end.
 type busy struct {

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,16 @@ func (c *Conn) Await() error {
 	}
 	c.surplus = first[:n]
 	return nil
+}
+
+// Doubt makes the connection end when data on it stays unacknowledged for d: it may lead nowhere. A full receiver counts
+// as well, so only doubt is a reason.
+func (c *Conn) Doubt(d time.Duration) {
+	below := c.conn
+	if secured, ok := below.(*tls.Conn); ok {
+		below = secured.NetConn()
+	}
+	setUserTimeout(below, d)
 }
 
 // OnClose makes the first Close call f. It must be called before the connection is handed on, and at most once.
