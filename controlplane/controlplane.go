@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
@@ -54,6 +55,7 @@ type Server struct {
 	grpc       *grpc.Server
 	control    net.Listener // Envoy's: xDS and ext_proc
 	admin      *admin.Server
+	stopping   atomic.Bool
 }
 
 // New wires the parts and opens the listeners, so that all that can be wrong with addresses, files and directories is

@@ -37,6 +37,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-parts.failed:
 	}
 	s.log.Info("control plane stops: instances drain")
+	s.stopping.Store(true)
 	s.shutdown()
 	stopControl()
 	stopXDS()
@@ -82,8 +83,11 @@ func (s *Server) serveControl(ctx context.Context) error {
 	return nil // ctx ended before it began
 }
 
-// ready says why Envoy cannot serve yet; nil when it can.
+// ready says why requests should not come here, yet or any more; nil when they may.
 func (s *Server) ready() error {
+	if s.stopping.Load() {
+		return errors.New("the control plane stops")
+	}
 	if s.xds.Ready() {
 		return nil
 	}

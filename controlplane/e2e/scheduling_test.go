@@ -206,7 +206,18 @@ func TestShutdownUnderLoad(t *testing.T) {
 		})
 		require.Empty(t, long[name].soFar(), "they are in flight when it stops, or this test shows nothing")
 	}
-	s.StopControlPlane()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.StopControlPlane()
+	}()
+	s.Eventually("not ready any more", func() error {
+		if status, body := s.AdminGet("/readyz"); status != http.StatusServiceUnavailable {
+			return fmt.Errorf("%d: %s", status, body)
+		}
+		return nil
+	})
+	<-stopped
 	for _, l := range l {
 		l.left.Store(0) // those on their way wait for a control plane that may come back
 	}

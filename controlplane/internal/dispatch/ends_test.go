@@ -82,6 +82,31 @@ func TestAPeerThatIsLostForAMomentServesOn(t *testing.T) {
 	})
 }
 
+// Envoy is away for longer than a start may take. That is no reason to start again.
+func TestAStartWaitsForEnvoyAndForALostPeerOnlyItsTime(t *testing.T) {
+	for name, lost := range map[string]bool{"Envoy comes": false, "the peer goes": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 1 })
+				id := w.instances()[0]
+				w.comesUp(id)
+				time.Sleep(5 * time.Minute)
+				require.Len(t, w.instances(), 1)
+				if lost {
+					w.Lost(id, relay.ErrControlEnded)
+					synctest.Wait()
+					require.Contains(t, w.forgot, id)
+					require.Equal(t, uint64(1), w.Functions()[0].StartFailures["start_timeout"])
+					return
+				}
+				w.publish()
+				require.Equal(t, 1, w.Functions()[0].Ready)
+				require.Empty(t, w.Functions()[0].StartFailures["start_timeout"])
+			})
+		})
+	}
+}
+
 // Its drain goes on as if nothing had happened, and does not keep it for ever.
 func TestALostPeerThatDrainsEndsInTime(t *testing.T) {
 	for name, back := range map[string]bool{"it comes back": true, "it does not": false} {

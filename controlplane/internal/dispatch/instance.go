@@ -122,6 +122,8 @@ func (f *function) up(i *instance, up relay.Up) {
 	}
 	if f.endpoints.list[i.core.Index()].known {
 		f.ready(at, i, &todo)
+	} else {
+		f.apply(at, f.pool.Dialled(at, i.core), &todo)
 	}
 	f.mu.Unlock()
 	todo.carryOut(f)
@@ -161,7 +163,7 @@ func (f *function) lost(i *instance, err error) {
 	f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: its peer is not heard any more")
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.dialled = 0
-		if i.core.State() != pool.Ready {
+		if i.core.State() == pool.Draining {
 			return p.Tick(at)
 		}
 		return p.Down(at, i.core)

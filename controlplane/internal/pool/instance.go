@@ -50,6 +50,7 @@ type Instance struct {
 	leases  requestList
 	granted uint64 // leases ever
 
+	dialled  bool // its peer is there: the start timeout does not run
 	wasUp    bool
 	failed   bool      // counted as a failed start
 	final    bool      // never to be ready again
@@ -151,10 +152,14 @@ func (p *Pool) add(now time.Time, adopted bool) *Instance {
 	p.table[index] = i
 	p.live++
 	p.tally(i, 1)
-	if p.settings.StartTimeout > 0 {
-		p.timers.set(i, now.Add(p.settings.StartTimeout))
-	}
+	p.setStartTimeout(i)
 	return i
+}
+
+func (p *Pool) setStartTimeout(i *Instance) {
+	if p.settings.StartTimeout > 0 {
+		p.timers.set(i, i.started.Add(p.settings.StartTimeout))
+	}
 }
 
 // drop removes an instance whose invocation is over.

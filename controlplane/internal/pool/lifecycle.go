@@ -33,6 +33,17 @@ func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
 	return &p.effects
 }
 
+// Dialled says that the instance's peer is there, while something else still keeps it from serving: its start has not
+// failed, however long that lasts.
+func (p *Pool) Dialled(now time.Time, i *Instance) *Effects {
+	p.enter(now)
+	if i.state == Starting {
+		i.dialled = true
+		p.timers.unset(i)
+	}
+	return &p.effects
+}
+
 func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	first := !i.wasUp
 	i.wasUp = true
@@ -119,9 +130,14 @@ func (p *Pool) finish(i *Instance) {
 }
 
 // Down says that nothing new can reach the instance any more. Leases that are out on it stay until they are released, and it
-// counts as live until Ended. Up brings it back unless it was draining. An instance that was not up yet stays starting.
+// counts as live until Ended. Up brings it back unless it was draining. An instance that was not up yet stays starting,
+// within its time.
 func (p *Pool) Down(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
+	if i.state == Starting && i.dialled {
+		i.dialled = false
+		p.setStartTimeout(i)
+	}
 	if i.state == Ready || i.state == Draining {
 		p.move(i, Down)
 		p.failUnserved(now, i)

@@ -159,6 +159,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"release":   m.release,
 		"up":        m.up,
 		"up all":    m.upAll,
+		"dialled":   m.dialled,
 		"down":      m.down,
 		"end":       m.end,
 		"fail":      m.fail,
@@ -245,6 +246,8 @@ func (m *model) upAll(*rapid.T) {
 		}
 	}
 }
+
+func (m *model) dialled(t *rapid.T) { m.apply(m.p.Dialled(m.now, m.some(t)), nil) }
 
 func (m *model) down(t *rapid.T) {
 	i := m.some(t)
