@@ -9,7 +9,8 @@
 //
 // Where it serves is decided by the environment:
 //
-//   - AWS_LAMBDA_RUNTIME_API: it is a Lambda runtime, started as the function's bootstrap.
+//   - AWS_LAMBDA_RUNTIME_API: it is a Lambda runtime, started as the function's bootstrap. Events that are not of Lambda
+//     Dispatch become one request each; README.md says how.
 //   - LAMBDA_DISPATCH_RELAY: it registers with a relay by itself; README.md lists the variables that go with it.
 //   - neither: it listens on HOST (default 127.0.0.1) and PORT (default 8080).
 package lambdapeer
@@ -50,7 +51,11 @@ type Peer struct {
 // context ends when its client leaves.
 func (p *Peer) Run(ctx context.Context) error {
 	q := p.withDefaults()
-	env := &lifecycle.Environment{ID: lifecycle.NewID(q.Getenv), Handler: q.Handler, Logger: q.Logger}
+	path, err := lifecycle.ReadEventPath(q.Getenv)
+	if err != nil {
+		return err
+	}
+	env := &lifecycle.Environment{ID: lifecycle.NewID(q.Getenv), Handler: q.Handler, Logger: q.Logger, EventPath: path}
 	if address := q.Getenv("AWS_LAMBDA_RUNTIME_API"); address != "" {
 		env.ShutdownLimit = lambdaShutdown
 		api := runtimeapi.New(address)

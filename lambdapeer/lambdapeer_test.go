@@ -80,6 +80,20 @@ func TestRunsAsLambdaRuntime(t *testing.T) {
 	require.Empty(t, api.Registered, "a runtime is no extension")
 }
 
+func TestAnswersEventsOfOthers(t *testing.T) {
+	api := runtimetest.Start(t)
+	_, _ = start(t, map[string]string{
+		"AWS_LAMBDA_RUNTIME_API": api.Address(), "AWS_LAMBDA_LOG_STREAM_NAME": "stream", "LAMBDA_DISPATCH_EVENT_PATH": "/x",
+	}, io.Discard)
+	api.Invoke("a", `{"httpMethod":"GET","path":"/","requestContext":{"elb":{}}}`, time.Now().Add(time.Minute))
+	answer := api.Answer(t)
+	require.False(t, answer.Error)
+	require.Contains(t, answer.Body, `"body":"stream 1"`)
+	require.Contains(t, answer.Body, `"Content-Type":"text/plain; charset=utf-8"`)
+	api.Invoke("b", `{"key1":"value1"}`, time.Now().Add(time.Minute))
+	require.Equal(t, runtimetest.Answer{ID: "b", Body: "\"stream 1\"\n"}, api.Answer(t))
+}
+
 func TestListensOnPortElsewhere(t *testing.T) {
 	logs, log := io.Pipe()
 	cancel, ended := start(t, map[string]string{"PORT": "0"}, log)
@@ -115,7 +129,7 @@ func TestRegistersByItself(t *testing.T) {
 }
 
 func TestBadVariablesAreErrors(t *testing.T) {
-	for _, env := range []map[string]string{{"PORT": "x"}, {"LAMBDA_DISPATCH_RELAY": "x"}} {
+	for _, env := range []map[string]string{{"PORT": "x"}, {"LAMBDA_DISPATCH_RELAY": "x"}, {"LAMBDA_DISPATCH_EVENT_PATH": "x"}} {
 		_, ended := start(t, env, io.Discard)
 		select {
 		case err := <-ended:

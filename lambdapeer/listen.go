@@ -26,7 +26,7 @@ func (p *Peer) listen(ctx context.Context, environment string) error {
 		return err
 	}
 	p.Logger.Info("listening", "address", listener.Addr().String())
-	server, cut := instance.NewPlainServer(p.Handler, environment, p.Logger)
+	server, cut := instance.NewPlainServer(context.Background(), p.Handler, environment, p.Logger)
 	defer cut()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

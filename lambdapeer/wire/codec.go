@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,9 +105,6 @@ func DecodeReport(data []byte) (Report, error) {
 // ours tells whether data is a JSON object with the field that marks an invocation. An oversized one counts: its error
 // should say that it is too long.
 func ours(data []byte) bool {
-	if len(data) > MaxInvocation {
-		return bytes.Contains(data[:MaxInvocation], []byte(`"lambda_dispatch"`))
-	}
 	var mark struct {
 		Version json.RawMessage `json:"lambda_dispatch"`
 	}

@@ -132,7 +132,7 @@ func TestDecodeInvocation(t *testing.T) {
 }
 
 func TestDecodeInvocationTellsOtherEventsApart(t *testing.T) {
-	for _, event := range []string{``, `null`, `[]`, `"x"`, `{}`, `{"httpMethod":"GET"}`, `{`, strings.Repeat("x", wire.MaxInvocation+1)} {
+	for _, event := range []string{``, `null`, `[]`, `"x"`, `{}`, `{"httpMethod":"GET"}`, `{`, `{"detail":{"lambda_dispatch":1}}`, strings.Repeat("x", wire.MaxInvocation+1)} {
 		_, err := wire.DecodeInvocation([]byte(event))
 		require.ErrorIs(t, err, wire.ErrNotOurs, "%.20s", event)
 	}

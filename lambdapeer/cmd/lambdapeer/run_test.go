@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/relaytest"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimetest"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -134,18 +135,21 @@ func TestShutdownWhileServingReportsAndEnds(t *testing.T) {
 	require.NoError(t, p.end(t))
 }
 
-func TestForeignEventsAreFailedAndTheNextOneServed(t *testing.T) {
+func TestBadInvocationsAreRefusedAndTheNextOneServed(t *testing.T) {
 	leaks(t)
 	api, relay := runtimetest.Start(t), relaytest.Start(t)
-	app := newApp(t, func(http.ResponseWriter, *http.Request) {})
+	app := newApp(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			t.Error("an invocation of ours reached the app as an event")
+		}
+	})
 	start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app)})
 	for event, want := range map[string]string{
-		`{"httpMethod":"GET"}`:    "not an invocation of Lambda Dispatch",
 		`{"lambda_dispatch":9}`:   "version 9 is not supported; this end speaks version 1",
 		`{"lambda_dispatch":1}`:   "instance: required",
 		`{"lambda_dispatch":"x"}`: "invocation: ",
 	} {
-		api.Invoke("foreign", event, time.Time{})
+		api.Invoke("bad", event, time.Time{})
 		answer := api.Answer(t)
 		require.True(t, answer.Error)
 		require.Contains(t, answer.Body, want)
@@ -281,7 +285,7 @@ func TestHelpVersionAndMistakes(t *testing.T) {
 	none := func(string) string { return "" }
 	require.NoError(t, run(t.Context(), []string{"lambdapeer", "--help"}, none, &out, io.Discard))
 	require.Contains(t, out.String(), "lambdapeer -- COMMAND")
-	for _, name := range []string{portVar, protocolVar, pathVar, timeoutVar, asyncVar, levelVar} {
+	for _, name := range []string{portVar, protocolVar, pathVar, timeoutVar, asyncVar, levelVar, lifecycle.EventPathVar} {
 		require.Contains(t, out.String(), name)
 	}
 	out.Reset()
@@ -302,6 +306,7 @@ func TestHelpVersionAndMistakes(t *testing.T) {
 		{`LAMBDA_DISPATCH_ASYNC_INIT: "yes" is not one of false, true`, nil, map[string]string{asyncVar: "yes"}},
 		{`LAMBDA_DISPATCH_READINESS_TIMEOUT: "-1s"`, nil, map[string]string{timeoutVar: "-1s"}},
 		{`LAMBDA_DISPATCH_READINESS_PATH: "up" does not begin`, nil, map[string]string{pathVar: "up"}},
+		{`LAMBDA_DISPATCH_EVENT_PATH: "jobs" does not begin`, nil, map[string]string{lifecycle.EventPathVar: "jobs"}},
 		{`LAMBDA_DISPATCH_LOG_LEVEL: "loud" is not one of`, nil, map[string]string{levelVar: "loud"}},
 		{`LAMBDA_DISPATCH_RELAY: "relay:1" is not http`, nil, map[string]string{"LAMBDA_DISPATCH_RELAY": "relay:1"}},
 		{`LAMBDA_DISPATCH_FUNCTION: required`, nil, map[string]string{"LAMBDA_DISPATCH_RELAY": "http://r:1"}},

@@ -30,6 +30,8 @@ The server, on 127.0.0.1:
   LAMBDA_DISPATCH_READINESS_TIMEOUT  how long an instance waits for that, at most (default 60s)
   LAMBDA_DISPATCH_ASYNC_INIT         true (default): a server that is not ready 9 s after the start goes on starting in
                                      its first invocation; false: no invocation is taken before it is ready
+  LAMBDA_DISPATCH_EVENT_PATH         where events that are neither of Lambda Dispatch nor HTTP requests are POSTed to
+                                     (default /events)
 The peer:
   LAMBDA_DISPATCH_LOG_LEVEL          debug, info (default), warn or error; to standard error
 Outside Lambda:
@@ -63,6 +65,7 @@ type settings struct {
 	h2c       bool
 	path      string
 	readiness time.Duration
+	eventPath string
 	async     bool
 	initLimit time.Duration // of waiting for the app before the first invocation, with async
 	level     slog.Level
@@ -71,7 +74,7 @@ type settings struct {
 // parse reads the environment; its error holds a line for each bad variable.
 func parse(args []string, getenv func(string) string) (settings, error) {
 	s := settings{name: args[0], api: getenv(apiVar), id: lifecycle.NewID(getenv), path: getenv(pathVar), initLimit: initPhase}
-	var errs [6]error
+	var errs [7]error
 	s.command, errs[0] = parseCommand(args[1:])
 	s.port, errs[1] = parsePort(getenv)
 	s.h2c, errs[2] = choose(protocolVar, getenv(protocolVar), map[string]bool{"": false, "http1": false, "h2c": true})
@@ -80,6 +83,7 @@ func parse(args []string, getenv func(string) string) (settings, error) {
 	s.level, errs[5] = choose(levelVar, getenv(levelVar), map[string]slog.Level{
 		"": slog.LevelInfo, "debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	})
+	s.eventPath, errs[6] = lifecycle.ReadEventPath(getenv)
 	err := errors.Join(errs[:]...)
 	if s.path == "" {
 		s.path = "/"

@@ -118,11 +118,11 @@ func (s *server) close() (left int) {
 	}
 }
 
-// NewPlainServer returns a server for a plain port, with the same settings and context values but no cap. cut ends every
-// request's context.
-func NewPlainServer(h http.Handler, environment string, log *slog.Logger) (s *http.Server, cut func()) {
+// NewPlainServer returns a server without tunnels, with the same settings and context values but no cap. Every request's
+// context is a child of ctx, and ends with cut.
+func NewPlainServer(ctx context.Context, h http.Handler, environment string, log *slog.Logger) (s *http.Server, cut func()) {
 	gate := slots.New(0, 0)
-	ctx, cancel := context.WithCancel(NewContext(context.Background(), Info{Environment: environment, Gate: gate}))
+	ctx, cancel := context.WithCancel(NewContext(ctx, Info{Environment: environment, Gate: gate}))
 	s = newHTTPServer(gate.Wrap(h), log)
 	s.BaseContext = func(net.Listener) context.Context { return ctx }
 	return s, cancel

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/backoff"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/events"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -23,6 +24,8 @@ type Environment struct {
 	ID      string
 	Handler http.Handler
 	Logger  *slog.Logger
+	// EventPath is where events that are no HTTP requests are POSTed to, as ReadEventPath returns it.
+	EventPath string
 	// Ready blocks until the app can take requests; an error ends the instance as unhealthy. Nil: it always can.
 	Ready func(context.Context) error
 	// Settle, if any, is called after each instance, before the environment may be frozen.
@@ -52,28 +55,34 @@ func (e *Environment) RunLambda(ctx context.Context, api *runtimeapi.Client) err
 }
 
 func (e *Environment) answer(ctx context.Context, api *runtimeapi.Client, event runtimeapi.Event) error {
-	inv, err := wire.DecodeInvocation(event.Payload)
-	if err == nil {
-		report := e.serve(ctx, inv, event.Deadline)
-		body, err := json.Marshal(report)
-		if err != nil {
-			return err
-		}
-		answering, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
-		defer cancel()
-		return api.Respond(answering, event.ID, body)
-	}
-	e.Logger.Warn("invocation refused", "error", err)
+	body, err := e.respond(ctx, event)
 	answering, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
+	if err == nil {
+		return api.Respond(answering, event.ID, body)
+	}
+	e.Logger.Warn("invocation failed", "error", err)
 	return api.Fail(answering, event.ID, runtimeapi.Failure{Type: failureType(err), Message: err.Error()})
+}
+
+// respond serves an invocation of ours, or has the app answer any other event, and returns the invocation's answer.
+func (e *Environment) respond(ctx context.Context, event runtimeapi.Event) ([]byte, error) {
+	inv, err := wire.DecodeInvocation(event.Payload)
+	switch {
+	case errors.Is(err, wire.ErrNotOurs):
+		return e.forward(ctx, event)
+	case err != nil:
+		return nil, err
+	}
+	return json.Marshal(e.serve(ctx, inv, event.Deadline))
 }
 
 func failureType(err error) string {
 	var version *wire.VersionError
+	var foreign *events.Error
 	switch {
-	case errors.Is(err, wire.ErrNotOurs):
-		return "LambdaDispatch.NotAnInvocation"
+	case errors.As(err, &foreign):
+		return foreign.Type
 	case errors.As(err, &version):
 		return "LambdaDispatch.Version"
 	default:

@@ -15,14 +15,15 @@ import (
 
 const (
 	runtimePath = "/2018-06-01/runtime/"
-	// MaxPayload is how much of an event is read. Ours are far smaller; others only need to be told apart.
-	MaxPayload = 1 << 20
+	// MaxPayload is how much of an event is read: more than Lambda takes.
+	MaxPayload = 6<<20 + 1<<10
 	maxText    = 1 << 10
 )
 
 // An Event is one invocation.
 type Event struct {
 	ID       string
+	TraceID  string    // empty: none was given
 	Deadline time.Time // zero: none was given
 	Payload  []byte    // at most MaxPayload bytes of it
 }
@@ -61,7 +62,7 @@ func (c *Client) Next(ctx context.Context) (Event, error) {
 		return Event{}, fmt.Errorf("next invocation: %w", err)
 	}
 	_, _ = io.Copy(io.Discard, res.Body)
-	e := Event{ID: res.Header.Get("Lambda-Runtime-Aws-Request-Id"), Payload: payload}
+	e := Event{ID: res.Header.Get("Lambda-Runtime-Aws-Request-Id"), TraceID: res.Header.Get("Lambda-Runtime-Trace-Id"), Payload: payload}
 	if e.ID == "" {
 		return Event{}, fmt.Errorf("next invocation: no Lambda-Runtime-Aws-Request-Id")
 	}

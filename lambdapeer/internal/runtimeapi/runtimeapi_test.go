@@ -31,6 +31,7 @@ func TestNext(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		require.Equal(t, "/2018-06-01/runtime/invocation/next", r.URL.Path)
 		w.Header().Set("Lambda-Runtime-Aws-Request-Id", "id-1")
+		w.Header().Set("Lambda-Runtime-Trace-Id", "Root=1-2-3")
 		w.Header().Set("Lambda-Runtime-Deadline-Ms", deadline)
 		io.WriteString(w, `{"a":1}`)
 	}))
@@ -39,7 +40,7 @@ func TestNext(t *testing.T) {
 	defer c.Close()
 	e, err := c.Next(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, runtimeapi.Event{ID: "id-1", Deadline: time.UnixMilli(1700000000123), Payload: []byte(`{"a":1}`)}, e)
+	require.Equal(t, runtimeapi.Event{ID: "id-1", TraceID: "Root=1-2-3", Deadline: time.UnixMilli(1700000000123), Payload: []byte(`{"a":1}`)}, e)
 
 	deadline = "soon"
 	_, err = c.Next(t.Context())

@@ -87,6 +87,7 @@ func (a *API) next(w http.ResponseWriter, r *http.Request) {
 	select {
 	case e := <-a.events:
 		w.Header().Set("Lambda-Runtime-Aws-Request-Id", e.id)
+		w.Header().Set("Lambda-Runtime-Trace-Id", "Root=1-0-"+e.id)
 		if !e.deadline.IsZero() {
 			w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(e.deadline.UnixMilli()))
 		}

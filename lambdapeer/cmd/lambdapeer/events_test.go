@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/relaytest"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimetest"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// event is a request through a function URL.
+func event(method, path string) string {
+	return fmt.Sprintf(`{"version":"2.0","rawPath":%q,"rawQueryString":"a=1&a=2","headers":{"host":"web.example.com","x-test":"1"},
+		"requestContext":{"http":{"method":%q,"sourceIp":"203.0.113.7"}},"body":"aGVsbG8=","isBase64Encoded":true}`, path, method)
+}
+
+// The same image must work without Lambda Dispatch, as an extension and as a wrapper, before and after an instance.
+func TestEventsOfOthersReachTheApp(t *testing.T) {
+	for name, args := range map[string][]string{"extension": nil, "wrapper": {"--", "sleep", "60"}} {
+		t.Run(name, func(t *testing.T) {
+			leaks(t)
+			api, relay := runtimetest.Start(t), relaytest.Start(t)
+			app := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				w.Header()["Content-Type"] = []string{"text/plain"}
+				w.Header()["Date"] = nil
+				w.WriteHeader(http.StatusAccepted)
+				fmt.Fprintf(w, "%s %s %s %s %s %s %s", r.Method, r.RequestURI, r.Host, r.Header.Get("X-Forwarded-For"),
+					r.Header.Get("X-Request-Id"), r.Header.Get("X-Amzn-Trace-Id"), body)
+			})
+			start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app)}, args...)
+			for n := range 2 {
+				id := fmt.Sprint("request-", n)
+				api.Invoke(id, event("PUT", "/a%2Fb"), time.Now().Add(time.Minute))
+				answer := api.Answer(t)
+				require.False(t, answer.Error, answer.Body)
+				require.JSONEq(t, fmt.Sprintf(`{"statusCode":202,"headers":{"Content-Type":"text/plain"},"isBase64Encoded":false,
+					"body":"PUT /a%%2Fb?a=1&a=2 web.example.com 203.0.113.7 %s Root=1-0-%s hello"}`, id, id), answer.Body)
+
+				api.Invoke("ours", payload(t, 5, relay), time.Now().Add(time.Minute))
+				control, hello := relay.Welcome(t)
+				require.False(t, hello.Cold, "the environment has answered an event")
+				control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn})
+				require.Equal(t, wire.ReasonScaleIn, reportOf(t, api.Answer(t)).Reason)
+			}
+		})
+	}
+}
+
+func TestOtherEventsArePostedToTheirPath(t *testing.T) {
+	leaks(t)
+	api := runtimetest.Start(t)
+	app := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.Method != http.MethodPost:
+		case r.URL.Path != "/jobs" || r.Header.Get("Content-Type") != "application/json":
+			http.NotFound(w, r)
+		case strings.Contains(string(body), "fail"):
+			http.Error(w, "no such job", http.StatusUnprocessableEntity)
+		default:
+			_, _ = w.Write(body)
+		}
+	})
+	start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app), lifecycle.EventPathVar: "/jobs"})
+	api.Invoke("console", `{"key1":"value1"}`, time.Now().Add(time.Minute))
+	require.Equal(t, runtimetest.Answer{ID: "console", Body: `{"key1":"value1"}`}, api.Answer(t))
+	api.Invoke("failing", `"fail"`, time.Now().Add(time.Minute))
+	require.Equal(t, runtimetest.Answer{ID: "failing", Error: true, Body: `{"errorType":"LambdaDispatch.Status422",` +
+		`"errorMessage":"the app answered the event with 422 Unprocessable Entity: no such job"}`}, api.Answer(t))
+}
+
+func TestAnEventWaitsForTheAppAndFailsWithout(t *testing.T) {
+	leaks(t)
+	api := runtimetest.Start(t)
+	looks := 0
+	app := newApp(t, func(w http.ResponseWriter, _ *http.Request) {
+		if looks++; looks < 4 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app)})
+	api.Invoke("slow", `{}`, time.Now().Add(time.Minute))
+	require.Equal(t, runtimetest.Answer{ID: "slow", Body: "null\n"}, api.Answer(t))
+
+	never := newApp(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	other := runtimetest.Start(t)
+	start(t, map[string]string{apiVar: other.Address(), portVar: portOf(never), timeoutVar: "50ms"})
+	other.Invoke("never", event("GET", "/"), time.Now().Add(time.Minute))
+	answer := other.Answer(t)
+	require.True(t, answer.Error)
+	require.Equal(t, `{"errorType":"LambdaDispatch.AppUnhealthy","errorMessage":"not ready within 50ms: the app answers 503"}`, answer.Body)
+}
+
+// What is cut must not look whole, whoever cuts it.
+func TestAnEventThatIsNotAnsweredWholeFails(t *testing.T) {
+	leaks(t)
+	api := runtimetest.Start(t)
+	app := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // a server looks for a client that has left only after that
+		switch r.URL.Path {
+		case "/cut":
+			_, _ = io.WriteString(w, "half")
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		case "/hang":
+			<-r.Context().Done() // the deadline's end reaches the app
+		case "/large":
+			_, _ = w.Write(make([]byte, 6<<20))
+		}
+	})
+	start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app)})
+	for path, want := range map[string]string{
+		"/cut": "LambdaDispatch.AnswerCutShort", "/hang": "LambdaDispatch.NoAnswer", "/large": "Function.ResponseSizeTooLarge",
+	} {
+		deadline := time.Now().Add(time.Minute)
+		if path == "/hang" {
+			deadline = time.Now().Add(100 * time.Millisecond)
+		}
+		api.Invoke("x", event("GET", path), deadline)
+		answer := api.Answer(t)
+		require.True(t, answer.Error)
+		require.Contains(t, answer.Body, `"errorType":"`+want+`"`, path)
+	}
+	api.Invoke("next", event("HEAD", "/"), time.Now().Add(time.Minute))
+	require.False(t, api.Answer(t).Error)
+}
+
+func TestADyingWrappedAppFailsItsEvent(t *testing.T) {
+	leaks(t)
+	api := runtimetest.Start(t)
+	entered := make(chan struct{})
+	app := newApp(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/hang" {
+			close(entered)
+			<-r.Context().Done()
+		}
+	})
+	marker := t.TempDir() + "/end"
+	p := start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app)},
+		"--", "sh", "-c", "while [ ! -e "+marker+" ]; do sleep 0.01; done; exit 5")
+	api.Invoke("x", event("GET", "/hang"), time.Now().Add(time.Minute))
+	<-entered
+	require.NoError(t, os.WriteFile(marker, nil, 0o600))
+	answer := api.Answer(t)
+	require.True(t, answer.Error)
+	require.Contains(t, answer.Body, `"errorType":"LambdaDispatch.NoAnswer"`)
+	var exit *exitError
+	require.ErrorAs(t, p.end(t), &exit)
+	require.Equal(t, 5, exit.code)
+}

@@ -1,0 +1,60 @@
+package instance
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+)
+
+// Exchange has h answer one request that came by no tunnel, on a server like that of the tunnels, and hands the answer to
+// read. The handler's context is a child of ctx. After the answer a handler is waited for, though not for long.
+func Exchange(
+	ctx context.Context, h http.Handler, environment string, log *slog.Logger, r *http.Request, read func(*http.Response) error,
+) error {
+	server, cut := NewPlainServer(ctx, h, environment, log)
+	conns := newQueue()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(conns)
+	}()
+	near, far := net.Pipe()
+	conns.conns <- &clientConn{far, r.RemoteAddr}
+	transport := &http.Transport{
+		DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil },
+	}
+	defer func() {
+		cut()
+		transport.CloseIdleConnections()
+		server.Close()
+		<-served
+	}()
+	res, err := transport.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if err := read(res); err != nil {
+		return err
+	}
+	unwinding, cancel := context.WithTimeout(ctx, unwind)
+	defer cancel()
+	_ = server.Shutdown(unwinding) // what is left is cut
+	return nil
+}
+
+// clientConn says who is at the other end.
+type clientConn struct {
+	net.Conn
+	client string
+}
+
+// RemoteAddr implements net.Conn.
+func (c *clientConn) RemoteAddr() net.Addr { return clientAddr(c.client) }
+
+type clientAddr string
+
+func (clientAddr) Network() string  { return "event" }
+func (a clientAddr) String() string { return string(a) }
