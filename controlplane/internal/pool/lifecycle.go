@@ -16,6 +16,7 @@ var ErrClosed = errors.New("pool: closed")
 // An End says how an invocation ended.
 type End struct {
 	Cause Cause // a start cause; empty: in good order
+	Lost  bool  // nobody knows: it may run on for as long as a start may take
 }
 
 // Up says that the instance can serve that many requests at once; they are limited to what was asked for. Waiters are
@@ -156,6 +157,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 		return &p.effects
 	}
 	p.drop(i)
+	p.settle(now, i, end)
 	p.counters.ended++
 	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))
@@ -164,6 +166,32 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	p.scale(now)
 	return &p.effects
 }
+
+// settle gives back what a start of ours had claimed.
+func (p *Pool) settle(now time.Time, i *Instance, end End) {
+	if i.adopted {
+		return
+	}
+	var hold time.Duration
+	if end.Lost {
+		hold = p.settings.StartTimeout
+	}
+	p.guards.Release(now, i.price, hold)
+	if i.wasUp {
+		p.guards.Breaker.Freed(now)
+	}
+}
+
+// Retry is the operator's word that what made starts fail is gone.
+func (p *Pool) Retry(now time.Time) *Effects {
+	now = p.enter(now)
+	p.guards.Breaker.Retry()
+	p.scale(now)
+	return &p.effects
+}
+
+// Reprice says what an instance costs that is started from now on.
+func (p *Pool) Reprice(price scaler.Price) { p.guards.Reprice(price) }
 
 // fail counts a failed start, once per instance.
 func (p *Pool) fail(now time.Time, i *Instance, cause Cause) {
