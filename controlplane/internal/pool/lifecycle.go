@@ -41,7 +41,7 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	if i.ends.IsZero() && p.settings.Lifetime > 0 && !i.adopted {
 		i.ends = i.started.Add(p.settings.Lifetime)
 	}
-	if !i.ends.IsZero() && !now.Before(i.ends) {
+	if !i.ends.IsZero() && i.ends.Sub(now) < leastLife {
 		p.tooLate(now, i, first)
 		return
 	}
@@ -56,7 +56,11 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	p.scale(now)
 }
 
-// tooLate drains an instance whose lifetime was over when it came up.
+// leastLife is too little time to serve. A function that leaves no more of its timeout when it is up is broken: it would
+// be invoked again for every other request.
+const leastLife = 100 * time.Millisecond
+
+// tooLate drains an instance whose lifetime was as good as over when it came up.
 func (p *Pool) tooLate(now time.Time, i *Instance, first bool) {
 	if first {
 		p.fail(now, i, scaler.TooShort)
