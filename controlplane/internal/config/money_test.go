@@ -34,7 +34,9 @@ func TestCeilings(t *testing.T) {
 			"functions[0].scaling.dollars_per_hour: must be at least 0.0600, what 1 of its instances cost per hour, got 0.05",
 		},
 		{
-			func(c *Config) { c.Functions[0].Scaling.DollarsPerHour, c.Functions[0].Lambda.Architecture = 0.05, ArchitectureARM },
+			func(c *Config) {
+				c.Functions[0].Scaling.DollarsPerHour, c.Functions[0].Lambda.Architecture = 0.05, ArchitectureARM
+			},
 			"",
 		},
 		{
