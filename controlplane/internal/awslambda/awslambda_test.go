@@ -215,6 +215,7 @@ func TestEveryInvocationHasAConnectionOfItsOwnWithoutATimeout(t *testing.T) {
 	timeout, _ := client.GetReadTimeout()
 	require.Zero(t, timeout)
 	require.Zero(t, client.GetTimeout())
+	require.True(t, client.GetDialer().KeepAliveConfig.Enable, "a silent quarter of an hour is long for what is in between")
 
 	var all sync.WaitGroup
 	for range together {
