@@ -88,7 +88,9 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	if err != nil {
 		return err
 	}
-	s.dispatcher = dispatch.New(dispatch.Options{Functions: cfg.Functions, Providers: providers, Key: key, Log: log})
+	s.dispatcher = dispatch.New(dispatch.Options{
+		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Key: key, Log: log,
+	})
 	if s.xds, err = xds.New(cfg, s.dispatcher, log); err != nil {
 		return err
 	}
@@ -155,7 +157,7 @@ func providers(ctx context.Context, cfg *Config) (map[string]dispatch.Provider, 
 		}
 		if api == nil {
 			var err error
-			if api, err = awslambda.New(ctx, cfg.AWS.Region, cfg.AWS.Endpoint); err != nil {
+			if api, err = awslambda.New(ctx, cfg.AWS.Region, cfg.AWS.Endpoint, maxInvocations(cfg)); err != nil {
 				return nil, err
 			}
 		}
@@ -166,4 +168,15 @@ func providers(ctx context.Context, cfg *Config) (map[string]dispatch.Provider, 
 		out[f.Name] = api.Function(name, f.Lambda.Qualifier)
 	}
 	return out, nil
+}
+
+// maxInvocations is how many invocations may run at once, of all functions and but for rotation.
+func maxInvocations(cfg *Config) int {
+	n := 0
+	for _, f := range cfg.Functions {
+		if f.Provider == config.ProviderLambda {
+			n += f.Scaling.Max
+		}
+	}
+	return n
 }

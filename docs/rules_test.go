@@ -33,6 +33,7 @@ func TestTheCoreAndThePeerImportOnlyTheStandardLibrary(t *testing.T) {
 		"lambdapeer/cmd/lambdapeer":           "lambdapeer",
 		"controlplane/internal/pool/...":      "controlplane/internal/",
 		"controlplane/internal/scaler/...":    "controlplane/internal/",
+		"controlplane/internal/bill/...":      "controlplane/internal/",
 		"controlplane/internal/admission/...": "controlplane/internal/",
 	} {
 		for _, dependency := range outsiders(t, pattern) {

@@ -21,18 +21,22 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A fake is a Source with one function and two instances.
-type fake struct{ drained []string }
+type fake struct{ drained, retried []string }
 
 func (*fake) Functions() []FunctionStatus {
 	return []FunctionStatus{
 		{
 			Name: "web", Provider: "lambda",
 			QueueDepth: 1, QueueLimit: 1000, InFlight: 12, Capacity: 20, Free: 8,
-			Starting: 3, Ready: 2, Draining: 1, Blocked: "throttled",
-			Starts: 9, StartFailures: map[string]uint64{"throttled": 3}, Ends: map[string]uint64{"scale_in": 4},
-			Requests:      []RequestCount{{"rejected", "queue_full", 2}, {"dispatched", "", 7}},
-			QueueWait:     Histogram{Bounds: []float64{0, .1}, Counts: []uint64{4, 2, 1}, Sum: 1.5},
-			BilledSeconds: 60, GBSeconds: 30,
+			Starting: 3, Ready: 2, Draining: 1, Blocked: "throttled_rate", BlockedDetail: "starts fail",
+			Starts: 9, StartFailures: map[string]uint64{"throttled_rate": 3}, Ends: map[string]uint64{"scale_in": 4},
+			Requests:  []RequestCount{{"rejected", "queue_full", 2}, {"dispatched", "", 7}},
+			QueueWait: Histogram{Bounds: []float64{0, .1}, Counts: []uint64{4, 2, 1}, Sum: 1.5},
+			Bill: Bill{
+				MemoryMB: 512, Invocations: 4, Estimated: 1, BilledSeconds: 60, BilledGBSeconds: 30,
+				Running: 6, GBSeconds: 33, Dollars: 0.5, DollarsPerHour: 0.25,
+				Plain: PlainBill{Requests: 7, ColdStarts: 2, BilledSeconds: 40, GBSeconds: 20, Dollars: 0.375}, SavedDollars: -0.125,
+			},
 		},
 		{Name: "api"},
 	}
@@ -54,6 +58,14 @@ func (f *fake) DrainFunction(name string) error {
 		return fmt.Errorf("function %q: %w", name, ErrNotFound)
 	}
 	f.drained = append(f.drained, name)
+	return nil
+}
+
+func (f *fake) RetryFunction(name string) error {
+	if name != "web" {
+		return fmt.Errorf("function %q: %w", name, ErrNotFound)
+	}
+	f.retried = append(f.retried, name)
 	return nil
 }
 
@@ -146,14 +158,19 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 	answer, body := open(t, nil).do(t, "GET", "/api/v1/functions", "")
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	empty := `{"name":"api","provider":"","disabled":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
-		"free":0,"starting":0,"ready":0,"draining":0,"down":0,"blocked":"","starts":0,"start_failures":{},"ends":{},"requests":[],
-		"queue_wait":{"bounds_seconds":[],"counts":[],"sum_seconds":0},"billed_seconds":0,"billed_gb_seconds":0}`
+		"free":0,"starting":0,"ready":0,"draining":0,"down":0,"blocked":"","blocked_detail":"","starts":0,"start_failures":{},"ends":{},"requests":[],
+		"queue_wait":{"bounds_seconds":[],"counts":[],"sum_seconds":0},"bill":{"memory_mb":0,"billed_invocations":0,
+		"estimated_invocations":0,"billed_seconds":0,"billed_gb_seconds":0,"running_invocations":0,"gb_seconds":0,"dollars":0,
+		"dollars_per_hour":0,"plain":{"requests":0,"cold_starts":0,"billed_seconds":0,"gb_seconds":0,"dollars":0},
+		"saved_dollars":0}}`
 	full := `{"name":"web","provider":"lambda","disabled":false,"queue_depth":1,"queue_limit":1000,"in_flight":12,
-		"capacity":20,"free":8,"starting":3,"ready":2,"draining":1,"down":0,"blocked":"throttled","starts":9,
-		"start_failures":{"throttled":3},"ends":{"scale_in":4},
+		"capacity":20,"free":8,"starting":3,"ready":2,"draining":1,"down":0,"blocked":"throttled_rate",
+		"blocked_detail":"starts fail","starts":9,"start_failures":{"throttled_rate":3},"ends":{"scale_in":4},
 		"requests":[{"outcome":"dispatched","cause":"","count":7},{"outcome":"rejected","cause":"queue_full","count":2}],
 		"queue_wait":{"bounds_seconds":[0,0.1],"counts":[4,2,1],"sum_seconds":1.5},
-		"billed_seconds":60,"billed_gb_seconds":30}`
+		"bill":{"memory_mb":512,"billed_invocations":4,"estimated_invocations":1,"billed_seconds":60,"billed_gb_seconds":30,
+		"running_invocations":6,"gb_seconds":33,"dollars":0.5,"dollars_per_hour":0.25,
+		"plain":{"requests":7,"cold_starts":2,"billed_seconds":40,"gb_seconds":20,"dollars":0.375},"saved_dollars":-0.125}}`
 	require.JSONEq(t, `{"functions":[`+empty+`,`+full+`]}`, body)
 }
 
@@ -184,6 +201,16 @@ func TestDrain(t *testing.T) {
 	answer, body = d.do(t, "POST", "/api/v1/instances/a1/drain", strings.Repeat("x", maxBodyBytes+1))
 	requireProblem(t, answer, body, http.StatusRequestEntityTooLarge, "the request's body cannot be read, or is too large")
 	require.Len(t, d.source.drained, 2)
+}
+
+func TestRetry(t *testing.T) {
+	d := open(t, nil)
+	answer, body := d.do(t, "POST", "/api/v1/functions/web/retry", "")
+	require.Equal(t, http.StatusAccepted, answer.StatusCode)
+	require.JSONEq(t, `{"status":"trying"}`, body)
+	require.Equal(t, []string{"web"}, d.source.retried)
+	answer, body = d.do(t, "POST", "/api/v1/functions/none/retry", "")
+	requireProblem(t, answer, body, http.StatusNotFound, `function "none": not found`)
 }
 
 func TestTheIndexListsWhatIsServed(t *testing.T) {

@@ -14,6 +14,8 @@ type functionCollector struct {
 	inFlight, capacity, free, instances         metric
 	starts, startFailures, startsBlocked, ends  metric
 	billed, billedMemory                        metric
+	billedInvocations, estimatedInvocations     metric
+	cost, costPerHour, plainCost, saved         metric
 }
 
 func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
@@ -35,9 +37,17 @@ func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
 		startFailures: counter("start_failures_total", "Starts that failed.", function, "cause"),
 		startsBlocked: gauge("starts_blocked", "1 while no instance is started because of the cause.", function, "cause"),
 		ends:          counter("instance_ends_total", "Instances that ended.", function, "reason"),
-		billed:        counter("billed_seconds_total", "Time that Lambda reported as billed.", function),
+		billed:        counter("billed_seconds_total", "Time that Lambda billed for invocations that have ended.", function),
 		billedMemory: counter("billed_memory_byte_seconds_total",
 			"Billed time multiplied by configured memory; 2^30 of it are one GB-second of the bill.", function),
+		billedInvocations: counter("billed_invocations_total", "Invocations that have ended and are billed.", function),
+		estimatedInvocations: counter("estimated_invocations_total",
+			"Billed invocations that Lambda reported nothing about: their time is estimated.", function),
+		cost:        gauge("cost_dollars", "What all invocations have cost so far, those that run included.", function),
+		costPerHour: gauge("cost_dollars_per_hour", "What the invocations that run now cost per hour.", function),
+		plainCost: gauge("plain_cost_dollars",
+			"What Lambda with one request per environment would have cost for the same requests.", function),
+		saved: gauge("saved_dollars", "The difference; negative if Lambda alone would have been cheaper.", function),
 	}
 }
 
@@ -46,6 +56,7 @@ func (c *functionCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range []metric{
 		c.requests, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.instances,
 		c.starts, c.startFailures, c.startsBlocked, c.ends, c.billed, c.billedMemory,
+		c.billedInvocations, c.estimatedInvocations, c.cost, c.costPerHour, c.plainCost, c.saved,
 	} {
 		ch <- m.desc
 	}
@@ -56,6 +67,7 @@ func (c *functionCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, f := range c.snapshot() {
 		c.collectState(sink(ch), f)
 		c.collectCounts(sink(ch), f)
+		c.collectBill(sink(ch), f)
 	}
 }
 
@@ -82,8 +94,17 @@ func (c *functionCollector) collectCounts(s sink, f FunctionStatus) {
 	s.put(c.starts, float64(f.Starts), f.Name)
 	s.putAll(c.startFailures, f.StartFailures, f.Name)
 	s.putAll(c.ends, f.Ends, f.Name)
-	s.put(c.billed, f.BilledSeconds, f.Name)
-	s.put(c.billedMemory, f.GBSeconds*bytesPerGB, f.Name)
+}
+
+func (c *functionCollector) collectBill(s sink, f FunctionStatus) {
+	s.put(c.billed, f.Bill.BilledSeconds, f.Name)
+	s.put(c.billedMemory, f.Bill.BilledGBSeconds*bytesPerGB, f.Name)
+	s.put(c.billedInvocations, float64(f.Bill.Invocations), f.Name)
+	s.put(c.estimatedInvocations, float64(f.Bill.Estimated), f.Name)
+	s.put(c.cost, f.Bill.Dollars, f.Name)
+	s.put(c.costPerHour, f.Bill.DollarsPerHour, f.Name)
+	s.put(c.plainCost, f.Bill.Plain.Dollars, f.Name)
+	s.put(c.saved, f.Bill.SavedDollars, f.Name)
 }
 
 // A relayCollector does the same for the relay.

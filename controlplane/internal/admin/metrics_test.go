@@ -49,9 +49,13 @@ func TestMetricValues(t *testing.T) {
 	})
 	_, body := d.do(t, "GET", "/metrics", "")
 	for _, line := range strings.Split(strings.TrimSpace(`
+billed_invocations_total{function="web"} 4
 billed_seconds_total{function="web"} 60
 billed_memory_byte_seconds_total{function="web"} 3.221225472e+10
 capacity_slots{function="web"} 20
+cost_dollars{function="web"} 0.5
+cost_dollars_per_hour{function="web"} 0.25
+estimated_invocations_total{function="web"} 1
 free_slots{function="web"} 8
 in_flight{function="api"} 0
 in_flight{function="web"} 12
@@ -60,6 +64,7 @@ instances{function="web",state="down"} 0
 instances{function="web",state="draining"} 1
 instances{function="web",state="ready"} 2
 instances{function="web",state="starting"} 3
+plain_cost_dollars{function="web"} 0.375
 queue_depth{function="web"} 1
 queue_limit{function="web"} 1000
 queue_wait_seconds_bucket{function="web",le="0"} 4
@@ -76,8 +81,9 @@ relay_tunnels{state="idle"} 5
 relay_tunnels{state="spliced"} 6
 requests_total{cause="",function="web",outcome="dispatched"} 7
 requests_total{cause="queue_full",function="web",outcome="rejected"} 2
-start_failures_total{cause="throttled",function="web"} 3
-starts_blocked{cause="throttled",function="web"} 1
+start_failures_total{cause="throttled_rate",function="web"} 3
+saved_dollars{function="web"} -0.125
+starts_blocked{cause="throttled_rate",function="web"} 1
 starts_total{function="web"} 9
 xds_acks_total{type="eds"} 3
 xds_envoys_connected 1
@@ -114,6 +120,7 @@ func TestDocumentListsEveryMetric(t *testing.T) {
 		}
 	}
 	slices.Sort(documented)
+	slices.Sort(exported)
 	require.Equal(t, strings.Join(exported, "\n"), strings.Join(documented, "\n"))
 }
 

@@ -20,8 +20,9 @@ func routes(o Options) http.Handler {
 	mux.Handle("/metrics", read(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{Registry: o.Registry}).ServeHTTP))
 	mux.Handle("/api/v1/functions", read(functions(o.Source)))
 	mux.Handle("/api/v1/instances", read(instances(o.Source)))
-	mux.Handle("/api/v1/functions/{name}/drain", write(drain(o.Source.DrainFunction, "name")))
-	mux.Handle("/api/v1/instances/{id}/drain", write(drain(o.Source.DrainInstance, "id")))
+	mux.Handle("/api/v1/functions/{name}/drain", write(begin(o.Source.DrainFunction, "name", "draining")))
+	mux.Handle("/api/v1/functions/{name}/retry", write(begin(o.Source.RetryFunction, "name", "trying")))
+	mux.Handle("/api/v1/instances/{id}/drain", write(begin(o.Source.DrainInstance, "id", "draining")))
 	mux.Handle("/{$}", read(index))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "there is nothing at "+r.URL.Path+"; / lists what there is")
@@ -40,6 +41,7 @@ GET  /metrics                         for Prometheus
 GET  /api/v1/functions                each function: queue, slots, instances, failures, bill
 GET  /api/v1/instances                each instance that has not ended
 POST /api/v1/functions/{name}/drain   drain all instances that the function has now; new ones start when needed
+POST /api/v1/functions/{name}/retry   what made starts fail is mended: try again at once
 POST /api/v1/instances/{id}/drain     drain one instance
 `)
 }
@@ -129,16 +131,16 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-// drain begins a drain; it does not wait for its end.
-func drain(begin func(string) error, key string) http.HandlerFunc {
+// begin begins what a source does to the function or instance that the path names; it does not wait for its end.
+func begin(action func(string) error, key, doing string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		switch err := begin(r.PathValue(key)); {
+		switch err := action(r.PathValue(key)); {
 		case errors.Is(err, ErrNotFound):
 			fail(w, http.StatusNotFound, err.Error())
 		case err != nil:
 			fail(w, http.StatusInternalServerError, err.Error())
 		default:
-			send(w, http.StatusAccepted, "application/json", status{"draining"})
+			send(w, http.StatusAccepted, "application/json", status{doing})
 		}
 	}
 }

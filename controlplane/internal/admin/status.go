@@ -15,6 +15,8 @@ type Source interface {
 	Instances() []InstanceStatus
 	// DrainFunction drains every instance that the function has now.
 	DrainFunction(name string) error
+	// RetryFunction lets starts that failed be tried again at once.
+	RetryFunction(name string) error
 	// DrainInstance drains one instance.
 	DrainInstance(id string) error
 }
@@ -36,14 +38,42 @@ type FunctionStatus struct {
 	Draining int    `json:"draining"`
 	Down     int    `json:"down"`    // tunnels gone, invocation not ended
 	Blocked  string `json:"blocked"` // why no instance is started although one is wanted: a guard, a cause, or empty
+	// BlockedDetail says it in a sentence.
+	BlockedDetail string `json:"blocked_detail"`
 
 	Starts        uint64            `json:"starts"`
 	StartFailures map[string]uint64 `json:"start_failures"` // by cause
 	Ends          map[string]uint64 `json:"ends"`           // instances that ended, by reason
 	Requests      []RequestCount    `json:"requests"`
 	QueueWait     Histogram         `json:"queue_wait"`
-	BilledSeconds float64           `json:"billed_seconds"`
-	GBSeconds     float64           `json:"billed_gb_seconds"` // billed time multiplied by configured memory in GiB
+	Bill          Bill              `json:"bill"`
+}
+
+// A Bill is what a function's invocations cost. What is billed has ended, and is as Lambda reported it; the rest includes
+// the invocations under way, as far as they have come.
+type Bill struct {
+	MemoryMB        int     `json:"memory_mb"` // configured in Lambda, as far as is known
+	Invocations     uint64  `json:"billed_invocations"`
+	Estimated       uint64  `json:"estimated_invocations"` // of those, the ones without a report
+	BilledSeconds   float64 `json:"billed_seconds"`
+	BilledGBSeconds float64 `json:"billed_gb_seconds"` // billed time multiplied by memory in units of 1,024 MB
+
+	Running        int     `json:"running_invocations"`
+	GBSeconds      float64 `json:"gb_seconds"`
+	Dollars        float64 `json:"dollars"`
+	DollarsPerHour float64 `json:"dollars_per_hour"` // while as many run as now
+
+	Plain        PlainBill `json:"plain"`
+	SavedDollars float64   `json:"saved_dollars"` // negative: plain Lambda would have been cheaper
+}
+
+// A PlainBill is what Lambda with one request per environment would have cost for the same requests.
+type PlainBill struct {
+	Requests      uint64  `json:"requests"`
+	ColdStarts    uint64  `json:"cold_starts"`
+	BilledSeconds float64 `json:"billed_seconds"` // of requests and cold starts
+	GBSeconds     float64 `json:"gb_seconds"`
+	Dollars       float64 `json:"dollars"`
 }
 
 // A RequestCount counts admissions that ended the same way.

@@ -16,7 +16,7 @@ const (
 )
 
 // A Cause says why a request was not dispatched; also the value of a metric's label. The causes of failed starts are
-// those of package scaler, with the same text.
+// those of package scaler, with the same text; but which of Lambda's limits throttles is no client's business.
 type Cause string
 
 // Causes.
@@ -29,15 +29,18 @@ const (
 	Canceled        Cause = "canceled"         // the client left
 
 	// Instances cannot be started.
-	Throttled    Cause = "throttled"
-	Denied       Cause = "denied"
-	NotFound     Cause = "not_found"
-	InitFailed   Cause = "init_failed"
-	Crashed      Cause = "crashed"
-	StartTimeout Cause = "start_timeout"
-	TooShort     Cause = "too_short"
-	Network      Cause = "network"
-	Unknown      Cause = "unknown"
+	Throttled     Cause = "throttled"
+	Denied        Cause = "denied"
+	NotFound      Cause = "not_found"
+	TooLarge      Cause = "too_large"
+	InitFailed    Cause = "init_failed"
+	Crashed       Cause = "crashed"
+	TimedOut      Cause = "timed_out"
+	FunctionError Cause = "function_error"
+	StartTimeout  Cause = "start_timeout"
+	TooShort      Cause = "too_short"
+	Network       Cause = "network"
+	Unknown       Cause = "unknown"
 
 	// Mistakes, ours or Envoy's.
 	Malformed Cause = "malformed" // the stream broke ext_proc's protocol
@@ -47,7 +50,8 @@ const (
 // Causes lists every cause.
 var Causes = []Cause{
 	QueueFull, QueueTimeout, Closed, UnknownFunction, Disabled, Canceled,
-	Throttled, Denied, NotFound, InitFailed, Crashed, StartTimeout, TooShort, Network, Unknown,
+	Throttled, Denied, NotFound, TooLarge, InitFailed, Crashed, TimedOut, FunctionError, StartTimeout, TooShort,
+	Network, Unknown,
 	Malformed, Internal,
 }
 

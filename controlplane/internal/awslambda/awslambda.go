@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,10 +33,11 @@ type API struct {
 
 // New prepares the SDK. It reads configuration and opens no connection. region may be empty where the SDK's default
 // chain finds one; endpoint is empty for AWS itself.
-func New(ctx context.Context, region, endpoint string) (*API, error) {
+// together is how many invocations may run at once: as many connections are kept between them.
+func New(ctx context.Context, region, endpoint string, together int) (*API, error) {
 	cfg, err := awsconfig.LoadDefaultConfig(ctx,
 		awsconfig.WithRegion(regionOr(region, endpoint)),
-		awsconfig.WithHTTPClient(httpClient()),
+		awsconfig.WithHTTPClient(httpClient(together)),
 		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // the scaler owns retries: each costs money
 	)
 	if err != nil {
@@ -72,13 +75,11 @@ func isLoopback(endpoint string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// maxIdle is how many connections are kept between invocations, for a burst to find: a TLS handshake each.
-const maxIdle = 128
-
 // httpClient suits requests that stay silent for up to 15 minutes, thousands at once: TCP keepalive so that no middlebox
 // forgets them, no timeout on the answer, and one connection each. With HTTP/2 a connection that breaks would take the
-// answers of a hundred invocations with it.
-func httpClient() aws.HTTPClient {
+// answers of a hundred invocations with it. Each dial resolves the endpoint anew and tries all of its addresses: where to
+// go when one of them fails is the SDK's business and Go's.
+func httpClient(together int) aws.HTTPClient {
 	var http1 http.Protocols
 	http1.SetHTTP1(true)
 	return awshttp.NewBuildableClient().
@@ -90,7 +91,8 @@ func httpClient() aws.HTTPClient {
 			t.Protocols = &http1
 			t.TLSNextProto, t.TLSClientConfig.NextProtos = nil, nil // what the SDK's default has prepared for HTTP/2
 			t.MaxConnsPerHost = 0
-			t.MaxIdleConns, t.MaxIdleConnsPerHost = maxIdle, maxIdle
+			// For the next burst to find: a TLS handshake each. They are given up after a minute and a half without use.
+			t.MaxIdleConns, t.MaxIdleConnsPerHost = together, together
 		})
 }
 
@@ -123,7 +125,8 @@ func (f *Function) invoke(ctx context.Context, invocation wire.Invocation) dispa
 	if err != nil {
 		return dispatch.End{Cause: scaler.Unknown, Detail: fmt.Sprintf("encode payload: %v", err)}
 	}
-	out, err := f.client.Invoke(ctx, &lambda.InvokeInput{
+	call := &progress{}
+	out, err := f.client.Invoke(call.follow(ctx), &lambda.InvokeInput{
 		FunctionName:   f.name,
 		Qualifier:      f.qualifier,
 		InvocationType: types.InvocationTypeRequestResponse,
@@ -131,7 +134,20 @@ func (f *Function) invoke(ctx context.Context, invocation wire.Invocation) dispa
 		Payload:        payload,
 	})
 	if err != nil {
-		return failed(err)
+		return failed(err, call)
 	}
 	return ended(out)
+}
+
+// A progress is how far a call came: an invocation that cannot have run costs nothing.
+type progress struct {
+	began     atomic.Bool // a connection was asked for
+	connected atomic.Bool // there was one: Lambda may have got the request
+}
+
+func (p *progress) follow(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { p.began.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { p.connected.Store(true) },
+	})
 }

@@ -5,20 +5,25 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -55,7 +60,7 @@ func invoke(t *testing.T, s *service) dispatch.End {
 
 func invokeAt(t *testing.T, url string) dispatch.End {
 	t.Helper()
-	api, err := New(t.Context(), "", url)
+	api, err := New(t.Context(), "", url, 10)
 	require.NoError(t, err)
 	return api.Function("web", "live").Invoke(t.Context(), invocation)
 }
@@ -78,41 +83,81 @@ func TestInvocationCarriesThePayloadAndReturnsTheReport(t *testing.T) {
 	require.Equal(t, "i1", sent.Instance)
 	require.Empty(t, end.Cause)
 	require.EqualValues(t, 7, end.Report.Requests)
-	require.Equal(t, dispatch.Usage{
+	require.Equal(t, bill.Usage{
 		Billed: 1013 * time.Millisecond, Init: 200100 * time.Microsecond, MemoryMB: 512, MaxMB: 81,
 	}, end.Usage)
 }
 
 func TestErrorsOfTheServiceAreClassified(t *testing.T) {
-	for code, want := range map[string]struct {
+	for _, tt := range []struct {
+		code   string
 		status int
 		cause  scaler.Cause
 	}{
-		"TooManyRequestsException":       {429, scaler.Throttled},
-		"AccessDeniedException":          {403, scaler.Denied},
-		"ResourceNotFoundException":      {404, scaler.NotFound},
-		"ServiceException":               {500, scaler.Unknown},
-		"InvalidRequestContentException": {400, scaler.Unknown},
+		{"TooManyRequestsException", 429, scaler.Throttled},
+		{"AccessDeniedException", 403, scaler.Denied},
+		{"ResourceNotFoundException", 404, scaler.NotFound},
+		{"RequestTooLargeException", 413, scaler.TooLarge},
+		{"InvalidRuntimeException", 502, scaler.InitFailed},
+		{"ServiceException", 500, scaler.Unknown},
+		{"InvalidRequestContentException", 400, scaler.Unknown},
+		{"", 429, scaler.Throttled}, // of something in between
+		{"", 403, scaler.Denied},
+		{"", 413, scaler.TooLarge},
+		{"", 503, scaler.Unknown},
 	} {
-		s := &service{status: want.status, headers: map[string]string{"X-Amzn-Errortype": code}, body: `{"Message":"no"}`}
+		s := &service{status: tt.status, headers: map[string]string{"X-Amzn-Errortype": tt.code}, body: `{"Message":"no"}`}
 		end := invoke(t, s)
-		require.Equal(t, want.cause, end.Cause, code)
+		require.Equal(t, tt.cause, end.Cause, "%s %d", tt.code, tt.status)
+		require.True(t, end.NeverRan, "nothing to bill")
 		require.Equal(t, 1, s.calls, "the SDK must not retry: every call may cost money")
+	}
+}
+
+// TestEveryReasonOfThrottlingIsKnown fails when a newer SDK knows one that this package does not.
+func TestEveryReasonOfThrottlingIsKnown(t *testing.T) {
+	want := map[types.ThrottleReason]scaler.Cause{
+		"ConcurrentInvocationLimitExceeded":                 scaler.ThrottledAccount,
+		"FunctionInvocationRateLimitExceeded":               scaler.ThrottledRate,
+		"CallerRateLimitExceeded":                           scaler.ThrottledRate,
+		"ReservedFunctionConcurrentInvocationLimitExceeded": scaler.ThrottledReserved,
+		"ReservedFunctionInvocationRateLimitExceeded":       scaler.ThrottledReserved,
+		"ConcurrentSnapshotCreateLimitExceeded":             scaler.Throttled,
+	}
+	require.Len(t, want, len(types.ThrottleReason("").Values()))
+	want["OfTomorrow"] = scaler.Throttled
+	for reason, cause := range want {
+		end := invoke(t, &service{
+			status: 429, headers: map[string]string{"X-Amzn-Errortype": "TooManyRequestsException"},
+			body: fmt.Sprintf(`{"Reason":%q,"message":"Rate Exceeded."}`, reason),
+		})
+		require.Equal(t, cause, end.Cause, reason)
+		require.True(t, end.NeverRan)
 	}
 }
 
 func TestFunctionErrorsAreClassified(t *testing.T) {
 	for body, want := range map[string]scaler.Cause{
-		`{"errorType":"Runtime.ExitError","errorMessage":"exit status 1"}`:        scaler.Crashed,
-		`{"errorMessage":"2026-11-23 Task timed out after 3.00 seconds"}`:         scaler.Crashed,
-		`{"errorType":"Extension.InitError","errorMessage":"exit status 2"}`:      scaler.InitFailed,
-		`{"errorType":"Extension.Crash","errorMessage":"signal: killed"}`:         scaler.Crashed,
-		`{"errorType":"Runtime.InvalidEntrypoint","errorMessage":"no such file"}`: scaler.InitFailed,
+		`{"errorType":"Runtime.ExitError","errorMessage":"exit status 1"}`:              scaler.Crashed,
+		`{"errorMessage":"RequestId: 1 Process exited before completing request"}`:      scaler.Crashed,
+		`{"errorType":"Sandbox.Failure","errorMessage":"?"}`:                            scaler.Crashed,
+		`{"errorMessage":"2026-11-23 Task timed out after 3.00 seconds"}`:               scaler.TimedOut,
+		`{"errorType":"Sandbox.Timedout","errorMessage":"Task timed out after 3.00 s"}`: scaler.TimedOut,
+		`{"errorType":"Extension.InitError","errorMessage":"exit status 2"}`:            scaler.InitFailed,
+		`{"errorType":"Extension.Crash","errorMessage":"signal: killed"}`:               scaler.Crashed,
+		`{"errorType":"Runtime.InvalidEntrypoint","errorMessage":"no such file"}`:       scaler.InitFailed,
+		`{"errorType":"Runtime.ImportModuleError","errorMessage":"No module"}`:          scaler.InitFailed,
+		`{"errorType":"KeyError","errorMessage":"'lambda_dispatch'"}`:                   scaler.FunctionError,
 		`gibberish`: scaler.Crashed,
 	} {
 		end := invoke(t, &service{status: 200, headers: map[string]string{"X-Amz-Function-Error": "Unhandled"}, body: body})
 		require.Equal(t, want, end.Cause, body)
+		require.False(t, end.NeverRan, "it is billed")
 	}
+	handled := invoke(t, &service{
+		status: 200, headers: map[string]string{"X-Amz-Function-Error": "Handled"}, body: `{"errorMessage":"no"}`,
+	})
+	require.Equal(t, scaler.FunctionError, handled.Cause)
 }
 
 func TestReportsOfPeersThatCouldNotServe(t *testing.T) {
@@ -164,12 +209,13 @@ func TestEveryInvocationHasAConnectionOfItsOwnWithoutATimeout(t *testing.T) {
 	require.NoError(t, os.WriteFile(bundle, ca, 0o600))
 	t.Setenv("AWS_CA_BUNDLE", bundle)
 	t.Setenv("AWS_ENABLE_DEFAULT_SOCKET_TIMEOUT_2026", "true")
-	api, err := New(t.Context(), "", server.URL)
+	api, err := New(t.Context(), "", server.URL, 10)
 	require.NoError(t, err)
 	client := api.client.Options().HTTPClient.(*awshttp.BuildableClient)
 	timeout, _ := client.GetReadTimeout()
 	require.Zero(t, timeout)
 	require.Zero(t, client.GetTimeout())
+	require.True(t, client.GetDialer().KeepAliveConfig.Enable, "a silent quarter of an hour is long for what is in between")
 
 	var all sync.WaitGroup
 	for range together {
@@ -190,7 +236,7 @@ func TestACanceledInvocationReturnsAtOnce(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	api, err := New(ctx, "", server.URL)
+	api, err := New(ctx, "", server.URL, 10)
 	require.NoError(t, err)
 	require.Equal(t, scaler.Network, api.Function("web", "").Invoke(ctx, invocation).Cause)
 }
@@ -213,14 +259,87 @@ func TestNoServiceIsANetworkFailure(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	url := server.URL
 	server.Close()
-	require.Equal(t, scaler.Network, invokeAt(t, url).Cause)
+	end := invokeAt(t, url)
+	require.Equal(t, scaler.Network, end.Cause)
+	require.True(t, end.NeverRan)
+}
+
+// A function may be running although nobody hears of it any more.
+func TestAConnectionThatBreaksAfterTheRequestMayHaveStartedSomething(t *testing.T) {
+	for _, answer := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"lambda_"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			conn, _, err := http.NewResponseController(w).Hijack()
+			assert.NoError(t, err)
+			_, _ = io.WriteString(conn, answer)
+			assert.NoError(t, conn.Close())
+		}))
+		end := invokeAt(t, server.URL)
+		server.Close()
+		require.Equal(t, scaler.Network, end.Cause, answer)
+		require.False(t, end.NeverRan, end.Detail)
+		require.Nil(t, end.Report)
+	}
+}
+
+func TestWithoutCredentialsNothingIsSent(t *testing.T) {
+	for _, name := range []string{
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+	} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	api, err := New(t.Context(), "us-east-1", "http://lambda.invalid", 1)
+	require.NoError(t, err)
+	end := api.Function("web", "").Invoke(t.Context(), invocation)
+	require.Equal(t, scaler.Denied, end.Cause, end.Detail)
+	require.True(t, end.NeverRan)
+}
+
+// A burst that follows another finds the connections of the first.
+func TestConnectionsAreKeptForAsManyAsMayRun(t *testing.T) {
+	const together = 150 // more than the transport keeps by default
+	var opened atomic.Int64
+	arrived, answer := make(chan struct{}, together), make(chan struct{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		arrived <- struct{}{}
+		<-answer
+		_, _ = io.WriteString(w, `{"lambda_dispatch":1,"instance":"i1","reason":"scale_in"}`)
+	}))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	api, err := New(t.Context(), "", server.URL, together)
+	require.NoError(t, err)
+	for range 2 {
+		var all sync.WaitGroup
+		for range together {
+			all.Go(func() { assert.Empty(t, api.Function("web", "").Invoke(t.Context(), invocation).Cause) })
+		}
+		for range together {
+			<-arrived
+		}
+		for range together {
+			answer <- struct{}{}
+		}
+		all.Wait()
+	}
+	require.EqualValues(t, together, opened.Load())
 }
 
 func TestARegionIsNeededForAWS(t *testing.T) {
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_DEFAULT_REGION", "")
 	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
-	_, err := New(context.Background(), "", "")
+	_, err := New(context.Background(), "", "", 10)
 	require.ErrorContains(t, err, "aws.region")
 }
 

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
@@ -16,18 +19,43 @@ import (
 )
 
 // failed classifies an Invoke that the API did not accept, or whose answer never came.
-func failed(err error) dispatch.End {
+func failed(err error, call *progress) dispatch.End {
+	end := dispatch.End{Detail: err.Error()}
+	var throttled *types.TooManyRequestsException
 	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return dispatch.End{Cause: scaler.Network, Detail: err.Error()}
+	switch {
+	case errors.As(err, &throttled):
+		end.Cause, end.NeverRan = throttleCause(throttled.Reason), true
+	case errors.As(err, &api):
+		end.Cause, end.NeverRan = apiCause(api.ErrorCode(), status(err)), true
+	case !call.began.Load():
+		// Not even a connection was wanted: the SDK had nothing to sign with.
+		end.Cause, end.NeverRan = scaler.Denied, true
+	default:
+		end.Cause, end.NeverRan = scaler.Network, !call.connected.Load()
 	}
-	return dispatch.End{Cause: apiCause(api.ErrorCode()), Detail: err.Error()}
+	return end
 }
 
-// apiCause maps the service's error codes. Codes not listed are the service's or the payload's own trouble.
-func apiCause(code string) scaler.Cause {
+// throttleCause tells Lambda's limits apart. Those of a function's reserved concurrency count by the second too.
+func throttleCause(reason types.ThrottleReason) scaler.Cause {
+	switch reason {
+	case types.ThrottleReasonReservedFunctionConcurrentInvocationLimitExceeded,
+		types.ThrottleReasonReservedFunctionInvocationRateLimitExceeded:
+		return scaler.ThrottledReserved
+	case types.ThrottleReasonConcurrentInvocationLimitExceeded:
+		return scaler.ThrottledAccount
+	case types.ThrottleReasonFunctionInvocationRateLimitExceeded, types.ThrottleReasonCallerRateLimitExceeded:
+		return scaler.ThrottledRate
+	}
+	return scaler.Throttled
+}
+
+// apiCause maps the service's error codes, and where a code says nothing, the answer's status. What is left is the
+// service's own trouble.
+func apiCause(code string, status int) scaler.Cause {
 	switch code {
-	case "TooManyRequestsException", "ThrottlingException", "EC2ThrottledException", "Throttling":
+	case "ThrottlingException", "EC2ThrottledException", "Throttling":
 		return scaler.Throttled
 	case "AccessDeniedException", "AccessDenied", "UnrecognizedClientException", "InvalidSignatureException",
 		"ExpiredTokenException", "IncompleteSignatureException", "MissingAuthenticationTokenException",
@@ -35,15 +63,36 @@ func apiCause(code string) scaler.Cause {
 		return scaler.Denied
 	case "ResourceNotFoundException":
 		return scaler.NotFound
+	case "RequestTooLargeException", "RequestEntityTooLargeException":
+		return scaler.TooLarge
+	case "InvalidRuntimeException", "InvalidZipFileException":
+		return scaler.InitFailed
+	}
+	switch status {
+	case http.StatusTooManyRequests:
+		return scaler.Throttled
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return scaler.Denied
+	case http.StatusRequestEntityTooLarge:
+		return scaler.TooLarge
 	}
 	return scaler.Unknown
+}
+
+// status is the HTTP status of an answer that is an error; 0 without one.
+func status(err error) int {
+	var answer *awshttp.ResponseError
+	if errors.As(err, &answer) {
+		return answer.HTTPStatusCode()
+	}
+	return 0
 }
 
 // ended reads the answer of an invocation that ran.
 func ended(out *lambda.InvokeOutput) dispatch.End {
 	end := dispatch.End{Usage: parseTail(aws.ToString(out.LogResult))}
 	if out.FunctionError != nil {
-		end.Cause, end.Detail = functionError(out.Payload)
+		end.Cause, end.Detail = functionError(out.Payload, *out.FunctionError == "Handled")
 		return end
 	}
 	report, err := wire.DecodeReport(out.Payload)
@@ -57,8 +106,9 @@ func ended(out *lambda.InvokeOutput) dispatch.End {
 	return end
 }
 
-// functionError classifies the error document that Lambda returns for a function that failed.
-func functionError(payload []byte) (scaler.Cause, string) {
+// functionError classifies the error document that Lambda returns for a function that failed. handled says that the
+// runtime called it the function's own answer.
+func functionError(payload []byte, handled bool) (scaler.Cause, string) {
 	var doc struct {
 		Type    string `json:"errorType"`
 		Message string `json:"errorMessage"`
@@ -68,13 +118,33 @@ func functionError(payload []byte) (scaler.Cause, string) {
 	}
 	detail := strings.TrimPrefix(doc.Type+": "+doc.Message, ": ")
 	switch {
-	case doc.Type == "Extension.Crash", doc.Type == "Extension.ExitError": // it had started
-		return scaler.Crashed, detail
-	case strings.HasPrefix(doc.Type, "Extension."), strings.HasPrefix(doc.Type, "Runtime.Invalid"),
-		strings.HasPrefix(doc.Type, "Init"), doc.Type == "Runtime.Unknown":
+	case doc.Type == "Sandbox.Timedout", doc.Type == "" && strings.Contains(doc.Message, "Task timed out after"):
+		return scaler.TimedOut, detail
+	case failsInit(doc.Type):
 		return scaler.InitFailed, detail
+	case handled, doc.Type != "" && !ofThePlatform(doc.Type):
+		return scaler.FunctionError, detail
 	}
 	return scaler.Crashed, detail
+}
+
+// failsInit tells the errors of a function that cannot start from those of one that had started.
+func failsInit(errorType string) bool {
+	switch errorType {
+	case "Runtime.Unknown", "Runtime.ImportModuleError", "Runtime.HandlerNotFound", "Runtime.MalformedHandlerName",
+		"Runtime.UserCodeSyntaxError":
+		return true
+	case "Extension.Crash", "Extension.ExitError":
+		return false
+	}
+	return strings.HasPrefix(errorType, "Extension.") || strings.HasPrefix(errorType, "Runtime.Invalid") ||
+		strings.HasPrefix(errorType, "Init")
+}
+
+// ofThePlatform tells Lambda's error types from those that a function makes up.
+func ofThePlatform(errorType string) bool {
+	return strings.HasPrefix(errorType, "Runtime.") || strings.HasPrefix(errorType, "Sandbox.") ||
+		strings.HasPrefix(errorType, "Extension.")
 }
 
 // reportCause tells the reports of peers that could not serve from those that did their work.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 )
 
 // The fields of Lambda's REPORT line. It is text for people, so each field is looked for on its own and may be missing.
@@ -19,17 +19,17 @@ var (
 )
 
 // parseTail reads the log tail of an Invoke answer, base64 as it comes. Anything unreadable gives zeroes.
-func parseTail(encoded string) dispatch.Usage {
+func parseTail(encoded string) bill.Usage {
 	tail, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
-		return dispatch.Usage{}
+		return bill.Usage{}
 	}
 	lines := reportLine.FindAll(tail, -1)
 	if len(lines) == 0 {
-		return dispatch.Usage{}
+		return bill.Usage{}
 	}
 	line := lines[len(lines)-1] // the app may have printed one of its own; Lambda's comes last
-	return dispatch.Usage{
+	return bill.Usage{
 		Billed:   time.Duration(number(billed, line) * float64(time.Millisecond)),
 		Init:     time.Duration(number(initial, line) * float64(time.Millisecond)),
 		MemoryMB: int(number(memory, line)),

@@ -2,7 +2,11 @@
 // and every rule in Validate.
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
+)
 
 // A Config is the whole tree.
 type Config struct {
@@ -11,6 +15,8 @@ type Config struct {
 	Admin     Admin      `yaml:"admin"`
 	Relay     Relay      `yaml:"relay"`
 	AWS       AWS        `yaml:"aws"`
+	Pricing   Pricing    `yaml:"pricing"`
+	Budget    Budget     `yaml:"budget"`
 	Log       Log        `yaml:"log"`
 	Functions []Function `yaml:"functions"`
 }
@@ -58,6 +64,27 @@ type AWS struct {
 	Endpoint string `yaml:"endpoint"` // URL of another Invoke API, lambdalocal's say; empty: AWS
 }
 
+// Pricing is what Lambda charges, in dollars. Duration is priced by the architecture.
+type Pricing struct {
+	PerMillionRequests float64 `yaml:"per_million_requests"`
+	GBSecondX86        float64 `yaml:"gb_second_x86_64"`
+	GBSecondARM        float64 `yaml:"gb_second_arm64"`
+}
+
+// Rates are the prices of functions of that architecture.
+func (p Pricing) Rates(architecture string) bill.Rates {
+	r := bill.Rates{Request: p.PerMillionRequests / 1e6, GBSecond: p.GBSecondX86}
+	if architecture == ArchitectureARM {
+		r.GBSecond = p.GBSecondARM
+	}
+	return r
+}
+
+// Budget bounds what all functions cost together.
+type Budget struct {
+	DollarsPerHour float64 `yaml:"dollars_per_hour"` // 0: no ceiling
+}
+
 // Log is what the control plane writes to standard error.
 type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn, error
@@ -82,6 +109,8 @@ type Lambda struct {
 	FunctionName string        `yaml:"function_name"` // name or ARN; empty: the function's name
 	Qualifier    string        `yaml:"qualifier"`     // version or alias; empty: $LATEST
 	Timeout      time.Duration `yaml:"timeout"`       // the function's timeout as configured in Lambda
+	MemoryMB     int           `yaml:"memory_mb"`     // as configured in Lambda; 0: learned from its reports
+	Architecture string        `yaml:"architecture"`  // x86_64 or arm64; they have different prices
 }
 
 // Static configures self-registering peers.
@@ -128,4 +157,5 @@ type Scaling struct {
 	StartTimeout     time.Duration `yaml:"start_timeout"`     // invoked, but never dialled
 	IdleAfter        time.Duration `yaml:"idle_after"`        // window of the keep rule: surplus for this long drains
 	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest time that a draining instance may take; Timeouts.Total if that is longer
+	DollarsPerHour   float64       `yaml:"dollars_per_hour"`  // what the instances may cost; 0: no ceiling
 }

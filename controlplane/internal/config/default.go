@@ -17,7 +17,9 @@ func Default() Config {
 			TunnelWait:     time.Second,
 			MaxConnections: 15_000,
 		},
-		Log: Log{Level: "info", Format: "text"},
+		// Of us-east-1, the first tier. Most regions have the same.
+		Pricing: Pricing{PerMillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334},
+		Log:     Log{Level: "info", Format: "text"},
 	}
 }
 
@@ -32,7 +34,7 @@ func DefaultListener() Listener {
 func DefaultFunction() Function {
 	return Function{
 		Provider: ProviderLambda,
-		Lambda:   Lambda{Timeout: 15 * time.Minute},
+		Lambda:   Lambda{Timeout: 15 * time.Minute, Architecture: ArchitectureX86},
 		Queue:    Queue{Limit: 1000, Timeout: 30 * time.Second},
 		Timeouts: Timeouts{FirstByte: time.Minute, Idle: 5 * time.Minute},
 		Scaling: Scaling{

@@ -60,6 +60,10 @@ func (l Lambda) validate(p *problems, path string) {
 	if l.Timeout%time.Second != 0 {
 		p.add(path+".timeout", "must be whole seconds, as in Lambda, got %s", l.Timeout)
 	}
+	if l.MemoryMB != 0 {
+		within(p, path+".memory_mb", l.MemoryMB, 128, 10240)
+	}
+	oneOf(p, path+".architecture", l.Architecture, ArchitectureX86, ArchitectureARM)
 }
 
 func (t Timeouts) validate(p *problems, path string) {

@@ -23,6 +23,12 @@ const (
 	ProviderStatic = "static" // instances register by themselves
 )
 
+// Values of functions[].lambda.architecture.
+const (
+	ArchitectureX86 = "x86_64"
+	ArchitectureARM = "arm64"
+)
+
 // MaxNameLength limits the names of functions and listeners, which become parts of file and cluster names.
 const MaxNameLength = 40
 
@@ -52,10 +58,12 @@ func (c Config) Validate() error {
 	checkAddress(&p, "admin.address", c.Admin.Address)
 	c.Relay.validate(&p)
 	c.AWS.validate(&p)
+	c.Pricing.validate(&p)
 	oneOf(&p, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(&p, "log.format", c.Log.Format, "text", "json")
 	c.validateSharing(&p)
 	c.validateFunctions(&p)
+	c.validateCeilings(&p)
 	return p.err()
 }
 

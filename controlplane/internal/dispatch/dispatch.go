@@ -16,7 +16,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -26,6 +28,8 @@ import (
 type Options struct {
 	Functions []config.Function
 	Providers map[string]Provider // by function name; none for functions whose peers register by themselves
+	Pricing   config.Pricing
+	Budget    config.Budget
 	Key       token.Key
 	Log       logrus.FieldLogger
 }
@@ -41,6 +45,7 @@ type Dispatcher struct {
 	relays    []wire.Relay
 	changed   func(function string)
 	key       token.Key
+	budget    *scaler.Budget // of all functions together; nil: no ceiling
 	log       logrus.FieldLogger
 
 	invocations sync.WaitGroup // providers' Invoke calls under way
@@ -57,12 +62,13 @@ func New(o Options) *Dispatcher {
 	d := &Dispatcher{
 		functions: make(map[string]*function, len(o.Functions)),
 		key:       o.Key,
+		budget:    scaler.NewBudget(o.Budget.DollarsPerHour),
 		log:       o.Log.WithField("component", "dispatch"),
 		instances: map[string]*instance{},
 	}
 	d.stop, d.cut = context.WithCancel(context.Background())
 	for _, cfg := range o.Functions {
-		d.functions[cfg.Name] = newFunction(d, cfg, o.Providers[cfg.Name])
+		d.functions[cfg.Name] = newFunction(d, cfg, o)
 		d.names = append(d.names, cfg.Name)
 	}
 	slices.Sort(d.names)
@@ -170,6 +176,17 @@ func (d *Dispatcher) DrainFunction(name string) error {
 	return nil
 }
 
+// RetryFunction implements admin.Source: starts that failed are tried again at once.
+func (d *Dispatcher) RetryFunction(name string) error {
+	f := d.functions[name]
+	if f == nil {
+		return fmt.Errorf("function %q: %w", name, admin.ErrNotFound)
+	}
+	f.log.Info("an operator says that starts may be tried again")
+	f.do((*pool.Pool).Retry)
+	return nil
+}
+
 // Shutdown rejects what waits, drains every instance and returns when all have ended or ctx has. Requests in flight
 // finish meanwhile. After ctx the remaining invocations are left to end by themselves.
 func (d *Dispatcher) Shutdown(ctx context.Context) {
@@ -228,6 +245,18 @@ func (d *Dispatcher) forget(i *instance) {
 	if len(d.instances) == 0 && d.idle != nil {
 		close(d.idle)
 		d.idle = nil
+	}
+}
+
+// freed lets functions try again that were held back by what they share with one of whose instances ended.
+func (d *Dispatcher) freed(by *function) {
+	if d.budget == nil {
+		return
+	}
+	for _, name := range d.names {
+		if f := d.functions[name]; f != by && f.blockedBy(scaler.DollarsTotal) {
+			f.tick()
+		}
 	}
 }
 

@@ -40,14 +40,23 @@ func newWorld(t testing.TB, change func(*config.Function)) *world {
 	if change != nil {
 		change(&cfg)
 	}
+	return newWorldOf(t, config.Budget{}, cfg)
+}
+
+func newWorldOf(t testing.TB, budget config.Budget, functions ...config.Function) *world {
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	w := &world{t: t, ends: map[string]chan End{}, drained: map[string]wire.Reason{}}
-	providers := map[string]Provider{"web": w}
-	if cfg.Provider == config.ProviderStatic {
-		providers = nil
+	providers := map[string]Provider{}
+	for _, cfg := range functions {
+		if cfg.Provider == config.ProviderLambda {
+			providers[cfg.Name] = w
+		}
 	}
-	w.Dispatcher = New(Options{Functions: []config.Function{cfg}, Providers: providers, Key: token.NewKey(), Log: log})
+	w.Dispatcher = New(Options{
+		Functions: functions, Providers: providers, Pricing: config.Default().Pricing, Budget: budget,
+		Key: token.NewKey(), Log: log,
+	})
 	w.Connect(Connection{
 		Relay: commands{w}, Socket: func(endpoint string) string { return "/e/" + endpoint }, Changed: func(string) {},
 	})
@@ -140,10 +149,12 @@ type result struct {
 }
 
 // acquire asks for a slot in the background.
-func (w *world) acquire(ctx context.Context) chan result {
+func (w *world) acquire(ctx context.Context) chan result { return w.acquireFrom(ctx, "web") }
+
+func (w *world) acquireFrom(ctx context.Context, function string) chan result {
 	out := make(chan result, 1)
 	go func() {
-		l, err := w.Acquire(ctx, "web")
+		l, err := w.Acquire(ctx, function)
 		out <- result{l, err}
 	}()
 	synctest.Wait()

@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -35,18 +36,23 @@ type function struct {
 	endpoints endpoints
 	outcomes  outcomes
 	ends      map[string]uint64 // instances ended, by reason
-	usage     usage
+	bill      *bill.Account
+	priced    int // MB of memory that starts are priced at
 }
 
-func newFunction(d *Dispatcher, cfg config.Function, p Provider) *function {
+func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
+	plan := planFor(cfg, o.Pricing)
+	plan.settings.Scaling.Total = d.budget
 	f := &function{
 		d:        d,
 		name:     cfg.Name,
 		config:   cfg,
-		provider: p,
-		plan:     planFor(cfg),
+		provider: o.Providers[cfg.Name],
+		plan:     plan,
 		log:      d.log.WithField("function", cfg.Name),
 		ends:     map[string]uint64{},
+		bill:     bill.NewAccount(plan.rates, cfg.Lambda.MemoryMB),
+		priced:   cfg.Lambda.MemoryMB,
 	}
 	f.staticToken = f.readToken()
 	f.pool = pool.New(f.plan.settings)
@@ -102,12 +108,11 @@ func (f *function) arrive(l *Lease, todo *effects) pool.RequestState {
 	state := l.request.State()
 	switch state {
 	case pool.Leased:
-		l.endpoint = f.endpoints.path(l.request.Instance().Index())
-		f.outcomes.dispatched(0)
+		f.grant(at, l)
 	case pool.Waiting:
 		l.woken = make(chan struct{})
 	case pool.Rejected:
-		f.outcomes.refused(admission.Rejected, admission.Cause(l.request.Cause()))
+		f.outcomes.refused(admission.Rejected, causeOf(&l.request))
 	}
 	f.apply(at, e, todo)
 	return state
@@ -128,11 +133,35 @@ func (f *function) wait(ctx context.Context, l *Lease) (*Lease, error) {
 }
 
 func (f *function) refusal(l *Lease) error {
-	cause := admission.Cause(l.request.Cause())
+	cause := causeOf(&l.request)
 	if l.woken == nil {
 		return admission.Reject(cause)
 	}
 	return admission.Evict(cause)
+}
+
+// causeOf is why a request was not served, in the words for clients: which of Lambda's limits throttles is not theirs to
+// know.
+func causeOf(r *pool.Request) admission.Cause {
+	if r.Cause().IsThrottled() {
+		return admission.Throttled
+	}
+	return admission.Cause(r.Cause())
+}
+
+// grant takes note of a request that got its slot.
+func (f *function) grant(at time.Time, l *Lease) {
+	l.endpoint, l.granted = f.endpoints.path(l.request.Instance().Index()), at
+	f.outcomes.dispatched(l.request.Waited())
+	f.bill.Leased(at)
+}
+
+// release ends a request, whether it holds a slot, waits for one, or has ended before.
+func (f *function) release(p *pool.Pool, at time.Time, l *Lease) *pool.Effects {
+	if l.request.State() == pool.Leased {
+		f.bill.Released(at, l.granted)
+	}
+	return p.Release(at, &l.request)
 }
 
 // tick is the timer's function; it also gives the pool its first look at the clock.
@@ -157,13 +186,12 @@ func (f *function) take(step func(*pool.Pool, time.Time) *pool.Effects, todo *ef
 func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 	for _, r := range e.Dispatched {
 		l := r.Owner.(*Lease)
-		l.endpoint = f.endpoints.path(r.Instance().Index())
-		f.outcomes.dispatched(r.Waited())
+		f.grant(at, l)
 		close(l.woken)
 	}
 	for _, r := range e.Evicted {
 		l := r.Owner.(*Lease)
-		f.outcomes.refused(admission.Evicted, admission.Cause(r.Cause()))
+		f.outcomes.refused(admission.Evicted, causeOf(r))
 		close(l.woken)
 	}
 	for _, i := range e.Start {

@@ -39,6 +39,9 @@ func (f *function) begin(at time.Time, core *pool.Instance) *instance {
 		core:     core,
 	}
 	core.ID, core.Owner = i.id, i
+	if f.provider != nil {
+		f.bill.Started(at)
+	}
 	f.endpoints.assign(i, func(index int) string { return f.d.socket(endpointName(f.name, index)) })
 	f.d.remember(i)
 	return i
@@ -65,6 +68,8 @@ func (f *function) returned(i *instance, end End) {
 		f.log.WithFields(logrus.Fields{"instance": i.id, "detail": end.Detail}).
 			Warn("the invocation's answer is lost: the instance serves on")
 		return
+	default:
+		end.lost = !end.NeverRan
 	}
 	f.ended(i, end)
 }
@@ -176,14 +181,16 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	if report == nil && !errors.Is(err, relay.ErrForgotten) {
 		f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: it did not come back")
 	}
-	last, served := f.provider == nil, false
+	last, served := f.provider == nil, false // without an invocation, or without its answer
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.isUp, i.dialled = false, 0
 		last, served = last || i.unanswered, i.core.Slots() > 0
 		return p.Down(at, i.core)
 	})
 	if last {
-		f.ended(i, endWithoutAnswer(report, err, served))
+		end := endWithoutAnswer(report, err, served)
+		end.lost = report == nil
+		f.ended(i, end)
 	}
 }
 
@@ -237,17 +244,41 @@ func (f *function) ended(i *instance, end End) {
 	}
 	i.ended = true
 	at := now()
-	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause}), &todo)
+	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.lost}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))
-	f.usage.add(end.Usage)
+	dearer := f.settle(at, i, end)
 	todo.changed = true
 	f.mu.Unlock()
 
 	f.logEnd(i, end)
+	if dearer {
+		f.log.WithFields(logrus.Fields{"memory_mb": end.Usage.MemoryMB, "configured_mb": f.config.Lambda.MemoryMB}).
+			Warn("the function has more memory than lambda.memory_mb says: its instances cost more")
+	}
 	f.d.forget(i)
 	f.d.relay.Forget(i.id)
 	todo.carryOut(f)
+	f.d.freed(f)
+}
+
+// settle puts an invocation that has ended on the bill, and tells whether it shows that the configuration promised
+// cheaper ones. The caller holds f.mu.
+func (f *function) settle(at time.Time, i *instance, end End) (dearer bool) {
+	switch {
+	case f.provider == nil:
+		return false
+	case end.NeverRan:
+		f.bill.Refused(at, i.core.Started())
+		return false
+	}
+	f.bill.Ended(at, i.core.Started(), end.Usage)
+	if f.priced == 0 || end.Usage.MemoryMB <= f.priced {
+		return false
+	}
+	f.priced = end.Usage.MemoryMB
+	f.pool.Reprice(f.plan.price(f.priced))
+	return true
 }
 
 // endReason is the label of an end: the peer's reason, else the cause that the provider found.

@@ -13,6 +13,7 @@ type Lease struct {
 	request  pool.Request  // guarded by f.mu
 	woken    chan struct{} // closed when a waiting request got a slot or was evicted; nil when it never waited
 	endpoint string        // written before woken closes
+	granted  time.Time     // when it got its slot; guarded by f.mu
 }
 
 // Endpoint is the address that Envoy sends the request to.
@@ -20,7 +21,7 @@ func (l *Lease) Endpoint() string { return l.endpoint }
 
 // Release gives the slot to the oldest waiter, or back to the instance. A second call does nothing.
 func (l *Lease) Release() {
-	l.f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Release(at, &l.request) })
+	l.f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return l.f.release(p, at, l) })
 }
 
 // leave takes a request whose client has gone out of the queue, or gives back the slot that it got in that moment.
@@ -29,6 +30,6 @@ func (l *Lease) leave() {
 		if l.request.State() == pool.Waiting {
 			l.f.outcomes.refused(admission.Evicted, admission.Canceled)
 		}
-		return p.Release(at, &l.request)
+		return l.f.release(p, at, l)
 	})
 }

@@ -37,14 +37,3 @@ func (o *outcomes) refused(outcome admission.Outcome, cause admission.Cause) {
 	}
 	o.refusals[refusal{outcome, cause}]++
 }
-
-// usage adds up what Lambda reported of ended invocations.
-type usage struct {
-	billed    time.Duration
-	gbSeconds float64
-}
-
-func (u *usage) add(one Usage) {
-	u.billed += one.Billed
-	u.gbSeconds += one.Billed.Seconds() * float64(one.MemoryMB) / 1024
-}

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
@@ -14,11 +15,13 @@ type plan struct {
 	settings    pool.Settings
 	drainMargin time.Duration // the peer drains this long before its invocation's deadline
 	tokenLife   time.Duration
+	rates       bill.Rates
 }
 
-func planFor(cfg config.Function) plan {
+func planFor(cfg config.Function, pricing config.Pricing) plan {
 	p := plan{tokenLife: 365 * 24 * time.Hour} // a registered peer's token ends with the instance
 	if cfg.Provider == config.ProviderLambda {
+		p.rates = pricing.Rates(cfg.Lambda.Architecture)
 		p.drainMargin = drainMargin(cfg, cfg.Lambda.Timeout)
 		p.tokenLife = cfg.Lambda.Timeout + cfg.Scaling.StartTimeout + time.Minute
 	}
@@ -34,7 +37,8 @@ func planFor(cfg config.Function) plan {
 		Scaling: scaler.Settings{
 			Min: s.Min, Max: s.Max,
 			StartsInProgress: s.StartsInProgress, StartsPerSecond: s.StartsPerSecond, StartsBurst: s.StartsBurst,
-			IdleAfter: s.IdleAfter,
+			IdleAfter:      s.IdleAfter,
+			DollarsPerHour: s.DollarsPerHour, Price: p.price(cfg.Lambda.MemoryMB),
 		},
 	}
 	if cfg.Disabled {
@@ -45,6 +49,11 @@ func planFor(cfg config.Function) plan {
 		p.settings.Scaling.Min, p.settings.Scaling.StartsInProgress = s.Max, 0
 	}
 	return p
+}
+
+// price is what an instance with that much memory costs.
+func (p plan) price(memoryMB int) scaler.Price {
+	return scaler.NewPrice(p.rates.PerHour(memoryMB), p.rates.Request)
 }
 
 // drainMargin is how long before its deadline an instance that is given so much time stops taking requests: long enough

@@ -18,7 +18,7 @@ func planned(timeout, total time.Duration) plan {
 	cfg := config.DefaultFunction()
 	cfg.Name = "web"
 	cfg.Lambda.Timeout, cfg.Timeouts.Total = timeout, total
-	return planFor(cfg)
+	return planFor(cfg, config.Default().Pricing)
 }
 
 // Scenario 4: whatever the function's timeout, instances serve for a good part of it.

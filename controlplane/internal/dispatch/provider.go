@@ -2,8 +2,8 @@ package dispatch
 
 import (
 	"context"
-	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -17,16 +17,11 @@ type Provider interface {
 
 // An End says how an invocation ended.
 type End struct {
-	Cause  scaler.Cause // why it counts as failed; empty after a report
-	Detail string       // for the operator's log, never for clients
-	Report *wire.Report // the peer's own account; nil when the function did not live to give one
-	Usage  Usage
-}
+	Cause    scaler.Cause // why it counts as failed; empty after a report
+	Detail   string       // for the operator's log, never for clients
+	Report   *wire.Report // the peer's own account; nil when the function did not live to give one
+	Usage    bill.Usage   // what Lambda says it bills; zero where it did not say
+	NeverRan bool         // the call was refused, or did not get as far as Lambda: nothing is billed
 
-// Usage is what Lambda's REPORT line says; zero where there was none.
-type Usage struct {
-	Billed   time.Duration
-	Init     time.Duration
-	MemoryMB int // configured
-	MaxMB    int // used at most
+	lost bool // nobody knows whether the invocation is over: no answer came, and its tunnels say nothing
 }

@@ -1,12 +1,14 @@
 package dispatch
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
@@ -33,16 +35,16 @@ func (d *Dispatcher) Instances() []admin.InstanceStatus {
 func (f *function) status() admin.FunctionStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := f.pool.Stats()
+	s, at := f.pool.Stats(), now()
 	return admin.FunctionStatus{
 		Name: f.name, Provider: f.config.Provider, Disabled: f.config.Disabled,
 		QueueDepth: s.Waiting, QueueLimit: f.config.Queue.Limit,
 		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free,
 		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down,
-		Blocked: blocked(s.Blocked), Starts: s.Started,
+		Blocked: blocked(s.Blocked), BlockedDetail: f.whyBlocked(at, s.Blocked), Starts: s.Started,
 		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends),
 		Requests: f.outcomes.requests(), QueueWait: f.outcomes.histogram(),
-		BilledSeconds: f.usage.billed.Seconds(), GBSeconds: f.usage.gbSeconds,
+		Bill: billStatus(f.bill.Statement(at)),
 	}
 }
 
@@ -52,6 +54,55 @@ func blocked(b scaler.Block) string {
 		return string(b.Cause)
 	}
 	return string(b.Reason)
+}
+
+// whyBlocked says it in a sentence. The caller holds f.mu.
+func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
+	s := f.config.Scaling
+	switch b.Reason {
+	case scaler.AtMax:
+		return fmt.Sprintf("scaling.max is %d instances", s.Max)
+	case scaler.InProgress:
+		return fmt.Sprintf("scaling.starts_in_progress is %d", s.StartsInProgress)
+	case scaler.Rate:
+		return fmt.Sprintf("scaling.starts_per_second is %v, after a burst of %d", s.StartsPerSecond, s.StartsBurst)
+	case scaler.Dollars:
+		return fmt.Sprintf("scaling.dollars_per_hour is %v, and one instance costs %.4f", s.DollarsPerHour, f.plan.rates.PerHour(f.priced))
+	case scaler.DollarsTotal:
+		return fmt.Sprintf("budget.dollars_per_hour leaves too little: %.4f is taken, and one instance costs %.4f",
+			f.d.budget.PerHour(at), f.plan.rates.PerHour(f.priced))
+	case scaler.Backoff:
+		return backoffDetail(at, b)
+	}
+	return ""
+}
+
+func backoffDetail(at time.Time, b scaler.Block) string {
+	if left := b.Until.Sub(at); left > 0 {
+		return fmt.Sprintf("starts fail: %s; the next one may be tried in %s", b.Cause, left.Round(100*time.Millisecond))
+	}
+	return fmt.Sprintf("starts fail: %s; the next one is tried when it is wanted", b.Cause)
+}
+
+// blockedBy reports whether that guard withholds starts.
+func (f *function) blockedBy(r scaler.Reason) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pool.Stats().Blocked.Reason == r
+}
+
+func billStatus(s bill.Statement) admin.Bill {
+	return admin.Bill{
+		MemoryMB: s.MemoryMB, Invocations: s.Invocations, Estimated: s.Estimated,
+		BilledSeconds: s.Billed.Seconds(), BilledGBSeconds: s.GBSeconds,
+		Running: s.Running, GBSeconds: s.GBSeconds + s.RunningGBSeconds,
+		Dollars: s.Dollars, DollarsPerHour: s.DollarsPerHour,
+		Plain: admin.PlainBill{
+			Requests: s.Plain.Requests, ColdStarts: s.Plain.ColdStarts,
+			BilledSeconds: (s.Plain.Duration + s.Plain.Init).Seconds(), GBSeconds: s.Plain.GBSeconds, Dollars: s.Plain.Dollars,
+		},
+		SavedDollars: s.Saved(),
+	}
 }
 
 func failures(f pool.Failures) map[string]uint64 {

@@ -3,6 +3,8 @@ package pool
 import (
 	"iter"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
 // An InstanceState is where an instance is in its life.
@@ -43,6 +45,7 @@ type Instance struct {
 	state   InstanceState
 	adopted bool
 	epoch   uint64 // of the breaker, when it was started
+	price   scaler.Price
 
 	started time.Time
 	ends    time.Time // when it must begin to drain; zero: never

@@ -16,6 +16,7 @@ var ErrClosed = errors.New("pool: closed")
 // An End says how an invocation ended.
 type End struct {
 	Cause Cause // a start cause; empty: in good order
+	Lost  bool  // nobody knows: it may run on for as long as a start may take
 }
 
 // Up says that the instance can serve that many requests at once; they are limited to what was asked for. Waiters are
@@ -51,7 +52,7 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	if i.ends.IsZero() && p.settings.Lifetime > 0 && !i.adopted {
 		i.ends = i.started.Add(p.settings.Lifetime)
 	}
-	if !i.ends.IsZero() && !now.Before(i.ends) {
+	if !i.ends.IsZero() && i.ends.Sub(now) < leastLife {
 		p.tooLate(now, i, first)
 		return
 	}
@@ -66,7 +67,11 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	p.scale(now)
 }
 
-// tooLate drains an instance whose lifetime was over when it came up.
+// leastLife is too little time to serve. A function that leaves no more of its timeout when it is up is broken: it would
+// be invoked again for every other request.
+const leastLife = 100 * time.Millisecond
+
+// tooLate drains an instance whose lifetime was as good as over when it came up.
 func (p *Pool) tooLate(now time.Time, i *Instance, first bool) {
 	if first {
 		p.fail(now, i, scaler.TooShort)
@@ -172,6 +177,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 		return &p.effects
 	}
 	p.drop(now, i)
+	p.settle(now, i, end)
 	p.counters.ended++
 	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))
@@ -180,6 +186,32 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	p.scale(now)
 	return &p.effects
 }
+
+// settle gives back what a start of ours had claimed.
+func (p *Pool) settle(now time.Time, i *Instance, end End) {
+	if i.adopted {
+		return
+	}
+	var hold time.Duration
+	if end.Lost {
+		hold = p.settings.StartTimeout
+	}
+	p.guards.Release(now, i.price, hold)
+	if i.wasUp {
+		p.guards.Breaker.Freed(now)
+	}
+}
+
+// Retry is the operator's word that what made starts fail is gone.
+func (p *Pool) Retry(now time.Time) *Effects {
+	now = p.enter(now)
+	p.guards.Breaker.Retry()
+	p.scale(now)
+	return &p.effects
+}
+
+// Reprice says what an instance costs that is started from now on.
+func (p *Pool) Reprice(price scaler.Price) { p.guards.Reprice(price) }
 
 // fail counts a failed start, once per instance.
 func (p *Pool) fail(now time.Time, i *Instance, cause Cause) {

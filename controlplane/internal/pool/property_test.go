@@ -30,10 +30,16 @@ func drawSettings(t *rapid.T) pool.Settings {
 			StartsPerSecond:  rapid.SampledFrom([]float64{0, 0.3, 1, 7}).Draw(t, "rate"),
 			StartsBurst:      rapid.IntRange(0, 5).Draw(t, "burst"),
 			IdleAfter:        second("idle after", 20) + time.Second,
+			DollarsPerHour:   rapid.SampledFrom([]float64{0, 0.1, 0.25}).Draw(t, "ceiling"),
+			Total:            scaler.NewBudget(rapid.SampledFrom([]float64{0, 0.15}).Draw(t, "total")),
+			Price:            scaler.NewPrice(perHour, 0.2e-6),
 		},
 		Seed: rapid.Uint64().Draw(t, "seed"),
 	}
 }
+
+// perHour is what an instance costs.
+const perHour = 0.06
 
 // A model holds what the pool must have told its caller so far, and is asked after every step whether that makes sense.
 type model struct {
@@ -48,6 +54,7 @@ type model struct {
 	deadlines map[*pool.Instance]time.Time
 	gaveUp    map[*pool.Instance]bool // drained or timed out: no lease any more
 	startedAt []time.Time
+	lost      []time.Time // until when instances that were lost may run on
 	adopted   int
 	ended     int
 	closed    bool
@@ -98,6 +105,7 @@ func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
 	}
 	if len(e.Start) > 0 {
 		m.checkRate()
+		m.checkDollars()
 	}
 	m.check()
 }
@@ -151,6 +159,25 @@ func (m *model) checkRate() {
 	}
 }
 
+// checkDollars checks what is spent right now, those included of which nobody knows whether they run.
+func (m *model) checkDollars() {
+	running := 0
+	for _, i := range m.instances {
+		if !i.Adopted() {
+			running++
+		}
+	}
+	m.lost = slices.DeleteFunc(m.lost, func(until time.Time) bool { return !m.now.Before(until) })
+	spending := float64(running+len(m.lost)) * perHour
+	if ceiling := m.s.Scaling.DollarsPerHour; ceiling > 0 {
+		require.LessOrEqual(m.t, spending, ceiling)
+	}
+	if m.s.Scaling.Total != nil {
+		require.LessOrEqual(m.t, spending, m.s.Scaling.Total.PerHour(m.now)+1e-9)
+		require.LessOrEqual(m.t, spending, 0.15)
+	}
+}
+
 func (m *model) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"arrive":    m.arrive,
@@ -163,6 +190,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"down":      m.down,
 		"end":       m.end,
 		"fail":      m.fail,
+		"lose":      m.lose,
+		"retry":     m.retry,
 		"drain":     m.drain,
 		"peerDrain": m.peerDrain,
 		"adopt":     m.adopt,
@@ -267,12 +296,28 @@ func (m *model) fail(t *rapid.T) {
 	}
 }
 
-func (m *model) endOne(i *pool.Instance, cause pool.Cause) {
+// lose ends an instance that may run on where nobody sees it.
+func (m *model) lose(t *rapid.T) {
+	i := m.some(t, pool.Starting)
+	if !i.Adopted() {
+		m.lost = append(m.lost, m.now.Add(m.s.StartTimeout))
+	}
+	m.endAs(i, pool.End{Cause: scaler.Network, Lost: true})
+}
+
+func (m *model) retry(*rapid.T) {
+	m.apply(m.p.Retry(m.now), nil)
+	require.Empty(m.t, m.p.Stats().Blocked.Cause)
+}
+
+func (m *model) endOne(i *pool.Instance, cause pool.Cause) { m.endAs(i, pool.End{Cause: cause}) }
+
+func (m *model) endAs(i *pool.Instance, end pool.End) {
 	m.instances = without(m.t, m.instances, i)
 	m.ended++
 	delete(m.deadlines, i)
-	m.apply(m.p.Ended(m.now, i, pool.End{Cause: cause}), nil)
-	m.apply(m.p.Ended(m.now, i, pool.End{Cause: cause}), nil)
+	m.apply(m.p.Ended(m.now, i, end), nil)
+	m.apply(m.p.Ended(m.now, i, end), nil)
 	require.Equal(m.t, pool.Gone, i.State())
 }
 
@@ -381,6 +426,7 @@ func (m *model) rest() {
 	st.Started, st.Adopted, st.Ended, st.Failed, st.Blocked = 0, 0, 0, pool.Failures{}, scaler.Block{}
 	require.Equal(m.t, pool.Stats{}, st)
 	require.True(m.t, m.p.Next().IsZero(), "nothing is left to do")
+	require.Zero(m.t, m.s.Scaling.Total.PerHour(m.now.Add(time.Hour)), "every claim is given back")
 }
 
 func TestAnySequenceOfEvents(t *testing.T) {

@@ -6,18 +6,15 @@ import "time"
 // needed for Min, is replaced: an idle pool must not invoke itself for ever.
 
 // setRotation sets the timer that begins the rotation of an instance which is up. The lead covers twice the time that
-// its own start took, so that the replacement is ready in time; the jitter spreads instances that started together.
+// its own start took, so that the replacement is ready in time; the jitter spreads instances that started together. Both
+// are measured by the life that this instance has, which may be much shorter than the settings expect.
 func (p *Pool) setRotation(now time.Time, i *Instance) {
 	if i.ends.IsZero() {
 		return
 	}
-	tenth := p.settings.Lifetime / 10
-	lead := max(tenth, min(2*now.Sub(i.started), p.settings.Lifetime/2))
-	at := i.ends.Add(-lead - time.Duration(p.rand.Int64N(int64(tenth)+1)))
-	if half := now.Add(i.ends.Sub(now) / 2); at.Before(half) {
-		at = half
-	}
-	p.timers.set(i, at)
+	left := i.ends.Sub(now)
+	lead := max(left/10, min(2*now.Sub(i.started), left/2)) + time.Duration(p.rand.Int64N(int64(left/10)+1))
+	p.timers.set(i, i.ends.Add(-min(lead, left/2)))
 }
 
 // rotate is that timer's effect, and at the end of the lifetime once more.

@@ -79,6 +79,46 @@ func TestRotationIsStaggered(t *testing.T) {
 	require.LessOrEqual(t, most, 5, "a quarter of max at once")
 }
 
+// The function's timeout is a minute, the settings say a quarter of an hour: the spread is that of the minute.
+func TestRotationIsStaggeredByTheLifeThatThereIs(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Lifetime, s.Scaling.Max = 15*time.Minute, 20 })
+	upAll := func() {
+		for _, i := range w.started {
+			i.EndBy(w.now.Add(time.Minute))
+		}
+		w.upAll()
+	}
+	rs := w.acquireN(200)
+	upAll()
+	first := w.starts
+	began, most := w.now, 0
+	w.run(time.Minute, func() {
+		w.release(rs...)
+		rs = w.acquireN(200)
+		most = max(most, len(w.started))
+		if len(w.started) > 0 {
+			require.Greater(t, w.now.Sub(began), 45*time.Second, "not long before it is due")
+		}
+		upAll()
+		w.endDrained()
+	})
+	require.Equal(t, 2*first, w.starts)
+	require.LessOrEqual(t, most, 5, "a quarter of max at once")
+}
+
+func TestAnInstanceWithNoTimeToServeIsAFailedStart(t *testing.T) {
+	for left, state := range map[time.Duration]pool.InstanceState{
+		99 * time.Millisecond: pool.Draining, 100 * time.Millisecond: pool.Ready,
+	} {
+		w := story(t, nil)
+		w.acquire()
+		w.started[0].EndBy(w.now.Add(left))
+		i := w.up()
+		require.Equal(t, state, i.State())
+		require.Equal(t, state == pool.Draining, w.p.Stats().Failed.Total() == 1)
+	}
+}
+
 func TestAnInstanceThatCannotBeReplacedServesToTheEnd(t *testing.T) {
 	w := story(t, func(s *pool.Settings) {
 		s.Lifetime, s.Scaling.StartsBurst, s.Scaling.StartsPerSecond = time.Minute, 1, 0

@@ -51,19 +51,16 @@ func (p *Pool) order(now time.Time, want int, replace bool) {
 	if want <= 0 || p.block.Reason != "" {
 		return
 	}
-	room, _ := p.guards.Room(now, p.load())
-	for range min(want, room) {
+	n, block := p.guards.Take(now, p.load(), want)
+	for range n {
 		p.start(now, replace)
 	}
-	if want > room {
-		_, p.block = p.guards.Room(now, p.load())
-	}
+	p.block = block
 }
 
 func (p *Pool) start(now time.Time, replace bool) {
 	i := p.add(now, false)
-	i.epoch = p.guards.Breaker.Epoch()
-	p.guards.Take(now, 1)
+	i.epoch, i.price = p.guards.Breaker.Epoch(), p.guards.Price()
 	p.counters.started++
 	if replace {
 		p.replaceOldest(i)

@@ -115,7 +115,7 @@ func TestAPeerThatComesBackServesOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, wire.KindDrain, m.Kind, "what was asked for meanwhile is not lost")
 	fresh := b.tunnel("a")
-	b.eventually(func() bool { _, err := os.Stat(b.socket("a")); return err == nil }, "no socket again")
+	b.eventually(func() bool { return len(b.events.all()) == 3 }, "not up again")
 	exchangeBoth(t, b.envoy("a"), fresh, "new")
 	exchangeBoth(t, envoy, peer, "and old")
 	require.Equal(t, []string{"up a env-a 10 true", "lost a", "up a env-a 10 true"}, b.events.all())

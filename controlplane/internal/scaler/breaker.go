@@ -9,7 +9,6 @@ import (
 // How the breaker paces starts that keep failing.
 const (
 	ProbeEvery  = 30 * time.Second // between starts that are known to be refused for good
-	BackoffMax  = 30 * time.Second // longest pause after any other failure
 	ForgetAfter = time.Minute      // without a start, once it was allowed again
 	OpenAfter   = 3                // failures in a row after which waiting is pointless, for causes that are probed
 	// Attempts bounds the starts that one request can cause while all of them fail. After as many steps without an
@@ -63,7 +62,7 @@ func (b *Breaker) pause() time.Duration {
 	if b.rule.class == stop {
 		return b.rule.first
 	}
-	d := min(b.rule.first<<min(b.steps-1, 16), BackoffMax)
+	d := min(b.rule.first<<min(b.steps-1, 16), b.rule.longest)
 	return d/2 + time.Duration(b.rand.Int64N(int64(d/2)+1))
 }
 
@@ -81,6 +80,17 @@ func (b *Breaker) Served(epoch uint64) {
 		b.close()
 	}
 }
+
+// Freed says that an instance ended which had been up. Where such instances are what fills Lambda's limit, the next
+// start need not wait any longer.
+func (b *Breaker) Freed(now time.Time) {
+	if b.rule.freed && now.Before(b.until) {
+		b.until = now
+	}
+}
+
+// Retry is the operator's word that the cause is gone: the breaker closes, and stays closed until the next failure.
+func (b *Breaker) Retry() { b.close() }
 
 func (b *Breaker) close() {
 	b.cause, b.rule, b.steps, b.arrival, b.flaps = "", rule{}, 0, 0, false
@@ -124,7 +134,7 @@ func (b *Breaker) Room(now time.Time, starting, budget int) (int, Block) {
 		return 0, b.Block()
 	}
 	limit := 1
-	if b.rule.class == retry {
+	if b.rule.several {
 		limit = max(1, budget>>min(b.steps, 16))
 	}
 	return max(0, limit-starting), Block{Reason: Backoff, Cause: b.cause}

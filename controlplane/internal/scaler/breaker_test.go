@@ -33,19 +33,21 @@ func failOnce(g *scaler.Guards, now time.Time, c scaler.Cause) time.Time {
 
 func TestBreakerPausesGrowAndAreJittered(t *testing.T) {
 	for _, tt := range []struct {
-		cause scaler.Cause
-		first time.Duration
+		cause          scaler.Cause
+		first, longest time.Duration
 	}{
-		{scaler.Throttled, 200 * time.Millisecond},
-		{scaler.Network, 200 * time.Millisecond},
-		{scaler.Crashed, time.Second},
-		{scaler.StartTimeout, time.Second},
+		{scaler.ThrottledReserved, 200 * time.Millisecond, 10 * time.Second},
+		{scaler.ThrottledRate, 200 * time.Millisecond, 10 * time.Second},
+		{scaler.Network, 200 * time.Millisecond, 10 * time.Second},
+		{scaler.Unknown, 200 * time.Millisecond, 30 * time.Second},
+		{scaler.Crashed, time.Second, 30 * time.Second},
+		{scaler.StartTimeout, time.Second, 30 * time.Second},
 	} {
 		g, now := guards(), epoch
 		for step := range 40 {
 			now = failOnce(g, now, tt.cause)
 			pause := g.Breaker.Block().Until.Sub(now)
-			most := min(tt.first<<min(step, 20), scaler.BackoffMax)
+			most := min(tt.first<<min(step, 20), tt.longest)
 			require.LessOrEqual(t, pause, most, "%s, step %d", tt.cause, step)
 			require.GreaterOrEqual(t, pause, most/2, "%s, step %d", tt.cause, step)
 		}
@@ -62,10 +64,16 @@ func TestBreakerRoomByCause(t *testing.T) {
 		{scaler.Throttled, 1, budget / 2, false},
 		{scaler.Throttled, 2, budget / 4, false},
 		{scaler.Throttled, 30, 1, false},
+		{scaler.ThrottledAccount, 1, budget / 2, false},
+		{scaler.ThrottledReserved, 1, 1, false},
+		{scaler.ThrottledReserved, 30, 1, false},
 		{scaler.InitFailed, 1, 1, false},
+		{scaler.FunctionError, 2, 1, false},
+		{scaler.TimedOut, 3, 1, true},
 		{scaler.InitFailed, 3, 1, true},
 		{scaler.Denied, 1, 1, true},
 		{scaler.NotFound, 9, 1, true},
+		{scaler.TooLarge, 1, 1, true},
 	} {
 		g, now := guards(), epoch
 		require.Equal(t, budget, room(g, now, 0))
@@ -150,5 +158,31 @@ func TestBreakerForgets(t *testing.T) {
 		require.Equal(t, tt.cause, g.Breaker.Cause())
 		g.Breaker.Arrived(now.Add(1), tt.alone)
 		require.Equal(t, tt.forget, g.Breaker.Cause() == "", "%s", tt.cause)
+	}
+}
+
+// An instance that ends makes room under a limit of concurrency, and under no other.
+func TestBreakerDoesNotWaitWhereAnInstanceMadeRoom(t *testing.T) {
+	for cause, frees := range map[scaler.Cause]bool{
+		scaler.ThrottledReserved: true, scaler.ThrottledAccount: true,
+		scaler.ThrottledRate: false, scaler.Crashed: false, scaler.Denied: false,
+	} {
+		g := guards()
+		g.Breaker.Failed(epoch, cause, 0, false)
+		g.Breaker.Freed(epoch)
+		require.Equal(t, frees, room(g, epoch, 0) > 0, cause)
+		require.Equal(t, cause, g.Breaker.Cause(), "not known to be gone")
+	}
+}
+
+func TestAnOperatorClosesTheBreaker(t *testing.T) {
+	for _, cause := range scaler.StartCauses {
+		g, now := guards(), epoch
+		for range 20 {
+			now = failOnce(g, now, cause)
+		}
+		g.Breaker.Retry()
+		require.Equal(t, budget, room(g, now, 0), cause)
+		require.False(t, g.Breaker.Open())
 	}
 }

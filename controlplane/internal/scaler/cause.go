@@ -8,19 +8,32 @@ type Cause string
 
 // Causes of failed starts.
 const (
-	Throttled    Cause = "throttled"     // Lambda refuses for now: rate or concurrency
-	Denied       Cause = "denied"        // we may not invoke the function
-	NotFound     Cause = "not_found"     // there is no such function or qualifier
-	InitFailed   Cause = "init_failed"   // the runtime or the app did not come up
-	Crashed      Cause = "crashed"       // the environment ended without an answer
-	StartTimeout Cause = "start_timeout" // invoked, but not up in time
-	TooShort     Cause = "too_short"     // came up, but ended or had to end before it served anything
-	Network      Cause = "network"       // Lambda, or from the function the relay, could not be reached
-	Unknown      Cause = "unknown"       // anything else
+	// Lambda refuses for now. Which of its limits it is decides how soon another try makes sense.
+	ThrottledReserved Cause = "throttled_reserved" // the function's reserved concurrency is in use
+	ThrottledAccount  Cause = "throttled_account"  // the account's concurrency is in use
+	ThrottledRate     Cause = "throttled_rate"     // too many environments, or calls, a second
+	Throttled         Cause = "throttled"          // a limit that Lambda did not name
+
+	Denied   Cause = "denied"    // we may not invoke the function
+	NotFound Cause = "not_found" // there is no such function or qualifier
+	TooLarge Cause = "too_large" // the invocation's payload
+
+	InitFailed    Cause = "init_failed"    // the runtime or the app did not come up
+	Crashed       Cause = "crashed"        // the environment ended without an answer
+	TimedOut      Cause = "timed_out"      // the function's timeout ended it
+	FunctionError Cause = "function_error" // the function answered with an error of its own
+	StartTimeout  Cause = "start_timeout"  // invoked, but not up in time
+	TooShort      Cause = "too_short"      // came up, but ended or had to end before it served anything
+
+	Network Cause = "network" // Lambda, or from the function the relay, could not be reached
+	Unknown Cause = "unknown" // anything else
 )
 
 // StartCauses lists the causes of failed starts. A cause that is not in it counts as Unknown.
-var StartCauses = [...]Cause{Throttled, Denied, NotFound, InitFailed, Crashed, StartTimeout, TooShort, Network, Unknown}
+var StartCauses = [...]Cause{
+	ThrottledReserved, ThrottledAccount, ThrottledRate, Throttled, Denied, NotFound, TooLarge,
+	InitFailed, Crashed, TimedOut, FunctionError, StartTimeout, TooShort, Network, Unknown,
+}
 
 // StartCause returns c if it is one of StartCauses, and Unknown if not.
 func StartCause(c Cause) Cause {
@@ -32,32 +45,50 @@ func StartCause(c Cause) Cause {
 	return Unknown
 }
 
+// IsThrottled reports whether c is one of Lambda's limits, named or not.
+func (c Cause) IsThrottled() bool {
+	return c == Throttled || c == ThrottledReserved || c == ThrottledAccount || c == ThrottledRate
+}
+
 // A class says how to go on after a failed start. Later ones are stricter.
 type class uint8
 
 const (
-	retry class = iota // it will pass: fewer starts at once, with growing pauses
-	probe              // it may be broken: one start at a time, with growing pauses
-	stop               // somebody must act: one start now and then, to see whether somebody did
+	retry class = iota // it will pass: requests wait for it
+	probe              // it may be broken: requests wait for OpenAfter failures
+	stop               // somebody must act: requests do not wait for that
 )
 
-// A rule is what a cause asks of the breaker.
+// A rule is the reaction to a cause: what it asks of the breaker.
 type rule struct {
-	class class
-	first time.Duration // the first pause; each further one is twice as long
+	class   class
+	first   time.Duration // the first pause; each further one is twice as long
+	longest time.Duration // as long as pauses get
 	// refused: Lambda refused the call. That an older start came up meanwhile says nothing about the next call.
 	refused bool
+	// several starts at once may be tried after the pause, half as many after each failure; else one at a time.
+	several bool
+	// freed: an instance that ends makes room for another one, so there is no need to sit out the pause.
+	freed bool
 }
 
+// ruleOf is the table of reactions; docs/operating.md has it in words.
 func ruleOf(c Cause) rule {
+	const short, long = 10 * time.Second, 30 * time.Second
 	switch c {
-	case Denied, NotFound:
-		return rule{class: stop, first: ProbeEvery, refused: true}
-	case InitFailed, Crashed, StartTimeout, TooShort:
-		return rule{class: probe, first: time.Second}
-	case Throttled:
-		return rule{class: retry, first: 200 * time.Millisecond, refused: true}
+	case Denied, NotFound, TooLarge:
+		return rule{class: stop, first: ProbeEvery, longest: ProbeEvery, refused: true}
+	case InitFailed, Crashed, TimedOut, FunctionError, StartTimeout, TooShort:
+		return rule{class: probe, first: time.Second, longest: long}
+	case ThrottledReserved:
+		return rule{first: 200 * time.Millisecond, longest: short, refused: true, freed: true}
+	case ThrottledAccount:
+		return rule{first: 200 * time.Millisecond, longest: short, refused: true, freed: true, several: true}
+	case ThrottledRate, Throttled:
+		return rule{first: 200 * time.Millisecond, longest: short, refused: true, several: true}
+	case Network:
+		return rule{first: 200 * time.Millisecond, longest: short, several: true}
 	default:
-		return rule{class: retry, first: 200 * time.Millisecond}
+		return rule{first: 200 * time.Millisecond, longest: long, several: true}
 	}
 }

@@ -10,12 +10,14 @@ type Reason string
 
 // Reasons, also metric labels.
 const (
-	None       Reason = ""
-	AtMax      Reason = "max"         // as many instances as allowed
-	InProgress Reason = "in_progress" // enough starts on the way
-	Rate       Reason = "rate"        // the token bucket is empty
-	Backoff    Reason = "backoff"     // starts fail: Block.Cause
-	Never      Reason = "never"       // the settings forbid starts
+	None         Reason = ""
+	AtMax        Reason = "max"           // as many instances as allowed
+	InProgress   Reason = "in_progress"   // enough starts on the way
+	Rate         Reason = "rate"          // the token bucket is empty
+	Dollars      Reason = "dollars"       // one more would cost more per hour than the function may
+	DollarsTotal Reason = "dollars_total" // one more would cost more per hour than all functions may
+	Backoff      Reason = "backoff"       // starts fail: Block.Cause
+	Never        Reason = "never"         // the settings forbid starts
 )
 
 // A Block tells the operator why starts are withheld.
@@ -32,12 +34,14 @@ type Load struct {
 	Rotating int // ready ones that are to be replaced
 }
 
-// Guards compose all that bounds starts, whatever the policy wants: the maximum, starts in progress, the start rate, and
-// the pace after failures.
+// Guards compose all that bounds starts, whatever the policy wants: the maximum, starts in progress, the start rate, money,
+// and the pace after failures.
 type Guards struct {
 	Breaker  Breaker
 	settings Settings
 	bucket   Bucket
+	own      *Budget
+	price    Price
 }
 
 // NewGuards returns guards with a full token bucket. The seed is for jitter.
@@ -46,6 +50,8 @@ func NewGuards(s Settings, seed uint64) *Guards {
 		Breaker:  Breaker{rand: rand.New(rand.NewPCG(seed, seed^0x9e3779b97f4a7c15))},
 		settings: s,
 		bucket:   NewBucket(s.StartsPerSecond, s.StartsBurst),
+		own:      NewBudget(s.DollarsPerHour),
+		price:    s.Price,
 	}
 }
 
@@ -60,7 +66,11 @@ func (g *Guards) Room(now time.Time, l Load) (int, Block) {
 	limit := s.Max + min(l.Rotating, s.Surge())
 	room, block = tighter(room, block, limit-l.Live, Block{Reason: AtMax})
 	room, block = tighter(room, block, s.StartsInProgress-l.Starting, Block{Reason: InProgress})
-	return tighter(room, block, g.bucket.Tokens(now), Block{Reason: Rate, Until: g.bucket.Next(now)})
+	room, block = tighter(room, block, g.bucket.Tokens(now), Block{Reason: Rate, Until: g.bucket.Next(now)})
+	affordable, until := g.own.Room(now, g.price)
+	room, block = tighter(room, block, affordable, Block{Reason: Dollars, Until: until})
+	affordable, until = s.Total.Room(now, g.price)
+	return tighter(room, block, affordable, Block{Reason: DollarsTotal, Until: until})
 }
 
 func tighter(room int, block Block, other int, otherBlock Block) (int, Block) {
@@ -70,5 +80,34 @@ func tighter(room int, block Block, other int, otherBlock Block) (int, Block) {
 	return room, block
 }
 
-// Take accounts for n starts, made now.
-func (g *Guards) Take(now time.Time, n int) { g.bucket.Take(now, n) }
+// Take makes up to want starts, accounts for them, and returns how many. The Block says what withholds the rest; it is
+// zero if nothing does.
+func (g *Guards) Take(now time.Time, l Load, want int) (int, Block) {
+	room, block := g.Room(now, l)
+	// Others draw on the total between our look at it and our claim: the claim counts.
+	n := g.settings.Total.Claim(now, g.price, min(want, room))
+	g.own.Claim(now, g.price, n)
+	g.bucket.Take(now, n)
+	switch {
+	case n == want:
+		return n, Block{}
+	case n < min(want, room):
+		return n, Block{Reason: DollarsTotal}
+	case n > 0:
+		l.Live, l.Starting = l.Live+n, l.Starting+n
+		_, block = g.Room(now, l)
+	}
+	return n, block
+}
+
+// Price is what a start made now costs. It is to be kept with each start, and handed back with Release.
+func (g *Guards) Price() Price { return g.price }
+
+// Reprice says what starts cost from now on.
+func (g *Guards) Reprice(p Price) { g.price = p }
+
+// Release says that an instance has ended which had cost that price. Its claim on the money is held for at least hold.
+func (g *Guards) Release(now time.Time, p Price, hold time.Duration) {
+	g.own.Release(now, p, hold)
+	g.settings.Total.Release(now, p, hold)
+}

@@ -27,7 +27,7 @@ func TestTheTightestGuardIsNamed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := scaler.NewGuards(s, 1)
-			g.Take(epoch, tt.taken)
+			g.Take(epoch, scaler.Load{}, tt.taken)
 			room, block := g.Room(epoch, tt.load)
 			require.Equal(t, tt.room, room)
 			require.Equal(t, tt.why, block.Reason)
@@ -52,7 +52,7 @@ func TestGuardsThatNeverStart(t *testing.T) {
 
 func TestBackoffIsNamedBeforeTheRest(t *testing.T) {
 	g := scaler.NewGuards(scaler.Settings{Max: 1, StartsInProgress: 1, StartsBurst: 1}, 1)
-	g.Take(epoch, 1)
+	g.Take(epoch, scaler.Load{}, 1)
 	g.Breaker.Failed(epoch, scaler.Crashed, 0, false)
 	_, block := g.Room(epoch, scaler.Load{Live: 1, Starting: 1})
 	require.Equal(t, scaler.Backoff, block.Reason)
@@ -64,4 +64,15 @@ func TestUnknownCauses(t *testing.T) {
 	require.Equal(t, scaler.Unknown, scaler.StartCause(""))
 	require.Equal(t, scaler.Unknown, scaler.StartCause("quota"))
 	require.Equal(t, scaler.Throttled, scaler.StartCause("throttled"))
+}
+
+func TestTakeSaysWhatWithholdsTheRest(t *testing.T) {
+	s := scaler.Settings{Max: 8, StartsInProgress: 5, StartsPerSecond: 1, StartsBurst: 3}
+	g := scaler.NewGuards(s, 1)
+	n, block := g.Take(epoch, scaler.Load{}, 2)
+	require.Equal(t, 2, n)
+	require.Equal(t, scaler.Block{}, block)
+	n, block = g.Take(epoch, scaler.Load{Live: 2, Starting: 2}, 9)
+	require.Equal(t, 1, n)
+	require.Equal(t, scaler.Block{Reason: scaler.Rate, Until: epoch.Add(time.Second)}, block)
 }

@@ -1,5 +1,5 @@
 // Package scaler decides how many instances a function should have, and when a start must wait. It is pure: time is an
-// argument, nothing blocks, nothing is safe for concurrent use.
+// argument, nothing blocks, and nothing but a Budget is safe for concurrent use.
 //
 // Policy and mechanism are apart. A Policy looks at a State and says what it would like (Want); Guards say how much of
 // that may happen now, whatever the policy; the pool carries it out. A new policy can therefore be wrong about latency
@@ -19,6 +19,9 @@ type Settings struct {
 	StartsBurst      int           // size of that bucket
 	IdleAfter        time.Duration // capacity that was surplus for this long drains
 	Policy           Policy        // nil: FollowDemand
+	DollarsPerHour   float64       // what all instances may cost together; 0: no ceiling
+	Total            *Budget       // what they may cost together with those of other functions; nil: no ceiling
+	Price            Price         // of an instance
 }
 
 // Surge is by how many instances rotation may exceed Max, so that a replacement can serve before the old instance

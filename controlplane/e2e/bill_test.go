@@ -1,0 +1,42 @@
+package e2e_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
+)
+
+// The bill is Lambda's to the millisecond: what ended well, what crashed, and what was cold.
+func TestTheBillIsLambdas(t *testing.T) {
+	s := startBoth(t, func(f *controlplanetest.Function) {
+		f.Scaling.Min, f.Scaling.IdleAfter = 0, 100*time.Millisecond
+	})
+	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
+		client := controlplanetest.Client(t, controlplanetest.HTTP1)
+		for range 2 {
+			requireServed(t, startLoad(t, s, 20, 60, "/"+name+"/sleep?ms=50").wait())
+			eventuallyReady(s, name, 0)
+		}
+		_ = fetch(t.Context(), client, s.URL("/"+name+"/exit?after=0")) // the app's process dies
+		s.Eventually("every invocation is billed", func() error {
+			if f, c := s.Function(name), s.Lambda.Counters(name); int(f.Bill.Invocations) != c.Started || f.Bill.Running > 0 {
+				return fmt.Errorf("%d of %d, %d running", f.Bill.Invocations, c.Started, f.Bill.Running)
+			}
+			return nil
+		})
+		b, c := s.Function(name).Bill, s.Lambda.Counters(name)
+		require.Zero(t, b.Estimated)
+		require.InDelta(t, float64(c.BilledMs), 1000*b.BilledSeconds, 1e-6)
+		require.InDelta(t, b.BilledSeconds*float64(b.MemoryMB)/1024, b.BilledGBSeconds, 1e-9)
+		require.InDelta(t, b.BilledGBSeconds*0.0000166667+float64(c.Started)*0.20/1e6, b.Dollars, 1e-12)
+
+		require.EqualValues(t, 121, b.Plain.Requests)
+		require.GreaterOrEqual(t, b.Plain.BilledSeconds, 120*0.05)
+		require.GreaterOrEqual(t, int(b.Plain.ColdStarts), 10, "an instance had ten requests in flight")
+		t.Logf("%d invocations, %.6f dollars; plain Lambda: %d cold starts, %.6f dollars", c.Started, b.Dollars, b.Plain.ColdStarts, b.Plain.Dollars)
+	})
+}

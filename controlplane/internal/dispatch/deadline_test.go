@@ -1,0 +1,130 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// A pace is how coarsely obedient looks at what happens.
+func pace(timeout time.Duration) time.Duration {
+	return max(10*time.Millisecond, min(timeout/100, 200*time.Millisecond))
+}
+
+// obedient lets every instance that is invoked come up after a moment with that much time left, and end when it is told
+// to, or when its time is over. It returns how many there were, and how many at most at once, when d is over.
+func (w *world) obedient(d, startsIn, left time.Duration) (invocations, together int) {
+	ups, deadlines := map[string]time.Time{}, map[string]time.Time{}
+	alive := map[string]bool{}
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(pace(left)) {
+		for _, id := range w.instances()[invocations:] {
+			invocations++
+			alive[id], ups[id] = true, time.Now().Add(startsIn)
+		}
+		w.publish()
+		for id := range alive {
+			if at, waits := ups[id]; waits && !time.Now().Before(at) {
+				delete(ups, id)
+				deadlines[id] = time.Now().Add(left)
+				w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10, Left: left})
+			}
+			deadline, up := deadlines[id]
+			if w.drainedFor(id) != "" || up && !time.Now().Before(deadline) {
+				delete(alive, id)
+				w.end(id, End{Report: &wire.Report{Reason: wire.ReasonRotation}})
+			}
+		}
+		together = max(together, len(alive))
+	}
+	return invocations, together
+}
+
+// busy has that many clients ask for a slot, keep it for a while, and ask again, until stop is called.
+func (w *world) busy(clients int, each time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	var all sync.WaitGroup
+	for range clients {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				l, err := w.Acquire(ctx, "web")
+				time.Sleep(each)
+				if err == nil {
+					l.Release()
+				}
+			}
+		})
+	}
+	return func() {
+		cancel()
+		all.Wait()
+	}
+}
+
+// Scenario 4: whatever the function's timeout, and whatever the configuration says it is, instances follow one another at
+// the pace of the real one.
+func TestInstancesFollowOneAnotherAtThePaceOfTheTimeout(t *testing.T) {
+	for _, configured := range []time.Duration{0, 900 * time.Second} {
+		for _, seconds := range []int{3, 15, 60, 900} {
+			timeout := time.Duration(seconds) * time.Second
+			t.Run(fmt.Sprint(timeout, " configured as ", max(timeout, configured)), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout = max(timeout, configured) })
+					defer w.busy(25, timeout/30)()
+					const lives = 5
+					invocations, together := w.obedient(lives*timeout, 200*time.Millisecond, timeout)
+					require.GreaterOrEqual(t, invocations, 3*lives, "three instances, which end in time")
+					require.LessOrEqual(t, invocations, 3*3*lives, "each serves for a third of its time at least")
+					require.LessOrEqual(t, together, 7, "not all are replaced at once")
+					f := w.Functions()[0]
+					require.Empty(t, f.StartFailures)
+					require.Empty(t, f.Blocked)
+				})
+			})
+		}
+	}
+}
+
+// A function whose time is up before it can serve is broken, and must not be invoked over and over.
+func TestATimeoutShorterThanTheMarginCausesNoLoop(t *testing.T) {
+	for _, left := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 150 * time.Millisecond} {
+		for _, clients := range []int{1, 100} {
+			t.Run(fmt.Sprint(left, clients), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, nil)
+					defer w.busy(clients, time.Second)()
+					invocations, _ := w.obedient(10*time.Minute, time.Second, left)
+					require.LessOrEqual(t, invocations, 100, "the backoff's pace: one in 15 s or more, but for the first few")
+				})
+			})
+		}
+	}
+}
+
+// And one that nobody asks for is not invoked at all.
+func TestNoTimeoutCausesInvocationsWithoutRequests(t *testing.T) {
+	for _, seconds := range []int{1, 3, 15, 60, 900} {
+		synctest.Test(t, func(t *testing.T) {
+			timeout := time.Duration(seconds) * time.Second
+			w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout = timeout })
+			go func() {
+				l, err := w.Acquire(t.Context(), "web")
+				assert.NoError(t, err)
+				l.Release()
+			}()
+			invocations, _ := w.obedient(20*timeout, 100*time.Millisecond, timeout)
+			require.LessOrEqual(t, invocations, 2+3*int(10*time.Second/timeout),
+				"those that the first ten seconds still need, which is idle_after")
+			require.Zero(t, w.Functions()[0].Ready)
+		})
+	}
+}

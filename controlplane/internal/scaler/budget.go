@@ -1,0 +1,124 @@
+package scaler
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Money is counted in whole nanodollars, so that claims add up exactly.
+const nanodollars = 1e9
+
+// A Price is what an instance costs. The zero value is of what costs nothing.
+type Price struct {
+	hour int64         // nanodollars
+	fee  time.Duration // how long the instance runs for what its start costs
+}
+
+// NewPrice returns the price of an instance that costs that many dollars an hour, from its start to its end, and once as
+// many for its start. The millisecond up to which Lambda rounds is added.
+func NewPrice(perHour, perStart float64) Price {
+	if perHour <= 0 {
+		return Price{}
+	}
+	return Price{
+		hour: int64(math.Ceil(perHour * nanodollars)),
+		fee:  time.Duration(math.Ceil(perStart/perHour*float64(time.Hour))) + time.Millisecond,
+	}
+}
+
+// A Budget bounds what instances cost, in dollars per hour. An instance claims what it costs an hour from its start until
+// its end, and for as long again as its start cost. All claims together never exceed the ceiling. So in no hour is more
+// spent than the ceiling and, for each instance that runs when that hour ends, the price of its start.
+//
+// A nil Budget has no ceiling. Functions may share one: unlike the rest of this package it is safe for concurrent use.
+type Budget struct {
+	ceiling int64 // nanodollars per hour
+
+	mu      sync.Mutex
+	claimed int64
+	fading  []fade // claims of instances that have ended, soonest first
+}
+
+// A fade is a claim that ends by itself.
+type fade struct {
+	until time.Time
+	hour  int64
+}
+
+// NewBudget returns a budget of so many dollars per hour; nil without a ceiling, which is 0.
+func NewBudget(perHour float64) *Budget {
+	if perHour <= 0 {
+		return nil
+	}
+	return &Budget{ceiling: int64(perHour * nanodollars)}
+}
+
+// Room is how many instances of that price could start now. When there is none, until says when that may change by
+// itself; zero: some instance must end.
+func (b *Budget) Room(now time.Time, p Price) (n int, until time.Time) {
+	if b == nil || p.hour == 0 {
+		return math.MaxInt, time.Time{}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n = b.room(now, p)
+	if n == 0 && len(b.fading) > 0 {
+		until = b.fading[0].until
+	}
+	return n, until
+}
+
+func (b *Budget) room(now time.Time, p Price) int {
+	b.settle(now)
+	return int(max(0, b.ceiling-b.claimed) / p.hour)
+}
+
+// settle ends the claims whose time is over.
+func (b *Budget) settle(now time.Time) {
+	n := 0
+	for n < len(b.fading) && !now.Before(b.fading[n].until) {
+		b.claimed -= b.fading[n].hour
+		n++
+	}
+	b.fading = slices.Delete(b.fading, 0, n)
+}
+
+// Claim claims for up to n instances what they cost, and returns for how many.
+func (b *Budget) Claim(now time.Time, p Price, n int) int {
+	if b == nil {
+		return n
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.hour > 0 {
+		n = min(n, b.room(now, p))
+	}
+	b.claimed += int64(n) * p.hour
+	return n
+}
+
+// Release says that an instance for which that price was claimed has ended. Its claim is held for as long as its start
+// cost, or for hold if that is longer: it may run on where nobody sees it.
+func (b *Budget) Release(now time.Time, p Price, hold time.Duration) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := fade{until: now.Add(max(p.fee, hold)), hour: p.hour}
+	at, _ := slices.BinarySearchFunc(b.fading, f, func(a, b fade) int { return a.until.Compare(b.until) })
+	b.fading = slices.Insert(b.fading, at, f)
+}
+
+// PerHour is what is claimed now, in dollars.
+func (b *Budget) PerHour(now time.Time) float64 {
+	if b == nil {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settle(now)
+	return float64(b.claimed) / nanodollars
+}
