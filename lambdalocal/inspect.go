@@ -7,6 +7,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
@@ -39,6 +40,26 @@ const (
 	TimedOut    = environment.TimedOut
 	Interrupted = environment.Interrupted
 )
+
+// A Drop says why an asynchronous invocation was given up.
+type Drop = function.Drop
+
+// The drops, keys of Counters.Events.Dropped.
+const (
+	DropRetries  = function.DropRetries
+	DropAge      = function.DropAge
+	DropFull     = function.DropFull
+	DropShutdown = function.DropShutdown
+)
+
+// A Statement is the bill of all functions.
+type Statement = ledger.Statement
+
+// An Account is the bill of one function, in a Statement.
+type Account = ledger.Account
+
+// Ledger returns the bill of the invocations that have ended.
+func (s *Server) Ledger() Statement { return s.ledger.Statement() }
 
 // A Fault makes the Invoke API refuse invocations of a function.
 type Fault struct {
@@ -130,6 +151,7 @@ func (s *Server) registerInspection(mux *http.ServeMux) {
 		}
 		writeJSON(w, all)
 	})
+	mux.HandleFunc("GET /lambdalocal/ledger", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Ledger()) })
 }
 
 func writeJSON(w http.ResponseWriter, body any) {

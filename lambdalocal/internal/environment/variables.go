@@ -19,16 +19,20 @@ var inherited = []string{
 // variables are those of a function's processes: Lambda's own, PORT, and above all the configured ones.
 func (e *Environment) variables(runtimeAPI string) []string {
 	cfg := e.cfg
+	initialization := "on-demand"
+	if cfg.Provisioned {
+		initialization = "provisioned-concurrency"
+	}
 	vars := map[string]string{
 		"_HANDLER":                        cfg.Handler,
 		"AWS_REGION":                      cfg.Region,
 		"AWS_DEFAULT_REGION":              cfg.Region,
 		"AWS_LAMBDA_FUNCTION_NAME":        cfg.Function,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(cfg.MemoryMB),
-		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
-		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
+		"AWS_LAMBDA_FUNCTION_VERSION":     cfg.Version,
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  initialization,
 		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + cfg.Function,
-		"AWS_LAMBDA_LOG_STREAM_NAME":      fmt.Sprintf("%s/[$LATEST]%s", time.Now().UTC().Format("2006/01/02"), e.id),
+		"AWS_LAMBDA_LOG_STREAM_NAME":      fmt.Sprintf("%s/[%s]%s", time.Now().UTC().Format("2006/01/02"), cfg.Version, e.id),
 		"AWS_LAMBDA_RUNTIME_API":          runtimeAPI,
 		"LAMBDA_TASK_ROOT":                cfg.Dir,
 		"LAMBDA_RUNTIME_DIR":              "/var/runtime",
