@@ -28,6 +28,9 @@ const (
 // Counters count a function's invocations since the start.
 type Counters = function.Counters
 
+// EventCounters count asynchronous invocations, in Counters.
+type EventCounters = function.EventCounters
+
 // An Outcome says how an invocation ended.
 type Outcome = environment.Outcome
 
