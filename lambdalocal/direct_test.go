@@ -132,6 +132,8 @@ func TestAnAnswerBecomesAResponse(t *testing.T) {
 	response, answer = m.do("GET", "/teapot", nil, func(r *http.Request) { r.Host = "web.localhost" })
 	require.Equal(t, http.StatusTeapot, response.StatusCode, "by host")
 	require.Len(t, answer, 2)
+	response, _ = m.do("GET", "/web/teapot", nil, func(r *http.Request) { r.Host = "web:9002" })
+	require.Equal(t, http.StatusTeapot, response.StatusCode, "a host that happens to have the function's name")
 
 	response, answer = m.do("HEAD", "/web/teapot", nil, nil)
 	require.Equal(t, http.StatusTeapot, response.StatusCode)

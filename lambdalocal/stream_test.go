@@ -67,7 +67,6 @@ func TestAnErrorEndsTheStream(t *testing.T) {
 	}{
 		{order{Do: "error", Text: "no luck"}, "Runtime.Unknown", "MyError"}, // the runtime's header does not name it
 		{order{Do: "exit", Ms: 1}, "Runtime.ExitError", "Runtime.ExitError"},
-		{order{Do: "large"}, "Function.ResponseSizeTooLarge", "Function.ResponseSizeTooLarge"},
 	} {
 		s := m.stream(test.order)
 		require.Empty(t, s.chunks)

@@ -92,13 +92,13 @@ func (m *Member) Release() {
 	m.busy--
 }
 
-// Reserve changes the reservation, nil for none. Invocations in progress go on. It is refused if too little would be left
-// for the other functions.
+// Reserve changes the reservation, nil for none. Invocations in progress go on. It is refused if it would leave too little
+// for the other functions; zero takes nothing from them.
 func (m *Member) Reserve(n *int) *serviceerror.Error {
 	a := m.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n != nil && (*n < 0 || a.unreservedLocked(m)-*n < MinUnreserved) {
+	if n != nil && (*n < 0 || *n > 0 && a.unreservedLocked(m)-*n < MinUnreserved) {
 		return serviceerror.New(serviceerror.TypeInvalidValue,
 			"Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [%d].", MinUnreserved)
 	}

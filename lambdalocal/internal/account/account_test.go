@@ -30,7 +30,11 @@ func TestAReservationIsALimitAndAGuarantee(t *testing.T) {
 }
 
 func TestZeroThrottlesAll(t *testing.T) {
-	require.NotNil(t, New(1000).Join(new(0)).TryAcquire())
+	m := New(10).Join(nil)
+	require.Nil(t, m.TryAcquire())
+	require.Nil(t, m.Reserve(new(0)), "even in a small account")
+	require.NotNil(t, m.TryAcquire())
+	require.NotNil(t, m.Reserve(new(1)))
 }
 
 func TestReservationsLeaveAHundred(t *testing.T) {

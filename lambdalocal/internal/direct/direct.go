@@ -89,10 +89,11 @@ func (h *Handler) invoke(w http.ResponseWriter, r *http.Request, id string) (ans
 
 // find looks at the host, then at the path.
 func (h *Handler) find(r *http.Request) (target, bool) {
-	label, _, _ := strings.Cut(r.Host, ".")
-	if t, ok := h.named(label); ok {
-		t.path = r.URL.EscapedPath()
-		return t, true
+	if label, _, isDomain := strings.Cut(r.Host, "."); isDomain {
+		if t, ok := h.named(label); ok {
+			t.path = r.URL.EscapedPath()
+			return t, true
+		}
 	}
 	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	t, ok := h.named(name)

@@ -19,10 +19,6 @@ var inherited = []string{
 // variables are those of a function's processes: Lambda's own, PORT, and above all the configured ones.
 func (e *Environment) variables(runtimeAPI string) []string {
 	cfg := e.cfg
-	initialization := "on-demand"
-	if cfg.Provisioned {
-		initialization = "provisioned-concurrency"
-	}
 	vars := map[string]string{
 		"_HANDLER":                        cfg.Handler,
 		"AWS_REGION":                      cfg.Region,
@@ -30,7 +26,7 @@ func (e *Environment) variables(runtimeAPI string) []string {
 		"AWS_LAMBDA_FUNCTION_NAME":        cfg.Function,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(cfg.MemoryMB),
 		"AWS_LAMBDA_FUNCTION_VERSION":     cfg.Version,
-		"AWS_LAMBDA_INITIALIZATION_TYPE":  initialization,
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  cfg.initializationType(),
 		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + cfg.Function,
 		"AWS_LAMBDA_LOG_STREAM_NAME":      fmt.Sprintf("%s/[%s]%s", time.Now().UTC().Format("2006/01/02"), cfg.Version, e.id),
 		"AWS_LAMBDA_RUNTIME_API":          runtimeAPI,
@@ -53,6 +49,13 @@ func (e *Environment) variables(runtimeAPI string) []string {
 		list = append(list, name+"="+vars[name])
 	}
 	return list
+}
+
+func (c *Config) initializationType() string {
+	if c.Provisioned {
+		return "provisioned-concurrency"
+	}
+	return "on-demand"
 }
 
 // expand puts the environment's port where {port} stands: environments of one machine share its ports.

@@ -68,11 +68,12 @@ func (f *Function) fillLocked(v *version) {
 	}
 }
 
-// initialised makes a provisioned environment ready for invocations. It is false if its init failed.
+// initialised makes a provisioned environment ready for invocations. It is false if its init failed, which leaves it without
+// processes.
 func (f *Function) initialised(l *life) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !l.env.Alive() {
+	if !l.env.Alive() || len(l.env.PIDs()) == 0 {
 		l.version.provision.failed = l.ctx.Err() == nil
 		return false
 	}
