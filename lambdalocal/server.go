@@ -34,6 +34,7 @@ type Server struct {
 	names     []string // of functions, in the configuration's order
 	functions map[string]*function.Function
 	ledger    *ledger.Ledger
+	faults    faults
 }
 
 // A front is a listener with the server on it. The first is the Invoke API, the second, if there is one, the direct one.
@@ -49,6 +50,7 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 	}
 	log = log.WithField("component", "lambdalocal")
 	s := &Server{log: log, functions: map[string]*function.Function{}, ledger: ledger.New(ledger.Prices(cfg.Prices))}
+	s.faults.of = map[string]*Fault{}
 	shared := account.New(cfg.AccountConcurrency)
 	w := wiring{cfg: cfg, account: shared, ledger: s.ledger, ports: &environment.Ports{}, log: log}
 	for _, f := range cfg.Functions {
@@ -58,7 +60,9 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 		}
 		f.Dir = dir
 		s.names = append(s.names, f.Name)
-		s.functions[f.Name] = function.New(w.function(f))
+		wired := w.function(f)
+		wired.Around = s.around(f.Name)
+		s.functions[f.Name] = function.New(wired)
 	}
 	if err := s.listen("invoke API", cfg.Address, s.handler(cfg, shared)); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"context"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
@@ -21,4 +22,7 @@ type Config struct {
 	Ports        *environment.Ports
 	Share        *account.Member // of the account's concurrency
 	Book         *ledger.Book
+	// Around is called for each invocation, whichever way it came, with what runs it and returns as Invoke does. It is where
+	// faults strike.
+	Around func(context.Context, func(context.Context) (environment.Result, error)) (environment.Result, error)
 }

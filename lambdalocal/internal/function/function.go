@@ -27,16 +27,9 @@ type Function struct {
 
 	mu       sync.Mutex
 	closed   bool
-	fault    Fault
 	counters Counters
 	rate     bucket
 	all      map[string]*life
-}
-
-// A Fault makes invocations fail before they reach an environment. The zero value makes none fail.
-type Fault struct {
-	Error *serviceerror.Error
-	Times int // how many invocations fail; zero: all, until the fault is replaced
 }
 
 // New returns a function without environments.
@@ -68,6 +61,10 @@ func (f *Function) Config() *Config { return &f.cfg }
 // Invoke runs one invocation, of a version that Resolve returned, and waits for its end. The invocation goes on when ctx
 // ends. The error is a *serviceerror.Error, or ctx's.
 func (f *Function) Invoke(ctx context.Context, front ledger.Front, inv environment.Invocation) (environment.Result, error) {
+	return f.cfg.Around(ctx, func(ctx context.Context) (environment.Result, error) { return f.run(ctx, front, inv) })
+}
+
+func (f *Function) run(ctx context.Context, front ledger.Front, inv environment.Invocation) (environment.Result, error) {
 	w := &work{inv: inv, front: front, done: make(chan struct{})}
 	if err := f.place(w); err != nil {
 		return environment.Result{}, err
@@ -102,16 +99,8 @@ func (f *Function) place(w *work) error {
 
 // refusalLocked says why no invocation may start, or takes room for one in the account.
 func (f *Function) refusalLocked() error {
-	switch {
-	case f.closed:
+	if f.closed {
 		return serviceerror.New(serviceerror.TypeService, "lambdalocal is shutting down")
-	case f.fault.Error != nil:
-		err := f.fault.Error
-		f.counters.Faults++
-		if f.fault.Times--; f.fault.Times == 0 {
-			f.fault = Fault{}
-		}
-		return err
 	}
 	if err := f.cfg.Share.TryAcquire(); err != nil {
 		f.counters.Throttled++
@@ -158,11 +147,11 @@ func (f *Function) createLocked(v *version, provisioned bool) (*life, error) {
 	return l, nil
 }
 
-// SetFault replaces the fault.
-func (f *Function) SetFault(fault Fault) {
+// Refused counts an invocation that a fault refused, instead of Invoke.
+func (f *Function) Refused() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.fault = fault
+	f.counters.Faults++
 }
 
 // Close drops the events that wait, shuts every environment down, invocations or not, and returns when all have ended.

@@ -47,10 +47,10 @@ func (l *life) run() {
 	defer l.f.forget(l)
 	defer l.retire()
 	l.begin()
-	reason := environment.Failed
-	if !l.provisioned || l.readied() {
-		reason = l.serveAll()
+	if l.provisioned && !l.readied() {
+		l.retire() // there is nothing to wait for
 	}
+	reason := l.serveAll()
 	l.f.setState(l, Stopping)
 	l.env.Shutdown(reason)
 }
