@@ -67,7 +67,7 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 	bad.Timeout, bad.MemoryMB, bad.ReservedConcurrency, bad.InitTimeout = time.Hour, 1, new(-1), 0
 	bad.Architecture, bad.Events = "mips", Events{MaxAge: time.Hour * 7, MaxRetries: 3}
 	bad.Versions = []Version{{Name: "one"}, {Name: "2", ProvisionedConcurrency: -1}, {Name: "2"}}
-	bad.Aliases = []Alias{{Name: "7", Version: "2"}, {Name: "live", Version: "3", Weights: map[string]float64{"2": 1.5, "4": 0}}, {Name: "live", Version: "2"}}
+	bad.Aliases = []Alias{{Name: "7", Version: "2"}, {Name: "live", Version: "3", Weights: map[string]float64{"2": 1.5, "4": 0}}, {Name: "live", Version: "$LATEST", Weights: map[string]float64{"2": 1}}}
 	bad.Extensions, bad.Dir = [][]string{{"a/x"}, {"b/x"}, {}}, "/does/not/exist"
 	bad.ColdStartDelay, bad.IdleExpiry = Span{Min: 2, Max: 1}, Fixed(0)
 	err := Config{
@@ -91,6 +91,7 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 		"functions[0].aliases[0].name: must be", `functions[0].aliases[1].version: no version is named "3"`,
 		"functions[0].aliases[1].weights[2]: must be 0 to 1", "functions[0].aliases[1].weights[4]: must be another",
 		"functions[0].aliases[1].weights: must sum to 1 at most, got 1.5", `functions[0].aliases[2].name: "live" is taken`,
+		"functions[0].aliases[2].weights: must be empty: the alias stands for $LATEST",
 		"functions[0].cold_start_delay: max must be", "functions[0].idle_expiry: must be",
 	} {
 		require.ErrorContains(t, err, want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -123,6 +124,24 @@ func TestProvisionedEnvironmentsAreReadyAheadAndNobodyPaysTheirInit(t *testing.T
 	_, err = m.client.GetProvisionedConcurrencyConfig(ctx, &lambda.GetProvisionedConcurrencyConfigInput{FunctionName: aws.String("web"), Qualifier: live})
 	var none *types.ProvisionedConcurrencyConfigNotFoundException
 	require.ErrorAs(t, err, &none)
+}
+
+func TestLessProvisionedConcurrencyEndsNoInvocation(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", func(f *lambdalocal.Function) {
+		provisionedVersion(f)
+		f.IdleExpiry = lambdalocal.Fixed(50 * time.Millisecond)
+	})
+	m.eventually("ready", func() bool { return *m.provisioned().AvailableProvisionedConcurrentExecutions == 2 })
+	ended := make(chan error, 1)
+	go func() { _, err := m.qualified("live", order{Do: "sleep", Ms: 300}); ended <- err }()
+	m.eventually("busy", func() bool { return m.Counters("web").Started == 1 })
+	_, err := m.client.DeleteProvisionedConcurrencyConfig(context.Background(),
+		&lambda.DeleteProvisionedConcurrencyConfigInput{FunctionName: aws.String("web"), Qualifier: aws.String("live")})
+	require.NoError(t, err)
+	require.NoError(t, <-ended)
+	m.eventually("the idle one at once, the other when idle for long", func() bool { return len(m.Environments()) == 0 })
+	require.Equal(t, 1, m.Counters("web").Outcomes[lambdalocal.Succeeded])
 }
 
 func TestProvisioningThatFailsIsNotRepeated(t *testing.T) {

@@ -55,6 +55,7 @@ func (f Function) validateWeights(m *mistakes, a Alias, path string) {
 		m.check(weight >= 0 && weight <= 1, at, "must be 0 to 1, got %v", weight)
 		sum += weight
 	}
+	m.check(len(a.Weights) == 0 || a.Version != function.Latest, path, "must be empty: the alias stands for %s, which is not published", function.Latest)
 	m.check(sum <= 1, path, "must sum to 1 at most, got %v", sum)
 }
 

@@ -16,7 +16,7 @@ type life struct {
 	f           *Function
 	version     *version
 	env         *environment.Environment
-	provisioned bool       // initialised without work, and kept however long it is idle
+	provisioned bool       // initialised without work
 	work        chan *work // room for one
 
 	ctx    context.Context // ends when the environment must
@@ -108,7 +108,7 @@ func (l *life) serve(w *work) (reason environment.Reason) {
 // next waits for work, thawing the environment for it. It is nil when the environment's time is over.
 func (l *life) next() *work {
 	var expired <-chan time.Time
-	if !l.provisioned {
+	if !l.f.kept(l) {
 		expiry := time.NewTimer(l.f.cfg.IdleExpiry())
 		defer expiry.Stop()
 		expired = expiry.C

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
@@ -41,22 +42,30 @@ func (f *Function) Provisioned(name string) (Provisioned, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	v := f.versions[name]
-	p := Provisioned{Requested: v.provision.want, Failed: v.provision.failed, Changed: v.provision.changed, Available: len(v.ready)}
+	p := Provisioned{Requested: v.provision.want, Failed: v.provision.failed, Changed: v.provision.changed}
 	for _, l := range v.provision.lives {
-		if l.state == Busy || l.state == Frozen {
+		switch l.state {
+		case Frozen:
+			p.Available++
+			p.Allocated++
+		case Busy:
 			p.Allocated++
 		}
 	}
 	return p, p.Requested > 0
 }
 
-// fillLocked creates what is missing, and retires what is too much.
+// fillLocked creates what is missing, and retires what is too much, unless it has an invocation: it is kept as any other
+// environment then.
 func (f *Function) fillLocked(v *version) {
 	p := &v.provision
 	for len(p.lives) > p.want {
 		last := len(p.lives) - 1
-		p.lives[last].retire()
+		l := p.lives[last]
 		p.lives = p.lives[:last]
+		if l.state == Init || v.removeIdle(l) {
+			l.retire()
+		}
 	}
 	for len(p.lives) < p.want && !p.failed && !f.closed {
 		l, err := f.createLocked(v, true)
@@ -69,15 +78,25 @@ func (f *Function) fillLocked(v *version) {
 }
 
 // initialised makes a provisioned environment ready for invocations. It is false if its init failed, which leaves it without
-// processes.
+// processes, or if it is not wanted any more.
 func (f *Function) initialised(l *life) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !l.env.Alive() || len(l.env.PIDs()) == 0 {
-		l.version.provision.failed = l.ctx.Err() == nil
+	switch {
+	case l.ctx.Err() != nil:
+		return false
+	case !l.env.Alive() || len(l.env.PIDs()) == 0:
+		l.version.provision.failed = true
 		return false
 	}
 	l.state = Frozen
 	l.version.pushIdle(l)
 	return true
+}
+
+// kept says whether an environment is kept however long it is idle.
+func (f *Function) kept(l *life) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(l.version.provision.lives, l)
 }
