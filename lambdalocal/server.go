@@ -117,7 +117,11 @@ func (s *Server) DirectURL() string {
 // Run serves until ctx ends, or a listener fails, and returns when every process and goroutine has ended. An end by ctx is
 // no error.
 func (s *Server) Run(ctx context.Context) error {
-	s.log.WithFields(logrus.Fields{"address": s.Addr(), "direct": s.DirectURL(), "functions": s.names}).Info("lambdalocal serves")
+	log := s.log.WithFields(logrus.Fields{"address": s.Addr(), "functions": s.names})
+	if url := s.DirectURL(); url != "" {
+		log = log.WithField("direct", url)
+	}
+	log.Info("lambdalocal serves")
 	for _, f := range s.functions {
 		f.Start()
 	}
