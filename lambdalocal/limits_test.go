@@ -108,6 +108,11 @@ func TestProvisionedEnvironmentsAreReadyAheadAndNobodyPaysTheirInit(t *testing.T
 	require.Equal(t, []int{0, 1}, []int{m.Counters("web").Cold, m.Counters("web").Warm})
 	require.Zero(t, m.Ledger().Functions[0].Invoke.InitMs)
 
+	list, err := m.client.ListProvisionedConcurrencyConfigs(context.Background(), &lambda.ListProvisionedConcurrencyConfigsInput{FunctionName: aws.String("web")})
+	require.NoError(t, err)
+	require.Len(t, list.ProvisionedConcurrencyConfigs, 1)
+	require.Equal(t, webARN+":1", aws.ToString(list.ProvisionedConcurrencyConfigs[0].FunctionArn))
+
 	before := m.Environments()
 	require.True(t, m.Kill(before[0].ID))
 	m.eventually("replaced", func() bool { return m.Environments()[0].ID != before[0].ID && ready() })

@@ -51,6 +51,7 @@ func (h *Handler) deleteConcurrency(r *http.Request) (int, any, error) {
 
 // A provisioned is provisioned concurrency in the API's JSON.
 type provisioned struct {
+	FunctionArn                              string `json:",omitempty"` // in a list
 	RequestedProvisionedConcurrentExecutions int
 	AllocatedProvisionedConcurrentExecutions int
 	AvailableProvisionedConcurrentExecutions int
@@ -79,6 +80,9 @@ func (h *Handler) putProvisioned(r *http.Request) (int, any, error) {
 }
 
 func (h *Handler) getProvisioned(r *http.Request) (int, any, error) {
+	if r.URL.Query().Get("List") == "ALL" {
+		return h.listProvisioned(r)
+	}
 	f, version, err := h.provisionable(r)
 	if err != nil {
 		return 0, nil, err
@@ -88,6 +92,23 @@ func (h *Handler) getProvisioned(r *http.Request) (int, any, error) {
 		return 0, nil, serviceerror.New(serviceerror.TypeNotProvisioned, "No Provisioned Concurrency Config found for this function")
 	}
 	return http.StatusOK, provisionedBody(p), nil
+}
+
+func (h *Handler) listProvisioned(r *http.Request) (int, any, error) {
+	t, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	list := []provisioned{}
+	for _, v := range f.Config().Versions {
+		if p, ok := f.Provisioned(v.Version); ok {
+			t.qualifier = v.Version
+			body := provisionedBody(p)
+			body.FunctionArn = h.arn(t)
+			list = append(list, body)
+		}
+	}
+	return http.StatusOK, map[string]any{"ProvisionedConcurrencyConfigs": list}, nil
 }
 
 func (h *Handler) deleteProvisioned(r *http.Request) (int, any, error) {
