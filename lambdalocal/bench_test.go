@@ -17,7 +17,7 @@ func BenchmarkWarmInvoke(b *testing.B) {
 
 // BenchmarkColdStart is the first invocation of a new environment.
 func BenchmarkColdStart(b *testing.B) {
-	m := run(b, "runtime", func(f *lambdalocal.Function) { f.MaxConcurrency = 1 })
+	m := run(b, "runtime", func(f *lambdalocal.Function) { f.ReservedConcurrency = new(1) })
 	for b.Loop() {
 		m.invoke(order{})
 		m.Kill(m.Environments()[0].ID)

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -17,10 +15,27 @@ import (
 
 // A Config is the whole of a Server's configuration.
 type Config struct {
-	Address   string     `yaml:"address"` // host:port of the Invoke API
-	Region    string     `yaml:"region"`
-	AccountID string     `yaml:"account_id"`
-	Functions []Function `yaml:"functions"`
+	Address   string `yaml:"address"` // host:port of the Invoke API
+	Region    string `yaml:"region"`
+	AccountID string `yaml:"account_id"`
+	// AccountConcurrency is how many invocations of all functions may be in progress at once.
+	AccountConcurrency int        `yaml:"account_concurrency"`
+	ScalingRate        int        `yaml:"scaling_rate"` // new environments of one function in 10 s
+	Direct             Direct     `yaml:"direct"`
+	Prices             Prices     `yaml:"prices"`
+	Functions          []Function `yaml:"functions"`
+}
+
+// Direct configures the front end that makes one invocation of each HTTP request, as a function URL does.
+type Direct struct {
+	Address string `yaml:"address"` // host:port; empty: none
+}
+
+// Prices are what the ledger charges, in dollars.
+type Prices struct {
+	MillionRequests float64 `yaml:"million_requests"`
+	GBSecondX86     float64 `yaml:"gb_second_x86"`
+	GBSecondARM     float64 `yaml:"gb_second_arm"`
 }
 
 // A Function is what Lambda knows of one, and how it runs on this machine. Command and extensions run in Dir with Lambda's
@@ -30,41 +45,62 @@ type Function struct {
 	// Command is the runtime, a bootstrap say, or any program if an extension calls the Runtime API for it.
 	Command []string `yaml:"command"`
 	// Extensions are argument lists, each started as an external extension. Its name is the program's base name.
-	Extensions     [][]string        `yaml:"extensions"`
-	Dir            string            `yaml:"dir"` // in a file relative to the file; empty: where the file is
-	Env            map[string]string `yaml:"env"`
-	Handler        string            `yaml:"handler"` // handed to the function as _HANDLER
-	Timeout        time.Duration     `yaml:"timeout"`
-	InitTimeout    time.Duration     `yaml:"init_timeout"`
-	MemoryMB       int               `yaml:"memory_mb"`
-	MaxConcurrency int               `yaml:"max_concurrency"`
-	ColdStartDelay Span              `yaml:"cold_start_delay"` // before init, not billed
-	IdleExpiry     Span              `yaml:"idle_expiry"`      // life of an idle environment
+	Extensions   [][]string        `yaml:"extensions"`
+	Dir          string            `yaml:"dir"` // in a file relative to the file; empty: where the file is
+	Env          map[string]string `yaml:"env"`
+	Handler      string            `yaml:"handler"` // handed to the function as _HANDLER
+	Timeout      time.Duration     `yaml:"timeout"`
+	InitTimeout  time.Duration     `yaml:"init_timeout"`
+	MemoryMB     int               `yaml:"memory_mb"`
+	Architecture string            `yaml:"architecture"` // x86_64 or arm64: decides the price, nothing else
+	// ReservedConcurrency is how many invocations may be in progress at once, whatever other functions do; the others share
+	// what is left of the account's. Nil: the function is one of the others.
+	ReservedConcurrency *int      `yaml:"reserved_concurrency"`
+	ColdStartDelay      Span      `yaml:"cold_start_delay"` // before init, not billed
+	IdleExpiry          Span      `yaml:"idle_expiry"`      // life of an idle environment
+	Events              Events    `yaml:"events"`
+	Versions            []Version `yaml:"versions"`
+	Aliases             []Alias   `yaml:"aliases"`
 }
 
-// A Span is a range of durations, chosen from evenly. In YAML it is one duration, or min and max.
-type Span struct {
-	Min time.Duration `yaml:"min"`
-	Max time.Duration `yaml:"max"`
+// Events says how often an asynchronous invocation is tried.
+type Events struct {
+	MaxAge        time.Duration `yaml:"max_age"`        // then it is dropped
+	MaxRetries    int           `yaml:"max_retries"`    // after errors of the function
+	RetryDelay    time.Duration `yaml:"retry_delay"`    // before the first of these, twice that before the second
+	ThrottleDelay time.Duration `yaml:"throttle_delay"` // after a throttle; doubles with each in a row, up to 300 times it
 }
 
-// Fixed is the span of one duration.
-func Fixed(d time.Duration) Span { return Span{Min: d, Max: d} }
-
-func (s Span) pick() time.Duration {
-	return s.Min + rand.N(s.Max-s.Min+1)
+// A Version is a published version of the function, which is like the latest but for what is said here.
+type Version struct {
+	Name    string            `yaml:"name"`    // a number
+	Command []string          `yaml:"command"` // empty: the function's
+	Env     map[string]string `yaml:"env"`     // over the function's
+	// ProvisionedConcurrency is how many environments are initialised ahead and kept.
+	ProvisionedConcurrency int `yaml:"provisioned_concurrency"`
 }
 
-// Default is a configuration without functions.
+// An Alias is a name for a version. Others may get a part of its invocations, between 0 and 1, by their weight.
+type Alias struct {
+	Name    string             `yaml:"name"`
+	Version string             `yaml:"version"`
+	Weights map[string]float64 `yaml:"weights"`
+}
+
+// Default is a configuration without functions. Limits are those of a usual account, prices those of us-east-1.
 func Default() Config {
-	return Config{Address: "127.0.0.1:9001", Region: "us-east-1", AccountID: "000000000000"}
+	return Config{
+		Address: "127.0.0.1:9001", Region: "us-east-1", AccountID: "000000000000", AccountConcurrency: 1000, ScalingRate: 1000,
+		Prices: Prices{MillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334},
+	}
 }
 
-// DefaultFunction is a function without a command. Timeout and memory are Lambda's own defaults.
+// DefaultFunction is a function without a command. Timeout, memory and what becomes of events are Lambda's own defaults.
 func DefaultFunction(name string) Function {
 	return Function{
-		Name: name, Timeout: 3 * time.Second, InitTimeout: 10 * time.Second, MemoryMB: 128, MaxConcurrency: 100,
-		ColdStartDelay: Fixed(0), IdleExpiry: Fixed(5 * time.Minute),
+		Name: name, Timeout: 3 * time.Second, InitTimeout: 10 * time.Second, MemoryMB: 128, Architecture: "x86_64",
+		ColdStartDelay: Fixed(0), IdleExpiry: Span{Min: 5 * time.Minute, Max: 15 * time.Minute},
+		Events: Events{MaxAge: 6 * time.Hour, MaxRetries: 2, RetryDelay: time.Minute, ThrottleDelay: time.Second},
 	}
 }
 
@@ -107,37 +143,35 @@ func (f *Function) UnmarshalYAML(node *yaml.Node) error {
 	return node.Decode((*plain)(f))
 }
 
-// UnmarshalYAML takes a duration, or min and max.
-func (s *Span) UnmarshalYAML(node *yaml.Node) error {
-	type plain Span
-	if node.Kind == yaml.ScalarNode {
-		err := node.Decode(&s.Min)
-		s.Max = s.Min
-		return err
-	}
-	if err := unknownKeys(node, reflect.TypeFor[Span]()); err != nil {
-		return err
-	}
-	return node.Decode((*plain)(s))
-}
-
 // unknownKeys does what KnownFields does not do inside an UnmarshalYAML.
 func unknownKeys(node *yaml.Node, of reflect.Type) error {
-	if node.Kind != yaml.MappingNode {
+	switch {
+	case of.Kind() == reflect.Slice && node.Kind == yaml.SequenceNode:
+		var all []error
+		for _, element := range node.Content {
+			all = append(all, unknownKeys(element, of.Elem()))
+		}
+		return errors.Join(all...)
+	case of.Kind() == reflect.Struct && node.Kind == yaml.MappingNode:
+		return unknownFields(node, of)
+	default:
 		return nil
 	}
-	known := map[string]bool{}
+}
+
+func unknownFields(node *yaml.Node, of reflect.Type) error {
+	known := map[string]reflect.Type{}
 	for field := range of.Fields() {
-		known[field.Tag.Get("yaml")] = true
+		known[field.Tag.Get("yaml")] = field.Type
 	}
-	var unknown []string
-	for i := 0; i < len(node.Content); i += 2 {
-		if key := node.Content[i]; !known[key.Value] {
-			unknown = append(unknown, fmt.Sprintf("line %d: unknown key %q", key.Line, key.Value))
+	var all []error
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		if known[key.Value] == nil {
+			all = append(all, fmt.Errorf("line %d: unknown key %q", key.Line, key.Value))
+			continue
 		}
+		all = append(all, unknownKeys(value, known[key.Value]))
 	}
-	if unknown != nil {
-		return errors.New(strings.Join(unknown, "; "))
-	}
-	return nil
+	return errors.Join(all...)
 }

@@ -16,6 +16,7 @@ func TestTheExampleIsTheDefaults(t *testing.T) {
 	want := Default()
 	f := DefaultFunction("web")
 	f.Command, f.Extensions, f.Env, f.Dir = []string{"./bootstrap"}, [][]string{}, map[string]string{}, "."
+	f.Versions, f.Aliases = []Version{}, []Alias{}
 	want.Functions = []Function{f}
 	require.Equal(t, want, got)
 }
@@ -36,6 +37,14 @@ func TestWhatIsLeftOutIsTheDefault(t *testing.T) {
 	require.True(t, filepath.IsAbs(f.Dir))
 	require.Equal(t, Span{Min: time.Second, Max: 2 * time.Second}, f.ColdStartDelay)
 	require.Equal(t, Fixed(time.Hour), f.IdleExpiry)
+	require.Equal(t, DefaultFunction("").Events, f.Events)
+	require.Nil(t, f.ReservedConcurrency)
+
+	cfg, err = load(t, "prices: {gb_second_arm: 1}\nfunctions: [{name: a, command: [x], reserved_concurrency: 0, events: {max_retries: 0}}]")
+	require.NoError(t, err)
+	require.Zero(t, *cfg.Functions[0].ReservedConcurrency)
+	require.Equal(t, Events{MaxAge: 6 * time.Hour, RetryDelay: time.Minute, ThrottleDelay: time.Second}, cfg.Functions[0].Events)
+	require.Equal(t, Prices{MillionRequests: 0.2, GBSecondX86: 0.0000166667, GBSecondARM: 1}, cfg.Prices)
 }
 
 func TestUnknownKeysFail(t *testing.T) {
@@ -44,6 +53,9 @@ func TestUnknownKeysFail(t *testing.T) {
 		"functions: [{name: a, comand: [x]}]": `unknown key "comand"`,
 		"functions: [{name: a, idle_expiry: {minimum: 1s}}]": `unknown key "minimum"`,
 		"functions: [{name: a, timeout: soon}]":              "soon",
+		"functions: [{name: a, events: {retries: 1}}]":       `unknown key "retries"`,
+		"functions: [{name: a, versions: [{number: 1}]}]":    `unknown key "number"`,
+		"prices: {arm: 1}": "arm",
 	} {
 		_, err := load(t, text)
 		require.ErrorContains(t, err, want)
@@ -52,10 +64,15 @@ func TestUnknownKeysFail(t *testing.T) {
 
 func TestValidateReportsAllMistakes(t *testing.T) {
 	bad := DefaultFunction("b d")
-	bad.Timeout, bad.MemoryMB, bad.MaxConcurrency, bad.InitTimeout = time.Hour, 1, 0, 0
+	bad.Timeout, bad.MemoryMB, bad.ReservedConcurrency, bad.InitTimeout = time.Hour, 1, new(-1), 0
+	bad.Architecture, bad.Events = "mips", Events{MaxAge: time.Hour * 7, MaxRetries: 3}
+	bad.Versions = []Version{{Name: "one"}, {Name: "2", ProvisionedConcurrency: -1}, {Name: "2"}}
+	bad.Aliases = []Alias{{Name: "7", Version: "2"}, {Name: "live", Version: "3", Weights: map[string]float64{"2": 1.5, "4": 0}}, {Name: "live", Version: "$LATEST", Weights: map[string]float64{"2": 1}}}
 	bad.Extensions, bad.Dir = [][]string{{"a/x"}, {"b/x"}, {}}, "/does/not/exist"
 	bad.ColdStartDelay, bad.IdleExpiry = Span{Min: 2, Max: 1}, Fixed(0)
-	err := Config{Address: "nowhere", Functions: []Function{bad, bad}}.Validate()
+	err := Config{
+		Address: "nowhere", Direct: Direct{Address: "x"}, Prices: Prices{GBSecondARM: -1}, Functions: []Function{bad, bad},
+	}.Validate()
 	for _, want := range []string{
 		`address: must be host:port, got "nowhere"`,
 		"region: must be", "account_id: must be",
@@ -63,12 +80,64 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 		"functions[0].command: must be", `functions[0].extensions[1]: two extensions are named "x"`,
 		"functions[0].extensions[2]: must be", "functions[0].dir: must be",
 		"functions[0].timeout: must be above 0s and at most 15m0s, got 1h0m0s",
-		"functions[0].init_timeout: must be", "functions[0].memory_mb: must be", "functions[0].max_concurrency: must be",
+		"functions[0].init_timeout: must be", "functions[0].memory_mb: must be",
+		"functions[0].reserved_concurrency: must not", "account_concurrency: must be positive", "scaling_rate: must be",
+		`direct.address: must be host:port, or empty, got "x"`, "prices.gb_second_arm: must not be negative, got -1",
+		`functions[0].architecture: must be x86_64 or arm64, got "mips"`,
+		"functions[0].events.max_age: must be above 0s and at most 6h0m0s, got 7h0m0s", "functions[0].events.max_retries: must be 0 to 2, got 3",
+		"functions[0].events.retry_delay: must be", "functions[0].events.throttle_delay: must be",
+		`functions[0].versions[0].name: must be a positive number, got "one"`, `functions[0].versions[2].name: "2" is taken`,
+		"functions[0].versions[1].provisioned_concurrency: must not",
+		"functions[0].aliases[0].name: must be", `functions[0].aliases[1].version: no version is named "3"`,
+		"functions[0].aliases[1].weights[2]: must be 0 to 1", "functions[0].aliases[1].weights[4]: must be another",
+		"functions[0].aliases[1].weights: must sum to 1 at most, got 1.5", `functions[0].aliases[2].name: "live" is taken`,
+		"functions[0].aliases[2].weights: must be empty: the alias stands for $LATEST",
 		"functions[0].cold_start_delay: max must be", "functions[0].idle_expiry: must be",
 	} {
 		require.ErrorContains(t, err, want)
 	}
+	greedy := Default()
+	greedy.Functions = []Function{DefaultFunction("a")}
+	greedy.Functions[0].Command, greedy.Functions[0].ReservedConcurrency = []string{"x"}, new(901)
+	require.ErrorContains(t, greedy.Validate(), "account_concurrency: reservations (901) must leave 100 of it, got 1000")
 	require.ErrorContains(t, Default().Validate(), "functions: must name at least one function")
+}
+
+func TestSpansAsTheyAreWritten(t *testing.T) {
+	for text, want := range map[string]Span{
+		"1s": Fixed(time.Second), "{min: 1s, max: 2s}": {Min: time.Second, Max: 2 * time.Second},
+		"{p50: 300ms, p99: 2s}": {P50: 300 * time.Millisecond, P99: 2 * time.Second},
+	} {
+		cfg, err := load(t, "functions: [{name: a, command: [x], cold_start_delay: "+text+", idle_expiry: "+text+"}]")
+		require.NoError(t, err)
+		require.NoError(t, cfg.Validate())
+		require.Equal(t, want, cfg.Functions[0].ColdStartDelay)
+		require.Equal(t, want, cfg.Functions[0].IdleExpiry, "it replaces the default range")
+	}
+	for text, want := range map[string]string{
+		"{p50: 1s}": "p50 and p99 go together", "{p50: 2s, p99: 1s}": "p50 and p99 go together", "{max: 1s, p50: 1s, p99: 1s}": "not both",
+	} {
+		cfg, err := load(t, "functions: [{name: a, command: [x], cold_start_delay: "+text+"}]")
+		require.NoError(t, err)
+		require.ErrorContains(t, cfg.Validate(), want)
+	}
+}
+
+func TestTheDistributionHasTheQuantilesOfItsName(t *testing.T) {
+	s := Span{P50: 300 * time.Millisecond, P99: 2 * time.Second}
+	require.Equal(t, s.P50, s.lognormal(0))
+	require.InDelta(t, s.P99, s.lognormal(z99), float64(time.Microsecond))
+	require.Less(t, s.lognormal(-5), s.P50)
+	const n = 10_000
+	below := 0
+	for range n {
+		d := s.pick()
+		require.Positive(t, d)
+		if d < s.P50 {
+			below++
+		}
+	}
+	require.InDelta(t, n/2, below, 400, "eight standard deviations")
 }
 
 func FuzzParse(f *testing.F) {

@@ -45,6 +45,7 @@ var helpers = map[string]func(){
 	"silent":    func() { select {} },
 	"plain":     sleepUntilTerminated,
 	"server":    server,
+	"url":       urlLoop,
 }
 
 func call(method, path string, header http.Header, body []byte) (*http.Response, []byte) {
@@ -99,6 +100,11 @@ func obey(o order, h http.Header, body []byte) {
 		select {}
 	case "error":
 		answer, path = []byte(`{"errorType":"MyError","errorMessage":"`+o.Text+`"}`), base+"/error"
+	case "fail":
+		record(h.Get("Lambda-Runtime-Aws-Request-Id"))
+		answer, path = []byte(`{"errorType":"MyError","errorMessage":""}`), base+"/error"
+	case "repeat":
+		answer, _ = json.Marshal(strings.Repeat("x", o.Ms))
 	case "large":
 		answer = bytes.Repeat([]byte("x"), 7<<20)
 	case "environ":

@@ -2,12 +2,11 @@ package lambdalocal
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 )
 
 // An Environment describes one execution environment at one moment.
@@ -27,6 +26,9 @@ const (
 // Counters count a function's invocations since the start.
 type Counters = function.Counters
 
+// EventCounters count asynchronous invocations, in Counters.
+type EventCounters = function.EventCounters
+
 // An Outcome says how an invocation ended.
 type Outcome = environment.Outcome
 
@@ -40,15 +42,25 @@ const (
 	Interrupted = environment.Interrupted
 )
 
-// A Fault makes the Invoke API refuse invocations of a function.
-type Fault struct {
-	// Error is the type of the service error: TooManyRequestsException, AccessDeniedException, ResourceNotFoundException,
-	// ServiceException and so on. Empty: no fault.
-	Error   string
-	Message string // empty: a text that names the fault
-	Reason  string // of a TooManyRequestsException; empty: the function's limit
-	Times   int    // how many invocations it refuses; zero: all, until another SetFault
-}
+// A Drop says why an asynchronous invocation was given up.
+type Drop = function.Drop
+
+// The drops, keys of Counters.Events.Dropped.
+const (
+	DropRetries  = function.DropRetries
+	DropAge      = function.DropAge
+	DropFull     = function.DropFull
+	DropShutdown = function.DropShutdown
+)
+
+// A Statement is the bill of all functions.
+type Statement = ledger.Statement
+
+// An Account is the bill of one function, in a Statement.
+type Account = ledger.Account
+
+// Ledger returns the bill of the invocations that have ended.
+func (s *Server) Ledger() Statement { return s.ledger.Statement() }
 
 // Environments describes all that exist, by function in the configuration's order, then by id.
 func (s *Server) Environments() []Environment {
@@ -88,36 +100,6 @@ func (s *Server) any(do func(*function.Function) bool) bool {
 	return false
 }
 
-// SetFault replaces the function's fault; the zero Fault removes it.
-func (s *Server) SetFault(functionName string, fault Fault) error {
-	f := s.functions[functionName]
-	switch {
-	case f == nil:
-		return fmt.Errorf("set fault: no function %q", functionName)
-	case fault.Error == "":
-		f.SetFault(function.Fault{})
-		return nil
-	case !serviceerror.Known(fault.Error):
-		return fmt.Errorf("set fault: unknown service error %q", fault.Error)
-	}
-	f.SetFault(function.Fault{Error: fault.serviceError(), Times: fault.Times})
-	return nil
-}
-
-func (fault Fault) serviceError() *serviceerror.Error {
-	e := serviceerror.New(fault.Error, "%s by a fault that was set", fault.Error)
-	if fault.Error == serviceerror.TypeThrottled {
-		e = serviceerror.Throttled(serviceerror.ReasonFunctionLimit)
-	}
-	if fault.Message != "" {
-		e.Message = fault.Message
-	}
-	if fault.Reason != "" {
-		e.Reason = fault.Reason
-	}
-	return e
-}
-
 // registerInspection adds what a person, or a script, may ask.
 func (s *Server) registerInspection(mux *http.ServeMux) {
 	mux.HandleFunc("GET /lambdalocal/environments", func(w http.ResponseWriter, _ *http.Request) {
@@ -130,6 +112,7 @@ func (s *Server) registerInspection(mux *http.ServeMux) {
 		}
 		writeJSON(w, all)
 	})
+	mux.HandleFunc("GET /lambdalocal/ledger", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Ledger()) })
 }
 
 func writeJSON(w http.ResponseWriter, body any) {

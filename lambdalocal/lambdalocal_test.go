@@ -42,6 +42,16 @@ type machine struct {
 
 func run(t testing.TB, command string, change func(*lambdalocal.Function)) *machine {
 	t.Helper()
+	return runWith(t, command, func(_ *lambdalocal.Config, f *lambdalocal.Function) {
+		if change != nil {
+			change(f)
+		}
+	})
+}
+
+// runWith lets the test change everything.
+func runWith(t testing.TB, command string, change func(*lambdalocal.Config, *lambdalocal.Function)) *machine {
+	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	m := &machine{t: t, record: filepath.Join(t.TempDir(), "record"), mark: t.Name() + strconv.FormatInt(time.Now().UnixNano(), 36)}
@@ -49,11 +59,10 @@ func run(t testing.TB, command string, change func(*lambdalocal.Function)) *mach
 	f.Command = []string{self, command}
 	f.Timeout = soon
 	f.Env = map[string]string{marker: m.mark, "RECORD": m.record}
-	if change != nil {
-		change(&f)
-	}
 	cfg := lambdalocal.Default()
-	cfg.Address, cfg.Functions = "127.0.0.1:0", []lambdalocal.Function{f}
+	cfg.Address = "127.0.0.1:0"
+	change(&cfg, &f)
+	cfg.Functions = []lambdalocal.Function{f}
 	m.Server, err = lambdalocal.New(cfg, quiet())
 	require.NoError(t, err)
 	m.start()
@@ -192,6 +201,7 @@ func TestVariablesAndHeadersAreLambdas(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", func(f *lambdalocal.Function) {
 		f.Handler, f.Env["OWN"], f.Env["URL"] = "app.handler", "yes", "http://127.0.0.1:{port}/"
+		f.Versions = []lambdalocal.Version{{Name: "7"}}
 	})
 	var vars map[string]string
 	require.NoError(t, json.Unmarshal(m.invoke(order{Do: "environ"}).Payload, &vars))
@@ -223,7 +233,7 @@ func TestVariablesAndHeadersAreLambdas(t *testing.T) {
 
 func TestServiceErrorsAreTheSDKsOwn(t *testing.T) {
 	t.Parallel()
-	m := run(t, "runtime", func(f *lambdalocal.Function) { f.MaxConcurrency = 1 })
+	m := run(t, "runtime", func(f *lambdalocal.Function) { f.ReservedConcurrency = new(1) })
 	ctx := context.Background()
 
 	_, err := m.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("nobody")})
@@ -239,7 +249,7 @@ func TestServiceErrorsAreTheSDKsOwn(t *testing.T) {
 	var tooLarge *types.RequestTooLargeException
 	require.ErrorAs(t, err, &tooLarge)
 
-	_, err = m.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("web"), InvocationType: types.InvocationTypeEvent})
+	_, err = m.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("web"), InvocationType: "Nonsense"})
 	var parameter *types.InvalidParameterValueException
 	require.ErrorAs(t, err, &parameter)
 
@@ -251,7 +261,7 @@ func TestServiceErrorsAreTheSDKsOwn(t *testing.T) {
 
 func TestAboveTheConcurrencyLimitIsThrottled(t *testing.T) {
 	t.Parallel()
-	m := run(t, "runtime", func(f *lambdalocal.Function) { f.MaxConcurrency = 1 })
+	m := run(t, "runtime", func(f *lambdalocal.Function) { f.ReservedConcurrency = new(1) })
 	ended := make(chan error, 1)
 	go func() { _, err := m.try(order{Do: "hang"}); ended <- err }()
 	m.eventually("busy", func() bool { return m.Counters("web").Started == 1 })
@@ -259,6 +269,7 @@ func TestAboveTheConcurrencyLimitIsThrottled(t *testing.T) {
 	var throttled *types.TooManyRequestsException
 	require.ErrorAs(t, err, &throttled)
 	require.Equal(t, types.ThrottleReasonReservedFunctionConcurrentInvocationLimitExceeded, throttled.Reason)
+	require.Equal(t, "1", aws.ToString(throttled.RetryAfterSeconds))
 	require.Equal(t, 1, m.Counters("web").Throttled)
 
 	require.True(t, m.Retire(m.Environments()[0].ID))

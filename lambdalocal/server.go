@@ -15,9 +15,12 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/direct"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/invokeapi"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 )
 
 // closeGrace is how long answers to callers may take when every invocation has ended.
@@ -27,20 +30,29 @@ const closeGrace = time.Second
 // and after Run.
 type Server struct {
 	log       logrus.FieldLogger
-	listener  net.Listener
-	http      *http.Server
+	fronts    []front
 	names     []string // of functions, in the configuration's order
 	functions map[string]*function.Function
+	ledger    *ledger.Ledger
+	faults    faults
 }
 
-// New validates the configuration and opens the listener; it starts nothing. Run must be called, if only to close it.
+// A front is a listener with the server on it. The first is the Invoke API, the second, if there is one, the direct one.
+type front struct {
+	listener net.Listener
+	server   *http.Server
+}
+
+// New validates the configuration and opens the listeners; it starts nothing. Run must be called, if only to close them.
 func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	log = log.WithField("component", "lambdalocal")
-	s := &Server{log: log, functions: map[string]*function.Function{}}
-	ports := &environment.Ports{}
+	s := &Server{log: log, functions: map[string]*function.Function{}, ledger: ledger.New(ledger.Prices(cfg.Prices))}
+	s.faults.of = map[string]*Fault{}
+	shared := account.New(cfg.AccountConcurrency)
+	w := wiring{cfg: cfg, account: shared, ledger: s.ledger, ports: &environment.Ports{}, log: log}
 	for _, f := range cfg.Functions {
 		dir, err := filepath.Abs(f.Dir)
 		if err != nil {
@@ -48,61 +60,85 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 		}
 		f.Dir = dir
 		s.names = append(s.names, f.Name)
-		s.functions[f.Name] = function.New(functionConfig(cfg, f, ports, log))
+		wired := w.function(f)
+		wired.Around = s.around(f.Name)
+		s.functions[f.Name] = function.New(wired)
 	}
-	listener, err := net.Listen("tcp", cfg.Address)
-	if err != nil {
-		return nil, fmt.Errorf("invoke API: %w", err)
+	if err := s.listen("invoke API", cfg.Address, s.handler(cfg, shared)); err != nil {
+		return nil, err
 	}
-	s.listener = listener
-	s.http = &http.Server{Handler: s.handler(cfg), ReadHeaderTimeout: 10 * time.Second}
+	if cfg.Direct.Address != "" {
+		handler := &direct.Handler{Lookup: s.lookup, Region: cfg.Region, AccountID: cfg.AccountID, Log: log}
+		if err := s.listen("direct front end", cfg.Direct.Address, handler); err != nil {
+			return nil, errors.Join(err, s.fronts[0].listener.Close())
+		}
+	}
 	return s, nil
 }
 
-func functionConfig(cfg Config, f Function, ports *environment.Ports, log logrus.FieldLogger) function.Config {
-	return function.Config{
-		Config: environment.Config{
-			Function: f.Name, Region: cfg.Region, Handler: f.Handler, Command: f.Command, Extensions: f.Extensions,
-			Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: log,
-		},
-		MaxConcurrency: f.MaxConcurrency, ColdStart: f.ColdStartDelay.pick, IdleExpiry: f.IdleExpiry.pick, Ports: ports,
+func (s *Server) listen(name, address string, handler http.Handler) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
+	s.fronts = append(s.fronts, front{listener, &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}})
+	return nil
 }
 
-func (s *Server) handler(cfg Config) http.Handler {
+func (s *Server) handler(cfg Config, shared *account.Account) http.Handler {
 	mux := http.NewServeMux()
-	api := &invokeapi.Handler{Lookup: s.lookup, Region: cfg.Region, Account: cfg.AccountID, Log: s.log}
+	api := &invokeapi.Handler{
+		Account: shared, AccountID: cfg.AccountID, Region: cfg.Region, Started: time.Now(), Log: s.log,
+	}
+	for _, name := range s.names {
+		api.Functions = append(api.Functions, s.functions[name])
+	}
 	api.Register(mux)
 	s.registerInspection(mux)
 	return mux
 }
 
-func (s *Server) lookup(name string) invokeapi.Function {
-	if f := s.functions[name]; f != nil {
-		return f
-	}
-	return nil
-}
+func (s *Server) lookup(name string) *function.Function { return s.functions[name] }
 
 // Addr is the host:port of the Invoke API.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
+func (s *Server) Addr() string { return s.fronts[0].listener.Addr().String() }
 
 // InvokeURL is the endpoint to give to an AWS SDK.
 func (s *Server) InvokeURL() string { return "http://" + s.Addr() }
 
-// Run serves until ctx ends, or the listener fails, and returns when every process and goroutine has ended. An end by ctx
-// is no error.
+// DirectURL is where the direct front end serves: the function web under /web/. It is empty if that is not configured.
+func (s *Server) DirectURL() string {
+	if len(s.fronts) < 2 {
+		return ""
+	}
+	return "http://" + s.fronts[1].listener.Addr().String()
+}
+
+// Run serves until ctx ends, or a listener fails, and returns when every process and goroutine has ended. An end by ctx is
+// no error.
 func (s *Server) Run(ctx context.Context) error {
-	s.log.WithFields(logrus.Fields{"address": s.Addr(), "functions": s.names}).Info("lambdalocal serves")
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
+	log := s.log.WithFields(logrus.Fields{"address": s.Addr(), "functions": s.names})
+	if url := s.DirectURL(); url != "" {
+		log = log.WithField("direct", url)
+	}
+	log.Info("lambdalocal serves")
+	for _, f := range s.functions {
+		f.Start()
+	}
+	served := make(chan error, len(s.fronts))
+	for _, f := range s.fronts {
+		go func() { served <- f.server.Serve(f.listener) }()
+	}
+	running := len(s.fronts)
 	var err error
 	select {
 	case <-ctx.Done():
-		err = s.close()
-		<-served
 	case err = <-served:
-		err = errors.Join(err, s.close())
+		running--
+	}
+	err = errors.Join(err, s.close())
+	for range running {
+		<-served
 	}
 	s.log.Info("lambdalocal has ended")
 	return err
@@ -110,15 +146,18 @@ func (s *Server) Run(ctx context.Context) error {
 
 // close ends the environments first: their invocations end, which is what the callers' requests wait for.
 func (s *Server) close() error {
-	var functions sync.WaitGroup
+	var all sync.WaitGroup
 	for _, f := range s.functions {
-		functions.Go(f.Close)
+		all.Go(f.Close)
 	}
-	functions.Wait()
+	all.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
-	if err := s.http.Shutdown(ctx); err != nil {
-		return s.http.Close() // a caller does not read its answer
+	var errs []error
+	for _, f := range s.fronts {
+		if f.server.Shutdown(ctx) != nil { // a caller does not read its answer
+			errs = append(errs, f.server.Close())
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

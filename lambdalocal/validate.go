@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 )
 
 // The limits are Lambda's.
@@ -21,6 +24,9 @@ var (
 	functionName = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
 	accountID    = regexp.MustCompile(`^[0-9]{12}$`)
 	regionName   = regexp.MustCompile(`^[a-z0-9-]+$`)
+	versionName  = regexp.MustCompile(`^[1-9][0-9]*$`)
+	aliasName    = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,128}$`)
+	onlyDigits   = regexp.MustCompile(`^[0-9]+$`)
 )
 
 // mistakes collects errors with the path of what is wrong.
@@ -39,6 +45,10 @@ func (c Config) Validate() error {
 	m.check(err == nil, "address", "must be host:port, got %q", c.Address)
 	m.check(regionName.MatchString(c.Region), "region", "must be a region's name, got %q", c.Region)
 	m.check(accountID.MatchString(c.AccountID), "account_id", "must be 12 digits, got %q", c.AccountID)
+	m.check(c.AccountConcurrency > 0, "account_concurrency", "must be positive, got %d", c.AccountConcurrency)
+	m.check(c.ScalingRate > 0, "scaling_rate", "must be positive, got %d", c.ScalingRate)
+	c.Direct.validate(&m)
+	c.Prices.validate(&m)
 	m.check(len(c.Functions) > 0, "functions", "must name at least one function")
 	names := map[string]bool{}
 	for i, f := range c.Functions {
@@ -47,7 +57,35 @@ func (c Config) Validate() error {
 		m.check(!names[f.Name], path+".name", "%q is taken", f.Name)
 		names[f.Name] = true
 	}
+	c.validateReservations(&m)
 	return errors.Join(m...)
+}
+
+func (d Direct) validate(m *mistakes) {
+	if d.Address != "" {
+		_, _, err := net.SplitHostPort(d.Address)
+		m.check(err == nil, "direct.address", "must be host:port, or empty, got %q", d.Address)
+	}
+}
+
+func (p Prices) validate(m *mistakes) {
+	for key, price := range map[string]float64{
+		"million_requests": p.MillionRequests, "gb_second_x86": p.GBSecondX86, "gb_second_arm": p.GBSecondARM,
+	} {
+		m.check(price >= 0, "prices."+key, "must not be negative, got %v", price)
+	}
+}
+
+// validateReservations holds what Lambda holds: functions without a reservation keep something to share.
+func (c Config) validateReservations(m *mistakes) {
+	sum := 0
+	for _, f := range c.Functions {
+		if f.ReservedConcurrency != nil {
+			sum += *f.ReservedConcurrency
+		}
+	}
+	m.check(sum == 0 || sum <= c.AccountConcurrency-account.MinUnreserved, "account_concurrency",
+		"reservations (%d) must leave %d of it, got %d", sum, account.MinUnreserved, c.AccountConcurrency)
 }
 
 func (f Function) validate(m *mistakes, path string) {
@@ -61,10 +99,15 @@ func (f Function) validate(m *mistakes, path string) {
 	m.check(f.Timeout > 0 && f.Timeout <= maxTimeout, path+".timeout", "must be above 0s and at most %v, got %v", maxTimeout, f.Timeout)
 	m.check(f.InitTimeout > 0, path+".init_timeout", "must be positive, got %v", f.InitTimeout)
 	m.check(f.MemoryMB >= minMemoryMB && f.MemoryMB <= maxMemoryMB, path+".memory_mb", "must be %d to %d, got %d", minMemoryMB, maxMemoryMB, f.MemoryMB)
-	m.check(f.MaxConcurrency > 0, path+".max_concurrency", "must be positive, got %d", f.MaxConcurrency)
+	m.check(f.Architecture == string(ledger.X86) || f.Architecture == string(ledger.ARM), path+".architecture",
+		"must be %s or %s, got %q", ledger.X86, ledger.ARM, f.Architecture)
+	m.check(f.ReservedConcurrency == nil || *f.ReservedConcurrency >= 0, path+".reserved_concurrency", "must not be negative")
 	f.ColdStartDelay.validate(m, path+".cold_start_delay")
 	f.IdleExpiry.validate(m, path+".idle_expiry")
-	m.check(f.IdleExpiry.Min > 0, path+".idle_expiry", "must be positive, got %v", f.IdleExpiry.Min)
+	m.check(f.IdleExpiry.Min > 0 || f.IdleExpiry.P50 > 0, path+".idle_expiry", "must be positive")
+	f.Events.validate(m, path+".events")
+	f.validateVersions(m, path)
+	f.validateAliases(m, path)
 }
 
 // validateExtensions holds names apart, which are base names: an extension registers by its name.
@@ -82,8 +125,3 @@ func (f Function) validateExtensions(m *mistakes, path string) {
 }
 
 func program(argv []string) bool { return len(argv) > 0 && argv[0] != "" }
-
-func (s Span) validate(m *mistakes, path string) {
-	m.check(s.Min >= 0, path, "must not be negative, got %v", s.Min)
-	m.check(s.Max >= s.Min, path, "max must be at least min, got %v and %v", s.Max, s.Min)
-}

@@ -22,8 +22,8 @@ Usage:
 
 `
 
-// run is the program. It returns when ctx ends and everything it started has ended.
-func run(ctx context.Context, args []string, stderr io.Writer) error {
+// run is the program. It returns when ctx ends and everything it started has ended, and prints the bill.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
 		args = []string{"run", "--help"}
 	}
@@ -42,7 +42,8 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return server.Run(ctx)
+	err = server.Run(ctx)
+	return errors.Join(err, server.Ledger().Print(stdout))
 }
 
 // parse reads the flags, which win over the file.
@@ -53,6 +54,7 @@ func parse(args []string, stderr io.Writer) (lambdalocal.Config, logrus.FieldLog
 	flags.Usage = func() { _, _ = io.WriteString(stderr, usage); flags.PrintDefaults() }
 	file := flags.String("config", "", "read the configuration from this YAML `file`")
 	address := flags.String("address", cfg.Address, "serve the Invoke API on this `host:port`")
+	direct := flags.String("direct", cfg.Direct.Address, "serve functions by URL, one request per environment, on this `host:port`")
 	level := flags.String("log-level", "info", "error, warn, info, or debug, which shows the functions' output")
 	var functions []lambdalocal.Function
 	flags.Func("function", "add a function, `NAME=COMMAND` (repeatable)", func(text string) error {
@@ -73,8 +75,11 @@ func parse(args []string, stderr io.Writer) (lambdalocal.Config, logrus.FieldLog
 		}
 	}
 	flags.Visit(func(f *flag.Flag) {
-		if f.Name == "address" {
+		switch f.Name {
+		case "address":
 			cfg.Address = *address
+		case "direct":
+			cfg.Direct.Address = *direct
 		}
 	})
 	cfg.Functions = append(cfg.Functions, functions...)

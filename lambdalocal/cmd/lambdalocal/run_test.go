@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,10 +18,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestRunServesUntilTheContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	var out bytes.Buffer
-	require.NoError(t, run(ctx, []string{"run", "--address", "127.0.0.1:0", "--function", "web=./bootstrap --flag"}, &out))
-	require.Contains(t, out.String(), "lambdalocal serves")
-	require.Contains(t, out.String(), "lambdalocal has ended")
+	var bill, log bytes.Buffer
+	args := []string{"run", "--address", "127.0.0.1:0", "--direct", "127.0.0.1:0", "--function", "web=./bootstrap --flag"}
+	require.NoError(t, run(ctx, args, &bill, &log))
+	require.Contains(t, log.String(), "lambdalocal serves")
+	require.Contains(t, log.String(), "direct=\"http://127.0.0.1:")
+	require.Contains(t, log.String(), "lambdalocal has ended")
+	require.Regexp(t, `(?m)^ +total +0.00000000$`, bill.String())
 }
 
 func TestFlagsWinOverTheFile(t *testing.T) {
@@ -32,9 +36,10 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 	require.Equal(t, 9*time.Second, cfg.Functions[0].Timeout)
 	require.Equal(t, []string{"y", "z"}, cfg.Functions[1].Command)
 
-	cfg, _, err = parse([]string{"--config", path, "--address", "127.0.0.1:2"}, os.Stderr)
+	cfg, _, err = parse([]string{"--config", path, "--address", "127.0.0.1:2", "--direct", "127.0.0.1:3"}, os.Stderr)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:2", cfg.Address)
+	require.Equal(t, "127.0.0.1:3", cfg.Direct.Address)
 }
 
 func TestMistakesOnTheCommandLine(t *testing.T) {
@@ -49,11 +54,11 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"flag provided but not de": {"run", "--nonsense"},
 	} {
 		var out bytes.Buffer
-		require.ErrorContains(t, run(context.Background(), args, &out), want)
+		require.ErrorContains(t, run(context.Background(), args, io.Discard, &out), want)
 	}
 	for _, args := range [][]string{{"run", "--help"}, {"--help"}, {"help"}} {
 		var out bytes.Buffer
-		require.NoError(t, run(context.Background(), args, &out))
+		require.NoError(t, run(context.Background(), args, io.Discard, &out))
 		require.Contains(t, out.String(), "-log-level")
 	}
 }

@@ -32,6 +32,7 @@ const (
 // A Config is what the environments of one function have in common.
 type Config struct {
 	Function   string
+	Version    string // of the function's code
 	Region     string
 	Handler    string
 	Command    []string
@@ -41,7 +42,9 @@ type Config struct {
 	MemoryMB   int
 	Timeout    time.Duration // of one invocation
 	InitLimit  time.Duration // of the init phase, before it is tried again inside the first invocation
-	Log        logrus.FieldLogger
+	// Provisioned environments are initialised ahead: no invocation pays for it.
+	Provisioned bool
+	Log         logrus.FieldLogger
 }
 
 // An Environment runs one invocation at a time. ID, Served, PIDs and Kill may be called from any goroutine, all else only
@@ -67,7 +70,7 @@ type Environment struct {
 // New returns an environment that has not started. Port is a free port of this machine, for the function's own use.
 func New(cfg *Config, id string, port int) *Environment {
 	return &Environment{
-		id: id, cfg: cfg, port: port, cold: true,
+		id: id, cfg: cfg, port: port, cold: !cfg.Provisioned,
 		log: cfg.Log.WithFields(logrus.Fields{"function": cfg.Function, "environment": id}),
 	}
 }

@@ -87,7 +87,7 @@ func (b *boot) register(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Lambda-Extension-Identifier", x.id)
 	writeJSON(w, http.StatusOK, map[string]string{
-		"functionName": b.env.cfg.Function, "functionVersion": "$LATEST", "handler": b.env.cfg.Handler,
+		"functionName": b.env.cfg.Function, "functionVersion": b.env.cfg.Version, "handler": b.env.cfg.Handler,
 	})
 }
 

@@ -15,6 +15,9 @@ type Invocation struct {
 	TraceID       string
 	ClientContext string // JSON, may be empty
 	Payload       []byte
+	// Stream takes the chunks of an answer that the runtime streams, as they come. What it took is not in the Result's
+	// Payload. Nil: the caller wants the answer in one piece.
+	Stream func(chunk []byte) error
 }
 
 // An Outcome says in one word how an invocation ended.

@@ -1,5 +1,5 @@
-// Package function places the invocations of one function on its environments: an idle one if there is any, else a new
-// one, up to the concurrency limit.
+// Package function places the invocations of one function on its environments: an idle one of the right version if there is
+// any, else a new one, within the limits of the account and of the function.
 package function
 
 import (
@@ -11,47 +11,61 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
-// A Config is one function.
-type Config struct {
-	environment.Config
-	MaxConcurrency int
-	ColdStart      func() time.Duration // from placement to the start of init: called once per environment
-	IdleExpiry     func() time.Duration // how long an idle environment is kept: called once per freeze
-	Ports          *environment.Ports
-}
-
 // A Function has environments. Each environment belongs to one goroutine from its creation to its end.
 type Function struct {
-	cfg   Config
-	lives sync.WaitGroup // goroutines that own environments
+	cfg      Config
+	versions map[string]*version // by name; the map is static
+	lives    sync.WaitGroup      // goroutines that own environments
+
+	events  sync.WaitGroup // goroutines that own events
+	closing context.Context
+	close   context.CancelFunc
 
 	mu       sync.Mutex
 	closed   bool
-	fault    Fault
 	counters Counters
+	rate     bucket
 	all      map[string]*life
-	idle     []*life // frozen, most recently used last
-	busy     int     // environments with an invocation, init included
-}
-
-// A Fault makes invocations fail before they reach an environment. The zero value makes none fail.
-type Fault struct {
-	Error *serviceerror.Error
-	Times int // how many invocations fail; zero: all, until the fault is replaced
 }
 
 // New returns a function without environments.
 func New(cfg Config) *Function {
-	return &Function{cfg: cfg, all: map[string]*life{}, counters: Counters{Outcomes: map[environment.Outcome]int{}}}
+	f := &Function{
+		cfg: cfg, versions: map[string]*version{Latest: newVersion(cfg.Config)}, rate: newBucket(cfg.ScalingRate),
+		all:      map[string]*life{},
+		counters: Counters{Outcomes: map[environment.Outcome]int{}, Events: EventCounters{Dropped: map[Drop]int{}}},
+	}
+	for _, v := range cfg.Versions {
+		f.versions[v.Version] = newVersion(v.Config)
+	}
+	f.closing, f.close = context.WithCancel(context.Background())
+	return f
 }
 
-// Invoke runs one invocation and waits for its end. The invocation goes on when ctx ends. The error is a
-// *serviceerror.Error, or ctx's.
-func (f *Function) Invoke(ctx context.Context, inv environment.Invocation) (environment.Result, error) {
-	w := &work{inv: inv, done: make(chan struct{})}
+// Start begins to initialise the provisioned environments.
+func (f *Function) Start() {
+	for _, v := range f.cfg.Versions {
+		if v.Provisioned > 0 {
+			_ = f.Provision(v.Version, v.Provisioned) // fails for Latest only
+		}
+	}
+}
+
+// Config is what New got. It must not be changed.
+func (f *Function) Config() *Config { return &f.cfg }
+
+// Invoke runs one invocation, of a version that Resolve returned, and waits for its end. The invocation goes on when ctx
+// ends. The error is a *serviceerror.Error, or ctx's.
+func (f *Function) Invoke(ctx context.Context, front ledger.Front, inv environment.Invocation) (environment.Result, error) {
+	return f.cfg.Around(ctx, func(ctx context.Context) (environment.Result, error) { return f.run(ctx, front, inv) })
+}
+
+func (f *Function) run(ctx context.Context, front ledger.Front, inv environment.Invocation) (environment.Result, error) {
+	w := &work{inv: inv, front: front, done: make(chan struct{})}
 	if err := f.place(w); err != nil {
 		return environment.Result{}, err
 	}
@@ -73,59 +87,58 @@ func (f *Function) place(w *work) error {
 	if err := f.refusalLocked(); err != nil {
 		return err
 	}
-	l := f.popIdleLocked()
-	if l == nil {
-		var err error
-		if l, err = f.createLocked(); err != nil {
-			return serviceerror.New(serviceerror.TypeService, "%v", err)
-		}
-		f.counters.Cold++
-	} else {
-		f.counters.Warm++
+	l, err := f.environmentLocked(f.versions[w.inv.Version])
+	if err != nil {
+		f.cfg.Share.Release()
+		return err
 	}
 	f.counters.Started++
-	f.busy++
 	l.work <- w // has room: the environment had none
 	return nil
 }
 
+// refusalLocked says why no invocation may start, or takes room for one in the account.
 func (f *Function) refusalLocked() error {
-	switch {
-	case f.closed:
+	if f.closed {
 		return serviceerror.New(serviceerror.TypeService, "lambdalocal is shutting down")
-	case f.fault.Error != nil:
-		err := f.fault.Error
-		f.counters.Faults++
-		if f.fault.Times--; f.fault.Times == 0 {
-			f.fault = Fault{}
-		}
-		return err
-	case f.busy >= f.cfg.MaxConcurrency:
+	}
+	if err := f.cfg.Share.TryAcquire(); err != nil {
 		f.counters.Throttled++
-		return serviceerror.Throttled(serviceerror.ReasonFunctionLimit)
+		return err
 	}
 	return nil
 }
 
-func (f *Function) popIdleLocked() *life {
-	for len(f.idle) > 0 {
-		l := f.idle[len(f.idle)-1]
-		f.idle = f.idle[:len(f.idle)-1]
-		if l.env.Alive() {
-			return l
-		}
+// environmentLocked finds an environment without work.
+func (f *Function) environmentLocked(v *version) (*life, error) {
+	if l := v.popIdle(); l != nil {
+		f.counters.Warm++
+		return l, nil
 	}
-	return nil
+	if !f.rate.take(time.Now()) {
+		f.counters.Throttled++
+		return nil, serviceerror.Throttled(serviceerror.ReasonScalingRate)
+	}
+	l, err := f.createLocked(v, false)
+	if err != nil {
+		return nil, serviceerror.New(serviceerror.TypeService, "%v", err)
+	}
+	f.counters.Cold++
+	return l, nil
 }
 
-func (f *Function) createLocked() (*life, error) {
+func (f *Function) createLocked(v *version, provisioned bool) (*life, error) {
 	port, release, err := f.cfg.Ports.Take()
 	if err != nil {
 		return nil, err
 	}
 	id := make([]byte, 16)
 	_, _ = rand.Read(id)
-	l := newLife(f, environment.New(&f.cfg.Config, hex.EncodeToString(id), port))
+	cfg := v.cfg
+	if provisioned {
+		cfg = v.ahead
+	}
+	l := newLife(f, v, environment.New(cfg, hex.EncodeToString(id), port), provisioned)
 	f.all[l.env.ID()] = l
 	f.lives.Go(func() {
 		defer release()
@@ -134,22 +147,25 @@ func (f *Function) createLocked() (*life, error) {
 	return l, nil
 }
 
-// SetFault replaces the fault.
-func (f *Function) SetFault(fault Fault) {
+// Refused counts an invocation that a fault refused, instead of Invoke.
+func (f *Function) Refused() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.fault = fault
+	f.counters.Faults++
 }
 
-// Close shuts every environment down, invocations or not, and returns when all have ended. Later invocations fail.
+// Close drops the events that wait, shuts every environment down, invocations or not, and returns when all have ended.
+// Later invocations fail.
 func (f *Function) Close() {
 	f.mu.Lock()
 	f.closed = true
+	f.close()
 	for _, l := range f.all {
 		l.retire()
 	}
 	f.mu.Unlock()
 	f.lives.Wait()
+	f.events.Wait()
 }
 
 // Kill ends the environment's processes at once, Retire shuts it down as at the end of its idle time, even during an
@@ -173,15 +189,16 @@ func (f *Function) with(id string, do func(*life)) bool {
 	return l != nil
 }
 
-// finished counts a result, and makes the environment idle if it can serve again.
-func (f *Function) finished(l *life, r environment.Result, reusable bool) {
+// finished bills and counts a result, and makes the environment idle if it can serve again.
+func (f *Function) finished(l *life, w *work, reusable bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.busy--
-	f.counters.end(r)
+	f.cfg.Share.Release()
+	f.cfg.Book.Add(w.front, w.result.Billed, w.result.Init)
+	f.counters.end(w.result)
 	if reusable {
 		l.state = Frozen
-		f.idle = append(f.idle, l)
+		l.version.pushIdle(l)
 	} else {
 		l.state = Stopping
 	}
@@ -191,11 +208,9 @@ func (f *Function) finished(l *life, r environment.Result, reusable bool) {
 func (f *Function) leaveIdle(l *life) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := slices.Index(f.idle, l)
-	if i < 0 {
+	if !l.version.removeIdle(l) {
 		return len(l.work) == 0
 	}
-	f.idle = slices.Delete(f.idle, i, i+1)
 	l.state = Stopping
 	return true
 }
@@ -210,4 +225,8 @@ func (f *Function) forget(l *life) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.all, l.env.ID())
+	if i := slices.Index(l.version.provision.lives, l); i >= 0 {
+		l.version.provision.lives = slices.Delete(l.version.provision.lives, i, i+1)
+		f.fillLocked(l.version)
+	}
 }

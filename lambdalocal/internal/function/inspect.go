@@ -23,6 +23,7 @@ const (
 type Snapshot struct {
 	ID       string `json:"id"`
 	Function string `json:"function"`
+	Version  string `json:"version"`
 	State    State  `json:"state"`
 	PIDs     []int  `json:"pids"`   // leaders of process groups: the extensions first, the command last
 	Served   int    `json:"served"` // invocations that ended
@@ -34,12 +35,13 @@ type Counters struct {
 	Ended     int `json:"ended"`
 	Cold      int `json:"cold"`
 	Warm      int `json:"warm"`
-	Throttled int `json:"throttled"` // refused by the concurrency limit; not started
-	Faults    int `json:"faults"`    // refused by SetFault; not started
+	Throttled int `json:"throttled"` // refused by a limit; not started
+	Faults    int `json:"faults"`    // refused by a fault; not started
 	Errors    int `json:"errors"`    // ended other than succeeded
 	BilledMs  int `json:"billed_ms"`
 	// Outcomes splits Ended.
 	Outcomes map[environment.Outcome]int `json:"outcomes"`
+	Events   EventCounters               `json:"events"`
 }
 
 func (c *Counters) end(r environment.Result) {
@@ -56,7 +58,7 @@ func (f *Function) Counters() Counters {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.counters
-	c.Outcomes = maps.Clone(c.Outcomes)
+	c.Outcomes, c.Events.Dropped = maps.Clone(c.Outcomes), maps.Clone(c.Events.Dropped)
 	return c
 }
 
@@ -67,7 +69,7 @@ func (f *Function) Environments() []Snapshot {
 	list := make([]Snapshot, 0, len(f.all))
 	for _, l := range f.all {
 		list = append(list, Snapshot{
-			ID: l.env.ID(), Function: f.cfg.Function, State: l.state, PIDs: l.env.PIDs(), Served: l.env.Served(),
+			ID: l.env.ID(), Function: f.cfg.Function, Version: l.version.cfg.Version, State: l.state, PIDs: l.env.PIDs(), Served: l.env.Served(),
 		})
 	}
 	slices.SortFunc(list, func(a, b Snapshot) int { return strings.Compare(a.ID, b.ID) })

@@ -6,15 +6,18 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 )
 
 var errRetired = errors.New("environment retired")
 
 // A life is an environment and the goroutine that owns it.
 type life struct {
-	f    *Function
-	env  *environment.Environment
-	work chan *work // room for one
+	f           *Function
+	version     *version
+	env         *environment.Environment
+	provisioned bool       // initialised without work
+	work        chan *work // room for one
 
 	ctx    context.Context // ends when the environment must
 	retire context.CancelFunc
@@ -25,23 +28,28 @@ type life struct {
 // work is an invocation on its way through an environment.
 type work struct {
 	inv    environment.Invocation
+	front  ledger.Front
 	result environment.Result // valid once done is closed
 	done   chan struct{}
 }
 
-func newLife(f *Function, env *environment.Environment) *life {
+func newLife(f *Function, v *version, env *environment.Environment, provisioned bool) *life {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &life{
-		f: f, env: env, work: make(chan *work, 1), state: Init,
+		f: f, version: v, env: env, provisioned: provisioned, work: make(chan *work, 1), state: Init,
 		ctx: ctx, retire: func() { cancel(errRetired) },
 	}
 }
 
-// run owns the environment from its creation, for an invocation that is on its way, to its end.
+// run owns the environment from its creation to its end. One that is not provisioned was created for an invocation that is
+// on its way.
 func (l *life) run() {
 	defer l.f.forget(l)
 	defer l.retire()
 	l.begin()
+	if l.provisioned && !l.readied() {
+		l.retire() // there is nothing to wait for
+	}
 	reason := l.serveAll()
 	l.f.setState(l, Stopping)
 	l.env.Shutdown(reason)
@@ -66,6 +74,14 @@ func (l *life) begin() {
 	}
 }
 
+// readied freezes an environment that nobody has asked for yet. It is false if its init failed.
+func (l *life) readied() bool {
+	if l.env.Alive() {
+		l.env.Freeze()
+	}
+	return l.f.initialised(l)
+}
+
 // serve runs one invocation. The environment is frozen before the caller learns of the end, so that the caller's next
 // invocation finds it. The result is empty, or the reason to shut down.
 func (l *life) serve(w *work) (reason environment.Reason) {
@@ -75,7 +91,7 @@ func (l *life) serve(w *work) (reason environment.Reason) {
 	if reusable {
 		l.env.Freeze()
 	}
-	l.f.finished(l, w.result, reusable)
+	l.f.finished(l, w, reusable)
 	close(w.done)
 	switch {
 	case reusable:
@@ -91,12 +107,16 @@ func (l *life) serve(w *work) (reason environment.Reason) {
 
 // next waits for work, thawing the environment for it. It is nil when the environment's time is over.
 func (l *life) next() *work {
-	expiry := time.NewTimer(l.f.cfg.IdleExpiry())
-	defer expiry.Stop()
+	var expired <-chan time.Time
+	if !l.f.kept(l) {
+		expiry := time.NewTimer(l.f.cfg.IdleExpiry())
+		defer expiry.Stop()
+		expired = expiry.C
+	}
 	select {
 	case w := <-l.work:
 		return l.thawed(w)
-	case <-expiry.C:
+	case <-expired:
 	case <-l.env.Failed():
 	case <-l.ctx.Done():
 	}

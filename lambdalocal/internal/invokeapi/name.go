@@ -3,16 +3,13 @@ package invokeapi
 import (
 	"regexp"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
-
-// latest is the qualifier that a request without one means.
-const latest = "$LATEST"
 
 var (
 	targetRule    = regexp.MustCompile(`^(?:arn:[a-z-]+:lambda:[a-z0-9-]+:)?(?:[0-9]{12}:)?(?:function:)?([a-zA-Z0-9-_]{1,64})(?::(.*))?$`)
 	qualifierRule = regexp.MustCompile(`^(\$LATEST|[a-zA-Z0-9-_]{1,128})$`)
-	versionRule   = regexp.MustCompile(`^[0-9]+$`)
 )
 
 // A target is the function that a request names.
@@ -30,7 +27,7 @@ func parseTarget(text, parameter string) (target, error) {
 	t := target{name: parts[1], qualifier: parts[2]}
 	switch {
 	case t.qualifier == "" && parameter == "":
-		t.qualifier = latest
+		t.qualifier = function.Latest
 	case t.qualifier == "":
 		t.qualifier = parameter
 	case parameter != "" && parameter != t.qualifier:
@@ -41,12 +38,4 @@ func parseTarget(text, parameter string) (target, error) {
 		return target{}, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not a version or an alias", t.qualifier)
 	}
 	return t, nil
-}
-
-// version is what the qualifier stands for. There is one version of the code, so an alias stands for the latest.
-func (t target) version() string {
-	if versionRule.MatchString(t.qualifier) {
-		return t.qualifier
-	}
-	return latest
 }

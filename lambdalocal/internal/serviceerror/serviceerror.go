@@ -1,32 +1,43 @@
-// Package serviceerror has the errors of Lambda's Invoke API: those by which the service, not the function, says no.
+// Package serviceerror has the errors of Lambda's APIs: those by which the service, not the function, says no.
 package serviceerror
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 )
 
 // An Error as the API sends it.
 type Error struct {
-	Type    string // such as ResourceNotFoundException
-	Status  int
-	Message string
-	Reason  string // of a TooManyRequestsException
+	Type       string // such as ResourceNotFoundException
+	Status     int
+	Message    string
+	Reason     string // of a TooManyRequestsException
+	RetryAfter int    // seconds, of a TooManyRequestsException
 }
 
 func (e *Error) Error() string { return e.Type + ": " + e.Message }
 
 // The types that a caller can meet.
 const (
-	TypeNotFound        = "ResourceNotFoundException"
-	TypeThrottled       = "TooManyRequestsException"
-	TypeTooLarge        = "RequestTooLargeException"
-	TypeInvalidContent  = "InvalidRequestContentException"
-	TypeInvalidValue    = "InvalidParameterValueException"
-	TypeAccessDenied    = "AccessDeniedException"
-	TypeService         = "ServiceException"
-	TypeUnknown         = "UnknownOperationException"
+	TypeNotFound       = "ResourceNotFoundException"
+	TypeThrottled      = "TooManyRequestsException"
+	TypeTooLarge       = "RequestTooLargeException"
+	TypeInvalidContent = "InvalidRequestContentException"
+	TypeInvalidValue   = "InvalidParameterValueException"
+	TypeAccessDenied   = "AccessDeniedException"
+	TypeService        = "ServiceException"
+	TypeUnknown        = "UnknownOperationException"
+	TypeNotProvisioned = "ProvisionedConcurrencyConfigNotFoundException"
+)
+
+// Reasons of a TooManyRequestsException.
+const (
 	ReasonFunctionLimit = "ReservedFunctionConcurrentInvocationLimitExceeded"
+	ReasonAccountLimit  = "ConcurrentInvocationLimitExceeded"
+	ReasonScalingRate   = "FunctionInvocationRateLimitExceeded"
 )
 
 var statuses = map[string]int{
@@ -38,6 +49,7 @@ var statuses = map[string]int{
 	TypeAccessDenied:   http.StatusForbidden,
 	TypeService:        http.StatusInternalServerError,
 	TypeUnknown:        http.StatusNotFound,
+	TypeNotProvisioned: http.StatusNotFound,
 }
 
 // Known says whether there is an error of this type.
@@ -48,9 +60,44 @@ func New(kind, format string, args ...any) *Error {
 	return &Error{Type: kind, Status: statuses[kind], Message: fmt.Sprintf(format, args...)}
 }
 
-// Throttled is the answer above a concurrency limit. Reason says which.
+// Throttled is the answer above a limit. Reason says which.
 func Throttled(reason string) *Error {
 	e := New(TypeThrottled, "Rate Exceeded.")
-	e.Reason = reason
+	e.Reason, e.RetryAfter = reason, 1
 	return e
+}
+
+// Send answers with the error in the shape that the SDKs parse; an error of another kind becomes a ServiceException.
+func Send(w http.ResponseWriter, err error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = New(TypeService, "%v", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Amzn-ErrorType", e.Type)
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
+	w.WriteHeader(e.Status)
+	_ = json.NewEncoder(w).Encode(e.body())
+}
+
+// body spells its keys as the service does, which is not the same for all types.
+func (e *Error) body() map[string]string {
+	body := map[string]string{"Type": "User"}
+	if e.Status >= http.StatusInternalServerError {
+		body["Type"] = "Service"
+	}
+	switch e.Type {
+	case TypeNotFound, TypeService:
+		body["Message"] = e.Message
+	case TypeAccessDenied, TypeUnknown: // the front door's, not Lambda's own
+		return map[string]string{"Message": e.Message}
+	default:
+		body["message"] = e.Message
+	}
+	if e.Reason != "" {
+		body["Reason"] = e.Reason
+	}
+	return body
 }

@@ -1,0 +1,119 @@
+// Package direct makes one invocation of each HTTP request, as a function URL of Lambda does: the environment serves that
+// request and no other until it is answered.
+package direct
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/request"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+)
+
+// maxPayload is Lambda's limit on an event, in bytes.
+const maxPayload = 6 << 20
+
+// A Handler serves each function under its name, which may have a qualifier: web:live. The name is the first label of the
+// host, http://web.localhost/path, or else the first segment of the path, /web/path; the function sees /path.
+type Handler struct {
+	// Lookup finds a function by name, nil if there is none.
+	Lookup    func(name string) *function.Function
+	Region    string
+	AccountID string
+	Log       logrus.FieldLogger
+}
+
+// A target is the function that a request is for.
+type target struct {
+	function  *function.Function
+	name      string
+	qualifier string
+	path      string // escaped, what the function sees
+}
+
+// ServeHTTP answers with what the function answers; 429 if it is throttled, 502 if it fails.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := request.NewID()
+	w.Header().Set("X-Amzn-RequestId", id)
+	answer, err := h.invoke(w, r, id)
+	switch {
+	case r.Context().Err() != nil: // nobody to answer to; the invocation goes on
+	case err != nil:
+		h.Log.WithError(err).WithField("request", id).Debug("direct request failed")
+		serviceerror.Send(w, err)
+	default:
+		answer.send(w, r)
+	}
+}
+
+var errFunction = &serviceerror.Error{Type: "InternalServerErrorException", Status: http.StatusBadGateway, Message: "Internal Server Error"}
+
+func (h *Handler) invoke(w http.ResponseWriter, r *http.Request, id string) (answer, error) {
+	t, ok := h.find(r)
+	if !ok {
+		return answer{}, serviceerror.New(serviceerror.TypeNotFound, "no function for %s%s", r.Host, r.URL.Path)
+	}
+	version, ok := t.function.Resolve(t.qualifier)
+	if !ok {
+		return answer{}, serviceerror.New(serviceerror.TypeNotFound, "function %s has no version or alias %q", t.name, t.qualifier)
+	}
+	body, err := request.Body(r, maxPayload)
+	if err != nil {
+		return answer{}, err
+	}
+	inv := environment.Invocation{ID: id, ARN: h.arn(t), Version: version, TraceID: request.TraceID(r)}
+	w.Header().Set(request.TraceHeader, inv.TraceID)
+	r.Header.Set(request.TraceHeader, inv.TraceID)
+	if inv.Payload = event(r, t, id, body); len(inv.Payload) > maxPayload {
+		return answer{}, serviceerror.New(serviceerror.TypeTooLarge, "the request makes an event of more than %d bytes", maxPayload)
+	}
+	result, err := t.function.Invoke(r.Context(), ledger.Direct, inv)
+	if err != nil {
+		return answer{}, err
+	}
+	if result.Outcome != environment.Succeeded {
+		return answer{}, errFunction
+	}
+	a, err := parseAnswer(result.Payload)
+	if err != nil {
+		h.Log.WithError(err).WithFields(logrus.Fields{"request": id, "function": t.name}).Warn("the function's answer is no HTTP response")
+		return answer{}, errFunction
+	}
+	return a, nil
+}
+
+// find looks at the host, then at the path.
+func (h *Handler) find(r *http.Request) (target, bool) {
+	if label, _, isDomain := strings.Cut(r.Host, "."); isDomain {
+		if t, ok := h.named(label); ok {
+			t.path = r.URL.EscapedPath()
+			return t, true
+		}
+	}
+	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+	t, ok := h.named(name)
+	t.path = "/" + rest
+	return t, ok
+}
+
+func (h *Handler) named(text string) (target, bool) {
+	name, qualifier, _ := strings.Cut(text, ":")
+	if qualifier == "" {
+		qualifier = function.Latest
+	}
+	f := h.Lookup(name)
+	return target{function: f, name: name, qualifier: qualifier}, f != nil
+}
+
+func (h *Handler) arn(t target) string {
+	arn := "arn:aws:lambda:" + h.Region + ":" + h.AccountID + ":function:" + t.name
+	if t.qualifier != function.Latest {
+		arn += ":" + t.qualifier
+	}
+	return arn
+}

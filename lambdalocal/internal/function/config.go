@@ -1,0 +1,28 @@
+package function
+
+import (
+	"context"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
+)
+
+// A Config is one function. The embedded Config is that of its latest version.
+type Config struct {
+	environment.Config
+	Versions     []Version // the published ones
+	Aliases      []Alias
+	Architecture ledger.Architecture
+	Events       Events
+	ScalingRate  int                  // new environments per 10 s
+	ColdStart    func() time.Duration // from placement to the start of init: called once per environment
+	IdleExpiry   func() time.Duration // how long an idle environment is kept: called once per freeze
+	Ports        *environment.Ports
+	Share        *account.Member // of the account's concurrency
+	Book         *ledger.Book
+	// Around is called for each invocation, whichever way it came, with what runs it and returns as Invoke does. It is where
+	// faults strike.
+	Around func(context.Context, func(context.Context) (environment.Result, error)) (environment.Result, error)
+}

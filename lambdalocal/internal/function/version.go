@@ -1,0 +1,104 @@
+package function
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+)
+
+// Latest is the name of the version that is not published.
+const Latest = "$LATEST"
+
+// A Version is a published version of a function's code.
+type Version struct {
+	environment.Config     // Version is its name, a number
+	Provisioned        int // environments that are initialised ahead
+}
+
+// An Alias is a name for a version, or for several by weight.
+type Alias struct {
+	Name    string
+	Version string
+	// Weights are the parts of the invocations that other versions get, in total 1 at most.
+	Weights map[string]float64
+}
+
+// pick chooses the version for one invocation, by a number in [0,1) that is as likely as any other.
+func (a Alias) pick(number float64) string {
+	for _, version := range slices.Sorted(maps.Keys(a.Weights)) {
+		if number -= a.Weights[version]; number < 0 {
+			return version
+		}
+	}
+	return a.Version
+}
+
+// A version is one version's environments. Guarded by Function.mu but for what is static.
+type version struct {
+	cfg       *environment.Config // static, of environments on demand
+	ahead     *environment.Config // static, of provisioned ones
+	idle      []*life             // frozen, most recently used last; provisioned ones are in ready
+	ready     []*life             // frozen, provisioned
+	provision provision
+}
+
+func newVersion(cfg environment.Config) *version {
+	ahead := cfg
+	ahead.Provisioned = true
+	return &version{cfg: &cfg, ahead: &ahead}
+}
+
+// popIdle takes a frozen environment that can serve: a provisioned one first, since it costs money while it waits.
+func (v *version) popIdle() *life {
+	for _, list := range []*[]*life{&v.ready, &v.idle} {
+		for len(*list) > 0 {
+			last := len(*list) - 1
+			l := (*list)[last]
+			*list = (*list)[:last]
+			if l.env.Alive() {
+				return l
+			}
+		}
+	}
+	return nil
+}
+
+func (v *version) pushIdle(l *life) {
+	if l.provisioned {
+		v.ready = append(v.ready, l)
+	} else {
+		v.idle = append(v.idle, l)
+	}
+}
+
+// removeIdle is false if the environment is not among the frozen ones.
+func (v *version) removeIdle(l *life) bool {
+	for _, list := range []*[]*life{&v.ready, &v.idle} {
+		if i := slices.Index(*list, l); i >= 0 {
+			*list = slices.Delete(*list, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+// Resolve returns the version that an invocation of the qualifier runs, by chance where the alias has weights. It is false
+// if there is no such version or alias.
+func (f *Function) Resolve(qualifier string) (version string, ok bool) {
+	if alias, ok := f.Alias(qualifier); ok {
+		return alias.pick(rand.Float64()), true
+	}
+	_, ok = f.versions[qualifier]
+	return qualifier, ok
+}
+
+// Alias returns the alias of that name.
+func (f *Function) Alias(name string) (Alias, bool) {
+	i := slices.IndexFunc(f.cfg.Aliases, func(a Alias) bool { return a.Name == name })
+	if i < 0 {
+		return Alias{}, false
+	}
+	return f.cfg.Aliases[i], true
+}

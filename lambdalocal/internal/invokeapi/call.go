@@ -1,0 +1,113 @@
+package invokeapi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/request"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+)
+
+// Invocation types.
+const (
+	kindSync   = "RequestResponse"
+	kindEvent  = "Event"
+	kindDryRun = "DryRun"
+)
+
+// Limits of payloads, Lambda's own.
+const (
+	maxPayload      = 6 << 20
+	maxEventPayload = 1 << 20
+)
+
+// A call is a request to invoke a function.
+type call struct {
+	target   target
+	function *function.Function
+	kind     string
+	tail     bool // of the log is wanted
+	inv      environment.Invocation
+}
+
+// call reads the request. The invocation's id is valid even if it fails.
+func (h *Handler) call(r *http.Request) (call, error) {
+	c := call{inv: environment.Invocation{ID: request.NewID(), TraceID: request.TraceID(r)}, kind: kindSync}
+	var err error
+	if c.target, c.function, err = h.find(r); err != nil {
+		return c, err
+	}
+	c.inv.ARN = h.arn(c.target)
+	var known bool
+	if c.inv.Version, known = c.function.Resolve(c.target.qualifier); !known {
+		return c, h.notFound(c.target)
+	}
+	if kind := r.Header.Get("X-Amz-Invocation-Type"); kind != "" {
+		c.kind = kind
+	}
+	if !slices.Contains([]string{kindSync, kindEvent, kindDryRun}, c.kind) {
+		return c, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not an invocation type", c.kind)
+	}
+	c.tail = r.Header.Get("X-Amz-Log-Type") == "Tail"
+	if c.inv.ClientContext, err = clientContext(r); err != nil {
+		return c, err
+	}
+	c.inv.Payload, err = readPayload(r, c.kind)
+	return c, err
+}
+
+// find returns the function that the path and the query name, whose qualifier may not exist.
+func (h *Handler) find(r *http.Request) (target, *function.Function, error) {
+	t, err := parseTarget(r.PathValue("name"), r.URL.Query().Get("Qualifier"))
+	if err != nil {
+		return t, nil, err
+	}
+	i := slices.IndexFunc(h.Functions, func(f *function.Function) bool { return f.Config().Function == t.name })
+	if i < 0 {
+		return t, nil, h.notFound(t)
+	}
+	return t, h.Functions[i], nil
+}
+
+func (h *Handler) notFound(t target) error {
+	return serviceerror.New(serviceerror.TypeNotFound, "Function not found: %s", h.arn(t))
+}
+
+// arn names the function as it was invoked: without a qualifier if there was none.
+func (h *Handler) arn(t target) string {
+	arn := fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", h.Region, h.AccountID, t.name)
+	if t.qualifier != function.Latest {
+		arn += ":" + t.qualifier
+	}
+	return arn
+}
+
+func readPayload(r *http.Request, kind string) ([]byte, error) {
+	limit := int64(maxPayload)
+	if kind == kindEvent {
+		limit = maxEventPayload
+	}
+	payload, err := request.Body(r, limit)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(payload) == 0:
+		return []byte("{}"), nil
+	case !json.Valid(payload):
+		return nil, serviceerror.New(serviceerror.TypeInvalidContent, "Could not parse request body into json")
+	}
+	return payload, nil
+}
+
+func clientContext(r *http.Request) (string, error) {
+	text, err := base64.StdEncoding.DecodeString(r.Header.Get("X-Amz-Client-Context"))
+	if err != nil {
+		return "", serviceerror.New(serviceerror.TypeInvalidContent, "X-Amz-Client-Context: %v", err)
+	}
+	return string(text), nil
+}

@@ -1,0 +1,200 @@
+package invokeapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/request"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+)
+
+// maxSettings bounds the body of a call that changes a setting.
+const maxSettings = 64 << 10
+
+func (h *Handler) registerManagement(mux *http.ServeMux) {
+	for pattern, serve := range map[string]func(*http.Request) (int, any, error){
+		"GET /2016-08-19/account-settings":                            h.getAccountSettings,
+		"GET /2015-03-31/functions":                                   h.listFunctions,
+		"GET /2015-03-31/functions/{$}":                               h.listFunctions,
+		"GET /2015-03-31/functions/{name}":                            h.getFunction,
+		"GET /2015-03-31/functions/{name}/configuration":              h.getFunctionConfiguration,
+		"GET /2015-03-31/functions/{name}/versions":                   h.listVersions,
+		"GET /2015-03-31/functions/{name}/aliases":                    h.listAliases,
+		"GET /2015-03-31/functions/{name}/aliases/{alias}":            h.getAlias,
+		"PUT /2017-10-31/functions/{name}/concurrency":                h.putConcurrency,
+		"GET /2019-09-30/functions/{name}/concurrency":                h.getConcurrency,
+		"DELETE /2017-10-31/functions/{name}/concurrency":             h.deleteConcurrency,
+		"PUT /2019-09-30/functions/{name}/provisioned-concurrency":    h.putProvisioned,
+		"GET /2019-09-30/functions/{name}/provisioned-concurrency":    h.getProvisioned,
+		"DELETE /2019-09-30/functions/{name}/provisioned-concurrency": h.deleteProvisioned,
+	} {
+		mux.HandleFunc(pattern, managed(serve))
+	}
+}
+
+// managed sends what a call returns: the status, and the body unless it is nil.
+func managed(serve func(*http.Request) (int, any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Amzn-RequestId", request.NewID())
+		status, body, err := serve(r)
+		if err != nil {
+			serviceerror.Send(w, err)
+			return
+		}
+		if body != nil {
+			w.Header().Set("Content-Type", "application/json")
+		}
+		w.WriteHeader(status)
+		if body != nil {
+			_ = json.NewEncoder(w).Encode(body)
+		}
+	}
+}
+
+func (h *Handler) getAccountSettings(*http.Request) (int, any, error) {
+	return http.StatusOK, map[string]any{
+		"AccountLimit": map[string]any{
+			"ConcurrentExecutions": h.Account.Limit(), "UnreservedConcurrentExecutions": h.Account.Unreserved(),
+		},
+		"AccountUsage": map[string]any{"FunctionCount": len(h.Functions)},
+	}, nil
+}
+
+// listFunctions lists the latest versions, or all. The list is never long enough for a second page.
+func (h *Handler) listFunctions(r *http.Request) (int, any, error) {
+	list := []configuration{}
+	for _, f := range h.Functions {
+		list = append(list, h.configuration(f, target{f.Config().Function, function.Latest}, function.Latest))
+		if r.URL.Query().Get("FunctionVersion") == "ALL" {
+			list = append(list, h.published(f)...)
+		}
+	}
+	return http.StatusOK, map[string]any{"Functions": list}, nil
+}
+
+func (h *Handler) getFunction(r *http.Request) (int, any, error) {
+	c, f, err := h.described(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	body := map[string]any{
+		"Configuration": c, "Code": map[string]string{"RepositoryType": "lambdalocal", "Location": "file://" + f.Config().Dir},
+	}
+	if reserved := f.Config().Share.Reserved(); reserved != nil {
+		body["Concurrency"] = concurrency{reserved}
+	}
+	return http.StatusOK, body, nil
+}
+
+func (h *Handler) getFunctionConfiguration(r *http.Request) (int, any, error) {
+	c, _, err := h.described(r)
+	return http.StatusOK, c, err
+}
+
+func (h *Handler) listVersions(r *http.Request) (int, any, error) {
+	t, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	t.qualifier = function.Latest
+	list := append([]configuration{h.configuration(f, t, function.Latest)}, h.published(f)...)
+	list[0].FunctionArn += ":" + function.Latest
+	return http.StatusOK, map[string]any{"Versions": list}, nil
+}
+
+func (h *Handler) published(f *function.Function) (list []configuration) {
+	for _, v := range f.Config().Versions {
+		list = append(list, h.configuration(f, target{f.Config().Function, v.Version}, v.Version))
+	}
+	return list
+}
+
+// An alias in the API's JSON.
+type alias struct {
+	AliasArn        string
+	Name            string
+	FunctionVersion string
+	RoutingConfig   *routing `json:",omitempty"`
+}
+
+type routing struct{ AdditionalVersionWeights map[string]float64 }
+
+func (h *Handler) alias(t target, a function.Alias) alias {
+	t.qualifier = a.Name
+	body := alias{AliasArn: h.arn(t), Name: a.Name, FunctionVersion: a.Version}
+	if len(a.Weights) > 0 {
+		body.RoutingConfig = &routing{a.Weights}
+	}
+	return body
+}
+
+func (h *Handler) listAliases(r *http.Request) (int, any, error) {
+	t, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	list := []alias{}
+	for _, a := range f.Config().Aliases {
+		list = append(list, h.alias(t, a))
+	}
+	return http.StatusOK, map[string]any{"Aliases": list}, nil
+}
+
+func (h *Handler) getAlias(r *http.Request) (int, any, error) {
+	t, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	a, ok := f.Alias(r.PathValue("alias"))
+	if !ok {
+		t.qualifier = r.PathValue("alias")
+		return 0, nil, serviceerror.New(serviceerror.TypeNotFound, "Cannot find alias arn: %s", h.arn(t))
+	}
+	return http.StatusOK, h.alias(t, a), nil
+}
+
+// described finds what a request asks to describe.
+func (h *Handler) described(r *http.Request) (configuration, *function.Function, error) {
+	t, f, err := h.find(r)
+	if err != nil {
+		return configuration{}, nil, err
+	}
+	version, ok := mainVersion(f, t.qualifier)
+	if !ok {
+		return configuration{}, nil, h.notFound(t)
+	}
+	return h.configuration(f, t, version), f, nil
+}
+
+// mainVersion is the version of the qualifier, without regard to an alias's weights.
+func mainVersion(f *function.Function, qualifier string) (string, bool) {
+	if a, ok := f.Alias(qualifier); ok {
+		return a.Version, true
+	}
+	return f.Resolve(qualifier)
+}
+
+// settings reads the body of a call that changes a setting.
+func settings(r *http.Request, into any) error {
+	body, err := request.Body(r, maxSettings)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return serviceerror.New(serviceerror.TypeInvalidContent, "Could not parse request body into json: %v", err)
+	}
+	return nil
+}
+
+func atLeast(n *int, least int, name string) error {
+	if n == nil || *n < least {
+		got := "null"
+		if n != nil {
+			got = strconv.Itoa(*n)
+		}
+		return serviceerror.New(serviceerror.TypeInvalidValue, "%s must be at least %d, got %s", name, least, got)
+	}
+	return nil
+}

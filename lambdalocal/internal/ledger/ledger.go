@@ -1,0 +1,93 @@
+// Package ledger is the bill: what AWS would charge for the invocations that ran, from the same billed milliseconds that
+// their REPORT lines show.
+//
+// The rules are Lambda's for on-demand functions. Each invocation that started is a request, whatever its outcome; one that
+// was throttled or refused is none. Its duration is billed by the millisecond, rounded up once, together with the init
+// phase before it, for the memory that the function has. Not billed are the init of provisioned environments, and an init
+// that failed (its second try is a part of the invocation's duration). The standing price of provisioned concurrency and the
+// free tier are left out.
+package ledger
+
+import (
+	"sync"
+	"time"
+)
+
+// A Front is the way by which an invocation came.
+type Front string
+
+// The fronts.
+const (
+	Invoke Front = "invoke" // the Invoke API
+	Direct Front = "direct" // one HTTP request, one invocation
+)
+
+// An Architecture decides the price of a GB-second.
+type Architecture string
+
+// The architectures.
+const (
+	X86 Architecture = "x86_64"
+	ARM Architecture = "arm64"
+)
+
+// Prices are in dollars.
+type Prices struct {
+	MillionRequests float64
+	GBSecondX86     float64
+	GBSecondARM     float64
+}
+
+func (p Prices) gbSecond(a Architecture) float64 {
+	if a == ARM {
+		return p.GBSecondARM
+	}
+	return p.GBSecondX86
+}
+
+// A Ledger holds the accounts of all functions.
+type Ledger struct {
+	prices Prices
+
+	mu    sync.Mutex
+	books []*Book
+}
+
+// New returns an empty ledger.
+func New(prices Prices) *Ledger { return &Ledger{prices: prices} }
+
+// A Book is the account of one function. Its methods may be called from any goroutine.
+type Book struct {
+	ledger       *Ledger
+	function     string
+	architecture Architecture
+	memoryMB     int
+
+	totals map[Front]*totals // guarded by ledger.mu
+}
+
+// totals are whole numbers, so that their sums are exact.
+type totals struct{ requests, billedMs, initMs int64 }
+
+// Open adds the account of a function, once for each.
+func (l *Ledger) Open(function string, architecture Architecture, memoryMB int) *Book {
+	b := &Book{
+		ledger: l, function: function, architecture: architecture, memoryMB: memoryMB,
+		totals: map[Front]*totals{Invoke: {}, Direct: {}},
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.books = append(l.books, b)
+	return b
+}
+
+// Add bills one invocation. Billed is what its REPORT line says, whole milliseconds; init is the part of it that was the
+// init phase.
+func (b *Book) Add(front Front, billed, init time.Duration) {
+	b.ledger.mu.Lock()
+	defer b.ledger.mu.Unlock()
+	t := b.totals[front]
+	t.requests++
+	t.billedMs += billed.Milliseconds()
+	t.initMs += init.Milliseconds()
+}

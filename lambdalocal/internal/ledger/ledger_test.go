@@ -1,0 +1,62 @@
+package ledger
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+var list = Prices{MillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334}
+
+func TestAMillionRequestsAtListPrice(t *testing.T) {
+	for architecture, want := range map[Architecture]float64{X86: 0.20 + 1e6*0.1*0.0000166667, ARM: 0.20 + 1e6*0.1*0.0000133334} {
+		l := New(list)
+		b := l.Open("web", architecture, 1024)
+		for range 1_000_000 {
+			b.Add(Invoke, 100*time.Millisecond, 0)
+		}
+		e := l.Statement().Functions[0].Invoke
+		require.InEpsilon(t, 100_000, e.GBSeconds, 1e-12)
+		require.InEpsilon(t, want, e.Dollars, 1e-12, architecture)
+	}
+}
+
+func TestFrontsAreApartAndAddUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := New(list)
+		b := l.Open("web", X86, rapid.SampledFrom([]int{128, 512, 10240}).Draw(t, "memory"))
+		want := map[Front]int64{}
+		fronts := rapid.SliceOf(rapid.SampledFrom([]Front{Invoke, Direct})).Draw(t, "fronts")
+		for _, front := range fronts {
+			ms := rapid.Int64Range(1, 900_000).Draw(t, "ms")
+			b.Add(front, time.Duration(ms)*time.Millisecond, time.Millisecond)
+			want[front] += ms
+		}
+		a := l.Statement().Functions[0]
+		require.Equal(t, want[Invoke], a.Invoke.BilledMs)
+		require.Equal(t, want[Direct], a.Direct.BilledMs)
+		require.Equal(t, want[Invoke]+want[Direct], a.Total.BilledMs)
+		require.EqualValues(t, len(fronts), a.Total.Requests)
+		require.EqualValues(t, len(fronts), a.Total.InitMs)
+		require.InDelta(t, a.Invoke.Dollars+a.Direct.Dollars, a.Total.Dollars, 1e-9)
+		require.InDelta(t, a.Total.Dollars, l.Statement().Dollars, 1e-9)
+	})
+}
+
+func TestTheTable(t *testing.T) {
+	l := New(list)
+	l.Open("unused", X86, 128)
+	b := l.Open("web", ARM, 1024)
+	b.Add(Invoke, 1500*time.Millisecond, 0)
+	b.Add(Direct, 20*time.Millisecond, 0)
+	var out strings.Builder
+	require.NoError(t, l.Statement().Print(&out))
+	require.Equal(t, ""+
+		"  function   front  requests  billed ms   GB-s     dollars\n"+
+		"       web  invoke         1       1500  1.500  0.00002020\n"+
+		"       web  direct         1         20  0.020  0.00000047\n"+
+		"     total                                      0.00002067\n", out.String())
+}

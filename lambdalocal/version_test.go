@@ -1,0 +1,76 @@
+package lambdalocal_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+func twoVersions(f *lambdalocal.Function) {
+	f.Versions = []lambdalocal.Version{{Name: "1"}, {Name: "2", Env: map[string]string{"COLOUR": "blue"}}}
+	f.Env["COLOUR"] = "red"
+	f.Aliases = []lambdalocal.Alias{
+		{Name: "live", Version: "1", Weights: map[string]float64{"2": 0.5}},
+		{Name: "next", Version: "2"},
+	}
+}
+
+func (m *machine) qualified(qualifier string, o order) (*lambda.InvokeOutput, error) {
+	return m.client.Invoke(context.Background(), &lambda.InvokeInput{
+		FunctionName: aws.String("web"), Qualifier: aws.String(qualifier), Payload: payload(o),
+	})
+}
+
+func TestVersionsHaveEnvironmentsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", twoVersions)
+	for _, test := range []struct{ qualifier, version, colour string }{
+		{"$LATEST", "$LATEST", "red"}, {"1", "1", "red"}, {"2", "2", "blue"}, {"next", "2", "blue"}, {"1", "1", "red"},
+	} {
+		out, err := m.qualified(test.qualifier, order{Do: "environ"})
+		require.NoError(t, err)
+		require.Equal(t, test.version, aws.ToString(out.ExecutedVersion))
+		var vars map[string]string
+		require.NoError(t, json.Unmarshal(out.Payload, &vars))
+		require.Equal(t, test.version, vars["AWS_LAMBDA_FUNCTION_VERSION"])
+		require.Equal(t, test.colour, vars["COLOUR"])
+	}
+	served := map[string]int{}
+	for _, e := range m.Environments() {
+		served[e.Version] += e.Served
+	}
+	require.Equal(t, map[string]int{"$LATEST": 1, "1": 2, "2": 2}, served)
+	require.Equal(t, 3, m.Counters("web").Cold)
+}
+
+func TestAnUnknownQualifierIsNotFound(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", twoVersions)
+	for _, qualifier := range []string{"3", "dead"} {
+		_, err := m.qualified(qualifier, order{})
+		var notFound *types.ResourceNotFoundException
+		require.ErrorAs(t, err, &notFound)
+		require.Equal(t, "Function not found: arn:aws:lambda:us-east-1:000000000000:function:web:"+qualifier, notFound.ErrorMessage())
+	}
+}
+
+func TestAnAliasWithWeightsRunsBothVersions(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", twoVersions)
+	executed := map[string]bool{}
+	for i := 0; len(executed) < 2; i++ { // 60 of one kind in a row do not happen
+		require.Less(t, i, 60)
+		out, err := m.qualified("live", order{Do: "headers"})
+		require.NoError(t, err)
+		executed[aws.ToString(out.ExecutedVersion)] = true
+		require.Contains(t, string(out.Payload), "arn:aws:lambda:us-east-1:000000000000:function:web:live")
+	}
+	require.Equal(t, map[string]bool{"1": true, "2": true}, executed)
+}

@@ -1,0 +1,64 @@
+package lambdalocal
+
+import (
+	"maps"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
+)
+
+// wiring is what all functions have in common.
+type wiring struct {
+	cfg     Config
+	account *account.Account
+	ledger  *ledger.Ledger
+	ports   *environment.Ports
+	log     logrus.FieldLogger
+}
+
+func (w wiring) function(f Function) function.Config {
+	architecture := ledger.Architecture(f.Architecture)
+	cfg := function.Config{
+		Config:       w.environment(f),
+		Architecture: architecture,
+		Events:       function.Events(f.Events),
+		ScalingRate:  w.cfg.ScalingRate,
+		ColdStart:    f.ColdStartDelay.pick,
+		IdleExpiry:   f.IdleExpiry.pick,
+		Ports:        w.ports,
+		Share:        w.account.Join(f.ReservedConcurrency),
+		Book:         w.ledger.Open(f.Name, architecture, f.MemoryMB),
+	}
+	for _, v := range f.Versions {
+		cfg.Versions = append(cfg.Versions, function.Version{Config: v.over(cfg.Config), Provisioned: v.ProvisionedConcurrency})
+	}
+	for _, a := range f.Aliases {
+		cfg.Aliases = append(cfg.Aliases, function.Alias(a))
+	}
+	return cfg
+}
+
+func (w wiring) environment(f Function) environment.Config {
+	return environment.Config{
+		Function: f.Name, Version: function.Latest, Region: w.cfg.Region, Handler: f.Handler, Command: f.Command,
+		Extensions: f.Extensions, Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, Timeout: f.Timeout, InitLimit: f.InitTimeout,
+		Log: w.log,
+	}
+}
+
+// over applies the version to the function's latest.
+func (v Version) over(latest environment.Config) environment.Config {
+	cfg := latest
+	cfg.Version = v.Name
+	if len(v.Command) > 0 {
+		cfg.Command = v.Command
+	}
+	cfg.Env = map[string]string{}
+	maps.Copy(cfg.Env, latest.Env)
+	maps.Copy(cfg.Env, v.Env)
+	return cfg
+}
