@@ -39,6 +39,9 @@ func Exchange(
 	if err := read(res); err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return ctx.Err() // what a handler writes because its time is over is no answer
+	}
 	unwinding, cancel := context.WithTimeout(ctx, unwind)
 	defer cancel()
 	_ = server.Shutdown(unwinding) // what is left is cut
