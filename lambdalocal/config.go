@@ -37,6 +37,7 @@ type Function struct {
 	Timeout        time.Duration     `yaml:"timeout"`
 	InitTimeout    time.Duration     `yaml:"init_timeout"`
 	MemoryMB       int               `yaml:"memory_mb"`
+	EnforceMemory  bool              `yaml:"enforce_memory"` // kill the processes that hold more together
 	MaxConcurrency int               `yaml:"max_concurrency"`
 	ColdStartDelay Span              `yaml:"cold_start_delay"` // before init, not billed
 	IdleExpiry     Span              `yaml:"idle_expiry"`      // life of an idle environment

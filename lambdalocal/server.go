@@ -62,8 +62,8 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 func functionConfig(cfg Config, f Function, ports *environment.Ports, log logrus.FieldLogger) function.Config {
 	return function.Config{
 		Config: environment.Config{
-			Function: f.Name, Region: cfg.Region, Handler: f.Handler, Command: f.Command, Extensions: f.Extensions,
-			Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: log,
+			Function: f.Name, Version: "$LATEST", Region: cfg.Region, Account: cfg.AccountID, Handler: f.Handler, Command: f.Command, Extensions: f.Extensions,
+			Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, EnforceMemory: f.EnforceMemory, Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: log,
 		},
 		MaxConcurrency: f.MaxConcurrency, ColdStart: f.ColdStartDelay.pick, IdleExpiry: f.IdleExpiry.pick, Ports: ports,
 	}

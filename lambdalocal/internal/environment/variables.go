@@ -25,10 +25,10 @@ func (e *Environment) variables(runtimeAPI string) []string {
 		"AWS_DEFAULT_REGION":              cfg.Region,
 		"AWS_LAMBDA_FUNCTION_NAME":        cfg.Function,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(cfg.MemoryMB),
-		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
-		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
+		"AWS_LAMBDA_FUNCTION_VERSION":     cfg.Version,
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  cfg.initializationType(),
 		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + cfg.Function,
-		"AWS_LAMBDA_LOG_STREAM_NAME":      fmt.Sprintf("%s/[$LATEST]%s", time.Now().UTC().Format("2006/01/02"), e.id),
+		"AWS_LAMBDA_LOG_STREAM_NAME":      fmt.Sprintf("%s/[%s]%s", time.Now().UTC().Format("2006/01/02"), cfg.Version, e.id),
 		"AWS_LAMBDA_RUNTIME_API":          runtimeAPI,
 		"LAMBDA_TASK_ROOT":                cfg.Dir,
 		"LAMBDA_RUNTIME_DIR":              "/var/runtime",
@@ -49,6 +49,13 @@ func (e *Environment) variables(runtimeAPI string) []string {
 		list = append(list, name+"="+vars[name])
 	}
 	return list
+}
+
+func (c *Config) initializationType() string {
+	if c.Provisioned {
+		return "provisioned-concurrency"
+	}
+	return "on-demand"
 }
 
 // expand puts the environment's port where {port} stands: environments of one machine share its ports.

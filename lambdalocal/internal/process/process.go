@@ -1,5 +1,5 @@
 // Package process runs child processes, each at the head of a process group of its own, so that the child and whatever
-// it starts are signalled, frozen and killed together.
+// it starts are signalled, frozen and killed together. Descendants that leave the group are frozen and killed with it.
 package process
 
 import (
@@ -103,26 +103,45 @@ func (g *Group) Done() <-chan struct{} { return g.done }
 // Err says how the leader ended, nil for status 0. It must not be called before Done is closed.
 func (g *Group) Err() error { return g.err }
 
-// Freeze stops every process of the group until Thaw.
-func (g *Group) Freeze() { g.signal(syscall.SIGSTOP) }
+// Freeze stops every process of the group, and the leader's descendants in other groups, until Thaw.
+func (g *Group) Freeze() {
+	g.signal(syscall.SIGSTOP) // first: what is stopped starts no more
+	g.signalEmigrants(syscall.SIGSTOP)
+}
 
-// Thaw lets a frozen group go on.
-func (g *Group) Thaw() { g.signal(syscall.SIGCONT) }
+// Thaw lets what is frozen go on.
+func (g *Group) Thaw() {
+	g.signalEmigrants(syscall.SIGCONT)
+	g.signal(syscall.SIGCONT)
+}
 
 // Terminate asks the group to end, and thaws it so that it can.
 func (g *Group) Terminate() {
 	g.signal(syscall.SIGTERM)
-	g.signal(syscall.SIGCONT)
+	g.Thaw()
 }
 
-// Kill ends the group, frozen or not. It does not wait: see Done.
-func (g *Group) Kill() { g.signal(syscall.SIGKILL) }
+// Kill ends the group, and the leader's descendants in other groups, frozen or not. It does not wait: see Done.
+func (g *Group) Kill() {
+	g.signalEmigrants(syscall.SIGKILL) // first: without the leader they are nobody's descendants
+	g.signal(syscall.SIGKILL)
+}
 
 func (g *Group) signal(sig syscall.Signal) {
 	select {
 	case <-g.done: // the number may belong to somebody else by now
 	default:
 		_ = syscall.Kill(-g.pid, sig) // ESRCH: it has ended
+	}
+}
+
+func (g *Group) signalEmigrants(sig syscall.Signal) {
+	select {
+	case <-g.done:
+	default:
+		for _, pid := range emigrants(g.pid) {
+			_ = syscall.Kill(pid, sig)
+		}
 	}
 }
 
