@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -58,9 +59,7 @@ func (l *logLines) text() string {
 
 func newSandbox(t *testing.T, change func(*Config)) *sandbox {
 	t.Helper()
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	log.SetLevel(logrus.DebugLevel)
+	log := quietLog()
 	s := &sandbox{t: t, log: &logLines{}, http: &http.Client{Transport: &http.Transport{}}}
 	log.AddHook(s.log)
 	cfg := &Config{
@@ -77,6 +76,18 @@ func newSandbox(t *testing.T, change func(*Config)) *sandbox {
 		s.http.CloseIdleConnections()
 	})
 	return s
+}
+
+func quietLog() *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	log.SetLevel(logrus.DebugLevel)
+	return log
+}
+
+func writeFile(t *testing.T, path string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
 }
 
 // begin starts init and returns when the command runs.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,12 +32,14 @@ func children(pid int) (pids []int) {
 	return pids
 }
 
-// emigrants are the descendants that have left the leader's group.
-func emigrants(leader int) (pids []int) {
+// emigrants are the process groups other than the leader's that its descendants are in. A group is signalled at once, so
+// that none of it starts more meanwhile.
+func emigrants(leader int) (groups []int) {
 	for _, pid := range descendants(leader) {
-		if group, err := syscall.Getpgid(pid); err == nil && group != leader {
-			pids = append(pids, pid)
+		group, err := syscall.Getpgid(pid)
+		if err == nil && group != leader && group != syscall.Getpgrp() && !slices.Contains(groups, group) {
+			groups = append(groups, group)
 		}
 	}
-	return pids
+	return groups
 }

@@ -139,8 +139,8 @@ func (g *Group) signalEmigrants(sig syscall.Signal) {
 	select {
 	case <-g.done:
 	default:
-		for _, pid := range emigrants(g.pid) {
-			_ = syscall.Kill(pid, sig)
+		for _, group := range emigrants(g.pid) {
+			_ = syscall.Kill(-group, sig)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -82,6 +83,51 @@ func TestKillEndsAFrozenGroup(t *testing.T) {
 	<-g.Done()
 	require.Equal(t, "signal: killed", g.ExitReason())
 	g.Freeze() // after the end: harmless
+}
+
+// emigrant is a process that left the group, busy with a counter.
+func emigrant(t *testing.T) (g *Group, count func() int) {
+	t.Helper()
+	g, o := shell(t, "setsid sh -c 'while :; do echo tick; sleep 0.001; done' & wait")
+	count = func() int { return len(o.lines()) }
+	require.Eventually(t, func() bool { return count() > 0 }, soon, time.Millisecond)
+	require.NotEmpty(t, emigrants(g.PID()))
+	return g, count
+}
+
+func TestWhatLeftTheGroupIsFrozenWithIt(t *testing.T) {
+	g, count := emigrant(t)
+	g.Freeze()
+	for _, pid := range descendants(g.PID()) {
+		require.Eventually(t, func() bool { return state(t, pid) == "T" }, soon, time.Millisecond)
+	}
+	frozen := count()
+	g.Thaw()
+	require.Eventually(t, func() bool { return count() > frozen }, soon, time.Millisecond)
+}
+
+func TestWhatLeftTheGroupIsKilledWithIt(t *testing.T) {
+	g, _ := emigrant(t)
+	pids := emigrants(g.PID())
+	require.Positive(t, g.Memory())
+	g.Freeze()
+	g.Kill()
+	<-g.Done()
+	for _, pid := range pids {
+		require.Eventually(t, func() bool { return gone(pid) }, soon, time.Millisecond)
+	}
+}
+
+// state is the letter in /proc: T for stopped, Z for a zombie.
+func state(t *testing.T, pid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(t, err)
+	return strings.Fields(string(text))[2]
+}
+
+func gone(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Fields(string(text))[2] == "Z"
 }
 
 func TestStartSaysWhatIsWrong(t *testing.T) {
