@@ -36,6 +36,7 @@ func (b *boot) handler() http.Handler {
 	mux.HandleFunc("POST /2020-01-01/extension/init/error", b.extensionError(extensionInitError))
 	mux.HandleFunc("POST /2020-01-01/extension/exit/error", b.extensionError(extensionExitError))
 	mux.HandleFunc("PUT /2022-07-01/telemetry", b.subscribe)
+	mux.HandleFunc("PUT /2022-07-01/telemetry/{$}", b.subscribe)
 	mux.HandleFunc("PUT /2020-08-15/logs", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusAccepted, errorBody{Type: "Logs.NotSupported", Message: "Logs API is not supported"})
 	})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -32,6 +33,9 @@ type Group struct {
 	pid  int
 	done chan struct{}
 	err  error // valid once done is closed
+
+	mu     sync.Mutex
+	frozen []int // other groups, which Freeze stopped
 }
 
 // Start starts the process. The kernel kills it when this process dies, however that happens (Linux only).
@@ -106,12 +110,18 @@ func (g *Group) Err() error { return g.err }
 // Freeze stops every process of the group, and the leader's descendants in other groups, until Thaw.
 func (g *Group) Freeze() {
 	g.signal(syscall.SIGSTOP) // first: what is stopped starts no more
-	g.signalEmigrants(syscall.SIGSTOP)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.frozen = g.emigrants()
+	signalAll(g.frozen, syscall.SIGSTOP)
 }
 
 // Thaw lets what is frozen go on.
 func (g *Group) Thaw() {
-	g.signalEmigrants(syscall.SIGCONT)
+	g.mu.Lock()
+	signalAll(g.frozen, syscall.SIGCONT)
+	g.frozen = nil
+	g.mu.Unlock()
 	g.signal(syscall.SIGCONT)
 }
 
@@ -123,7 +133,7 @@ func (g *Group) Terminate() {
 
 // Kill ends the group, and the leader's descendants in other groups, frozen or not. It does not wait: see Done.
 func (g *Group) Kill() {
-	g.signalEmigrants(syscall.SIGKILL) // first: without the leader they are nobody's descendants
+	signalAll(g.emigrants(), syscall.SIGKILL) // first: without the leader they are nobody's descendants
 	g.signal(syscall.SIGKILL)
 }
 
@@ -135,13 +145,19 @@ func (g *Group) signal(sig syscall.Signal) {
 	}
 }
 
-func (g *Group) signalEmigrants(sig syscall.Signal) {
+// emigrants are the other groups that descendants of the leader are in, none after its end.
+func (g *Group) emigrants() []int {
 	select {
 	case <-g.done:
+		return nil
 	default:
-		for _, group := range emigrants(g.pid) {
-			_ = syscall.Kill(-group, sig)
-		}
+		return emigrants(g.pid)
+	}
+}
+
+func signalAll(groups []int, sig syscall.Signal) {
+	for _, group := range groups {
+		_ = syscall.Kill(-group, sig)
 	}
 }
 
