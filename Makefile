@@ -24,7 +24,14 @@ build: $(BINARIES) build/demo build/example-go ## build the binaries into build/
 envoy: ## fetch the pinned Envoy into .tools/, unless an envoy of that version is on the PATH
 	@path=$$(go run ./envoy/cmd/fetch .tools) && echo "using Envoy at $$path"
 
-test: envoy ## run every test: unit, property, fuzz seeds, race detector, end to end through Envoy
+runtimes: .tools/awslambdaric-4.2.2 ## fetch the pinned Lambda runtime client for Python into .tools/, for tests
+
+.tools/awslambdaric-%:
+	@echo "fetching awslambdaric $* with pip into .tools (once)"; rm -rf $@.part
+	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --target $@.part \
+	  awslambdaric==$* simplejson==4.3.0 snapshot-restore-py==1.0.0 && mv $@.part $@ || test "$$(uname)" != Linux
+
+test: envoy runtimes ## run every test: unit, property, fuzz seeds, race detector, end to end through Envoy
 	@echo "== tests of all packages with the race detector; the end-to-end ones run real Envoys"
 	go test -race -timeout 20m ./...
 
@@ -60,5 +67,5 @@ build/bench-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy test check format bench fuzz clean
+.PHONY: help demo build envoy runtimes test check format bench fuzz clean
 .SECONDARY:

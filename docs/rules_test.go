@@ -72,10 +72,10 @@ func TestForeignTypesStayAtTheEdge(t *testing.T) {
 func TestEveryDirectDependencyIsExplained(t *testing.T) {
 	text, err := os.ReadFile("dependencies.md")
 	require.NoError(t, err)
-	for _, file := range []string{"../go.mod", "../.ci/tools/go.mod"} {
+	for _, file := range []string{"../go.mod", "../.ci/tools/go.mod", "../lambdalocal/conformance/gofunction/go.mod"} {
 		mod, err := os.ReadFile(file)
 		require.NoError(t, err)
-		direct := regexp.MustCompile(`(?m)^\s+(\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1)
+		direct := regexp.MustCompile(`(?m)^(?:require)?\s+(\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1)
 		for _, m := range direct {
 			require.Contains(t, string(text), "`"+explained(m[1])+"`", "%s has no reason in dependencies.md", m[1])
 		}

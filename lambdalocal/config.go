@@ -45,14 +45,15 @@ type Function struct {
 	// Command is the runtime, a bootstrap say, or any program if an extension calls the Runtime API for it.
 	Command []string `yaml:"command"`
 	// Extensions are argument lists, each started as an external extension. Its name is the program's base name.
-	Extensions   [][]string        `yaml:"extensions"`
-	Dir          string            `yaml:"dir"` // in a file relative to the file; empty: where the file is
-	Env          map[string]string `yaml:"env"`
-	Handler      string            `yaml:"handler"` // handed to the function as _HANDLER
-	Timeout      time.Duration     `yaml:"timeout"`
-	InitTimeout  time.Duration     `yaml:"init_timeout"`
-	MemoryMB     int               `yaml:"memory_mb"`
-	Architecture string            `yaml:"architecture"` // x86_64 or arm64: decides the price, nothing else
+	Extensions    [][]string        `yaml:"extensions"`
+	Dir           string            `yaml:"dir"` // in a file relative to the file; empty: where the file is
+	Env           map[string]string `yaml:"env"`
+	Handler       string            `yaml:"handler"` // handed to the function as _HANDLER
+	Timeout       time.Duration     `yaml:"timeout"`
+	InitTimeout   time.Duration     `yaml:"init_timeout"`
+	MemoryMB      int               `yaml:"memory_mb"`
+	EnforceMemory bool              `yaml:"enforce_memory"` // kill the processes that hold more together
+	Architecture  string            `yaml:"architecture"`   // x86_64 or arm64: decides the price, nothing else
 	// ReservedConcurrency is how many invocations may be in progress at once, whatever other functions do; the others share
 	// what is left of the account's. Nil: the function is one of the others.
 	ReservedConcurrency *int      `yaml:"reserved_concurrency"`

@@ -37,6 +37,7 @@ var helpers = map[string]func(){
 	"runtime":   runtimeLoop,
 	"app":       sleepUntilTerminated,
 	"stubborn":  func() { signal.Ignore(syscall.SIGTERM); runtimeLoop() },
+	"polite":    politeRuntime,
 	"extension": func() { extensionLoop("INVOKE", "SHUTDOWN") },
 	"peer":      peer,
 	"late":      lateRuntime,
@@ -111,8 +112,6 @@ func obey(o order, h http.Header, body []byte) {
 		answer = environ()
 	case "headers":
 		answer, _ = json.Marshal(h)
-	case "misuse":
-		answer = misuse(base)
 	case "spawn":
 		check(exec.Command("sleep", "1000").Start())
 	}
@@ -127,30 +126,6 @@ func environ() []byte {
 	}
 	vars["pid"] = strconv.Itoa(os.Getpid())
 	answer, _ := json.Marshal(vars)
-	return answer
-}
-
-// misuse makes calls that the APIs must refuse, and answers with how they did.
-func misuse(base string) []byte {
-	results := map[string]string{}
-	try := func(name, method, path string, header http.Header, body string) {
-		response, answer := call(method, path, header, []byte(body))
-		var e struct {
-			Type string `json:"errorType"`
-		}
-		_ = json.Unmarshal(answer, &e)
-		results[name] = fmt.Sprint(response.StatusCode, " ", e.Type)
-	}
-	const extensions = "/2020-01-01/extension"
-	try("next before answer", "GET", "/2018-06-01/runtime/invocation/next", nil, "")
-	try("unknown id", "POST", "/2018-06-01/runtime/invocation/other/response", nil, "{}")
-	try("late init error", "POST", "/2018-06-01/runtime/init/error", nil, "{}")
-	try("register late", "POST", extensions+"/register", http.Header{"Lambda-Extension-Name": {"x"}}, `{"events":[]}`)
-	try("register nonsense", "POST", extensions+"/register", nil, "nonsense")
-	try("register nameless", "POST", extensions+"/register", nil, "{}")
-	try("event without id", "GET", extensions+"/event/next", nil, "")
-	try("event of nobody", "GET", extensions+"/event/next", http.Header{"Lambda-Extension-Identifier": {"x"}}, "")
-	answer, _ := json.Marshal(results)
 	return answer
 }
 
@@ -181,6 +156,13 @@ func register(events ...string) http.Header {
 		check(fmt.Errorf("register: %s", answer))
 	}
 	return http.Header{"Lambda-Extension-Identifier": response.Header["Lambda-Extension-Identifier"]}
+}
+
+// politeRuntime is told of the end: Lambda sends SIGTERM only where there are extensions, a part of the runtime will do.
+func politeRuntime() {
+	id := register()
+	go call("GET", "/2020-01-01/extension/event/next", id, nil)
+	runtimeLoop()
 }
 
 func extensionLoop(events ...string) {

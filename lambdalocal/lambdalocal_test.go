@@ -315,21 +315,6 @@ func TestACallerThatLeavesDoesNotEndTheInvocation(t *testing.T) {
 	m.eventually("ended by itself", func() bool { return m.Counters("web").Outcomes[lambdalocal.Succeeded] == 1 })
 }
 
-func TestMisuseOfTheAPIsIsRefused(t *testing.T) {
-	t.Parallel()
-	m := run(t, "runtime", nil)
-	require.JSONEq(t, `{
-		"next before answer": "403 InvalidStateTransition",
-		"unknown id":         "400 InvalidRequestID",
-		"late init error":    "403 InvalidStateTransition",
-		"register late":      "403 Extension.RegistrationClosed",
-		"register nonsense":  "400 InvalidRequestFormat",
-		"register nameless":  "403 Extension.InvalidExtensionName",
-		"event without id":   "403 Extension.MissingExtensionIdentifier",
-		"event of nobody":    "403 Extension.UnknownExtensionIdentifier"
-	}`, string(m.invoke(order{Do: "misuse"}).Payload))
-}
-
 func TestInspectionOverHTTP(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", nil)

@@ -48,19 +48,25 @@ func TestAnAnswerThatIsTooLargeIsAnError(t *testing.T) {
 	require.Equal(t, "Function.ResponseSizeTooLarge", kind)
 }
 
-func TestACrashEndsTheInvocationAndTheEnvironment(t *testing.T) {
+func TestAfterACrashTheNextInvocationStartsTheProcessesAnew(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", nil)
 	kind, message, log := m.functionError(order{Do: "exit", Ms: 1})
 	require.Equal(t, "Runtime.ExitError", kind)
 	require.Regexp(t, `^RequestId: [0-9a-f-]{36} Error: Runtime exited with error: exit status 1$`, message)
 	require.Contains(t, log, "Status: error\tError Type: Runtime.ExitError")
-	m.invoke(order{})
-	require.Equal(t, 2, m.Counters("web").Cold)
+	require.Contains(t, log, "Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n")
+	before := m.Environments()[0]
+	require.Empty(t, before.PIDs)
+	out := m.invoke(order{})
+	require.NotContains(t, logOf(t, out), "Init Duration", "the init is part of the invocation's duration")
+	require.Equal(t, before.ID, m.Environments()[0].ID, "the environment is the same")
+	require.Len(t, m.Environments()[0].PIDs, 1)
+	require.Equal(t, 1, m.Counters("web").Cold)
 	require.Equal(t, 1, m.Counters("web").Outcomes[lambdalocal.Crashed])
 }
 
-func TestATimeoutKillsTheEnvironment(t *testing.T) {
+func TestATimeoutKillsTheProcesses(t *testing.T) {
 	t.Parallel()
 	m := run(t, "stubborn", func(f *lambdalocal.Function) { f.Timeout = time.Second })
 	kind, message, log := m.functionError(order{Do: "hang"})
@@ -68,8 +74,9 @@ func TestATimeoutKillsTheEnvironment(t *testing.T) {
 	require.Contains(t, message, "Task timed out after 1.00 seconds")
 	require.Contains(t, log, "Status: timeout")
 	require.Equal(t, 1, m.Counters("web").Outcomes[lambdalocal.TimedOut])
-	require.GreaterOrEqual(t, m.Counters("web").BilledMs, 1000)
-	m.eventually("gone", func() bool { return len(m.Environments()) == 0 })
+	require.Regexp(t, `Duration: 1000.00 ms\tBilled Duration: 1[0-9]{3} ms`, log, "the init phase is billed too")
+	require.Empty(t, processes(t, m.mark))
+	m.invoke(order{})
 }
 
 func TestASlowInitIsTriedAgainInsideTheInvocation(t *testing.T) {
@@ -192,7 +199,7 @@ func TestKillOfABusyAndOfAFrozenEnvironment(t *testing.T) {
 
 func TestAnInvocationMayAnswerDuringAShutdown(t *testing.T) {
 	t.Parallel()
-	m := run(t, "runtime", nil)
+	m := run(t, "polite", nil)
 	ended := make(chan string, 1)
 	go func() {
 		out, err := m.try(order{Do: "drain"})

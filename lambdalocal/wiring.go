@@ -44,9 +44,9 @@ func (w wiring) function(f Function) function.Config {
 
 func (w wiring) environment(f Function) environment.Config {
 	return environment.Config{
-		Function: f.Name, Version: function.Latest, Region: w.cfg.Region, Handler: f.Handler, Command: f.Command,
-		Extensions: f.Extensions, Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, Timeout: f.Timeout, InitLimit: f.InitTimeout,
-		Log: w.log,
+		Function: f.Name, Version: function.Latest, Region: w.cfg.Region, Account: w.cfg.AccountID, Handler: f.Handler,
+		Command: f.Command, Extensions: f.Extensions, Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, EnforceMemory: f.EnforceMemory,
+		Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: w.log,
 	}
 }
 

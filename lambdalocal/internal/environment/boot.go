@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/telemetry"
 )
 
 // registerWait is how long the command's start waits for extensions to register. In Lambda it waits for as long as init
@@ -21,6 +23,7 @@ type boot struct {
 	env    *Environment
 	server *http.Server
 	addr   string
+	events *telemetry.Hub
 	dead   chan struct{}  // closed with the first failure
 	ended  sync.WaitGroup // the server, its handlers, the watchers of processes
 
@@ -29,21 +32,14 @@ type boot struct {
 	mu         sync.Mutex
 	changed    chan struct{} // closed and replaced at each change
 	fault      *Failure      // the first
-	ready      bool          // init is over
-	stopping   bool          // processes may end
-	closed     bool          // no call is answered any more
-	waiting    int           // calls of /invocation/next that wait
+	initOver   bool
+	stopping   bool // processes may end
+	closed     bool // no call is answered any more
+	runtime    runtimeState
+	waiting    int // calls of /invocation/next that wait
 	inv        *invocation
 	extensions []*extension
 	processes  []*child
-}
-
-// An invocation on its way through the runtime.
-type invocation struct {
-	Invocation
-	deadline  time.Time
-	delivered bool // to the runtime
-	answer    *answer
 }
 
 func newBoot(e *Environment) (*boot, error) {
@@ -52,7 +48,7 @@ func newBoot(e *Environment) (*boot, error) {
 		return nil, fmt.Errorf("runtime API: %w", err)
 	}
 	b := &boot{
-		env: e, addr: listener.Addr().String(),
+		env: e, addr: listener.Addr().String(), events: telemetry.NewHub(), runtime: runtimeStarted,
 		dead: make(chan struct{}), changed: make(chan struct{}),
 	}
 	b.server = &http.Server{Handler: b.handler(), ReadHeaderTimeout: 10 * time.Second}
@@ -75,6 +71,15 @@ func (b *boot) wait(ctx context.Context, condition func() bool) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// waitUnlessFailed is wait that ends with the boot's failure, too, which it returns.
+func (b *boot) waitUnlessFailed(ctx context.Context, condition func() bool) error {
+	err := b.wait(ctx, func() bool { return b.fault != nil || condition() })
+	if f := b.failure(); f != nil {
+		return f
+	}
+	return err
 }
 
 // update changes state and wakes all who wait.
@@ -107,7 +112,26 @@ func (b *boot) failure() *Failure {
 }
 
 // init starts the extensions, then the command, and waits until all of them have asked for the first event.
-func (b *boot) init(ctx context.Context) error {
+func (b *boot) init(ctx context.Context, phase string) error {
+	began := time.Now()
+	b.events.Emit("platform.initStart", b.env.initStart(phase))
+	err := b.startAll(ctx)
+	if err == nil {
+		err = b.waitUnlessFailed(ctx, b.runtimeIdleLocked)
+	}
+	b.events.Emit("platform.initRuntimeDone", b.env.initDone(phase, err, nil))
+	if err == nil {
+		err = b.waitUnlessFailed(ctx, b.idleLocked)
+	}
+	b.announceExtensions()
+	took := time.Since(began)
+	b.events.Emit("platform.initReport", b.env.initDone(phase, err, &took))
+	b.events.Shut()
+	b.update(func() { b.initOver = true })
+	return err
+}
+
+func (b *boot) startAll(ctx context.Context) error {
 	for _, argv := range b.env.cfg.Extensions {
 		if err := b.launch(argv, true); err != nil {
 			return err
@@ -119,12 +143,10 @@ func (b *boot) init(ctx context.Context) error {
 	if err := b.launch(b.env.cfg.Command, false); err != nil {
 		return err
 	}
-	err := b.wait(ctx, func() bool { return b.fault != nil || b.idleLocked() })
-	if f := b.failure(); f != nil {
-		return f
+	if b.env.cfg.EnforceMemory {
+		b.ended.Go(b.watchMemory)
 	}
-	b.update(func() { b.ready = err == nil })
-	return err
+	return nil
 }
 
 func (b *boot) awaitRegistrations(ctx context.Context) error {
@@ -144,32 +166,54 @@ func (b *boot) idleLocked() bool {
 			return false
 		}
 	}
-	return b.waiting > 0
+	return b.runtimeIdleLocked()
 }
+
+func (b *boot) runtimeIdleLocked() bool { return b.runtime == runtimeReady && b.waiting > 0 }
 
 // invoke hands the invocation out and waits until the runtime has answered and, like every extension, asked for the next
 // event. An answer given before a process failed counts.
 func (b *boot) invoke(ctx context.Context, inv *invocation) (*answer, error) {
+	defer inv.endStream()
+	b.events.Emit("platform.start", startRecord(inv))
 	b.update(func() {
 		b.inv = inv
 		for _, x := range b.extensions {
 			x.offer(invokeEvent(inv))
 		}
 	})
-	err := b.wait(ctx, func() bool { return b.fault != nil || inv.answer != nil && b.idleLocked() })
-	timedOut := errors.Is(err, errTimeout)
-	if err != nil && !timedOut { // told to end: the function may still answer in its grace time
+	defer b.update(func() { b.inv = nil })
+	err := b.waitUnlessFailed(ctx, func() bool { return inv.answer != nil && b.runtimeIdleLocked() })
+	if b.mustEnd(err) { // the function may still answer in its grace time
 		b.shutdown(Spindown)
 	}
+	a, failed := b.outcome(inv, err)
+	b.events.Emit("platform.runtimeDone", b.runtimeDone(inv, a, failed))
+	if err != nil {
+		return a, failed
+	}
+	err = b.waitUnlessFailed(ctx, b.idleLocked)
+	if b.mustEnd(err) {
+		b.shutdown(Spindown)
+	}
+	return b.outcome(inv, err)
+}
+
+// mustEnd says whether the wait ended because the environment was told to end, not the function.
+func (b *boot) mustEnd(err error) bool {
+	return err != nil && !errors.Is(err, errTimeout) && b.failure() == nil
+}
+
+// outcome is the answer, or why there is none that counts.
+func (b *boot) outcome(inv *invocation, err error) (*answer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.inv = nil
 	switch {
-	case inv.answer != nil && !timedOut:
-		return inv.answer, nil
-	case err != nil:
+	case inv.answer == nil || errors.Is(err, errTimeout):
+		return nil, err
+	case inv.answer.truncated && err != nil:
 		return nil, err
 	default:
-		return nil, b.fault
+		return inv.answer, nil
 	}
 }

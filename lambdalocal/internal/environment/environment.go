@@ -1,5 +1,5 @@
-// Package environment is one of Lambda's execution environments: the function's processes, the Runtime API and the
-// Extensions API that they call, and their life of init, invoke, freeze and shutdown.
+// Package environment is one of Lambda's execution environments: the function's processes, the Runtime, Extensions and
+// Telemetry APIs that they call, and their life of init, invoke, freeze and shutdown.
 //
 // It decides nothing: its owner, one goroutine, says when to start, invoke, freeze and shut down.
 package environment
@@ -34,14 +34,17 @@ type Config struct {
 	Function   string
 	Version    string // of the function's code
 	Region     string
+	Account    string
 	Handler    string
 	Command    []string
 	Extensions [][]string // argument lists of the external extensions
 	Dir        string
 	Env        map[string]string // {port} in a value, or in an argument, becomes the environment's port
 	MemoryMB   int
-	Timeout    time.Duration // of one invocation
-	InitLimit  time.Duration // of the init phase, before it is tried again inside the first invocation
+	// EnforceMemory kills the processes when they hold more than MemoryMB together.
+	EnforceMemory bool
+	Timeout       time.Duration // of one invocation
+	InitLimit     time.Duration // of the init phase, before it is tried again inside the first invocation
 	// Provisioned environments are initialised ahead: no invocation pays for it.
 	Provisioned bool
 	Log         logrus.FieldLogger
@@ -62,6 +65,8 @@ type Environment struct {
 	init   time.Duration // how long the init phase took; reported with the first invocation
 	memory int64         // peak, in bytes
 
+	broken chan struct{} // closed by Kill
+
 	mu     sync.Mutex
 	boot   *boot // nil: not started, init failed, or shut down
 	killed bool
@@ -70,7 +75,7 @@ type Environment struct {
 // New returns an environment that has not started. Port is a free port of this machine, for the function's own use.
 func New(cfg *Config, id string, port int) *Environment {
 	return &Environment{
-		id: id, cfg: cfg, port: port, cold: !cfg.Provisioned,
+		id: id, cfg: cfg, port: port, cold: !cfg.Provisioned, broken: make(chan struct{}),
 		log: cfg.Log.WithFields(logrus.Fields{"function": cfg.Function, "environment": id}),
 	}
 }
@@ -95,7 +100,7 @@ func (e *Environment) Init(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(ctx, e.cfg.InitLimit, errInitTimeout)
 	defer cancel()
 	began := time.Now()
-	if err := e.start(ctx); err != nil {
+	if err := e.start(ctx, "init"); err != nil {
 		e.reportInit("init", time.Since(began), err)
 		e.stop()
 		return
@@ -103,8 +108,9 @@ func (e *Environment) Init(ctx context.Context) {
 	e.init = time.Since(began)
 }
 
-// start boots the processes and waits until they are ready. A failed boot is left for the owner to stop.
-func (e *Environment) start(ctx context.Context) error {
+// start boots the processes and waits until they are ready. A failed boot is left for the owner to stop. The phase is
+// "init", or "invoke" inside an invocation.
+func (e *Environment) start(ctx context.Context, phase string) error {
 	b, err := newBoot(e)
 	if err != nil {
 		return err
@@ -116,32 +122,46 @@ func (e *Environment) start(ctx context.Context) error {
 	if killed {
 		b.kill()
 	}
-	return b.init(ctx)
+	return b.init(ctx, phase)
 }
 
-// Alive says whether the environment can take another invocation.
+// Alive says whether the environment can take another invocation. Once Init has returned, an environment without processes
+// can: they are started inside the invocation.
 func (e *Environment) Alive() bool {
-	b := e.current()
-	return b != nil && b.failure() == nil
+	e.mu.Lock()
+	b, killed := e.boot, e.killed
+	e.mu.Unlock()
+	return !killed && (b == nil || b.failure() == nil)
 }
 
-// Failed is closed when the environment stops being Alive. It is nil before Init.
+// Failed is closed when the environment stops being Alive. It may be another one after each Init, Invoke and Shutdown.
 func (e *Environment) Failed() <-chan struct{} {
 	if b := e.current(); b != nil {
 		return b.dead
 	}
-	return nil
+	return e.broken
 }
 
 // Freeze stops the environment's processes until Thaw.
-func (e *Environment) Freeze() { e.current().freeze() }
+func (e *Environment) Freeze() {
+	if b := e.current(); b != nil {
+		b.freeze()
+	}
+}
 
 // Thaw ends a Freeze.
-func (e *Environment) Thaw() { e.current().thaw() }
+func (e *Environment) Thaw() {
+	if b := e.current(); b != nil {
+		b.thaw()
+	}
+}
 
 // Kill ends every process at once, as a broken host would, and for good. The owner sees it as a failure.
 func (e *Environment) Kill() {
 	e.mu.Lock()
+	if !e.killed {
+		close(e.broken)
+	}
 	e.killed = true
 	b := e.boot
 	e.mu.Unlock()
@@ -150,8 +170,8 @@ func (e *Environment) Kill() {
 	}
 }
 
-// Shutdown tells the extensions why, asks the command to end, kills what is left when the grace time is over, and returns
-// when every process and goroutine of the environment has ended.
+// Shutdown asks the command to end, then tells the extensions why, kills what is left when the grace time is over, and
+// returns when every process and goroutine of the environment has ended. After it the environment may be invoked again.
 func (e *Environment) Shutdown(reason Reason) {
 	if b := e.current(); b != nil {
 		b.shutdown(reason)

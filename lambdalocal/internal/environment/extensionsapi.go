@@ -1,11 +1,13 @@
 package environment
 
 import (
-	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,13 +17,30 @@ const (
 	shutdown = "SHUTDOWN"
 )
 
+const (
+	maxExtensions      = 10
+	identifierHeader   = "Lambda-Extension-Identifier"
+	extensionErrorType = "Lambda-Extension-Function-Error-Type"
+)
+
+// An extensionState is where an extension stands, with Lambda's names.
+type extensionState string
+
+const (
+	extensionRegistered extensionState = "Registered"
+	extensionReady      extensionState = "Ready" // waits for an event
+	extensionRunning    extensionState = "Running"
+	extensionInitError  extensionState = "InitError"
+	extensionExitError  extensionState = "ExitError"
+)
+
 // An extension has registered. Its fields are guarded by the boot's mu.
 type extension struct {
 	id       string
 	name     string
 	external bool // one of the configured processes, not a part of the runtime
-	wants    map[string]bool
-	waiting  int // calls of /event/next that wait
+	wants    []string
+	state    extensionState
 	events   []event
 }
 
@@ -40,11 +59,12 @@ type tracing struct {
 	Value string `json:"value"`
 }
 
+func (inv *invocation) tracing() *tracing {
+	return &tracing{Type: "X-Amzn-Trace-Id", Value: inv.TraceID}
+}
+
 func invokeEvent(inv *invocation) event {
-	return event{
-		Type: invoke, DeadlineMs: inv.deadline.UnixMilli(), RequestID: inv.ID, ARN: inv.ARN,
-		Tracing: &tracing{Type: "X-Amzn-Trace-Id", Value: inv.TraceID},
-	}
+	return event{Type: invoke, DeadlineMs: inv.deadline.UnixMilli(), RequestID: inv.ID, ARN: inv.ARN, Tracing: inv.tracing()}
 }
 
 func shutdownEvent(reason Reason, deadline time.Time) event {
@@ -53,13 +73,22 @@ func shutdownEvent(reason Reason, deadline time.Time) event {
 
 // offer queues the event if the extension asked for its kind.
 func (x *extension) offer(e event) {
-	if x.wants[e.Type] {
+	if slices.Contains(x.wants, e.Type) {
 		x.events = append(x.events, e)
 	}
 }
 
 // idle says whether the extension has dealt with all events and asked for the next.
-func (x *extension) idle() bool { return x.waiting > 0 && len(x.events) == 0 }
+func (x *extension) idle() bool { return x.state == extensionReady && len(x.events) == 0 }
+
+// move changes the state if it is one of those given.
+func (x *extension) move(to extensionState, from ...extensionState) *refusal {
+	if !slices.Contains(from, x.state) {
+		return forbid("Extension.InvalidExtensionState", transition, x.state, to, "extension "+x.id)
+	}
+	x.state = to
+	return nil
+}
 
 func (b *boot) externalLocked(name string) *extension {
 	i := slices.IndexFunc(b.extensions, func(x *extension) bool { return x.external && x.name == name })
@@ -69,108 +98,153 @@ func (b *boot) externalLocked(name string) *extension {
 	return b.extensions[i]
 }
 
-func (b *boot) register(w http.ResponseWriter, r *http.Request) {
-	var body struct {
-		Events []string `json:"events"`
-	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&body); err != nil {
-		refuse(w, http.StatusBadRequest, "InvalidRequestFormat", "register: "+err.Error())
-		return
-	}
-	x := &extension{id: rand.Text(), name: r.Header.Get("Lambda-Extension-Name"), wants: map[string]bool{}}
-	for _, kind := range body.Events {
-		x.wants[kind] = true
-	}
-	if code, kind, message := b.admit(x); code != 0 {
-		refuse(w, code, kind, message)
-		return
-	}
-	w.Header().Set("Lambda-Extension-Identifier", x.id)
-	writeJSON(w, http.StatusOK, map[string]string{
-		"functionName": b.env.cfg.Function, "functionVersion": b.env.cfg.Version, "handler": b.env.cfg.Handler,
-	})
+// registration is the body of a call of /extension/register.
+type registration struct {
+	Events            []string `json:"events"`
+	ConfigurationKeys []string `json:"configurationKeys"`
 }
 
-// admit adds the extension, or says why not: the code is zero if it was added.
-func (b *boot) admit(x *extension) (code int, kind, message string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	x.external = slices.ContainsFunc(b.processes, func(c *child) bool { return c.extension && c.name == x.name })
-	for kind := range x.wants {
-		if kind != invoke && kind != shutdown {
-			return http.StatusBadRequest, "Extension.InvalidEventType", fmt.Sprintf("unknown event type %q", kind)
+func (b *boot) register(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+	if err != nil {
+		return
+	}
+	x, refused := b.admit(r.Header.Get("Lambda-Extension-Name"), body)
+	if refused != nil {
+		refuse(w, refused)
+		return
+	}
+	answer := map[string]string{
+		"functionName": b.env.cfg.Function, "functionVersion": b.env.cfg.Version, "handler": b.env.cfg.Handler,
+	}
+	for feature := range strings.SplitSeq(r.Header.Get("Lambda-Extension-Accept-Feature"), ",") {
+		if strings.TrimSpace(feature) == "accountId" {
+			answer["accountId"] = b.env.cfg.Account
 		}
 	}
-	switch {
-	case x.name == "":
-		return http.StatusForbidden, "Extension.InvalidExtensionName", "Lambda-Extension-Name is missing"
-	case b.ready:
-		return http.StatusForbidden, "Extension.RegistrationClosed", "extensions register during init only"
-	case slices.ContainsFunc(b.extensions, func(other *extension) bool { return other.name == x.name }):
-		return http.StatusForbidden, "Extension.AlreadyRegistered", x.name + " has registered already"
-	case !x.external && x.wants[shutdown]:
-		return http.StatusForbidden, "ShutdownEventNotSupportedForInternalExtension", x.name + " is no configured extension: SHUTDOWN is not for it"
+	w.Header().Set(identifierHeader, x.id)
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// admit adds an extension, or says why not.
+func (b *boot) admit(name string, body []byte) (*extension, *refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if name == "" {
+		return nil, forbid("Extension.InvalidExtensionName", "Empty extension name")
+	}
+	var wanted registration
+	err := json.Unmarshal(body, &wanted)
+	if err == nil && len(wanted.ConfigurationKeys) > 0 {
+		err = errors.New("configurationKeys are deprecated; use environment variables instead")
+	}
+	if err != nil {
+		return nil, forbid("InvalidRequestFormat", "%v", err)
+	}
+	external := slices.ContainsFunc(b.processes, func(c *child) bool { return c.extension && c.name == name })
+	x := &extension{id: newUUID(), name: name, external: external, wants: wanted.Events, state: extensionRegistered}
+	if refused := b.refusalLocked(x); refused != nil {
+		return nil, refused
 	}
 	b.extensions = append(b.extensions, x)
 	b.wakeLocked()
-	return 0, "", ""
+	return x, nil
 }
 
-// caller finds the extension that sent the request, or refuses it.
-func (b *boot) caller(w http.ResponseWriter, r *http.Request) *extension {
-	id := r.Header.Get("Lambda-Extension-Identifier")
-	if id == "" {
-		refuse(w, http.StatusForbidden, "Extension.MissingExtensionIdentifier", "Lambda-Extension-Identifier is missing")
-		return nil
+func (b *boot) refusalLocked(x *extension) *refusal {
+	for _, kind := range x.wants {
+		switch {
+		case kind != invoke && kind != shutdown:
+			return forbid("Extension.InvalidEventType", "%s: ErrorInvalidEventType", kind)
+		case kind == shutdown && !x.external:
+			return forbid("Extension.InvalidEventType", "%s: ShutdownEventNotSupportedForInternalExtension", kind)
+		}
+	}
+	for _, other := range b.extensions {
+		switch {
+		case other.name == x.name && x.external:
+			return forbid("Extension.InvalidExtensionState", transition, other.state, extensionRegistered, "extension "+x.name)
+		case other.name == x.name:
+			return forbid("Extension.InvalidExtensionState", "Extension with this name already registered")
+		}
+	}
+	switch {
+	case b.initOver:
+		return forbid("Extension.RegistrationClosed", "Extension registration closed already")
+	case len(b.extensions) >= maxExtensions:
+		return forbid("Extension.TooManyExtensions", "Extension limit (%d) reached", maxExtensions)
+	}
+	return nil
+}
+
+// caller finds the extension that sent the request.
+func (b *boot) caller(r *http.Request) (*extension, *refusal) {
+	id := r.Header.Get(identifierHeader)
+	switch {
+	case id == "":
+		return nil, forbid("Extension.MissingExtensionIdentifier", "Missing Lambda-Extension-Identifier header")
+	case !isUUID(id):
+		return nil, forbid("Extension.InvalidExtensionIdentifier", "Invalid Lambda-Extension-Identifier")
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, x := range b.extensions {
 		if x.id == id {
-			return x
+			return x, nil
 		}
 	}
-	refuse(w, http.StatusForbidden, "Extension.UnknownExtensionIdentifier", "no extension has this identifier")
-	return nil
+	return nil, forbid("Extension.UnknownExtensionIdentifier", "Unknown extension %s", id)
 }
 
 // nextEvent blocks until there is an event for the extension.
 func (b *boot) nextEvent(w http.ResponseWriter, r *http.Request) {
-	x := b.caller(w, r)
-	if x == nil {
+	x, refused := b.caller(r)
+	if refused == nil {
+		b.update(func() { refused = x.move(extensionReady, extensionRegistered, extensionRunning) })
+	}
+	if refused != nil {
+		refuse(w, refused)
 		return
 	}
-	b.update(func() { x.waiting++ })
 	var e event
 	err := b.wait(r.Context(), func() bool {
 		if len(x.events) == 0 {
 			return false
 		}
 		e, x.events = x.events[0], x.events[1:]
-		x.waiting--
+		x.state = extensionRunning
 		return true
 	})
-	if err != nil { // the extension has gone
-		b.update(func() { x.waiting-- })
+	if err != nil { // the extension has gone, or will ask again
+		b.update(func() { _ = x.move(extensionRunning, extensionReady) })
 		return
 	}
-	w.Header().Set("Lambda-Extension-Event-Identifier", rand.Text())
+	w.Header().Set("Lambda-Extension-Event-Identifier", newUUID())
 	writeJSON(w, http.StatusOK, e)
 }
 
 // extensionError ends the environment on an extension's own word.
-func (b *boot) extensionError(otherwise string) http.HandlerFunc {
+func (b *boot) extensionError(to extensionState) http.HandlerFunc {
+	from := []extensionState{extensionRegistered, extensionInitError}
+	if to == extensionExitError {
+		from = []extensionState{extensionRegistered, extensionReady, extensionRunning, extensionExitError}
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		x := b.caller(w, r)
-		if x == nil {
-			return
+		x, refused := b.caller(r)
+		kind := r.Header.Get(extensionErrorType)
+		if refused == nil && kind == "" {
+			refused = forbid("Extension.MissingHeader", "%s not found", extensionErrorType)
 		}
-		body, err := readAnswer(w, r)
-		if err != nil {
+		if refused == nil {
+			b.update(func() { refused = x.move(to, from...) })
+		}
+		if refused != nil {
+			refuse(w, refused)
 			return
 		}
 		accept(w)
-		kind := errorType(r, "Lambda-Extension-Function-Error-Type", otherwise)
-		b.fail(&Failure{Outcome: Crashed, Type: kind, Message: fmt.Sprintf("extension %s: %s", x.name, body)})
+		b.fail(&Failure{
+			Outcome: Crashed, Type: "Extension." + string(to), Message: fmt.Sprintf("extension %s: %s", x.name, kind),
+		})
 	}
 }

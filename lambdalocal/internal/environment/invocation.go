@@ -4,19 +4,23 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
 // An Invocation is what a caller asks for.
 type Invocation struct {
-	ID            string // request id
-	ARN           string // as invoked, qualifier included
-	Version       string // executed version
-	TraceID       string
-	ClientContext string // JSON, may be empty
-	Payload       []byte
-	// Stream takes the chunks of an answer that the runtime streams, as they come. What it took is not in the Result's
-	// Payload. Nil: the caller wants the answer in one piece.
+	ID              string // request id
+	ARN             string // as invoked, qualifier included
+	Version         string // executed version
+	TraceID         string
+	ClientContext   string // JSON, may be empty
+	CognitoIdentity string // JSON, may be empty
+	Payload         []byte
+	// Stream takes the chunks of the function's response, streamed by the function or not, as they come. What it took is
+	// not in the Result's Payload. It is called from one goroutine at a time, never after Invoke has returned, and may keep
+	// no slice that it was given. While it blocks the function is held up, and the end of the invocation too. After an
+	// error it is not called again; the function goes on. Nil: the caller wants the answer in one piece.
 	Stream func(chunk []byte) error
 }
 
@@ -37,15 +41,47 @@ const (
 type Result struct {
 	Outcome   Outcome
 	ErrorType string // empty if succeeded
-	Payload   []byte // the function's answer or a description of the error, JSON
+	Payload   []byte // the function's answer, unless Stream got it, or a description of the error, JSON
 	Cold      bool
-	Init      time.Duration // of a cold one, unless the init failed and was part of Duration
+	Init      time.Duration // of the init phase before a cold one, billed; zero if it failed: the second is part of Duration
 	Duration  time.Duration
-	Billed    time.Duration // whole milliseconds
+	Billed    time.Duration // whole milliseconds, rounded up
+	MaxMemory int64         // peak of the environment so far, in bytes
 	Tail      []byte        // the last 4 KiB of the log
 }
 
-// A Failure ends an environment, and the invocation in it.
+// An invocation on its way through the runtime. But for the payload its fields are guarded by the boot's mu.
+type invocation struct {
+	Invocation
+	deadline  time.Time
+	delivered bool // to the runtime
+	answer    *answer
+
+	began     time.Time
+	responded time.Time // the first byte of the answer
+	answered  time.Time // the last
+	produced  int       // bytes of the answer
+
+	streaming sync.Mutex
+	over      bool // guarded by streaming: Stream must not be called any more
+}
+
+// stream hands a chunk to the caller, unless the invocation has ended or the caller has gone.
+func (inv *invocation) stream(chunk []byte) {
+	inv.streaming.Lock()
+	defer inv.streaming.Unlock()
+	if !inv.over {
+		inv.over = inv.Stream(chunk) != nil
+	}
+}
+
+func (inv *invocation) endStream() {
+	inv.streaming.Lock()
+	defer inv.streaming.Unlock()
+	inv.over = true
+}
+
+// A Failure ends an environment's processes, and the invocation in them.
 type Failure struct {
 	Outcome Outcome
 	Type    string // as in errorType: Runtime.ExitError
@@ -59,8 +95,11 @@ func (f *Failure) payload(id string) []byte {
 	if f.Body != nil {
 		return f.Body
 	}
-	body, _ := json.Marshal(errorBody{Type: f.Type, Message: fmt.Sprintf("RequestId: %s Error: %s", id, f.Message)})
-	return body
+	return describe(f.Type, f.text(id))
+}
+
+func (f *Failure) text(id string) string {
+	return fmt.Sprintf("RequestId: %s Error: %s", id, f.Message)
 }
 
 // errorBody is Lambda's JSON for errors of functions and of the Runtime and Extensions API.
@@ -69,17 +108,9 @@ type errorBody struct {
 	Message string `json:"errorMessage"`
 }
 
-// An answer is what the runtime posted.
-type answer struct {
-	body      []byte
-	errorType string // empty: a response
-}
-
-func (a *answer) result() Result {
-	if a.errorType != "" {
-		return Result{Outcome: Errored, ErrorType: a.errorType, Payload: a.body}
-	}
-	return Result{Outcome: Succeeded, Payload: a.body}
+func describe(kind, message string) []byte {
+	body, _ := json.Marshal(errorBody{Type: kind, Message: message})
+	return body
 }
 
 // asFailure makes a failure of whatever ended an invocation or an init early.
@@ -90,18 +121,24 @@ func (e *Environment) asFailure(err error) *Failure {
 		return f
 	case errors.Is(err, errTimeout):
 		return &Failure{
-			Outcome: TimedOut, Type: "Sandbox.Timedout",
+			Outcome: TimedOut, Type: sandboxTimedout,
 			Message: fmt.Sprintf("Task timed out after %.2f seconds", e.cfg.Timeout.Seconds()),
 		}
 	case errors.Is(err, errInitTimeout):
-		return &Failure{Outcome: InitFailed, Type: "Sandbox.Timedout", Message: "init phase timed out"}
+		return &Failure{Outcome: InitFailed, Type: sandboxTimedout, Message: "init phase timed out"}
 	default:
 		return &Failure{Outcome: Interrupted, Type: "Sandbox.Failure", Message: err.Error()}
 	}
 }
 
+const sandboxTimedout = "Sandbox.Timedout"
+
 func invalidEntrypoint(err error) *Failure {
 	return &Failure{Outcome: InitFailed, Type: "Runtime.InvalidEntrypoint", Message: err.Error()}
+}
+
+func extensionNotLaunched(err error) *Failure {
+	return &Failure{Outcome: InitFailed, Type: "Extension.LaunchError", Message: err.Error()}
 }
 
 func runtimeExited(reason string) *Failure {
@@ -112,12 +149,13 @@ func runtimeExited(reason string) *Failure {
 	return &Failure{Outcome: Crashed, Type: "Runtime.ExitError", Message: message}
 }
 
-func extensionExited(name, reason string) *Failure {
+func outOfMemory() *Failure {
+	return &Failure{Outcome: Crashed, Type: "Runtime.OutOfMemory", Message: "Runtime exited with error: signal: killed"}
+}
+
+func extensionExited(reason string) *Failure {
 	if reason == "" {
-		reason = "exit status 0"
+		reason = "exit code 0"
 	}
-	return &Failure{
-		Outcome: Crashed, Type: "Extension.Crash",
-		Message: fmt.Sprintf("extension %s exited: %s", name, reason),
-	}
+	return &Failure{Outcome: Crashed, Type: "Extension.Crash", Message: reason}
 }

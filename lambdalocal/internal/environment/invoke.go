@@ -3,52 +3,56 @@ package environment
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 )
 
 // Invoke runs one invocation to its end, however it ends. The function's timeout bounds it, a second init included. When
-// ctx ends the processes are told to end and may still answer in their grace time. If the environment is not Alive afterwards its owner must shut it down.
-func (e *Environment) Invoke(ctx context.Context, inv Invocation) Result {
+// ctx ends the processes are told to end and may still answer in their grace time. If the environment is not Alive
+// afterwards its owner must shut it down.
+func (e *Environment) Invoke(ctx context.Context, call Invocation) Result {
 	began := time.Now()
-	deadline := began.Add(e.cfg.Timeout)
-	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errTimeout)
+	inv := &invocation{Invocation: call, began: began, deadline: began.Add(e.cfg.Timeout)}
+	ctx, cancel := context.WithDeadlineCause(ctx, inv.deadline, errTimeout)
 	defer cancel()
 	e.line("platform", fmt.Sprintf("START RequestId: %s Version: %s", inv.ID, inv.Version))
-	result := e.invoke(ctx, &invocation{Invocation: inv, deadline: deadline})
+	result, failure := e.invoke(ctx, inv)
 	result.Duration = time.Since(began)
-	if e.cold {
-		result.Cold, result.Init, e.cold = true, e.init, false
+	if result.Outcome == TimedOut { // what the end took is not the function's
+		result.Duration = e.cfg.Timeout
 	}
+	e.bill(&result)
 	e.served.Add(1)
-	e.report(inv.ID, &result)
+	if failure != nil {
+		e.explain(inv.ID, failure)
+	}
+	e.report(inv, &result)
 	return result
 }
 
-func (e *Environment) invoke(ctx context.Context, inv *invocation) Result {
+func (e *Environment) invoke(ctx context.Context, inv *invocation) (Result, *Failure) {
 	answer, err := e.answer(ctx, inv)
 	b := e.current()
 	if b != nil {
 		e.memory = max(e.memory, b.peakMemory())
 	}
 	if err == nil {
-		return answer.result()
+		return answer.result(), nil
 	}
 	f := e.asFailure(err)
 	if b != nil {
 		b.fail(f)
 	}
-	return Result{Outcome: f.Outcome, ErrorType: f.Type, Payload: f.payload(inv.ID)}
+	return Result{Outcome: f.Outcome, ErrorType: f.Type, Payload: f.payload(inv.ID)}, f
 }
 
 func (e *Environment) answer(ctx context.Context, inv *invocation) (*answer, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if e.current() == nil { // init failed: once more, on this invocation's time
+	if e.current() == nil { // init failed, or the processes were shut down: once more, on this invocation's time
 		began := time.Now()
-		if err := e.start(ctx); err != nil {
+		if err := e.start(ctx, "invoke"); err != nil {
 			e.reportInit("invoke", time.Since(began), err)
 			return nil, err
 		}
@@ -56,21 +60,40 @@ func (e *Environment) answer(ctx context.Context, inv *invocation) (*answer, err
 	return e.current().invoke(ctx, inv)
 }
 
-// report writes the END and REPORT lines and moves the log's tail into the result.
-func (e *Environment) report(id string, r *Result) {
-	r.Billed = time.Duration(math.Ceil(milliseconds(r.Duration+r.Init))) * time.Millisecond
-	if r.Outcome != Succeeded && r.Outcome != Errored {
-		e.line("platform", string(r.Payload))
+// bill fills in what the invocation costs. The first one carries the init phase.
+func (e *Environment) bill(r *Result) {
+	if e.cold {
+		r.Cold, r.Init, e.cold = true, e.init, false
 	}
-	e.line("platform", "END RequestId: "+id)
+	r.Billed = (r.Duration + r.Init + time.Millisecond - 1).Truncate(time.Millisecond)
+	r.MaxMemory = e.memory
+}
+
+// explain writes to the log why there is no answer, in Lambda's words.
+func (e *Environment) explain(id string, f *Failure) {
+	switch {
+	case f.Outcome == TimedOut:
+		e.line("platform", fmt.Sprintf("%s %s %s", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), id, f.Message))
+	case f.Body == nil:
+		e.line("platform", f.text(id))
+		e.line("platform", f.Type)
+	}
+}
+
+// report writes the END and REPORT lines and moves the log's tail into the result.
+func (e *Environment) report(inv *invocation, r *Result) {
+	e.line("platform", "END RequestId: "+inv.ID)
 	var report strings.Builder
 	fmt.Fprintf(&report, "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d MB",
-		id, milliseconds(r.Duration), r.Billed.Milliseconds(), e.cfg.MemoryMB, (e.memory+1<<20-1)>>20)
+		inv.ID, milliseconds(r.Duration), r.Billed.Milliseconds(), e.cfg.MemoryMB, megabytes(r.MaxMemory))
 	if r.Init > 0 {
 		fmt.Fprintf(&report, "\tInit Duration: %.2f ms", milliseconds(r.Init))
 	}
 	report.WriteString(status(r.Outcome, r.ErrorType))
 	e.line("platform", report.String())
+	if b := e.current(); b != nil {
+		b.events.Emit("platform.report", e.reportRecord(inv, r))
+	}
 	r.Tail = e.tail.take()
 }
 
@@ -78,10 +101,11 @@ func (e *Environment) report(id string, r *Result) {
 func (e *Environment) reportInit(phase string, took time.Duration, err error) {
 	f := e.asFailure(err)
 	outcome := f.Outcome
-	if f.Type == "Sandbox.Timedout" {
+	if f.Type == sandboxTimedout {
 		outcome = TimedOut
+	} else {
+		e.line("platform", f.Message)
 	}
-	e.line("platform", f.Message)
 	e.line("platform", fmt.Sprintf("INIT_REPORT Init Duration: %.2f ms\tPhase: %s%s", milliseconds(took), phase, status(outcome, f.Type)))
 }
 
@@ -97,3 +121,5 @@ func status(outcome Outcome, errorType string) string {
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func megabytes(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }

@@ -2,15 +2,8 @@ package environment
 
 import (
 	"path/filepath"
-	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
-)
-
-// Grace times of a shutdown, Lambda's own.
-const (
-	graceWithExtensions    = 2 * time.Second
-	graceWithoutExtensions = 500 * time.Millisecond
 )
 
 // A child is one of the processes, at the head of its group.
@@ -31,15 +24,27 @@ func (b *boot) launch(argv []string, isExtension bool) error {
 	c := &child{name: filepath.Base(argv[0]), extension: isExtension}
 	group, err := process.Start(process.Spec{
 		Argv: argv, Dir: b.env.cfg.Dir, Env: b.env.variables(b.addr),
-		Line: func(text string) { b.env.line(c.name, text) },
+		Line: func(text string) { b.output(c, text) },
 	})
-	if err != nil {
+	switch {
+	case err != nil && isExtension:
+		return extensionNotLaunched(err)
+	case err != nil:
 		return invalidEntrypoint(err)
 	}
 	c.Group = group
 	b.processes = append(b.processes, c)
 	b.ended.Go(func() { b.watch(c) })
 	return nil
+}
+
+func (b *boot) output(c *child, text string) {
+	b.env.line(c.name, text)
+	kind := "function"
+	if c.extension {
+		kind = "extension"
+	}
+	b.events.Emit(kind, text)
 }
 
 // watch makes the end of a process a failure, except during a shutdown, or that of an extension that never registered
@@ -52,7 +57,7 @@ func (b *boot) watch(c *child) {
 	switch {
 	case expected:
 	case c.extension:
-		b.fail(extensionExited(c.name, c.ExitReason()))
+		b.fail(extensionExited(c.ExitReason()))
 	default:
 		b.fail(runtimeExited(c.ExitReason()))
 	}
@@ -70,13 +75,6 @@ func (b *boot) pids() []int {
 		pids = append(pids, c.PID())
 	}
 	return pids
-}
-
-func (b *boot) peakMemory() (sum int64) {
-	for _, c := range b.children() {
-		sum += c.PeakMemory()
-	}
-	return sum
 }
 
 func (b *boot) freeze() {
@@ -99,54 +97,6 @@ func (b *boot) kill() {
 	}
 }
 
-// shutdown lets the processes end by themselves for the grace time. A second call does nothing.
-func (b *boot) shutdown(reason Reason) {
-	b.farewell.Do(func() { b.awaitEnd(reason) })
-}
-
-func (b *boot) awaitEnd(reason Reason) {
-	grace := b.announce(reason)
-	b.thaw()
-	over := time.NewTimer(grace)
-	defer over.Stop()
-	for _, c := range b.children() {
-		select {
-		case <-c.Done():
-		case <-over.C:
-			return
-		}
-	}
-}
-
-// announce tells all processes that the end is near: a SHUTDOWN event for extensions that want it, SIGTERM for all others.
-func (b *boot) announce(reason Reason) (grace time.Duration) {
-	grace = graceWithoutExtensions
-	b.update(func() {
-		b.stopping = true
-		for _, x := range b.extensions {
-			if x.external {
-				grace = graceWithExtensions
-			}
-		}
-		for _, x := range b.extensions {
-			x.offer(shutdownEvent(reason, time.Now().Add(grace)))
-		}
-	})
-	for _, c := range b.children() {
-		if !b.toldByEvent(c) {
-			c.Terminate()
-		}
-	}
-	return grace
-}
-
-func (b *boot) toldByEvent(c *child) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	x := b.externalLocked(c.name)
-	return c.extension && x != nil && x.wants[shutdown]
-}
-
 // stop kills what is left. It closes the listener only after the processes have ended, so that no port is given out again
 // while somebody still calls it.
 func (b *boot) stop() {
@@ -157,5 +107,6 @@ func (b *boot) stop() {
 	}
 	b.update(func() { b.closed = true })
 	_ = b.server.Close()
+	b.events.Close()
 	b.ended.Wait()
 }

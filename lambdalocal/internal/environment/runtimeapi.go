@@ -2,28 +2,44 @@ package environment
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
+	"strings"
 )
 
-// maxAnswer is Lambda's limit on the answer of an invocation, in bytes.
-const maxAnswer = 6<<20 + 100
+// A runtimeState is where the runtime stands, with Lambda's names, which its refusals quote.
+type runtimeState string
 
-// handler serves the Runtime API and the Extensions API.
+const (
+	runtimeStarted    runtimeState = "Started"
+	runtimeInitError  runtimeState = "InitError"
+	runtimeReady      runtimeState = "Ready"   // has asked for the next invocation
+	runtimeRunning    runtimeState = "Running" // has it
+	runtimeResponding runtimeState = "InvocationResponse"
+	runtimeErring     runtimeState = "InvocationErrorResponse"
+	runtimeAnswered   runtimeState = "RuntimeResponseSentState"
+)
+
+// handler serves the Runtime, Extensions and Telemetry APIs.
 func (b *boot) handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /2018-06-01/ping", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "pong") })
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", b.next)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", b.response)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", b.invocationError)
 	mux.HandleFunc("POST /2018-06-01/runtime/init/error", b.initError)
 	mux.HandleFunc("POST /2020-01-01/extension/register", b.register)
 	mux.HandleFunc("GET /2020-01-01/extension/event/next", b.nextEvent)
-	mux.HandleFunc("POST /2020-01-01/extension/init/error", b.extensionError("Extension.InitError"))
-	mux.HandleFunc("POST /2020-01-01/extension/exit/error", b.extensionError("Extension.ExitError"))
+	mux.HandleFunc("POST /2020-01-01/extension/init/error", b.extensionError(extensionInitError))
+	mux.HandleFunc("POST /2020-01-01/extension/exit/error", b.extensionError(extensionExitError))
+	mux.HandleFunc("PUT /2022-07-01/telemetry", b.subscribe)
+	mux.HandleFunc("PUT /2022-07-01/telemetry/{$}", b.subscribe)
+	mux.HandleFunc("PUT /2020-08-15/logs", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusAccepted, errorBody{Type: "Logs.NotSupported", Message: "Logs API is not supported"})
+	})
 	return b.counted(mux)
 }
 
@@ -37,7 +53,7 @@ func (b *boot) counted(next http.Handler) http.Handler {
 		}
 		b.mu.Unlock()
 		if closed {
-			refuse(w, http.StatusServiceUnavailable, "Sandbox.Closed", "the environment has ended")
+			refuse(w, &refusal{http.StatusServiceUnavailable, "Sandbox.Closed", "the environment has ended"})
 			return
 		}
 		defer b.ended.Done()
@@ -45,40 +61,58 @@ func (b *boot) counted(next http.Handler) http.Handler {
 	})
 }
 
+// A refusal is how the APIs answer misuse.
+type refusal struct {
+	code          int
+	kind, message string
+}
+
+func (r *refusal) Error() string { return r.kind + ": " + r.message }
+
+func forbid(kind, format string, args ...any) *refusal {
+	return &refusal{http.StatusForbidden, kind, fmt.Sprintf(format, args...)}
+}
+
+const transition = "State transition from %s to %s failed for %s. Error: State transition is not allowed"
+
+func (b *boot) forbidTransitionLocked(to runtimeState) *refusal {
+	return forbid("InvalidStateTransition", transition, b.runtime, to, "runtime")
+}
+
 // next blocks until there is an invocation.
 func (b *boot) next(w http.ResponseWriter, r *http.Request) {
-	inv, err := b.take(r.Context())
+	inv, refused, err := b.take(r.Context())
 	switch {
-	case errors.Is(err, errTransition):
-		refuse(w, http.StatusForbidden, "InvalidStateTransition", err.Error())
+	case refused != nil:
+		refuse(w, refused)
 		return
 	case err != nil: // the runtime has gone
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Lambda-Runtime-Aws-Request-Id", inv.ID)
-	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
-	h.Set("Lambda-Runtime-Invoked-Function-Arn", inv.ARN)
-	h.Set("Lambda-Runtime-Trace-Id", inv.TraceID)
-	if inv.ClientContext != "" {
-		h.Set("Lambda-Runtime-Client-Context", inv.ClientContext)
+	for name, value := range map[string]string{
+		"Lambda-Runtime-Aws-Request-Id":       inv.ID,
+		"Lambda-Runtime-Deadline-Ms":          strconv.FormatInt(inv.deadline.UnixMilli(), 10),
+		"Lambda-Runtime-Invoked-Function-Arn": inv.ARN,
+		"Lambda-Runtime-Trace-Id":             inv.TraceID,
+		"Lambda-Runtime-Client-Context":       inv.ClientContext,
+		"Lambda-Runtime-Cognito-Identity":     inv.CognitoIdentity,
+	} {
+		if value != "" {
+			h.Set(name, value)
+		}
 	}
 	_, _ = w.Write(inv.Payload)
 }
 
-var errTransition = errors.New("state transition is not allowed: the invocation before has not been answered")
-
-// take waits for an invocation that no other call has taken.
-func (b *boot) take(ctx context.Context) (*invocation, error) {
-	b.mu.Lock()
-	if b.inv != nil && b.inv.delivered && b.inv.answer == nil {
-		b.mu.Unlock()
-		return nil, errTransition
+// take waits for an invocation that no other call has taken. A runtime that asks again before it has answered gets the
+// same invocation again.
+func (b *boot) take(ctx context.Context) (*invocation, *refusal, error) {
+	again, refused := b.ready()
+	if again != nil || refused != nil {
+		return again, refused, nil
 	}
-	b.waiting++
-	b.wakeLocked()
-	b.mu.Unlock()
 	var inv *invocation
 	err := b.wait(ctx, func() bool {
 		if b.inv == nil || b.inv.delivered {
@@ -86,106 +120,86 @@ func (b *boot) take(ctx context.Context) (*invocation, error) {
 		}
 		inv = b.inv
 		inv.delivered = true
+		b.runtime = runtimeRunning
 		b.waiting--
 		return true
 	})
 	if err != nil {
 		b.update(func() { b.waiting-- })
 	}
-	return inv, err
+	return inv, nil, err
 }
 
-func (b *boot) response(w http.ResponseWriter, r *http.Request) {
-	body, err := readAnswer(w, r)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		b.answer(w, r, http.StatusRequestEntityTooLarge, tooLargeAnswer())
-	case err != nil: // the runtime died while it answered: no answer
-	default:
-		b.answer(w, r, http.StatusAccepted, &answer{body: body})
-	}
-}
-
-func tooLargeAnswer() *answer {
-	body, _ := json.Marshal(errorBody{
-		Type:    "Function.ResponseSizeTooLarge",
-		Message: fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", maxAnswer),
-	})
-	return &answer{body: body, errorType: "Function.ResponseSizeTooLarge"}
-}
-
-func (b *boot) invocationError(w http.ResponseWriter, r *http.Request) {
-	body, err := readAnswer(w, r)
-	if err != nil {
-		return
-	}
-	b.answer(w, r, http.StatusAccepted, &answer{body: body, errorType: errorType(r, "Lambda-Runtime-Function-Error-Type", "Runtime.Unknown")})
-}
-
-// answer records the runtime's answer, once per invocation.
-func (b *boot) answer(w http.ResponseWriter, r *http.Request, code int, a *answer) {
-	var known, first bool
-	b.update(func() {
-		known = b.inv != nil && b.inv.delivered && b.inv.ID == r.PathValue("id")
-		first = known && b.inv.answer == nil
-		if first {
-			b.inv.answer = a
+// ready records that the runtime waits, unless it has an invocation to answer already, or must not ask now.
+func (b *boot) ready() (again *invocation, refused *refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch b.runtime {
+	case runtimeRunning:
+		if b.inv != nil {
+			return b.inv, nil
 		}
-	})
-	switch {
-	case !known:
-		refuse(w, http.StatusBadRequest, "InvalidRequestID", "Invalid request ID")
-	case !first:
-		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the invocation has been answered already")
-	case code == http.StatusAccepted:
-		accept(w)
+	case runtimeStarted, runtimeReady, runtimeAnswered:
+		b.runtime = runtimeReady
 	default:
-		refuse(w, code, a.errorType, "the answer is too large")
+		return nil, b.forbidTransitionLocked(runtimeReady)
 	}
+	b.waiting++
+	b.wakeLocked()
+	return nil, nil
+}
+
+// enter moves the runtime on with the invocation that the call names, or refuses the call.
+func (b *boot) enter(r *http.Request, to runtimeState) (*invocation, *refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.inv == nil || b.inv.ID != r.PathValue("id") {
+		return nil, &refusal{http.StatusBadRequest, "InvalidRequestID", "Invalid request ID"}
+	}
+	if b.runtime != runtimeRunning {
+		return nil, b.forbidTransitionLocked(to)
+	}
+	b.runtime = to
+	return b.inv, nil
 }
 
 func (b *boot) initError(w http.ResponseWriter, r *http.Request) {
-	body, err := readAnswer(w, r)
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAnswer))
 	if err != nil {
 		return
 	}
-	kind := errorType(r, "Lambda-Runtime-Function-Error-Type", "Runtime.Unknown")
-	if b.initOver() {
-		refuse(w, http.StatusForbidden, "InvalidStateTransition", "init is over")
+	if refused := b.enterInitError(); refused != nil {
+		refuse(w, refused)
 		return
 	}
 	accept(w)
+	kind := functionErrorType(r.Header.Get(errorTypeHeader))
 	b.fail(&Failure{Outcome: InitFailed, Type: kind, Message: "init failed: " + string(body), Body: body})
 }
 
-func (b *boot) initOver() bool {
+func (b *boot) enterInitError() *refusal {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.ready
-}
-
-func readAnswer(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, maxAnswer))
-}
-
-func errorType(r *http.Request, header, otherwise string) string {
-	if kind := r.Header.Get(header); kind != "" {
-		return kind
+	if b.runtime != runtimeStarted {
+		return b.forbidTransitionLocked(runtimeInitError)
 	}
-	return otherwise
+	b.runtime = runtimeInitError
+	return nil
 }
 
-func accept(w http.ResponseWriter) {
-	writeJSON(w, http.StatusAccepted, map[string]string{"status": "OK"})
-}
+const errorTypeHeader = "Lambda-Runtime-Function-Error-Type"
 
-func refuse(w http.ResponseWriter, code int, kind, message string) {
-	writeJSON(w, code, errorBody{Type: kind, Message: message})
-}
+var knownErrorType = regexp.MustCompile(`(Runtime|Function)\.[A-Z][a-zA-Z]+`)
 
-func writeJSON(w http.ResponseWriter, code int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(body)
+// functionErrorType is what a runtime's word for an error becomes in reports. The caller gets what the runtime wrote into
+// the error's body.
+func functionErrorType(word string) string {
+	switch {
+	case knownErrorType.MatchString(word):
+		return word
+	case strings.HasPrefix(word, "Function."):
+		return "Function.Unknown"
+	default:
+		return "Runtime.Unknown"
+	}
 }

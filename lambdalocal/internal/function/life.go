@@ -50,18 +50,11 @@ func (l *life) run() {
 	if l.provisioned && !l.readied() {
 		l.retire() // there is nothing to wait for
 	}
-	reason := l.serveAll()
-	l.f.setState(l, Stopping)
-	l.env.Shutdown(reason)
-}
-
-func (l *life) serveAll() (reason environment.Reason) {
-	for w := l.next(); w != nil; w = l.next() {
-		if reason := l.serve(w); reason != "" {
-			return reason
-		}
+	for w := l.next(); w != nil && l.serve(w); {
+		w = l.next()
 	}
-	return environment.Spindown
+	l.f.setState(l, Stopping)
+	l.env.Shutdown(environment.Spindown)
 }
 
 func (l *life) begin() {
@@ -83,25 +76,31 @@ func (l *life) readied() bool {
 }
 
 // serve runs one invocation. The environment is frozen before the caller learns of the end, so that the caller's next
-// invocation finds it. The result is empty, or the reason to shut down.
-func (l *life) serve(w *work) (reason environment.Reason) {
+// invocation finds it. One that failed is shut down by then, and starts anew inside the next invocation. It is false if
+// the environment's time is over.
+func (l *life) serve(w *work) bool {
 	l.f.setState(l, Busy)
 	w.result = l.env.Invoke(l.ctx, w.inv)
+	if !l.env.Alive() {
+		l.env.Shutdown(reasonOf(w.result.Outcome))
+	}
 	reusable := l.env.Alive() && l.ctx.Err() == nil
 	if reusable {
 		l.env.Freeze()
 	}
 	l.f.finished(l, w, reusable)
 	close(w.done)
-	switch {
-	case reusable:
-		return ""
-	case w.result.Outcome == environment.TimedOut:
+	return reusable
+}
+
+func reasonOf(end environment.Outcome) environment.Reason {
+	switch end {
+	case environment.TimedOut:
 		return environment.Timeout
-	case w.result.Outcome == environment.Crashed, w.result.Outcome == environment.InitFailed:
-		return environment.Failed
-	default:
+	case environment.Interrupted:
 		return environment.Spindown
+	default:
+		return environment.Failed
 	}
 }
 

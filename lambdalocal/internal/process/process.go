@@ -1,5 +1,5 @@
 // Package process runs child processes, each at the head of a process group of its own, so that the child and whatever
-// it starts are signalled, frozen and killed together.
+// it starts are signalled, frozen and killed together. Descendants that leave the group are frozen and killed with it.
 package process
 
 import (
@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -32,6 +33,9 @@ type Group struct {
 	pid  int
 	done chan struct{}
 	err  error // valid once done is closed
+
+	mu     sync.Mutex
+	frozen []int // other groups, which Freeze stopped
 }
 
 // Start starts the process. The kernel kills it when this process dies, however that happens (Linux only).
@@ -103,26 +107,57 @@ func (g *Group) Done() <-chan struct{} { return g.done }
 // Err says how the leader ended, nil for status 0. It must not be called before Done is closed.
 func (g *Group) Err() error { return g.err }
 
-// Freeze stops every process of the group until Thaw.
-func (g *Group) Freeze() { g.signal(syscall.SIGSTOP) }
+// Freeze stops every process of the group, and the leader's descendants in other groups, until Thaw.
+func (g *Group) Freeze() {
+	g.signal(syscall.SIGSTOP) // first: what is stopped starts no more
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.frozen = g.emigrants()
+	signalAll(g.frozen, syscall.SIGSTOP)
+}
 
-// Thaw lets a frozen group go on.
-func (g *Group) Thaw() { g.signal(syscall.SIGCONT) }
+// Thaw lets what is frozen go on.
+func (g *Group) Thaw() {
+	g.mu.Lock()
+	signalAll(g.frozen, syscall.SIGCONT)
+	g.frozen = nil
+	g.mu.Unlock()
+	g.signal(syscall.SIGCONT)
+}
 
 // Terminate asks the group to end, and thaws it so that it can.
 func (g *Group) Terminate() {
 	g.signal(syscall.SIGTERM)
-	g.signal(syscall.SIGCONT)
+	g.Thaw()
 }
 
-// Kill ends the group, frozen or not. It does not wait: see Done.
-func (g *Group) Kill() { g.signal(syscall.SIGKILL) }
+// Kill ends the group, and the leader's descendants in other groups, frozen or not. It does not wait: see Done.
+func (g *Group) Kill() {
+	signalAll(g.emigrants(), syscall.SIGKILL) // first: without the leader they are nobody's descendants
+	g.signal(syscall.SIGKILL)
+}
 
 func (g *Group) signal(sig syscall.Signal) {
 	select {
 	case <-g.done: // the number may belong to somebody else by now
 	default:
 		_ = syscall.Kill(-g.pid, sig) // ESRCH: it has ended
+	}
+}
+
+// emigrants are the other groups that descendants of the leader are in, none after its end.
+func (g *Group) emigrants() []int {
+	select {
+	case <-g.done:
+		return nil
+	default:
+		return emigrants(g.pid)
+	}
+}
+
+func signalAll(groups []int, sig syscall.Signal) {
+	for _, group := range groups {
+		_ = syscall.Kill(-group, sig)
 	}
 }
 

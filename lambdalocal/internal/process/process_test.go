@@ -1,6 +1,7 @@
 package process
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -83,6 +84,54 @@ func TestKillEndsAFrozenGroup(t *testing.T) {
 	require.Equal(t, "signal: killed", g.ExitReason())
 	g.Freeze() // after the end: harmless
 }
+
+// emigrant is a process that left the group, busy with a counter.
+func emigrant(t *testing.T) (g *Group, count func() int) {
+	t.Helper()
+	g, o := shell(t, "setsid sh -c 'while :; do echo tick; sleep 0.001; done' & wait")
+	count = func() int { return len(o.lines()) }
+	require.Eventually(t, func() bool { return count() > 0 }, soon, time.Millisecond)
+	require.NotEmpty(t, emigrants(g.PID()))
+	return g, count
+}
+
+func TestWhatLeftTheGroupIsFrozenWithIt(t *testing.T) {
+	g, count := emigrant(t)
+	g.Freeze()
+	for _, pid := range descendants(g.PID()) {
+		require.Eventually(t, func() bool { return stopped(pid) || gone(pid) }, soon, time.Millisecond, state(pid))
+	}
+	require.True(t, stopped(emigrants(g.PID())[0]), "the one that counts")
+	frozen := count()
+	g.Thaw()
+	require.Eventually(t, func() bool { return count() > frozen }, soon, time.Millisecond)
+}
+
+func TestWhatLeftTheGroupIsKilledWithIt(t *testing.T) {
+	g, _ := emigrant(t)
+	pids := emigrants(g.PID()) // of the groups' leaders, too
+	require.Positive(t, g.Memory())
+	g.Freeze()
+	g.Kill()
+	<-g.Done()
+	for _, pid := range pids {
+		require.Eventually(t, func() bool { return gone(pid) }, soon, time.Millisecond)
+	}
+}
+
+// state is the letter in /proc: T for stopped, Z for a zombie; empty if there is no such process.
+func state(pid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	return strings.Fields(string(text))[2]
+}
+
+// stopped includes D: a shell that vforked waits so for a child that was stopped before it could exec.
+func stopped(pid int) bool { return state(pid) == "T" || state(pid) == "D" }
+
+func gone(pid int) bool { return state(pid) == "" || state(pid) == "Z" }
 
 func TestStartSaysWhatIsWrong(t *testing.T) {
 	_, err := Start(Spec{Argv: []string{"./does-not-exist"}})

@@ -1,0 +1,54 @@
+package conformance_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// awslambdaric is where make runtimes puts Python's client.
+const awslambdaric = "../../.tools/awslambdaric-4.2.2"
+
+// A runtimeClient is a function that runs on one of AWS's runtime clients.
+type runtimeClient struct {
+	command   []string
+	env       map[string]string
+	errorType string // of the function's plain errors
+}
+
+// runtimeClients are all that are tested. Node's aws-lambda-ric is not: npm compiles it, with autotools.
+var runtimeClients = map[string]func(*testing.T) runtimeClient{
+	"aws-lambda-go": goClient,
+	"awslambdaric":  pythonClient,
+}
+
+func goClient(t *testing.T) runtimeClient {
+	binary := filepath.Join(t.TempDir(), "function")
+	build := exec.Command("go", "build", "-C", "gofunction", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	return runtimeClient{command: []string{binary}, errorType: "errorString"}
+}
+
+func pythonClient(t *testing.T) runtimeClient {
+	client, err := filepath.Abs(awslambdaric)
+	require.NoError(t, err)
+	app, err := filepath.Abs("pyfunction")
+	require.NoError(t, err)
+	if _, err := os.Stat(client); err != nil {
+		if runtime.GOOS != "linux" {
+			t.Skip("awslambdaric has wheels for Linux only")
+		}
+		require.NoError(t, err, "make runtimes installs it")
+	}
+	return runtimeClient{
+		command:   []string{"python3", "-m", "awslambdaric", "app.handle"},
+		env:       map[string]string{"PYTHONPATH": client + string(os.PathListSeparator) + app, "PYTHONDONTWRITEBYTECODE": "1"},
+		errorType: "ValueError",
+	}
+}

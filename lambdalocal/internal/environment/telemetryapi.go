@@ -1,0 +1,175 @@
+package environment
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/telemetry"
+)
+
+func (b *boot) subscribe(w http.ResponseWriter, r *http.Request) {
+	x, refused := b.caller(r)
+	if refused != nil {
+		refuse(w, refused)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+	if err != nil {
+		return
+	}
+	if b.isInitOver() {
+		refuse(w, forbid("Telemetry.SubscriptionClosed", "Telemetry API subscription is closed already"))
+		return
+	}
+	s, err := telemetry.Parse(body)
+	if err != nil {
+		refuse(w, &refusal{http.StatusBadRequest, "ValidationError", err.Error()})
+		return
+	}
+	state := "Already subscribed"
+	if b.events.Subscribe(x.name, s) {
+		state = "Subscribed"
+	}
+	b.env.line("platform", fmt.Sprintf("TELEMETRY\tName: %s\tState: %s\tTypes: [%s]", x.name, state, strings.Join(s.Types, ", ")))
+	b.events.Emit("platform.telemetrySubscription", map[string]any{"name": x.name, "state": state, "types": s.Types})
+	writeJSON(w, http.StatusOK, "OK")
+}
+
+func (b *boot) isInitOver() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.initOver
+}
+
+// announceExtensions tells the log and all subscribers which extensions there are.
+func (b *boot) announceExtensions() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, x := range b.extensions {
+		b.env.line("platform", fmt.Sprintf("EXTENSION\tName: %s\tState: %s\tEvents: [%s]", x.name, x.state, strings.Join(x.wants, ", ")))
+		b.events.Emit("platform.extension", map[string]any{"name": x.name, "state": x.state, "events": x.wants})
+	}
+}
+
+// millis is a duration as telemetry has it: milliseconds with three decimals.
+type millis float64
+
+func asMillis(d time.Duration) millis { return millis(math.Round(milliseconds(d)*1000) / 1000) }
+
+type initStartRecord struct {
+	InitializationType string `json:"initializationType"`
+	Phase              string `json:"phase"`
+	FunctionName       string `json:"functionName"`
+	FunctionVersion    string `json:"functionVersion"`
+	InstanceID         string `json:"instanceId"`
+	InstanceMaxMemory  int    `json:"instanceMaxMemory"` // bytes
+}
+
+func (e *Environment) initStart(phase string) initStartRecord {
+	return initStartRecord{
+		InitializationType: e.cfg.initializationType(), Phase: phase, FunctionName: e.cfg.Function, FunctionVersion: e.cfg.Version,
+		InstanceID: e.id, InstanceMaxMemory: e.cfg.MemoryMB << 20,
+	}
+}
+
+type initDoneRecord struct {
+	InitializationType string            `json:"initializationType"`
+	Phase              string            `json:"phase"`
+	Status             string            `json:"status"`
+	ErrorType          string            `json:"errorType,omitempty"`
+	Metrics            map[string]millis `json:"metrics,omitempty"`
+}
+
+// initDone is the record of initRuntimeDone and, with a duration, of initReport.
+func (e *Environment) initDone(phase string, err error, took *time.Duration) initDoneRecord {
+	r := initDoneRecord{InitializationType: e.cfg.initializationType(), Phase: phase, Status: "success"}
+	if err != nil {
+		f := e.asFailure(err)
+		r.Status, r.ErrorType = statusWord(f.Outcome, f.Type)
+	}
+	if took != nil {
+		r.Metrics = map[string]millis{"durationMs": asMillis(*took)}
+	}
+	return r
+}
+
+// statusWord is how an end is called in telemetry. A timeout has no type.
+func statusWord(outcome Outcome, errorType string) (status, kind string) {
+	switch {
+	case outcome == Succeeded:
+		return "success", ""
+	case errorType == sandboxTimedout:
+		return "timeout", ""
+	case strings.HasPrefix(errorType, "Sandbox."):
+		return "failure", errorType
+	default:
+		return "error", errorType
+	}
+}
+
+func startRecord(inv *invocation) map[string]any {
+	return map[string]any{"requestId": inv.ID, "version": inv.Version, "tracing": inv.tracing()}
+}
+
+type invokeDoneRecord struct {
+	RequestID string         `json:"requestId"`
+	Status    string         `json:"status"`
+	ErrorType string         `json:"errorType,omitempty"`
+	Metrics   map[string]any `json:"metrics"`
+	Tracing   *tracing       `json:"tracing,omitempty"`
+	Spans     []span         `json:"spans,omitempty"`
+}
+
+type span struct {
+	Name  string `json:"name"`
+	Start string `json:"start"`
+	Took  millis `json:"durationMs"`
+}
+
+// runtimeDone is the record of platform.runtimeDone.
+func (b *boot) runtimeDone(inv *invocation, a *answer, err error) invokeDoneRecord {
+	var r Result
+	if err != nil {
+		f := b.env.asFailure(err)
+		r.Outcome, r.ErrorType = f.Outcome, f.Type
+	} else {
+		r = a.result()
+	}
+	status, kind := statusWord(r.Outcome, r.ErrorType)
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	record := invokeDoneRecord{
+		RequestID: inv.ID, Status: status, ErrorType: kind, Tracing: inv.tracing(),
+		Metrics: map[string]any{"durationMs": asMillis(now.Sub(inv.began)), "producedBytes": inv.produced},
+	}
+	if inv.answer != nil {
+		record.Spans = []span{
+			spanOf("responseLatency", inv.began, inv.responded),
+			spanOf("responseDuration", inv.responded, inv.answered),
+			spanOf("runtimeOverhead", inv.answered, now),
+		}
+	}
+	return record
+}
+
+func spanOf(name string, from, to time.Time) span {
+	return span{Name: name, Start: from.UTC().Format("2006-01-02T15:04:05.000Z"), Took: asMillis(to.Sub(from))}
+}
+
+// reportRecord is the record of platform.report.
+func (e *Environment) reportRecord(inv *invocation, r *Result) invokeDoneRecord {
+	status, kind := statusWord(r.Outcome, r.ErrorType)
+	metrics := map[string]any{
+		"durationMs": asMillis(r.Duration), "billedDurationMs": r.Billed.Milliseconds(),
+		"memorySizeMB": e.cfg.MemoryMB, "maxMemoryUsedMB": megabytes(r.MaxMemory),
+	}
+	if r.Init > 0 {
+		metrics["initDurationMs"] = asMillis(r.Init)
+	}
+	return invokeDoneRecord{RequestID: inv.ID, Status: status, ErrorType: kind, Metrics: metrics, Tracing: inv.tracing()}
+}

@@ -1,0 +1,207 @@
+package telemetry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// tooSlow is the reason of dropped events that Lambda gives.
+const tooSlow = "Consumer seems to have fallen behind as it has not acknowledged receipt of logs."
+
+// A subscriber buffers events and sends them in batches, one at a time. While a batch is on its way twice a batch may wait.
+type subscriber struct {
+	Subscription
+	wake chan struct{} // has room for one
+	http *http.Client
+
+	mu      sync.Mutex
+	pending []json.RawMessage
+	bytes   int
+	since   time.Time       // of the first that is pending
+	hurry   bool            // send without waiting for a full batch
+	flushes []chan struct{} // closed when nothing is left
+	lost    dropped
+}
+
+// dropped is the record of platform.logsDropped.
+type dropped struct {
+	Bytes   int    `json:"droppedBytes"`
+	Records int    `json:"droppedRecords"`
+	Reason  string `json:"reason"`
+}
+
+func newSubscriber(s Subscription) *subscriber {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", s.address)
+	}
+	return &subscriber{
+		Subscription: s, wake: make(chan struct{}, 1),
+		http: &http.Client{Transport: &http.Transport{DialContext: dial}},
+	}
+}
+
+// offer buffers an event, or drops it if the buffer is full.
+func (s *subscriber) offer(e event) {
+	if !slices.Contains(s.Types, e.category) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pending) >= 2*s.maxItems || s.bytes+len(e.text) > 2*s.maxBytes {
+		s.loseLocked(tooSlow, e.text)
+		return
+	}
+	if len(s.pending) == 0 {
+		s.since = time.Now()
+	}
+	s.pending = append(s.pending, e.text)
+	s.bytes += len(e.text)
+	s.wakeUp()
+}
+
+func (s *subscriber) loseLocked(reason string, events ...json.RawMessage) {
+	for _, e := range events {
+		s.lost.Bytes += len(e)
+		s.lost.Records++
+	}
+	s.lost.Reason = reason
+}
+
+func (s *subscriber) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flush hurries; the channel is closed when nothing is left.
+func (s *subscriber) flush() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	done := make(chan struct{})
+	s.hurry = true
+	s.flushes = append(s.flushes, done)
+	s.wakeUp()
+	return done
+}
+
+// run sends batches until ctx ends.
+func (s *subscriber) run(ctx context.Context) {
+	defer s.http.CloseIdleConnections()
+	for {
+		batch, wait := s.take()
+		if batch == nil {
+			timer := time.NewTimer(wait)
+			select {
+			case <-s.wake:
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+			if ctx.Err() != nil {
+				return
+			}
+			continue
+		}
+		s.sent(batch, s.send(ctx, batch))
+	}
+}
+
+// take returns the batch that is due, or how long to wait for one.
+func (s *subscriber) take() (batch []json.RawMessage, wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pending) == 0 {
+		s.hurry = false
+		for _, done := range s.flushes {
+			close(done)
+		}
+		s.flushes = nil
+		return nil, time.Hour
+	}
+	full := len(s.pending) >= s.maxItems || s.bytes >= s.maxBytes
+	if wait = time.Until(s.since.Add(s.timeout)); !full && !s.hurry && wait > 0 {
+		return nil, wait
+	}
+	return s.cutLocked(), 0
+}
+
+// cutLocked takes a batch off the buffer, headed by a report of what was dropped before it.
+func (s *subscriber) cutLocked() (batch []json.RawMessage) {
+	if s.lost.Records > 0 && slices.Contains(s.Types, "platform") {
+		batch = append(batch, encode("platform.logsDropped", s.lost))
+	}
+	s.lost = dropped{}
+	n, size := 0, 0
+	for n < len(s.pending) && n < s.maxItems && (n == 0 || size+len(s.pending[n]) <= s.maxBytes) {
+		size += len(s.pending[n])
+		n++
+	}
+	batch = append(batch, s.pending[:n]...)
+	s.pending = slices.Clone(s.pending[n:])
+	s.bytes -= size
+	s.since = time.Now()
+	return batch
+}
+
+func (s *subscriber) sent(batch []json.RawMessage, err error) {
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loseLocked(err.Error(), batch...)
+}
+
+func (s *subscriber) send(ctx context.Context, batch []json.RawMessage) error {
+	if s.url == "" {
+		return s.sendTCP(ctx, batch)
+	}
+	body, err := json.Marshal(batch)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := s.http.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
+	if response.StatusCode >= http.StatusBadRequest {
+		return fmt.Errorf("the subscriber answered %s", response.Status)
+	}
+	return nil
+}
+
+// sendTCP writes one event a line, over a connection per batch.
+func (s *subscriber) sendTCP(ctx context.Context, batch []json.RawMessage) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.address)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
+	defer func() { _ = conn.Close() }()
+	_, err = conn.Write(append(bytes.Join(raw(batch), []byte("\n")), '\n'))
+	return err
+}
+
+func raw(batch []json.RawMessage) [][]byte {
+	lines := make([][]byte, len(batch))
+	for i, e := range batch {
+		lines[i] = e
+	}
+	return lines
+}
