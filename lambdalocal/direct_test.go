@@ -160,6 +160,17 @@ func TestWhatGoesWrongHasAStatus(t *testing.T) {
 	require.Equal(t, "1", response.Header.Get("Retry-After"))
 }
 
+func TestAFaultStrikesWhicheverWayAnInvocationComes(t *testing.T) {
+	t.Parallel()
+	m := direct(t, impatient)
+	require.NoError(t, m.SetFault("web", lambdalocal.Fault{Error: "TooManyRequestsException", Times: 2}))
+	response, _ := m.do("GET", "/web/", nil, nil)
+	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
+	m.send(order{})
+	m.eventually("delivered at the second try", func() bool { return m.events().Succeeded == 1 })
+	require.Equal(t, []int{2, 1}, []int{m.Counters("web").Faults, m.events().Retried})
+}
+
 func TestADirectRequestHasItsEnvironmentAlone(t *testing.T) {
 	t.Parallel()
 	m := direct(t, nil)
