@@ -21,6 +21,9 @@ type Config struct {
 	Region    string     `yaml:"region"`
 	AccountID string     `yaml:"account_id"`
 	Functions []Function `yaml:"functions"`
+	Links     []Link     `yaml:"links"`
+	Faults    []Fault    `yaml:"faults"`     // in force from the start
+	FaultSeed uint64     `yaml:"fault_seed"` // of the faults' probabilities; 0: another one each time
 }
 
 // A Function is what Lambda knows of one, and how it runs on this machine. Command and extensions run in Dir with Lambda's

@@ -16,7 +16,7 @@ func TestTheExampleIsTheDefaults(t *testing.T) {
 	want := Default()
 	f := DefaultFunction("web")
 	f.Command, f.Extensions, f.Env, f.Dir = []string{"./bootstrap"}, [][]string{}, map[string]string{}, "."
-	want.Functions = []Function{f}
+	want.Functions, want.Links, want.Faults = []Function{f}, []Link{}, []Fault{}
 	require.Equal(t, want, got)
 }
 
@@ -44,6 +44,8 @@ func TestUnknownKeysFail(t *testing.T) {
 		"functions: [{name: a, comand: [x]}]": `unknown key "comand"`,
 		"functions: [{name: a, idle_expiry: {minimum: 1s}}]": `unknown key "minimum"`,
 		"functions: [{name: a, timeout: soon}]":              "soon",
+		"faults: [{kind: throttle, reasons: x}]":             "reasons",
+		"links: [{from: x}]":                                 "from",
 	} {
 		_, err := load(t, text)
 		require.ErrorContains(t, err, want)
@@ -55,7 +57,11 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 	bad.Timeout, bad.MemoryMB, bad.MaxConcurrency, bad.InitTimeout = time.Hour, 1, 0, 0
 	bad.Extensions, bad.Dir = [][]string{{"a/x"}, {"b/x"}, {}}, "/does/not/exist"
 	bad.ColdStartDelay, bad.IdleExpiry = Span{Min: 2, Max: 1}, Fixed(0)
-	err := Config{Address: "nowhere", Functions: []Function{bad, bad}}.Validate()
+	err := Config{
+		Address: "nowhere", Functions: []Function{bad, bad},
+		Links:  []Link{{Listen: "a:1", To: "nowhere"}, {Listen: "a:1", To: "b:1"}},
+		Faults: []Fault{{Kind: "flood"}, {Kind: FaultLinkSilence, Link: "a:2", Function: "other"}},
+	}.Validate()
 	for _, want := range []string{
 		`address: must be host:port, got "nowhere"`,
 		"region: must be", "account_id: must be",
@@ -65,6 +71,9 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 		"functions[0].timeout: must be above 0s and at most 15m0s, got 1h0m0s",
 		"functions[0].init_timeout: must be", "functions[0].memory_mb: must be", "functions[0].max_concurrency: must be",
 		"functions[0].cold_start_delay: max must be", "functions[0].idle_expiry: must be",
+		`links[0].to: must be host:port, got "nowhere"`, `links[1].listen: "a:1" is taken`,
+		"faults[0].kind: must be one of access_denied,", `faults[1].link: must be the listen address of a link, or * for all, got "a:2"`,
+		`faults[1].function: must be a function, or * for all, got "other"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -2,12 +2,10 @@ package lambdalocal
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
 // An Environment describes one execution environment at one moment.
@@ -39,16 +37,6 @@ const (
 	TimedOut    = environment.TimedOut
 	Interrupted = environment.Interrupted
 )
-
-// A Fault makes the Invoke API refuse invocations of a function.
-type Fault struct {
-	// Error is the type of the service error: TooManyRequestsException, AccessDeniedException, ResourceNotFoundException,
-	// ServiceException and so on. Empty: no fault.
-	Error   string
-	Message string // empty: a text that names the fault
-	Reason  string // of a TooManyRequestsException; empty: the function's limit
-	Times   int    // how many invocations it refuses; zero: all, until another SetFault
-}
 
 // Environments describes all that exist, by function in the configuration's order, then by id.
 func (s *Server) Environments() []Environment {
@@ -86,36 +74,6 @@ func (s *Server) any(do func(*function.Function) bool) bool {
 		}
 	}
 	return false
-}
-
-// SetFault replaces the function's fault; the zero Fault removes it.
-func (s *Server) SetFault(functionName string, fault Fault) error {
-	f := s.functions[functionName]
-	switch {
-	case f == nil:
-		return fmt.Errorf("set fault: no function %q", functionName)
-	case fault.Error == "":
-		f.SetFault(function.Fault{})
-		return nil
-	case !serviceerror.Known(fault.Error):
-		return fmt.Errorf("set fault: unknown service error %q", fault.Error)
-	}
-	f.SetFault(function.Fault{Error: fault.serviceError(), Times: fault.Times})
-	return nil
-}
-
-func (fault Fault) serviceError() *serviceerror.Error {
-	e := serviceerror.New(fault.Error, "%s by a fault that was set", fault.Error)
-	if fault.Error == serviceerror.TypeThrottled {
-		e = serviceerror.Throttled(serviceerror.ReasonFunctionLimit)
-	}
-	if fault.Message != "" {
-		e.Message = fault.Message
-	}
-	if fault.Reason != "" {
-		e.Reason = fault.Reason
-	}
-	return e
 }
 
 // registerInspection adds what a person, or a script, may ask.

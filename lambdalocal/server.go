@@ -16,8 +16,10 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/faults"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/invokeapi"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/link"
 )
 
 // closeGrace is how long answers to callers may take when every invocation has ended.
@@ -31,6 +33,11 @@ type Server struct {
 	http      *http.Server
 	names     []string // of functions, in the configuration's order
 	functions map[string]*function.Function
+	links     []*link.Link // in the configuration's order
+	listens   []string     // of the links, as configured
+	faults    *faults.Set
+
+	applying sync.Mutex // held from asking for the faults of links to the end of their application
 }
 
 // New validates the configuration and opens the listener; it starts nothing. Run must be called, if only to close it.
@@ -40,6 +47,7 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 	}
 	log = log.WithField("component", "lambdalocal")
 	s := &Server{log: log, functions: map[string]*function.Function{}}
+	s.faults = faults.NewSet(seed(cfg), s.applyToLinks)
 	ports := &environment.Ports{}
 	for _, f := range cfg.Functions {
 		dir, err := filepath.Abs(f.Dir)
@@ -48,24 +56,31 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 		}
 		f.Dir = dir
 		s.names = append(s.names, f.Name)
-		s.functions[f.Name] = function.New(functionConfig(cfg, f, ports, log))
+		s.functions[f.Name] = function.New(s.functionConfig(cfg, f, ports))
 	}
 	listener, err := net.Listen("tcp", cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("invoke API: %w", err)
 	}
 	s.listener = listener
-	s.http = &http.Server{Handler: s.handler(cfg), ReadHeaderTimeout: 10 * time.Second}
-	return s, nil
+	s.http = &http.Server{Handler: s.handler(cfg), ReadHeaderTimeout: 10 * time.Second, ConnContext: withConnection}
+	if err := s.openLinks(cfg); err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
+	return s, s.SetFaults(cfg.Faults...)
 }
 
-func functionConfig(cfg Config, f Function, ports *environment.Ports, log logrus.FieldLogger) function.Config {
+func (s *Server) functionConfig(cfg Config, f Function, ports *environment.Ports) function.Config {
 	return function.Config{
 		Config: environment.Config{
 			Function: f.Name, Region: cfg.Region, Handler: f.Handler, Command: f.Command, Extensions: f.Extensions,
-			Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: log,
+			Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: s.log,
 		},
-		MaxConcurrency: f.MaxConcurrency, ColdStart: f.ColdStartDelay.pick, IdleExpiry: f.IdleExpiry.pick, Ports: ports,
+		MaxConcurrency: f.MaxConcurrency, IdleExpiry: f.IdleExpiry.pick, Ports: ports,
+		ColdStart: func() time.Duration { return s.faults.ColdStart(f.Name, f.ColdStartDelay.pick()) },
+		InitFails: func() bool { return s.faults.InitFails(f.Name) },
+		Killed:    func() (bool, time.Duration) { return s.faults.Serving(f.Name) },
 	}
 }
 
@@ -74,12 +89,13 @@ func (s *Server) handler(cfg Config) http.Handler {
 	api := &invokeapi.Handler{Lookup: s.lookup, Region: cfg.Region, Account: cfg.AccountID, Log: s.log}
 	api.Register(mux)
 	s.registerInspection(mux)
+	s.registerFaults(mux)
 	return mux
 }
 
 func (s *Server) lookup(name string) invokeapi.Function {
 	if f := s.functions[name]; f != nil {
-		return f
+		return struck{f, name, s.faults}
 	}
 	return nil
 }
@@ -96,6 +112,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.log.WithFields(logrus.Fields{"address": s.Addr(), "functions": s.names}).Info("lambdalocal serves")
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
+	cutLinks := s.runLinks()
+	defer cutLinks() // last: environments that shut down have something to say
+	defer s.faults.Close()
 	var err error
 	select {
 	case <-ctx.Done():

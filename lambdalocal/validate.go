@@ -47,6 +47,8 @@ func (c Config) Validate() error {
 		m.check(!names[f.Name], path+".name", "%q is taken", f.Name)
 		names[f.Name] = true
 	}
+	c.validateLinks(&m)
+	c.validateFaults(&m)
 	return errors.Join(m...)
 }
 

@@ -21,6 +21,10 @@ type Config struct {
 	ColdStart      func() time.Duration // from placement to the start of init: called once per environment
 	IdleExpiry     func() time.Duration // how long an idle environment is kept: called once per freeze
 	Ports          *environment.Ports
+	// Faults on demand: whether an environment dies in its init, called once per environment, and whether and when it is
+	// killed under an invocation that it begins to serve, called once per invocation.
+	InitFails func() bool
+	Killed    func() (kill bool, after time.Duration)
 }
 
 // A Function has environments. Each environment belongs to one goroutine from its creation to its end.
@@ -30,17 +34,10 @@ type Function struct {
 
 	mu       sync.Mutex
 	closed   bool
-	fault    Fault
 	counters Counters
 	all      map[string]*life
 	idle     []*life // frozen, most recently used last
 	busy     int     // environments with an invocation, init included
-}
-
-// A Fault makes invocations fail before they reach an environment. The zero value makes none fail.
-type Fault struct {
-	Error *serviceerror.Error
-	Times int // how many invocations fail; zero: all, until the fault is replaced
 }
 
 // New returns a function without environments.
@@ -93,13 +90,6 @@ func (f *Function) refusalLocked() error {
 	switch {
 	case f.closed:
 		return serviceerror.New(serviceerror.TypeService, "lambdalocal is shutting down")
-	case f.fault.Error != nil:
-		err := f.fault.Error
-		f.counters.Faults++
-		if f.fault.Times--; f.fault.Times == 0 {
-			f.fault = Fault{}
-		}
-		return err
 	case f.busy >= f.cfg.MaxConcurrency:
 		f.counters.Throttled++
 		return serviceerror.Throttled(serviceerror.ReasonFunctionLimit)
@@ -134,11 +124,11 @@ func (f *Function) createLocked() (*life, error) {
 	return l, nil
 }
 
-// SetFault replaces the fault.
-func (f *Function) SetFault(fault Fault) {
+// Refused counts an invocation that a fault refused, instead of Invoke.
+func (f *Function) Refused() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.fault = fault
+	f.counters.Faults++
 }
 
 // Close shuts every environment down, invocations or not, and returns when all have ended. Later invocations fail.

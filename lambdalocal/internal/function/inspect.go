@@ -35,7 +35,7 @@ type Counters struct {
 	Cold      int `json:"cold"`
 	Warm      int `json:"warm"`
 	Throttled int `json:"throttled"` // refused by the concurrency limit; not started
-	Faults    int `json:"faults"`    // refused by SetFault; not started
+	Faults    int `json:"faults"`    // refused by a fault; not started
 	Errors    int `json:"errors"`    // ended other than succeeded
 	BilledMs  int `json:"billed_ms"`
 	// Outcomes splits Ended.

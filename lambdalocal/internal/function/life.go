@@ -61,6 +61,9 @@ func (l *life) begin() {
 	defer delay.Stop()
 	select {
 	case <-delay.C:
+		if l.f.cfg.InitFails() {
+			l.env.Kill()
+		}
 		l.env.Init(l.ctx)
 	case <-l.ctx.Done():
 	}
@@ -70,7 +73,9 @@ func (l *life) begin() {
 // invocation finds it. The result is empty, or the reason to shut down.
 func (l *life) serve(w *work) (reason environment.Reason) {
 	l.f.setState(l, Busy)
+	spare := l.threaten()
 	w.result = l.env.Invoke(l.ctx, w.inv)
+	spare()
 	reusable := l.env.Alive() && l.ctx.Err() == nil
 	if reusable {
 		l.env.Freeze()
@@ -87,6 +92,16 @@ func (l *life) serve(w *work) (reason environment.Reason) {
 	default:
 		return environment.Spindown
 	}
+}
+
+// threaten kills the environment under the invocation that it begins, if a fault says so, unless spare is called before.
+func (l *life) threaten() (spare func()) {
+	kill, after := l.f.cfg.Killed()
+	if !kill {
+		return func() {}
+	}
+	strike := time.AfterFunc(after, l.env.Kill)
+	return func() { strike.Stop() }
 }
 
 // next waits for work, thawing the environment for it. It is nil when the environment's time is over.
