@@ -61,6 +61,7 @@ func fetch(ctx context.Context, client *http.Client, url string) result {
 // A load is clients that each send one request after the other.
 type load struct {
 	ctx    context.Context
+	leave  context.CancelFunc // makes all clients leave, requests or not
 	client *http.Client
 	url    string
 
@@ -77,7 +78,8 @@ const endless = 1 << 40
 
 // startLoad sends n requests for a path from so many clients, and does not wait for them.
 func startLoad(t *testing.T, s *controlplanetest.Stack, clients int, n int64, path string) *load {
-	l := &load{ctx: t.Context(), client: controlplanetest.Client(t, controlplanetest.HTTP1), url: s.URL(path)}
+	l := &load{client: controlplanetest.Client(t, controlplanetest.HTTP1), url: s.URL(path)}
+	l.ctx, l.leave = context.WithCancel(t.Context())
 	l.left.Store(n)
 	for range clients {
 		l.clients.Go(l.run)
