@@ -10,7 +10,6 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/faults"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
@@ -110,41 +109,39 @@ func (s *Server) check(list []Fault) error {
 	return errors.Join(all...)
 }
 
-// struck is a function whose invocations meet the faults first.
-type struck struct {
-	*function.Function
-	name   string
-	faults *faults.Set
-}
-
 var (
 	errEarly = errors.New("answered early by a fault")
 	errLost  = errors.New("connection lost by a fault")
 )
 
-// Invoke implements invokeapi.Function.
-func (f struck) Invoke(ctx context.Context, inv environment.Invocation) (environment.Result, error) {
-	what := f.faults.Arrival(f.name)
-	switch {
-	case what.Refusal != nil:
-		f.Refused()
-		return environment.Result{}, what.Refusal
-	case what.Reset:
-		f.Refused()
-		return environment.Result{}, hangUp(ctx)
+// A runner runs one invocation, and returns early, the invocation running on, if its context ends.
+type runner = func(context.Context) (environment.Result, error)
+
+// around lets faults strike the invocations of a function.
+func (s *Server) around(name string) func(context.Context, runner) (environment.Result, error) {
+	return func(ctx context.Context, run runner) (environment.Result, error) {
+		what := s.faults.Arrival(name)
+		switch {
+		case what.Refusal != nil:
+			s.functions[name].Refused()
+			return environment.Result{}, what.Refusal
+		case what.Reset:
+			s.functions[name].Refused()
+			return environment.Result{}, hangUp(ctx)
+		}
+		if err := pause(ctx, what.Placement); err != nil {
+			return environment.Result{}, err
+		}
+		result, err := leaving(ctx, run, what)
+		if err == nil {
+			err = pause(ctx, what.Answer)
+		}
+		return result, err
 	}
-	if err := pause(ctx, what.Placement); err != nil {
-		return environment.Result{}, err
-	}
-	result, err := f.invoke(ctx, inv, what)
-	if err == nil {
-		err = pause(ctx, what.Answer)
-	}
-	return result, err
 }
 
-// invoke runs the invocation, and leaves it when a fault says so.
-func (f struck) invoke(ctx context.Context, inv environment.Invocation, what faults.Arrival) (environment.Result, error) {
+// leaving runs the invocation, and leaves it to itself when a fault says so.
+func leaving(ctx context.Context, run runner, what faults.Arrival) (environment.Result, error) {
 	waiting, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	for cause, after := range map[error]*time.Duration{errEarly: what.Early, errLost: what.Lost} {
@@ -152,7 +149,7 @@ func (f struck) invoke(ctx context.Context, inv environment.Invocation, what fau
 			defer time.AfterFunc(*after, func() { leave(cause) }).Stop()
 		}
 	}
-	result, err := f.Function.Invoke(waiting, inv)
+	result, err := run(waiting)
 	switch cause := context.Cause(waiting); {
 	case err == nil || ctx.Err() != nil:
 		return result, err

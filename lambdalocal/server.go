@@ -80,6 +80,7 @@ func (s *Server) functionConfig(cfg Config, f Function, ports *environment.Ports
 		MaxConcurrency: f.MaxConcurrency, IdleExpiry: f.IdleExpiry.pick, Ports: ports,
 		ColdStart: func() time.Duration { return s.faults.ColdStart(f.Name, f.ColdStartDelay.pick()) },
 		InitFails: func() bool { return s.faults.InitFails(f.Name) },
+		Around:    s.around(f.Name),
 		Killed:    func() (bool, time.Duration) { return s.faults.Serving(f.Name) },
 	}
 }
@@ -95,7 +96,7 @@ func (s *Server) handler(cfg Config) http.Handler {
 
 func (s *Server) lookup(name string) invokeapi.Function {
 	if f := s.functions[name]; f != nil {
-		return struck{f, name, s.faults}
+		return f
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ type Config struct {
 	// killed under an invocation that it begins to serve, called once per invocation.
 	InitFails func() bool
 	Killed    func() (kill bool, after time.Duration)
+	// Around is called for each invocation, whichever way it came, with what runs it and returns as Invoke does.
+	Around func(context.Context, func(context.Context) (environment.Result, error)) (environment.Result, error)
 }
 
 // A Function has environments. Each environment belongs to one goroutine from its creation to its end.
@@ -48,6 +50,10 @@ func New(cfg Config) *Function {
 // Invoke runs one invocation and waits for its end. The invocation goes on when ctx ends. The error is a
 // *serviceerror.Error, or ctx's.
 func (f *Function) Invoke(ctx context.Context, inv environment.Invocation) (environment.Result, error) {
+	return f.cfg.Around(ctx, func(ctx context.Context) (environment.Result, error) { return f.run(ctx, inv) })
+}
+
+func (f *Function) run(ctx context.Context, inv environment.Invocation) (environment.Result, error) {
 	w := &work{inv: inv, done: make(chan struct{})}
 	if err := f.place(w); err != nil {
 		return environment.Result{}, err
