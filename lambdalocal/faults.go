@@ -10,6 +10,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/faults"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
@@ -107,6 +108,16 @@ func (s *Server) check(list []Fault) error {
 		all = append(all, f.Validate(fmt.Sprintf("[%d]", i), known)...)
 	}
 	return errors.Join(all...)
+}
+
+// withFaults lets faults strike wherever the function asks.
+func (s *Server) withFaults(name string, cfg function.Config) function.Config {
+	own := cfg.ColdStart
+	cfg.ColdStart = func() time.Duration { return s.faults.ColdStart(name, own()) }
+	cfg.InitFails = func() bool { return s.faults.InitFails(name) }
+	cfg.Killed = func() (bool, time.Duration) { return s.faults.Serving(name) }
+	cfg.Around = s.around(name)
+	return cfg
 }
 
 var (

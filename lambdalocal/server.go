@@ -72,17 +72,13 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 }
 
 func (s *Server) functionConfig(cfg Config, f Function, ports *environment.Ports) function.Config {
-	return function.Config{
+	return s.withFaults(f.Name, function.Config{
 		Config: environment.Config{
 			Function: f.Name, Region: cfg.Region, Handler: f.Handler, Command: f.Command, Extensions: f.Extensions,
 			Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: s.log,
 		},
-		MaxConcurrency: f.MaxConcurrency, IdleExpiry: f.IdleExpiry.pick, Ports: ports,
-		ColdStart: func() time.Duration { return s.faults.ColdStart(f.Name, f.ColdStartDelay.pick()) },
-		InitFails: func() bool { return s.faults.InitFails(f.Name) },
-		Around:    s.around(f.Name),
-		Killed:    func() (bool, time.Duration) { return s.faults.Serving(f.Name) },
-	}
+		MaxConcurrency: f.MaxConcurrency, ColdStart: f.ColdStartDelay.pick, IdleExpiry: f.IdleExpiry.pick, Ports: ports,
+	})
 }
 
 func (s *Server) handler(cfg Config) http.Handler {
