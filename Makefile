@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 TOOL       := go tool -modfile=.ci/tools/go.mod
 BINARIES   := build/controlplane build/lambdapeer build/lambdalocal
+FAULT_TABLE := $(CURDIR)/build/faults.txt
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
 
 # compile builds one package into the target.
@@ -33,7 +34,14 @@ runtimes: .tools/awslambdaric-4.2.2 ## fetch the pinned Lambda runtime client fo
 
 test: envoy runtimes ## run every test: unit, property, fuzz seeds, race detector, end to end through Envoy
 	@echo "== tests of all packages with the race detector; the end-to-end ones run real Envoys"
-	go test -race -timeout 20m ./...
+	@mkdir -p build
+	FAULT_MATRIX=$(FAULT_TABLE) go test -race -timeout 20m ./...
+	@cat $(FAULT_TABLE)
+
+faults: envoy ## put each fault of lambdalocal to an idle, a steady and a bursting function, and print what it did
+	@mkdir -p build
+	FAULT_MATRIX=$(FAULT_TABLE) go test -race -count=1 -run TestFaultMatrix ./controlplane/e2e
+	@cat $(FAULT_TABLE)
 
 check: envoy ## formatting, vet, static analysis, and the configurations against the Envoy binary
 	@echo "== gofumpt"; out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')) && test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
@@ -67,5 +75,5 @@ build/bench-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy runtimes test check format bench fuzz clean
+.PHONY: help demo build envoy runtimes test faults check format bench fuzz clean
 .SECONDARY:

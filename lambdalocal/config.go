@@ -24,6 +24,9 @@ type Config struct {
 	Direct             Direct     `yaml:"direct"`
 	Prices             Prices     `yaml:"prices"`
 	Functions          []Function `yaml:"functions"`
+	Links              []Link     `yaml:"links"`
+	Faults             []Fault    `yaml:"faults"`     // in force from the start
+	FaultSeed          uint64     `yaml:"fault_seed"` // of the faults' probabilities; 0: another one each time
 }
 
 // Direct configures the front end that makes one invocation of each HTTP request, as a function URL does.

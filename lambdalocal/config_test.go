@@ -17,7 +17,7 @@ func TestTheExampleIsTheDefaults(t *testing.T) {
 	f := DefaultFunction("web")
 	f.Command, f.Extensions, f.Env, f.Dir = []string{"./bootstrap"}, [][]string{}, map[string]string{}, "."
 	f.Versions, f.Aliases = []Version{}, []Alias{}
-	want.Functions = []Function{f}
+	want.Functions, want.Links, want.Faults = []Function{f}, []Link{}, []Fault{}
 	require.Equal(t, want, got)
 }
 
@@ -55,7 +55,9 @@ func TestUnknownKeysFail(t *testing.T) {
 		"functions: [{name: a, timeout: soon}]":              "soon",
 		"functions: [{name: a, events: {retries: 1}}]":       `unknown key "retries"`,
 		"functions: [{name: a, versions: [{number: 1}]}]":    `unknown key "number"`,
-		"prices: {arm: 1}": "arm",
+		"prices: {arm: 1}":                       "arm",
+		"faults: [{kind: throttle, reasons: x}]": "reasons",
+		"links: [{from: x}]":                     "from",
 	} {
 		_, err := load(t, text)
 		require.ErrorContains(t, err, want)
@@ -72,6 +74,8 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 	bad.ColdStartDelay, bad.IdleExpiry = Span{Min: 2, Max: 1}, Fixed(0)
 	err := Config{
 		Address: "nowhere", Direct: Direct{Address: "x"}, Prices: Prices{GBSecondARM: -1}, Functions: []Function{bad, bad},
+		Links:  []Link{{Listen: "a:1", To: "nowhere"}, {Listen: "a:1", To: "b:1"}},
+		Faults: []Fault{{Kind: "flood"}, {Kind: FaultLinkSilence, Link: "a:2", Function: "other"}},
 	}.Validate()
 	for _, want := range []string{
 		`address: must be host:port, got "nowhere"`,
@@ -93,6 +97,9 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 		"functions[0].aliases[1].weights: must sum to 1 at most, got 1.5", `functions[0].aliases[2].name: "live" is taken`,
 		"functions[0].aliases[2].weights: must be empty: the alias stands for $LATEST",
 		"functions[0].cold_start_delay: max must be", "functions[0].idle_expiry: must be",
+		`links[0].to: must be host:port, got "nowhere"`, `links[1].listen: "a:1" is taken`,
+		"faults[0].kind: must be one of access_denied,", `faults[1].link: must be the listen address of a link, or * for all, got "a:2"`,
+		`faults[1].function: must be a function, or * for all, got "other"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}

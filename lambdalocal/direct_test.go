@@ -163,7 +163,8 @@ func TestWhatGoesWrongHasAStatus(t *testing.T) {
 func TestAFaultStrikesWhicheverWayAnInvocationComes(t *testing.T) {
 	t.Parallel()
 	m := direct(t, impatient)
-	require.NoError(t, m.SetFault("web", lambdalocal.Fault{Error: "TooManyRequestsException", Times: 2}))
+	_, err := m.AddFault(lambdalocal.Fault{Kind: lambdalocal.FaultThrottle, Function: "web", Times: 2})
+	require.NoError(t, err)
 	response, _ := m.do("GET", "/web/", nil, nil)
 	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
 	m.send(order{})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -112,10 +113,20 @@ func obey(o order, h http.Header, body []byte) {
 		answer = environ()
 	case "headers":
 		answer, _ = json.Marshal(h)
+	case "dial":
+		answer = []byte(strconv.Quote(dial(o.Text)))
 	case "spawn":
 		check(exec.Command("sleep", "1000").Start())
 	}
 	call("POST", path, nil, answer)
+}
+
+// dial connects, repeats what it is sent, and returns how the connection ended.
+func dial(address string) string {
+	conn, err := net.Dial("tcp", address)
+	check(err)
+	_, err = io.Copy(conn, conn)
+	return fmt.Sprint(err)
 }
 
 func environ() []byte {

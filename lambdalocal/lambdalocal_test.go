@@ -278,28 +278,6 @@ func TestAboveTheConcurrencyLimitIsThrottled(t *testing.T) {
 	require.Equal(t, 1, m.Counters("web").Outcomes[lambdalocal.Interrupted])
 }
 
-func TestFaultsOnDemand(t *testing.T) {
-	t.Parallel()
-	m := run(t, "runtime", nil)
-	require.NoError(t, m.SetFault("web", lambdalocal.Fault{Error: "AccessDeniedException", Message: "not you", Times: 1}))
-	_, err := m.try(order{})
-	require.ErrorContains(t, err, "AccessDeniedException: not you")
-	m.invoke(order{})
-
-	require.NoError(t, m.SetFault("web", lambdalocal.Fault{Error: "TooManyRequestsException", Reason: "CallerRateLimitExceeded"}))
-	for range 3 {
-		_, err = m.try(order{})
-		var throttled *types.TooManyRequestsException
-		require.ErrorAs(t, err, &throttled)
-		require.Equal(t, types.ThrottleReasonCallerRateLimitExceeded, throttled.Reason)
-	}
-	require.NoError(t, m.SetFault("web", lambdalocal.Fault{}))
-	m.invoke(order{})
-	require.Equal(t, 4, m.Counters("web").Faults)
-	require.Error(t, m.SetFault("web", lambdalocal.Fault{Error: "Nonsense"}))
-	require.Error(t, m.SetFault("nobody", lambdalocal.Fault{}))
-}
-
 func TestACallerThatLeavesDoesNotEndTheInvocation(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", nil)

@@ -18,9 +18,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/direct"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/faults"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/invokeapi"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/link"
 )
 
 // closeGrace is how long answers to callers may take when every invocation has ended.
@@ -34,7 +36,11 @@ type Server struct {
 	names     []string // of functions, in the configuration's order
 	functions map[string]*function.Function
 	ledger    *ledger.Ledger
-	faults    faults
+	links     []*link.Link // in the configuration's order
+	listens   []string     // of the links, as configured
+	faults    *faults.Set
+
+	applying sync.Mutex // held from asking for the faults of links to the end of their application
 }
 
 // A front is a listener with the server on it. The first is the Invoke API, the second, if there is one, the direct one.
@@ -50,7 +56,7 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 	}
 	log = log.WithField("component", "lambdalocal")
 	s := &Server{log: log, functions: map[string]*function.Function{}, ledger: ledger.New(ledger.Prices(cfg.Prices))}
-	s.faults.of = map[string]*Fault{}
+	s.faults = faults.NewSet(seed(cfg), s.applyToLinks)
 	shared := account.New(cfg.AccountConcurrency)
 	w := wiring{cfg: cfg, account: shared, ledger: s.ledger, ports: &environment.Ports{}, log: log}
 	for _, f := range cfg.Functions {
@@ -60,9 +66,7 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 		}
 		f.Dir = dir
 		s.names = append(s.names, f.Name)
-		wired := w.function(f)
-		wired.Around = s.around(f.Name)
-		s.functions[f.Name] = function.New(wired)
+		s.functions[f.Name] = function.New(s.withFaults(f.Name, w.function(f)))
 	}
 	if err := s.listen("invoke API", cfg.Address, s.handler(cfg, shared)); err != nil {
 		return nil, err
@@ -70,10 +74,13 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 	if cfg.Direct.Address != "" {
 		handler := &direct.Handler{Lookup: s.lookup, Region: cfg.Region, AccountID: cfg.AccountID, Log: log}
 		if err := s.listen("direct front end", cfg.Direct.Address, handler); err != nil {
-			return nil, errors.Join(err, s.fronts[0].listener.Close())
+			return nil, errors.Join(err, s.closeFronts())
 		}
 	}
-	return s, nil
+	if err := s.openLinks(cfg); err != nil {
+		return nil, errors.Join(err, s.closeFronts())
+	}
+	return s, s.SetFaults(cfg.Faults...)
 }
 
 func (s *Server) listen(name, address string, handler http.Handler) error {
@@ -81,8 +88,19 @@ func (s *Server) listen(name, address string, handler http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	s.fronts = append(s.fronts, front{listener, &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}})
+	s.fronts = append(s.fronts, front{listener, &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ConnContext: withConnection,
+	}})
 	return nil
+}
+
+// closeFronts is for a server that is not to run.
+func (s *Server) closeFronts() error {
+	var errs []error
+	for _, f := range s.fronts {
+		errs = append(errs, f.listener.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Server) handler(cfg Config, shared *account.Account) http.Handler {
@@ -95,6 +113,7 @@ func (s *Server) handler(cfg Config, shared *account.Account) http.Handler {
 	}
 	api.Register(mux)
 	s.registerInspection(mux)
+	s.registerFaults(mux)
 	return mux
 }
 
@@ -122,6 +141,9 @@ func (s *Server) Run(ctx context.Context) error {
 		log = log.WithField("direct", url)
 	}
 	log.Info("lambdalocal serves")
+	cutLinks := s.runLinks()
+	defer cutLinks() // last: environments that shut down have something to say
+	defer s.faults.Close()
 	for _, f := range s.functions {
 		f.Start()
 	}

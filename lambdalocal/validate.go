@@ -58,6 +58,8 @@ func (c Config) Validate() error {
 		names[f.Name] = true
 	}
 	c.validateReservations(&m)
+	c.validateLinks(&m)
+	c.validateFaults(&m)
 	return errors.Join(m...)
 }
 

@@ -39,6 +39,8 @@ type Options struct {
 	Functions []Function
 	Config    func(*config.Config) // last word on the control plane's configuration
 	Workers   int                  // of Envoy; default 2
+	// Linked puts a link of lambdalocal between environments and the relay, so that network faults can strike.
+	Linked bool
 }
 
 // A Stack is everything, running. It stops, in order, when its test ends.
@@ -48,7 +50,7 @@ type Stack struct {
 	Config *config.Config
 	Front  string // host:port of the first listener
 	Admin  string // host:port of the control plane's admin address
-	Relay  string // host:port that peers dial
+	Relay  string // host:port that the relay listens on
 
 	t                testing.TB
 	dir              string
@@ -75,6 +77,10 @@ func Start(t testing.TB, o Options) *Stack {
 func (s *Stack) startLambda(o Options) {
 	cfg := lambdalocal.Default()
 	cfg.Address = "127.0.0.1:0"
+	if o.Linked {
+		s.Relay = freeAddress(s.t) // the link must know it first
+		cfg.Links = []lambdalocal.Link{{Listen: "127.0.0.1:0", To: s.Relay}}
+	}
 	for _, f := range o.Functions {
 		if f.Local.Command == nil {
 			continue
@@ -99,6 +105,9 @@ func (s *Stack) configure(o Options) {
 	cfg.Relay.Address = "127.0.0.1:0"
 	if s.Lambda != nil {
 		cfg.AWS.Endpoint = s.Lambda.InvokeURL()
+	}
+	if o.Linked {
+		cfg.Relay.Address, cfg.Relay.Advertise = s.Relay, s.Lambda.LinkAddrs()[0]
 	}
 	for _, f := range o.Functions {
 		cfg.Functions = append(cfg.Functions, f.Function)

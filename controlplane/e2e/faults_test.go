@@ -35,7 +35,7 @@ func init() {
 type breakdown struct {
 	name    string
 	harm    func(*testing.T, *controlplanetest.Function)
-	fault   string // of lambdalocal
+	fault   lambdalocal.FaultKind
 	status  int
 	cause   string
 	exactly string // the cause for the operator, where clients get a coarser one
@@ -51,13 +51,13 @@ const (
 
 var breakdowns = []breakdown{
 	// Refused for good: the starts that were made at once, and no other within half a minute.
-	{name: "denied", fault: "AccessDeniedException", status: http.StatusBadGateway, cause: "denied", atMost: burst},
+	{name: "denied", fault: lambdalocal.FaultAccessDenied, status: http.StatusBadGateway, cause: "denied", atMost: burst},
 	{name: "missing", harm: unknownToLambda, status: http.StatusBadGateway, cause: "not_found", atMost: burst},
 	// Broken: as many at once, then one at a time with growing pauses.
 	{name: "crashing", harm: crashing, status: http.StatusBadGateway, cause: "crashed", atMost: burst + 5},
 	{name: "silent", harm: silent, status: http.StatusBadGateway, cause: "start_timeout", atMost: burst + 5},
 	// Not now: fewer at once, with growing pauses.
-	{name: "throttled", fault: "TooManyRequestsException", status: http.StatusServiceUnavailable, cause: "throttled", exactly: "throttled_reserved", atMost: 4 * burst, retried: true},
+	{name: "throttled", fault: lambdalocal.FaultThrottle, status: http.StatusServiceUnavailable, cause: "throttled", exactly: "throttled_reserved", atMost: 4 * burst, retried: true},
 }
 
 func unknownToLambda(_ *testing.T, f *controlplanetest.Function) {
@@ -100,8 +100,11 @@ func TestStartsThatFail(t *testing.T) {
 }
 
 func startsThatFail(s site, b breakdown) {
+	var fault int
 	if b.fault != "" {
-		require.NoError(s.t, s.Lambda.SetFault(s.name, lambdalocal.Fault{Error: b.fault}))
+		var err error
+		fault, err = s.Lambda.AddFault(lambdalocal.Fault{Kind: b.fault, Function: s.name})
+		require.NoError(s.t, err)
 	}
 	rounds := faultRounds
 	if b.retried {
@@ -122,7 +125,7 @@ func startsThatFail(s site, b breakdown) {
 	if !b.retried {
 		return
 	}
-	require.NoError(s.t, s.Lambda.SetFault(s.name, lambdalocal.Fault{}))
+	require.True(s.t, s.Lambda.RemoveFault(fault))
 	s.Eventually("served again", func() error {
 		if a := s.get("/hello"); a.StatusCode != http.StatusOK {
 			return fmt.Errorf("%d %s", a.StatusCode, a.body)

@@ -154,6 +154,7 @@ func TestAFrozenEnvironmentServesAgain(t *testing.T) {
 			eventuallyFrozen(s, name)
 			requireServed(t, startLoad(t, s, 5, 5, "/"+name+"/hello").wait())
 			eventuallyFrozen(s, name)
+			eventuallyNoTunnels(t, s)
 			require.Equal(t, first, processOf(t, s, name))
 		}
 		eventuallyFrozen(s, name)
@@ -161,6 +162,20 @@ func TestAFrozenEnvironmentServesAgain(t *testing.T) {
 		require.Equal(t, 1, c.Cold)
 		require.Equal(t, 2*rounds-1, c.Started, "one invocation for each time")
 		require.Equal(t, c.Started, c.Outcomes[lambdalocal.Succeeded])
+	})
+}
+
+// eventuallyNoTunnels waits until frozen environments have no connection left that could be used before they dial again.
+func eventuallyNoTunnels(t *testing.T, s *controlplanetest.Stack) {
+	t.Helper()
+	s.Eventually("no tunnels", func() error {
+		m, _ := scrapeMetrics(t, s)
+		for _, series := range []string{`relay_tunnels{state="idle"}`, `relay_tunnels{state="spliced"}`, "relay_control_streams"} {
+			if n := m.value(t, series); n != 0 {
+				return fmt.Errorf("%s is %v", series, n)
+			}
+		}
+		return nil
 	})
 }
 

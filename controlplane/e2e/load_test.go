@@ -2,9 +2,11 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +26,7 @@ type result struct {
 	header      http.Header
 	body        string
 	environment string // that served it
+	began       time.Time
 	took        time.Duration
 	err         error
 }
@@ -40,6 +43,26 @@ func (r result) served() bool {
 	return r.err == nil && r.status == http.StatusOK && r.body == "hello\n"
 }
 
+// failure is the status and cause of a request that was not served, or what else became of it.
+func (r result) failure() string {
+	var problem struct{ Cause string }
+	if r.err != nil || json.Unmarshal([]byte(r.body), &problem) != nil || problem.Cause == "" {
+		return r.String()
+	}
+	return fmt.Sprint(r.status, " ", problem.Cause)
+}
+
+// lost is whether the request failed with its instance, in a way that no client takes for an answer.
+func (r result) lost() bool {
+	if r.status == http.StatusOK {
+		return r.err != nil // broken off
+	}
+	return slices.Contains([]string{
+		"502 instance_lost", "503 instance_unreachable", "503 no_instance",
+		"502 the app did not answer\n", // the peer's own word
+	}, r.failure())
+}
+
 func fetch(ctx context.Context, client *http.Client, url string) result {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -48,21 +71,23 @@ func fetch(ctx context.Context, client *http.Client, url string) result {
 	began := time.Now()
 	response, err := client.Do(request)
 	if err != nil {
-		return result{err: err, took: time.Since(began)}
+		return result{err: err, began: began, took: time.Since(began)}
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	return result{
 		status: response.StatusCode, header: response.Header, body: string(body),
-		environment: response.Header.Get(contract.EnvironmentHeader), took: time.Since(began), err: err,
+		environment: response.Header.Get(contract.EnvironmentHeader), began: began, took: time.Since(began), err: err,
 	}
 }
 
 // A load is clients that each send one request after the other.
 type load struct {
 	ctx    context.Context
+	leave  context.CancelFunc // makes all clients leave, requests or not
 	client *http.Client
 	url    string
+	pause  time.Duration // of a client between two requests
 
 	left    atomic.Int64 // requests to be sent
 	sent    atomic.Int64
@@ -77,13 +102,24 @@ const endless = 1 << 40
 
 // startLoad sends n requests for a path from so many clients, and does not wait for them.
 func startLoad(t *testing.T, s *controlplanetest.Stack, clients int, n int64, path string) *load {
-	l := &load{ctx: t.Context(), client: controlplanetest.Client(t, controlplanetest.HTTP1), url: s.URL(path)}
+	l := newLoad(t, s, path)
+	l.start(clients, n)
+	return l
+}
+
+// newLoad sends nothing yet.
+func newLoad(t *testing.T, s *controlplanetest.Stack, path string) *load {
+	l := &load{client: controlplanetest.Client(t, controlplanetest.HTTP1), url: s.URL(path)}
+	l.ctx, l.leave = context.WithCancel(t.Context())
+	t.Cleanup(func() { l.stop() }) // of a test that failed before it did
+	return l
+}
+
+func (l *load) start(clients int, n int64) {
 	l.left.Store(n)
 	for range clients {
 		l.clients.Go(l.run)
 	}
-	t.Cleanup(func() { l.stop() }) // of a test that failed before it did
-	return l
 }
 
 func (l *load) run() {
@@ -93,6 +129,7 @@ func (l *load) run() {
 		l.mu.Lock()
 		l.results = append(l.results, r)
 		l.mu.Unlock()
+		time.Sleep(l.pause)
 	}
 }
 

@@ -22,7 +22,10 @@ type Config struct {
 	Ports        *environment.Ports
 	Share        *account.Member // of the account's concurrency
 	Book         *ledger.Book
-	// Around is called for each invocation, whichever way it came, with what runs it and returns as Invoke does. It is where
-	// faults strike.
+	// Faults on demand: whether an environment dies in its init, called once per environment, and whether and when it is
+	// killed under an invocation that it begins to serve, called once per invocation.
+	InitFails func() bool
+	Killed    func() (kill bool, after time.Duration)
+	// Around is called for each invocation, whichever way it came, with what runs it and returns as Invoke does.
 	Around func(context.Context, func(context.Context) (environment.Result, error)) (environment.Result, error)
 }

@@ -62,6 +62,9 @@ func (l *life) begin() {
 	defer delay.Stop()
 	select {
 	case <-delay.C:
+		if l.f.cfg.InitFails() {
+			l.env.Kill()
+		}
 		l.env.Init(l.ctx)
 	case <-l.ctx.Done():
 	}
@@ -80,7 +83,9 @@ func (l *life) readied() bool {
 // the environment's time is over.
 func (l *life) serve(w *work) bool {
 	l.f.setState(l, Busy)
+	spare := l.threaten()
 	w.result = l.env.Invoke(l.ctx, w.inv)
+	spare()
 	if !l.env.Alive() {
 		l.env.Shutdown(reasonOf(w.result.Outcome))
 	}
@@ -102,6 +107,16 @@ func reasonOf(end environment.Outcome) environment.Reason {
 	default:
 		return environment.Failed
 	}
+}
+
+// threaten kills the environment under the invocation that it begins, if a fault says so, unless spare is called before.
+func (l *life) threaten() (spare func()) {
+	kill, after := l.f.cfg.Killed()
+	if !kill {
+		return func() {}
+	}
+	strike := time.AfterFunc(after, l.env.Kill)
+	return func() { strike.Stop() }
 }
 
 // next waits for work, thawing the environment for it. It is nil when the environment's time is over.

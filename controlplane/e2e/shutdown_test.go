@@ -1,0 +1,86 @@
+package e2e_test
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+const shutdownConcurrency = 8
+
+// Scenario 6: Lambda ends an environment, or its peer gets SIGTERM. Nothing new is sent there, what is short finishes,
+// what is long fails fast, and nobody else notices. That the pool takes the instance out in the very step in which it
+// hears of the drain is dispatch's to prove; here it is logged how long all of the way takes.
+func TestAShutdownInTheFunction(t *testing.T) {
+	s := startBoth(t, func(f *controlplanetest.Function) {
+		f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.IdleAfter = shutdownConcurrency, 2, time.Minute
+	})
+	for how, end := range map[string]func(*testing.T, lambdalocal.Environment){
+		"shutdown": func(t *testing.T, e lambdalocal.Environment) { require.True(t, s.Lambda.Retire(e.ID)) },
+		"sigterm": func(t *testing.T, e lambdalocal.Environment) {
+			require.NoError(t, syscall.Kill(e.PIDs[0], syscall.SIGTERM))
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) { shutdownOne(t, s, name, end) })
+		})
+	}
+}
+
+func shutdownOne(t *testing.T, s *controlplanetest.Stack, name string, end func(*testing.T, lambdalocal.Environment)) {
+	eventuallyReady(s, name, 2)
+	ended := endings(s, name)
+	long := startLoad(t, s, 4, 4, "/"+name+"/sleep?ms=60000")
+	eventuallyUsed(s, name, 4, 0)
+	short := startLoad(t, s, 4, endless, "/"+name+"/sleep?ms=20")
+	eventuallySent(s, short, 50)
+	victim := busiest(t, s, name)
+	environment := environments(s, name)[environmentID(victim.Environment)]
+	require.NotEmpty(t, environment.PIDs)
+
+	began := time.Now()
+	end(t, environment)
+	s.EventuallyWithin(10*time.Second, "out of the pool", func() error {
+		for _, i := range s.Instances(name) {
+			if i.ID == victim.ID && i.State == "ready" {
+				return fmt.Errorf("instance %s is ready", i.ID)
+			}
+		}
+		return nil
+	})
+	t.Logf("out of the pool after %v", time.Since(began).Round(time.Millisecond))
+	s.EventuallyWithin(10*time.Second, "its long requests ended", func() error {
+		if len(long.soFar()) == 0 {
+			return fmt.Errorf("none has")
+		}
+		return nil
+	})
+	t.Logf("its long requests ended after %v", time.Since(began).Round(time.Millisecond))
+	eventuallySent(s, short, 50)
+	requireServedOrLost(t, short.stop(), shutdownConcurrency)
+	requireServedOrLost(t, long.soFar(), 3)
+	s.Eventually("two ready again", func() error {
+		if f := s.Function(name); f.Ready != 2 {
+			return fmt.Errorf("%d ready, %d starting, %d down", f.Ready, f.Starting, f.Down)
+		}
+		return nil
+	})
+	require.Equal(t, ended+1, endings(s, name), "no other instance ended")
+	t.Logf("ends: %v", s.Function(name).Ends)
+	long.leave()
+	eventuallyUsed(s, name, 0, 0)
+}
+
+// endings is how many instances of the function have ended, for whatever reason.
+func endings(s *controlplanetest.Stack, name string) (count int) {
+	for _, n := range s.Function(name).Ends {
+		count += int(n)
+	}
+	return count
+}

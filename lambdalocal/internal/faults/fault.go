@@ -1,0 +1,127 @@
+// Package faults decides what goes wrong, and when. It does none of it: whoever serves an invocation, starts an
+// environment or carries bytes asks here, at the place where a fault can strike, and does what the answer says.
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Everything, as a function's or a link's name, means all of them.
+const Everything = "*"
+
+// A Kind says what goes wrong.
+type Kind string
+
+// Kinds of invocations that the service refuses.
+const (
+	Throttle       Kind = "throttle" // TooManyRequestsException, with the fault's reason
+	AccessDenied   Kind = "access_denied"
+	NotFound       Kind = "not_found"
+	ServiceError   Kind = "service_error" // 500
+	InvalidContent Kind = "invalid_content"
+	TooLarge       Kind = "too_large"
+	Reset          Kind = "reset" // the caller's connection is reset before the invocation begins
+)
+
+// Kinds of invocations that begin.
+const (
+	SlowPlacement Kind = "slow_placement" // an environment is looked for only after the delay
+	SlowAnswer    Kind = "slow_answer"    // the answer waits for the delay
+	AnswerEarly   Kind = "answer_early"   // after the delay the caller gets null for an answer; the function runs on
+	AnswerLost    Kind = "answer_lost"    // after the delay the caller's connection is reset; the function runs on
+	Kill          Kind = "kill"           // the environment's processes are killed, the delay after it got the invocation
+)
+
+// Kinds of cold starts.
+const (
+	InitFailure Kind = "init_failure" // the processes die during init, in its second try too
+	ColdStart   Kind = "cold_start"   // the delay stands in for the function's cold_start_delay
+)
+
+// Kinds of network faults, between environments and what they dial through a link.
+const (
+	LinkReset   Kind = "link_reset"   // the connections that are open now are reset; that is all
+	LinkSilence Kind = "link_silence" // nothing passes, no acknowledgement either
+	LinkRefuse  Kind = "link_refuse"  // connections are reset as soon as they are made
+	LinkLatency Kind = "link_latency" // each direction is slower by the delay
+)
+
+// A Fault is one thing that goes wrong, again and again, for as long as its limits allow.
+type Fault struct {
+	Kind     Kind   `yaml:"kind" json:"kind"`
+	Function string `yaml:"function" json:"function"` // that it strikes; empty or *: all
+	// Link, of network faults, is the listen address of the link that it strikes; empty or *: all.
+	Link string `yaml:"link" json:"link,omitempty"`
+	// Environment, of network faults, is the only one that it strikes; empty: all.
+	Environment string        `yaml:"environment" json:"environment,omitempty"`
+	Reason      string        `yaml:"reason" json:"reason,omitempty"`   // of a throttle; empty: the function's concurrency
+	Message     string        `yaml:"message" json:"message,omitempty"` // of a refusal; empty: one that says that a fault was set
+	Delay       time.Duration `yaml:"delay" json:"-"`
+
+	// When it strikes. Zero values limit nothing.
+	For         time.Duration `yaml:"for" json:"-"`                             // since it was set
+	Times       int           `yaml:"times" json:"times,omitempty"`             // in all
+	Every       int           `yaml:"every" json:"every,omitempty"`             // only every nth chance
+	Probability float64       `yaml:"probability" json:"probability,omitempty"` // of each chance, above 0 and at most 1
+}
+
+// MarshalJSON writes durations as they are read.
+func (f Fault) MarshalJSON() ([]byte, error) {
+	type plain Fault
+	return json.Marshal(struct {
+		plain
+		Delay string `json:"delay,omitempty"`
+		For   string `json:"for,omitempty"`
+	}{plain(f), text(f.Delay), text(f.For)})
+}
+
+// UnmarshalJSON takes durations such as "1.5s", and no unknown keys.
+func (f *Fault) UnmarshalJSON(in []byte) error {
+	type plain Fault
+	var read struct {
+		plain
+		Delay string `json:"delay"`
+		For   string `json:"for"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(in))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&read); err != nil {
+		return err
+	}
+	*f = Fault(read.plain)
+	return errors.Join(parse(&f.Delay, "delay", read.Delay), parse(&f.For, "for", read.For))
+}
+
+func text(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
+}
+
+func parse(d *time.Duration, key, text string) (err error) {
+	if text == "" {
+		return nil
+	}
+	if *d, err = time.ParseDuration(text); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+// Momentary says whether it strikes when it is set, and is over then. A Set does not hold such faults.
+func (f Fault) Momentary() bool { return kinds[f.Kind].moment }
+
+// Concerns says whether the fault is one of the function's.
+func (f Fault) Concerns(function string) bool { return matches(f.Function, function) }
+
+// ConcernsLink says whether the fault is one of the link's.
+func (f Fault) ConcernsLink(listen string) bool { return matches(f.Link, listen) }
+
+func matches(pattern, name string) bool {
+	return pattern == "" || pattern == Everything || pattern == name
+}

@@ -1,0 +1,178 @@
+// Package link stands for the network between environments and one address outside: it forwards TCP connections, and
+// resets, silences, refuses or delays them, all or those of one environment.
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// acceptPause follows an accept that failed: no file descriptor is free, say.
+const acceptPause = 20 * time.Millisecond
+
+// Config says what to forward.
+type Config struct {
+	Listen string // host:port that environments dial
+	To     string // host:port outside
+	// Environments lists those whose connections rules may select, and their processes.
+	Environments func() []Environment
+	Log          logrus.FieldLogger
+}
+
+// An Environment is one whose connections are to be known.
+type Environment struct {
+	ID       string
+	Function string
+	PIDs     []int // with all that they started
+}
+
+// A Selector chooses connections. Its zero value chooses all. Where a connection's environment cannot be found out (not on
+// Linux), every Selector chooses all.
+type Selector struct {
+	Function    string
+	Environment string
+}
+
+func (s Selector) selective() bool { return s != Selector{} }
+
+// A Rule is in force until the next Apply.
+type Rule struct {
+	Selector
+	Silent  bool          // nothing passes, and the kernels of both ends hear nothing, no acknowledgement either
+	Refuse  bool          // reset new connections
+	Latency time.Duration // added to each direction
+}
+
+// A Link forwards the connections of one port.
+type Link struct {
+	// Static after New.
+	cfg      Config
+	listener *net.TCPListener
+	tasks    sync.WaitGroup
+
+	mu    sync.Mutex
+	rules []Rule
+	conns map[*conn]struct{}
+}
+
+// New opens the port. Run must follow, also to close it.
+func New(cfg Config) (*Link, error) {
+	listener, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("link: %w", err)
+	}
+	cfg.Log = cfg.Log.WithFields(logrus.Fields{"link": listener.Addr().String(), "to": cfg.To})
+	return &Link{cfg: cfg, listener: listener.(*net.TCPListener), conns: map[*conn]struct{}{}}, nil
+}
+
+// Addr is the host:port that environments dial.
+func (l *Link) Addr() string { return l.listener.Addr().String() }
+
+// Run forwards until ctx ends, and returns when every connection and goroutine has ended.
+func (l *Link) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = l.listener.Close() })
+	defer stop()
+	for {
+		client, err := l.listener.AcceptTCP()
+		switch {
+		case err == nil:
+			l.take(ctx, client)
+		case errors.Is(err, net.ErrClosed):
+			l.tasks.Wait()
+			return
+		default:
+			l.cfg.Log.WithError(err).Warn("connection not accepted")
+			time.Sleep(acceptPause)
+		}
+	}
+}
+
+// take forwards a connection in the background, unless a rule says no.
+func (l *Link) take(ctx context.Context, client *net.TCPConn) {
+	c := newConn(ctx, l, client)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.identifyLocked(c)
+	state := l.stateLocked(c)
+	if state.Refuse {
+		c.reset()
+		return
+	}
+	c.obey(state)
+	l.conns[c] = struct{}{}
+	l.tasks.Go(func() {
+		c.run()
+		l.forget(c)
+	})
+}
+
+func (l *Link) forget(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
+}
+
+// Apply replaces the rules. What was silent and is not any more goes on where it stopped.
+func (l *Link) Apply(rules []Rule) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rules = rules
+	l.identifyLocked(l.connsLocked()...)
+	for c := range l.conns {
+		c.obey(l.stateLocked(c))
+	}
+}
+
+// Reset resets, towards both ends, the selected connections that are open now, and tells how many.
+func (l *Link) Reset(s Selector) (count int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.selective() {
+		identify(l.listener.Addr(), l.cfg.Environments(), l.connsLocked())
+	}
+	for c := range l.conns {
+		if c.chosenBy(s) {
+			c.reset()
+			count++
+		}
+	}
+	return count
+}
+
+func (l *Link) connsLocked() []*conn {
+	all := make([]*conn, 0, len(l.conns))
+	for c := range l.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// identifyLocked finds out whose the connections are, if any rule wants to know.
+func (l *Link) identifyLocked(conns ...*conn) {
+	for _, r := range l.rules {
+		if r.selective() {
+			identify(l.listener.Addr(), l.cfg.Environments(), conns)
+			return
+		}
+	}
+}
+
+// stateLocked adds up the rules that choose the connection.
+func (l *Link) stateLocked(c *conn) (state Rule) {
+	for _, r := range l.rules {
+		if c.chosenBy(r.Selector) {
+			state.Silent = state.Silent || r.Silent
+			state.Refuse = state.Refuse || r.Refuse
+			state.Latency += r.Latency
+		}
+	}
+	return state
+}
