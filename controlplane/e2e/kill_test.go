@@ -49,7 +49,7 @@ func killOne(t *testing.T, s *controlplanetest.Stack, name string) (inFlight int
 	require.NotEmpty(t, pids)
 	require.NoError(t, syscall.Kill(pids[0], syscall.SIGKILL)) // the peer: the extension, or the app with the library
 	began := time.Now()
-	s.EventuallyWithin(10*time.Second, "out of the pool", func() error { return outOfThePool(s, name, victim.ID) })
+	eventuallyDown(s, name, victim.ID)
 	t.Logf("out of the pool after %v", time.Since(began).Round(time.Millisecond))
 	return victim.InFlight
 }

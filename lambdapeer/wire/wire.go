@@ -52,7 +52,7 @@ type Invocation struct {
 	Token       string  `json:"token"`           // bearer token for tunnels and control streams of this instance
 	Concurrency int     `json:"concurrency"`     // requests that may be in flight at once: the hard cap
 	DrainMargin Millis  `json:"drain_margin_ms"` // begin to drain this long before the invocation's own deadline
-	DialTimeout Millis  `json:"dial_timeout_ms"` // give up when no relay could be reached for this long; 0: DefaultDialTimeout
+	DialTimeout Millis  `json:"dial_timeout_ms"` // give up when no relay could be reached for this long, twice that after one was lost; 0: DefaultDialTimeout
 	DrainLimit  Millis  `json:"drain_limit_ms"`  // requests still in flight this long after a drain began are cut; 0: DefaultDrainLimit
 }
 

@@ -51,6 +51,7 @@ type instance struct {
 	surplus  *time.Timer // closes all but the first; nil until there were more
 	waiting  []*waiter   // oldest first; never beside an idle tunnel
 	spliced  map[*tunnel]struct{}
+	doubt    *time.Timer // limits tunnels that are older than the control stream; nil until there may be any
 	ended    bool
 	finished bool // Down was put
 	down     ending
@@ -123,7 +124,7 @@ func (i *instance) stop(how ending, wait time.Duration) (done bool) {
 		return false
 	}
 	i.ended, i.down = true, how
-	stopTimers(i.expiry, i.lost, i.surplus)
+	stopTimers(i.expiry, i.lost, i.surplus, i.doubt)
 	streams, idle, waiting, listener := i.streamsLocked(), i.idle, i.waiting, i.listener
 	i.idle, i.waiting = nil, nil
 	if wait > 0 && len(i.spliced) > 0 {

@@ -17,8 +17,9 @@ const (
 	dialLimit   = 5 * time.Second
 )
 
-// whileHeard finds an end that died while nobody could hear it: after a silence, one probe tells.
-var whileHeard = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second, Count: 3}
+// whileHeard finds an end that died while nobody could hear it. The kernel probes at once when a silence of more than Idle
+// is over, so that the other end learns what its own next packet would have told it without a link between them.
+var whileHeard = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 5}
 
 // A conn is one forwarded connection.
 type conn struct {

@@ -246,6 +246,18 @@ func TestAnEndThatResets(t *testing.T) {
 	require.ErrorIs(t, howItEnded(t, server), syscall.ECONNRESET)
 }
 
+// What one end does in a silence the other learns after it, though nobody says anything.
+func TestAnEndThatResetsInASilence(t *testing.T) {
+	w := newWire(t)
+	client, server := w.pair()
+	works(t, client, server)
+	w.Apply([]Rule{{Silent: true}})
+	require.NoError(t, client.SetLinger(0))
+	require.NoError(t, client.Close())
+	w.Apply(nil)
+	require.ErrorIs(t, howItEnded(t, server), syscall.ECONNRESET)
+}
+
 func TestRefusedAndUnreachable(t *testing.T) {
 	w := newWire(t)
 	w.Apply([]Rule{{Refuse: true}})

@@ -234,7 +234,7 @@ func (i *instance) linkDown(l *link, gone bool, err error) {
 		i.up--
 		i.log.Warn("relay lost", "error", err)
 		if i.up == 0 {
-			i.dial.Reset(i.dialTimeout)
+			i.dial.Reset(2 * i.dialTimeout) // an attempt that began in a silence may be in vain
 		}
 	}
 	switch {
@@ -255,7 +255,7 @@ func (i *instance) allGone() bool {
 	return true
 }
 
-// unreachable ends the instance: no link was up for the dial timeout.
+// unreachable ends the instance: no link was up for the dial timeout, or for twice that after one was lost.
 func (i *instance) unreachable() {
 	switch {
 	case i.draining:

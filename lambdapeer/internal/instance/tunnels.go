@@ -39,8 +39,9 @@ func (t *tunnels) all() []*tunnel.Conn {
 	return slices.Collect(maps.Keys(t.open))
 }
 
-// proof is how long a tunnel that is older than its control stream may leave data unacknowledged.
-const proof = 5 * time.Second
+// proof is how long a tunnel that is older than its control stream may leave data, or a keepalive probe, unacknowledged.
+// The kernel counts from the last it heard, which was before the silence: longer than any that a relay bears.
+const proof = 7 * time.Second
 
 // doubt follows the return of a relay that was lost: some of what stood before may lead nowhere.
 func (t *tunnels) doubt() {

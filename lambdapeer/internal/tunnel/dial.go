@@ -28,9 +28,12 @@ const (
 var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: 500 * time.Millisecond, Count: 3}
 
 // userTimeout does the same for the control stream while data is unacknowledged, when keepalive sends no probes. Tunnels
-// go without: the kernel counts a full receiver as dead too, and a slow client may fill one for long. They are closed
-// with their control stream.
+// go without: the kernel counts a full receiver as dead too, and a slow client may fill one for long.
 const userTimeout = 2500 * time.Millisecond
+
+// tunnelKeepAlive bears a network that is silent for longer than a relay keeps tunnels without their control stream, which
+// takes two seconds to be missed and three more to be given up: a request without any bytes lives on when it is back.
+var tunnelKeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 7}
 
 // A RefusedError is a relay's answer to a handshake other than 101.
 type RefusedError struct {
@@ -60,12 +63,11 @@ type Dialer struct {
 	token   string
 	tls     *tls.Config // nil: plain TCP
 	traffic *Traffic
-	dialer  net.Dialer
 }
 
 // NewDialer returns a Dialer whose connections count their bytes in traffic. The error says what is wrong with relay.CA.
 func NewDialer(relay wire.Relay, token string, traffic *Traffic) (*Dialer, error) {
-	d := &Dialer{relay: relay, token: token, traffic: traffic, dialer: net.Dialer{KeepAliveConfig: KeepAlive}}
+	d := &Dialer{relay: relay, token: token, traffic: traffic}
 	if !relay.TLS {
 		return d, nil
 	}
@@ -105,7 +107,11 @@ func (d *Dialer) Dial(ctx context.Context, path string) (*Conn, error) {
 }
 
 func (d *Dialer) dial(ctx context.Context, path string) (*Conn, error) {
-	raw, err := d.dialer.DialContext(ctx, "tcp", d.relay.Address)
+	watch := tunnelKeepAlive
+	if path == wire.ControlPath {
+		watch = KeepAlive
+	}
+	raw, err := (&net.Dialer{KeepAliveConfig: watch}).DialContext(ctx, "tcp", d.relay.Address)
 	if err != nil {
 		return nil, err
 	}
