@@ -240,7 +240,7 @@ func (c *cell) requireClear(t *testing.T, s *controlplanetest.Stack, results []r
 		}
 	}
 	f := s.Function(c.function)
-	most := len(results) / 100 // see requireServedButStalls
+	most := 0
 	if c.takes {
 		// What is on an instance may be lost when it is struck, and once more when its peer dials anew.
 		most += 2 * int(f.Starts) * matrixConcurrency
