@@ -177,6 +177,12 @@ func (c *cell) run(t *testing.T, s *controlplanetest.Stack, stalls *stallWatch) 
 		return err
 	})
 	results := l.stop()
+	s.Eventually("settled", func() error {
+		if f := s.Function(c.function); f.Starting+f.Draining+f.Down > 0 {
+			return fmt.Errorf("%d starting, %d draining, %d down", f.Starting, f.Draining, f.Down)
+		}
+		return nil
+	})
 	c.count(s, began, results)
 	require.LessOrEqual(t, c.invocations, c.budget)
 	c.requireClear(t, s, results, stalls.since(began))
@@ -257,7 +263,7 @@ func (c *cell) requireClear(t *testing.T, s *controlplanetest.Stack, results []r
 
 // lostInstances is how many instances came up and did not end in order.
 func lostInstances(f admin.FunctionStatus) int {
-	lost := int(f.Starts) - f.Ready - f.Starting - f.Draining
+	lost := int(f.Starts) - f.Ready
 	for _, reason := range []wire.Reason{wire.ReasonScaleIn, wire.ReasonOperator, wire.ReasonRotation, wire.ReasonDeadline} {
 		lost -= int(f.Ends[string(reason)])
 	}

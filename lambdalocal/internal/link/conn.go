@@ -28,9 +28,7 @@ type conn struct {
 	end     context.CancelFunc
 	gate    gate // closed while silent
 	latency atomic.Int64
-
-	// Guarded by link.mu.
-	owner *Environment // nil: not known
+	owner   atomic.Pointer[Environment] // nil: not known
 
 	mu     sync.Mutex
 	server *net.TCPConn // nil before it was dialled
@@ -47,11 +45,7 @@ func newConn(ctx context.Context, l *Link, client *net.TCPConn) *conn {
 }
 
 func (c *conn) chosenBy(s Selector) bool {
-	if !s.selective() || !identifies {
-		return true
-	}
-	return c.owner != nil && (s.Function == "" || s.Function == c.owner.Function) &&
-		(s.Environment == "" || s.Environment == c.owner.ID)
+	return !s.selective() || !identifies || s.chooses(c.owner.Load())
 }
 
 // run forwards until both directions have ended, or one broke, or ctx ended.
