@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -148,11 +149,11 @@ func (c *conn) carry(to, from *net.TCPConn) {
 }
 
 func (c *conn) read(from *net.TCPConn, line chan<- chunk) {
+	buffer := make([]byte, chunkSize)
 	for {
-		data := make([]byte, chunkSize)
-		n, err := from.Read(data)
+		n, err := from.Read(buffer)
 		if n > 0 {
-			line <- chunk{data[:n], c.due()}
+			line <- chunk{bytes.Clone(buffer[:n]), c.due()}
 		}
 		switch {
 		case errors.Is(err, io.EOF):
