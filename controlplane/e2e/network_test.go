@@ -61,8 +61,8 @@ func TestAnInstanceLosesItsNetwork(t *testing.T) {
 				heal := addFault(t, s, lambdalocal.Fault{Kind: kind, Environment: environmentID(busy.Environment)})
 				s.EventuallyWithin(10*time.Second, "out of the pool", func() error { return outOfThePool(s, name, busy.ID) })
 				t.Logf("out of the pool after %v", time.Since(began).Round(time.Millisecond))
-				heal()
 				eventuallyLost(t, s, held, busy.InFlight)
+				heal()
 				eventuallySent(s, others, 50)
 				requireServedOrLost(t, others.stop(), concurrency)
 				s.Eventually("two ready again", func() error {
