@@ -58,10 +58,12 @@ func (r result) lost() bool {
 		return r.err != nil // broken off
 	}
 	return slices.Contains([]string{
-		"502 instance_lost", "503 instance_unreachable", "503 no_instance",
-		"502 the app did not answer\n", // the peer's own word
+		"502 instance_lost", "503 instance_unreachable", "503 no_instance", appIsDead,
 	}, r.failure())
 }
+
+// appIsDead is the failure of a request whose peer could not reach its app.
+const appIsDead = "502 the app did not answer\n"
 
 func fetch(ctx context.Context, client *http.Client, url string) result {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

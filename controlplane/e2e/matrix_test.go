@@ -177,9 +177,17 @@ func (c *cell) run(t *testing.T, s *controlplanetest.Stack, stalls *stallWatch) 
 		return err
 	})
 	results := l.stop()
+	var settled admin.FunctionStatus
+	s.Eventually("settled", func() error {
+		f := s.Function(c.function)
+		if settled = f; f.Starting+f.Draining+f.Down > 0 {
+			return fmt.Errorf("%d starting, %d draining, %d down", f.Starting, f.Draining, f.Down)
+		}
+		return nil
+	})
 	c.count(s, began, results)
 	require.LessOrEqual(t, c.invocations, c.budget)
-	c.requireClear(t, s, results, stalls.since(began))
+	c.requireClear(t, settled, results, stalls.since(began))
 	eventuallyUsed(s, c.function, 0, 0)
 }
 
@@ -226,7 +234,7 @@ func (c *cell) count(s *controlplanetest.Stack, began time.Time, results []resul
 }
 
 // requireClear holds the failures against what the fault may do.
-func (c *cell) requireClear(t *testing.T, s *controlplanetest.Stack, results []result, stalled bool) {
+func (c *cell) requireClear(t *testing.T, f admin.FunctionStatus, results []result, stalled bool) {
 	lost, refused := 0, 0
 	for _, r := range results {
 		switch {
@@ -239,7 +247,6 @@ func (c *cell) requireClear(t *testing.T, s *controlplanetest.Stack, results []r
 			refused++
 		}
 	}
-	f := s.Function(c.function)
 	most := 0
 	if c.takes {
 		// What is on an instance may be lost when it is struck, and once more when its peer dials anew.
@@ -257,7 +264,7 @@ func (c *cell) requireClear(t *testing.T, s *controlplanetest.Stack, results []r
 
 // lostInstances is how many instances came up and did not end in order.
 func lostInstances(f admin.FunctionStatus) int {
-	lost := int(f.Starts) - f.Ready - f.Starting - f.Draining
+	lost := int(f.Starts) - f.Ready
 	for _, reason := range []wire.Reason{wire.ReasonScaleIn, wire.ReasonOperator, wire.ReasonRotation, wire.ReasonDeadline} {
 		lost -= int(f.Ends[string(reason)])
 	}

@@ -93,15 +93,16 @@ func TestAnInstanceLosesItsNetwork(t *testing.T) {
 // that a busy machine ends late is still one; of a longer one a test says nothing.
 const bearable = 3 * time.Second
 
+// A moment is a silence that must do no harm.
+type moment struct {
+	silence time.Duration
+	noticed bool // by the relay, for sure
+}
+
 // A network is silent for a moment. No request that is in flight fails, whether bytes of it are on their way or not, and
 // the instance serves on. What takes longer than a second or two is noticed: the instance gets nothing new meanwhile.
 func TestANetworkThatIsSilentForAMoment(t *testing.T) {
-	var o controlplanetest.Options
-	o.Linked = true
-	type moment struct {
-		silence time.Duration
-		noticed bool
-	}
+	o := controlplanetest.Options{Linked: true}
 	lengths := map[string]moment{
 		"short":  {silence: 500 * time.Millisecond},  // nobody is surprised
 		"middle": {silence: 1700 * time.Millisecond}, // the relay may have given the control stream up, and the peer not
@@ -126,7 +127,7 @@ func TestANetworkThatIsSilentForAMoment(t *testing.T) {
 			for range 5 {
 				eventuallyReady(s, name, 1)
 				began := time.Now()
-				if took, err := outlive(t, s, name, m.silence, m.noticed); took < bearable && !stalls.since(began) {
+				if took, err := outlive(t, s, name, m); took < bearable && !stalls.since(began) {
 					require.NoError(t, err)
 					return
 				}
@@ -139,7 +140,7 @@ func TestANetworkThatIsSilentForAMoment(t *testing.T) {
 
 // outlive silences a function's only instance under its requests, and returns for how long, and an error if one of them
 // failed or the instance is another one afterwards.
-func outlive(t *testing.T, s *controlplanetest.Stack, name string, silence time.Duration, noticed bool) (took time.Duration, err error) {
+func outlive(t *testing.T, s *controlplanetest.Stack, name string, m moment) (took time.Duration, err error) {
 	const sleepers, ticks = 3, 60
 	instance := busiest(t, s, name)
 	quiet := startLoad(t, s, sleepers, sleepers, "/"+name+"/sleep?ms=6000")
@@ -152,10 +153,10 @@ func outlive(t *testing.T, s *controlplanetest.Stack, name string, silence time.
 	})
 	began := time.Now()
 	heal := addFault(t, s, lambdalocal.Fault{Kind: lambdalocal.FaultLinkSilence, Function: name})
-	if noticed {
+	if m.noticed {
 		eventuallyDown(s, name, instance.ID)
 	}
-	time.Sleep(time.Until(began.Add(silence))) // the fault's time, not a wait for a state
+	time.Sleep(time.Until(began.Add(m.silence))) // the fault's time, not a wait for a state
 	heal()
 	took = time.Since(began)
 	for _, r := range quiet.wait() {

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -29,9 +30,7 @@ type conn struct {
 	end     context.CancelFunc
 	gate    gate // closed while silent
 	latency atomic.Int64
-
-	// Guarded by link.mu.
-	owner *Environment // nil: not known
+	owner   atomic.Pointer[Environment] // nil: not known
 
 	mu     sync.Mutex
 	server *net.TCPConn // nil before it was dialled
@@ -48,11 +47,7 @@ func newConn(ctx context.Context, l *Link, client *net.TCPConn) *conn {
 }
 
 func (c *conn) chosenBy(s Selector) bool {
-	if !s.selective() || !identifies {
-		return true
-	}
-	return c.owner != nil && (s.Function == "" || s.Function == c.owner.Function) &&
-		(s.Environment == "" || s.Environment == c.owner.ID)
+	return !s.selective() || !identifies || s.chooses(c.owner.Load())
 }
 
 // run forwards until both directions have ended, or one broke, or ctx ended.
@@ -155,11 +150,11 @@ func (c *conn) carry(to, from *net.TCPConn) {
 }
 
 func (c *conn) read(from *net.TCPConn, line chan<- chunk) {
+	buffer := make([]byte, chunkSize)
 	for {
-		data := make([]byte, chunkSize)
-		n, err := from.Read(data)
+		n, err := from.Read(buffer)
 		if n > 0 {
-			line <- chunk{data[:n], c.due()}
+			line <- chunk{bytes.Clone(buffer[:n]), c.due()}
 		}
 		switch {
 		case errors.Is(err, io.EOF):

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,6 +42,10 @@ type Selector struct {
 
 func (s Selector) selective() bool { return s != Selector{} }
 
+func (s Selector) chooses(e *Environment) bool {
+	return e != nil && (s.Function == "" || s.Function == e.Function) && (s.Environment == "" || s.Environment == e.ID)
+}
+
 // A Rule is in force until the next Apply.
 type Rule struct {
 	Selector
@@ -56,9 +61,10 @@ type Link struct {
 	listener *net.TCPListener
 	tasks    sync.WaitGroup
 
-	mu    sync.Mutex
-	rules []Rule
-	conns map[*conn]struct{}
+	mu      sync.Mutex
+	rules   []Rule
+	version int // of the rules
+	conns   map[*conn]struct{}
 }
 
 // New opens the port. Run must follow, also to close it.
@@ -95,23 +101,45 @@ func (l *Link) Run(ctx context.Context) {
 	}
 }
 
-// take forwards a connection in the background, unless a rule says no.
+// take forwards a connection in the background, unless a rule says no. Finding out whose it is may take a while, in which
+// others must not wait.
 func (l *Link) take(ctx context.Context, client *net.TCPConn) {
 	c := newConn(ctx, l, client)
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.identifyLocked(c)
-	state := l.stateLocked(c)
-	if state.Refuse {
-		c.reset()
-		return
-	}
-	c.obey(state)
 	l.conns[c] = struct{}{}
+	l.mu.Unlock()
 	l.tasks.Go(func() {
-		c.run()
-		l.forget(c)
+		defer l.forget(c)
+		if l.admit(c) {
+			c.run()
+		}
 	})
+}
+
+// admit puts the rules into force for a new connection. It is false if they refuse it.
+func (l *Link) admit(c *conn) bool {
+	for {
+		rules, version := l.current()
+		l.identify(selectors(rules), []*conn{c})
+		l.mu.Lock()
+		if l.version != version {
+			l.mu.Unlock()
+			continue
+		}
+		state := stateOf(c, rules)
+		c.obey(state)
+		l.mu.Unlock()
+		if state.Refuse {
+			c.reset()
+		}
+		return !state.Refuse
+	}
+}
+
+func (l *Link) current() (rules []Rule, version int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rules, l.version
 }
 
 func (l *Link) forget(c *conn) {
@@ -123,22 +151,29 @@ func (l *Link) forget(c *conn) {
 // Apply replaces the rules. What was silent and is not any more goes on where it stopped.
 func (l *Link) Apply(rules []Rule) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.rules = rules
-	l.identifyLocked(l.connsLocked()...)
-	for c := range l.conns {
-		c.obey(l.stateLocked(c))
+	l.version++
+	version := l.version
+	conns := l.connsLocked()
+	l.mu.Unlock()
+	l.identify(selectors(rules), conns)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.version != version {
+		return // another Apply has the last word
+	}
+	for _, c := range conns {
+		c.obey(stateOf(c, rules))
 	}
 }
 
 // Reset resets, towards both ends, the selected connections that are open now, and tells how many.
 func (l *Link) Reset(s Selector) (count int) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s.selective() {
-		identify(l.listener.Addr(), l.cfg.Environments(), l.connsLocked())
-	}
-	for c := range l.conns {
+	conns := l.connsLocked()
+	l.mu.Unlock()
+	l.identify([]Selector{s}, conns)
+	for _, c := range conns {
 		if c.chosenBy(s) {
 			c.reset()
 			count++
@@ -155,19 +190,33 @@ func (l *Link) connsLocked() []*conn {
 	return all
 }
 
-// identifyLocked finds out whose the connections are, if any rule wants to know.
-func (l *Link) identifyLocked(conns ...*conn) {
-	for _, r := range l.rules {
-		if r.selective() {
-			identify(l.listener.Addr(), l.cfg.Environments(), conns)
-			return
+// identify finds out which of the connections belong to environments that are selected.
+func (l *Link) identify(selectors []Selector, conns []*conn) {
+	if !slices.ContainsFunc(selectors, Selector.selective) {
+		return
+	}
+	var wanted []Environment
+	for _, e := range l.cfg.Environments() {
+		if slices.ContainsFunc(selectors, func(s Selector) bool { return s.selective() && s.chooses(&e) }) {
+			wanted = append(wanted, e)
 		}
+	}
+	if len(wanted) > 0 {
+		identify(l.listener.Addr(), wanted, conns)
 	}
 }
 
-// stateLocked adds up the rules that choose the connection.
-func (l *Link) stateLocked(c *conn) (state Rule) {
-	for _, r := range l.rules {
+func selectors(rules []Rule) []Selector {
+	var all []Selector
+	for _, r := range rules {
+		all = append(all, r.Selector)
+	}
+	return all
+}
+
+// stateOf adds up the rules that choose the connection.
+func stateOf(c *conn, rules []Rule) (state Rule) {
+	for _, r := range rules {
 		if c.chosenBy(r.Selector) {
 			state.Silent = state.Silent || r.Silent
 			state.Refuse = state.Refuse || r.Refuse

@@ -16,12 +16,12 @@ import (
 // identifies says that identify works.
 const identifies = true
 
-// identify finds the owners of connections that have none yet: the kernel's table leads from a connection's other end to
+// identify finds the owners, among the environments, of connections that have none yet: the kernel's table leads from a connection's other end to
 // the socket there, and /proc from processes to their sockets.
 func identify(listener net.Addr, environments []Environment, conns []*conn) {
 	var unknown []*conn
 	for _, c := range conns {
-		if c.owner == nil {
+		if c.owner.Load() == nil {
 			unknown = append(unknown, c)
 		}
 	}
@@ -32,7 +32,9 @@ func identify(listener net.Addr, environments []Environment, conns []*conn) {
 	owners := socketOwners(environments)
 	for _, c := range unknown {
 		remote := c.client.RemoteAddr().(*net.TCPAddr).AddrPort()
-		c.owner = owners[sockets[netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())]]
+		if owner := owners[sockets[netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())]]; owner != nil {
+			c.owner.Store(owner)
+		}
 	}
 }
 
