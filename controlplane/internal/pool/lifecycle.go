@@ -161,8 +161,8 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 		return &p.effects
 	}
 	p.drop(i)
-	p.counters.ended++
 	p.settle(now, i, end)
+	p.counters.ended++
 	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))
 	}
