@@ -29,7 +29,7 @@ runtimes: .tools/awslambdaric-4.2.2 ## fetch the pinned Lambda runtime client fo
 
 .tools/awslambdaric-%:
 	@echo "fetching awslambdaric $* with pip into .tools (once)"; rm -rf $@.part
-	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --target $@.part \
+	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --target $@.part \
 	  awslambdaric==$* simplejson==4.3.0 snapshot-restore-py==1.0.0 && mv $@.part $@ || test "$$(uname)" != Linux
 
 test: envoy runtimes ## run every test: unit, property, fuzz seeds, race detector, end to end through Envoy

@@ -29,7 +29,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
 )
 
-// lambdaShutdown is how long a drain may take after SIGTERM in Lambda, which kills soon after.
+// lambdaShutdown is how long a drain may take after SIGTERM in Lambda, which kills half a second later.
 const lambdaShutdown = 250 * time.Millisecond
 
 // ListenAndServe serves handler (nil: http.DefaultServeMux) until SIGTERM or SIGINT. It then lets requests in flight
@@ -57,7 +57,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	}
 	env := &lifecycle.Environment{ID: lifecycle.NewID(q.Getenv), Handler: q.Handler, Logger: q.Logger, EventPath: path}
 	if address := q.Getenv("AWS_LAMBDA_RUNTIME_API"); address != "" {
-		env.ShutdownLimit = lambdaShutdown
+		env.Signal, env.ShutdownLimit = true, lambdaShutdown
 		api := runtimeapi.New(address)
 		defer api.Close()
 		return env.RunLambda(ctx, api)

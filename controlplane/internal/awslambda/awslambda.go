@@ -123,7 +123,7 @@ func (f *Function) Invoke(ctx context.Context, invocation wire.Invocation) dispa
 func (f *Function) invoke(ctx context.Context, invocation wire.Invocation) dispatch.End {
 	payload, err := json.Marshal(invocation)
 	if err != nil {
-		return dispatch.End{Cause: scaler.Unknown, Detail: fmt.Sprintf("encode payload: %v", err)}
+		return dispatch.End{Cause: scaler.Unknown, Detail: fmt.Sprintf("encode payload: %v", err), NeverRan: true}
 	}
 	call := &progress{}
 	out, err := f.client.Invoke(call.follow(ctx), &lambda.InvokeInput{

@@ -352,3 +352,12 @@ func FuzzParseTail(f *testing.F) {
 		require.GreaterOrEqual(t, u.MemoryMB, 0)
 	})
 }
+
+func FuzzFunctionError(f *testing.F) {
+	f.Add([]byte(`{"errorType":"Runtime.ExitError","errorMessage":"exit status 1"}`), false)
+	f.Add([]byte(`[`), true)
+	f.Fuzz(func(t *testing.T, payload []byte, handled bool) {
+		cause, _ := functionError(payload, handled)
+		require.Contains(t, scaler.StartCauses, cause)
+	})
+}

@@ -2,13 +2,16 @@ package config
 
 import "fmt"
 
-// maxDollars is above any price and any ceiling that is meant.
-const maxDollars = 1e6
+// Above any price and any ceiling that is meant.
+const (
+	maxDollars  = 1e6
+	maxGBSecond = 1.0
+)
 
 func (r Pricing) validate(p *problems) {
 	within(p, "pricing.per_million_requests", r.PerMillionRequests, 0, maxDollars)
-	within(p, "pricing.gb_second_x86_64", r.GBSecondX86, 0, maxDollars)
-	within(p, "pricing.gb_second_arm64", r.GBSecondARM, 0, maxDollars)
+	within(p, "pricing.gb_second_x86_64", r.GBSecondX86, 0, maxGBSecond)
+	within(p, "pricing.gb_second_arm64", r.GBSecondARM, 0, maxGBSecond)
 }
 
 // validateCeilings refuses ceilings that could not be kept, because nobody knows what an instance costs, and those below

@@ -18,7 +18,7 @@ import (
 
 // A pace is how coarsely obedient looks at what happens.
 func pace(timeout time.Duration) time.Duration {
-	return max(10*time.Millisecond, min(timeout/100, 200*time.Millisecond))
+	return max(10*time.Millisecond, min(timeout/100, time.Second))
 }
 
 // obedient lets every instance that is invoked come up after a moment with that much time left, and end when it is told

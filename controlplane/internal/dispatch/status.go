@@ -8,7 +8,6 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
@@ -44,7 +43,7 @@ func (f *function) status() admin.FunctionStatus {
 		Blocked: blocked(s.Blocked), BlockedDetail: f.whyBlocked(at, s.Blocked), Starts: s.Started,
 		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends),
 		Requests: f.outcomes.requests(), QueueWait: f.outcomes.histogram(),
-		Bill: billStatus(f.bill.Statement(at)),
+		Bill: f.billed(at),
 	}
 }
 
@@ -91,7 +90,12 @@ func (f *function) blockedBy(r scaler.Reason) bool {
 	return f.pool.Stats().Blocked.Reason == r
 }
 
-func billStatus(s bill.Statement) admin.Bill {
+// billed is empty for a function of peers that nobody invoked: what they cost, Lambda does not bill. The caller holds f.mu.
+func (f *function) billed(at time.Time) admin.Bill {
+	if f.provider == nil {
+		return admin.Bill{}
+	}
+	s := f.bill.Statement(at)
 	return admin.Bill{
 		MemoryMB: s.MemoryMB, Invocations: s.Invocations, Estimated: s.Estimated,
 		BilledSeconds: s.Billed.Seconds(), BilledGBSeconds: s.GBSeconds,

@@ -493,6 +493,7 @@ func TestEndlessFailuresAreBounded(t *testing.T) {
 			"cancel": m.cancel,
 			"pass":   m.pass,
 			"fail":   m.fail,
+			"lose":   m.lose,
 			"obey":   m.obey,
 			"": func(t *rapid.T) {
 				require.LessOrEqual(t, len(m.startedAt), scaler.Attempts*arrivals)

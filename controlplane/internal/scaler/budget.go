@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// Money is counted in whole nanodollars, so that claims add up exactly.
-const nanodollars = 1e9
+// picodollars are what money is counted in: whole ones, so that claims add up exactly, and small ones, so that rounding
+// takes no instance away that the ceiling allows.
+const picodollars = 1e12
 
 // A Price is what an instance costs. The zero value is of what costs nothing.
 type Price struct {
-	hour int64         // nanodollars
+	hour int64         // picodollars
 	fee  time.Duration // how long the instance runs for what its start costs
 }
 
@@ -23,7 +24,7 @@ func NewPrice(perHour, perStart float64) Price {
 		return Price{}
 	}
 	return Price{
-		hour: int64(math.Ceil(perHour * nanodollars)),
+		hour: int64(math.Round(perHour * picodollars)),
 		fee:  time.Duration(math.Ceil(perStart/perHour*float64(time.Hour))) + time.Millisecond,
 	}
 }
@@ -34,7 +35,7 @@ func NewPrice(perHour, perStart float64) Price {
 //
 // A nil Budget has no ceiling. Functions may share one: unlike the rest of this package it is safe for concurrent use.
 type Budget struct {
-	ceiling int64 // nanodollars per hour
+	ceiling int64 // picodollars per hour
 
 	mu      sync.Mutex
 	claimed int64
@@ -52,7 +53,7 @@ func NewBudget(perHour float64) *Budget {
 	if perHour <= 0 {
 		return nil
 	}
-	return &Budget{ceiling: int64(perHour * nanodollars)}
+	return &Budget{ceiling: int64(math.Round(perHour * picodollars))}
 }
 
 // Room is how many instances of that price could start now. When there is none, until says when that may change by
@@ -120,5 +121,5 @@ func (b *Budget) PerHour(now time.Time) float64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.settle(now)
-	return float64(b.claimed) / nanodollars
+	return float64(b.claimed) / picodollars
 }

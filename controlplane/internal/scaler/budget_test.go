@@ -37,6 +37,18 @@ func TestACeilingBoundsInstances(t *testing.T) {
 	require.Equal(t, 2, n)
 }
 
+// A ceiling of so many instances is one of so many instances, however the prices round.
+func TestACeilingOfWholeInstancesAllowsThem(t *testing.T) {
+	for _, perHour := range []float64{0.06, 0.36, 0.06000012, 0.1, 0.7, 1.0 / 3} {
+		for n := 1; n < 1000; n *= 3 {
+			require.Equal(t, n, scaler.NewBudget(perHour*float64(n)+1e-9).Claim(epoch, scaler.NewPrice(perHour, perStart), 2000))
+			if perHour != 1.0/3 {
+				require.Equal(t, n, scaler.NewBudget(perHour*float64(n)).Claim(epoch, scaler.NewPrice(perHour, perStart), 2000))
+			}
+		}
+	}
+}
+
 func TestNoCeilingAndNoPriceBoundNothing(t *testing.T) {
 	p := scaler.NewPrice(1, perStart)
 	none := scaler.NewBudget(0)

@@ -24,7 +24,7 @@ const (
 	// initPhase is how long the app may take before we take the first invocation without it: Lambda's init phase ends
 	// after 10 s.
 	initPhase = 9 * time.Second
-	// Lambda kills 2 s after SHUTDOWN where there are extensions, and may kill right after SIGTERM where there are none.
+	// Lambda kills 2 s after SHUTDOWN where there are extensions, and half a second after SIGTERM where the runtime asked for it.
 	extensionShutdown = 1500 * time.Millisecond
 	wrapperShutdown   = 250 * time.Millisecond
 )
@@ -141,9 +141,9 @@ func (s settings) serveLambda(
 ) error {
 	api := runtimeapi.New(s.api)
 	defer api.Close()
-	env.ShutdownLimit = wrapperShutdown
+	env.Signal, env.ShutdownLimit = true, wrapperShutdown
 	if len(s.command) == 0 {
-		env.ShutdownLimit = extensionShutdown
+		env.Signal, env.ShutdownLimit = false, extensionShutdown
 		extension, err := api.Register(ctx, filepath.Base(s.name))
 		if err != nil {
 			return err

@@ -265,7 +265,8 @@ func TestWrappedAppsEndIsReported(t *testing.T) {
 	var exit *exitError
 	require.ErrorAs(t, p.end(t), &exit)
 	require.Equal(t, 5, exit.code)
-	require.Empty(t, api.Registered, "a wrapper is the runtime, no extension")
+	require.Equal(t, "lambdapeer-runtime", <-api.Registered, "a wrapper is the runtime, and asks for SIGTERM")
+	require.Empty(t, api.Registered)
 }
 
 func TestWrapperStopsItsApp(t *testing.T) {

@@ -30,6 +30,8 @@ type Environment struct {
 	Ready func(context.Context) error
 	// Settle, if any, is called after each instance, before the environment may be frozen.
 	Settle func()
+	// Signal asks Lambda for SIGTERM at the end, which it sends to runtimes only if they ask.
+	Signal bool
 	// ShutdownLimit is how long a drain may take when the context ends; 0: as long as any.
 	ShutdownLimit time.Duration
 
@@ -39,6 +41,11 @@ type Environment struct {
 // RunLambda serves the invocations of the Runtime API until ctx ends, which is no error, or the API fails. Cancel ctx
 // with an *instance.Stop for a reason other than a shutdown.
 func (e *Environment) RunLambda(ctx context.Context, api *runtimeapi.Client) error {
+	if e.Signal {
+		if err := api.RegisterRuntime(ctx); err != nil && ctx.Err() == nil {
+			e.Logger.Warn("Lambda will end this environment without a warning", "error", err)
+		}
+	}
 	for ctx.Err() == nil {
 		event, err := api.Next(ctx)
 		if ctx.Err() != nil {

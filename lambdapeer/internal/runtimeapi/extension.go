@@ -14,13 +14,13 @@ const (
 	identifierHeader = "Lambda-Extension-Identifier"
 )
 
-// An Extension is a registered external extension.
+// An Extension is a registered extension.
 type Extension struct {
 	client *Client
 	id     string
 }
 
-// Shutdown is the one event that extensions of ours register for.
+// Shutdown is the one event that an extension of ours may want.
 const Shutdown = "SHUTDOWN"
 
 // An ExtensionEvent is one of an extension's events.
@@ -29,10 +29,26 @@ type ExtensionEvent struct {
 	Reason string `json:"shutdownReason"` // spindown, timeout or failure
 }
 
-// Register registers the process as an external extension. Lambda knows it by its file name in /opt/extensions.
+// Register registers the process as an external extension that wants Shutdown. Lambda knows it by its file name in
+// /opt/extensions.
 func (c *Client) Register(ctx context.Context, fileName string) (*Extension, error) {
-	header := http.Header{"Lambda-Extension-Name": {fileName}}
-	res, err := c.do(ctx, http.MethodPost, extensionPath+"register", header, []byte(`{"events":["`+Shutdown+`"]}`))
+	return c.register(ctx, fileName, `{"events":["`+Shutdown+`"]}`)
+}
+
+// RegisterRuntime makes Lambda send the runtime SIGTERM, half a second before it kills: it does so only where there is an
+// extension, and a runtime may be one itself. The registration lasts until ctx ends.
+func (c *Client) RegisterRuntime(ctx context.Context) error {
+	extension, err := c.register(ctx, "lambdapeer-runtime", `{"events":[]}`)
+	if err != nil {
+		return err
+	}
+	go func() { _, _ = extension.Next(ctx) }() // no event ever comes, but Lambda waits for it to be asked for
+	return nil
+}
+
+func (c *Client) register(ctx context.Context, name, body string) (*Extension, error) {
+	header := http.Header{"Lambda-Extension-Name": {name}}
+	res, err := c.do(ctx, http.MethodPost, extensionPath+"register", header, []byte(body))
 	if err != nil {
 		return nil, fmt.Errorf("register extension: %w", err)
 	}
