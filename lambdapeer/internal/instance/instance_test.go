@@ -363,9 +363,11 @@ func TestRelayLost(t *testing.T) {
 	r := serve(t, instance.Config{Invocation: inv})
 	relay.Welcome(t)
 	get(t, relay.Client(t, true), "/")
+	lost := time.Now()
 	relay.Close()
 	report := r.end(t)
 	require.Equal(t, wire.ReasonRelayLost, report.Reason)
+	require.GreaterOrEqual(t, time.Since(lost), 2*inv.DialTimeout.Duration(), "it may have been silent for a moment only")
 	require.Contains(t, report.Detail, "connection refused")
 }
 
