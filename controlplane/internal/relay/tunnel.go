@@ -168,19 +168,20 @@ func (i *instance) partner(t *tunnel) *net.UnixConn {
 // proof is how long a tunnel that is doubted may leave data unanswered.
 const proof = 5 * time.Second
 
-// doubtOlder looks after the tunnels that were dialled before the connection with this serial number, when the peer has
-// lost its network and come back: some of them may lead nowhere. Idle ones are closed, since the peer dials others. Those
-// that carry something get the limit that a tunnel otherwise has not; see watchTunnel.
-func (i *instance) doubtOlder(serial uint64) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for _, t := range i.idle {
-		if t.conn.serial < serial {
-			_ = t.conn.Close() // its goroutine takes it out of the list
+// doubtLocked looks after the tunnels up to that serial number, when the peer has lost its network and come back: some of
+// them may lead nowhere. Idle ones are closed, since the peer dials others. Those that carry something get the limit that
+// a tunnel otherwise has not; see watchTunnel.
+func (i *instance) doubtLocked(last uint64) {
+	i.idle = slices.DeleteFunc(i.idle, func(t *tunnel) bool {
+		if t.conn.serial > last {
+			return false
 		}
-	}
+		_ = t.conn.Close() // its goroutine ends with it
+		i.relay.counters.tunnelsIdle.Add(-1)
+		return true
+	})
 	for t := range i.spliced {
-		if t.conn.serial < serial {
+		if t.conn.serial <= last {
 			_ = setUserTimeout(t.conn.tcp, proof)
 		}
 	}

@@ -28,8 +28,8 @@ const (
 var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: 500 * time.Millisecond, Count: 3}
 
 // userTimeout does the same for the control stream while data is unacknowledged, when keepalive sends no probes. Tunnels
-// go without: the kernel counts a full receiver as dead too, and a slow client may fill one for long. They are closed
-// with their control stream.
+// go without, unless in Doubt: the kernel counts a full receiver as dead too, and a slow client may fill one for long. They
+// are closed when the relay is lost for good.
 const userTimeout = 2500 * time.Millisecond
 
 // A RefusedError is a relay's answer to a handshake other than 101.

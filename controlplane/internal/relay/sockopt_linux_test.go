@@ -1,0 +1,43 @@
+package relay
+
+import (
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What carried a request while the network was lost may lead nowhere, and only the kernel finds out.
+func TestWhatIsOlderThanTheLossIsWatched(t *testing.T) {
+	b := newBed(t, plain)
+	first, peer := b.up("a")
+	exchangeBoth(t, b.envoy("a"), peer, "old")
+	require.NoError(t, first.Close())
+	b.eventually(func() bool { return b.events.has("lost a") }, "not lost")
+	fresh := b.tunnel("a")
+	b.control("a")
+	b.eventually(func() bool { return b.Stats().Up == 1 }, "not up again")
+	exchangeBoth(t, b.envoy("a"), fresh, "new")
+	i := b.find("a")
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	limits := map[bool]time.Duration{}
+	for tunnel := range i.spliced {
+		limits[tunnel.conn.serial <= i.lostAt] = userTimeout(t, tunnel.conn.tcp)
+	}
+	require.Equal(t, map[bool]time.Duration{true: proof, false: 0}, limits)
+}
+
+func userTimeout(t *testing.T, c *net.TCPConn) time.Duration {
+	raw, err := c.SyscallConn()
+	require.NoError(t, err)
+	var ms int
+	var failed error
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		ms, failed = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout)
+	}))
+	require.NoError(t, failed)
+	return time.Duration(ms) * time.Millisecond
+}
