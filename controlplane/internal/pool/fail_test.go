@@ -205,3 +205,16 @@ func TestMinThatEndsAtOnceDoesNotLoop(t *testing.T) {
 	w.acquire()
 	require.Equal(t, scaler.Block{}, w.p.Stats().Blocked, "serving does")
 }
+
+// An instance that was lost unused counts as a failed start, since it may never come back. If it does, and serves, starts
+// are not held back any longer.
+func TestAnUnusedInstanceThatComesBackEndsTheBackoff(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Scaling.Min = 1 })
+	i := w.up()
+	w.did(w.p.Down(w.now, i))
+	require.Equal(t, scaler.TooShort, w.p.Stats().Blocked.Cause)
+	w.did(w.p.Up(w.now, i, 10))
+	require.Equal(t, scaler.TooShort, w.p.Stats().Blocked.Cause, "being up proves nothing")
+	w.acquire()
+	require.Equal(t, scaler.Block{}, w.p.Stats().Blocked)
+}

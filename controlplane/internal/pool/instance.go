@@ -15,7 +15,7 @@ const (
 	Starting InstanceState = iota // invoked or registered, not up yet
 	Ready                         // up: its free slots are leased
 	Draining                      // gets no lease any more, finishes those it has
-	Down                          // has no tunnels, or was given up; its invocation goes on
+	Down                          // nothing new can reach it, or it was given up; its invocation goes on
 	Gone                          // its invocation is over
 )
 
@@ -48,7 +48,8 @@ type Instance struct {
 	price   scaler.Price
 
 	started time.Time
-	ends    time.Time // when it must begin to drain; zero: never
+	took    time.Duration // from its start until it was up for the first time
+	ends    time.Time     // when it must begin to drain; zero: never
 	slots   int
 	leases  requestList
 	granted uint64 // leases ever

@@ -48,6 +48,11 @@ func (p *Pool) Dialled(now time.Time, i *Instance) *Effects {
 func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	first := !i.wasUp
 	i.wasUp = true
+	if first {
+		i.took = now.Sub(i.started)
+	} else {
+		i.epoch = p.guards.Breaker.Epoch() // what it serves from now on is news, also for a breaker that it opened itself
+	}
 	i.slots = max(1, min(slots, p.settings.Concurrency), i.leases.n)
 	if i.ends.IsZero() && p.settings.Lifetime > 0 && !i.adopted {
 		i.ends = i.started.Add(p.settings.Lifetime)

@@ -13,7 +13,7 @@ func (p *Pool) setRotation(now time.Time, i *Instance) {
 		return
 	}
 	left := i.ends.Sub(now)
-	lead := max(left/10, min(2*now.Sub(i.started), left/2)) + time.Duration(p.rand.Int64N(int64(left/10)+1))
+	lead := max(left/10, min(2*i.took, left/2)) + time.Duration(p.rand.Int64N(int64(left/10)+1))
 	p.timers.set(i, i.ends.Add(-min(lead, left/2)))
 }
 

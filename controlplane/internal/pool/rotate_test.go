@@ -186,3 +186,20 @@ func TestThreeSecondFunctionDoesNotLoop(t *testing.T) {
 	require.Zero(t, w.p.Stats().Live())
 	require.Empty(t, w.started)
 }
+
+// How long it has lived says nothing about how long a start takes.
+func TestAnInstanceThatCameBackIsNotReplacedEarlier(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Lifetime = 10 * time.Minute })
+	w.acquire()
+	w.run(time.Second, nil)
+	i := w.up()
+	w.run(5*time.Minute, nil)
+	w.did(w.p.Down(w.now, i))
+	w.did(w.p.Up(w.now, i, 10))
+	back := w.now
+	for len(w.started) == 0 {
+		w.run(time.Second, nil)
+	}
+	require.Greater(t, w.now.Sub(back), 3*time.Minute)
+	require.Equal(t, pool.Ready, i.State())
+}

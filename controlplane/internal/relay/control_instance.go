@@ -51,7 +51,7 @@ func (i *instance) attach(c *controlStream) error {
 	}
 	if again {
 		i.log.Warn("the peer lost its control stream and dialled again")
-		i.doubtOlder(c.conn.serial)
+		i.tell(func(m *mailbox) { m.load = 0 }) // each control stream's loads begin there
 	}
 	if err := c.send(wire.Message{Kind: wire.KindWelcome}); err != nil {
 		i.lose(c, nil, err)
@@ -72,9 +72,21 @@ func (i *instance) adopt(c *controlStream) (old *controlStream, again bool, err 
 	case again && i.owner != c.hello.Environment:
 		return nil, false, refuse(DropControlExists, "another environment serves this instance")
 	}
-	i.control, i.owner = c, c.hello.Environment
+	if again {
+		i.doubtLocked(i.lastDoubtful(old, c))
+	}
+	i.control, i.owner, i.ready = c, c.hello.Environment, false
 	stopTimers(i.expiry, i.lost)
 	return old, again, nil
+}
+
+// lastDoubtful is the serial number of the last connection that may be lost together with the old control stream: none
+// that came after the relay noticed, or else after the new stream.
+func (i *instance) lastDoubtful(old, c *controlStream) uint64 {
+	if old == nil {
+		return i.lostAt
+	}
+	return c.conn.serial - 1
 }
 
 // welcomed lets the instance come up, and passes on a drain that was asked for before.
@@ -133,6 +145,7 @@ func (i *instance) suspend(c *controlStream, err error) {
 	}
 	listener := i.listener
 	i.control, i.ready, i.listener = nil, false, nil
+	i.lostAt = i.relay.counters.accepted.Load()
 	i.lost = time.AfterFunc(grace, func() { i.giveUp(err) })
 	i.mail.note(func(m *mailbox) { m.lose(err) })
 	i.mu.Unlock()

@@ -115,10 +115,59 @@ func TestAPeerThatComesBackServesOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, wire.KindDrain, m.Kind, "what was asked for meanwhile is not lost")
 	fresh := b.tunnel("a")
-	b.eventually(func() bool { return len(b.events.all()) == 3 }, "not up again")
+	b.eventually(func() bool { return len(b.events.all()) == 4 }, "not up again")
 	exchangeBoth(t, b.envoy("a"), fresh, "new")
 	exchangeBoth(t, envoy, peer, "and old")
-	require.Equal(t, []string{"up a env-a 10 true", "lost a", "up a env-a 10 true"}, b.events.all())
+	require.Equal(t, []string{"up a env-a 10 true", "lost a", "up a env-a 10 true", "load a 0"}, b.events.all())
+}
+
+// A peer that comes back dials its tunnel and its control stream at once: either may arrive first.
+func TestATunnelDialledAfterTheLossIsNotDoubted(t *testing.T) {
+	b := newBed(t, plain)
+	first, peer := b.up("a")
+	exchangeBoth(t, b.envoy("a"), peer, "hello")
+	stale := b.tunnel("a")
+	require.NoError(t, first.Close())
+	b.eventually(func() bool { return b.events.has("lost a") }, "not lost")
+	fresh := b.tunnel("a")
+	b.control("a")
+	b.eventually(func() bool { return b.Stats().Up == 1 }, "not up again")
+	exchangeBoth(t, b.envoy("a"), fresh, "new")
+	requireEnd(t, stale)
+}
+
+// Up promises a tunnel that stands: one that was just closed is none.
+func TestDoubtfulTunnelsBringNobodyUp(t *testing.T) {
+	b := newBed(t, plain)
+	first, _ := b.up("a")
+	require.NoError(t, first.Close())
+	b.eventually(func() bool { return b.events.has("lost a") }, "not lost")
+	b.control("a")
+	require.Zero(t, b.Stats().TunnelsIdle)
+	fresh := b.tunnel("a")
+	b.eventually(func() bool { return b.Stats().Up == 1 }, "not up again")
+	exchangeBoth(t, b.envoy("a"), fresh, "hello")
+}
+
+// The welcome is the first message, also for a drain that comes in between, and that is said once.
+func TestADrainWaitsForTheNextWelcome(t *testing.T) {
+	b := newBed(t, plain)
+	stream, _ := b.up("a")
+	i := b.find("a")
+	next := &controlStream{inst: i, conn: i.control.conn, hello: i.control.hello}
+	_, _, err := i.adopt(next)
+	require.NoError(t, err)
+	b.Drain("a", wire.ReasonScaleIn)
+	require.NoError(t, next.send(wire.Message{Kind: wire.KindWelcome}))
+	i.welcomed(next)
+	require.NoError(t, next.send(wire.Message{Kind: wire.KindDrain, Reason: "last"}))
+	for _, want := range []wire.Message{
+		{Kind: wire.KindWelcome}, {Kind: wire.KindDrain, Reason: wire.ReasonScaleIn}, {Kind: wire.KindDrain, Reason: "last"},
+	} {
+		m, err := stream.Decode()
+		require.NoError(t, err)
+		require.Equal(t, want, m)
+	}
 }
 
 // The last bytes of the last answer may arrive after the goodbye, on another connection.
@@ -209,7 +258,7 @@ func TestASecondControlStream(t *testing.T) {
 		exchangeBoth(t, envoy, peer, "still here")
 		fresh := b.tunnel("a")
 		exchangeBoth(t, b.envoy("a"), fresh, "again")
-		require.Equal(t, []string{"up a env-a 10 true"}, b.events.all())
+		require.Equal(t, []string{"up a env-a 10 true", "load a 0"}, b.events.all())
 	})
 	t.Run("of another environment is refused while the first is lost", func(t *testing.T) {
 		b := newBed(t, plain)

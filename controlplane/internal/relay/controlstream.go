@@ -14,7 +14,7 @@ import (
 // Limits of the control stream. Messages are rare and small, so a write that blocks means a peer that is not there.
 const controlWrite = 2 * time.Second
 
-// A controlStream is the peer's side of an instance: its life on this relay. One goroutine reads it.
+// A controlStream is the peer's side of an instance. One goroutine reads it.
 type controlStream struct {
 	inst  *instance
 	conn  *peerConn
@@ -24,7 +24,7 @@ type controlStream struct {
 	writing sync.Mutex // guards writes to conn
 }
 
-// run greets the peer, follows it, and ends the instance when the stream ends.
+// run greets the peer, follows it, and tells the instance when the stream ends.
 func (c *controlStream) run() {
 	defer func() { _ = c.conn.Close() }()
 	err := c.greet()
@@ -116,7 +116,7 @@ func (c *controlStream) next() (wire.Message, error) {
 	return m, err
 }
 
-// send writes a message, and closes the stream when that fails: its reader ends the instance then.
+// send writes a message, and closes the stream when that fails, which its reader notices.
 func (c *controlStream) send(m wire.Message) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()

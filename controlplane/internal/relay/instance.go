@@ -44,6 +44,7 @@ type instance struct {
 	owner    string           // environment of the first hello; no other may follow
 	ready    bool             // the control stream was welcomed
 	lost     *time.Timer      // runs while the control stream is gone and may come back
+	lostAt   uint64           // serial number of the last connection before that
 	drain    *wire.Message    // the drain that the control plane asked for
 	listener *net.UnixListener
 	reserved int         // tunnels between their admission and their 101

@@ -168,35 +168,36 @@ func (i *instance) partner(t *tunnel) *net.UnixConn {
 // proof is how long a tunnel that is doubted may leave a probe, and from then on data, unanswered.
 const proof = 5 * time.Second
 
-// doubtOlder looks after the tunnels that were dialled before the connection with this serial number, when the peer has
-// lost its network and come back: some of them may lead nowhere. Idle ones are closed, since the peer dials others. Those
-// that carry something are probed at once, and get the limit that a tunnel otherwise has not, see watchTunnel, when that
-// has been answered: the kernel counts from the last it heard, which may be longer ago than the limit.
-func (i *instance) doubtOlder(serial uint64) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for _, t := range i.idle {
-		if t.conn.serial < serial {
-			_ = t.conn.Close() // its goroutine takes it out of the list
+// doubtLocked looks after the tunnels up to that serial number, when the peer has lost its network and come back: some of
+// them may lead nowhere. Idle ones are closed, since the peer dials others. Those that carry something are probed at once,
+// and get the limit that a tunnel otherwise has not, see watchTunnel, when that has been answered: the kernel counts from the
+// last it heard, which may be longer ago than the limit.
+func (i *instance) doubtLocked(last uint64) {
+	i.idle = slices.DeleteFunc(i.idle, func(t *tunnel) bool {
+		if t.conn.serial > last {
+			return false
 		}
-	}
+		_ = t.conn.Close() // its goroutine ends with it
+		i.relay.counters.tunnelsIdle.Add(-1)
+		return true
+	})
 	for t := range i.spliced {
-		if t.conn.serial < serial {
+		if t.conn.serial <= last {
 			_ = t.conn.tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 				Enable: true, Idle: time.Second, Interval: time.Second, Count: int(proof / time.Second),
 			})
 		}
 	}
 	stopTimers(i.doubt)
-	i.doubt = time.AfterFunc(proof, func() { i.limitOlder(serial) })
+	i.doubt = time.AfterFunc(proof, func() { i.limitOlder(last) })
 }
 
-// limitOlder bounds how long data on the tunnels that were dialled before may stay unanswered.
-func (i *instance) limitOlder(serial uint64) {
+// limitOlder bounds how long data on the tunnels up to that serial number may stay unanswered.
+func (i *instance) limitOlder(last uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for t := range i.spliced {
-		if t.conn.serial < serial {
+		if t.conn.serial <= last {
 			_ = setUserTimeout(t.conn.tcp, proof)
 		}
 	}

@@ -64,9 +64,8 @@ func (b *Budget) Room(now time.Time, p Price) (n int, until time.Time) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n = b.room(now, p)
-	if n == 0 && len(b.fading) > 0 {
-		until = b.fading[0].until
+	if n = b.room(now, p); n == 0 {
+		until = b.fades()
 	}
 	return n, until
 }
@@ -74,6 +73,14 @@ func (b *Budget) Room(now time.Time, p Price) (n int, until time.Time) {
 func (b *Budget) room(now time.Time, p Price) int {
 	b.settle(now)
 	return int(max(0, b.ceiling-b.claimed) / p.hour)
+}
+
+// fades is when the next claim ends by itself; zero: none does.
+func (b *Budget) fades() time.Time {
+	if len(b.fading) == 0 {
+		return time.Time{}
+	}
+	return b.fading[0].until
 }
 
 // settle ends the claims whose time is over.
@@ -86,18 +93,20 @@ func (b *Budget) settle(now time.Time) {
 	b.fading = slices.Delete(b.fading, 0, n)
 }
 
-// Claim claims for up to n instances what they cost, and returns for how many.
-func (b *Budget) Claim(now time.Time, p Price, n int) int {
-	if b == nil {
-		return n
+// Claim claims for up to n instances what they cost, and returns for how many. When that is less, until says when more
+// may become possible by itself; zero: some instance must end.
+func (b *Budget) Claim(now time.Time, p Price, n int) (claimed int, until time.Time) {
+	if b == nil || p.hour == 0 {
+		return n, time.Time{}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p.hour > 0 {
-		n = min(n, b.room(now, p))
+	claimed = min(n, b.room(now, p))
+	b.claimed += int64(claimed) * p.hour
+	if claimed < n {
+		until = b.fades()
 	}
-	b.claimed += int64(n) * p.hour
-	return n
+	return claimed, until
 }
 
 // Release says that an instance for which that price was claimed has ended. Its claim is held for as long as its start

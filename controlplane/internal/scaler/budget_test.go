@@ -15,9 +15,14 @@ import (
 
 const perStart = 0.2e-6
 
+func claim(b *scaler.Budget, p scaler.Price, n int) int {
+	claimed, _ := b.Claim(epoch, p, n)
+	return claimed
+}
+
 func TestACeilingBoundsInstances(t *testing.T) {
 	b, p := scaler.NewBudget(0.1), scaler.NewPrice(0.03, perStart)
-	require.Equal(t, 3, b.Claim(epoch, p, 5))
+	require.Equal(t, 3, claim(b, p, 5))
 	n, until := b.Room(epoch, p)
 	require.Zero(t, n)
 	require.Zero(t, until, "something must end")
@@ -41,9 +46,9 @@ func TestACeilingBoundsInstances(t *testing.T) {
 func TestACeilingOfWholeInstancesAllowsThem(t *testing.T) {
 	for _, perHour := range []float64{0.06, 0.36, 0.06000012, 0.1, 0.7, 1.0 / 3} {
 		for n := 1; n < 1000; n *= 3 {
-			require.Equal(t, n, scaler.NewBudget(perHour*float64(n)+1e-9).Claim(epoch, scaler.NewPrice(perHour, perStart), 2000))
+			require.Equal(t, n, claim(scaler.NewBudget(perHour*float64(n)+1e-9), scaler.NewPrice(perHour, perStart), 2000))
 			if perHour != 1.0/3 {
-				require.Equal(t, n, scaler.NewBudget(perHour*float64(n)).Claim(epoch, scaler.NewPrice(perHour, perStart), 2000))
+				require.Equal(t, n, claim(scaler.NewBudget(perHour*float64(n)), scaler.NewPrice(perHour, perStart), 2000))
 			}
 		}
 	}
@@ -52,10 +57,10 @@ func TestACeilingOfWholeInstancesAllowsThem(t *testing.T) {
 func TestNoCeilingAndNoPriceBoundNothing(t *testing.T) {
 	p := scaler.NewPrice(1, perStart)
 	none := scaler.NewBudget(0)
-	require.Equal(t, 1000, none.Claim(epoch, p, 1000))
+	require.Equal(t, 1000, claim(none, p, 1000))
 	none.Release(epoch, p, 0)
 	require.Zero(t, none.PerHour(epoch))
-	require.Equal(t, 1000, scaler.NewBudget(0.01).Claim(epoch, scaler.Price{}, 1000))
+	require.Equal(t, 1000, claim(scaler.NewBudget(0.01), scaler.Price{}, 1000))
 }
 
 func TestTheCeilingThatBindsIsNamed(t *testing.T) {
@@ -79,7 +84,7 @@ func TestATotalHoldsWhoeverAsks(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 500 {
-				n := b.Claim(epoch, p, 3)
+				n := claim(b, p, 3)
 				assert.LessOrEqual(t, b.PerHour(epoch), 1.0)
 				for range n {
 					b.Release(epoch, p, 0)
@@ -91,6 +96,52 @@ func TestATotalHoldsWhoeverAsks(t *testing.T) {
 	}
 	all.Wait()
 	require.Zero(t, b.PerHour(epoch.Add(time.Second)))
+}
+
+// Between a function's look at the total and its claim another one may have taken the rest: the claim says when to ask again.
+func TestAClaimThatFallsShortSaysWhenToAskAgain(t *testing.T) {
+	b, p := scaler.NewBudget(0.02), scaler.NewPrice(0.01, perStart)
+	n, until := b.Claim(epoch, p, 3)
+	require.Equal(t, 2, n)
+	require.Zero(t, until, "some instance must end")
+	b.Release(epoch, p, time.Minute)
+	n, until = b.Claim(epoch, p, 1)
+	require.Zero(t, n)
+	require.Equal(t, epoch.Add(time.Minute), until)
+	n, until = b.Claim(until, p, 1)
+	require.Equal(t, 1, n)
+	require.Zero(t, until)
+}
+
+// Whoever loses the last instance to another function hears when there may be one again, even if both have seen it free.
+func TestTheLoserOfTheLastInstanceHearsWhenToAskAgain(t *testing.T) {
+	p := scaler.NewPrice(0.01, perStart)
+	for range 2000 {
+		total := scaler.NewBudget(0.02)
+		require.Equal(t, 1, claim(total, p, 1))
+		total.Release(epoch, p, time.Minute)
+		const functions = 4
+		var taken [functions]int
+		var blocks [functions]scaler.Block
+		var all sync.WaitGroup
+		begin := make(chan struct{})
+		for k := range functions {
+			g := scaler.NewGuards(scaler.Settings{Max: 9, StartsInProgress: 9, StartsBurst: 9, Price: p, Total: total}, 1)
+			all.Go(func() {
+				<-begin
+				taken[k], blocks[k] = g.Take(epoch, scaler.Load{}, 1)
+			})
+		}
+		close(begin)
+		all.Wait()
+		for k, n := range taken {
+			want := scaler.Block{Reason: scaler.DollarsTotal, Until: epoch.Add(time.Minute)}
+			if n == 1 {
+				want = scaler.Block{}
+			}
+			require.Equal(t, want, blocks[k])
+		}
+	}
 }
 
 // A spender runs instances of one function and keeps the bill as Lambda does: a price for each start, and its time in whole

@@ -85,14 +85,14 @@ func tighter(room int, block Block, other int, otherBlock Block) (int, Block) {
 func (g *Guards) Take(now time.Time, l Load, want int) (int, Block) {
 	room, block := g.Room(now, l)
 	// Others draw on the total between our look at it and our claim: the claim counts.
-	n := g.settings.Total.Claim(now, g.price, min(want, room))
+	n, until := g.settings.Total.Claim(now, g.price, min(want, room))
 	g.own.Claim(now, g.price, n)
 	g.bucket.Take(now, n)
 	switch {
 	case n == want:
 		return n, Block{}
 	case n < min(want, room):
-		return n, Block{Reason: DollarsTotal}
+		return n, Block{Reason: DollarsTotal, Until: until}
 	case n > 0:
 		l.Live, l.Starting = l.Live+n, l.Starting+n
 		_, block = g.Room(now, l)

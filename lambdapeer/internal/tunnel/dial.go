@@ -28,7 +28,7 @@ const (
 var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: 500 * time.Millisecond, Count: 3}
 
 // userTimeout does the same for the control stream while data is unacknowledged, when keepalive sends no probes. Tunnels
-// go without: the kernel counts a full receiver as dead too, and a slow client may fill one for long.
+// go without, unless in Doubt: the kernel counts a full receiver as dead too, and a slow client may fill one for long.
 const userTimeout = 2500 * time.Millisecond
 
 // tunnelKeepAlive bears a network that is silent for longer than a relay keeps tunnels without their control stream, which
