@@ -40,6 +40,11 @@ format: ## format the Go code
 bench: build build/bench-app envoy ## measure against plain Envoy; results go to bench/results/
 	go run ./bench
 
+simulate: build/controlplane ## replay workloads through the scheduler and its rivals: the tables of docs/scaling.md, in build/simulate/
+	@mkdir -p build/simulate
+	./build/controlplane simulate --json build/simulate/table.json --plots build/simulate > build/simulate/table.md
+	@cat build/simulate/table.md
+
 fuzz: ## fuzz every decoder for 20 s each
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z]+' $$t/*_test.go | cut -c6-); do \
@@ -60,5 +65,5 @@ build/bench-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy test check format bench fuzz clean
+.PHONY: help demo build envoy test check format bench simulate fuzz clean
 .SECONDARY:

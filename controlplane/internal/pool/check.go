@@ -8,7 +8,7 @@ import (
 // Check returns the first invariant that does not hold, or nil. It looks at everything and is for tests and simulations.
 func (p *Pool) Check() error {
 	for _, check := range []func() error{
-		p.checkInstances, p.checkCounts, p.checkQueue, p.checkTimers, p.checkStarts, p.checkRotation,
+		p.checkInstances, p.checkCounts, p.checkIdle, p.checkQueue, p.checkTimers, p.checkStarts, p.checkRotation,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -55,10 +55,8 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 // checkLeases checks that the instance can be leased exactly if it is ready and has a free slot, and that its leases
 // name it.
 func (p *Pool) checkLeases(i *Instance) error {
-	for free := 1; free <= p.settings.Concurrency; free++ {
-		if listed := p.open.has(i.index, free); listed != (i.free() == free) {
-			return fmt.Errorf("listed with %d free slots: %t, has %d", free, listed, i.free())
-		}
+	if !p.open.lists(i.index, i.free()) {
+		return fmt.Errorf("has %d free slots, and is not listed so", i.free())
 	}
 	n := 0
 	for r := i.leases.head; r != nil; r = r.next {
@@ -97,6 +95,23 @@ func (p *Pool) checkCounts() error {
 	want := []int{leases, capacity, free, live, rotating, unreplaced}
 	if !slices.Equal(got, want) || count != p.count || adopted != p.adopted {
 		return fmt.Errorf("in-flight, capacity, free, live, rotating, unreplaced are counted as %v, but are %v", got, want)
+	}
+	return nil
+}
+
+func (p *Pool) checkIdle() error {
+	n := 0
+	for i := range p.Instances() {
+		idle := i.state == Ready && !i.adopted && i.leases.n == 0
+		if idle {
+			n++
+		}
+		if idle != p.idle.has(i.index) {
+			return fmt.Errorf("instance %d (%s): listed as idle: %t, is: %t", i.index, i.state, !idle, idle)
+		}
+	}
+	if n != p.nIdle {
+		return fmt.Errorf("%d idle instances, counted %d", n, p.nIdle)
 	}
 	return nil
 }

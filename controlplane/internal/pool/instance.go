@@ -50,16 +50,17 @@ type Instance struct {
 	leases  requestList
 	granted uint64 // leases ever
 
-	wasUp    bool
-	failed   bool      // counted as a failed start
-	final    bool      // never to be ready again
-	reason   Reason    // why we drain it
-	killAt   time.Time // when it is killed, if it still drains then
-	finished bool      // told to finish
-	killed   bool
-	rotating bool // near its end
-	replaced bool // rotating, and a replacement was started
-	replaces *Instance
+	environment string // in which it runs, as far as it is known
+	wasUp       bool
+	failed      bool      // counted as a failed start
+	final       bool      // never to be ready again
+	reason      Reason    // why we drain it
+	killAt      time.Time // when it is killed, if it still drains then
+	finished    bool      // told to finish
+	killed      bool
+	rotating    bool // near its end
+	replaced    bool // rotating, and a replacement was started
+	replaces    *Instance
 
 	due time.Time // of its only timer
 	at  int       // in the timer heap, plus one; 0: not in it
@@ -91,6 +92,13 @@ func (i *Instance) DrainReason() Reason { return i.reason }
 func (i *Instance) EndBy(t time.Time) {
 	if !i.wasUp {
 		i.ends = t
+	}
+}
+
+// In names the environment in which it runs. It is called before the first Up; afterwards it changes nothing.
+func (i *Instance) In(environment string) {
+	if !i.wasUp {
+		i.environment = environment
 	}
 }
 
@@ -154,6 +162,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 		p.open.remove(i.index, i.free())
 		p.capacity -= i.slots
 		p.free -= i.free()
+		p.stopIdling(i)
 		p.stopRotating(i)
 	}
 	if i.state == Starting && to != Ready {
@@ -168,6 +177,22 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 		p.open.add(i.index, i.free())
 		p.capacity += i.slots
 		p.free += i.free()
+		p.startIdling(i)
+	}
+}
+
+// startIdling and stopIdling keep track of the instances that serve nobody and that we may drain.
+func (p *Pool) startIdling(i *Instance) {
+	if i.leases.n == 0 && !i.adopted {
+		p.idle.add(i.index)
+		p.nIdle++
+	}
+}
+
+func (p *Pool) stopIdling(i *Instance) {
+	if i.leases.n == 0 && !i.adopted {
+		p.idle.remove(i.index)
+		p.nIdle--
 	}
 }
 

@@ -36,6 +36,9 @@ func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
 func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	first := !i.wasUp
 	i.wasUp = true
+	if first && i.environment != "" && !i.adopted {
+		p.fleet.Up(now, i.environment, now.Sub(i.started))
+	}
 	i.slots = max(1, min(slots, p.settings.Concurrency), i.leases.n)
 	if i.ends.IsZero() && p.settings.Lifetime > 0 && !i.adopted {
 		i.ends = i.started.Add(p.settings.Lifetime)
@@ -51,7 +54,6 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	}
 	p.serve(now)
 	p.finishReplacement(now, i)
-	p.observe(now)
 	p.scale(now)
 }
 
@@ -157,6 +159,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	}
 	p.drop(i)
 	p.counters.ended++
+	p.fleet.Ended(now, i.environment, end.Cause != "")
 	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))
 	}

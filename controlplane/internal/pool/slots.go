@@ -42,28 +42,51 @@ func (s *indexSet) min() int {
 	return -1
 }
 
+// max is the highest member, or -1.
+func (s *indexSet) max() int {
+	for k := len(s.summary) - 1; k >= 0; k-- {
+		if v := s.summary[k]; v != 0 {
+			w := k*64 + bits.Len64(v) - 1
+			return w*64 + bits.Len64(s.words[w]) - 1
+		}
+	}
+	return -1
+}
+
 func (s *indexSet) has(n int) bool {
 	return n/64 < len(s.words) && s.words[n/64]&(1<<(n%64)) != 0
 }
 
-// A slotIndex finds the instance with the most free slots, the lowest index first, whatever their number: one set of
-// instances for each count of free slots, and the set of the counts that occur. Counts are stored as used slots of the
-// most that an instance can have, so that the minimum is the emptiest.
+// A slotIndex finds the instance whose slot is to be leased next, the lowest index first, whatever their number. To pack
+// requests, it is the first one that has a free slot: what is not needed runs empty, and the longest requests hold on to
+// the fewest instances. To spread them, it is the one with the most free slots: one set of instances for each count of
+// free slots, and the set of the counts that occur. Counts are stored as used slots of the most that an instance can
+// have, so that the minimum is the emptiest.
 type slotIndex struct {
 	most   int
-	byUsed []indexSet
+	byUsed []indexSet // to pack, only the first is used
 	used   indexSet
+	spread bool
 }
 
-func newSlotIndex(most int) slotIndex {
-	return slotIndex{most: most, byUsed: make([]indexSet, most)}
+func newSlotIndex(most int, spread bool) slotIndex {
+	return slotIndex{most: most, byUsed: make([]indexSet, most), spread: spread}
+}
+
+// key is the set that holds instances with so many free slots.
+func (s *slotIndex) key(free int) int {
+	if s.spread {
+		return s.most - free
+	}
+	return 0
 }
 
 // add and remove ignore an instance without a free slot.
 func (s *slotIndex) add(index, free int) {
 	if free > 0 {
-		s.byUsed[s.most-free].add(index)
-		s.used.add(s.most - free)
+		k := s.key(free)
+		s.byUsed[k].add(index)
+		s.used.add(k)
 	}
 }
 
@@ -71,19 +94,26 @@ func (s *slotIndex) remove(index, free int) {
 	if free <= 0 {
 		return
 	}
-	set := &s.byUsed[s.most-free]
-	set.remove(index)
-	if set.min() < 0 {
-		s.used.remove(s.most - free)
+	k := s.key(free)
+	s.byUsed[k].remove(index)
+	if s.byUsed[k].min() < 0 {
+		s.used.remove(k)
 	}
 }
 
-func (s *slotIndex) has(index, free int) bool {
-	return s.byUsed[s.most-free].has(index) && s.used.has(s.most-free)
+// lists reports whether the index is in the set for so many free slots, and in no other.
+func (s *slotIndex) lists(index, free int) bool {
+	for k := range s.byUsed {
+		want := free > 0 && k == s.key(free)
+		if s.byUsed[k].has(index) != want || want && !s.used.has(k) {
+			return false
+		}
+	}
+	return true
 }
 
-// emptiest is the index of the instance with the most free slots, or -1.
-func (s *slotIndex) emptiest() int {
+// next is the index of the instance to lease from, or -1.
+func (s *slotIndex) next() int {
 	used := s.used.min()
 	if used < 0 {
 		return -1
