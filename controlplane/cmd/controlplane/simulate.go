@@ -20,48 +20,65 @@ import (
 
 // simulation is what the arguments of simulate ask for.
 type simulation struct {
-	plan    suite.Plan
-	heldOut bool // the whole suite: also what the policy was not tuned on, with other seeds
-	plots   string
-	json    string
+	plan  suite.Plan // without workloads: the whole suite
+	plots string
+	json  string
 }
-
-// heldOutSeed is the first of the seeds that nothing was tuned on.
-const heldOutSeed = 1001
 
 // runSimulate compares policies on workloads, and prints tables in Markdown.
 func runSimulate(args []string, stdout io.Writer) error {
 	s, err := parseSimulation(args)
-	if err != nil {
+	if err == nil {
+		err = s.run(stdout)
+	}
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		return fmt.Errorf("simulate: %w", err)
+	}
+	return err
+}
+
+func (s *simulation) run(stdout io.Writer) error {
+	if len(s.plan.Workloads) == 0 {
+		return s.suite(stdout)
 	}
 	rows, err := s.plan.Run()
 	if err != nil {
-		return fmt.Errorf("simulate: %w", err)
-	}
-	if s.heldOut {
-		held := s.plan
-		held.FirstSeed = heldOutSeed
-		held.Workloads = append(suite.Tuned(), suite.HeldOut()...)
-		more, err := held.Run()
-		if err != nil {
-			return fmt.Errorf("simulate: %w", err)
-		}
-		for k := range more {
-			more[k].Workload += " (held out)"
-		}
-		rows = append(rows, more...)
-	}
-	if err := s.save(rows); err != nil {
-		return fmt.Errorf("simulate: %w", err)
-	}
-	if verdicts := report.Verdicts(rows); len(verdicts) > 0 {
-		report.Targets(stdout, verdicts)
-		fmt.Fprintln(stdout)
+		return err
 	}
 	report.Table(stdout, rows)
-	return nil
+	return errors.Join(s.save(rows), s.plot(s.plan.Workloads))
 }
+
+// suite runs all that docs/scaling.md shows.
+func (s *simulation) suite(stdout io.Writer) error {
+	rows, err := s.plan.Full()
+	if err != nil {
+		return err
+	}
+	steps, err := s.plan.RunSteps()
+	if err != nil {
+		return err
+	}
+	without := s.plan
+	without.Workloads, without.Policies = append(suite.Tuned(), suite.HeldOut()...), suite.Ablations()
+	without.Seeds = min(without.Seeds, ablationSeeds)
+	ablations, err := without.Run()
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(stdout, "## Targets\n\n")
+	report.Targets(stdout, report.Verdicts(rows))
+	fmt.Fprint(stdout, "\n## Steps\n\n")
+	report.Steps(stdout, steps)
+	fmt.Fprint(stdout, "\n## Without each idea\n\n")
+	report.Ablations(stdout, ablations)
+	fmt.Fprint(stdout, "\n## Everything\n\n")
+	report.Table(stdout, rows)
+	return errors.Join(s.save(rows), s.plot(append(suite.Tuned(), suite.HeldOut()...)))
+}
+
+// ablationSeeds keeps the comparison of our policy with itself short.
+const ablationSeeds = 5
 
 func parseSimulation(args []string) (*simulation, error) {
 	s := &simulation{}
@@ -89,9 +106,6 @@ func parseSimulation(args []string) (*simulation, error) {
 	}
 	if s.plan.Seeds < 1 || s.plan.Concurrency < 1 {
 		return nil, errors.New("--seeds and --concurrency must be at least 1")
-	}
-	if len(s.plan.Workloads) == 0 {
-		s.plan.Workloads, s.heldOut = suite.Tuned(), true
 	}
 	var err error
 	if s.plan.Preset, err = lambda.PresetByName(*preset); err != nil {
@@ -138,27 +152,30 @@ func contenders(names string) ([]baseline.Contender, error) {
 	return out, nil
 }
 
-// save writes the rows and the plots where they were asked for.
+// save writes the rows where that was asked for.
 func (s *simulation) save(rows []suite.Row) error {
-	if s.json != "" {
-		text, err := json.MarshalIndent(rows, "", " ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(s.json, append(text, '\n'), 0o644); err != nil {
-			return err
-		}
+	if s.json == "" {
+		return nil
 	}
+	text, err := json.MarshalIndent(rows, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.json, append(text, '\n'), 0o644)
+}
+
+// plot draws each policy on each workload, with the first seed, where that was asked for.
+func (s *simulation) plot(workloads []workload.Generator) error {
 	if s.plots == "" {
 		return nil
 	}
 	if err := os.MkdirAll(s.plots, 0o755); err != nil {
 		return err
 	}
-	for _, g := range s.plan.Workloads {
+	for _, g := range workloads {
 		load := g.Make(s.plan.FirstSeed)
 		for _, c := range s.plan.Policies {
-			if err := s.plot(load, c); err != nil {
+			if err := s.plotOne(load, c); err != nil {
 				return err
 			}
 		}
@@ -167,9 +184,9 @@ func (s *simulation) save(rows []suite.Row) error {
 }
 
 // plotSamples is how many points a curve has.
-const plotSamples = 400
+const plotSamples = 300
 
-func (s *simulation) plot(load workload.Workload, c baseline.Contender) error {
+func (s *simulation) plotOne(load workload.Workload, c baseline.Contender) error {
 	r, err := s.plan.One(load, c, s.plan.FirstSeed, plotSamples)
 	if err != nil {
 		return err
@@ -178,9 +195,5 @@ func (s *simulation) plot(load workload.Workload, c baseline.Contender) error {
 	if err != nil {
 		return err
 	}
-	if err := report.Plot(f, load.Name+", policy "+c.Name, r); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
+	return errors.Join(report.Plot(f, load.Name+", policy "+c.Name, r), f.Close())
 }

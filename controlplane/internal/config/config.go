@@ -126,6 +126,6 @@ type Scaling struct {
 	StartsPerSecond  float64       `yaml:"starts_per_second"` // token bucket's refill
 	StartsBurst      int           `yaml:"starts_burst"`      // token bucket's size
 	StartTimeout     time.Duration `yaml:"start_timeout"`     // invoked, but never dialled
-	IdleAfter        time.Duration `yaml:"idle_after"`        // window of the keep rule: surplus for this long drains
+	Preference       string        `yaml:"preference"`        // cost, balanced or latency: what decides where they conflict
 	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest time that a draining instance may take; Timeouts.Total if that is longer
 }

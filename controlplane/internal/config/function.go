@@ -81,7 +81,7 @@ func (s Scaling) validate(p *problems, path string) {
 	}
 	within(p, path+".starts_burst", s.StartsBurst, 1, 1000)
 	positive(p, path+".start_timeout", s.StartTimeout, 15*time.Minute)
-	within(p, path+".idle_after", s.IdleAfter, 0, forever)
+	oneOf(p, path+".preference", s.Preference, PreferCost, PreferBalanced, PreferLatency)
 	positive(p, path+".drain_timeout", s.DrainTimeout, forever)
 }
 

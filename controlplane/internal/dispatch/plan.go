@@ -34,7 +34,7 @@ func planFor(cfg config.Function) plan {
 		Scaling: scaler.Settings{
 			Min: s.Min, Max: s.Max,
 			StartsInProgress: s.StartsInProgress, StartsPerSecond: s.StartsPerSecond, StartsBurst: s.StartsBurst,
-			IdleAfter: s.IdleAfter,
+			Preference: scaler.Preference(s.Preference),
 		},
 	}
 	if cfg.Disabled {

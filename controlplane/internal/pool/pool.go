@@ -19,7 +19,7 @@ type Settings struct {
 	QueueTimeout time.Duration // how long a request may wait; 0: for ever
 	StartTimeout time.Duration // started, but not up by then: a failed start; 0: for ever
 	DrainTimeout time.Duration // draining for longer than this: Kill
-	Spread       bool          // lease from the emptiest instance; otherwise from the first that has a free slot
+	Spread       bool          // lease from the emptiest instance; otherwise from the fullest that has a free slot
 	Lifetime     time.Duration // from start to when an instance must begin to drain, without EndBy; 0: for ever
 	Scaling      scaler.Settings
 	Seed         uint64 // for jitter

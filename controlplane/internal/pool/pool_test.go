@@ -56,9 +56,9 @@ func TestLeasesPackInstances(t *testing.T) {
 	for k, r := range rs {
 		require.Equal(t, k/10, r.Instance().Index())
 	}
-	w.release(rs[3], rs[13])
-	for _, index := range []int{0, 1, 2} {
-		require.Equal(t, index, w.acquire().Instance().Index(), "the first that has a free slot")
+	w.release(rs[3], rs[4], rs[13])
+	for _, index := range []int{1, 0, 0, 2} {
+		require.Equal(t, index, w.acquire().Instance().Index(), "the fullest that has a free slot")
 	}
 }
 
@@ -269,7 +269,7 @@ func TestReconnectedInstanceServesAgain(t *testing.T) {
 }
 
 func TestAdoptedPeers(t *testing.T) {
-	w := story(t, func(s *pool.Settings) { s.Scaling = scaler.Settings{IdleAfter: time.Second} })
+	w := story(t, func(s *pool.Settings) { s.Scaling = scaler.Settings{} })
 	r := w.acquire()
 	require.Zero(t, w.starts)
 	require.Equal(t, scaler.Never, w.p.Stats().Blocked.Reason)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
 )
 
 func drawSettings(t *rapid.T) pool.Settings {
@@ -29,7 +30,8 @@ func drawSettings(t *rapid.T) pool.Settings {
 			StartsInProgress: rapid.IntRange(0, 4).Draw(t, "starts in progress"),
 			StartsPerSecond:  rapid.SampledFrom([]float64{0, 0.3, 1, 7}).Draw(t, "rate"),
 			StartsBurst:      rapid.IntRange(0, 5).Draw(t, "burst"),
-			IdleAfter:        second("idle after", 20) + time.Second,
+			Preference:       rapid.SampledFrom([]scaler.Preference{scaler.Cost, scaler.Balanced, scaler.Latency}).Draw(t, "preference"),
+			Policy:           rapid.SampledFrom([]scaler.Policy{nil, baseline.FollowDemand}).Draw(t, "policy"),
 		},
 		Seed: rapid.Uint64().Draw(t, "seed"),
 	}

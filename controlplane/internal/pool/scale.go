@@ -41,6 +41,7 @@ func (p *Pool) look() *scaler.State {
 		Unreplaced:  p.unreplaced,
 		Arrivals:    p.counters.arrivals,
 		Departures:  p.counters.departures,
+		Failing:     p.guards.Breaker.Cause() != "",
 		Fleet:       p.fleet,
 	}
 	if p.guards.Breaker.Spent() {
@@ -79,7 +80,7 @@ func (p *Pool) start(now time.Time, replace bool) {
 }
 
 // drainSurplus drains n ready instances that we started. The idle ones among them cost nothing to lose, and are found
-// quickly: the last ones first, because leases go to the first ones.
+// quickly.
 func (p *Pool) drainSurplus(now time.Time, n int) {
 	for ; n > 0 && p.rotating == 0 && p.nIdle > 0; n-- {
 		p.drain(now, p.table[p.idle.max()], ScaleIn)

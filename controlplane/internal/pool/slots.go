@@ -57,14 +57,13 @@ func (s *indexSet) has(n int) bool {
 	return n/64 < len(s.words) && s.words[n/64]&(1<<(n%64)) != 0
 }
 
-// A slotIndex finds the instance whose slot is to be leased next, the lowest index first, whatever their number. To pack
-// requests, it is the first one that has a free slot: what is not needed runs empty, and the longest requests hold on to
-// the fewest instances. To spread them, it is the one with the most free slots: one set of instances for each count of
-// free slots, and the set of the counts that occur. Counts are stored as used slots of the most that an instance can
-// have, so that the minimum is the emptiest.
+// A slotIndex finds the instance whose slot is to be leased next, whatever their number: one set of instances for each
+// count of free slots, and the set of the counts that occur. To pack requests, it is the fullest instance that has a free
+// slot: others run empty, and can be drained without waiting for anybody. To spread them, it is the emptiest. Among equals
+// it is the lowest index. Counts are stored as used slots of the most that an instance can have.
 type slotIndex struct {
 	most   int
-	byUsed []indexSet // to pack, only the first is used
+	byUsed []indexSet
 	used   indexSet
 	spread bool
 }
@@ -73,20 +72,11 @@ func newSlotIndex(most int, spread bool) slotIndex {
 	return slotIndex{most: most, byUsed: make([]indexSet, most), spread: spread}
 }
 
-// key is the set that holds instances with so many free slots.
-func (s *slotIndex) key(free int) int {
-	if s.spread {
-		return s.most - free
-	}
-	return 0
-}
-
 // add and remove ignore an instance without a free slot.
 func (s *slotIndex) add(index, free int) {
 	if free > 0 {
-		k := s.key(free)
-		s.byUsed[k].add(index)
-		s.used.add(k)
+		s.byUsed[s.most-free].add(index)
+		s.used.add(s.most - free)
 	}
 }
 
@@ -94,18 +84,18 @@ func (s *slotIndex) remove(index, free int) {
 	if free <= 0 {
 		return
 	}
-	k := s.key(free)
-	s.byUsed[k].remove(index)
-	if s.byUsed[k].min() < 0 {
-		s.used.remove(k)
+	set := &s.byUsed[s.most-free]
+	set.remove(index)
+	if set.min() < 0 {
+		s.used.remove(s.most - free)
 	}
 }
 
 // lists reports whether the index is in the set for so many free slots, and in no other.
 func (s *slotIndex) lists(index, free int) bool {
-	for k := range s.byUsed {
-		want := free > 0 && k == s.key(free)
-		if s.byUsed[k].has(index) != want || want && !s.used.has(k) {
+	for used := range s.byUsed {
+		want := s.most-free == used
+		if s.byUsed[used].has(index) != want || want && !s.used.has(used) {
 			return false
 		}
 	}
@@ -114,7 +104,10 @@ func (s *slotIndex) lists(index, free int) bool {
 
 // next is the index of the instance to lease from, or -1.
 func (s *slotIndex) next() int {
-	used := s.used.min()
+	used := s.used.max()
+	if s.spread {
+		used = s.used.min()
+	}
 	if used < 0 {
 		return -1
 	}

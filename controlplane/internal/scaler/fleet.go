@@ -60,6 +60,9 @@ func (f *Fleet) Ended(now time.Time, environment string, crashed bool) {
 	f.count++
 }
 
+// Known reports whether any start has succeeded.
+func (f *Fleet) Known() bool { return f.Cold.n > 0 }
+
 // Frozen is how many environments are surely there for warm starts.
 func (f *Fleet) Frozen(now time.Time) int {
 	f.forget(now)

@@ -14,11 +14,11 @@ type Settings struct {
 	// Max bounds the instances that exist, draining ones included; only rotation may exceed it, by Surge. With 0 nothing
 	// is ever started.
 	Max              int
-	StartsInProgress int           // starts not yet up, at most; with 0 nothing is ever started
-	StartsPerSecond  float64       // refill of the token bucket that every start draws on
-	StartsBurst      int           // size of that bucket
-	IdleAfter        time.Duration // capacity that was surplus for this long drains
-	Policy           Policy        // nil: FollowDemand
+	StartsInProgress int        // starts not yet up, at most; with 0 nothing is ever started
+	StartsPerSecond  float64    // refill of the token bucket that every start draws on
+	StartsBurst      int        // size of that bucket
+	Preference       Preference // between cost and latency
+	Policy           Policy     // nil: Frugal, as Preference asks
 }
 
 // Surge is by how many instances rotation may exceed Max, so that a replacement can serve before the old instance
@@ -44,6 +44,7 @@ type State struct {
 	Rotating    int // ready, but near the end of their lifetime
 	Unreplaced  int // of those, the ones with no replacement on its way
 
+	Failing    bool   // the last start failed
 	Arrivals   uint64 // requests that came, ever
 	Departures uint64 // of those, the ones whose lease has ended
 	Fleet      *Fleet // what is known about environments
@@ -76,7 +77,13 @@ func NewRule(s Settings) Rule {
 	if s.Policy != nil {
 		return s.Policy(s)
 	}
-	return FollowDemand(s)
+	return Frugal(s.Preference.Tuning())(s)
+}
+
+// replace is how many rotating instances must be replaced so that keep instances last.
+func (s *State) replace(keep, start int) int {
+	lasting := s.Ready - s.Rotating + s.Starting + start
+	return min(max(0, keep-lasting), s.Unreplaced)
 }
 
 // ceilDiv is n/d rounded up, and 0 for negative n.

@@ -36,7 +36,7 @@ func Defaults(concurrency int, seed uint64) Settings {
 			Lifetime:     15*time.Minute - 35*time.Second,
 			Seed:         seed,
 			Scaling: scaler.Settings{
-				Max: 10_000, StartsInProgress: 1000, StartsPerSecond: 500, StartsBurst: 1000, IdleAfter: 10 * time.Second,
+				Max: 10_000, StartsInProgress: 1000, StartsPerSecond: 500, StartsBurst: 1000,
 			},
 		},
 		Lambda: lambda.Defaults(),

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
@@ -39,7 +40,9 @@ func TestTheSameSeedGivesTheSameResult(t *testing.T) {
 // One request on an empty pool costs exactly a cold start, its own time, and the idle time until the drain.
 func TestOneRequest(t *testing.T) {
 	load := workload.Workload{Requests: []workload.Request{{At: second, Service: second}}, Horizon: 2 * second}
-	r := run(t, load, simulate.Defaults(10, 1))
+	s := simulate.Defaults(10, 1)
+	s.Pool.Scaling.Preference = scaler.Cost
+	r := run(t, load, s)
 	require.Equal(t, 1, r.ColdStarts)
 	require.Equal(t, 1, r.All.Cold)
 	wait := r.All.Quantile(1)

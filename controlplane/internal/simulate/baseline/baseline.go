@@ -30,7 +30,7 @@ func Contenders() []Contender {
 		{"per-waiter", "one start per waiter, idle for 10 s", spread(PerWaiter)},
 		{"utilization", "60 % target utilization over a minute, as Cloud Run", spread(Utilization)},
 		{"upstream", "lambda-dispatch upstream: in-flight / (concurrency / 2)", spread(Upstream)},
-		{"first-rule", "our first rule: one start per concurrency waiters, peak of the last 10 s", spread(scaler.FollowDemand)},
+		{"first-rule", "our first rule: one start per concurrency waiters, peak of the last 10 s", spread(FollowDemand)},
 		{"clairvoyant", "knows all arrivals and service times in advance", clairvoyant},
 	}
 }
@@ -96,7 +96,7 @@ func ceil(v float64) int {
 type perWaiter struct{ scaler.Rule }
 
 // PerWaiter starts one instance for each waiter that has none on the way, and keeps what the last 10 s needed.
-func PerWaiter(s scaler.Settings) scaler.Rule { return perWaiter{scaler.FollowDemand(s)} }
+func PerWaiter(s scaler.Settings) scaler.Rule { return perWaiter{FollowDemand(s)} }
 
 func (p perWaiter) Decide(now time.Time, s *scaler.State) scaler.Want {
 	w := p.Rule.Decide(now, s)

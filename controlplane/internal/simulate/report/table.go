@@ -101,3 +101,36 @@ func Targets(w io.Writer, verdicts []Verdict) {
 			v.Quickest.Policy, v.Quickest.Settled.Mean, v.Ours.SettledCold.Mean, cold)
 	}
 }
+
+// Steps writes how quickly the policies got from nothing to a load.
+func Steps(w io.Writer, rows []suite.StepRow) {
+	fmt.Fprintln(w, "| load | policy | queue empty after, ms | instances started | needed by what is in flight if nobody waits |")
+	fmt.Fprintln(w, "|---|---|---|---|---|")
+	for _, r := range rows {
+		fmt.Fprintf(w, "| %s | %s | %.0f ± %.0f | %.1f ± %.1f | %.1f |\n",
+			r.Workload, r.Policy, r.Empty.Mean, r.Empty.Spread, r.Started.Mean, r.Started.Spread, r.Peak.Mean)
+	}
+}
+
+// Ablations writes one line per policy: what was billed over the bound, and how long requests waited, on each workload.
+// Rows are ordered by workload, and have the same policies on each.
+func Ablations(w io.Writer, rows []suite.Row) {
+	n := 1
+	for n < len(rows) && rows[n].Workload == rows[0].Workload {
+		n++
+	}
+	head, rule := "| billed / bound; p99 settled, ms; waited on a cold start, settled, % |", "|---|"
+	for k := range n {
+		head += " " + rows[k].Policy + " |"
+		rule += "---|"
+	}
+	fmt.Fprintln(w, head)
+	fmt.Fprintln(w, rule)
+	for ; len(rows) >= n; rows = rows[n:] {
+		fmt.Fprintf(w, "| %s |", rows[0].Workload)
+		for _, r := range rows[:n] {
+			fmt.Fprintf(w, " %.3f; %.0f; %.2f |", r.Ratio.Mean, r.Settled.Mean, r.SettledCold.Mean)
+		}
+		fmt.Fprintln(w)
+	}
+}

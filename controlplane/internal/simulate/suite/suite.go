@@ -108,6 +108,28 @@ func (p Plan) Run() ([]Row, error) {
 	return rows, errors.Join(errs...)
 }
 
+// HeldOutSeed is the first of the seeds that nothing was tuned on.
+const HeldOutSeed = 1001
+
+// heldOut marks the workloads of rows whose seeds or traces the policy was not tuned on.
+const heldOut = " (held out)"
+
+// Full runs the workloads that the policy was tuned on, with the seeds from 1 on, and then these and all others with held
+// out seeds.
+func (p Plan) Full() ([]Row, error) {
+	p.Workloads, p.FirstSeed = Tuned(), 1
+	rows, err := p.Run()
+	if err != nil {
+		return nil, err
+	}
+	p.Workloads, p.FirstSeed = append(Tuned(), HeldOut()...), HeldOutSeed
+	more, err := p.Run()
+	for k := range more {
+		more[k].Workload += heldOut
+	}
+	return append(rows, more...), err
+}
+
 // runAll runs all policies on one workload with one seed.
 func (p Plan) runAll(w int, seed uint64, take func(policy int, r simulate.Result)) error {
 	load := p.Workloads[w].Make(seed)

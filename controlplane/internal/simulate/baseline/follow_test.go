@@ -1,4 +1,4 @@
-package scaler_test
+package baseline_test
 
 import (
 	"testing"
@@ -8,9 +8,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
 )
 
-func follow() scaler.Rule { return scaler.FollowDemand(scaler.Settings{IdleAfter: 10 * time.Second}) }
+func follow() scaler.Rule { return baseline.FollowDemand(scaler.Settings{}) }
 
 func TestFollowDemand(t *testing.T) {
 	for _, tt := range []struct {
