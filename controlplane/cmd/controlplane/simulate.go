@@ -66,19 +66,27 @@ func (s *simulation) suite(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	learner := s.plan
+	learner.Seeds = min(s.plan.Seeds, ablationSeeds)
+	concurrency, err := learner.RunConcurrency()
+	if err != nil {
+		return err
+	}
 	fmt.Fprint(stdout, "## Targets\n\n")
 	report.Targets(stdout, report.Verdicts(rows))
 	fmt.Fprint(stdout, "\n## Steps\n\n")
 	report.Steps(stdout, steps)
 	fmt.Fprint(stdout, "\n## Without each idea\n\n")
 	report.Ablations(stdout, ablations)
+	fmt.Fprint(stdout, "\n## Learned concurrency\n\n")
+	report.Concurrency(stdout, concurrency)
 	fmt.Fprint(stdout, "\n## Everything\n\n")
 	report.Table(stdout, rows)
 	return errors.Join(s.save(rows), s.plot(append(suite.Tuned(), suite.HeldOut()...)))
 }
 
-// ablationSeeds keeps the comparison of our policy with itself short.
-const ablationSeeds = 5
+// ablationSeeds keeps the comparisons of our policy with itself short.
+const ablationSeeds = 3
 
 func parseSimulation(args []string) (*simulation, error) {
 	s := &simulation{}

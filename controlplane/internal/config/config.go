@@ -119,7 +119,7 @@ type Timeouts struct {
 
 // Scaling bounds and shapes the pool of one function.
 type Scaling struct {
-	Concurrency      int           `yaml:"concurrency"` // slots of one instance
+	Concurrency      int           `yaml:"concurrency"` // slots of one instance; 0: learned, see Slots
 	Min              int           `yaml:"min"`
 	Max              int           `yaml:"max"`
 	StartsInProgress int           `yaml:"starts_in_progress"`

@@ -171,7 +171,7 @@ func TestValidateRefuses(t *testing.T) {
 			func(c *Config) {
 				c.Functions[0].Scaling = Scaling{Concurrency: 1001, Min: 2, Max: 1, Preference: "speed"}
 			},
-			"functions[0].scaling.concurrency: must be between 1 and 1000, got 1001\n" +
+			"functions[0].scaling.concurrency: must be between 0 and 1000, got 1001\n" +
 				"functions[0].scaling.min: must be at most max, got 2 with max 1\n" +
 				"functions[0].scaling.starts_in_progress: must be between 1 and 1000, got 0\n" +
 				"functions[0].scaling.starts_per_second: must be more than 0 and at most 1000, got 0\n" +

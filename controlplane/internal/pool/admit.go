@@ -69,15 +69,17 @@ func (p *Pool) lease(r *Request) {
 	i := p.table[p.open.next()]
 	free := i.free()
 	p.stopIdling(i)
-	p.open.remove(i.index, free)
-	p.open.add(i.index, free-1)
 	i.leases.push(r)
+	p.relist(i, free)
 	i.granted++
+	if p.limiter != nil {
+		r.sample, r.leased = p.limiter.Began(i.leases.n), p.now
+	}
 	r.state, r.instance = Leased, i
 	p.guards.Breaker.Served(i.epoch)
 	p.inFlight++
+	p.busy++
 	p.leased = true
-	p.free--
 }
 
 func (p *Pool) unlease(r *Request) {
@@ -89,10 +91,10 @@ func (p *Pool) unlease(r *Request) {
 	p.counters.departures++
 	switch i.state {
 	case Ready:
-		p.open.remove(i.index, free)
-		p.open.add(i.index, free+1)
-		p.free++
+		p.busy--
+		p.relist(i, free)
 		p.startIdling(i)
+		p.learn(r)
 	case Draining:
 		p.finishIdle(i)
 	case Gone:

@@ -40,10 +40,10 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 		return fmt.Errorf("its index is free for others")
 	case i.state == Gone:
 		return fmt.Errorf("gone, but still listed")
-	case i.leases.n > i.slots:
-		return fmt.Errorf("%d leases on %d slots", i.leases.n, i.slots)
-	case i.slots > p.settings.Concurrency:
-		return fmt.Errorf("%d slots, asked for %d", i.slots, p.settings.Concurrency)
+	case i.leases.n > i.offered, i.leases.n > i.slots && !p.settings.Learn:
+		return fmt.Errorf("%d leases on %d slots of %d", i.leases.n, i.slots, i.offered)
+	case i.offered > p.settings.Concurrency, i.slots > i.offered:
+		return fmt.Errorf("%d slots of %d, asked for %d", i.slots, i.offered, p.settings.Concurrency)
 	case i.state == Draining && i.leases.n == 0 && !i.finished:
 		return fmt.Errorf("has nothing in flight, and was not told to finish")
 	case i.final && i.state != Draining && i.state != Down:
@@ -71,7 +71,7 @@ func (p *Pool) checkLeases(i *Instance) error {
 }
 
 func (p *Pool) checkCounts() error {
-	leases, capacity, free, live, rotating, unreplaced := p.lost, 0, 0, 0, 0, 0
+	leases, capacity, busy, free, live, rotating, unreplaced := p.lost, 0, 0, 0, 0, 0, 0
 	var count, adopted [Gone]int
 	for i := range p.Instances() {
 		live++
@@ -83,6 +83,7 @@ func (p *Pool) checkCounts() error {
 		}
 		if i.state == Ready {
 			capacity += i.slots
+			busy += i.leases.n
 		}
 		if i.rotating {
 			rotating++
@@ -91,10 +92,10 @@ func (p *Pool) checkCounts() error {
 			unreplaced++
 		}
 	}
-	got := []int{p.inFlight, p.capacity, p.free, p.live, p.rotating, p.unreplaced}
-	want := []int{leases, capacity, free, live, rotating, unreplaced}
+	got := []int{p.inFlight, p.capacity, p.busy, p.free, p.live, p.rotating, p.unreplaced}
+	want := []int{leases, capacity, busy, free, live, rotating, unreplaced}
 	if !slices.Equal(got, want) || count != p.count || adopted != p.adopted {
-		return fmt.Errorf("in-flight, capacity, free, live, rotating, unreplaced are counted as %v, but are %v", got, want)
+		return fmt.Errorf("in-flight, capacity, busy, free, live, rotating, unreplaced are counted as %v, but are %v", got, want)
 	}
 	return nil
 }

@@ -46,7 +46,8 @@ type Instance struct {
 
 	started time.Time
 	ends    time.Time // when it must begin to drain; zero: never
-	slots   int
+	offered int       // requests that it may serve at once
+	slots   int       // of those, as many as are leased
 	leases  requestList
 	granted uint64 // leases ever
 
@@ -107,7 +108,7 @@ func (i *Instance) free() int {
 	if i.state != Ready {
 		return 0
 	}
-	return i.slots - i.leases.n
+	return max(0, i.slots-i.leases.n)
 }
 
 // mayServe reports whether it has or may yet get leases.
@@ -161,6 +162,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 	if i.state == Ready {
 		p.open.remove(i.index, i.free())
 		p.capacity -= i.slots
+		p.busy -= i.leases.n
 		p.free -= i.free()
 		p.stopIdling(i)
 		p.stopRotating(i)
@@ -176,6 +178,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 	if to == Ready {
 		p.open.add(i.index, i.free())
 		p.capacity += i.slots
+		p.busy += i.leases.n
 		p.free += i.free()
 		p.startIdling(i)
 	}

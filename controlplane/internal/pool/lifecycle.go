@@ -39,7 +39,8 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	if first && i.environment != "" && !i.adopted {
 		p.fleet.Up(now, i.environment, now.Sub(i.started))
 	}
-	i.slots = max(1, min(slots, p.settings.Concurrency), i.leases.n)
+	i.offered = max(1, min(slots, p.settings.Concurrency), i.leases.n)
+	i.slots = min(i.offered, p.concurrency())
 	if i.ends.IsZero() && p.settings.Lifetime > 0 && !i.adopted {
 		i.ends = i.started.Add(p.settings.Lifetime)
 	}

@@ -15,6 +15,7 @@ import (
 // Settings are fixed for the life of a Pool.
 type Settings struct {
 	Concurrency  int           // slots asked for of each instance; at least 1
+	Learn        bool          // slots are as many as the app serves well at once; Concurrency is the most
 	QueueLimit   int           // requests that may wait; with 0 nothing waits, and so nothing starts but Scaling.Min
 	QueueTimeout time.Duration // how long a request may wait; 0: for ever
 	StartTimeout time.Duration // started, but not up by then: a failed start; 0: for ever
@@ -73,6 +74,7 @@ type Pool struct {
 	count     [Gone]int // live instances by state
 	adopted   [Gone]int // those of them that nobody started
 	capacity  int       // slots of ready instances
+	busy      int       // leases on them
 	free      int       // of those, without a lease
 	open      slotIndex // ready instances with a free slot
 	idle      indexSet  // ready instances without a lease that we started
@@ -81,18 +83,19 @@ type Pool struct {
 
 	guards     *scaler.Guards
 	fleet      *scaler.Fleet
-	state      scaler.State // as the rule sees it
-	block      scaler.Block // why the last wanted start was not made
-	rotating   int          // ready instances near their end
-	unreplaced int          // of those, without a replacement on its way
-	unticked   bool         // Min has not been looked at yet
+	limiter    *scaler.Limiter // learns slots per instance; nil if they are given
+	state      scaler.State    // as the rule sees it
+	block      scaler.Block    // why the last wanted start was not made
+	rotating   int             // ready instances near their end
+	unreplaced int             // of those, without a replacement on its way
+	unticked   bool            // Min has not been looked at yet
 	counters   counters
 }
 
 // New returns an empty pool. When Min is set, Next is due at once.
 func New(s Settings) *Pool {
 	s.Concurrency = max(1, s.Concurrency)
-	return &Pool{
+	p := &Pool{
 		settings: s,
 		rule:     scaler.NewRule(s.Scaling),
 		rand:     rand.New(rand.NewPCG(s.Seed, 1)),
@@ -101,6 +104,10 @@ func New(s Settings) *Pool {
 		fleet:    scaler.NewFleet(),
 		unticked: s.Scaling.Min > 0,
 	}
+	if s.Learn {
+		p.limiter = scaler.NewLimiter(s.Concurrency)
+	}
+	return p
 }
 
 // enter begins an event. Time that runs backwards stands still.

@@ -19,6 +19,7 @@ func drawSettings(t *rapid.T) pool.Settings {
 	}
 	return pool.Settings{
 		Concurrency:  rapid.IntRange(1, 4).Draw(t, "concurrency"),
+		Learn:        rapid.Bool().Draw(t, "learn"),
 		QueueLimit:   rapid.IntRange(0, 20).Draw(t, "queue limit"),
 		QueueTimeout: second("queue timeout", 60),
 		StartTimeout: second("start timeout", 20),

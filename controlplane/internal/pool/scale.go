@@ -28,10 +28,10 @@ func (p *Pool) scale(now time.Time) {
 func (p *Pool) look() *scaler.State {
 	p.state = scaler.State{
 		Min: p.settings.Scaling.Min, Max: p.settings.Scaling.Max,
-		Concurrency: p.settings.Concurrency,
+		Concurrency: p.concurrency(),
 		Waiting:     p.queue.n,
 		Free:        p.free,
-		Leased:      p.capacity - p.free,
+		Leased:      p.busy,
 		Live:        p.live,
 		Ready:       p.count[Ready],
 		Adopted:     p.adopted[Ready],

@@ -165,7 +165,11 @@ func (w *Waits) add(waited time.Duration, cold bool) {
 	}
 }
 
-func (m *meter) done(w *world, r *request) { m.latency = append(m.latency, w.now-r.work.At) }
+func (m *meter) done(w *world, r *request) {
+	if r.work.At >= w.settings.After {
+		m.latency = append(m.latency, w.now-r.work.At)
+	}
+}
 
 func (w *world) result() Result {
 	m := &w.meter

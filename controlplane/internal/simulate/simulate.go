@@ -22,6 +22,7 @@ type Settings struct {
 	Crashes time.Duration // mean time between crashes of an instance; 0: never
 	Samples int           // points in the time series of Result; 0: none
 	Until   time.Duration // end early; 0: when all is done and gone
+	After   time.Duration // latencies are those of requests that came later than this
 }
 
 // Defaults are the server's own for a function of that concurrency, with room for large pools.

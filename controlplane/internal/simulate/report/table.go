@@ -4,6 +4,9 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/suite"
@@ -132,5 +135,23 @@ func Ablations(w io.Writer, rows []suite.Row) {
 			fmt.Fprintf(w, " %.3f; %.0f; %.2f |", r.Ratio.Mean, r.Settled.Mean, r.SettledCold.Mean)
 		}
 		fmt.Fprintln(w)
+	}
+}
+
+// Concurrency writes what fixed settings and the learned one reach.
+func Concurrency(w io.Writer, rows []suite.ConcurrencyRow) {
+	fmt.Fprint(w, "| requests/s of ten instances at a p99 of 1 s |")
+	settings := slices.Sorted(maps.Keys(rows[0].Fixed))
+	for _, c := range settings {
+		fmt.Fprintf(w, " %d |", c)
+	}
+	fmt.Fprintln(w, " learned | of the best |")
+	fmt.Fprintln(w, strings.Repeat("|---", len(settings)+3)+"|")
+	for _, r := range rows {
+		fmt.Fprintf(w, "| %s |", r.Kind)
+		for _, c := range settings {
+			fmt.Fprintf(w, " %.0f |", r.Fixed[c])
+		}
+		fmt.Fprintf(w, " %.0f ± %.0f | %.0f %% |\n", r.Learned.Mean, r.Learned.Spread, 100*r.Learned.Mean/r.Fixed[r.Best])
 	}
 }

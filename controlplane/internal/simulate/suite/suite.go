@@ -66,46 +66,75 @@ type Row struct {
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// fields pairs each number of a row with where it comes from.
-func (r *Row) fields() map[*Stat]func(simulate.Result) float64 {
-	return map[*Stat]func(simulate.Result) float64{
-		&r.Ratio:       simulate.Result.Ratio,
-		&r.P50:         func(x simulate.Result) float64 { return millis(x.All.Quantile(0.5)) },
-		&r.P95:         func(x simulate.Result) float64 { return millis(x.All.Quantile(0.95)) },
-		&r.P99:         func(x simulate.Result) float64 { return millis(x.All.Quantile(0.99)) },
-		&r.Max:         func(x simulate.Result) float64 { return millis(x.All.Quantile(1)) },
-		&r.Settled:     func(x simulate.Result) float64 { return millis(x.Settled.Quantile(0.99)) },
-		&r.Cold:        func(x simulate.Result) float64 { return 100 * x.All.ColdShare() },
-		&r.SettledCold: func(x simulate.Result) float64 { return 100 * x.Settled.ColdShare() },
-		&r.ColdStarts:  func(x simulate.Result) float64 { return float64(x.ColdStarts) },
-		&r.WarmStarts:  func(x simulate.Result) float64 { return float64(x.WarmStarts) },
-		&r.GBSeconds:   func(x simulate.Result) float64 { return x.GBSeconds },
-		&r.Dollars:     func(x simulate.Result) float64 { return x.Dollars },
-		&r.Utilization: func(x simulate.Result) float64 { return 100 * x.Utilization() },
-		&r.Lost:        func(x simulate.Result) float64 { return float64(x.Rejected + x.Evicted + x.Failed) },
+// A field is a number of a row, and where it comes from.
+type field struct {
+	stat *Stat
+	from func(simulate.Result) float64
+}
+
+func (r *Row) fields() []field {
+	return []field{
+		{&r.Ratio, simulate.Result.Ratio},
+		{&r.P50, func(x simulate.Result) float64 { return millis(x.All.Quantile(0.5)) }},
+		{&r.P95, func(x simulate.Result) float64 { return millis(x.All.Quantile(0.95)) }},
+		{&r.P99, func(x simulate.Result) float64 { return millis(x.All.Quantile(0.99)) }},
+		{&r.Max, func(x simulate.Result) float64 { return millis(x.All.Quantile(1)) }},
+		{&r.Settled, func(x simulate.Result) float64 { return millis(x.Settled.Quantile(0.99)) }},
+		{&r.Cold, func(x simulate.Result) float64 { return 100 * x.All.ColdShare() }},
+		{&r.SettledCold, func(x simulate.Result) float64 { return 100 * x.Settled.ColdShare() }},
+		{&r.ColdStarts, func(x simulate.Result) float64 { return float64(x.ColdStarts) }},
+		{&r.WarmStarts, func(x simulate.Result) float64 { return float64(x.WarmStarts) }},
+		{&r.GBSeconds, func(x simulate.Result) float64 { return x.GBSeconds }},
+		{&r.Dollars, func(x simulate.Result) float64 { return x.Dollars }},
+		{&r.Utilization, func(x simulate.Result) float64 { return 100 * x.Utilization() }},
+		{&r.Lost, func(x simulate.Result) float64 { return float64(x.Rejected + x.Evicted + x.Failed) }},
 	}
 }
 
 // Run runs every policy on every workload with every seed, on all processors, and returns the rows in the plan's order.
 func (p Plan) Run() ([]Row, error) {
 	n := len(p.Policies)
-	results := make([][]simulate.Result, len(p.Workloads)*n) // by row and seed
-	for k := range results {
-		results[k] = make([]simulate.Result, p.Seeds)
+	samples := make([][][]float64, len(p.Workloads)*n) // by row, seed and field
+	for k := range samples {
+		samples[k] = make([][]float64, p.Seeds)
 	}
 	errs := make([]error, len(p.Workloads)*p.Seeds)
 	forEach(len(errs), func(k int) {
 		w, seed := k/p.Seeds, k%p.Seeds
 		errs[k] = p.runAll(w, p.FirstSeed+uint64(seed), func(policy int, r simulate.Result) {
-			results[w*n+policy][seed] = r
+			samples[w*n+policy][seed] = numbers(r)
 		})
 	})
-	rows := make([]Row, len(results))
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	rows := make([]Row, len(samples))
 	for k := range rows {
 		g := p.Workloads[k/n]
-		rows[k] = sumUp(Row{Workload: g.Name, Smooth: g.Smooth, Policy: p.Policies[k%n].Name}, results[k])
+		rows[k] = Row{Workload: g.Name, Smooth: g.Smooth, Policy: p.Policies[k%n].Name}
+		rows[k].sumUp(samples[k])
 	}
-	return rows, errors.Join(errs...)
+	return rows, nil
+}
+
+// numbers are a result's values for the fields of a row. The result itself is large.
+func numbers(r simulate.Result) []float64 {
+	var out []float64
+	for _, f := range (&Row{}).fields() {
+		out = append(out, f.from(r))
+	}
+	return out
+}
+
+// sumUp fills in the fields from the numbers of each seed.
+func (r *Row) sumUp(samples [][]float64) {
+	values := make([]float64, len(samples))
+	for n, f := range r.fields() {
+		for k, s := range samples {
+			values[k] = s[n]
+		}
+		*f.stat = stat(values)
+	}
 }
 
 // HeldOutSeed is the first of the seeds that nothing was tuned on.
@@ -114,15 +143,15 @@ const HeldOutSeed = 1001
 // heldOut marks the workloads of rows whose seeds or traces the policy was not tuned on.
 const heldOut = " (held out)"
 
-// Full runs the workloads that the policy was tuned on, with the seeds from 1 on, and then these and all others with held
-// out seeds.
+// Full runs the workloads that the policy was tuned on, with the seeds from 1 on, and then these and all others with half
+// as many seeds that were held out.
 func (p Plan) Full() ([]Row, error) {
 	p.Workloads, p.FirstSeed = Tuned(), 1
 	rows, err := p.Run()
 	if err != nil {
 		return nil, err
 	}
-	p.Workloads, p.FirstSeed = append(Tuned(), HeldOut()...), HeldOutSeed
+	p.Workloads, p.FirstSeed, p.Seeds = append(Tuned(), HeldOut()...), HeldOutSeed, (p.Seeds+1)/2
 	more, err := p.Run()
 	for k := range more {
 		more[k].Workload += heldOut
@@ -139,7 +168,7 @@ func (p Plan) runAll(w int, seed uint64, take func(policy int, r simulate.Result
 		if err != nil {
 			return fmt.Errorf("%s, %s, seed %d: %w", load.Name, policy.Name, seed, err)
 		}
-		r.Bound, r.Latency = bound, nil
+		r.Bound = bound
 		take(k, r)
 	}
 	return nil
@@ -155,17 +184,6 @@ func (p Plan) One(load workload.Workload, policy baseline.Contender, seed uint64
 		p.Change(&s)
 	}
 	return simulate.Run(load, s)
-}
-
-func sumUp(row Row, results []simulate.Result) Row {
-	values := make([]float64, len(results))
-	for to, from := range row.fields() {
-		for k, r := range results {
-			values[k] = from(r)
-		}
-		*to = stat(values)
-	}
-	return row
 }
 
 // forEach calls f for 0 to n-1 on all processors.

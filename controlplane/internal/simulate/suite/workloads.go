@@ -36,7 +36,7 @@ func HeldOut() []workload.Generator {
 	slow := workload.Lognormal(3*second, 0.5)
 	return []workload.Generator{
 		workload.Steady("poisson-slow", 15*minute, 60, slow),
-		workload.Diurnal("diurnal-quick", 30*minute, 10*minute, 20, 300, quick),
+		workload.Diurnal("diurnal-quick", 20*minute, 10*minute, 20, 300, quick),
 		workload.Ramp("ramp", 20*minute, 2, 150, workload.Exponential(second)),
 		workload.Switching("mmpp-3", 15*minute, []float64{1, 150, 30}, []time.Duration{15 * second, 3 * second, 20 * second}, slow),
 		workload.Clumped("weibull", 20*minute, 30, 0.4, workload.Exponential(700*time.Millisecond)),
