@@ -71,7 +71,7 @@ func busy(r scaler.Rule, s *scaler.State) time.Duration {
 
 // A slot is given back every millisecond: a few waiters are served by that before an instance could start.
 func TestNoStartForWaitersWhoAreServedBefore(t *testing.T) {
-	r, s := frugal(scaler.Balanced), state(fleet(20))
+	r, s := frugal(scaler.Cost), state(fleet(20))
 	now := busy(r, &s)
 	s.Waiting = 5
 	require.Zero(t, r.Decide(at(now), &s).Start)

@@ -7,11 +7,11 @@ import (
 
 // How a Limiter judges.
 const (
-	limitSample = 100  // requests per look
+	limitSample = 200  // requests per look
 	limitEnough = 0.95 // of them: the longest may take very long
 	// slowdown is how much longer requests may take than alone. An app that computes does no more work in sum from about
 	// there on, however many requests it has; one that waits for others never gets there.
-	slowdown = 1.6
+	slowdown = 1.7
 	loaded   = 0.8 // of the limit: requests that began beside fewer others say nothing about it
 )
 
@@ -69,8 +69,10 @@ func (l *Limiter) Ended(look uint64, took time.Duration) bool {
 
 func (l *Limiter) judge(mean float64) {
 	switch {
-	case l.limit == 1:
+	case l.limit == 1 && math.Abs(mean-l.alone) > math.Ln2:
 		l.alone = mean
+	case l.limit == 1:
+		l.alone += (mean - l.alone) / 2
 	case mean < l.alone:
 		l.alone += (mean - l.alone) / 4 // not all: the luckiest of many samples is too quick
 	}

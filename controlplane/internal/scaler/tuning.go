@@ -31,6 +31,6 @@ func (p Preference) Tuning() Tuning {
 	case Latency:
 		return Tuning{Restart: 40, Learn: true, Rise: true, Sigmas: 3.5, Headroom: 0.15, Reserve: 0.25}
 	default:
-		return Tuning{Restart: 3, Learn: true, Rise: true, Patience: 10 * time.Millisecond, Sigmas: 2.3, Headroom: 0.02, Reserve: 0.1}
+		return Tuning{Restart: 3, Learn: true, Rise: true, Sigmas: 2.3, Headroom: 0.02, Reserve: 0.1}
 	}
 }

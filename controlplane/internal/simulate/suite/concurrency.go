@@ -32,15 +32,15 @@ type ConcurrencyRow struct {
 }
 
 // concurrencies are the fixed settings that are compared.
-var concurrencies = []int{1, 2, 4, 6, 8, 16, 32, learnedCap}
+var concurrencies = []int{1, 2, 4, 6, 8, 16, learnedCap}
 
 // The experiment: ten instances that stay, requests of 100 ms on an idle one, exponentially distributed, and a p99 from
-// arrival to answer of at most a second, after half a minute in which a learner may learn.
+// arrival to answer of at most a second, after a minute in which a learner may learn.
 const (
 	fixedInstances = 10
 	learnedCap     = 64
 	longestP99     = time.Second
-	learning       = 30 * second
+	learning       = 60 * second
 	measured       = 20 * second
 	mostPerSecond  = 8000
 )
