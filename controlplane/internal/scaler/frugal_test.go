@@ -75,7 +75,7 @@ func TestNoStartForWaitersWhoAreServedBefore(t *testing.T) {
 	now := busy(r, &s)
 	s.Waiting = 5
 	require.Zero(t, r.Decide(at(now), &s).Start)
-	s.Waiting = 25
+	s.Waiting = 45
 	require.Positive(t, r.Decide(at(now), &s).Start)
 }
 
