@@ -204,7 +204,7 @@ func TestADrainedInstanceFinishesItsWork(t *testing.T) {
 
 // Scenario 8, under load: instances and whole functions are drained again and again, and no client notices.
 func TestDrainsUnderLoad(t *testing.T) {
-	s := startBoth(t, nil)
+	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Min = 3 })
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		requests := startLoad(t, s, 25, endless, "/"+name+"/sleep?ms=10")
 		for round := range 6 {

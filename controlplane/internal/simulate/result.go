@@ -115,7 +115,7 @@ func newMeter(load workload.Workload, s Settings) meter {
 	return m
 }
 
-// pass is called before time moves to at.
+// pass is called before time moves to at: all that it sees has been so since the event before.
 func (m *meter) pass(w *world, at time.Duration) {
 	s := w.pool.Stats()
 	m.work += time.Duration(s.InFlight) * (at - w.now)
@@ -125,19 +125,18 @@ func (m *meter) pass(w *world, at time.Duration) {
 	case s.Waiting == 0 && m.waitFrom >= 0 && m.emptyAt == 0:
 		m.emptyAt, m.emptied = w.now, m.colds+m.warms
 	}
-	if m.every > 0 && at >= m.due && w.now <= w.load.Horizon {
+	for ; m.every > 0 && m.due < min(at, w.load.Horizon); m.due += m.every {
 		m.sample(w, s)
-		m.due += m.every
 	}
 }
 
 func (m *meter) sample(w *world, s pool.Stats) {
-	for m.level+1 < len(m.levels) && m.levels[m.level+1].From <= w.now {
+	for m.level+1 < len(m.levels) && m.levels[m.level+1].From <= m.due {
 		m.level++
 	}
 	c := w.settings.Pool.Concurrency
 	m.series = append(m.series, Sample{
-		At: w.now, Arrivals: w.next - m.arrived, InFlight: s.InFlight, Waiting: s.Waiting,
+		At: m.due, Arrivals: w.next - m.arrived, InFlight: s.InFlight, Waiting: s.Waiting,
 		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Ideal: (m.levels[m.level].InFlight + c - 1) / c,
 	})
 	m.arrived = w.next
