@@ -15,7 +15,7 @@ endef
 export FRONT_PORT ADMIN_PORT ENVOY_ADMIN_PORT
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 demo: build envoy ## run everything on this machine: Envoy, control plane, a local Lambda, three functions
 	@exec ./build/demo
@@ -55,6 +55,15 @@ format: ## format the Go code
 bench: build build/bench-app envoy ## measure against plain Envoy; results go to bench/results/
 	go run ./bench
 
+simulate: build/controlplane ## replay workloads through the scheduler and its rivals: the tables of docs/scaling.md, in build/simulate/
+	@mkdir -p build/simulate
+	./build/controlplane simulate --json build/simulate/table.json --plots build/simulate > build/simulate/table.md
+	@cat build/simulate/table.md
+
+simulate-numbers: build/controlplane ## commit to new numbers of our policy: what the tests compare it with
+	@mkdir -p controlplane/internal/simulate/suite/testdata
+	./build/controlplane simulate --policy ours --seeds 2 --json controlplane/internal/simulate/suite/testdata/ours.json > /dev/null
+
 fuzz: ## fuzz every decoder for 20 s each
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z]+' $$t/*_test.go | cut -c6-); do \
@@ -75,5 +84,5 @@ build/bench-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy runtimes test faults check format bench fuzz clean
+.PHONY: help demo build envoy runtimes test faults check format bench simulate simulate-numbers fuzz clean
 .SECONDARY:

@@ -34,6 +34,7 @@ func App(t testing.TB, name string, peer Peer) Function {
 	f := Function{Function: config.DefaultFunction(), Local: lambdalocal.DefaultFunction(name)}
 	f.Name = name
 	f.Routes = []config.Route{{Path: "/" + name, StripPrefix: true}}
+	f.Scaling.Preference = config.PreferCost // nothing is started but for requests and the minimum
 	f.Local.Timeout = 15 * time.Minute
 	f.Local.MemoryMB = 512
 	f.Local.Command = []string{Build(t, "controlplane/controlplanetest/app")}

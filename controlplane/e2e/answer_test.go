@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -76,7 +75,7 @@ func TestInstancesOutliveTheConnectionsToLambda(t *testing.T) {
 		c.AWS.Endpoint = "http://" + wire.listener.Addr().String()
 	}}
 	f := siteApp(t, "web", controlplanetest.Library)
-	f.Scaling.Min, f.Scaling.IdleAfter = 0, time.Second
+	f.Scaling.Min = 0
 	o.Functions = []controlplanetest.Function{f}
 	stack := controlplanetest.Start(t, o)
 	s := newSite(t, stack, "web", controlplanetest.HTTP1)

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,7 +12,7 @@ import (
 // The bill is Lambda's to the millisecond: what ended well, what crashed, and what was cold.
 func TestTheBillIsLambdas(t *testing.T) {
 	s := startBoth(t, func(f *controlplanetest.Function) {
-		f.Scaling.Min, f.Scaling.IdleAfter = 0, 100*time.Millisecond
+		f.Scaling.Min = 0
 	})
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		client := controlplanetest.Client(t, controlplanetest.HTTP1)

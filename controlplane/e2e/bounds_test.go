@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +17,6 @@ func TestMinimumAndMaximumHoldUnderLoad(t *testing.T) {
 	const least, most, concurrency = 2, 3, 2
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.Max = concurrency, least, most
-		f.Scaling.IdleAfter = 300 * time.Millisecond
 	})
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		eventuallyReady(s, name, least)

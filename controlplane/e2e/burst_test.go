@@ -9,8 +9,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 )
 
-// A burst meets a function that has no instance: everybody is answered, by as many instances as that needs at most, and
-// whoever waits does so because no slot is free.
+// A burst meets a function that has no instance: everybody is answered, by about as many instances as that needs at
+// most, and whoever waits does so because no slot is free.
 func TestABurstMeetsAStoppedFunction(t *testing.T) {
 	const clients, concurrency = 200, 10
 	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Concurrency = concurrency })
@@ -20,8 +20,9 @@ func TestABurstMeetsAStoppedFunction(t *testing.T) {
 		looks, idleBesideWaiter := watch.stop()
 		requireServed(t, results)
 		f := s.Function(name)
-		require.LessOrEqual(t, f.Starts, uint64(clients/concurrency))
-		require.LessOrEqual(t, s.Lambda.Counters(name).Started, clients/concurrency)
+		// Those that are idle before the last client comes may end, and be started once more.
+		require.LessOrEqual(t, f.Starts, uint64(clients/concurrency*3/2))
+		require.LessOrEqual(t, s.Lambda.Counters(name).Started, clients/concurrency*3/2)
 		require.Empty(t, f.StartFailures)
 		require.NotZero(t, looks)
 		require.Zero(t, idleBesideWaiter, "looks that met a free slot beside a waiter")

@@ -19,6 +19,7 @@ func TestRequestsEndBeforeTheDeadline(t *testing.T) {
 	timeout := func(name string, peer controlplanetest.Peer, d time.Duration) controlplanetest.Function {
 		f := controlplanetest.App(t, name, peer)
 		f.Lambda.Timeout, f.Local.Timeout = d, d
+		f.Scaling.Min = 1 // what ends an instance is its deadline, not a moment without a request
 		return f
 	}
 	library3 := timeout("library-3s", controlplanetest.Library, 3*time.Second)
@@ -28,9 +29,7 @@ func TestRequestsEndBeforeTheDeadline(t *testing.T) {
 	slow3 := timeout("slow-init-3s", controlplanetest.Library, 3*time.Second) // no timeout counts Lambda's init
 	slow3.Local.Env[contract.StartDelayVariable] = "3500"
 	kept := timeout("kept", controlplanetest.Library, 3*time.Second)
-	kept.Scaling.Min = 1
 	mistaken := timeout("mistaken", controlplanetest.Library, 3*time.Second) // Lambda cuts sooner than was configured
-	mistaken.Scaling.Min = 1
 	mistaken.Lambda.Timeout = config.DefaultFunction().Lambda.Timeout
 	s := controlplanetest.Start(t, controlplanetest.Options{
 		Functions: []controlplanetest.Function{library3, binary3, library15, binary15, slow3, kept, mistaken},

@@ -15,7 +15,7 @@ import (
 // nothing else does, and the pool knows soon.
 func TestKilledPeersTakeOnlyTheirOwnRequestsAlong(t *testing.T) {
 	const requests, clients, concurrency, kills = 2500, 24, 8, 3 // with each kind of peer
-	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Concurrency = concurrency })
+	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Concurrency, f.Scaling.Min = concurrency, 3 })
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		l := startLoad(t, s, clients, requests, "/"+name+"/sleep?ms=20")
 		atRisk := 0

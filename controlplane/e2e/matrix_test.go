@@ -145,7 +145,7 @@ func (c *cell) configure(t *testing.T) controlplanetest.Function {
 	f.Queue.Timeout = 10 * time.Second
 	f.Scaling.Concurrency, f.Scaling.Max, f.Scaling.StartsInProgress = matrixConcurrency, matrixMax, matrixMax
 	f.Scaling.StartsBurst, f.Scaling.StartsPerSecond = matrixBurst, matrixRate
-	f.Scaling.StartTimeout, f.Scaling.IdleAfter = 5*time.Second, 500*time.Millisecond
+	f.Scaling.StartTimeout = 5 * time.Second
 	if c.cold {
 		f.Local.IdleExpiry = lambdalocal.Fixed(50 * time.Millisecond)
 	}

@@ -43,7 +43,7 @@ func addFault(t *testing.T, s *controlplanetest.Stack, f lambdalocal.Fault) (rem
 func TestAnInstanceLosesItsNetwork(t *testing.T) {
 	const concurrency = 8
 	s := startLinked(t, func(f *controlplanetest.Function) {
-		f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.IdleAfter = concurrency, 2, time.Minute
+		f.Scaling.Concurrency, f.Scaling.Min = concurrency, 2
 	})
 	for _, kind := range []lambdalocal.FaultKind{lambdalocal.FaultLinkReset, lambdalocal.FaultLinkSilence} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestANetworkThatIsSilentForAMoment(t *testing.T) {
 	for _, peer := range controlplanetest.Peers {
 		for name, m := range lengths {
 			f := controlplanetest.App(t, string(peer)+"-"+name, peer)
-			f.Scaling.Min, f.Scaling.Max, f.Scaling.IdleAfter = 1, 1, time.Minute
+			f.Scaling.Min, f.Scaling.Max = 1, 1
 			o.Functions = append(o.Functions, f)
 			moments[f.Name] = m
 		}

@@ -142,7 +142,6 @@ func TestCapacityFollowsTheLoad(t *testing.T) {
 	const concurrency, base, step = 10, 5, 50
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.Concurrency = concurrency
-		f.Scaling.IdleAfter = time.Second
 	})
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		began := time.Now()

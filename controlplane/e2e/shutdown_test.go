@@ -20,7 +20,7 @@ const shutdownConcurrency = 8
 // hears of the drain is dispatch's to prove; here it is logged how long all of the way takes.
 func TestAShutdownInTheFunction(t *testing.T) {
 	s := startBoth(t, func(f *controlplanetest.Function) {
-		f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.IdleAfter = shutdownConcurrency, 2, time.Minute
+		f.Scaling.Concurrency, f.Scaling.Min = shutdownConcurrency, 2
 	})
 	for how, end := range map[string]func(*testing.T, lambdalocal.Environment){
 		"shutdown": func(t *testing.T, e lambdalocal.Environment) { require.True(t, s.Lambda.Retire(e.ID)) },

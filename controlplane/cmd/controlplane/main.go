@@ -1,4 +1,4 @@
-// Command controlplane runs Lambda Dispatch's control plane and relay, or checks a configuration.
+// Command controlplane runs Lambda Dispatch's control plane and relay, checks a configuration, or simulates.
 package main
 
 import (
@@ -20,7 +20,19 @@ Usage:
   controlplane run   [--set KEY=VALUE]... [FILE]   run with the configuration in FILE until SIGTERM
   controlplane check [--set KEY=VALUE]... [FILE]   report all that is wrong with FILE; with an envoy %[1]s at
                                                    hand, also what Envoy says to the result
+  controlplane simulate [FLAG]...                  replay workloads through the scheduler beside a model of Lambda, and
+                                                   compare policies; without --trace and --workload: the suite of docs/scaling.md
   controlplane version                             print the version
+
+Flags of simulate:
+  --trace FILE        CSV with columns at_ms, at or TIMESTAMP, and service_ms or the two of tokens; repeatable
+  --workload NAME     a generator or trace of the suite; repeatable
+  --policy NAME,...   ours, or baselines; default all
+  --seeds N           runs of each pair, default 20, from --first-seed N on, default 1
+  --concurrency N     requests that one instance serves at once, default 10
+  --preset NAME       start times: image (default), zip, jvm
+  --plots DIR         write an SVG for each workload and policy, first seed
+  --json FILE         write all numbers
 
 Keys are paths in the configuration, admin.address say. Each can also be set by a variable: %[2]sADMIN_ADDRESS.
 A later source wins: defaults, FILE, variables, --set.
@@ -41,7 +53,7 @@ func main() {
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		printUsage(stderr)
-		return errors.New("no command given: run, check or version")
+		return errors.New("no command given: run, check, simulate or version")
 	}
 	err := command(ctx, args[0], args[1:], environ, stdout, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -57,12 +69,14 @@ func command(ctx context.Context, name string, args, environ []string, stdout, s
 		return runServer(ctx, args, environ, stderr)
 	case "check":
 		return check(ctx, args, environ, stdout)
+	case "simulate":
+		return runSimulate(args, stdout)
 	case "version":
 		fmt.Fprintln(stdout, controlplane.Version())
 		return nil
 	case "help", "-h", "--help":
 		return flag.ErrHelp
 	default:
-		return fmt.Errorf("unknown command %q: run, check or version", name)
+		return fmt.Errorf("unknown command %q: run, check, simulate or version", name)
 	}
 }

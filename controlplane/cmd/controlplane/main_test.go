@@ -80,7 +80,7 @@ func TestMistakesInTheCommandLineAreOneLine(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"start"}, `unknown command "start": run, check or version`},
+		{[]string{"start"}, `unknown command "start": run, check, simulate or version`},
 		{[]string{"run", "--config", "x"}, "run: flag provided but not defined: -config"},
 		{[]string{"check", "--set"}, "check: flag needs an argument: -set"},
 		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file, after the flags: got ["a.yaml" "b.yaml"]`},
@@ -92,7 +92,7 @@ func TestMistakesInTheCommandLineAreOneLine(t *testing.T) {
 		require.Empty(t, stdout+stderr, "main prints the error, and nobody else")
 	}
 	_, stderr, err := try(t)
-	require.EqualError(t, err, "no command given: run, check or version")
+	require.EqualError(t, err, "no command given: run, check, simulate or version")
 	require.Contains(t, stderr, "Usage:")
 }
 

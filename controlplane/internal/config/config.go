@@ -148,14 +148,14 @@ type Timeouts struct {
 
 // Scaling bounds and shapes the pool of one function.
 type Scaling struct {
-	Concurrency      int           `yaml:"concurrency"` // slots of one instance
+	Concurrency      int           `yaml:"concurrency"` // slots of one instance; 0: learned, see Slots
 	Min              int           `yaml:"min"`
 	Max              int           `yaml:"max"`
 	StartsInProgress int           `yaml:"starts_in_progress"`
 	StartsPerSecond  float64       `yaml:"starts_per_second"` // token bucket's refill
 	StartsBurst      int           `yaml:"starts_burst"`      // token bucket's size
 	StartTimeout     time.Duration `yaml:"start_timeout"`     // invoked, but never dialled
-	IdleAfter        time.Duration `yaml:"idle_after"`        // window of the keep rule: surplus for this long drains
+	Preference       string        `yaml:"preference"`        // cost, balanced or latency: what decides where they conflict
 	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest time that a draining instance may take; Timeouts.Total if that is longer
 	DollarsPerHour   float64       `yaml:"dollars_per_hour"`  // what the instances may cost; 0: no ceiling
 }

@@ -44,7 +44,7 @@ func DefaultFunction() Function {
 			StartsPerSecond:  50,
 			StartsBurst:      100,
 			StartTimeout:     time.Minute,
-			IdleAfter:        10 * time.Second,
+			Preference:       PreferBalanced,
 			DrainTimeout:     30 * time.Second,
 		},
 	}

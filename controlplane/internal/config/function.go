@@ -72,8 +72,19 @@ func (t Timeouts) validate(p *problems, path string) {
 	within(p, path+".total", t.Total, 0, forever)
 }
 
+// LearnedSlots is the most that is learned where scaling.concurrency is 0.
+const LearnedSlots = 64
+
+// Slots is how many requests an instance is asked to serve at once, at most.
+func (s Scaling) Slots() int {
+	if s.Concurrency == 0 {
+		return LearnedSlots
+	}
+	return s.Concurrency
+}
+
 func (s Scaling) validate(p *problems, path string) {
-	within(p, path+".concurrency", s.Concurrency, 1, 1000)
+	within(p, path+".concurrency", s.Concurrency, 0, 1000)
 	within(p, path+".min", s.Min, 0, MaxInstances)
 	within(p, path+".max", s.Max, 1, MaxInstances)
 	if s.Min > s.Max {
@@ -85,7 +96,7 @@ func (s Scaling) validate(p *problems, path string) {
 	}
 	within(p, path+".starts_burst", s.StartsBurst, 1, 1000)
 	positive(p, path+".start_timeout", s.StartTimeout, 15*time.Minute)
-	within(p, path+".idle_after", s.IdleAfter, 0, forever)
+	oneOf(p, path+".preference", s.Preference, PreferCost, PreferBalanced, PreferLatency)
 	positive(p, path+".drain_timeout", s.DrainTimeout, forever)
 }
 

@@ -29,6 +29,13 @@ const (
 	ArchitectureARM = "arm64"
 )
 
+// Values of functions[].scaling.preference.
+const (
+	PreferCost     = "cost"     // no idle slot, no spare environment; wait a little instead
+	PreferBalanced = "balanced" // idle slots where they are a small part, and environments for the next peak
+	PreferLatency  = "latency"  // more of both
+)
+
 // MaxNameLength limits the names of functions and listeners, which become parts of file and cluster names.
 const MaxNameLength = 40
 

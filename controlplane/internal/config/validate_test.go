@@ -168,14 +168,16 @@ func TestValidateRefuses(t *testing.T) {
 				"functions[0].timeouts.total: must be between 0s and 24h0m0s, got -1ns",
 		},
 		{
-			func(c *Config) { c.Functions[0].Scaling = Scaling{Concurrency: 1001, Min: 2, Max: 1, IdleAfter: -1} },
-			"functions[0].scaling.concurrency: must be between 1 and 1000, got 1001\n" +
+			func(c *Config) {
+				c.Functions[0].Scaling = Scaling{Concurrency: 1001, Min: 2, Max: 1, Preference: "speed"}
+			},
+			"functions[0].scaling.concurrency: must be between 0 and 1000, got 1001\n" +
 				"functions[0].scaling.min: must be at most max, got 2 with max 1\n" +
 				"functions[0].scaling.starts_in_progress: must be between 1 and 1000, got 0\n" +
 				"functions[0].scaling.starts_per_second: must be more than 0 and at most 1000, got 0\n" +
 				"functions[0].scaling.starts_burst: must be between 1 and 1000, got 0\n" +
 				"functions[0].scaling.start_timeout: must be positive, got 0s\n" +
-				"functions[0].scaling.idle_after: must be between 0s and 24h0m0s, got -1ns\n" +
+				"functions[0].scaling.preference: must be one of cost, balanced, latency, got \"speed\"\n" +
 				"functions[0].scaling.drain_timeout: must be positive, got 0s",
 		},
 		{

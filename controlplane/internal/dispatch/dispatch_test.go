@@ -37,6 +37,7 @@ type world struct {
 func newWorld(t testing.TB, change func(*config.Function)) *world {
 	cfg := config.DefaultFunction()
 	cfg.Name = "web"
+	cfg.Scaling.Preference = config.PreferCost // nothing is started but for requests and the minimum
 	if change != nil {
 		change(&cfg)
 	}
@@ -278,7 +279,7 @@ func TestDeniedInvocationsAnswerTheWaitersWithTheCause(t *testing.T) {
 
 func TestAnIdleInstanceIsDrainedAndItsEndpointStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(f *config.Function) { f.Scaling.IdleAfter = 5 * time.Second })
+		w := newWorld(t, nil)
 		id, lease := w.up()
 		lease.Release()
 		time.Sleep(10 * time.Second) // of the bubble's clock
@@ -319,7 +320,7 @@ func TestAnInstanceThatDrainsByItselfIsToldWhenNoLeaseIsOut(t *testing.T) {
 
 func TestTheDeadlineCountsFromWhereThePeerSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout = 3 * time.Second })
+		w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout, f.Scaling.Min = 3*time.Second, 1 })
 		got := w.acquire(t.Context())
 		id := w.instances()[0]
 		w.publish()
@@ -335,7 +336,7 @@ func TestTheDeadlineCountsFromWhereThePeerSays(t *testing.T) {
 
 func TestAShorterTimeoutInTheConfigurationHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout = 3 * time.Second })
+		w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout, f.Scaling.Min = 3*time.Second, 1 })
 		got := w.acquire(t.Context())
 		id := w.instances()[0]
 		w.publish()

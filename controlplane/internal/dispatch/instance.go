@@ -121,6 +121,7 @@ func (f *function) up(i *instance, up relay.Up) {
 	}
 	at := now()
 	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
+	i.core.In(up.Environment)
 	if up.Left > 0 && f.provider != nil {
 		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.
 		i.core.EndBy(at.Add(lifetime(f.config, min(up.Left, f.config.Lambda.Timeout))))

@@ -27,7 +27,8 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 	}
 	s := cfg.Scaling
 	p.settings = pool.Settings{
-		Concurrency:  s.Concurrency,
+		Concurrency:  s.Slots(),
+		Learn:        s.Concurrency == 0,
 		QueueLimit:   cfg.Queue.Limit,
 		QueueTimeout: cfg.Queue.Timeout,
 		StartTimeout: s.StartTimeout,
@@ -37,8 +38,8 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 		Scaling: scaler.Settings{
 			Min: s.Min, Max: s.Max,
 			StartsInProgress: s.StartsInProgress, StartsPerSecond: s.StartsPerSecond, StartsBurst: s.StartsBurst,
-			IdleAfter:      s.IdleAfter,
 			DollarsPerHour: s.DollarsPerHour, Price: p.price(cfg.Lambda.MemoryMB),
+			Preference: scaler.Preference(s.Preference),
 		},
 	}
 	if cfg.Disabled {
@@ -89,7 +90,7 @@ func (f *function) invocation(i *instance) wire.Invocation {
 		Function:    f.name,
 		Relays:      f.d.relays,
 		Token:       f.d.key.Mint(f.name, i.id, i.core.Started().Add(f.plan.tokenLife)),
-		Concurrency: f.config.Scaling.Concurrency,
+		Concurrency: f.config.Scaling.Slots(),
 		DrainMargin: wire.Millis(f.plan.drainMargin),
 		DialTimeout: wire.DefaultDialTimeout,
 		DrainLimit:  wire.Millis(f.plan.settings.DrainTimeout),

@@ -10,18 +10,18 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 		return &p.effects
 	}
 	*r = Request{Owner: r.Owner, arrived: now}
+	p.counters.arrivals++
 	if cause := p.refusal(now); cause != "" {
 		r.state, r.cause = Rejected, cause
 		return &p.effects
 	}
 	if p.queue.n == 0 && p.free > 0 {
 		p.lease(r)
-		p.observe(now)
+		p.scale(now)
 		return &p.effects
 	}
 	r.state = Waiting
 	p.queue.push(r)
-	p.observe(now)
 	p.guards.Breaker.Arrived(now, p.queue.n == 1)
 	p.scale(now)
 	return &p.effects
@@ -60,25 +60,26 @@ func (p *Pool) Release(now time.Time, r *Request) *Effects {
 	default:
 		return &p.effects
 	}
-	p.observe(now)
-	if p.queue.n == 0 && p.block.Reason != "" {
-		p.scale(now) // what was wanted for waiters is not any more
-	}
+	p.scale(now)
 	return &p.effects
 }
 
-// lease gives r a slot of the instance with the most free ones.
+// lease gives r a slot of an instance that has a free one.
 func (p *Pool) lease(r *Request) {
-	i := p.table[p.open.emptiest()]
+	i := p.table[p.open.next()]
 	free := i.free()
-	p.open.remove(i.index, free)
-	p.open.add(i.index, free-1)
+	p.stopIdling(i)
 	i.leases.push(r)
+	p.relist(i, free)
 	i.granted++
+	if p.limiter != nil {
+		r.sample, r.leased = p.limiter.Began(i.leases.n), p.now
+	}
 	r.state, r.instance = Leased, i
 	p.guards.Breaker.Served(i.epoch)
 	p.inFlight++
-	p.free--
+	p.busy++
+	p.leased = true
 }
 
 func (p *Pool) unlease(r *Request) {
@@ -87,11 +88,13 @@ func (p *Pool) unlease(r *Request) {
 	i.leases.remove(r)
 	r.state = Done
 	p.inFlight--
+	p.counters.departures++
 	switch i.state {
 	case Ready:
-		p.open.remove(i.index, free)
-		p.open.add(i.index, free+1)
-		p.free++
+		p.busy--
+		p.relist(i, free)
+		p.startIdling(i)
+		p.learn(r)
 	case Draining:
 		p.finishIdle(i)
 	case Gone:
@@ -124,5 +127,4 @@ func (p *Pool) evictAll(now time.Time, cause Cause) {
 	for p.queue.n > 0 {
 		p.evict(now, p.queue.head, cause)
 	}
-	p.observe(now)
 }

@@ -8,7 +8,7 @@ import (
 // Check returns the first invariant that does not hold, or nil. It looks at everything and is for tests and simulations.
 func (p *Pool) Check() error {
 	for _, check := range []func() error{
-		p.checkInstances, p.checkCounts, p.checkQueue, p.checkTimers, p.checkStarts, p.checkRotation,
+		p.checkInstances, p.checkCounts, p.checkIdle, p.checkQueue, p.checkTimers, p.checkStarts, p.checkRotation,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -41,10 +41,10 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 		return fmt.Errorf("its index is free for others")
 	case i.state == Gone:
 		return fmt.Errorf("gone, but still listed")
-	case i.leases.n > i.slots:
-		return fmt.Errorf("%d leases on %d slots", i.leases.n, i.slots)
-	case i.slots > p.settings.Concurrency:
-		return fmt.Errorf("%d slots, asked for %d", i.slots, p.settings.Concurrency)
+	case i.leases.n > i.offered, i.leases.n > i.slots && !p.settings.Learn:
+		return fmt.Errorf("%d leases on %d slots of %d", i.leases.n, i.slots, i.offered)
+	case i.offered > p.settings.Concurrency, i.slots > i.offered:
+		return fmt.Errorf("%d slots of %d, asked for %d", i.slots, i.offered, p.settings.Concurrency)
 	case i.state == Draining && i.leases.n == 0 && !i.finished:
 		return fmt.Errorf("has nothing in flight, and was not told to finish")
 	case i.final && i.state != Draining && i.state != Down:
@@ -56,10 +56,8 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 // checkLeases checks that the instance can be leased exactly if it is ready and has a free slot, and that its leases
 // name it.
 func (p *Pool) checkLeases(i *Instance) error {
-	for free := 1; free <= p.settings.Concurrency; free++ {
-		if listed := p.open.has(i.index, free); listed != (i.free() == free) {
-			return fmt.Errorf("listed with %d free slots: %t, has %d", free, listed, i.free())
-		}
+	if !p.open.lists(i.index, i.free()) {
+		return fmt.Errorf("has %d free slots, and is not listed so", i.free())
 	}
 	n := 0
 	for r := i.leases.head; r != nil; r = r.next {
@@ -74,7 +72,7 @@ func (p *Pool) checkLeases(i *Instance) error {
 }
 
 func (p *Pool) checkCounts() error {
-	leases, capacity, free, live, rotating, unreplaced := p.lost, 0, 0, 0, 0, 0
+	leases, capacity, busy, free, live, rotating, unreplaced := p.lost, 0, 0, 0, 0, 0, 0
 	var count, adopted [Gone]int
 	for i := range p.Instances() {
 		live++
@@ -86,6 +84,7 @@ func (p *Pool) checkCounts() error {
 		}
 		if i.state == Ready {
 			capacity += i.slots
+			busy += i.leases.n
 		}
 		if i.rotating {
 			rotating++
@@ -94,10 +93,27 @@ func (p *Pool) checkCounts() error {
 			unreplaced++
 		}
 	}
-	got := []int{p.inFlight, p.capacity, p.free, p.live, p.rotating, p.unreplaced}
-	want := []int{leases, capacity, free, live, rotating, unreplaced}
+	got := []int{p.inFlight, p.capacity, p.busy, p.free, p.live, p.rotating, p.unreplaced}
+	want := []int{leases, capacity, busy, free, live, rotating, unreplaced}
 	if !slices.Equal(got, want) || count != p.count || adopted != p.adopted {
-		return fmt.Errorf("in-flight, capacity, free, live, rotating, unreplaced are counted as %v, but are %v", got, want)
+		return fmt.Errorf("in-flight, capacity, busy, free, live, rotating, unreplaced are counted as %v, but are %v", got, want)
+	}
+	return nil
+}
+
+func (p *Pool) checkIdle() error {
+	n := 0
+	for i := range p.Instances() {
+		idle := i.state == Ready && !i.adopted && i.leases.n == 0
+		if idle {
+			n++
+		}
+		if idle != p.idle.has(i.index) {
+			return fmt.Errorf("instance %d (%s): listed as idle: %t, is: %t", i.index, i.state, !idle, idle)
+		}
+	}
+	if n != p.nIdle {
+		return fmt.Errorf("%d idle instances, counted %d", n, p.nIdle)
 	}
 	return nil
 }

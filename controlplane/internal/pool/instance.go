@@ -50,21 +50,23 @@ type Instance struct {
 	started time.Time
 	took    time.Duration // from its start until it was up for the first time
 	ends    time.Time     // when it must begin to drain; zero: never
-	slots   int
+	offered int           // requests that it may serve at once
+	slots   int           // of those, as many as are leased
 	leases  requestList
 	granted uint64 // leases ever
 
-	dialled  bool // its peer is there: the start timeout does not run
-	wasUp    bool
-	failed   bool      // counted as a failed start
-	final    bool      // never to be ready again
-	reason   Reason    // why we drain it
-	killAt   time.Time // when it is killed, if it still drains then
-	finished bool      // told to finish
-	killed   bool
-	rotating bool // near its end
-	replaced bool // rotating, and a replacement was started
-	replaces *Instance
+	environment string // in which it runs, as far as it is known
+	dialled     bool   // its peer is there: the start timeout does not run
+	wasUp       bool
+	failed      bool      // counted as a failed start
+	final       bool      // never to be ready again
+	reason      Reason    // why we drain it
+	killAt      time.Time // when it is killed, if it still drains then
+	finished    bool      // told to finish
+	killed      bool
+	rotating    bool // near its end
+	replaced    bool // rotating, and a replacement was started
+	replaces    *Instance
 
 	due time.Time // of its only timer
 	at  int       // in the timer heap, plus one; 0: not in it
@@ -100,12 +102,19 @@ func (i *Instance) EndBy(t time.Time) {
 	}
 }
 
+// In names the environment in which it runs. It is called before the first Up; afterwards it changes nothing.
+func (i *Instance) In(environment string) {
+	if !i.wasUp {
+		i.environment = environment
+	}
+}
+
 // free is how many leases it can take now.
 func (i *Instance) free() int {
 	if i.state != Ready {
 		return 0
 	}
-	return i.slots - i.leases.n
+	return max(0, i.slots-i.leases.n)
 }
 
 // mayServe reports whether it has or may yet get leases.
@@ -182,7 +191,9 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 	if i.state == Ready {
 		p.open.remove(i.index, i.free())
 		p.capacity -= i.slots
+		p.busy -= i.leases.n
 		p.free -= i.free()
+		p.stopIdling(i)
 		p.stopRotating(i)
 	}
 	if i.state == Starting && to != Ready {
@@ -196,7 +207,24 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 	if to == Ready {
 		p.open.add(i.index, i.free())
 		p.capacity += i.slots
+		p.busy += i.leases.n
 		p.free += i.free()
+		p.startIdling(i)
+	}
+}
+
+// startIdling and stopIdling keep track of the instances that serve nobody and that we may drain.
+func (p *Pool) startIdling(i *Instance) {
+	if i.leases.n == 0 && !i.adopted {
+		p.idle.add(i.index)
+		p.nIdle++
+	}
+}
+
+func (p *Pool) stopIdling(i *Instance) {
+	if i.leases.n == 0 && !i.adopted {
+		p.idle.remove(i.index)
+		p.nIdle--
 	}
 }
 

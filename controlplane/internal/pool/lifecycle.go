@@ -53,7 +53,11 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	} else {
 		i.epoch = p.guards.Breaker.Epoch() // what it serves from now on is news, also for a breaker that it opened itself
 	}
-	i.slots = max(1, min(slots, p.settings.Concurrency), i.leases.n)
+	if first && i.environment != "" && !i.adopted {
+		p.fleet.Up(now, i.environment, i.took)
+	}
+	i.offered = max(1, min(slots, p.settings.Concurrency), i.leases.n)
+	i.slots = min(i.offered, p.concurrency())
 	if i.ends.IsZero() && p.settings.Lifetime > 0 && !i.adopted {
 		i.ends = i.started.Add(p.settings.Lifetime)
 	}
@@ -68,7 +72,6 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	}
 	p.serve(now)
 	p.finishReplacement(now, i)
-	p.observe(now)
 	p.scale(now)
 }
 
@@ -184,6 +187,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	p.drop(now, i)
 	p.settle(now, i, end)
 	p.counters.ended++
+	p.fleet.Ended(now, i.environment, end.Cause != "")
 	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))
 	}

@@ -15,10 +15,12 @@ import (
 // Settings are fixed for the life of a Pool.
 type Settings struct {
 	Concurrency  int           // slots asked for of each instance; at least 1
+	Learn        bool          // slots are as many as the app serves well at once; Concurrency is the most
 	QueueLimit   int           // requests that may wait; with 0 nothing waits, and so nothing starts but Scaling.Min
 	QueueTimeout time.Duration // how long a request may wait; 0: for ever
 	StartTimeout time.Duration // started, but not up by then: a failed start; 0: for ever
 	DrainTimeout time.Duration // draining for longer than this: Kill
+	Spread       bool          // lease from the emptiest instance; otherwise from the fullest that has a free slot
 	Lifetime     time.Duration // from start to when an instance must begin to drain, without EndBy; 0: for ever
 	Scaling      scaler.Settings
 	Seed         uint64 // for jitter
@@ -54,11 +56,12 @@ func recycle[T any](s []*T) []*T {
 // A Pool holds the instances and the queue of one function.
 type Pool struct {
 	settings Settings // static after New
-	policy   scaler.Policy
+	rule     scaler.Rule
 	rand     *rand.Rand
 
 	now     time.Time // of the latest event; never runs backwards
 	effects Effects
+	leased  bool  // a slot was leased in this event
 	closed  Cause // why arrivals are rejected since Close
 
 	queue    requestList
@@ -72,16 +75,21 @@ type Pool struct {
 	count     [Gone]int // live instances by state
 	adopted   [Gone]int // those of them that nobody started
 	capacity  int       // slots of ready instances
+	busy      int       // leases on them
 	free      int       // of those, without a lease
 	open      slotIndex // ready instances with a free slot
+	idle      indexSet  // ready instances without a lease that we started
+	nIdle     int
 	timers    timers
 
 	guards     *scaler.Guards
-	window     scaler.Window
-	block      scaler.Block // why the last wanted start was not made
-	rotating   int          // ready instances near their end
-	unreplaced int          // of those, without a replacement on its way
-	unticked   bool         // Min has not been looked at yet
+	fleet      *scaler.Fleet
+	limiter    *scaler.Limiter // learns slots per instance; nil if they are given
+	state      scaler.State    // as the rule sees it
+	block      scaler.Block    // why the last wanted start was not made
+	rotating   int             // ready instances near their end
+	unreplaced int             // of those, without a replacement on its way
+	unticked   bool            // Min has not been looked at yet
 	counters   counters
 }
 
@@ -90,15 +98,15 @@ func New(s Settings) *Pool {
 	s.Concurrency = max(1, s.Concurrency)
 	p := &Pool{
 		settings: s,
-		policy:   s.Scaling.Policy,
+		rule:     scaler.NewRule(s.Scaling),
 		rand:     rand.New(rand.NewPCG(s.Seed, 1)),
-		open:     newSlotIndex(s.Concurrency),
+		open:     newSlotIndex(s.Concurrency, s.Spread),
 		guards:   scaler.NewGuards(s.Scaling, s.Seed),
-		window:   scaler.NewWindow(s.Scaling.IdleAfter),
+		fleet:    scaler.NewFleet(),
 		unticked: s.Scaling.Min > 0,
 	}
-	if p.policy == nil {
-		p.policy = scaler.FollowDemand
+	if s.Learn {
+		p.limiter = scaler.NewLimiter(s.Concurrency)
 	}
 	return p
 }
@@ -106,13 +114,9 @@ func New(s Settings) *Pool {
 // enter begins an event. Time that runs backwards stands still.
 func (p *Pool) enter(now time.Time) time.Time {
 	p.effects.reset()
+	p.leased = false
 	if now.After(p.now) {
 		p.now = now
 	}
 	return p.now
-}
-
-// observe tells the window how much is asked of the pool now.
-func (p *Pool) observe(now time.Time) {
-	p.window.Observe(now, p.inFlight+p.queue.n)
 }

@@ -49,8 +49,21 @@ func TestFreedSlotGoesToTheOldestWaiter(t *testing.T) {
 	require.Equal(t, pool.Waiting, waiters[2].State(), "a second release frees nothing")
 }
 
-func TestLeasesSpreadOverInstances(t *testing.T) {
+func TestLeasesPackInstances(t *testing.T) {
 	w := story(t, func(s *pool.Settings) { s.Scaling.Min = 3 })
+	w.upAll()
+	rs := w.acquireN(21)
+	for k, r := range rs {
+		require.Equal(t, k/10, r.Instance().Index())
+	}
+	w.release(rs[3], rs[4], rs[13])
+	for _, index := range []int{1, 0, 0, 2} {
+		require.Equal(t, index, w.acquire().Instance().Index(), "the fullest that has a free slot")
+	}
+}
+
+func TestLeasesCanSpreadOverInstances(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Scaling.Min, s.Spread = 3, true })
 	w.upAll()
 	rs := w.acquireN(6)
 	for k, index := range []int{0, 1, 2, 0, 1, 2} {
@@ -260,7 +273,7 @@ func TestReconnectedInstanceServesAgain(t *testing.T) {
 }
 
 func TestAdoptedPeers(t *testing.T) {
-	w := story(t, func(s *pool.Settings) { s.Scaling = scaler.Settings{IdleAfter: time.Second} })
+	w := story(t, func(s *pool.Settings) { s.Scaling = scaler.Settings{} })
 	r := w.acquire()
 	require.Zero(t, w.starts)
 	require.Equal(t, scaler.Never, w.p.Stats().Blocked.Reason)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
 )
 
 func drawSettings(t *rapid.T) pool.Settings {
@@ -18,6 +19,7 @@ func drawSettings(t *rapid.T) pool.Settings {
 	}
 	return pool.Settings{
 		Concurrency:  rapid.IntRange(1, 4).Draw(t, "concurrency"),
+		Learn:        rapid.Bool().Draw(t, "learn"),
 		QueueLimit:   rapid.IntRange(0, 20).Draw(t, "queue limit"),
 		QueueTimeout: second("queue timeout", 60),
 		StartTimeout: second("start timeout", 20),
@@ -29,10 +31,11 @@ func drawSettings(t *rapid.T) pool.Settings {
 			StartsInProgress: rapid.IntRange(0, 4).Draw(t, "starts in progress"),
 			StartsPerSecond:  rapid.SampledFrom([]float64{0, 0.3, 1, 7}).Draw(t, "rate"),
 			StartsBurst:      rapid.IntRange(0, 5).Draw(t, "burst"),
-			IdleAfter:        second("idle after", 20) + time.Second,
 			DollarsPerHour:   rapid.SampledFrom([]float64{0, 0.1, 0.25}).Draw(t, "ceiling"),
 			Total:            scaler.NewBudget(rapid.SampledFrom([]float64{0, 0.15}).Draw(t, "total")),
 			Price:            scaler.NewPrice(perHour, 0.2e-6),
+			Preference:       rapid.SampledFrom([]scaler.Preference{scaler.Cost, scaler.Balanced, scaler.Latency}).Draw(t, "preference"),
+			Policy:           rapid.SampledFrom([]scaler.Policy{nil, baseline.FollowDemand}).Draw(t, "policy"),
 		},
 		Seed: rapid.Uint64().Draw(t, "seed"),
 	}

@@ -39,6 +39,8 @@ type Request struct {
 	instance   *Instance
 	arrived    time.Time
 	waited     time.Duration
+	leased     time.Time
+	sample     uint64   // of the limiter
 	next, prev *Request // in the queue or among its instance's leases
 }
 

@@ -171,7 +171,7 @@ func TestAFailedReplacementIsTriedAgain(t *testing.T) {
 
 // The timeout of 3 s is below any useful margin: each instance lives, is used, and goes.
 func TestThreeSecondFunctionDoesNotLoop(t *testing.T) {
-	w := story(t, func(s *pool.Settings) { s.Lifetime, s.Scaling.IdleAfter = 3*time.Second, time.Minute })
+	w := story(t, func(s *pool.Settings) { s.Lifetime = 3 * time.Second })
 	w.release(w.acquireN(200)...)
 	rs := w.acquireN(200)
 	w.run(500*time.Millisecond, nil)

@@ -15,31 +15,39 @@ func (p *Pool) scale(now time.Time) {
 	if p.closed != "" {
 		return
 	}
-	want := p.policy(p.state(now))
+	want := p.rule.Decide(now, p.look())
 	p.order(now, want.Start, false)
 	p.order(now, want.Replace, true)
-	if want.Drain > 0 && p.queue.n == 0 && len(p.effects.Dispatched) == 0 {
-		p.drainSurplus(now, want.Drain) // never what was leased in this very step: a later tick will do
+	if want.Drain > 0 && p.queue.n == 0 && !p.leased {
+		p.drainSurplus(now, want.Drain) // never what was leased in this very step: a later event will do
 	}
 	p.evictHopeless(now)
 }
 
-func (p *Pool) state(now time.Time) scaler.State {
-	s := scaler.State{
+// look is what the rule sees.
+func (p *Pool) look() *scaler.State {
+	p.state = scaler.State{
 		Min: p.settings.Scaling.Min, Max: p.settings.Scaling.Max,
-		Concurrency: p.settings.Concurrency,
+		Concurrency: p.concurrency(),
 		Waiting:     p.queue.n,
 		Free:        p.free,
+		Leased:      p.busy,
+		Live:        p.live,
 		Ready:       p.count[Ready],
+		Adopted:     p.adopted[Ready],
+		Idle:        p.nIdle,
 		Starting:    p.count[Starting],
 		Rotating:    p.rotating,
 		Unreplaced:  p.unreplaced,
-		Peak:        p.window.Peak(now),
+		Arrivals:    p.counters.arrivals,
+		Departures:  p.counters.departures,
+		Failing:     p.guards.Breaker.Cause() != "",
+		Fleet:       p.fleet,
 	}
 	if p.guards.Breaker.Spent() {
-		s.Waiting = 0 // they have caused all the starts that they may
+		p.state.Waiting = 0 // they have caused all the starts that they may
 	}
-	return s
+	return &p.state
 }
 
 func (p *Pool) load() scaler.Load {
@@ -68,9 +76,19 @@ func (p *Pool) start(now time.Time, replace bool) {
 	p.effects.Start = append(p.effects.Start, i)
 }
 
-// drainSurplus drains n ready instances that we started: those near their end first, then the least loaded, then the
-// oldest.
+// drainSurplus drains n ready instances that we started. The idle ones among them cost nothing to lose, and are found
+// quickly.
 func (p *Pool) drainSurplus(now time.Time, n int) {
+	for ; n > 0 && p.rotating == 0 && p.nIdle > 0; n-- {
+		p.drain(now, p.table[p.idle.max()], ScaleIn)
+	}
+	if n > 0 && p.count[Ready] > p.adopted[Ready] {
+		p.drainAny(now, n)
+	}
+}
+
+// drainAny drains those near their end first, then the least loaded, then the oldest.
+func (p *Pool) drainAny(now time.Time, n int) {
 	var surplus []*Instance
 	for i := range p.Instances() {
 		if i.state == Ready && !i.adopted {

@@ -42,21 +42,34 @@ func (s *indexSet) min() int {
 	return -1
 }
 
+// max is the highest member, or -1.
+func (s *indexSet) max() int {
+	for k := len(s.summary) - 1; k >= 0; k-- {
+		if v := s.summary[k]; v != 0 {
+			w := k*64 + bits.Len64(v) - 1
+			return w*64 + bits.Len64(s.words[w]) - 1
+		}
+	}
+	return -1
+}
+
 func (s *indexSet) has(n int) bool {
 	return n/64 < len(s.words) && s.words[n/64]&(1<<(n%64)) != 0
 }
 
-// A slotIndex finds the instance with the most free slots, the lowest index first, whatever their number: one set of
-// instances for each count of free slots, and the set of the counts that occur. Counts are stored as used slots of the
-// most that an instance can have, so that the minimum is the emptiest.
+// A slotIndex finds the instance whose slot is to be leased next, whatever their number: one set of instances for each
+// count of free slots, and the set of the counts that occur. To pack requests, it is the fullest instance that has a free
+// slot: others run empty, and can be drained without waiting for anybody. To spread them, it is the emptiest. Among equals
+// it is the lowest index. Counts are stored as used slots of the most that an instance can have.
 type slotIndex struct {
 	most   int
 	byUsed []indexSet
 	used   indexSet
+	spread bool
 }
 
-func newSlotIndex(most int) slotIndex {
-	return slotIndex{most: most, byUsed: make([]indexSet, most)}
+func newSlotIndex(most int, spread bool) slotIndex {
+	return slotIndex{most: most, byUsed: make([]indexSet, most), spread: spread}
 }
 
 // add and remove ignore an instance without a free slot.
@@ -78,13 +91,23 @@ func (s *slotIndex) remove(index, free int) {
 	}
 }
 
-func (s *slotIndex) has(index, free int) bool {
-	return s.byUsed[s.most-free].has(index) && s.used.has(s.most-free)
+// lists reports whether the index is in the set for so many free slots, and in no other.
+func (s *slotIndex) lists(index, free int) bool {
+	for used := range s.byUsed {
+		want := s.most-free == used
+		if s.byUsed[used].has(index) != want || want && !s.used.has(used) {
+			return false
+		}
+	}
+	return true
 }
 
-// emptiest is the index of the instance with the most free slots, or -1.
-func (s *slotIndex) emptiest() int {
-	used := s.used.min()
+// next is the index of the instance to lease from, or -1.
+func (s *slotIndex) next() int {
+	used := s.used.max()
+	if s.spread {
+		used = s.used.min()
+	}
 	if used < 0 {
 		return -1
 	}

@@ -48,6 +48,7 @@ func (p *Pool) blocked() scaler.Block {
 
 type counters struct {
 	started, adopted, ended uint64
+	arrivals, departures    uint64
 	failed                  Failures
 }
 

@@ -14,7 +14,6 @@ func (p *Pool) Tick(now time.Time) *Effects {
 	for r := p.queue.head; r != nil && !now.Before(p.deadline(r)); r = p.queue.head {
 		p.evict(now, r, p.timeoutCause())
 	}
-	p.observe(now)
 	for i := p.timers.first(); i != nil && !now.Before(i.due); i = p.timers.first() {
 		p.expire(now, i)
 	}
@@ -82,8 +81,8 @@ func (p *Pool) Next() time.Time {
 	if !p.block.Until.IsZero() {
 		next = earlier(next, p.block.Until)
 	}
-	if p.mayScaleIn() {
-		next = earlier(next, p.window.Boundary())
+	if at := p.rule.Next(); p.closed == "" && !at.IsZero() {
+		next = earlier(next, at)
 	}
 	switch {
 	case p.unticked:
@@ -93,12 +92,6 @@ func (p *Pool) Next() time.Time {
 	default:
 		return next
 	}
-}
-
-// mayScaleIn reports whether time alone could make an instance surplus.
-func (p *Pool) mayScaleIn() bool {
-	own := p.count[Ready] - p.adopted[Ready]
-	return own > 0 && p.count[Ready] > p.settings.Scaling.Min && p.closed == ""
 }
 
 func earlier(a, b time.Time) time.Time {

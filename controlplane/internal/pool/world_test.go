@@ -8,6 +8,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
 )
 
 // settings are roomy: no guard is in the way unless a test tightens it.
@@ -16,7 +17,7 @@ func settings() pool.Settings {
 		Concurrency: 10, QueueLimit: 1000, QueueTimeout: 30 * time.Second,
 		StartTimeout: 20 * time.Second, DrainTimeout: 10 * time.Second,
 		Scaling: scaler.Settings{
-			Max: 100, StartsInProgress: 50, StartsPerSecond: 10, StartsBurst: 50, IdleAfter: 10 * time.Second,
+			Max: 100, StartsInProgress: 50, StartsPerSecond: 10, StartsBurst: 50, Policy: baseline.FollowDemand, // simple enough to tell what it will do
 		},
 		Seed: 1,
 	}

@@ -6,7 +6,7 @@ import "time"
 const buckets = 8
 
 // minWidth keeps a tiny span from waking its user all the time.
-const minWidth = 10 * time.Millisecond
+const minWidth = 5 * time.Millisecond
 
 // A Window is the sliding maximum of a level over a span: exact about the newest values, and forgetting the oldest
 // between one and 8/7 spans after they ended. Time must not run backwards.
@@ -22,6 +22,9 @@ type Window struct {
 func NewWindow(span time.Duration) Window {
 	return Window{width: max(span/(buckets-1), minWidth)}
 }
+
+// SetSpan changes how far the window looks back, from now on.
+func (w *Window) SetSpan(span time.Duration) { w.width = max(span/(buckets-1), minWidth) }
 
 // Observe says that the level is now this.
 func (w *Window) Observe(now time.Time, level int) {

@@ -39,7 +39,7 @@ const (
 
 // cluster is the function's cluster: HTTP/2 over the sockets of its endpoints.
 func cluster(cfg *config.Config, f config.Function) *clusterv3.Cluster {
-	slots := max(f.Scaling.Concurrency, 1)
+	slots := f.Scaling.Slots()
 	// Slow readers must not stall others on the same connection, so all streams' windows fit into the connection's.
 	window := min(max(slots*upstreamStreamWindow, 1<<20), maxWindow)
 	return edsCluster(f.Name, f.Name, &upstreamsv3.HttpProtocolOptions_ExplicitHttpConfig{

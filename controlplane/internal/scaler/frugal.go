@@ -1,0 +1,141 @@
+package scaler
+
+import (
+	"math"
+	"time"
+)
+
+// Frugal's economics: an idle environment is free, an idle instance is billed by the millisecond, and a warm start costs
+// some ten milliseconds of waiting and of bill. So it lets go of what is idle almost at once, counts on frozen
+// environments, and starts for waiters only what will be there before a slot is. docs/scaling.md has the numbers behind
+// every part.
+type frugal struct {
+	tuning Tuning
+	flow   Flow
+	keeper Keeper
+	recent Window    // of the instances that demand needs
+	peaks  Window    // of demand, in instances
+	idle   bool      // time alone may make an instance surplus
+	calm   time.Time // when the reserve is looked at
+	next   time.Time // when it may want a start
+}
+
+// Frugal makes the policy with that tuning.
+func Frugal(t Tuning) Policy {
+	return func(Settings) Rule {
+		return &frugal{tuning: t, keeper: NewKeeper(), recent: NewWindow(0), peaks: NewWindow(peakMemory)}
+	}
+}
+
+// peakMemory is for how long a peak is expected to come again.
+const peakMemory = 10 * time.Minute
+
+// calmAfter is how long nobody must have waited for a new environment before the reserve is looked at: it does not press,
+// and a burst may go on.
+const calmAfter = 5 * time.Second
+
+// What to assume of starts before one was seen.
+const (
+	assumedWarm = 40 * time.Millisecond
+	assumedCold = time.Second
+)
+
+// Decide implements Rule.
+func (f *frugal) Decide(now time.Time, s *State) Want {
+	f.flow.Observe(now, s)
+	f.peaks.Observe(now, ceilDiv(s.demand(), s.Concurrency))
+	f.idle = s.Idle > 0 && s.Ready > s.Min
+	f.next = time.Time{}
+
+	head := f.headroom(s)
+	keep := min(max(s.Min, f.keep(now, s, head)), s.Max)
+	w := Want{Start: max(0, f.starts(now, s, head), min(s.Min, s.Max)-s.Ready-s.Starting)}
+	w.Replace = s.replace(keep, w.Start)
+	if s.Waiting > 0 {
+		if s.Fleet.Frozen(now) == 0 {
+			f.calm = now.Add(calmAfter)
+		}
+		return w
+	}
+	w.Drain = min(s.Idle, max(0, s.Ready-keep))
+	if w.Start == 0 && w.Replace == 0 {
+		w.Start = f.reserve(now, s)
+	}
+	return w
+}
+
+// keep is how many instances demand needs, or needed a moment ago.
+func (f *frugal) keep(now time.Time, s *State, head int) int {
+	restart := time.Duration(f.tuning.Restart * float64(s.Fleet.Warm.Mean(assumedWarm)))
+	needed := ceilDiv(s.demand()+head, s.Concurrency)
+	f.keeper.Observe(now, needed, restart)
+	span := restart
+	if f.tuning.Learn {
+		span = f.keeper.Keep(restart)
+	}
+	f.recent.SetSpan(span)
+	f.recent.Observe(now, needed)
+	if span == 0 {
+		return needed
+	}
+	return f.recent.Peak(now)
+}
+
+// headroom is how many slots to hold free: so many that demand seldom rises beyond them while an instance starts warm,
+// where that is a small part of what is in flight anyway.
+func (f *frugal) headroom(s *State) int {
+	warm := s.Fleet.Warm.Mean(assumedWarm)
+	moves := f.flow.Rate()*warm.Seconds() + f.flow.Freed(s.Leased, warm)
+	return int(min(f.tuning.Sigmas*math.Sqrt(moves), f.tuning.Headroom*f.flow.InFlight()))
+}
+
+// starts is how many instances to start for waiters and headroom, beyond those on their way. Waiters that will soon get a
+// slot which is given back need none; those who are about to come do.
+func (f *frugal) starts(now time.Time, s *State, head int) int {
+	short := float64(s.Waiting + head - s.Free - s.Starting*s.Concurrency)
+	if short > 0 && s.Waiting > 0 {
+		lead := f.lead(now, s)
+		if f.tuning.Rise {
+			short += math.Floor(f.flow.Rise(s.demand(), lead))
+		}
+		short -= math.Floor(f.flow.Freed(s.Leased, min(f.tuning.Patience, lead)))
+	}
+	return ceilDiv(int(short), s.Concurrency)
+}
+
+// lead is how long a start would take now.
+func (f *frugal) lead(now time.Time, s *State) time.Duration {
+	if s.Fleet.Frozen(now) > 0 {
+		return s.Fleet.Warm.Mean(assumedWarm)
+	}
+	return s.Fleet.Cold.Mean(assumedCold)
+}
+
+// reserve is how many instances to start only so that their environments are there, frozen, when the peak of the last
+// minutes comes again and is exceeded a little: nobody waits for a cold start then. It takes a start of everything that
+// does not run, because Lambda makes a new environment only when all others are in use. Where no start has succeeded, or
+// starts fail, there is none.
+func (f *frugal) reserve(now time.Time, s *State) int {
+	peak := f.peaks.Peak(now)
+	if f.tuning.Reserve == 0 || peak == 0 || s.Starting > 0 || s.Failing || !s.Fleet.Known() {
+		return 0
+	}
+	if now.Before(f.calm) {
+		f.next = f.calm
+		return 0
+	}
+	need := min(s.Max, peak+int(math.Ceil(f.tuning.Reserve*float64(peak))))
+	if s.Fleet.Frozen(now)+s.Live < need {
+		return max(0, need-s.Live)
+	}
+	f.next = s.Fleet.Until(now)
+	return 0
+}
+
+// Next implements Rule.
+func (f *frugal) Next() time.Time {
+	if f.idle && (f.next.IsZero() || f.recent.Boundary().Before(f.next)) {
+		return f.recent.Boundary()
+	}
+	return f.next
+}

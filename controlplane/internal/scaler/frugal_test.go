@@ -1,0 +1,168 @@
+package scaler_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+var begin = time.Unix(1_000_000, 0)
+
+func at(d time.Duration) time.Time { return begin.Add(d) }
+
+// state is of a function with ten slots per instance and some environments that came up before.
+func state(fleet *scaler.Fleet) scaler.State {
+	return scaler.State{Max: 100, Concurrency: 10, Fleet: fleet}
+}
+
+// fleet has that many environments, frozen now, which take 30 ms to start warm and 1 s to start cold.
+func fleet(frozen int) *scaler.Fleet {
+	f := scaler.NewFleet()
+	for k := range frozen {
+		id := string(rune('a' + k))
+		f.Up(begin, id, time.Second)
+		f.Ended(begin, id, false)
+		f.Up(begin, id, 30*time.Millisecond)
+		f.Ended(begin, id, false)
+	}
+	return f
+}
+
+func frugal(p scaler.Preference) scaler.Rule { return scaler.NewRule(scaler.Settings{Preference: p}) }
+
+func TestWaitersGetOneStartPerConcurrency(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		state scaler.State
+		start int
+	}{
+		{"nothing to do", scaler.State{}, 0},
+		{"first request", scaler.State{Waiting: 1}, 1},
+		{"a crowd", scaler.State{Waiting: 200}, 20},
+		{"rounded up", scaler.State{Waiting: 11}, 2},
+		{"on the way", scaler.State{Waiting: 11, Starting: 1}, 1},
+		{"all on the way", scaler.State{Waiting: 11, Starting: 5}, 0},
+		{"min", scaler.State{Min: 3, Ready: 1, Starting: 1}, 1},
+		{"min above max", scaler.State{Min: 300}, 100},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.state.Max, tt.state.Concurrency, tt.state.Fleet = 100, 10, scaler.NewFleet()
+			w := frugal(scaler.Balanced).Decide(begin, &tt.state)
+			require.Equal(t, scaler.Want{Start: tt.start}, w)
+		})
+	}
+}
+
+// busy lets a rule see ten seconds of 100 requests in flight on ten full instances, each taking 100 ms.
+func busy(r scaler.Rule, s *scaler.State) time.Duration {
+	s.Ready, s.Live, s.Leased = 10, 10, 100
+	now := time.Duration(0)
+	for ; now < 10*time.Second; now += time.Millisecond {
+		s.Arrivals++
+		s.Departures++
+		r.Decide(at(now), s)
+	}
+	return now
+}
+
+// A slot is given back every millisecond: a few waiters are served by that before an instance could start.
+func TestNoStartForWaitersWhoAreServedBefore(t *testing.T) {
+	r, s := frugal(scaler.Cost), state(fleet(20))
+	now := busy(r, &s)
+	s.Waiting = 5
+	require.Zero(t, r.Decide(at(now), &s).Start)
+	s.Waiting = 45
+	require.Positive(t, r.Decide(at(now), &s).Start)
+}
+
+func TestOnlyIdleInstancesDrainAndSoon(t *testing.T) {
+	r, s := frugal(scaler.Balanced), state(fleet(20))
+	now := busy(r, &s)
+	s.Leased, s.Free = 40, 60
+	require.Zero(t, r.Decide(at(now), &s).Drain, "none is idle")
+	s.Idle = 2
+	drained := 0
+	for next := at(now); drained == 0; next = r.Next() {
+		require.False(t, next.IsZero(), "it must say when to ask again")
+		require.Less(t, next.Sub(at(now)), time.Second)
+		drained = r.Decide(next, &s).Drain
+	}
+	require.Equal(t, 2, drained)
+	s.Idle, s.Min = 6, 8
+	require.Equal(t, 2, r.Decide(at(now+time.Minute), &s).Drain, "min stays")
+}
+
+// After a peak, environments are kept for it and one more, by starting all that do not run at once; not if nothing came up
+// yet, if starts fail, or for a preference for cost. An idle function is left alone in the end.
+func TestReserve(t *testing.T) {
+	after := func(p scaler.Preference, change func(*scaler.State)) scaler.Rule {
+		r, s := frugal(p), state(fleet(3))
+		empty := state(fleet(0))
+		empty.Waiting = 25
+		r.Decide(begin, &empty)
+		change(&s)
+		require.Zero(t, r.Decide(at(time.Second), &s).Start, "the burst may go on")
+		w := r.Decide(at(6*time.Second), &s)
+		if p == scaler.Balanced && !s.Failing && s.Fleet.Known() {
+			require.Equal(t, 4, w.Start, "three are frozen, a fourth is new")
+		} else {
+			require.Zero(t, w.Start)
+		}
+		return r
+	}
+	after(scaler.Cost, func(*scaler.State) {})
+	after(scaler.Balanced, func(s *scaler.State) { s.Failing = true })
+	after(scaler.Balanced, func(s *scaler.State) { s.Fleet = scaler.NewFleet() })
+	r := after(scaler.Balanced, func(*scaler.State) {})
+
+	four := state(fleet(4))
+	require.Zero(t, r.Decide(at(7*time.Second), &four).Start)
+	require.Equal(t, at(scaler.SurelyFrozen), r.Next(), "before they expire")
+	require.Equal(t, 4, r.Decide(r.Next(), &four).Start, "all that are needed, once more")
+	require.Zero(t, r.Decide(at(time.Hour), &four).Start, "nobody came for long")
+	require.True(t, r.Next().IsZero(), "an idle function wakes nobody")
+}
+
+// Whatever it sees, it wants nothing impossible, and once carried out wants nothing more.
+func TestFrugalSettles(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := func(name string) int { return rapid.IntRange(0, 50).Draw(t, name) }
+		s := scaler.State{
+			Min: n("min"), Max: n("max"), Concurrency: 1 + n("concurrency"), Waiting: n("waiting"), Ready: n("ready"),
+			Starting: n("starting"), Leased: n("leased"), Fleet: fleet(n("frozen") / 10),
+		}
+		s.Idle = min(s.Ready, n("idle"))
+		s.Rotating = min(s.Ready, n("rotating"))
+		s.Unreplaced = min(s.Rotating, n("unreplaced"))
+		s.Live = s.Ready + s.Starting
+		rule := frugal(rapid.SampledFrom([]scaler.Preference{scaler.Cost, scaler.Balanced, scaler.Latency}).Draw(t, "preference"))
+		w := rule.Decide(begin, &s)
+		require.GreaterOrEqual(t, min(w.Start, w.Replace, w.Drain), 0)
+		require.LessOrEqual(t, w.Replace, s.Unreplaced)
+		require.LessOrEqual(t, w.Drain, s.Idle)
+		s.Starting += w.Start + w.Replace
+		s.Live += w.Start + w.Replace
+		s.Unreplaced -= w.Replace
+		again := rule.Decide(begin, &s)
+		require.Zero(t, again.Start)
+		require.Zero(t, again.Replace)
+		if next := rule.Next(); !next.IsZero() {
+			require.True(t, next.After(begin), "asked for ever")
+		}
+	})
+}
+
+func TestDecidingDoesNotAllocate(t *testing.T) {
+	r, s := frugal(scaler.Balanced), state(fleet(20))
+	now := busy(r, &s)
+	require.Zero(t, testing.AllocsPerRun(1000, func() {
+		now += time.Millisecond
+		s.Arrivals++
+		s.Departures++
+		r.Decide(at(now), &s)
+	}))
+}

@@ -1,0 +1,105 @@
+// Package baseline holds policies that the control plane's own is measured against. They are scaler policies like any
+// other, and are not used by the server.
+package baseline
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
+)
+
+// A Contender is a policy with the settings that go with it.
+type Contender struct {
+	Name  string
+	About string
+	Apply func(*simulate.Settings, workload.Workload)
+}
+
+// Ours is the name of the server's own policy among the contenders.
+const Ours = "ours"
+
+// Contenders lists all policies, ours first.
+func Contenders() []Contender {
+	return []Contender{
+		{Ours, "the control plane's own", func(*simulate.Settings, workload.Workload) {}},
+		{"plain", "plain Lambda: one request per environment, no tunnel", plain},
+		{"kpa", "Knative's KPA with its published defaults", spread(KPA)},
+		{"per-waiter", "one start per waiter, idle for 10 s", spread(PerWaiter)},
+		{"utilization", "60 % target utilization over a minute, as Cloud Run", spread(Utilization)},
+		{"upstream", "lambda-dispatch upstream: in-flight / (concurrency / 2)", spread(Upstream)},
+		{"first-rule", "our first rule: one start per concurrency waiters, peak of the last 10 s", spread(FollowDemand)},
+		{"clairvoyant", "knows all arrivals and service times in advance", clairvoyant},
+	}
+}
+
+// spread is for policies of systems that spread requests over instances.
+func spread(p scaler.Policy) func(*simulate.Settings, workload.Workload) {
+	return func(s *simulate.Settings, _ workload.Workload) {
+		s.Pool.Spread = true
+		s.Pool.Scaling.Policy = p
+	}
+}
+
+// plain makes the pool a stand-in for Lambda's own scaling: each request is an invocation, and no guard but Lambda's own
+// is in the way. The bound is still that of the concurrency that was asked for.
+func plain(s *simulate.Settings, _ workload.Workload) {
+	s.Pool.Concurrency = 1
+	s.Pool.Scaling.Policy = PerRequest
+	s.Pool.Scaling.Max, s.Pool.Scaling.StartsInProgress = s.Lambda.Concurrency, s.Lambda.Concurrency
+	s.Pool.Scaling.StartsPerSecond, s.Pool.Scaling.StartsBurst = 1e6, 1_000_000
+	s.Lambda.Preset.Dial, s.Lambda.Preset.Finish = lambda.Spread{}, lambda.Spread{}
+}
+
+// A reaction is a rule without memory.
+type reaction func(*scaler.State) scaler.Want
+
+func (r reaction) Decide(_ time.Time, s *scaler.State) scaler.Want { return r(s) }
+func (r reaction) Next() time.Time                                 { return time.Time{} }
+
+// PerRequest starts one instance per waiter, and ends each as soon as it is idle.
+func PerRequest(scaler.Settings) scaler.Rule {
+	return reaction(func(s *scaler.State) scaler.Want {
+		return scaler.Want{Start: max(0, s.Waiting-s.Starting), Drain: s.Idle}
+	})
+}
+
+// Upstream wants in-flight / (concurrency / 2) instances at every moment.
+func Upstream(scaler.Settings) scaler.Rule {
+	return reaction(func(s *scaler.State) scaler.Want {
+		desired := ceil(float64(s.Leased+s.Waiting) / (float64(s.Concurrency) / 2))
+		return toward(s, desired)
+	})
+}
+
+// toward is what brings the instances to a number. Starts for waiters come before drains.
+func toward(s *scaler.State, desired int) scaler.Want {
+	w := scaler.Want{Start: max(0, desired-s.Ready-s.Starting)}
+	w.Replace = min(s.Unreplaced, max(0, desired-(s.Ready-s.Rotating)-s.Starting-w.Start))
+	if s.Waiting == 0 {
+		w.Drain = max(0, s.Ready-desired)
+	}
+	return w
+}
+
+func ceil(v float64) int {
+	n := int(v)
+	if float64(n) < v-1e-9 {
+		n++
+	}
+	return n
+}
+
+// perWaiter keeps idle instances like our first rule.
+type perWaiter struct{ scaler.Rule }
+
+// PerWaiter starts one instance for each waiter that has none on the way, and keeps what the last 10 s needed.
+func PerWaiter(s scaler.Settings) scaler.Rule { return perWaiter{FollowDemand(s)} }
+
+func (p perWaiter) Decide(now time.Time, s *scaler.State) scaler.Want {
+	w := p.Rule.Decide(now, s)
+	w.Start = max(w.Start, s.Waiting-s.Starting)
+	return w
+}

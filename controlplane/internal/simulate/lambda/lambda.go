@@ -1,0 +1,186 @@
+// Package lambda models AWS Lambda for simulations: environments that start cold or warm, freeze between invocations and
+// expire, the limits on starts and on concurrency, and the bill. Time is an argument and never runs backwards.
+package lambda
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"time"
+)
+
+// Settings are the account's and the function's. The zero value of a limit means none.
+type Settings struct {
+	Preset      Preset
+	MemoryMB    int
+	Concurrency int           // invocations at once in the account
+	NewPer10s   int           // new environments of a function in 10 s
+	IdleLeast   time.Duration // a frozen environment expires at random between the two
+	IdleMost    time.Duration
+	Timeout     time.Duration // of an invocation, its init not counted
+	InitFails   float64       // share of cold starts that fail
+	DialFails   float64       // share of starts that never come up
+	Seed        uint64
+}
+
+// Defaults are AWS's published limits for a new account's default quotas, except that the concurrency is raised from
+// 1,000 to 20,000, and what is known of expiry.
+func Defaults() Settings {
+	return Settings{
+		Preset:      Presets()[0],
+		MemoryMB:    1769, // one full vCPU
+		Concurrency: 20_000,
+		NewPer10s:   1000,
+		IdleLeast:   5 * time.Minute,
+		IdleMost:    15 * time.Minute,
+		Timeout:     15 * time.Minute,
+	}
+}
+
+// Prices of x86 functions in us-east-1, aws.amazon.com/lambda/pricing.
+const (
+	dollarsPerGBSecond   = 0.0000166667
+	dollarsPerInvocation = 0.20 / 1e6
+)
+
+// A Bill adds up what invocations cost.
+type Bill struct {
+	Invocations int
+	Billed      time.Duration // each invocation's time rounded up to a millisecond
+}
+
+// GBSeconds of that much memory.
+func (b Bill) GBSeconds(memoryMB int) float64 { return b.Billed.Seconds() * float64(memoryMB) / 1024 }
+
+// Dollars for that much memory.
+func (b Bill) Dollars(memoryMB int) float64 {
+	return b.GBSeconds(memoryMB)*dollarsPerGBSecond + float64(b.Invocations)*dollarsPerInvocation
+}
+
+// An Environment is Lambda's sandbox.
+type Environment struct {
+	ID      string
+	expires time.Duration // if it stays frozen
+}
+
+// An Outcome says how an Invoke goes on.
+type Outcome uint8
+
+// Outcomes of Invoke.
+const (
+	Runs      Outcome = iota
+	Throttled         // refused at once
+	InitFails         // ends when its init would
+	NeverUp           // runs, but nobody hears of it
+)
+
+// An Invocation is one call of Invoke that was not refused.
+type Invocation struct {
+	Environment *Environment
+	Cold        bool
+	BilledFrom  time.Duration // since the beginning of the simulation, as are the others
+	Up          time.Duration // when the pool may lease its slots
+	Deadline    time.Duration // when Lambda kills it
+}
+
+// A Lambda is one function in one account.
+type Lambda struct {
+	Bill     Bill
+	settings Settings
+	rand     *rand.Rand
+	frozen   []*Environment // the latest last
+	running  int
+	created  int
+	allowed  float64 // new environments now
+	refilled time.Duration
+}
+
+// New returns a function that nobody has invoked.
+func New(s Settings) *Lambda {
+	return &Lambda{settings: s, rand: rand.New(rand.NewPCG(s.Seed, 11)), allowed: float64(s.NewPer10s)}
+}
+
+// Invoke runs the function in the environment that froze last, or in a new one.
+func (l *Lambda) Invoke(now time.Duration) (Invocation, Outcome) {
+	if l.settings.Concurrency > 0 && l.running >= l.settings.Concurrency {
+		return Invocation{}, Throttled
+	}
+	l.expire(now)
+	if len(l.frozen) == 0 && !l.mayCreate(now) {
+		return Invocation{}, Throttled
+	}
+	l.running++
+	l.Bill.Invocations++
+	invocation := l.begin(now)
+	switch {
+	case invocation.Cold && l.rand.Float64() < l.settings.InitFails:
+		return invocation, InitFails
+	case l.rand.Float64() < l.settings.DialFails:
+		return invocation, NeverUp
+	}
+	return invocation, Runs
+}
+
+func (l *Lambda) begin(now time.Duration) Invocation {
+	p := l.settings.Preset
+	var i Invocation
+	var handler time.Duration
+	if n := len(l.frozen); n > 0 {
+		i.Environment, l.frozen = l.frozen[n-1], l.frozen[:n-1]
+		i.BilledFrom = now + p.Thaw.draw(l.rand)
+		handler = i.BilledFrom
+	} else {
+		l.created++
+		i.Environment, i.Cold = &Environment{ID: strconv.Itoa(l.created)}, true
+		i.BilledFrom = now + p.Place.draw(l.rand)
+		handler = i.BilledFrom + p.Init.draw(l.rand)
+	}
+	i.Up = handler + p.Dial.draw(l.rand)
+	i.Deadline = handler + l.settings.Timeout
+	return i
+}
+
+// mayCreate takes one new environment from what Lambda refills continuously.
+func (l *Lambda) mayCreate(now time.Duration) bool {
+	most := float64(l.settings.NewPer10s)
+	if most == 0 {
+		return true
+	}
+	l.allowed = min(most, l.allowed+(now-l.refilled).Seconds()*most/10)
+	l.refilled = now
+	if l.allowed < 1 {
+		return false
+	}
+	l.allowed--
+	return true
+}
+
+// expire forgets frozen environments whose time has come.
+func (l *Lambda) expire(now time.Duration) {
+	kept := l.frozen[:0]
+	for _, e := range l.frozen {
+		if now < e.expires {
+			kept = append(kept, e)
+		}
+	}
+	l.frozen = kept
+}
+
+// Finish is how long an invocation runs on after it was told to end.
+func (l *Lambda) Finish() time.Duration { return l.settings.Preset.Finish.draw(l.rand) }
+
+// End bills an invocation and freezes its environment, or, if it crashed, loses it.
+func (l *Lambda) End(now time.Duration, i Invocation, crashed bool) {
+	l.running--
+	if billed := now - i.BilledFrom; billed > 0 {
+		l.Bill.Billed += (billed + time.Millisecond - 1).Truncate(time.Millisecond)
+	}
+	if crashed {
+		return
+	}
+	idle := l.settings.IdleLeast
+	if spread := l.settings.IdleMost - idle; spread > 0 {
+		idle += time.Duration(l.rand.Int64N(int64(spread)))
+	}
+	i.Environment.expires = now + idle
+	l.frozen = append(l.frozen, i.Environment)
+}

@@ -1,0 +1,102 @@
+package lambda_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
+)
+
+const minute = time.Minute
+
+func invoke(t *testing.T, l *lambda.Lambda, now time.Duration) lambda.Invocation {
+	t.Helper()
+	i, outcome := l.Invoke(now)
+	require.Equal(t, lambda.Runs, outcome)
+	return i
+}
+
+func TestAnEnvironmentIsReusedUntilItExpires(t *testing.T) {
+	l := lambda.New(lambda.Defaults())
+	first := invoke(t, l, 0)
+	require.True(t, first.Cold)
+	l.End(minute, first, false)
+	second := invoke(t, l, 5*minute)
+	require.False(t, second.Cold)
+	require.Same(t, first.Environment, second.Environment)
+	require.Less(t, second.Up-5*minute, first.Up, "warm starts are quicker")
+	l.End(6*minute, second, false)
+	require.True(t, invoke(t, l, 21*minute).Cold)
+}
+
+func TestACrashedEnvironmentIsLost(t *testing.T) {
+	l := lambda.New(lambda.Defaults())
+	l.End(minute, invoke(t, l, 0), true)
+	require.True(t, invoke(t, l, minute).Cold)
+}
+
+func TestLimits(t *testing.T) {
+	s := lambda.Defaults()
+	s.Concurrency, s.NewPer10s = 15, 10
+	l := lambda.New(s)
+	var running []lambda.Invocation
+	for range 10 {
+		running = append(running, invoke(t, l, 0))
+	}
+	_, outcome := l.Invoke(0)
+	require.Equal(t, lambda.Throttled, outcome, "ten new ones in 10 s")
+	invoke(t, l, time.Second)
+	_, outcome = l.Invoke(time.Second)
+	require.Equal(t, lambda.Throttled, outcome, "one a second after that")
+	for range 4 {
+		invoke(t, l, minute)
+	}
+	_, outcome = l.Invoke(minute)
+	require.Equal(t, lambda.Throttled, outcome, "the account's concurrency")
+	l.End(minute, running[0], false)
+	require.False(t, invoke(t, l, minute).Cold)
+}
+
+func TestTheBillRoundsUp(t *testing.T) {
+	l := lambda.New(lambda.Defaults())
+	i := invoke(t, l, 0)
+	l.End(i.BilledFrom+1500*time.Microsecond, i, false)
+	require.Equal(t, lambda.Bill{Invocations: 1, Billed: 2 * time.Millisecond}, l.Bill)
+	bill := lambda.Bill{Invocations: 1e6, Billed: 1000 * time.Second}
+	require.InDelta(t, 2000, bill.GBSeconds(2048), 1e-9)
+	require.InDelta(t, 0.20+2000*0.0000166667, bill.Dollars(2048), 1e-9)
+}
+
+func TestPresetsAreWhatTheirSourcesSay(t *testing.T) {
+	for name, cold := range map[string][2]time.Duration{
+		"image": {600 * time.Millisecond, 1400 * time.Millisecond},
+		"zip":   {200 * time.Millisecond, 700 * time.Millisecond},
+		"jvm":   {time.Second, 3500 * time.Millisecond},
+	} {
+		p, err := lambda.PresetByName(name)
+		require.NoError(t, err)
+		s := lambda.Defaults()
+		s.Preset, s.NewPer10s = p, 0
+		l := lambda.New(s)
+		var colds, warms []time.Duration
+		for k := range 1000 {
+			now := time.Duration(k) * time.Hour
+			first := invoke(t, l, now)
+			l.End(first.Up, first, false)
+			second := invoke(t, l, first.Up)
+			l.End(second.Up, second, false)
+			colds, warms = append(colds, first.Up-now), append(warms, second.Up-first.Up)
+		}
+		slices.Sort(colds)
+		slices.Sort(warms)
+		require.Greater(t, colds[50], cold[0], name)
+		require.Less(t, colds[950], cold[1]+300*time.Millisecond, name)
+		require.InDelta(t, 25, warms[500].Milliseconds(), 2, name)
+		require.Less(t, warms[990], 55*time.Millisecond, name)
+	}
+	_, err := lambda.PresetByName("ruby")
+	require.EqualError(t, err, `preset "ruby": unknown, there are image, zip, jvm`)
+}

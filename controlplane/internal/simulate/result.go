@@ -1,0 +1,189 @@
+package simulate
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
+)
+
+// WarmUp is how much of the beginning is left out of Result.Settled: before, no environment exists.
+const WarmUp = 5 * time.Minute
+
+// A Result is what a run cost its owner and its clients.
+type Result struct {
+	Requests int
+	Rejected int // found the queue full
+	Evicted  int // waited in vain
+	Failed   int // were in flight when their instance died
+
+	All     Waits // of the requests that got a slot
+	Settled Waits // of those that came after WarmUp
+
+	ColdStarts int
+	WarmStarts int
+	Refused    int // Invokes that Lambda throttled, or whose init failed
+	Invoked    int
+
+	Bill      lambda.Bill
+	GBSeconds float64
+	Dollars   float64
+	Bound     time.Duration // the least that a policy could bill with which nobody waits
+	Work      time.Duration // slots times time in use
+	Slots     int           // per instance
+
+	QueueEmpty time.Duration // from the first wait until the queue was empty
+	Emptied    int           // instances started until then
+
+	Latency []time.Duration // sorted, from arrival to answer, of the requests that were served
+	Series  []Sample
+}
+
+// Ratio is what was billed over the least that could be.
+func (r Result) Ratio() float64 { return r.Bill.Billed.Seconds() / r.Bound.Seconds() }
+
+// Utilization is the part of the billed slots that was in use.
+func (r Result) Utilization() float64 {
+	return r.Work.Seconds() / (r.Bill.Billed.Seconds() * float64(r.Slots))
+}
+
+// Waits are times in the queue; those who found a free slot waited 0.
+type Waits struct {
+	Sorted []time.Duration
+	Cold   int // waited for an instance in a new environment
+}
+
+// Quantile is the wait that the share q of requests did not exceed.
+func (w Waits) Quantile(q float64) time.Duration { return Quantile(w.Sorted, q) }
+
+// ColdShare is the share of requests that waited for a cold start.
+func (w Waits) ColdShare() float64 {
+	if len(w.Sorted) == 0 {
+		return 0
+	}
+	return float64(w.Cold) / float64(len(w.Sorted))
+}
+
+// Quantile of sorted values: the smallest that at least the share q of them does not exceed.
+func Quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+// A Sample is the state at one moment, or since the one before.
+type Sample struct {
+	At       time.Duration
+	Arrivals int // since the sample before
+	InFlight int
+	Waiting  int
+	Starting int
+	Ready    int
+	Draining int
+	Ideal    int // instances of the bound
+}
+
+// A meter takes notes during a run.
+type meter struct {
+	rejected, evicted, failed int
+	colds, warms              int
+	all, settled              Waits
+	latency                   []time.Duration
+	work                      time.Duration
+	levels                    []workload.Level // for samples
+	level                     int
+	every                     time.Duration
+	due                       time.Duration
+	arrived                   int
+	series                    []Sample
+	bound                     time.Duration
+	waitFrom                  time.Duration // when the first wait began; negative: not yet
+	emptyAt                   time.Duration
+	emptied                   int
+}
+
+func newMeter(load workload.Workload, s Settings) meter {
+	m := meter{bound: load.Bound(s.Pool.Concurrency), waitFrom: -1}
+	m.all.Sorted = make([]time.Duration, 0, len(load.Requests))
+	if s.Samples > 0 {
+		m.every = load.Horizon/time.Duration(s.Samples) + 1
+		m.levels = load.Levels()
+	}
+	return m
+}
+
+// pass is called before time moves to at: all that it sees has been so since the event before.
+func (m *meter) pass(w *world, at time.Duration) {
+	s := w.pool.Stats()
+	m.work += time.Duration(s.InFlight) * (at - w.now)
+	switch {
+	case s.Waiting > 0 && m.waitFrom < 0:
+		m.waitFrom = w.now
+	case s.Waiting == 0 && m.waitFrom >= 0 && m.emptyAt == 0:
+		m.emptyAt, m.emptied = w.now, m.colds+m.warms
+	}
+	for ; m.every > 0 && m.due < min(at, w.load.Horizon); m.due += m.every {
+		m.sample(w, s)
+	}
+}
+
+func (m *meter) sample(w *world, s pool.Stats) {
+	for m.level+1 < len(m.levels) && m.levels[m.level+1].From <= m.due {
+		m.level++
+	}
+	c := w.settings.Pool.Concurrency
+	m.series = append(m.series, Sample{
+		At: m.due, Arrivals: w.next - m.arrived, InFlight: s.InFlight, Waiting: s.Waiting,
+		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Ideal: (m.levels[m.level].InFlight + c - 1) / c,
+	})
+	m.arrived = w.next
+}
+
+func (m *meter) started(cold bool) {
+	if cold {
+		m.colds++
+	} else {
+		m.warms++
+	}
+}
+
+func (m *meter) served(_ *world, r *request, waited time.Duration, cold bool) {
+	m.all.add(waited, cold)
+	if r.work.At >= WarmUp {
+		m.settled.add(waited, cold)
+	}
+}
+
+func (w *Waits) add(waited time.Duration, cold bool) {
+	w.Sorted = append(w.Sorted, waited)
+	if cold {
+		w.Cold++
+	}
+}
+
+func (m *meter) done(w *world, r *request) {
+	if r.work.At >= w.settings.After {
+		m.latency = append(m.latency, w.now-r.work.At)
+	}
+}
+
+func (w *world) result() Result {
+	m := &w.meter
+	slices.Sort(m.all.Sorted)
+	slices.Sort(m.settled.Sorted)
+	slices.Sort(m.latency)
+	bill := w.lambda.Bill
+	return Result{
+		Requests: w.next, Rejected: m.rejected, Evicted: m.evicted, Failed: m.failed,
+		All: m.all, Settled: m.settled, Latency: m.latency,
+		ColdStarts: m.colds, WarmStarts: m.warms, Refused: int(w.pool.Stats().Failed.Total()),
+		Invoked: int(w.pool.Stats().Started),
+		Bill:    bill, GBSeconds: bill.GBSeconds(w.settings.Lambda.MemoryMB), Dollars: bill.Dollars(w.settings.Lambda.MemoryMB),
+		Bound: m.bound, Work: m.work, Slots: w.settings.Pool.Concurrency,
+		QueueEmpty: max(0, m.emptyAt-max(0, m.waitFrom)), Emptied: m.emptied,
+		Series: m.series,
+	}
+}

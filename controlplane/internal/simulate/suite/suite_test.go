@@ -1,0 +1,74 @@
+package suite_test
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/suite"
+)
+
+// How much worse than the committed numbers our policy may get. Waits get a little more: they are near zero.
+const (
+	worse     = 1.05
+	worseWait = 5 // ms
+)
+
+// The committed numbers are made by `make simulate-numbers`. A change that improves them should commit new ones.
+func TestThePolicyDoesNotGetWorse(t *testing.T) {
+	text, err := os.ReadFile("testdata/ours.json")
+	require.NoError(t, err)
+	var committed []suite.Row
+	require.NoError(t, json.Unmarshal(text, &committed))
+	plan := suite.Plan{Policies: baseline.Contenders()[:1], Seeds: 2, Concurrency: 10, Preset: lambda.Presets()[0]}
+	rows, err := plan.Full()
+	require.NoError(t, err)
+	require.Len(t, rows, len(committed))
+	for k, want := range committed {
+		got := rows[k]
+		require.Equal(t, want.Workload, got.Workload)
+		require.Equal(t, baseline.Ours, got.Policy)
+		require.LessOrEqual(t, got.Ratio.Mean, want.Ratio.Mean*worse, "%s: billed over the bound", got.Workload)
+		require.LessOrEqual(t, got.Settled.Mean, want.Settled.Mean*worse+worseWait, "%s: wait p99, ms", got.Workload)
+		require.LessOrEqual(t, got.SettledCold.Mean, want.SettledCold.Mean*worse+0.05, "%s: cold waits, %%", got.Workload)
+	}
+}
+
+// Every policy survives every workload with all assertions on, and none that makes nobody wait bills less than the bound.
+func TestEveryPolicyRuns(t *testing.T) {
+	code, err := suite.ByName("azllm_code")
+	require.NoError(t, err)
+	mmpp, err := suite.ByName("mmpp")
+	require.NoError(t, err)
+	plan := suite.Plan{Policies: append(baseline.Contenders(), suite.Ablations()...), FirstSeed: 1, Seeds: 1, Concurrency: 10, Preset: lambda.Presets()[1]}
+	plan.Workloads = append(plan.Workloads, code, mmpp)
+	rows, err := plan.Run()
+	require.NoError(t, err)
+	for _, r := range rows {
+		require.Greater(t, r.Ratio.Mean, 1.0, r.Policy)
+		require.Less(t, r.Lost.Mean, 10.0, r.Policy)
+		require.Positive(t, r.Utilization.Mean, r.Policy)
+		require.LessOrEqual(t, r.Utilization.Mean, 100.0, r.Policy)
+	}
+}
+
+// A crowd finds nothing: our policy starts what is needed, at once.
+func TestStepsAreAsQuickAsCanBe(t *testing.T) {
+	plan := suite.Plan{FirstSeed: 1, Seeds: 3, Concurrency: 10, Preset: lambda.Presets()[0]}
+	rows, err := plan.RunSteps()
+	require.NoError(t, err)
+	for k := 0; k < len(rows); k += 2 {
+		ours, seer := rows[k], rows[k+1]
+		limit := 1.2
+		if ours.Started.Mean != ours.Peak.Mean {
+			limit = 1.8 // a rate that begins: nobody can know it at the first request
+		}
+		require.LessOrEqual(t, ours.Empty.Mean, seer.Empty.Mean*limit, ours.Workload)
+	}
+	require.Equal(t, 10.0, rows[0].Started.Mean)
+	require.Equal(t, 100.0, rows[2].Started.Mean)
+}
