@@ -35,7 +35,8 @@ runtimes: .tools/awslambdaric-4.2.2 ## fetch the pinned Lambda runtime client fo
 test: envoy runtimes ## run every test: unit, property, fuzz seeds, race detector, end to end through Envoy
 	@echo "== tests of all packages with the race detector; the end-to-end ones run real Envoys"
 	@mkdir -p build
-	FAULT_MATRIX=$(FAULT_TABLE) go test -race -timeout 20m ./...
+	FAULT_MATRIX=$(FAULT_TABLE) $(TOOL) gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-max-failures=5 \
+	  --packages=./... -- -race -timeout 20m
 	@cat $(FAULT_TABLE) 2>/dev/null || echo "no table of faults: the test's result was cached"
 
 faults: envoy ## put each fault of lambdalocal to an idle, a steady and a bursting function, and print what it did
