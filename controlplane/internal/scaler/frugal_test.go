@@ -173,3 +173,16 @@ func TestDecidingDoesNotAllocate(t *testing.T) {
 		r.Decide(at(now), &s)
 	}))
 }
+
+// BenchmarkDecide is what the policy adds to each event.
+func BenchmarkDecide(b *testing.B) {
+	r, s := frugal(scaler.Balanced), state(fleet(20))
+	now := busy(r, &s)
+	b.ReportAllocs()
+	for b.Loop() {
+		now += 100 * time.Microsecond
+		s.Arrivals++
+		s.Departures++
+		r.Decide(at(now), &s)
+	}
+}
