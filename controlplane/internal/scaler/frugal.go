@@ -13,10 +13,12 @@ type frugal struct {
 	tuning Tuning
 	flow   Flow
 	keeper Keeper
-	recent Window    // of the instances that demand needs
-	peaks  Window    // of demand, in instances
-	idle   bool      // time alone may make an instance surplus
-	calm   time.Time // when the reserve is looked at
+	recent Window        // of the instances that demand needs
+	peaks  Window        // of demand, in instances
+	idle   bool          // time alone may make an instance surplus
+	calm   time.Time     // when the reserve is looked at
+	pace   time.Duration // between attempts to fill it
+	again  time.Time
 	next   time.Time // when it may want a start
 }
 
@@ -33,6 +35,10 @@ const peakMemory = 10 * time.Minute
 // calmAfter is how long nobody must have waited for a new environment before the reserve is looked at: it does not press,
 // and a burst may go on.
 const calmAfter = 5 * time.Second
+
+// attemptsAfter is the time between attempts to fill the reserve; it doubles while they fail. Lambda may refuse new
+// environments, and each attempt costs a start of all others.
+const attemptsAfter = 10 * time.Second
 
 // What to assume of starts before one was seen.
 const (
@@ -125,11 +131,18 @@ func (f *frugal) reserve(now time.Time, s *State) int {
 		return 0
 	}
 	need := min(s.Max, peak+int(math.Ceil(f.tuning.Reserve*float64(peak))))
-	if s.Fleet.Frozen(now)+s.Live < need {
-		return max(0, need-s.Live)
+	if s.Fleet.Frozen(now)+s.Live >= need {
+		f.pace = 0
+		f.next = s.Fleet.Until(now)
+		return 0
 	}
-	f.next = s.Fleet.Until(now)
-	return 0
+	if now.Before(f.again) {
+		f.next = f.again
+		return 0
+	}
+	f.pace = min(max(attemptsAfter, 2*f.pace), SurelyFrozen)
+	f.again = now.Add(f.pace)
+	return max(0, need-s.Live)
 }
 
 // Next implements Rule.

@@ -119,8 +119,15 @@ func TestReserve(t *testing.T) {
 	after(scaler.Balanced, func(s *scaler.State) { s.Fleet = scaler.NewFleet() })
 	r := after(scaler.Balanced, func(*scaler.State) {})
 
+	three := state(fleet(3))
+	require.Zero(t, r.Decide(at(7*time.Second), &three).Start, "a fourth was not to be had: not again at once")
+	require.Equal(t, at(16*time.Second), r.Next())
+	require.Equal(t, 4, r.Decide(r.Next(), &three).Start)
+	require.Zero(t, r.Decide(at(17*time.Second), &three).Start)
+	require.Equal(t, at(36*time.Second), r.Next(), "and less and less often")
+
 	four := state(fleet(4))
-	require.Zero(t, r.Decide(at(7*time.Second), &four).Start)
+	require.Zero(t, r.Decide(at(40*time.Second), &four).Start)
 	require.Equal(t, at(scaler.SurelyFrozen), r.Next(), "before they expire")
 	require.Equal(t, 4, r.Decide(r.Next(), &four).Start, "all that are needed, once more")
 	require.Zero(t, r.Decide(at(time.Hour), &four).Start, "nobody came for long")
@@ -165,4 +172,17 @@ func TestDecidingDoesNotAllocate(t *testing.T) {
 		s.Departures++
 		r.Decide(at(now), &s)
 	}))
+}
+
+// BenchmarkDecide is what the policy adds to each event.
+func BenchmarkDecide(b *testing.B) {
+	r, s := frugal(scaler.Balanced), state(fleet(20))
+	now := busy(r, &s)
+	b.ReportAllocs()
+	for b.Loop() {
+		now += 100 * time.Microsecond
+		s.Arrivals++
+		s.Departures++
+		r.Decide(at(now), &s)
+	}
 }

@@ -25,7 +25,7 @@ type Settings struct {
 	After   time.Duration // latencies are those of requests that came later than this
 }
 
-// Defaults are the server's own for a function of that concurrency, with room for large pools.
+// Defaults are the server's own for a function of that concurrency, with room for more instances and waiters.
 func Defaults(concurrency int, seed uint64) Settings {
 	s := Settings{
 		Pool: pool.Settings{
@@ -37,7 +37,7 @@ func Defaults(concurrency int, seed uint64) Settings {
 			Lifetime:     15*time.Minute - 35*time.Second,
 			Seed:         seed,
 			Scaling: scaler.Settings{
-				Max: 10_000, StartsInProgress: 1000, StartsPerSecond: 500, StartsBurst: 1000,
+				Max: 1000, StartsInProgress: 100, StartsPerSecond: 50, StartsBurst: 100,
 			},
 		},
 		Lambda: lambda.Defaults(),

@@ -130,7 +130,7 @@ func BenchmarkRun(b *testing.B) {
 			s := simulate.Defaults(10, 1)
 			s.Pool.Scaling.Max = 12_000
 			s.Lambda.NewPer10s = 0
-			s.Pool.Scaling.StartsInProgress, s.Pool.Scaling.StartsBurst = 12_000, 12_000
+			s.Pool.Scaling.StartsInProgress, s.Pool.Scaling.StartsBurst, s.Pool.Scaling.StartsPerSecond = 12_000, 12_000, 1000
 			for b.Loop() {
 				_, err := simulate.Run(load, s)
 				require.NoError(b, err)
