@@ -1,0 +1,183 @@
+package workload
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// A Generator makes a workload from a seed.
+type Generator struct {
+	Name   string
+	Smooth bool
+	Make   func(seed uint64) Workload
+}
+
+// A Service draws the service time of one request.
+type Service func(*rand.Rand) time.Duration
+
+// Fixed takes always the same time.
+func Fixed(d time.Duration) Service { return func(*rand.Rand) time.Duration { return d } }
+
+// Exponential has that mean.
+func Exponential(mean time.Duration) Service {
+	return func(r *rand.Rand) time.Duration { return time.Duration(r.ExpFloat64() * float64(mean)) }
+}
+
+// Lognormal has that median, and the given deviation of its logarithm.
+func Lognormal(median time.Duration, sigma float64) Service {
+	return func(r *rand.Rand) time.Duration {
+		return time.Duration(float64(median) * math.Exp(sigma*r.NormFloat64()))
+	}
+}
+
+// Pareto has a heavy tail: at least least, at most most, and P(longer than t) = (least/t)^alpha between them.
+func Pareto(least, most time.Duration, alpha float64) Service {
+	return func(r *rand.Rand) time.Duration {
+		return min(most, time.Duration(float64(least)*math.Pow(1-r.Float64(), -1/alpha)))
+	}
+}
+
+// A rate is arrivals per second over time, and never above most.
+type rate struct {
+	most float64
+	at   func(time.Duration) float64
+}
+
+// poisson draws arrivals of that rate, by thinning.
+func poisson(r *rand.Rand, length time.Duration, rate rate, service Service) []Request {
+	var out []Request
+	for at := time.Duration(0); ; {
+		at += seconds(r.ExpFloat64() / rate.most)
+		if at >= length {
+			return out
+		}
+		if r.Float64()*rate.most < rate.at(at) {
+			out = append(out, Request{at, service(r)})
+		}
+	}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// of names a generator of a Poisson process whose rate is drawn once.
+func of(name string, smooth bool, length time.Duration, service Service, draw func(*rand.Rand) rate) Generator {
+	return custom(name, smooth, func(r *rand.Rand) []Request { return poisson(r, length, draw(r), service) })
+}
+
+func custom(name string, smooth bool, requests func(*rand.Rand) []Request) Generator {
+	return Generator{name, smooth, func(seed uint64) Workload {
+		r := rand.New(rand.NewPCG(seed, 7))
+		return Workload{Name: name, Smooth: smooth, Requests: requests(r)}.finish()
+	}}
+}
+
+// Steady is a Poisson process of one rate.
+func Steady(name string, length time.Duration, perSecond float64, service Service) Generator {
+	return of(name, true, length, service, func(*rand.Rand) rate {
+		return rate{perSecond, func(time.Duration) float64 { return perSecond }}
+	})
+}
+
+// Constant has arrivals at equal distances.
+func Constant(name string, length time.Duration, perSecond float64, service Service) Generator {
+	return custom(name, true, func(r *rand.Rand) []Request {
+		out := make([]Request, int(length.Seconds()*perSecond))
+		for k := range out {
+			out[k] = Request{seconds(float64(k) / perSecond), service(r)}
+		}
+		return out
+	})
+}
+
+// Diurnal swings between two rates once a day, however long that day is.
+func Diurnal(name string, length, day time.Duration, low, high float64, service Service) Generator {
+	return of(name, true, length, service, func(*rand.Rand) rate {
+		return rate{high, func(t time.Duration) float64 {
+			return low + (high-low)*(1-math.Cos(2*math.Pi*t.Seconds()/day.Seconds()))/2
+		}}
+	})
+}
+
+// Switching holds each of the rates in turn, for an exponential time of that mean: a Markov-modulated Poisson process.
+func Switching(name string, length time.Duration, rates []float64, means []time.Duration, service Service) Generator {
+	return custom(name, false, func(r *rand.Rand) []Request {
+		var out []Request
+		for at, k := time.Duration(0), 0; at < length; k = (k + 1) % len(rates) {
+			hold := min(length-at, time.Duration(r.ExpFloat64()*float64(means[k])))
+			out = append(out, shifted(poisson(r, hold, flat(rates[k]), service), at)...)
+			at += hold
+		}
+		return out
+	})
+}
+
+func flat(perSecond float64) rate {
+	return rate{max(perSecond, 1e-9), func(time.Duration) float64 { return perSecond }}
+}
+
+func shifted(requests []Request, by time.Duration) []Request {
+	for k := range requests {
+		requests[k].At += by
+	}
+	return requests
+}
+
+// Pulses is base, but high for width at the beginning of every period after the first half of one.
+func Pulses(name string, length, period, width time.Duration, base, high float64, service Service) Generator {
+	return of(name, false, length, service, func(*rand.Rand) rate {
+		return rate{max(base, high), func(t time.Duration) float64 {
+			if (t+period/2)%period < width {
+				return high
+			}
+			return base
+		}}
+	})
+}
+
+// Step is nothing, then one rate from a time on.
+func Step(name string, length, from time.Duration, perSecond float64, service Service) Generator {
+	return of(name, false, length, service, func(*rand.Rand) rate {
+		return rate{perSecond, func(t time.Duration) float64 {
+			if t < from {
+				return 0
+			}
+			return perSecond
+		}}
+	})
+}
+
+// Ramp grows evenly from one rate to another and falls back.
+func Ramp(name string, length time.Duration, low, high float64, service Service) Generator {
+	return of(name, true, length, service, func(*rand.Rand) rate {
+		return rate{high, func(t time.Duration) float64 {
+			return high - (high-low)*math.Abs(1-2*t.Seconds()/length.Seconds())
+		}}
+	})
+}
+
+// Clumped is a renewal process with Weibull gaps: below shape 1 it comes in clumps with long pauses.
+func Clumped(name string, length time.Duration, perSecond, shape float64, service Service) Generator {
+	scale := 1 / (perSecond * math.Gamma(1+1/shape))
+	return custom(name, false, func(r *rand.Rand) []Request {
+		var out []Request
+		for at := time.Duration(0); ; {
+			at += seconds(scale * math.Pow(r.ExpFloat64(), 1/shape))
+			if at >= length {
+				return out
+			}
+			out = append(out, Request{at, service(r)})
+		}
+	})
+}
+
+// Crowd is n requests at once.
+func Crowd(name string, n int, service Service) Generator {
+	return custom(name, false, func(r *rand.Rand) []Request {
+		out := make([]Request, n)
+		for k := range out {
+			out[k] = Request{time.Second, service(r)}
+		}
+		return out
+	})
+}

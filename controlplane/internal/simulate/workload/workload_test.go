@@ -1,0 +1,88 @@
+package workload_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
+)
+
+const second = time.Second
+
+func TestLevelsAndBound(t *testing.T) {
+	w, err := workload.Read("three", strings.NewReader("at,service_ms\n0,2000\n1,2000\n5,1000\n"))
+	require.NoError(t, err)
+	require.Equal(t, []workload.Level{{0, 1}, {second, 2}, {2 * second, 1}, {3 * second, 0}, {5 * second, 1}, {6 * second, 0}}, w.Levels())
+	require.Equal(t, 5*second, w.Bound(1))
+	require.Equal(t, 4*second, w.Bound(2))
+	require.Equal(t, 5*second, w.Work())
+	require.Equal(t, 6*second, w.Horizon)
+}
+
+func TestReadKnowsTheFormatsOfTraces(t *testing.T) {
+	want := []workload.Request{{At: 0, Service: 270 * time.Millisecond}, {At: 52 * time.Millisecond, Service: 350 * time.Millisecond}}
+	for _, text := range []string{
+		"# a comment\nat_ms,context_tokens,generated_tokens\n1000,400,5\n1052,0,10\n",
+		"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9480000,400,5\n2023-11-16 18:17:04.0000000,0,10\n",
+		"at,service_ms\n7.0,270\n7.052,350\n",
+	} {
+		w, err := workload.Read("x", strings.NewReader(text))
+		require.NoError(t, err)
+		require.Equal(t, want, w.Requests)
+	}
+}
+
+func TestReadNamesTheLine(t *testing.T) {
+	for text, says := range map[string]string{
+		"":                          "trace x: header: EOF",
+		"when,service_ms\n":         "trace x: header: no column at_ms, at or TIMESTAMP",
+		"at,service_ms\n1,2\n3,y\n": `trace x: line 3: strconv.ParseFloat: parsing "y": invalid syntax`,
+		"at,service_ms\n1,-2\n":     "trace x: line 2: the service time is negative",
+		"at,service_ms\n1\n":        "trace x: record on line 2: wrong number of fields",
+	} {
+		_, err := workload.Read("x", strings.NewReader(text))
+		require.EqualError(t, err, says)
+	}
+}
+
+func TestEmbeddedTraces(t *testing.T) {
+	for _, name := range workload.Traces {
+		w, err := workload.Embedded(name)
+		require.NoError(t, err)
+		require.NotEmpty(t, w.Requests)
+	}
+	w, err := workload.Embedded("azllm_code")
+	require.NoError(t, err)
+	require.Len(t, w.Requests, 8819)
+	require.InDelta(t, 1392, w.Bound(10).Seconds(), 1)
+	_, err = workload.Embedded("nowhere")
+	require.EqualError(t, err, `trace "nowhere": unknown, there are azllm_code, azllm_conv`)
+}
+
+// The same seed gives the same requests, another one others, and the rate is what was asked for.
+func TestGeneratorsAreDeterministic(t *testing.T) {
+	service := workload.Exponential(second)
+	for _, g := range []workload.Generator{
+		workload.Steady("x", 100*second, 20, service),
+		workload.Constant("x", 100*second, 20, service),
+		workload.Diurnal("x", 100*second, 50*second, 10, 30, service),
+		workload.Switching("x", 1000*second, []float64{0, 4}, []time.Duration{second, second}, service),
+		workload.Pulses("x", 100*second, 10*second, second, 10, 110, service),
+		workload.Step("x", 200*second, 100*second, 20, service),
+		workload.Ramp("x", 100*second, 0, 40, service),
+		workload.Clumped("x", 1000*second, 2, 0.6, service),
+		workload.Crowd("x", 2000, service),
+	} {
+		a, b, c := g.Make(1), g.Make(1), g.Make(2)
+		require.Equal(t, a, b)
+		require.NotEqual(t, a.Requests, c.Requests)
+		require.InDelta(t, 2000, len(a.Requests), 300)
+		require.InDelta(t, 2000, a.Work().Seconds(), 400)
+		for k := range a.Requests[1:] {
+			require.LessOrEqual(t, a.Requests[k].At, a.Requests[k+1].At)
+		}
+	}
+}
