@@ -47,6 +47,9 @@ format: ## format the Go code
 bench: build build/bench-app envoy ## measure against plain Envoy; results go to bench/results/
 	go run ./bench
 
+bench-bill: build envoy ## what the same requests cost with and without; results go to bench/results/
+	go run ./bench/bill
+
 fuzz: ## fuzz every decoder for 20 s each
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z]+' $$t/*_test.go | cut -c6-); do \
@@ -67,5 +70,5 @@ build/bench-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy runtimes test check format bench fuzz clean
+.PHONY: help demo build envoy runtimes test check format bench bench-bill fuzz clean
 .SECONDARY:

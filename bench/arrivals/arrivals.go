@@ -134,6 +134,17 @@ func LatencyOf(answers []Answer) Latency {
 	return Latency{P50: Quantile(all, 0.5), P95: Quantile(all, 0.95), P99: Quantile(all, 0.99), Max: all[len(all)-1]}
 }
 
+// LateOf is by how much 99 of 100 requests were sent late, at most: a generator that is not ahead of its server measures
+// itself.
+func LateOf(answers []Answer) time.Duration {
+	all := make([]time.Duration, len(answers))
+	for n, a := range answers {
+		all[n] = a.Late
+	}
+	slices.Sort(all)
+	return Quantile(all, 0.99)
+}
+
 // Quantile of sorted values: the smallest that at least the share q of them does not exceed.
 func Quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
