@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 	"github.com/lambda-dispatch/lambda-dispatch/bench/load"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
@@ -79,7 +80,9 @@ func TestEnvoyAcceptsTheBaseline(t *testing.T) {
 func TestTheControlPlaneAcceptsItsConfiguration(t *testing.T) {
 	for _, secure := range []bool{true, false} {
 		dir := t.TempDir()
-		l := &lab{dir: dir}
+		l, err := lab.New(t.Context(), 1)
+		require.NoError(t, err)
+		t.Cleanup(l.Close)
 		tp := &through{
 			Dir: "/tmp/s", Front: "127.0.0.1:1", Admin: "127.0.0.1:2", Relay: "127.0.0.1:3",
 			Functions: map[string]int{"app": 50, lateFunction: 10},

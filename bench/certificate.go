@@ -10,13 +10,15 @@ import (
 	"math/big"
 	"net"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 )
 
 // A certificate is a pair of files. Peers that register by themselves must know the relay's authority beforehand, so the
 // bench makes it; key type and protocol are those of the relay's own.
 type certificate struct{ Certificate, Key string }
 
-func newCertificate(l *lab) (*certificate, error) {
+func newCertificate(l *lab.Lab) (*certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -37,13 +39,13 @@ func newCertificate(l *lab) (*certificate, error) {
 		return nil, err
 	}
 	c := &certificate{}
-	if c.Certificate, err = l.writePEM("relay.crt", "CERTIFICATE", cert); err != nil {
+	if c.Certificate, err = writePEM(l, "relay.crt", "CERTIFICATE", cert); err != nil {
 		return nil, err
 	}
-	c.Key, err = l.writePEM("relay.key", "PRIVATE KEY", private)
+	c.Key, err = writePEM(l, "relay.key", "PRIVATE KEY", private)
 	return c, err
 }
 
-func (l *lab) writePEM(name, kind string, der []byte) (string, error) {
-	return l.write(name, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+func writePEM(l *lab.Lab, name, kind string, der []byte) (string, error) {
+	return l.Write(name, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 	"github.com/lambda-dispatch/lambda-dispatch/bench/load"
 	"github.com/lambda-dispatch/lambda-dispatch/bench/load/procstat"
 )
@@ -34,16 +35,16 @@ type perInstance struct {
 }
 
 // measureIdle starts a control plane and an Envoy of their own, and many peers in one child.
-func measureIdle(ctx context.Context, parent *lab, secure bool, count int) (idle, error) {
+func measureIdle(ctx context.Context, parent *lab.Lab, secure bool, count int) (idle, error) {
 	name := "idle"
 	if secure {
 		name = "idle-tls"
 	}
-	l, err := parent.sub(name)
+	l, err := parent.Sub(name)
 	if err != nil {
 		return idle{}, err
 	}
-	defer l.close()
+	defer l.Close()
 	t, err := startThrough(ctx, l, name, secure, map[string]int{"idle": 1})
 	if err != nil {
 		return idle{}, err
@@ -88,7 +89,7 @@ func (t *through) settled(ctx context.Context) (map[string]procstat.Usage, error
 
 // askAll has every instance serve one request.
 func (t *through) askAll(ctx context.Context, count int) error {
-	result, err := load.Run(ctx, load.Options{URL: t.url(heldFor), Connections: count, Requests: int64(count), Timeout: patience})
+	result, err := load.Run(ctx, load.Options{URL: t.url(heldFor), Connections: count, Requests: int64(count), Timeout: lab.Patience})
 	if err == nil && result.Errors() > 0 {
 		err = fmt.Errorf("idle: %d of %d requests failed: %v %v", result.Errors(), count, result.Statuses, result.Failures)
 	}

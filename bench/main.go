@@ -17,8 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 	"github.com/lambda-dispatch/lambda-dispatch/bench/load"
-	"github.com/lambda-dispatch/lambda-dispatch/bench/load/procstat"
 )
 
 func main() {
@@ -68,11 +68,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	l, err := newLab(ctx, s.Workers)
+	l, err := lab.New(ctx, s.Workers)
 	if err != nil {
 		return err
 	}
-	defer l.close()
+	defer l.Close()
 	r, err := newReport(s)
 	if err != nil {
 		return err
@@ -89,11 +89,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 // measure fills the report in.
-func (r *report) measure(ctx context.Context, l *lab, stdout io.Writer) error {
-	began, err := procstat.Now()
-	if err != nil {
-		return err
-	}
+func (r *report) measure(ctx context.Context, l *lab.Lab, stdout io.Writer) error {
 	if err := r.measureRequests(ctx, l, stdout); err != nil {
 		return err
 	}
@@ -105,9 +101,7 @@ func (r *report) measure(ctx context.Context, l *lab, stdout io.Writer) error {
 		}
 		r.Idle = append(r.Idle, i)
 	}
-	now, err := procstat.Now()
-	r.Clock = now.Sub(began)
-	return err
+	return r.Finish()
 }
 
 const plainName = "plain"
@@ -123,12 +117,12 @@ func throughName(secure bool) string {
 const lateFunction = "late"
 
 // measureRequests has all three systems up at once: one that is not asked costs next to nothing.
-func (r *report) measureRequests(ctx context.Context, parent *lab, stdout io.Writer) error {
-	l, err := parent.sub("r")
+func (r *report) measureRequests(ctx context.Context, parent *lab.Lab, stdout io.Writer) error {
+	l, err := parent.Sub("r")
 	if err != nil {
 		return err
 	}
-	defer l.close()
+	defer l.Close()
 	plain, err := startPlain(ctx, l, r.Settings.Apps)
 	if err != nil {
 		return err
@@ -157,12 +151,12 @@ func (r *report) measureRequests(ctx context.Context, parent *lab, stdout io.Wri
 }
 
 // startPath starts a whole path with its apps. Together they have slots for every connection, so that no request queues.
-func (r *report) startPath(ctx context.Context, parent *lab, secure bool) (*through, error) {
-	l, err := parent.sub(throughName(secure))
+func (r *report) startPath(ctx context.Context, parent *lab.Lab, secure bool) (*through, error) {
+	l, err := parent.Sub(throughName(secure))
 	if err != nil {
 		return nil, err
 	}
-	parent.cleanup = append(parent.cleanup, l.close)
+	parent.Defer(l.Close)
 	slots := 2 * (r.Settings.Connections/r.Settings.Apps + 1)
 	t, err := startThrough(ctx, l, throughName(secure), secure, map[string]int{"app": slots, lateFunction: 10})
 	if err != nil {

@@ -15,11 +15,10 @@ func (r *report) markdown(file string) string {
 Made by `+"`make bench`"+`; do not edit. Data: [%[1]s](%[1]s). What the columns mean and where the time goes:
 [docs/performance.md](../../docs/performance.md).
 
-%[2]s, commit %[3]s. %[4]d cores of %[5]s, %.0[6]f GB, Linux %[7]s, %[8]s, Envoy %[9]s with %[10]d workers. Load generator,
-Envoy, control plane and %[11]d app processes share the cores. Load average before the run: %[12]s. During it the host took %.0[13]f %% of the CPU time that was wanted.
+%[2]s
+Load generator, Envoy with %[3]d workers, control plane and %[4]d app processes share the cores.
 
-`, file, r.Date.Format(time.DateOnly), r.Commit, r.Machine.Cores, r.Machine.CPU, float64(r.Machine.Memory)/1e9,
-		r.Machine.Kernel, r.Machine.Go, r.Envoy, r.Settings.Workers, r.Settings.Apps, r.LoadAverage, 100*r.Clock.StolenShare())
+`, file, &r.Origin, r.Settings.Workers, r.Settings.Apps)
 	r.throughputTable(&b)
 	r.singleTable(&b)
 	r.otherTable(&b)

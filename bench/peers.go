@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer"
 )
 
@@ -80,15 +81,15 @@ func (h *upHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h *upHandler) WithGroup(string) slog.Handler { return h }
 
 // startPeers runs many peers of a function in one child and waits until all of them serve.
-func (t *through) startPeers(ctx context.Context, l *lab, function string, count int) error {
+func (t *through) startPeers(ctx context.Context, l *lab.Lab, function string, count int) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	p, err := l.start("peers", environ(t.peerEnv(function)), self, peersCommand, strconv.Itoa(count))
+	p, err := l.Start("peers", environ(t.peerEnv(function)), self, peersCommand, strconv.Itoa(count))
 	if err != nil {
 		return err
 	}
-	t.pids[roleApps] = []int{p.pid()}
+	t.pids[roleApps] = []int{p.PID()}
 	return t.awaitReady(ctx, function, count)
 }

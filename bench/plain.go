@@ -5,9 +5,10 @@ import (
 	_ "embed"
 	"fmt"
 	"net"
-	"path/filepath"
 	"strings"
 	"text/template"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 )
 
 //go:embed plain.yaml
@@ -25,47 +26,47 @@ func splitAddress(hostPort string) (address, error) {
 
 // startPlain runs the apps on TCP ports behind a plain Envoy: the same HTTP settings, a static configuration, no control
 // plane.
-func startPlain(ctx context.Context, l *lab, apps int) (*system, error) {
+func startPlain(ctx context.Context, l *lab.Lab, apps int) (*system, error) {
 	s := &system{name: "plain", pids: map[string][]int{}}
 	var upstreams []string
 	for n := range apps {
-		at, err := freeAddress()
+		at, err := lab.FreeAddress()
 		if err != nil {
 			return nil, err
 		}
 		port := at[strings.LastIndexByte(at, ':')+1:]
-		app, err := l.start(fmt.Sprintf("plain-app-%d", n), []string{"PORT=" + port}, appBinary)
+		app, err := l.Start(fmt.Sprintf("plain-app-%d", n), []string{"PORT=" + port}, appBinary)
 		if err != nil {
 			return nil, err
 		}
-		if err := until(ctx, "app", app, listens(at)); err != nil {
+		if err := lab.Until(ctx, "app", app, lab.Listens(at)); err != nil {
 			return nil, err
 		}
 		upstreams = append(upstreams, at)
-		s.pids[roleApps] = append(s.pids[roleApps], app.pid())
+		s.pids[roleApps] = append(s.pids[roleApps], app.PID())
 	}
 	return s, s.startPlainEnvoy(ctx, l, upstreams)
 }
 
-func (s *system) startPlainEnvoy(ctx context.Context, l *lab, upstreams []string) (err error) {
-	if s.front, err = freeAddress(); err != nil {
+func (s *system) startPlainEnvoy(ctx context.Context, l *lab.Lab, upstreams []string) (err error) {
+	if s.front, err = lab.FreeAddress(); err != nil {
 		return err
 	}
 	config, err := plainConfig(s.front, upstreams)
 	if err != nil {
 		return err
 	}
-	path, err := l.write("plain.yaml", config)
+	path, err := l.Write("plain.yaml", config)
 	if err != nil {
 		return err
 	}
-	p, err := l.start("plain-envoy", nil, l.envoy, "--config-path", path, "--log-level", "warning",
-		"--disable-hot-restart", "--concurrency", fmt.Sprint(l.workers))
+	p, err := l.Start("plain-envoy", nil, l.Envoy(), "--config-path", path, "--log-level", "warning",
+		"--disable-hot-restart", "--concurrency", fmt.Sprint(l.Workers()))
 	if err != nil {
 		return err
 	}
-	s.pids[roleEnvoy] = []int{p.pid()}
-	return until(ctx, "plain Envoy", p, listens(s.front))
+	s.pids[roleEnvoy] = []int{p.PID()}
+	return lab.Until(ctx, "plain Envoy", p, lab.Listens(s.front))
 }
 
 func plainConfig(front string, upstreams []string) (string, error) {
@@ -93,5 +94,3 @@ const (
 	appBinary     = "build/bench-app"
 	controlBinary = "build/controlplane"
 )
-
-func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }

@@ -1,15 +1,10 @@
 package main
 
 import (
-	"encoding/json"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/lambda-dispatch/lambda-dispatch/bench/load/procstat"
-	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 )
 
 // Aims of guarded mode. A miss is reported, it does not fail the bench.
@@ -23,17 +18,12 @@ const (
 
 // A report is everything that one run saw. Durations are nanoseconds.
 type report struct {
-	Date        time.Time           `json:"date"`
-	Commit      string              `json:"commit"`
-	Envoy       string              `json:"envoy"`
-	Machine     procstat.Machine    `json:"machine"`
-	LoadAverage string              `json:"load_average"` // before the run: what else the machine was doing
-	Clock       procstat.Clock      `json:"clock"`        // of all cores during the run
-	Settings    settings            `json:"settings"`
-	Throughput  map[string]row      `json:"throughput"` // by system
-	Single      map[string]row      `json:"single"`     // at concurrency 1
-	First       map[string]quantile `json:"first_answer"`
-	Idle        []idle              `json:"idle"`
+	lab.Origin
+	Settings   settings            `json:"settings"`
+	Throughput map[string]row      `json:"throughput"` // by system
+	Single     map[string]row      `json:"single"`     // at concurrency 1
+	First      map[string]quantile `json:"first_answer"`
+	Idle       []idle              `json:"idle"`
 }
 
 // A row is what all rounds of one system say together.
@@ -87,43 +77,18 @@ type quantile struct {
 }
 
 func newReport(s settings) (*report, error) {
-	machine, err := procstat.ThisMachine()
+	origin, err := lab.Here()
 	if err != nil {
 		return nil, err
 	}
-	loadavg, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return nil, err
-	}
-	average, _, _ := strings.Cut(string(loadavg), " ")
 	return &report{
-		Date: time.Now().UTC().Truncate(time.Second), Commit: commit(), Envoy: envoy.Version,
-		Machine: machine, LoadAverage: average, Settings: s,
+		Origin: *origin, Settings: s,
 		Throughput: map[string]row{}, Single: map[string]row{}, First: map[string]quantile{},
 	}, nil
 }
 
-// commit is the short hash of what was measured, with a mark when files differ from it.
-func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-}
-
 // write puts the run into a file of its own, and the table of it into README.md, both in dir.
 func (r *report) write(dir string) (path string, err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return "", err
-	}
-	name := r.Date.Format(time.DateOnly) + "-" + strings.TrimSuffix(r.Commit, "-dirty") + ".json"
-	if err := os.WriteFile(filepath.Join(dir, name), append(text, '\n'), 0o644); err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, name), os.WriteFile(filepath.Join(dir, "README.md"), []byte(r.markdown(name)), 0o644)
+	name := r.Name("")
+	return filepath.Join(dir, name), lab.Save(dir, name, r, "README.md", r.markdown(name))
 }

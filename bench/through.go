@@ -9,6 +9,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 )
 
@@ -49,12 +50,12 @@ type through struct {
 	envoy                           *envoy.Process
 }
 
-func startThrough(ctx context.Context, l *lab, name string, secure bool, functions map[string]int) (*through, error) {
-	t := &through{Dir: l.path("s"), Functions: functions}
+func startThrough(ctx context.Context, l *lab.Lab, name string, secure bool, functions map[string]int) (*through, error) {
+	t := &through{Dir: l.Path("s"), Functions: functions}
 	t.name, t.pids = name, map[string][]int{}
 	for _, at := range []*string{&t.Front, &t.Admin, &t.Relay} {
 		var err error
-		if *at, err = freeAddress(); err != nil {
+		if *at, err = lab.FreeAddress(); err != nil {
 			return nil, err
 		}
 	}
@@ -68,8 +69,8 @@ func startThrough(ctx context.Context, l *lab, name string, secure bool, functio
 	return t, t.startEnvoy(ctx, l)
 }
 
-func (t *through) prepare(l *lab, secure bool) (err error) {
-	if t.Token, err = l.write("token", "a token of the bench, and of nobody else"); err != nil {
+func (t *through) prepare(l *lab.Lab, secure bool) (err error) {
+	if t.Token, err = l.Write("token", "a token of the bench, and of nobody else"); err != nil {
 		return err
 	}
 	if secure {
@@ -78,33 +79,33 @@ func (t *through) prepare(l *lab, secure bool) (err error) {
 	return err
 }
 
-func (t *through) startControlPlane(ctx context.Context, l *lab) error {
+func (t *through) startControlPlane(ctx context.Context, l *lab.Lab) error {
 	var config strings.Builder
 	if err := controlYAML.Execute(&config, t); err != nil {
 		return err
 	}
-	path, err := l.write("controlplane.yaml", config.String())
+	path, err := l.Write("controlplane.yaml", config.String())
 	if err != nil {
 		return err
 	}
-	p, err := l.start("controlplane", nil, controlBinary, "run", path)
+	p, err := l.Start("controlplane", nil, controlBinary, "run", path)
 	if err != nil {
 		return err
 	}
-	t.pids[roleControl] = []int{p.pid()}
-	return until(ctx, "control plane", p, listens(t.Admin))
+	t.pids[roleControl] = []int{p.PID()}
+	return lab.Until(ctx, "control plane", p, lab.Listens(t.Admin))
 }
 
-func (t *through) startEnvoy(ctx context.Context, l *lab) (err error) {
+func (t *through) startEnvoy(ctx context.Context, l *lab.Lab) (err error) {
 	t.envoy, err = envoy.Start(context.WithoutCancel(ctx), envoy.Options{
-		Binary: l.envoy, StateDir: t.Dir, AdminAddress: "127.0.0.1:0", Concurrency: l.workers, LogPath: l.path("envoy.log"),
+		Binary: l.Envoy(), StateDir: t.Dir, AdminAddress: "127.0.0.1:0", Concurrency: l.Workers(), LogPath: l.Path("envoy.log"),
 	})
 	if err != nil {
 		return err
 	}
-	l.cleanup = append(l.cleanup, func() { t.envoy.Stop(5 * time.Second) })
+	l.Defer(func() { t.envoy.Stop(5 * time.Second) })
 	t.pids[roleEnvoy] = []int{t.envoy.Pid()}
-	return until(ctx, "Envoy", nil, func() error {
+	return lab.Until(ctx, "Envoy", nil, func() error {
 		return t.get("/readyz", nil)
 	})
 }
@@ -131,13 +132,13 @@ func environ(env map[string]string) (list []string) {
 }
 
 // startApps runs the apps as peers that register by themselves, and waits until all of them serve.
-func (t *through) startApps(ctx context.Context, l *lab, function string, apps int) error {
+func (t *through) startApps(ctx context.Context, l *lab.Lab, function string, apps int) error {
 	for n := range apps {
-		app, err := l.start(fmt.Sprintf("app-%d", n), environ(t.peerEnv(function)), appBinary)
+		app, err := l.Start(fmt.Sprintf("app-%d", n), environ(t.peerEnv(function)), appBinary)
 		if err != nil {
 			return err
 		}
-		t.pids[roleApps] = append(t.pids[roleApps], app.pid())
+		t.pids[roleApps] = append(t.pids[roleApps], app.PID())
 	}
 	return t.awaitReady(ctx, function, apps)
 }
@@ -157,7 +158,7 @@ func (t *through) awaitReady(ctx context.Context, function string, count int) er
 
 // await polls a function's status.
 func (t *through) await(ctx context.Context, function, what string, ok func(functionStatus) bool) error {
-	return until(ctx, what, nil, func() error {
+	return lab.Until(ctx, what, nil, func() error {
 		var list struct {
 			Functions []functionStatus `json:"functions"`
 		}

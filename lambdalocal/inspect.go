@@ -59,6 +59,9 @@ type Statement = ledger.Statement
 // An Account is the bill of one function, in a Statement.
 type Account = ledger.Account
 
+// An Entry is the sum of some invocations, in an Account.
+type Entry = ledger.Entry
+
 // Ledger returns the bill of the invocations that have ended.
 func (s *Server) Ledger() Statement { return s.ledger.Statement() }
 

@@ -2,11 +2,13 @@ package e2e_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 // The bill is Lambda's to the millisecond: what ended well, what crashed, and what was cold.
@@ -28,6 +30,11 @@ func TestTheBillIsLambdas(t *testing.T) {
 			return nil
 		})
 		b, c := s.Function(name).Bill, s.Lambda.Counters(name)
+		ledger := s.Lambda.Ledger().Functions
+		account := ledger[slices.IndexFunc(ledger, func(a lambdalocal.Account) bool { return a.Function == name })]
+		require.EqualValues(t, c.Started, account.Invoke.Requests)
+		require.InEpsilon(t, account.Invoke.GBSeconds, b.GBSeconds, 0.001)
+		require.InEpsilon(t, account.Invoke.Dollars, b.Dollars, 0.001)
 		require.Zero(t, b.Estimated)
 		require.InDelta(t, float64(c.BilledMs), 1000*b.BilledSeconds, 1e-6)
 		require.InDelta(t, b.BilledSeconds*float64(b.MemoryMB)/1024, b.BilledGBSeconds, 1e-9)

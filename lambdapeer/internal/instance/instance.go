@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// quiet is how long nothing must have been in flight before a drain ends: a lease given just before it may still be
-	// on its way.
+	// quiet is how long nothing must have been in flight before a drain ends by itself: a lease given just before it may
+	// still be on its way. Where the relay has said that none is, there is nothing to wait for, and each millisecond costs.
 	quiet = 30 * time.Millisecond
 	// confirmWait is how long a drain by the peer's own decision waits, at most, for the control plane to say that no lease
 	// is out any more.
@@ -80,7 +80,8 @@ type instance struct {
 	loadAt   time.Time // last report
 	loadDue  bool
 	dial     *time.Timer // runs while no link is up
-	released bool        // no new request can come any more, but for those of the quiet time
+	told     bool        // by a relay, that no request is on its way any more
+	released bool        // no new request is expected any more, but for those of the quiet time
 	quiet    *time.Timer // runs while draining
 	confirm  *time.Timer // runs while draining by our own decision, until released
 	limit    *time.Timer // runs while draining
@@ -205,6 +206,7 @@ func (i *instance) handle(e event) {
 		i.linkUp(e.link, e.control)
 	case linkMessage:
 		if e.message.Kind == wire.KindDrain {
+			i.told = true
 			i.drain(e.message.Reason, e.message.Detail, e.link)
 			i.release()
 		}
@@ -338,11 +340,13 @@ func (i *instance) broadcast(m wire.Message, except *link) {
 	}
 }
 
-// changed looks at the number in flight: soon, if it was reported lately, and anew for the quiet time of a drain.
+// changed looks at the number in flight: soon, if it was reported lately, and for a drain at once, or anew for its quiet
+// time.
 func (i *instance) changed() {
 	if i.draining {
 		i.server.gate.Arm()
 		i.quiet.Reset(quiet)
+		i.ended = i.ended || i.told && i.server.gate.InFlight() == 0
 	}
 	if !i.loadDue {
 		i.loadDue = true

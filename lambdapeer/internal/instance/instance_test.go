@@ -212,6 +212,22 @@ func TestDrainWaitsForRequestsAndServesLateOnes(t *testing.T) {
 	require.EqualValues(t, 2, r.end(t).Requests)
 }
 
+// The time after the last request is billed. An instance that waited for more of them could not end this quickly even once.
+func TestADrainOfTheRelaysWaitsForNothing(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	fastest := patience
+	for giveUp := time.Now().Add(patience); fastest > 20*time.Millisecond && time.Now().Before(giveUp); {
+		r := serve(t, instance.Config{Invocation: relaytest.Invocation(5, relay)})
+		control, _ := relay.Welcome(t)
+		told := time.Now()
+		control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn})
+		r.end(t)
+		fastest = min(fastest, time.Since(told))
+	}
+	require.LessOrEqual(t, fastest, 20*time.Millisecond)
+}
+
 func TestDrainLimitCutsAndCancels(t *testing.T) {
 	leaks(t)
 	relay := relaytest.Start(t)

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/arrivals"
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/simulation"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+// A bench is one run.
+type bench struct {
+	stack  *lab.Stack
+	report *report
+	stdout io.Writer
+}
+
+// A way is how requests reach the app.
+type way struct {
+	suffix string // of the names of its functions: the two ways share no environment
+	url    func(function, path string) string
+	front  func(lambdalocal.Account) lambdalocal.Entry // its part of the ledger
+}
+
+const directSuffix = "-direct"
+
+func (b *bench) direct() way {
+	return way{directSuffix, b.stack.DirectURL, func(a lambdalocal.Account) lambdalocal.Entry { return a.Direct }}
+}
+
+func (b *bench) through() way {
+	return way{"", b.stack.ThroughURL, func(a lambdalocal.Account) lambdalocal.Entry { return a.Invoke }}
+}
+
+// measure fills a report in. Each workload has functions of its own, all of them in one lambdalocal and one control plane.
+func measure(ctx context.Context, l *lab.Lab, s settings, stdout io.Writer) (*report, error) {
+	origin, err := lab.Here()
+	if err != nil {
+		return nil, err
+	}
+	workloads, err := s.workloads()
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{report: &report{Origin: origin, Settings: s, MemoryMB: lab.MemoryMB}, stdout: stdout}
+	if b.stack, err = lab.StartStack(ctx, l, functions(workloads)); err != nil {
+		return nil, err
+	}
+	if b.report.Lone, err = b.lone(ctx, s.Lone); err != nil {
+		return nil, err
+	}
+	for _, w := range workloads {
+		p, err := b.pair(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		b.report.Bills = append(b.report.Bills, p)
+	}
+	for _, perSecond := range around {
+		r, err := b.rate(ctx, perSecond, s.Rate)
+		if err != nil {
+			return nil, err
+		}
+		b.report.Rates = append(b.report.Rates, r)
+	}
+	return b.report, origin.Finish()
+}
+
+func functions(workloads []described) []lab.Function {
+	list := []lab.Function{{Name: loneName, Scaling: loneScaling}, {Name: loneName + directSuffix}}
+	for _, w := range workloads {
+		list = append(list, lab.Function{Name: w.Name}, lab.Function{Name: w.Name + directSuffix})
+	}
+	for _, perSecond := range around {
+		list = append(list, lab.Function{Name: rateName(perSecond)})
+	}
+	return list
+}
+
+// pair bills one workload both ways.
+func (b *bench) pair(ctx context.Context, w described) (p pair, err error) {
+	fmt.Fprintf(b.stdout, "%s: %d requests in %v, both ways\n", w.Name, len(w.Requests), w.Horizon.Round(time.Second))
+	p = pair{Workload: w.Name, About: w.about, Requests: len(w.Requests)}
+	if p.Direct, err = b.side(ctx, w.Workload, w.Name, b.direct()); err != nil {
+		return p, err
+	}
+	if p.Through, err = b.side(ctx, w.Workload, w.Name, b.through()); err != nil {
+		return p, err
+	}
+	e, err := b.stack.Estimate(w.Name)
+	p.Estimate = estimate{e.Bill.GBSeconds, e.Bill.Dollars, e.Bill.Plain.GBSeconds, e.Bill.Plain.Dollars}
+	return p, err
+}
+
+// side replays a workload against a function, waits until no instance is left, and reads all that the function has cost.
+func (b *bench) side(ctx context.Context, w simulation.Workload, name string, to way) (side, error) {
+	name += to.suffix
+	answers, err := send(ctx, w, to.url, name)
+	if err != nil {
+		return side{}, err
+	}
+	if _, err := b.stack.Ended(ctx, name); err != nil {
+		return side{}, err
+	}
+	account, err := b.stack.Account(name)
+	if err != nil {
+		return side{}, err
+	}
+	counters, err := b.stack.Counters(name)
+	e := to.front(account)
+	return side{
+		Invocations: e.Requests, BilledMs: e.BilledMs, InitMs: e.InitMs, GBSeconds: e.GBSeconds, Dollars: e.Dollars,
+		Environments: counters.Cold, Latency: arrivals.LatencyOf(answers), Late: arrivals.LateOf(answers),
+	}, err
+}
+
+// send replays a workload against a function. Failed requests are an error.
+func send(ctx context.Context, w simulation.Workload, url func(function, path string) string, function string) ([]arrivals.Answer, error) {
+	requests := make([]arrivals.Request, len(w.Requests))
+	for n, r := range w.Requests {
+		path := fmt.Sprintf("/sleep?ms=%d", r.Service.Round(time.Millisecond).Milliseconds())
+		requests[n] = arrivals.Request{At: r.At, URL: url(function, path)}
+	}
+	answers, err := arrivals.Run(ctx, requests)
+	if err == nil {
+		err = arrivals.Check(answers)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", function, err)
+	}
+	return answers, nil
+}
+
+// lone sends requests so far apart that each finds no instance. The one before them has made an environment.
+func (b *bench) lone(ctx context.Context, n int) (lone, error) {
+	fmt.Fprintf(b.stdout, "lone: %d requests, both ways\n", n)
+	first := simulation.Constant(loneName, time.Second, 1, service)
+	all := simulation.Constant(loneName, time.Duration(n)*loneEvery, 1/loneEvery.Seconds(), service)
+	out := lone{Requests: n}
+	for _, one := range []struct {
+		to   way
+		into *side
+	}{{b.direct(), &out.Direct}, {b.through(), &out.Through}} {
+		before, err := b.side(ctx, first, loneName, one.to)
+		if err != nil {
+			return out, err
+		}
+		after, err := b.side(ctx, all, loneName, one.to)
+		if err != nil {
+			return out, err
+		}
+		*one.into = after.since(before)
+		if c := one.into; c.Environments > 0 || c.Invocations != int64(n) {
+			return out, fmt.Errorf("lone: %d requests were %d invocations, %d of them cold", n, c.Invocations, c.Environments)
+		}
+	}
+	return out, nil
+}
+
+// warmUp is for how long a rate comes before it is measured.
+const warmUp = 2 * time.Second
+
+// rate measures between two moments while the requests come, by the control plane's bill: the ledger knows of no
+// invocation that has not ended.
+func (b *bench) rate(ctx context.Context, perSecond float64, length time.Duration) (rate, error) {
+	fmt.Fprintf(b.stdout, "%g requests/s of %v\n", perSecond, service)
+	name := rateName(perSecond)
+	if _, err := send(ctx, simulation.Poisson(name, warmUp, perSecond, service, seed), b.stack.ThroughURL, name); err != nil {
+		return rate{}, err
+	}
+	before, err := b.stack.Estimate(name)
+	if err != nil {
+		return rate{}, err
+	}
+	w := simulation.Poisson(name, length, perSecond, service, seed+1)
+	if _, err := send(ctx, w, b.stack.ThroughURL, name); err != nil {
+		return rate{}, err
+	}
+	after, err := b.stack.Estimate(name)
+	return rate{
+		PerSecond: perSecond, Requests: len(w.Requests), Invocations: after.Starts - before.Starts,
+		Dollars: after.Bill.Dollars - before.Bill.Dollars,
+	}, err
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/arrivals"
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/simulation"
+)
+
+// A report is everything that one run saw. Durations are nanoseconds.
+type report struct {
+	*lab.Origin
+	Settings settings `json:"settings"`
+	MemoryMB int      `json:"memory_mb"`
+	Bills    []pair   `json:"bills"`
+	Lone     lone     `json:"lone"`
+	Rates    []rate   `json:"rates"`
+}
+
+// A pair is one workload billed both ways.
+type pair struct {
+	Workload string   `json:"workload"`
+	About    string   `json:"about"`
+	Requests int      `json:"requests"`
+	Direct   side     `json:"direct"`
+	Through  side     `json:"through"`
+	Estimate estimate `json:"estimate"` // of Through
+}
+
+// A side is what the ledger says that requests cost, and what their clients saw.
+type side struct {
+	Invocations  int64            `json:"invocations"`
+	BilledMs     int64            `json:"billed_ms"`
+	InitMs       int64            `json:"init_ms"`
+	GBSeconds    float64          `json:"gb_seconds"`
+	Dollars      float64          `json:"dollars"`
+	Environments int              `json:"environments"` // each of them a cold start
+	Latency      arrivals.Latency `json:"latency"`
+	Late         time.Duration    `json:"late_p99_ns"` // the load generator's own doing
+}
+
+// since leaves out what there was before.
+func (s side) since(before side) side {
+	s.Invocations -= before.Invocations
+	s.BilledMs -= before.BilledMs
+	s.InitMs -= before.InitMs
+	s.GBSeconds -= before.GBSeconds
+	s.Dollars -= before.Dollars
+	s.Environments -= before.Environments
+	return s
+}
+
+// An estimate is the control plane's own bill, and what it thinks that one request per environment would have cost.
+type estimate struct {
+	GBSeconds      float64 `json:"gb_seconds"`
+	Dollars        float64 `json:"dollars"`
+	PlainGBSeconds float64 `json:"plain_gb_seconds"`
+	PlainDollars   float64 `json:"plain_dollars"`
+}
+
+// lone is requests that find no instance, and a warm environment.
+type lone struct {
+	Requests int  `json:"requests"`
+	Direct   side `json:"direct"`
+	Through  side `json:"through"`
+}
+
+// times is how much more milliseconds such a request bills than the same one direct.
+func (l lone) times() float64 { return float64(l.Through.BilledMs) / float64(l.Direct.BilledMs) }
+
+// A rate is what short requests cost that come that often.
+type rate struct {
+	PerSecond   float64 `json:"requests_per_second"`
+	Requests    int     `json:"requests"`
+	Invocations uint64  `json:"starts"`
+	Dollars     float64 `json:"dollars"`
+}
+
+// The workloads' numbers.
+const (
+	service   = 50 * time.Millisecond // of sparse and lone requests, and of those around the break-even
+	waiting   = 200 * time.Millisecond
+	trace     = "azllm_code"
+	from      = 10 * time.Minute // where the part of the trace begins
+	seed      = 1
+	loneEvery = time.Second
+	loneName  = "lone"
+)
+
+// loneScaling ends an instance with its request.
+const loneScaling = "{idle_after: 0s}"
+
+// around are rates of short requests near the break-even.
+var around = []float64{1, 5, 10, 20}
+
+func rateName(perSecond float64) string { return fmt.Sprintf("rate-%g", perSecond) }
+
+// described is a workload in words.
+type described struct {
+	simulation.Workload
+	about string
+}
+
+func (s settings) workloads() ([]described, error) {
+	bursty, err := simulation.Trace(trace, from, s.Bursty, s.Factor)
+	bursty.Name = "bursty"
+	return []described{
+		{simulation.Poisson("sparse", s.Sparse, 1, service, seed), "1 request/s of 50 ms"},
+		{simulation.Poisson("steady", s.Steady, 50, waiting, seed), "50 requests/s, each waits 200 ms for I/O"},
+		{bursty, fmt.Sprintf("%v of the Azure trace, %g times as fast", s.Bursty, s.Factor)},
+	}, err
+}
+
+// Aims. A bill that is not the ledger's fails the bench; a miss of the other is reported.
+const (
+	aimOff  = 0.001
+	aimLone = 2.0
+)
+
+// off is how far b is from a, as a part of a.
+func off(a, b float64) float64 { return math.Abs(b-a) / a }
+
+// verdict is an error if the control plane's bill is not the ledger's.
+func (r *report) verdict() (err error) {
+	for _, p := range r.Bills {
+		for _, v := range []struct {
+			what        string
+			ledger, own float64
+		}{{"GB-s", p.Through.GBSeconds, p.Estimate.GBSeconds}, {"dollars", p.Through.Dollars, p.Estimate.Dollars}} {
+			if d := off(v.ledger, v.own); !(d <= aimOff) {
+				err = errors.Join(err, fmt.Errorf("%s: the control plane counts %g %s, the ledger %g: %.2f %% off",
+					p.Workload, v.own, v.what, v.ledger, 100*d))
+			}
+		}
+	}
+	return err
+}
+
+// breakEven is the rate from which on dispatched requests are cheaper: between two rates that were measured the
+// difference in dollars per second is taken for a straight line. It is false if there is no such rate.
+func (r *report) breakEven() (perSecond float64, found bool) {
+	direct := r.Lone.Direct.Dollars / float64(r.Lone.Requests)
+	more := func(v rate) float64 { return v.Dollars/float64(v.Requests)*v.PerSecond - direct*v.PerSecond }
+	for n := len(r.Rates) - 1; n > 0; n-- {
+		low, high := r.Rates[n-1], r.Rates[n]
+		if a, b := more(low), more(high); a > 0 && b <= 0 {
+			return low.PerSecond + (high.PerSecond-low.PerSecond)*a/(a-b), true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,233 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+// A Function runs in lambdalocal and is reached both ways: through Envoy at /name, and through lambdalocal's direct front
+// end, one request per environment.
+type Function struct {
+	Name    string
+	Scaling string // YAML flow mapping over the defaults: "{idle_after: 0s}"; empty: the defaults
+}
+
+// MemoryMB is what every function of a Stack has.
+const MemoryMB = 1024
+
+// A cold start waits before its init begins, as long as lambdalocal draws from a lognormal distribution with these
+// quantiles: AWS takes some time until the function's own code runs, and a process of this machine next to none.
+const (
+	ColdP50 = 200 * time.Millisecond
+	ColdP99 = 500 * time.Millisecond
+)
+
+var (
+	lambdaYAML = template.Must(template.New("lambdalocal.yaml").Parse(`
+address: "{{.Invoke}}"
+direct: {address: "{{.Direct}}"}
+functions:
+{{- range .Functions}}
+- name: {{.Name}}
+  command: ["{{$.App}}"]
+  timeout: 15m
+  memory_mb: {{$.MemoryMB}}
+  cold_start_delay: {p50: {{$.ColdP50}}, p99: {{$.ColdP99}}}
+{{- end}}
+`))
+	stackYAML = template.Must(template.New("controlplane.yaml").Parse(`
+state_dir: {{.Dir}}
+listeners: [{name: front, address: "{{.Front}}"}]
+admin: {address: "{{.Admin}}"}
+relay: {address: "{{.Relay}}"}
+aws: {endpoint: "http://{{.Invoke}}"}
+log: {level: warn}
+functions:
+{{- range .Functions}}
+- name: {{.Name}}
+  routes: [{path: /{{.Name}}, strip_prefix: true}]
+  lambda: {memory_mb: {{$.MemoryMB}}}
+  {{- with .Scaling}}
+  scaling: {{.}}
+  {{- end}}
+{{- end}}
+`))
+)
+
+// A Stack is everything, running: Envoy, the control plane and lambdalocal, in processes of their own, with the Go example
+// as the app of every function. Whatever its configuration does not name has its default.
+type Stack struct {
+	Front  string // host:port of Envoy
+	Direct string // host:port of lambdalocal's direct front end
+	Admin  string // host:port of the control plane
+	Invoke string // host:port of lambdalocal's Invoke API
+
+	Relay, Dir, App string
+	Functions       []Function
+}
+
+// StartStack returns when Envoy serves the functions. make build and make envoy come before it.
+func StartStack(ctx context.Context, l *Lab, functions []Function) (*Stack, error) {
+	s := &Stack{Dir: l.Path("s"), Functions: functions}
+	for _, at := range []*string{&s.Front, &s.Direct, &s.Admin, &s.Invoke, &s.Relay} {
+		var err error
+		if *at, err = FreeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if s.App, err = filepath.Abs("build/example-go"); err != nil {
+		return nil, err
+	}
+	if err := s.startPart(ctx, l, "lambdalocal", lambdaYAML, s.Direct, "--config"); err != nil {
+		return nil, err
+	}
+	if err := s.startPart(ctx, l, "controlplane", stackYAML, s.Admin); err != nil {
+		return nil, err
+	}
+	return s, s.startEnvoy(ctx, l)
+}
+
+// startPart starts one of our programs with a configuration and waits until it listens.
+func (s *Stack) startPart(ctx context.Context, l *Lab, name string, config *template.Template, at string, flags ...string) error {
+	path, err := s.write(l, name, config)
+	if err != nil {
+		return err
+	}
+	p, err := l.Start(name, nil, filepath.Join("build", name), append(append([]string{"run"}, flags...), path)...)
+	if err != nil {
+		return err
+	}
+	return Until(ctx, name, p, Listens(at))
+}
+
+// write makes the file of a configuration.
+func (s *Stack) write(l *Lab, name string, config *template.Template) (path string, err error) {
+	data := struct {
+		*Stack
+		MemoryMB         int
+		ColdP50, ColdP99 time.Duration
+	}{s, MemoryMB, ColdP50, ColdP99}
+	var text strings.Builder
+	if err := config.Execute(&text, data); err != nil {
+		return "", err
+	}
+	return l.Write(name+".yaml", text.String())
+}
+
+func (s *Stack) startEnvoy(ctx context.Context, l *Lab) error {
+	e, err := envoy.Start(context.WithoutCancel(ctx), envoy.Options{
+		Binary: l.Envoy(), StateDir: s.Dir, AdminAddress: "127.0.0.1:0", Concurrency: l.Workers(), LogPath: l.Path("envoy.log"),
+	})
+	if err != nil {
+		return err
+	}
+	l.Defer(func() { e.Stop(5 * time.Second) })
+	return Until(ctx, "Envoy", nil, func() error { return getJSON("http://"+s.Admin+"/readyz", nil) })
+}
+
+// ThroughURL is the address of a path of a function's app through Envoy, DirectURL the one with an environment for each
+// request.
+func (s *Stack) ThroughURL(function, path string) string {
+	return "http://" + s.Front + "/" + function + path
+}
+
+// DirectURL is described at ThroughURL.
+func (s *Stack) DirectURL(function, path string) string {
+	return "http://" + s.Direct + "/" + function + path
+}
+
+// An Estimate is what the control plane says about a function.
+type Estimate struct {
+	Name     string `json:"name"`
+	Starting int    `json:"starting"`
+	Ready    int    `json:"ready"`
+	Draining int    `json:"draining"`
+	Down     int    `json:"down"`
+	Starts   uint64 `json:"starts"`
+	Bill     struct {
+		Invocations uint64  `json:"billed_invocations"`
+		Running     int     `json:"running_invocations"`
+		GBSeconds   float64 `json:"gb_seconds"`
+		Dollars     float64 `json:"dollars"`
+		Plain       struct {
+			GBSeconds float64 `json:"gb_seconds"`
+			Dollars   float64 `json:"dollars"`
+		} `json:"plain"`
+	} `json:"bill"`
+}
+
+// live is how many instances have not ended.
+func (e Estimate) live() int { return e.Starting + e.Ready + e.Draining + e.Down + e.Bill.Running }
+
+// Estimate asks the control plane about a function.
+func (s *Stack) Estimate(function string) (Estimate, error) {
+	var list struct {
+		Functions []Estimate `json:"functions"`
+	}
+	if err := getJSON("http://"+s.Admin+"/api/v1/functions", &list); err != nil {
+		return Estimate{}, err
+	}
+	for _, f := range list.Functions {
+		if f.Name == function {
+			return f, nil
+		}
+	}
+	return Estimate{}, fmt.Errorf("control plane: no function %q", function)
+}
+
+// Ended waits until no instance of the function is left, and returns what the control plane says then.
+func (s *Stack) Ended(ctx context.Context, function string) (e Estimate, err error) {
+	return e, Until(ctx, "the end of "+function+"'s instances", nil, func() error {
+		if e, err = s.Estimate(function); err == nil && e.live() > 0 {
+			err = fmt.Errorf("%d are left", e.live())
+		}
+		return err
+	})
+}
+
+// Account is the ledger's bill of a function.
+func (s *Stack) Account(function string) (lambdalocal.Account, error) {
+	var statement lambdalocal.Statement
+	if err := getJSON("http://"+s.Invoke+"/lambdalocal/ledger", &statement); err != nil {
+		return lambdalocal.Account{}, err
+	}
+	for _, a := range statement.Functions {
+		if a.Function == function {
+			return a, nil
+		}
+	}
+	return lambdalocal.Account{}, fmt.Errorf("ledger: no function %q", function)
+}
+
+// Counters are lambdalocal's, of a function.
+func (s *Stack) Counters(function string) (lambdalocal.Counters, error) {
+	var all map[string]lambdalocal.Counters
+	err := getJSON("http://"+s.Invoke+"/lambdalocal/functions", &all)
+	return all[function], err
+}
+
+// getJSON decodes an answer, unless into is nil.
+func getJSON(url string, into any) error {
+	resp, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}

@@ -1,0 +1,42 @@
+package lab
+
+import (
+	"strings"
+	"testing"
+	"text/template"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+func TestBothPartsAcceptTheirConfiguration(t *testing.T) {
+	l, err := New(t.Context(), 1)
+	require.NoError(t, err)
+	t.Cleanup(l.Close)
+	s := &Stack{
+		Dir: "/tmp/s", App: "/bin/true", Front: "127.0.0.1:1", Direct: "127.0.0.1:2", Admin: "127.0.0.1:3", Invoke: "127.0.0.1:4",
+		Relay: "127.0.0.1:5", Functions: []Function{{Name: "a"}, {Name: "b", Scaling: "{min: 1}"}},
+	}
+	write := func(name string, config *template.Template) string {
+		path, err := s.write(l, name, config)
+		require.NoError(t, err)
+		return path
+	}
+	local, err := lambdalocal.Load(write("lambdalocal", lambdaYAML))
+	require.NoError(t, err)
+	require.Len(t, local.Functions, 2)
+	require.Equal(t, MemoryMB, local.Functions[1].MemoryMB)
+	ours, err := controlplane.LoadConfig(write("controlplane", stackYAML), nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, []int{0, 1}, []int{ours.Functions[0].Scaling.Min, ours.Functions[1].Scaling.Min})
+	require.Equal(t, MemoryMB, ours.Functions[0].Lambda.MemoryMB)
+}
+
+func TestAnOriginIsNamedByWhatItIsOf(t *testing.T) {
+	o := Origin{Commit: "abc1234-dirty"}
+	require.Equal(t, "0001-01-01-abc1234.json", o.Name(""))
+	require.Equal(t, "0001-01-01-abc1234-bill.json", o.Name("bill"))
+	require.False(t, strings.Contains(o.String(), "%!"), o.String())
+}

@@ -1,0 +1,28 @@
+package workload_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
+)
+
+func TestAPartBeginsWithItsFirstRequest(t *testing.T) {
+	w := workload.Workload{Requests: []workload.Request{{second, second}, {3 * second, second}, {4 * second, 5 * second}, {9 * second, second}}}
+	p := w.Part(2*second, 7*second)
+	require.Equal(t, []workload.Request{{0, second}, {second, 5 * second}}, p.Requests)
+	require.Equal(t, 6*second, p.Horizon)
+	require.Equal(t, time.Second, w.Requests[0].At, "the whole is as it was")
+	require.Empty(t, w.Part(20*second, second).Requests)
+}
+
+func TestFasterKeepsWhatIsInFlight(t *testing.T) {
+	w, err := workload.Embedded("azllm_code")
+	require.NoError(t, err)
+	w = w.Part(0, 100*second)
+	fast := w.Faster(4)
+	require.InDelta(t, w.Work().Seconds()/4, fast.Work().Seconds(), 1e-3)
+	require.InDelta(t, w.Bound(10).Seconds()/4, fast.Bound(10).Seconds(), 1e-3)
+}
