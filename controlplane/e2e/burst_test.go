@@ -7,22 +7,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// A burst meets a function that has no instance: everybody is answered, by about as many instances as that needs at
-// most, and whoever waits does so because no slot is free.
+// A burst meets a function that has no instance: everybody is answered, by as many instances as that needs at most, and
+// whoever waits does so because no slot is free.
 func TestABurstMeetsAStoppedFunction(t *testing.T) {
 	const clients, concurrency = 200, 10
-	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Concurrency = concurrency })
+	s := startBoth(t, func(f *controlplanetest.Function) {
+		f.Scaling.Concurrency, f.Scaling.Preference = concurrency, config.PreferBalanced
+	})
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		watch := watchQueue(s, name)
 		results := startLoad(t, s, clients, clients, "/"+name+"/sleep?ms=100").wait()
 		looks, idleBesideWaiter := watch.stop()
 		requireServed(t, results)
 		f := s.Function(name)
-		// Those that are idle before the last client comes may end, and be started once more.
-		require.LessOrEqual(t, f.Starts, uint64(clients/concurrency*3/2))
-		require.LessOrEqual(t, s.Lambda.Counters(name).Started, clients/concurrency*3/2)
+		require.LessOrEqual(t, f.Starts, uint64(clients/concurrency))
+		require.LessOrEqual(t, s.Lambda.Counters(name).Started, clients/concurrency)
 		require.Empty(t, f.StartFailures)
 		require.NotZero(t, looks)
 		require.Zero(t, idleBesideWaiter, "looks that met a free slot beside a waiter")

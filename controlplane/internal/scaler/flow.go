@@ -75,12 +75,12 @@ func (f *Flow) Freed(leased int, d time.Duration) float64 {
 	return float64(leased) * min(1, float64(d)/float64(service))
 }
 
-// Rise is by how much the demand will have grown after d if requests go on coming as fast as lately; 0 if it falls. A
-// service time that is not known yet is taken for d.
+// Rise is by how much the demand will have grown after d if requests go on coming as fast as lately; 0 if it falls, and
+// while the service time is not known: a crowd that comes at once would look like the beginning of far more.
 func (f *Flow) Rise(demand int, d time.Duration) float64 {
 	service := f.Service()
 	if service == 0 {
-		service = max(d, 1)
+		return 0
 	}
 	steady := f.Rate() * service.Seconds()
 	return max(0, (steady-float64(demand))*(1-math.Exp(-float64(d)/float64(service))))
