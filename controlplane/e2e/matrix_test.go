@@ -65,7 +65,7 @@ var harms = []harm{
 	{Fault: lambdalocal.Fault{Kind: lambdalocal.FaultAnswerLost, Delay: 300 * time.Millisecond}},
 	{Fault: lambdalocal.Fault{Kind: lambdalocal.FaultKill, Delay: 200 * time.Millisecond}, fails: true, takes: true},
 	{Fault: lambdalocal.Fault{Kind: lambdalocal.FaultInitFailure}, fails: true, cold: true},
-	{Fault: lambdalocal.Fault{Kind: lambdalocal.FaultLinkReset}, takes: true, stays: true},
+	{Fault: lambdalocal.Fault{Kind: lambdalocal.FaultLinkReset}, fails: true, takes: true, stays: true},
 	{Fault: lambdalocal.Fault{Kind: lambdalocal.FaultLinkSilence}, fails: true, takes: true, stays: true},
 	{Fault: lambdalocal.Fault{Kind: lambdalocal.FaultLinkRefuse}, fails: true, takes: true},
 	{Fault: lambdalocal.Fault{Kind: lambdalocal.FaultLinkLatency, Delay: 20 * time.Millisecond}, stays: true},

@@ -37,8 +37,9 @@ func TestAShutdownInTheFunction(t *testing.T) {
 func shutdownOne(t *testing.T, s *controlplanetest.Stack, name string, end func(*testing.T, lambdalocal.Environment)) {
 	eventuallyReady(s, name, 2)
 	ended := endings(s, name)
-	long := startLoad(t, s, 4, 4, "/"+name+"/sleep?ms=60000")
-	eventuallyUsed(s, name, 4, 0)
+	const more = shutdownConcurrency + 2 // requests than one instance takes: two are on the other one
+	long := startLoad(t, s, more, more, "/"+name+"/sleep?ms=60000")
+	eventuallyUsed(s, name, more, 0)
 	short := startLoad(t, s, 4, endless, "/"+name+"/sleep?ms=20")
 	eventuallySent(s, short, 50)
 	victim := busiest(t, s, name)
@@ -65,7 +66,7 @@ func shutdownOne(t *testing.T, s *controlplanetest.Stack, name string, end func(
 	t.Logf("its long requests ended after %v", time.Since(began).Round(time.Millisecond))
 	eventuallySent(s, short, 50)
 	requireServedOrLost(t, withoutDeadApps(t, short.stop()), shutdownConcurrency)
-	requireServedOrLost(t, long.soFar(), 3)
+	requireServedOrLost(t, long.soFar(), shutdownConcurrency)
 	s.Eventually("two ready again", func() error {
 		if f := s.Function(name); f.Ready != 2 {
 			return fmt.Errorf("%d ready, %d starting, %d down", f.Ready, f.Starting, f.Down)
