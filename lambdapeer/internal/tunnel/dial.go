@@ -24,8 +24,12 @@ const (
 	maxErrorText = 1 << 10
 )
 
-// KeepAlive notices a dead relay or network within about 2.5 s on a connection that has nothing unacknowledged.
-var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: 500 * time.Millisecond, Count: 3}
+// KeepAlive notices a dead relay or network within about 3 s on a connection that has nothing unacknowledged.
+var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}
+
+// tunnelKeepAlive only keeps a tunnel's way through NATs open. It must outlast the loss of a control stream, or else the
+// requests whose answers take long would not.
+var tunnelKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 // userTimeout does the same for the control stream while data is unacknowledged, when keepalive sends no probes. Tunnels
 // go without, unless in Doubt: the kernel counts a full receiver as dead too, and a slow client may fill one for long. They
@@ -60,12 +64,11 @@ type Dialer struct {
 	token   string
 	tls     *tls.Config // nil: plain TCP
 	traffic *Traffic
-	dialer  net.Dialer
 }
 
 // NewDialer returns a Dialer whose connections count their bytes in traffic. The error says what is wrong with relay.CA.
 func NewDialer(relay wire.Relay, token string, traffic *Traffic) (*Dialer, error) {
-	d := &Dialer{relay: relay, token: token, traffic: traffic, dialer: net.Dialer{KeepAliveConfig: KeepAlive}}
+	d := &Dialer{relay: relay, token: token, traffic: traffic}
 	if !relay.TLS {
 		return d, nil
 	}
@@ -105,7 +108,11 @@ func (d *Dialer) Dial(ctx context.Context, path string) (*Conn, error) {
 }
 
 func (d *Dialer) dial(ctx context.Context, path string) (*Conn, error) {
-	raw, err := d.dialer.DialContext(ctx, "tcp", d.relay.Address)
+	dialer := net.Dialer{KeepAliveConfig: tunnelKeepAlive}
+	if path == wire.ControlPath {
+		dialer.KeepAliveConfig = KeepAlive
+	}
+	raw, err := dialer.DialContext(ctx, "tcp", d.relay.Address)
 	if err != nil {
 		return nil, err
 	}
