@@ -125,8 +125,8 @@ func stopped() *time.Timer {
 }
 
 // run starts everything, loops, and stops everything, in this order: tunnels are told to go away while the control
-// streams still stand, so that the relay loses no request; then goodbye; then the links end, which closes every
-// connection; then the handlers that are left are waited for.
+// streams still stand, or may come back, so that the relay loses no request; then goodbye; then the links end, which closes
+// every connection; then the handlers that are left are waited for.
 func (i *instance) run(ctx context.Context) wire.Report {
 	linked, unlink := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -135,7 +135,7 @@ func (i *instance) run(ctx context.Context) wire.Report {
 	}
 	i.server.start()
 	i.loop(ctx)
-	if !i.cut && i.up > 0 {
+	if !i.cut {
 		i.server.retire(i.limitAt)
 	}
 	report := i.report()
@@ -242,7 +242,7 @@ func (i *instance) linkDown(l *link, gone bool, err error) {
 	switch {
 	case i.up > 0:
 	case i.draining && i.server.gate.InFlight() == 0:
-		i.ended = true // nobody is left to send anything
+		i.ended = true // nobody is left to send anything new
 	case i.allGone():
 		i.end(wire.ReasonRefused)
 	}

@@ -443,6 +443,33 @@ func TestARequestSurvivesTheLossOfTheControlStream(t *testing.T) {
 	}
 }
 
+// A handler returns before a slow client has all of its answer.
+func TestTheEndOfAnAnswerOutlivesTheControlStream(t *testing.T) {
+	leaks(t)
+	const window, tail = 4 << 20, 2000 // what the client takes before it is asked to, and what the server buffers
+	relay, returned := relaytest.Start(t), make(chan struct{})
+	r := serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) {
+			defer close(returned)
+			io.WriteString(w, strings.Repeat("x", window))
+			io.WriteString(w, strings.Repeat("x", tail))
+		})})
+	control, _ := relay.Welcome(t)
+	res, err := relay.Client(t, true).Get("http://app/")
+	require.NoError(t, err)
+	defer res.Body.Close()
+	<-returned
+	r.cancel(nil)
+	control.Await(t, wire.KindDrain)
+	relay.Refuse(http.StatusServiceUnavailable, "at a limit")
+	control.Close()
+	time.Sleep(100 * time.Millisecond) // the client is slow
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, window+tail, len(body))
+	require.Equal(t, wire.ReasonShutdown, r.end(t).Reason)
+}
+
 func TestARelayLostForGoodCancelsItsRequests(t *testing.T) {
 	for name, draining := range map[string]bool{"serving": false, "draining": true} {
 		t.Run(name, func(t *testing.T) {

@@ -24,8 +24,8 @@ const (
 	maxErrorText = 1 << 10
 )
 
-// KeepAlive notices a dead relay or network within about 2.5 s on a connection that has nothing unacknowledged.
-var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: 500 * time.Millisecond, Count: 3}
+// KeepAlive notices a dead relay or network within about 3 s on a connection that has nothing unacknowledged.
+var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}
 
 // userTimeout does the same for the control stream while data is unacknowledged, when keepalive sends no probes. Tunnels
 // go without, unless in Doubt: the kernel counts a full receiver as dead too, and a slow client may fill one for long.
