@@ -8,7 +8,7 @@ import (
 // How fast a Flow forgets: after that time a value counts for a third. Rates follow bursts; service times need more
 // values.
 const (
-	rateMemory    = 100 * time.Millisecond
+	rateMemory    = 50 * time.Millisecond
 	serviceMemory = 10 * time.Second
 )
 

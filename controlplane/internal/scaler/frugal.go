@@ -95,15 +95,16 @@ func (f *frugal) headroom(s *State) int {
 	return int(min(f.tuning.Sigmas*math.Sqrt(moves), f.tuning.Headroom*f.flow.InFlight()))
 }
 
-// starts is how many instances to start for waiters and headroom, beyond those on their way. Waiters that will soon get a
-// slot which is given back need none; those who are about to come do.
+// starts is how many instances to start for waiters, for headroom and for those who are about to come, beyond those on
+// their way. Waiters that will soon get a slot which is given back need none. A new environment takes so long that nothing
+// can be said about the requests until then: it is for those who wait already, and for who comes beside them.
 func (f *frugal) starts(now time.Time, s *State, head int) int {
 	short := float64(s.Waiting + head - s.Free - s.Starting*s.Concurrency)
-	if short > 0 && s.Waiting > 0 {
-		lead := f.lead(now, s)
-		if f.tuning.Rise {
-			short += math.Floor(f.flow.Rise(s.demand(), lead))
-		}
+	lead := f.lead(now, s)
+	if s.Fleet.Frozen(now) > 0 || short > 0 && s.Waiting > 0 {
+		short += math.Floor(f.tuning.Rise * f.flow.Rise(s.demand(), lead))
+	}
+	if s.Waiting > 0 {
 		short -= math.Floor(f.flow.Freed(s.Leased, min(f.tuning.Patience, lead)))
 	}
 	return ceilDiv(int(short), s.Concurrency)

@@ -66,7 +66,7 @@ func flow() (*scaler.Flow, *scaler.State, time.Duration) {
 
 func TestFlowLearnsRateAndServiceTime(t *testing.T) {
 	f, s, now := flow()
-	require.InDelta(t, 10, f.Rate(), 2)
+	require.InDelta(t, 10, f.Rate(), 4)
 	require.InDelta(t, 10, f.InFlight(), 1)
 	require.InDelta(t, time.Second, f.Service(), 1e8)
 	require.InDelta(t, 1, f.Freed(10, 100*time.Millisecond), 0.2)

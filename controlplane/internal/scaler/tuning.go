@@ -16,7 +16,7 @@ const (
 type Tuning struct {
 	Restart  float64       // what having an instance again costs, in time that an idle one is kept, over that of a warm start
 	Learn    bool          // keep idle instances as pauses have taught, and not always for as long as a restart costs
-	Rise     bool          // start also for those who will come, at the rate of the last moments, before the start is done
+	Rise     float64       // start also for those who will come before the start is done: so many times as at the rate of the last moments
 	Patience time.Duration // waiting for a slot of up to so long is preferred to a start
 	Sigmas   float64       // headroom covers a rise of demand during a warm start that is so unlikely
 	Headroom float64       // but no larger a part of what is in flight
@@ -27,10 +27,10 @@ type Tuning struct {
 func (p Preference) Tuning() Tuning {
 	switch p {
 	case Cost:
-		return Tuning{Restart: 1.5, Learn: true, Rise: true, Patience: 30 * time.Millisecond}
+		return Tuning{Restart: 1.5, Learn: true, Rise: 1, Patience: 30 * time.Millisecond}
 	case Latency:
-		return Tuning{Restart: 40, Learn: true, Rise: true, Sigmas: 3.5, Headroom: 0.15, Reserve: 0.25}
+		return Tuning{Restart: 40, Learn: true, Rise: 4, Sigmas: 3.5, Headroom: 0.15, Reserve: 0.25}
 	default:
-		return Tuning{Restart: 3, Learn: true, Rise: true, Sigmas: 2.3, Headroom: 0.02, Reserve: 0.1}
+		return Tuning{Restart: 3, Learn: true, Rise: 2, Sigmas: 2.3, Headroom: 0.02, Reserve: 0.1}
 	}
 }

@@ -57,7 +57,7 @@ func TestTunnelsOutlastTheirControlStream(t *testing.T) {
 		return option(t, c.conn, syscall.TCP_KEEPIDLE) + option(t, c.conn, syscall.TCP_KEEPINTVL)*option(t, c.conn, syscall.TCP_KEEPCNT)
 	}
 	require.LessOrEqual(t, noticedAfter(wire.ControlPath), 4)
-	require.GreaterOrEqual(t, noticedAfter(wire.TunnelPath), 15)
+	require.GreaterOrEqual(t, noticedAfter(wire.TunnelPath), 6, "longer than a relay keeps tunnels for a lost peer")
 }
 
 func option(t *testing.T, c net.Conn, name int) (value int) {

@@ -90,7 +90,7 @@ func yes(met bool) string {
 // Targets writes the verdicts.
 func Targets(w io.Writer, verdicts []Verdict) {
 	fmt.Fprintln(w, "| workload | billed / bound | target | met | cheapest baseline | wait p99 settled, ms | ≤ 50 ms | "+
-		"cheapest baseline's | lowest of any baseline | waited on a cold start, settled, % | ≤ 0.1 % |")
+		"the cheapest baseline's p99 | the lowest p99 of a baseline | waited on a cold start, settled, % | ≤ 0.1 % |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, v := range verdicts {
 		cold := "–"
