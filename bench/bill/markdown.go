@@ -77,7 +77,8 @@ func (r *report) loneTable(b *strings.Builder) {
 	each := func(s side) string { return fmt.Sprintf("%.1f ms", float64(s.BilledMs)/float64(l.Requests)) }
 	fmt.Fprintf(b, `## A lone request
 
-%d requests of 50 ms, one each second. No instance is there, the environment is warm. `+"`scaling: %s`"+`.
+%d requests of 50 ms, one each second, to functions that are stopped in between: %d invocations when dispatched, all of them
+in a warm environment.
 
 | | direct | dispatched | dispatched / direct | aim |
 |---|---|---|---|---|
@@ -85,7 +86,7 @@ func (r *report) loneTable(b *strings.Builder) {
 | dollars for a million | %s | %s | %.2f | |
 | latency, p50 | %s | %s | | |
 
-`, l.Requests, loneScaling, each(l.Direct), each(l.Through), l.times(), aimLone,
+`, l.Requests, l.Through.Invocations, each(l.Direct), each(l.Through), l.times(), aimLone,
 		perMillion(l.Direct.Dollars, l.Requests), perMillion(l.Through.Dollars, l.Requests), l.Through.Dollars/l.Direct.Dollars,
 		ms(l.Direct.Latency.P50), ms(l.Through.Latency.P50))
 }

@@ -87,12 +87,12 @@ const (
 	trace     = "azllm_code"
 	from      = 10 * time.Minute // where the part of the trace begins
 	seed      = 1
-	loneEvery = time.Second
 	loneName  = "lone"
+	loneEvery = time.Second
+	// loneBefore is for how long they come before they are measured: longer than it takes until environments for the next
+	// peak are started.
+	loneBefore = 8 * time.Second
 )
-
-// loneScaling ends an instance with its request.
-const loneScaling = "{idle_after: 0s}"
 
 // around are rates of short requests near the break-even.
 var around = []float64{1, 5, 10, 20}
