@@ -60,6 +60,8 @@ func measure(ctx context.Context, l *lab.Lab, s settings, stdout io.Writer) (*re
 		}
 		b.report.Bills = append(b.report.Bills, p)
 	}
+	sparse := b.report.Bills[0]
+	b.report.Rates = []rate{{sparseRate, sparse.Requests, uint64(sparse.Through.Invocations), sparse.Through.Dollars}}
 	for _, perSecond := range around {
 		r, err := b.rate(ctx, perSecond, s.Rate)
 		if err != nil {
@@ -84,7 +86,7 @@ func functions(workloads []described) []lab.Function {
 // pair bills one workload both ways.
 func (b *bench) pair(ctx context.Context, w described) (p pair, err error) {
 	fmt.Fprintf(b.stdout, "%s: %d requests in %v, both ways\n", w.Name, len(w.Requests), w.Horizon.Round(time.Second))
-	p = pair{Workload: w.Name, About: w.about, Requests: len(w.Requests)}
+	p = pair{Workload: w.Name, About: w.about, Requests: len(w.Requests), Work: w.Work().Seconds() * lab.MemoryMB / 1024}
 	if p.Direct, err = b.side(ctx, w.Workload, w.Name, b.direct()); err != nil {
 		return p, err
 	}
