@@ -86,7 +86,7 @@ const (
 	service   = 50 * time.Millisecond // of sparse and lone requests, and of those around the break-even
 	waiting   = 200 * time.Millisecond
 	trace     = "azllm_code"
-	from      = 10 * time.Minute // where the part of the trace begins
+	from      = 20 * time.Minute // where the part of the trace begins
 	seed      = 1
 	loneName  = "lone"
 	loneEvery = time.Second
