@@ -59,6 +59,9 @@ bench: build build/bench-app envoy ## measure against plain Envoy; results go to
 bench-bill: build envoy ## what the same requests cost with and without; results go to bench/results/
 	go run ./bench/bill
 
+bench-replay: build envoy ## replay ten minutes of a trace, and compare with the simulator; results go to bench/results/
+	go run ./bench/replay
+
 simulate: build/controlplane ## replay workloads through the scheduler and its rivals: the tables of docs/scaling.md, in build/simulate/
 	@mkdir -p build/simulate
 	./build/controlplane simulate --json build/simulate/table.json --plots build/simulate > build/simulate/table.md
@@ -88,5 +91,5 @@ build/bench-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy runtimes test faults check format bench bench-bill simulate simulate-numbers fuzz clean
+.PHONY: help demo build envoy runtimes test faults check format bench bench-bill bench-replay simulate simulate-numbers fuzz clean
 .SECONDARY:

@@ -28,7 +28,7 @@ func main() {
 	}
 }
 
-// settings are what a run does. The defaults take six to seven minutes.
+// settings are what a run does. The defaults take about five minutes.
 type settings struct {
 	Sparse  time.Duration `json:"sparse_ns"` // how long each workload is
 	Steady  time.Duration `json:"steady_ns"`
@@ -44,12 +44,12 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	s := settings{Workers: 2}
 	flags := flag.NewFlagSet("bill", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.DurationVar(&s.Sparse, "sparse", 45*time.Second, "length of the sparse workload")
-	flags.DurationVar(&s.Steady, "steady", 30*time.Second, "length of the steady one")
-	flags.DurationVar(&s.Bursty, "bursty", 5*time.Minute, "how much of the trace is replayed")
+	flags.DurationVar(&s.Sparse, "sparse", 30*time.Second, "length of the sparse workload")
+	flags.DurationVar(&s.Steady, "steady", 20*time.Second, "length of the steady one")
+	flags.DurationVar(&s.Bursty, "bursty", 4*time.Minute, "how much of the trace is replayed")
 	flags.Float64Var(&s.Factor, "factor", 5, "how many times faster")
 	flags.DurationVar(&s.Rate, "rate", 10*time.Second, "how long each rate around the break-even is measured")
-	flags.IntVar(&s.Lone, "lone", 15, "lone requests")
+	flags.IntVar(&s.Lone, "lone", 12, "lone requests")
 	flags.StringVar(&s.out, "out", "bench/results", "folder of the results")
 	return s, flags.Parse(args)
 }

@@ -37,21 +37,25 @@ Envoy and the control plane are not in it: they are a machine of yours.
 func (r *report) billTable(b *strings.Builder) {
 	b.WriteString(`## Three workloads
 
-| | | invocations | GB-s | dollars | for a million requests | environments | p50 | p99 |
-|---|---|---|---|---|---|---|---|---|
+| | | invocations | GB-s | GB-s / work | dollars | for a million requests | environments | p50 | p99 |
+|---|---|---|---|---|---|---|---|---|---|
 `)
 	for _, p := range r.Bills {
-		sideRow(b, fmt.Sprintf("**%s**: %s, %d requests", p.Workload, p.About, p.Requests), "direct", p.Direct, p.Requests)
-		sideRow(b, "", "dispatched", p.Through, p.Requests)
-		fmt.Fprintf(b, "| | dispatched / direct | | **%.2f** | **%.2f** | | | | |\n",
+		sideRow(b, fmt.Sprintf("**%s**: %s, %d requests", p.Workload, p.About, p.Requests), "direct", p.Direct, p)
+		sideRow(b, "", "dispatched", p.Through, p)
+		fmt.Fprintf(b, "| | dispatched / direct | | **%.2f** | | **%.2f** | | | | |\n",
 			p.Through.GBSeconds/p.Direct.GBSeconds, p.Through.Dollars/p.Direct.Dollars)
 	}
-	b.WriteString("\nDispatched: until the last instance has ended. Each environment is a cold start. Latency is from the time at which a request was due.\n\n")
+	b.WriteString(`
+Work is the requests' service times, added up. Dispatched: until the last instance has ended. Each environment is a cold
+start. Latency is from the time at which a request was due.
+
+`)
 }
 
-func sideRow(b *strings.Builder, workload, way string, s side, requests int) {
-	fmt.Fprintf(b, "| %s | %s | %d | %.3f | %.8f | %s | %d | %s | %s |\n", workload, way, s.Invocations, s.GBSeconds, s.Dollars,
-		perMillion(s.Dollars, requests), s.Environments, ms(s.Latency.P50), ms(s.Latency.P99))
+func sideRow(b *strings.Builder, workload, way string, s side, p pair) {
+	fmt.Fprintf(b, "| %s | %s | %d | %.3f | %.2f | %.8f | %s | %d | %s | %s |\n", workload, way, s.Invocations, s.GBSeconds, s.GBSeconds/p.Work,
+		s.Dollars, perMillion(s.Dollars, p.Requests), s.Environments, ms(s.Latency.P50), ms(s.Latency.P99))
 }
 
 func (r *report) estimateTable(b *strings.Builder) {
@@ -77,7 +81,8 @@ func (r *report) loneTable(b *strings.Builder) {
 	each := func(s side) string { return fmt.Sprintf("%.1f ms", float64(s.BilledMs)/float64(l.Requests)) }
 	fmt.Fprintf(b, `## A lone request
 
-%d requests of 50 ms, one each second. No instance is there, the environment is warm. `+"`scaling: %s`"+`.
+%d requests of 50 ms, one each second, to functions that are stopped in between: %d invocations when dispatched, all of them
+in a warm environment.
 
 | | direct | dispatched | dispatched / direct | aim |
 |---|---|---|---|---|
@@ -85,7 +90,7 @@ func (r *report) loneTable(b *strings.Builder) {
 | dollars for a million | %s | %s | %.2f | |
 | latency, p50 | %s | %s | | |
 
-`, l.Requests, loneScaling, each(l.Direct), each(l.Through), l.times(), aimLone,
+`, l.Requests, l.Through.Invocations, each(l.Direct), each(l.Through), l.times(), aimLone,
 		perMillion(l.Direct.Dollars, l.Requests), perMillion(l.Through.Dollars, l.Requests), l.Through.Dollars/l.Direct.Dollars,
 		ms(l.Direct.Latency.P50), ms(l.Through.Latency.P50))
 }
@@ -93,8 +98,8 @@ func (r *report) loneTable(b *strings.Builder) {
 func (r *report) rateTable(b *strings.Builder) {
 	b.WriteString(`## Break-even
 
-Requests of 50 ms at random times (Poisson), while they come: the beginning and the end are left out. Direct, they cost
-what lone ones do.
+Requests of 50 ms at random times (Poisson), while they come: the beginning and the end are left out, but for the sparse
+workload, which is the first row. Direct, they cost what lone ones do.
 
 | requests/s | requests | instances started | dispatched, dollars for a million | direct | dispatched / direct |
 |---|---|---|---|---|---|

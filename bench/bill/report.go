@@ -26,6 +26,7 @@ type pair struct {
 	Workload string   `json:"workload"`
 	About    string   `json:"about"`
 	Requests int      `json:"requests"`
+	Work     float64  `json:"work_gb_seconds"` // the requests' service times, added up
 	Direct   side     `json:"direct"`
 	Through  side     `json:"through"`
 	Estimate estimate `json:"estimate"` // of Through
@@ -85,17 +86,20 @@ const (
 	service   = 50 * time.Millisecond // of sparse and lone requests, and of those around the break-even
 	waiting   = 200 * time.Millisecond
 	trace     = "azllm_code"
-	from      = 10 * time.Minute // where the part of the trace begins
+	from      = 20 * time.Minute // where the part of the trace begins
 	seed      = 1
-	loneEvery = time.Second
 	loneName  = "lone"
+	loneEvery = time.Second
+	// loneBefore is for how long they come before they are measured: longer than it takes until environments for the next
+	// peak are started.
+	loneBefore = 8 * time.Second
 )
 
-// loneScaling ends an instance with its request.
-const loneScaling = "{idle_after: 0s}"
+// around are rates of short requests near the break-even, beside the sparse workload's.
+var around = []float64{2, 5, 10}
 
-// around are rates of short requests near the break-even.
-var around = []float64{1, 5, 10, 20}
+// sparseRate is the sparse workload's.
+const sparseRate = 1
 
 func rateName(perSecond float64) string { return fmt.Sprintf("rate-%g", perSecond) }
 
@@ -109,7 +113,7 @@ func (s settings) workloads() ([]described, error) {
 	bursty, err := simulation.Trace(trace, from, s.Bursty, s.Factor)
 	bursty.Name = "bursty"
 	return []described{
-		{simulation.Poisson("sparse", s.Sparse, 1, service, seed), "1 request/s of 50 ms"},
+		{simulation.Poisson("sparse", s.Sparse, sparseRate, service, seed), "1 request/s of 50 ms"},
 		{simulation.Poisson("steady", s.Steady, 50, waiting, seed), "50 requests/s, each waits 200 ms for I/O"},
 		{bursty, fmt.Sprintf("%v of the Azure trace, %g times as fast", s.Bursty, s.Factor)},
 	}, err
@@ -121,12 +125,19 @@ const (
 	aimLone = 2.0
 )
 
+// mostOverWork is how much more than their service time requests may bill that have an environment, and in Lambda a CPU, of
+// their own. Here they share the machine's: a bill above that is one of waiting for it.
+const mostOverWork = 1.2
+
 // off is how far b is from a, as a part of a.
 func off(a, b float64) float64 { return math.Abs(b-a) / a }
 
-// verdict is an error if the control plane's bill is not the ledger's.
+// verdict is an error if the control plane's bill is not the ledger's, or the machine was too busy to tell.
 func (r *report) verdict() (err error) {
 	for _, p := range r.Bills {
+		if over := p.Direct.GBSeconds / p.Work; over > mostOverWork {
+			err = errors.Join(err, fmt.Errorf("%s: direct bills %.2f times the requests' work: the machine is too busy", p.Workload, over))
+		}
 		for _, v := range []struct {
 			what        string
 			ledger, own float64

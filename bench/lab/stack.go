@@ -18,7 +18,7 @@ import (
 // end, one request per environment.
 type Function struct {
 	Name    string
-	Scaling string // YAML flow mapping over the defaults: "{idle_after: 0s}"; empty: the defaults
+	Scaling string // YAML flow mapping over the defaults: "{min: 1}"; empty: the defaults
 }
 
 // MemoryMB is what every function of a Stack has.
@@ -154,6 +154,7 @@ type Estimate struct {
 	Draining int    `json:"draining"`
 	Down     int    `json:"down"`
 	Starts   uint64 `json:"starts"`
+	Waits    Waits  `json:"queue_wait"`
 	Bill     struct {
 		Invocations uint64  `json:"billed_invocations"`
 		Running     int     `json:"running_invocations"`
@@ -164,6 +165,23 @@ type Estimate struct {
 			Dollars   float64 `json:"dollars"`
 		} `json:"plain"`
 	} `json:"bill"`
+}
+
+// Waits are a histogram of the control plane's. Its first bucket is of the requests that found a free slot.
+type Waits struct {
+	Counts []uint64 `json:"counts"`
+}
+
+// Share is the part of the requests that had to wait.
+func (w Waits) Share() float64 {
+	var all uint64
+	for _, n := range w.Counts {
+		all += n
+	}
+	if all == 0 {
+		return 0
+	}
+	return 1 - float64(w.Counts[0])/float64(all)
 }
 
 // live is how many instances have not ended.

@@ -1,0 +1,65 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
+)
+
+// Steps say how long the steps of a start and of an end take where a workload is replayed.
+type Steps = lambda.Preset
+
+// A Spread is how long a step takes: a lognormal distribution.
+type Spread = lambda.Spread
+
+// A Prediction is what the simulator expects of a function with default settings.
+type Prediction struct {
+	GBSeconds    float64       `json:"gb_seconds"`
+	Dollars      float64       `json:"dollars"`
+	Starts       float64       `json:"starts"`
+	Environments float64       `json:"environments"`
+	Waited       float64       `json:"waited"` // share of the requests that found no slot
+	P50          time.Duration `json:"wait_p50_ns"`
+	P95          time.Duration `json:"wait_p95_ns"`
+	P99          time.Duration `json:"wait_p99_ns"`
+}
+
+// Predict simulates the workload with each of the seeds 1 to seeds, and returns the mean of each number.
+func Predict(w Workload, steps Steps, memoryMB, seeds int) (Prediction, error) {
+	var sum Prediction
+	n := float64(seeds)
+	for seed := range seeds {
+		r, err := simulate.Run(w, settings(steps, memoryMB, uint64(seed+1)))
+		if err != nil {
+			return Prediction{}, err
+		}
+		if lost := r.Rejected + r.Evicted + r.Failed; lost > 0 {
+			return Prediction{}, fmt.Errorf("seed %d: %d requests lost", seed+1, lost)
+		}
+		first, _ := slices.BinarySearch(r.All.Sorted, 1)
+		sum.GBSeconds += r.GBSeconds / n
+		sum.Dollars += r.Dollars / n
+		sum.Starts += float64(r.Invoked) / n
+		sum.Environments += float64(r.ColdStarts) / n
+		sum.Waited += (1 - float64(first)/float64(len(r.All.Sorted))) / n
+		sum.P50 += r.All.Quantile(0.5) / time.Duration(seeds)
+		sum.P95 += r.All.Quantile(0.95) / time.Duration(seeds)
+		sum.P99 += r.All.Quantile(0.99) / time.Duration(seeds)
+	}
+	return sum, nil
+}
+
+// settings are those of the server's defaults for a function.
+func settings(steps Steps, memoryMB int, seed uint64) simulate.Settings {
+	scaling := config.DefaultFunction().Scaling
+	s := simulate.Defaults(scaling.Slots(), seed)
+	s.Pool.Scaling.Max = scaling.Max
+	s.Pool.Scaling.StartsInProgress, s.Pool.Scaling.StartsBurst = scaling.StartsInProgress, scaling.StartsBurst
+	s.Pool.Scaling.StartsPerSecond = scaling.StartsPerSecond
+	s.Lambda.Preset, s.Lambda.MemoryMB = steps, memoryMB
+	return s
+}
