@@ -107,6 +107,20 @@ func TestAStartWaitsForEnvoyAndForALostPeerOnlyItsTime(t *testing.T) {
 	}
 }
 
+// The peer went while Envoy was away.
+func TestEnvoyBringsNoLostPeerUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 1 })
+		id := w.instances()[0]
+		w.comesUp(id)
+		w.Lost(id, relay.ErrControlEnded)
+		w.publish()
+		require.Equal(t, 1, w.Functions()[0].Starting)
+		w.comesUp(id)
+		require.Equal(t, 1, w.Functions()[0].Ready)
+	})
+}
+
 // Its drain goes on as if nothing had happened, and does not keep it for ever.
 func TestALostPeerThatDrainsEndsInTime(t *testing.T) {
 	for name, back := range map[string]bool{"it comes back": true, "it does not": false} {

@@ -149,6 +149,27 @@ func TestDoubtfulTunnelsBringNobodyUp(t *testing.T) {
 	exchangeBoth(t, b.envoy("a"), fresh, "hello")
 }
 
+// The control plane hears of an instance that was lost before it heard that it was up only what it must.
+func TestAnUpThatNobodyHasHeardOfIsTakenBack(t *testing.T) {
+	events := &recorder{downs: map[string]error{}, reports: map[string]*wire.Report{}}
+	m := newMailbox(events, "a")
+	m.note(func(m *mailbox) { m.up = &Up{Instance: "a"} })
+	m.note(func(m *mailbox) { m.lose(ErrControlEnded) })
+	m.note(func(m *mailbox) { m.down = &ending{err: ErrControlEnded} })
+	m.deliver()
+	require.Equal(t, []string{"down a"}, events.all())
+}
+
+// The time to come back may run out in the moment in which the peer does.
+func TestATimerThatFiresLateEndsNobody(t *testing.T) {
+	b := newBed(t, plain)
+	_, peer := b.up("a")
+	i := b.find("a")
+	i.giveUp(ErrControlEnded)
+	i.expire()
+	exchangeBoth(t, b.envoy("a"), peer, "still here")
+}
+
 // The welcome is the first message, also for a drain that comes in between, and that is said once.
 func TestADrainWaitsForTheNextWelcome(t *testing.T) {
 	b := newBed(t, plain)

@@ -133,9 +133,9 @@ func (i *instance) closeSurplus() {
 	defer i.mu.Unlock()
 	for len(i.idle) > 1 {
 		last := len(i.idle) - 1
+		i.relay.counters.tunnelsIdle.Add(-1)
 		_ = i.idle[last].conn.Close() // its goroutine ends with it
 		i.idle = i.idle[:last]
-		i.relay.counters.tunnelsIdle.Add(-1)
 	}
 }
 
@@ -177,8 +177,8 @@ func (i *instance) doubtLocked(last uint64) {
 		if t.conn.serial > last {
 			return false
 		}
-		_ = t.conn.Close() // its goroutine ends with it
 		i.relay.counters.tunnelsIdle.Add(-1)
+		_ = t.conn.Close() // its goroutine ends with it
 		return true
 	})
 	for t := range i.spliced {
