@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ const (
 	colContext   = "ContextTokens" // also context_tokens
 	colGenerated = "GeneratedTokens"
 )
+
+// mostNumber is far beyond any time, and far below what a time.Duration overflows at.
+const mostNumber = 1e8
 
 // Read reads CSV with a header: a time of arrival per line, and optionally a service time, as the columns say. Lines that
 // begin with # are comments.
@@ -128,6 +132,9 @@ func (c columns) parse(fields []string) (Request, error) {
 func (c columns) arrival(fields []string) (time.Duration, error) {
 	if k, ok := c[colTimestamp]; ok {
 		at, err := time.Parse("2006-01-02 15:04:05.9999999", fields[k])
+		if err == nil && (at.Year() < 1970 || at.Year() > 2200) {
+			err = fmt.Errorf("%s: the year %d is out of range", colTimestamp, at.Year())
+		}
 		return at.Sub(time.Unix(0, 0)), err
 	}
 	if v, ok, err := c.number(fields, colMillis); ok {
@@ -155,5 +162,8 @@ func (c columns) number(fields []string, column string) (v float64, ok bool, err
 		return 0, false, nil
 	}
 	v, err = strconv.ParseFloat(fields[k], 64)
+	if err == nil && !(math.Abs(v) <= mostNumber) {
+		err = fmt.Errorf("%s: %v is out of range", column, v)
+	}
 	return v, true, err
 }

@@ -42,6 +42,8 @@ func TestReadNamesTheLine(t *testing.T) {
 		"at,service_ms\n1,2\n3,y\n": `trace x: line 3: strconv.ParseFloat: parsing "y": invalid syntax`,
 		"at,service_ms\n1,-2\n":     "trace x: line 2: the service time is negative",
 		"at,service_ms\n1\n":        "trace x: record on line 2: wrong number of fields",
+		"at,service_ms\n1,NaN\n":    "trace x: line 2: service_ms: NaN is out of range",
+		"at,service_ms\n1e99,2\n":   "trace x: line 2: at: 1e+99 is out of range",
 	} {
 		_, err := workload.Read("x", strings.NewReader(text))
 		require.EqualError(t, err, says)
@@ -85,4 +87,25 @@ func TestGeneratorsAreDeterministic(t *testing.T) {
 			require.LessOrEqual(t, a.Requests[k].At, a.Requests[k+1].At)
 		}
 	}
+}
+
+// Whatever a file holds, it is refused, or gives requests that a simulation can replay.
+func FuzzRead(f *testing.F) {
+	f.Add("at,service_ms\n0,2000\n1,2000\n")
+	f.Add("# comment\nat_ms,context_tokens,generated_tokens\n1000,400,5\n")
+	f.Add("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9480000,400,5\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		w, err := workload.Read("x", strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		last := time.Duration(0)
+		for _, r := range w.Requests {
+			require.GreaterOrEqual(t, r.At, last)
+			require.GreaterOrEqual(t, r.Service, time.Duration(0))
+			require.LessOrEqual(t, r.At+r.Service, w.Horizon)
+			last = r.At
+		}
+		require.GreaterOrEqual(t, w.Work(), time.Duration(0))
+	})
 }
