@@ -49,4 +49,7 @@ func TestTooFarFromRealityFails(t *testing.T) {
 	require.ErrorContains(t, r.verdict(), "instances started: simulated 56.000, measured 50.000: 12 % off, more than 10 %")
 	require.ErrorContains(t, r.verdict(), "wait, p95 (ms): simulated 16.000, measured 20.000: 20 % off, more than 15 %")
 	require.NotContains(t, r.verdict().Error(), "GB-s")
+
+	r.Simulated, r.Late = p, 6*ms
+	require.EqualError(t, r.verdict(), "the machine is too busy: requests were sent up to 6.0 ms late")
 }

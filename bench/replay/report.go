@@ -70,8 +70,15 @@ func (r *report) comparisons() []comparison {
 	}
 }
 
-// verdict is an error if the simulator is too far from reality.
+// mostLate is how late the load generator may be, in 99 of 100 requests, on a machine that can tell waits of some milliseconds:
+// what keeps it from its CPU keeps the others from theirs.
+const mostLate = 5 * time.Millisecond
+
+// verdict is an error if the simulator is too far from reality, or the machine was too busy to tell.
 func (r *report) verdict() (err error) {
+	if r.Late > mostLate {
+		err = fmt.Errorf("the machine is too busy: requests were sent up to %s late", round(r.Late))
+	}
 	for _, c := range r.comparisons() {
 		if d := math.Abs(c.off()); c.allowed > 0 && !(d <= c.allowed) {
 			err = errors.Join(err, fmt.Errorf("%s: simulated %.3f, measured %.3f: %.0f %% off, more than %.0f %%",

@@ -28,12 +28,15 @@ type Prediction struct {
 	P99          time.Duration `json:"wait_p99_ns"`
 }
 
-// Predict simulates the workload with each of the seeds 1 to seeds, and returns the mean of each number.
+// Predict simulates the workload with each of the seeds 1 to seeds, and returns the mean of each number. What the policy does
+// later, with environments for a peak that may come again, is not in it.
 func Predict(w Workload, steps Steps, memoryMB, seeds int) (Prediction, error) {
 	var sum Prediction
 	n := float64(seeds)
 	for seed := range seeds {
-		r, err := simulate.Run(w, settings(steps, memoryMB, uint64(seed+1)))
+		s := settings(steps, memoryMB, uint64(seed+1))
+		s.Until = w.Horizon + ending
+		r, err := simulate.Run(w, s)
 		if err != nil {
 			return Prediction{}, err
 		}
@@ -52,6 +55,9 @@ func Predict(w Workload, steps Steps, memoryMB, seeds int) (Prediction, error) {
 	}
 	return sum, nil
 }
+
+// ending is long enough for the last instances to end after the last request.
+const ending = time.Second
 
 // settings are those of the server's defaults for a function.
 func settings(steps Steps, memoryMB int, seed uint64) simulate.Settings {
