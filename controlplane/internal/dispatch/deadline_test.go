@@ -66,12 +66,14 @@ func (e *environments) take() string {
 	return fmt.Sprint("env-", e.made)
 }
 
-// busy has that many clients ask for a slot, keep it for a while, and ask again, until stop is called.
+// busy has that many clients ask for a slot, keep it for a while, and ask again, until stop is called. They do so one after
+// the other: a crowd that comes again and again at once looks like the beginning of a larger one.
 func (w *world) busy(clients int, each time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var all sync.WaitGroup
-	for range clients {
+	for n := range clients {
 		all.Go(func() {
+			time.Sleep(time.Duration(n) * each / time.Duration(clients))
 			for ctx.Err() == nil {
 				l, err := w.Acquire(ctx, "web")
 				time.Sleep(each)

@@ -145,6 +145,18 @@ func TestALostPeerThatDrainsEndsInTime(t *testing.T) {
 	}
 }
 
+// The answer would have said what the goodbye said already.
+func TestAnAnswerThatIsLostAfterTheGoodbyeIsNotMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		id, lease := w.up()
+		lease.Release()
+		w.Down(id, &wire.Report{Reason: wire.ReasonScaleIn}, nil)
+		w.end(id, End{Cause: scaler.Network, Detail: "connection reset by peer"})
+		require.Equal(t, map[string]uint64{"scale_in": 1}, w.endsByReason())
+	})
+}
+
 func TestAStartWhoseConnectionBreaksHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)

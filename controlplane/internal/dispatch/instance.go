@@ -26,7 +26,8 @@ type instance struct {
 	dialled     int         // slots offered by a peer whose endpoint Envoy does not know yet; 0: not waiting for that
 	isUp        bool        // the relay reported Up and not yet Down
 	leaves      wire.Reason // why it drains by its own decision; empty if it does not
-	unanswered  bool        // its invocation goes on, but nobody listens for the answer: Down is its end
+	goodbye     *wire.Report
+	unanswered  bool // its invocation goes on, but nobody listens for the answer: Down is its end
 	ended       bool
 }
 
@@ -58,7 +59,7 @@ func (f *function) invoke(i *instance) {
 }
 
 // returned takes in how Invoke ended. A connection to the provider that broke is not the invocation's end: an instance
-// whose tunnels stand serves on, until they are gone too.
+// whose tunnels stand serves on, until they are gone too. One that has said goodbye has ended as it said.
 func (f *function) returned(i *instance, end End) {
 	switch {
 	case end.Cause != scaler.Network || end.Report != nil:
@@ -69,9 +70,19 @@ func (f *function) returned(i *instance, end End) {
 			Warn("the invocation's answer is lost: the instance serves on")
 		return
 	default:
-		end.lost = !end.NeverRan
+		if end.Report = f.farewell(i); end.Report != nil {
+			end.Cause = ""
+		}
+		end.lost = !end.NeverRan && end.Report == nil
 	}
 	f.ended(i, end)
+}
+
+// farewell is the report of the instance's goodbye; nil if it said none.
+func (f *function) farewell(i *instance) *wire.Report {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return i.goodbye
 }
 
 // servesOn makes Down the end of an instance whose tunnels stand, and tells whether they do.
@@ -184,7 +195,7 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	}
 	last, served := f.provider == nil, false // without an invocation, or without its answer
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
-		i.isUp, i.dialled = false, 0
+		i.isUp, i.dialled, i.goodbye = false, 0, report
 		last, served = last || i.unanswered, i.core.Slots() > 0
 		return p.Down(at, i.core)
 	})
