@@ -102,7 +102,7 @@ func TestInstancesFollowOneAnotherAtThePaceOfTheTimeout(t *testing.T) {
 					const lives = 5
 					invocations, together := w.obedient(lives*timeout, 200*time.Millisecond, timeout)
 					require.GreaterOrEqual(t, invocations, 3*lives, "three instances, which end in time")
-					require.LessOrEqual(t, invocations, 3*3*lives, "each serves for a third of its time at least")
+					require.LessOrEqual(t, invocations, 4*3*lives, "each serves for a quarter of its time at least, or is one of few that were not needed after all")
 					require.LessOrEqual(t, together, 7, "not all are replaced at once")
 					f := w.Functions()[0]
 					require.Empty(t, f.StartFailures)
