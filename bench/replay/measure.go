@@ -36,6 +36,7 @@ type bench struct {
 	stack  *lab.Stack
 	report *report
 	stdout io.Writer
+	jitter []time.Duration // of ways, sorted
 }
 
 func measure(ctx context.Context, l *lab.Lab, s settings, stdout io.Writer) (*report, error) {
@@ -154,7 +155,7 @@ func (s steps) waits(w simulation.Workload, answers []arrivals.Answer) []time.Du
 
 func (b *bench) replay(ctx context.Context, w simulation.Workload) error {
 	fmt.Fprintf(b.stdout, "%d requests of the trace in %v\n", len(w.Requests), w.Horizon.Round(time.Second))
-	answers, err := lab.Send(ctx, w, b.stack.ThroughURL, traceName)
+	answers, err := b.sendBoth(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -181,12 +182,36 @@ func (b *bench) replay(ctx context.Context, w simulation.Workload) error {
 	return nil
 }
 
+// sendBoth replays the trace while other requests, which need not wait, show how long a way takes meanwhile, and by how much
+// ways differ.
+func (b *bench) sendBoth(ctx context.Context, w simulation.Workload) ([]arrivals.Answer, error) {
+	beside := simulation.Constant(keptName, w.Horizon, keptRate, service)
+	var ways []arrivals.Answer
+	waysErr := make(chan error, 1)
+	go func() {
+		var err error
+		ways, err = lab.Send(ctx, beside, b.stack.ThroughURL, keptName)
+		waysErr <- err
+	}()
+	answers, err := lab.Send(ctx, w, b.stack.ThroughURL, traceName)
+	if err := errors.Join(err, <-waysErr); err != nil {
+		return nil, err
+	}
+	took := steps{}.waits(beside, ways)
+	b.report.Steps.Path = arrivals.Quantile(took, 0.5)
+	for _, d := range took {
+		b.jitter = append(b.jitter, d-b.report.Steps.Path)
+	}
+	b.report.Jitter = arrivals.Quantile(b.jitter, 0.95)
+	return answers, nil
+}
+
 // predict simulates what was replayed: a request keeps its slot for its way as well.
 func (b *bench) predict(w simulation.Workload) (err error) {
 	load := simulation.Workload{Name: w.Name, Requests: slices.Clone(w.Requests), Horizon: w.Horizon}
 	for n, r := range load.Requests {
 		load.Requests[n].Service = lab.Slept(r) + b.report.Steps.Path
 	}
-	b.report.Simulated, err = simulation.Predict(load, b.report.Steps.model(), lab.MemoryMB, b.report.Settings.Seeds)
+	b.report.Simulated, err = simulation.Predict(load, b.report.Steps.model(), lab.MemoryMB, b.report.Settings.Seeds, b.jitter)
 	return err
 }

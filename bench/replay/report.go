@@ -20,7 +20,8 @@ type report struct {
 	Steps     steps                 `json:"steps"`
 	Reality   simulation.Prediction `json:"reality"`
 	Simulated simulation.Prediction `json:"simulated"`
-	Late      time.Duration         `json:"late_p99_ns"` // the load generator's own doing
+	Jitter    time.Duration         `json:"jitter_p95_ns"` // by which a way is longer than usual
+	Late      time.Duration         `json:"late_p99_ns"`   // the load generator's own doing
 }
 
 // steps are what the simulator is told of this machine.
@@ -115,10 +116,11 @@ MB, all settings at their defaults. The simulator replays the same requests with
 		fmt.Fprintf(&b, "| %s | "+c.format+" | "+c.format+" | %s | %s |\n", c.what, c.reality, c.simulated, off, allowed)
 	}
 	fmt.Fprintf(&b, `
-What the simulator is told of this machine, measured before the trace on other functions: a request's way takes %s
-beside its service time; a warm start %s in the median, of which %s are not billed (deviation of the logarithm %.2f); the end
+What the simulator is told of this machine, measured on other functions: a request's way takes %s beside its service time in
+the median, and %s more in the p95 (meanwhile, from requests that need not wait: their differences are added to the simulated
+waits as they are in the real ones); a warm start %s in the median, of which %s are not billed (deviation of the logarithm %.2f); the end
 of an instance %s. A cold start waits %s in the median before its init of %s, as lambdalocal is configured.
-`, round(r.Steps.Path), round(r.Steps.Dial+call), round(call), r.Steps.DialSigma, round(r.Steps.Finish), round(lab.ColdP50), round(r.Steps.Init))
+`, round(r.Steps.Path), round(r.Jitter), round(r.Steps.Dial+call), round(call), r.Steps.DialSigma, round(r.Steps.Finish), round(lab.ColdP50), round(r.Steps.Init))
 	return b.String()
 }
 

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -29,8 +30,9 @@ type Prediction struct {
 }
 
 // Predict simulates the workload with each of the seeds 1 to seeds, and returns the mean of each number. What the policy does
-// later, with environments for a peak that may come again, is not in it.
-func Predict(w Workload, steps Steps, memoryMB, seeds int) (Prediction, error) {
+// later, with environments for a peak that may come again, is not in it. Waits are as a client sees them who knows the usual
+// time of a request's way, but not that of each: jitter is by how much ways differ from that, nil if they do not.
+func Predict(w Workload, steps Steps, memoryMB, seeds int, jitter []time.Duration) (Prediction, error) {
 	var sum Prediction
 	n := float64(seeds)
 	for seed := range seeds {
@@ -49,11 +51,26 @@ func Predict(w Workload, steps Steps, memoryMB, seeds int) (Prediction, error) {
 		sum.Starts += float64(r.Invoked) / n
 		sum.Environments += float64(r.ColdStarts) / n
 		sum.Waited += (1 - float64(first)/float64(len(r.All.Sorted))) / n
-		sum.P50 += r.All.Quantile(0.5) / time.Duration(seeds)
-		sum.P95 += r.All.Quantile(0.95) / time.Duration(seeds)
-		sum.P99 += r.All.Quantile(0.99) / time.Duration(seeds)
+		waits := seen(r.All.Sorted, jitter, s.Lambda.Seed)
+		sum.P50 += simulate.Quantile(waits, 0.5) / time.Duration(seeds)
+		sum.P95 += simulate.Quantile(waits, 0.95) / time.Duration(seeds)
+		sum.P99 += simulate.Quantile(waits, 0.99) / time.Duration(seeds)
 	}
 	return sum, nil
+}
+
+// seen is what clients see of waits, sorted.
+func seen(waits, jitter []time.Duration, seed uint64) []time.Duration {
+	if len(jitter) == 0 {
+		return waits
+	}
+	r := rand.New(rand.NewPCG(seed, 13))
+	out := make([]time.Duration, len(waits))
+	for k, wait := range waits {
+		out[k] = max(0, wait+jitter[r.IntN(len(jitter))])
+	}
+	slices.Sort(out)
+	return out
 }
 
 // ending is long enough for the last instances to end after the last request.

@@ -25,7 +25,7 @@ func steps() simulation.Steps {
 func TestALoneRequestBillsAtMostTwice(t *testing.T) {
 	const service = 50 * time.Millisecond
 	w := simulation.Constant("lone", 10*time.Minute, 1, service)
-	p, err := simulation.Predict(w, steps(), memoryMB, 5)
+	p, err := simulation.Predict(w, steps(), memoryMB, 5, nil)
 	require.NoError(t, err)
 	direct := float64(len(w.Requests)) * service.Seconds()
 	require.LessOrEqual(t, p.GBSeconds, 2*direct)
@@ -37,7 +37,7 @@ func TestALoneRequestBillsAtMostTwice(t *testing.T) {
 func TestAPredictionIsThatOfTheRequests(t *testing.T) {
 	w, err := simulation.Trace("azllm_code", 20*time.Minute, 2*time.Minute, 4)
 	require.NoError(t, err)
-	p, err := simulation.Predict(w, steps(), memoryMB, 5)
+	p, err := simulation.Predict(w, steps(), memoryMB, 5, nil)
 	require.NoError(t, err)
 	require.Greater(t, p.GBSeconds, w.Bound(10).Seconds(), "of 1 GB")
 	require.Less(t, p.GBSeconds, w.Work().Seconds())
@@ -45,6 +45,20 @@ func TestAPredictionIsThatOfTheRequests(t *testing.T) {
 	require.LessOrEqual(t, p.P95, p.P99)
 	require.GreaterOrEqual(t, p.Starts, p.Environments)
 	require.Positive(t, p.Dollars)
+}
+
+// A client that sees each way take 3 ms longer or shorter than it thinks sees waits where there are none.
+func TestJitterIsPartOfWhatClientsSee(t *testing.T) {
+	w := simulation.Poisson("busy", time.Minute, 50, 200*time.Millisecond, 1)
+	exact, err := simulation.Predict(w, steps(), memoryMB, 2, nil)
+	require.NoError(t, err)
+	require.Zero(t, exact.P50)
+	shaken, err := simulation.Predict(w, steps(), memoryMB, 2, []time.Duration{-3 * time.Millisecond, 3 * time.Millisecond})
+	require.NoError(t, err)
+	require.InDelta(t, 3*time.Millisecond, shaken.P95, float64(exact.P95)+float64(time.Millisecond))
+	require.GreaterOrEqual(t, shaken.P95, 3*time.Millisecond)
+	require.Equal(t, exact.GBSeconds, shaken.GBSeconds)
+	require.Equal(t, exact.Waited, shaken.Waited)
 }
 
 func TestAnUnknownTraceIsAnError(t *testing.T) {
