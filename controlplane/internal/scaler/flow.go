@@ -82,6 +82,7 @@ func (f *Flow) Rise(demand int, d time.Duration) float64 {
 	if service == 0 {
 		service = max(d, 1)
 	}
+	d = min(d, 2*rateMemory) // what was seen for a moment says nothing about much more than another
 	steady := f.Rate() * service.Seconds()
 	return max(0, (steady-float64(demand))*(1-math.Exp(-float64(d)/float64(service))))
 }
