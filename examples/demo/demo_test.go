@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -76,4 +80,45 @@ func TestTheEndOfAPartsOutputIsInItsError(t *testing.T) {
 	require.Equal(t, ": see its output above", (&part{}).lastWords())
 	require.NoError(t, os.Truncate(log, 0))
 	require.Equal(t, ". It had printed nothing", (&part{log: log}).lastWords())
+}
+
+// A request in flight needs Envoy and its instance until the control plane says that none is left.
+func TestPartsStopInTheOrderThatServesRequestsInFlight(t *testing.T) {
+	var stopped []string
+	p := &parts{}
+	for _, name := range []string{lambdalocal, controlPlane, envoyProxy} {
+		p.add(&part{name: name, stop: func(context.Context) { stopped = append(stopped, name) }})
+	}
+	p.stopAll(context.Background())
+	require.Equal(t, []string{controlPlane, envoyProxy, lambdalocal}, stopped)
+}
+
+func TestTheSecondSignalEndsAControlPlaneThatDrains(t *testing.T) {
+	signals := make(chan os.Signal)
+	first, second := interrupts(signals)
+	p := &parts{}
+	log := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, p.start(controlPlane, exec.Command("sh", "-c", "trap 'echo drains' TERM; echo runs; while :; do sleep 0.05; done"), log))
+	require.Eventually(t, prints(log, "runs"), startTimeout, 10*time.Millisecond)
+
+	signals <- os.Interrupt
+	<-first.Done()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		p.stopAll(second)
+	}()
+	require.Eventually(t, prints(log, "drains"), startTimeout, 10*time.Millisecond)
+	require.NoError(t, second.Err())
+	signals <- os.Interrupt
+	<-stopped
+	require.Error(t, second.Err())
+	<-p.running[0].done
+}
+
+func prints(log, text string) func() bool {
+	return func() bool {
+		printed, err := os.ReadFile(log)
+		return err == nil && strings.Contains(string(printed), text)
+	}
 }
