@@ -11,7 +11,8 @@ import (
 // addresses are where the parts of one demo listen, all on loopback.
 type addresses struct {
 	front, admin, envoyAdmin string // fixed, so that one can type them; changed by variables
-	relay, lambda            string // chosen free, so that two demos can run side by side
+	lambda                   string // chosen free, so that two demos can run side by side, unless a variable says where
+	relay                    string // chosen free
 }
 
 // chooseAddresses reads the variables and makes sure, with one clear line if not, that all is free. It holds each port
@@ -23,40 +24,35 @@ func chooseAddresses(getenv func(string) string) (a addresses, err error) {
 			_ = l.Close()
 		}
 	}()
-	claim := func(variable, port string) (string, error) {
-		l, err := claim(variable, port)
-		if err != nil {
-			return "", err
-		}
-		held = append(held, l)
-		return l.Addr().String(), nil
-	}
-	for _, fixed := range []struct {
+	for _, part := range []struct {
 		variable, port string
 		address        *string
 	}{
 		{"FRONT_PORT", "8080", &a.front},
 		{"ADMIN_PORT", "9900", &a.admin},
 		{"ENVOY_ADMIN_PORT", "9901", &a.envoyAdmin},
+		{"LAMBDA_PORT", anyPort, &a.lambda},
+		{"", anyPort, &a.relay},
 	} {
-		if port := getenv(fixed.variable); port != "" {
-			fixed.port = port
+		if port := getenv(part.variable); port != "" {
+			part.port = port
 		}
-		if *fixed.address, err = claim(fixed.variable, fixed.port); err != nil {
+		l, err := claim(part.variable, part.port)
+		if err != nil {
 			return addresses{}, err
 		}
-	}
-	for _, free := range []*string{&a.relay, &a.lambda} {
-		if *free, err = claim("", "0"); err != nil {
-			return addresses{}, err
-		}
+		held = append(held, l)
+		*part.address = l.Addr().String()
 	}
 	return a, nil
 }
 
-// claim opens a port of loopback. Port 0 picks a free one.
+// anyPort lets the kernel pick a free one.
+const anyPort = "0"
+
+// claim opens a port of loopback.
 func claim(variable, port string) (net.Listener, error) {
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && variable != "" {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return nil, fmt.Errorf("%s: not a port: %q", variable, port)
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))

@@ -32,8 +32,25 @@ func TestAPortInUseIsNamedWithTheVariableThatMovesIt(t *testing.T) {
 	require.EqualError(t, err, `FRONT_PORT: not a port: "http"`)
 }
 
+func TestTheLocalLambdaIsWhereItsVariableSays(t *testing.T) {
+	free, err := claim("", anyPort)
+	require.NoError(t, err)
+	require.NoError(t, free.Close())
+	_, port, err := net.SplitHostPort(free.Addr().String())
+	require.NoError(t, err)
+	anywhere := map[string]string{"FRONT_PORT": anyPort, "ADMIN_PORT": anyPort, "ENVOY_ADMIN_PORT": anyPort}
+
+	a, err := chooseAddresses(variables(anywhere))
+	require.NoError(t, err)
+	require.NotEqual(t, a.relay, a.lambda)
+	anywhere["LAMBDA_PORT"] = port
+	a, err = chooseAddresses(variables(anywhere))
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:"+port, a.lambda)
+}
+
 func TestTheSamePortForTwoPartsIsRefused(t *testing.T) {
-	free, err := claim("", "0")
+	free, err := claim("", anyPort)
 	require.NoError(t, err)
 	_, port, err := net.SplitHostPort(free.Addr().String())
 	require.NoError(t, err)
@@ -53,6 +70,7 @@ func TestAFunctionThatCannotRunHereIsLeftOutEverywhere(t *testing.T) {
 
 	require.Equal(t, []string{"go", "python"}, w.functions)
 	require.Contains(t, w.welcome(), "Note: /node is left out: no node on the PATH")
+	require.Contains(t, w.welcome(), "curl http://127.0.0.1:83/lambdalocal/ledger")
 	for _, file := range []string{"controlplane.yaml", "lambdalocal.yaml"} {
 		require.Equal(t, []string{"go", "python"}, namesIn(t, w.path(file)), file)
 	}
