@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -14,50 +15,69 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// variables is a getenv.
-func variables(of map[string]string) func(string) string {
+// freePort is a port that was free a moment ago.
+func freePort(t *testing.T) string {
+	l, port := takenPort(t)
+	require.NoError(t, l.Close())
+	return port
+}
+
+func takenPort(t *testing.T) (net.Listener, string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	return l, port
+}
+
+// anywhere is a getenv that leaves all ports but these to the kernel.
+func anywhere(but map[string]string) func(string) string {
+	of := map[string]string{"FRONT_PORT": anyPort, "ADMIN_PORT": anyPort, "ENVOY_ADMIN_PORT": anyPort}
+	maps.Copy(of, but)
 	return func(name string) string { return of[name] }
 }
 
-func TestAPortInUseIsNamedWithTheVariableThatMovesIt(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer taken.Close()
-	_, port, err := net.SplitHostPort(taken.Addr().String())
-	require.NoError(t, err)
+func TestAllPortsInUseAreNamedWithACommandThatMovesThem(t *testing.T) {
+	front, frontPort := takenPort(t)
+	defer front.Close()
+	admin, adminPort := takenPort(t)
+	defer admin.Close()
 
-	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": port}))
-	require.EqualError(t, err, "port "+port+" is in use: choose another one with make demo FRONT_PORT=PORT")
-	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": "http"}))
+	_, err := chooseAddresses(anywhere(map[string]string{"FRONT_PORT": frontPort, "ADMIN_PORT": adminPort}))
+	require.ErrorContains(t, err, "ports in use: "+frontPort+" (FRONT_PORT), "+adminPort+" (ADMIN_PORT). ")
+	_, command, found := strings.Cut(err.Error(), ": make demo ")
+	require.True(t, found, err)
+	require.Regexp(t, "^FRONT_PORT=[0-9]+ ADMIN_PORT=[0-9]+ ENVOY_ADMIN_PORT=0$", command, "what was set stays")
+	proposed := map[string]string{}
+	for _, assignment := range strings.Fields(command) {
+		name, port, _ := strings.Cut(assignment, "=")
+		proposed[name] = port
+	}
+	a, err := chooseAddresses(anywhere(proposed))
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:"+proposed["FRONT_PORT"], a.front)
+}
+
+func TestWhatIsNoPortIsNamed(t *testing.T) {
+	_, err := chooseAddresses(anywhere(map[string]string{"FRONT_PORT": "http"}))
 	require.EqualError(t, err, `FRONT_PORT: not a port: "http"`)
 }
 
 func TestTheLocalLambdaIsWhereItsVariableSays(t *testing.T) {
-	free, err := claim("", anyPort)
-	require.NoError(t, err)
-	require.NoError(t, free.Close())
-	_, port, err := net.SplitHostPort(free.Addr().String())
-	require.NoError(t, err)
-	anywhere := map[string]string{"FRONT_PORT": anyPort, "ADMIN_PORT": anyPort, "ENVOY_ADMIN_PORT": anyPort}
-
-	a, err := chooseAddresses(variables(anywhere))
+	a, err := chooseAddresses(anywhere(nil))
 	require.NoError(t, err)
 	require.NotEqual(t, a.relay, a.lambda)
-	anywhere["LAMBDA_PORT"] = port
-	a, err = chooseAddresses(variables(anywhere))
+	port := freePort(t)
+	a, err = chooseAddresses(anywhere(map[string]string{"LAMBDA_PORT": port}))
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:"+port, a.lambda)
 }
 
 func TestTheSamePortForTwoPartsIsRefused(t *testing.T) {
-	free, err := claim("", anyPort)
-	require.NoError(t, err)
-	_, port, err := net.SplitHostPort(free.Addr().String())
-	require.NoError(t, err)
-	require.NoError(t, free.Close())
-
-	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": port, "ADMIN_PORT": port}))
-	require.EqualError(t, err, "port "+port+" is in use: choose another one with make demo ADMIN_PORT=PORT")
+	port := freePort(t)
+	_, err := chooseAddresses(anywhere(map[string]string{"FRONT_PORT": port, "ADMIN_PORT": port}))
+	require.ErrorContains(t, err, "ports in use: "+port+" (ADMIN_PORT). ")
+	require.NotContains(t, err.Error(), "ADMIN_PORT="+port)
 }
 
 func TestAFunctionThatCannotRunHereIsLeftOutEverywhere(t *testing.T) {
