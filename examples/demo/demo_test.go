@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,7 +132,7 @@ func TestPartsStopInTheOrderThatServesRequestsInFlight(t *testing.T) {
 	require.Equal(t, []string{controlPlane, envoyProxy, lambdalocal}, stopped)
 }
 
-func TestTheSecondSignalEndsAControlPlaneThatDrains(t *testing.T) {
+func TestASecondCtrlCEndsAControlPlaneThatDrains(t *testing.T) {
 	signals := make(chan os.Signal)
 	first, second := interrupts(signals)
 	p := &parts{}
@@ -147,6 +148,8 @@ func TestTheSecondSignalEndsAControlPlaneThatDrains(t *testing.T) {
 		p.stopAll(second)
 	}()
 	require.Eventually(t, prints(log, "drains"), startTimeout, 10*time.Millisecond)
+	signals <- syscall.SIGTERM
+	signals <- syscall.SIGTERM // the one before has been looked at
 	require.NoError(t, second.Err())
 	signals <- os.Interrupt
 	<-stopped

@@ -21,14 +21,16 @@ func main() {
 	}
 }
 
-// interrupts returns a context that ends with the first signal, and one that ends with the second.
+// interrupts returns a context that ends with the first signal, and one that ends with a Ctrl-C after it. A second SIGTERM may
+// be the first one again: make passes on what the whole process group gets.
 func interrupts(signals <-chan os.Signal) (first, second context.Context) {
 	first, endFirst := context.WithCancel(context.Background())
 	second, endSecond := context.WithCancel(context.Background())
 	go func() {
 		<-signals
 		endFirst()
-		<-signals
+		for <-signals != os.Interrupt {
+		}
 		endSecond()
 	}()
 	return first, second
