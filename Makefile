@@ -12,7 +12,7 @@ define compile
 @mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ $(1)
 endef
 
-export FRONT_PORT ADMIN_PORT ENVOY_ADMIN_PORT
+export FRONT_PORT ADMIN_PORT ENVOY_ADMIN_PORT LAMBDA_PORT
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'

@@ -63,7 +63,7 @@ func (r result) lost() bool {
 }
 
 // appIsDead is the failure of a request whose peer could not reach its app.
-const appIsDead = "502 the app did not answer\n"
+const appIsDead = "502 no_answer"
 
 func fetch(ctx context.Context, client *http.Client, url string) result {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

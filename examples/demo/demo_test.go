@@ -1,42 +1,84 @@
 package main
 
 import (
+	"context"
+	"maps"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 )
 
-// variables is a getenv.
-func variables(of map[string]string) func(string) string {
+// freePort is a port that was free a moment ago.
+func freePort(t *testing.T) string {
+	l, port := takenPort(t)
+	require.NoError(t, l.Close())
+	return port
+}
+
+func takenPort(t *testing.T) (net.Listener, string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	return l, port
+}
+
+// anywhere is a getenv that leaves all ports but these to the kernel.
+func anywhere(but map[string]string) func(string) string {
+	of := map[string]string{"FRONT_PORT": anyPort, "ADMIN_PORT": anyPort, "ENVOY_ADMIN_PORT": anyPort}
+	maps.Copy(of, but)
 	return func(name string) string { return of[name] }
 }
 
-func TestAPortInUseIsNamedWithTheVariableThatMovesIt(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer taken.Close()
-	_, port, err := net.SplitHostPort(taken.Addr().String())
-	require.NoError(t, err)
+func TestAllPortsInUseAreNamedWithACommandThatMovesThem(t *testing.T) {
+	front, frontPort := takenPort(t)
+	defer front.Close()
+	admin, adminPort := takenPort(t)
+	defer admin.Close()
 
-	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": port}))
-	require.EqualError(t, err, "port "+port+" is in use: choose another one with make demo FRONT_PORT=PORT")
-	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": "http"}))
+	_, err := chooseAddresses(anywhere(map[string]string{"FRONT_PORT": frontPort, "ADMIN_PORT": adminPort}))
+	require.ErrorContains(t, err, "ports in use: "+frontPort+" (FRONT_PORT), "+adminPort+" (ADMIN_PORT). ")
+	_, command, found := strings.Cut(err.Error(), ": make demo ")
+	require.True(t, found, err)
+	require.Regexp(t, "^FRONT_PORT=[0-9]+ ADMIN_PORT=[0-9]+ ENVOY_ADMIN_PORT=0$", command, "what was set stays")
+	proposed := map[string]string{}
+	for _, assignment := range strings.Fields(command) {
+		name, port, _ := strings.Cut(assignment, "=")
+		proposed[name] = port
+	}
+	a, err := chooseAddresses(anywhere(proposed))
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:"+proposed["FRONT_PORT"], a.front)
+}
+
+func TestWhatIsNoPortIsNamed(t *testing.T) {
+	_, err := chooseAddresses(anywhere(map[string]string{"FRONT_PORT": "http"}))
 	require.EqualError(t, err, `FRONT_PORT: not a port: "http"`)
 }
 
-func TestTheSamePortForTwoPartsIsRefused(t *testing.T) {
-	free, err := claim("", "0")
+func TestTheLocalLambdaIsWhereItsVariableSays(t *testing.T) {
+	a, err := chooseAddresses(anywhere(nil))
 	require.NoError(t, err)
-	_, port, err := net.SplitHostPort(free.Addr().String())
+	require.NotEqual(t, a.relay, a.lambda)
+	port := freePort(t)
+	a, err = chooseAddresses(anywhere(map[string]string{"LAMBDA_PORT": port}))
 	require.NoError(t, err)
-	require.NoError(t, free.Close())
+	require.Equal(t, "127.0.0.1:"+port, a.lambda)
+}
 
-	_, err = chooseAddresses(variables(map[string]string{"FRONT_PORT": port, "ADMIN_PORT": port}))
-	require.EqualError(t, err, "port "+port+" is in use: choose another one with make demo ADMIN_PORT=PORT")
+func TestTheSamePortForTwoPartsIsRefused(t *testing.T) {
+	port := freePort(t)
+	_, err := chooseAddresses(anywhere(map[string]string{"FRONT_PORT": port, "ADMIN_PORT": port}))
+	require.ErrorContains(t, err, "ports in use: "+port+" (ADMIN_PORT). ")
+	require.NotContains(t, err.Error(), "ADMIN_PORT="+port)
 }
 
 func TestAFunctionThatCannotRunHereIsLeftOutEverywhere(t *testing.T) {
@@ -49,6 +91,7 @@ func TestAFunctionThatCannotRunHereIsLeftOutEverywhere(t *testing.T) {
 
 	require.Equal(t, []string{"go", "python"}, w.functions)
 	require.Contains(t, w.welcome(), "Note: /node is left out: no node on the PATH")
+	require.Contains(t, w.welcome(), "curl http://127.0.0.1:83/lambdalocal/ledger")
 	for _, file := range []string{"controlplane.yaml", "lambdalocal.yaml"} {
 		require.Equal(t, []string{"go", "python"}, namesIn(t, w.path(file)), file)
 	}
@@ -76,4 +119,47 @@ func TestTheEndOfAPartsOutputIsInItsError(t *testing.T) {
 	require.Equal(t, ": see its output above", (&part{}).lastWords())
 	require.NoError(t, os.Truncate(log, 0))
 	require.Equal(t, ". It had printed nothing", (&part{log: log}).lastWords())
+}
+
+// A request in flight needs Envoy and its instance until the control plane says that none is left.
+func TestPartsStopInTheOrderThatServesRequestsInFlight(t *testing.T) {
+	var stopped []string
+	p := &parts{}
+	for _, name := range []string{lambdalocal, controlPlane, envoyProxy} {
+		p.add(&part{name: name, stop: func(context.Context) { stopped = append(stopped, name) }})
+	}
+	p.stopAll(context.Background())
+	require.Equal(t, []string{controlPlane, envoyProxy, lambdalocal}, stopped)
+}
+
+func TestASecondCtrlCEndsAControlPlaneThatDrains(t *testing.T) {
+	signals := make(chan os.Signal)
+	first, second := interrupts(signals)
+	p := &parts{}
+	log := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, p.start(controlPlane, exec.Command("sh", "-c", "trap 'echo drains' TERM; echo runs; while :; do sleep 0.05; done"), log))
+	require.Eventually(t, prints(log, "runs"), startTimeout, 10*time.Millisecond)
+
+	signals <- os.Interrupt
+	<-first.Done()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		p.stopAll(second)
+	}()
+	require.Eventually(t, prints(log, "drains"), startTimeout, 10*time.Millisecond)
+	signals <- syscall.SIGTERM
+	signals <- syscall.SIGTERM // the one before has been looked at
+	require.NoError(t, second.Err())
+	signals <- os.Interrupt
+	<-stopped
+	require.Error(t, second.Err())
+	<-p.running[0].done
+}
+
+func prints(log, text string) func() bool {
+	return func() bool {
+		printed, err := os.ReadFile(log)
+		return err == nil && strings.Contains(string(printed), text)
+	}
 }

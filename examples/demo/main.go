@@ -12,16 +12,32 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Getenv, os.Stdout); err != nil {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	first, second := interrupts(signals)
+	if err := run(first, second, os.Getenv, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-// run brings the demo up, waits for ctx to end or a part to fail, and takes it down again.
-func run(ctx context.Context, getenv func(string) string, out io.Writer) (err error) {
+// interrupts returns a context that ends with the first signal, and one that ends with a Ctrl-C after it. A second SIGTERM may
+// be the first one again: make passes on what the whole process group gets.
+func interrupts(signals <-chan os.Signal) (first, second context.Context) {
+	first, endFirst := context.WithCancel(context.Background())
+	second, endSecond := context.WithCancel(context.Background())
+	go func() {
+		<-signals
+		endFirst()
+		for <-signals != os.Interrupt {
+		}
+		endSecond()
+	}()
+	return first, second
+}
+
+// run brings the demo up, waits for ctx to end or a part to fail, and takes it down again: gently until force ends.
+func run(ctx, force context.Context, getenv func(string) string, out io.Writer) (err error) {
 	addresses, err := chooseAddresses(getenv)
 	if err != nil {
 		return err
@@ -33,14 +49,14 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) (err er
 	defer w.remove()
 
 	parts := &parts{}
-	defer parts.stopAll()
+	defer parts.stopAll(force)
 	if err := startAll(ctx, parts, w); err != nil {
 		return stopped(ctx, err)
 	}
 	fmt.Fprint(out, w.welcome())
 	select {
 	case <-ctx.Done():
-		fmt.Fprintln(out, "\nstopping")
+		fmt.Fprintln(out, "\nstopping: requests in flight may finish; Ctrl-C again cuts them off")
 		return nil
 	case ended := <-parts.ended():
 		return fmt.Errorf("%s ended unexpectedly%s", ended.name, ended.lastWords())

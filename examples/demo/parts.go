@@ -17,6 +17,16 @@ import (
 // startTimeout bounds the wait for one part to answer. Machines under load are slow; a part that ends is noticed at once.
 const startTimeout = 30 * time.Second
 
+// stopTimeout bounds the end of one part. The control plane lets instances drain for up to 30 s.
+const stopTimeout = 40 * time.Second
+
+// The names of the parts.
+const (
+	lambdalocal  = "lambdalocal"
+	controlPlane = "control plane"
+	envoyProxy   = "Envoy"
+)
+
 // parts are the running processes, in the order in which they were started.
 type parts struct {
 	running []*part
@@ -25,8 +35,8 @@ type parts struct {
 
 type part struct {
 	name string
-	log  string // file of its output; empty: the terminal
-	stop func()
+	log  string                    // file of its output; empty: the terminal
+	stop func(ctx context.Context) // by force when ctx ends
 	done <-chan struct{}
 }
 
@@ -54,7 +64,7 @@ func startAll(ctx context.Context, p *parts, w *workspace) error {
 		return err
 	}
 	local := exec.Command("build/lambdalocal", "run", "--config", w.path("lambdalocal.yaml"))
-	if err := p.start("lambdalocal", local, w.path("lambdalocal.log")); err != nil {
+	if err := p.start(lambdalocal, local, w.path("lambdalocal.log")); err != nil {
 		return err
 	}
 	if err := p.wait(ctx, listens(w.lambda)); err != nil {
@@ -62,7 +72,7 @@ func startAll(ctx context.Context, p *parts, w *workspace) error {
 	}
 	control := exec.Command("build/controlplane", "run", "--set", "state_dir="+w.dir, "--set", "admin.address="+w.admin,
 		"--set", "relay.address="+w.relay, w.path("controlplane.yaml"))
-	if err := p.start("control plane", control, ""); err != nil {
+	if err := p.start(controlPlane, control, ""); err != nil {
 		return err
 	}
 	if err := p.wait(ctx, answers("http://"+w.admin+"/healthz")); err != nil {
@@ -95,7 +105,7 @@ func (p *parts) start(name string, cmd *exec.Cmd, path string) error {
 		_ = cmd.Wait() // how it ended is in its log
 		close(done)
 	}()
-	p.add(&part{name: name, log: path, done: done, stop: func() { terminate(cmd.Process, done) }})
+	p.add(&part{name: name, log: path, done: done, stop: func(ctx context.Context) { terminate(ctx, cmd.Process, done) }})
 	return nil
 }
 
@@ -107,7 +117,7 @@ func (p *parts) startEnvoy(ctx context.Context, binary string, w *workspace) err
 	if err != nil {
 		return err
 	}
-	p.add(&part{name: "Envoy", log: log, done: process.Exited(), stop: func() { process.Stop(5 * time.Second) }})
+	p.add(&part{name: envoyProxy, log: log, done: process.Exited(), stop: func(context.Context) { process.Stop(5 * time.Second) }})
 	return nil
 }
 
@@ -125,20 +135,31 @@ func (p *parts) add(one *part) {
 // ended delivers the parts that have ended.
 func (p *parts) ended() <-chan *part { return p.failed }
 
-// stopAll stops the parts in the order in which requests pass them: first Envoy, so that none arrives any more, then the
-// control plane, which drains the instances, then lambdalocal, which ends their processes.
-func (p *parts) stopAll() {
-	for n := len(p.running) - 1; n >= 0; n-- {
-		p.running[n].stop()
+// stopAll stops the control plane first: it refuses new requests, and lets those in flight finish, for which Envoy and the
+// instances must still be there. Then Envoy, and at last lambdalocal, which ends the functions' processes. When force ends,
+// the control plane waits for no request any more; the others need moments, and are never cut short, so that nothing stays.
+func (p *parts) stopAll(force context.Context) {
+	p.stop(force, controlPlane)
+	p.stop(context.Background(), envoyProxy)
+	p.stop(context.Background(), lambdalocal)
+}
+
+func (p *parts) stop(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	for _, one := range p.running {
+		if one.name == name {
+			one.stop(ctx)
+		}
 	}
 }
 
-// terminate asks a process to end, and insists after a while.
-func terminate(process *os.Process, done <-chan struct{}) {
+// terminate asks a process to end, and insists when ctx ends.
+func terminate(ctx context.Context, process *os.Process, done <-chan struct{}) {
 	_ = process.Signal(syscall.SIGTERM)
 	select {
 	case <-done:
-	case <-time.After(40 * time.Second):
+	case <-ctx.Done():
 		_ = process.Kill()
 		<-done
 	}

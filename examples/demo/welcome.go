@@ -14,15 +14,17 @@ Lambda Dispatch is up.
   front door   http://%[1]s/   functions: /%[4]s
   admin        http://%[2]s/   lists what is there: metrics, functions, instances
   Envoy admin  http://%[3]s/
+  local Lambda http://%[8]s/   its ledger and faults are below /lambdalocal/
 %[7]s
 In a second terminal, try:
   curl http://%[1]s/%[5]s/hello
   for i in $(seq 20); do curl -s "http://%[1]s/%[6]s/sleep?ms=500" & done; wait
   curl http://%[2]s/api/v1/functions
+  curl http://%[8]s/lambdalocal/ledger
 
 Ctrl-C stops everything. What instances do is logged here:
 
-`, w.front, w.admin, w.envoyAdmin, strings.Join(w.functions, " /"), first, last, notes(w.notes))
+`, w.front, w.admin, w.envoyAdmin, strings.Join(w.functions, " /"), first, last, notes(w.notes), w.lambda)
 }
 
 func notes(list []string) string {

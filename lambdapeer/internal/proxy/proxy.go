@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/problem"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -142,7 +143,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
 		panic(http.ErrAbortHandler)
 	}
 	log.Warn("app did not answer", "error", err)
-	http.Error(w, "the app did not answer", http.StatusBadGateway)
+	problem.NoAnswer.Write(w)
 }
 
 // transport chooses the protocol to the app.

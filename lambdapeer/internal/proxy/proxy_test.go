@@ -267,14 +267,26 @@ func TestAppThatDiesMidAnswerAbortsIt(t *testing.T) {
 	})
 }
 
-func TestAppThatIsAwayIs502(t *testing.T) {
+func TestAppThatDoesNotAnswerIsAProblemOfOurs(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	listener.Close()
-	res, err := through(t, listener.Addr().String(), false).Client(t, true).Get("http://app/")
-	require.NoError(t, err)
-	res.Body.Close()
-	require.Equal(t, http.StatusBadGateway, res.StatusCode)
+	dies := app(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	each(t, func(t *testing.T, http2 bool) {
+		for what, address := range map[string]string{"is away": listener.Addr().String(), "dies": dies} {
+			for _, h2c := range []bool{false, true} {
+				res, err := through(t, address, h2c).Client(t, http2).Get("http://app/")
+				require.NoError(t, err)
+				body, err := io.ReadAll(res.Body)
+				require.NoError(t, err)
+				res.Body.Close()
+				require.Equal(t, http.StatusBadGateway, res.StatusCode, what)
+				require.Equal(t, "application/problem+json", res.Header.Get("Content-Type"), what)
+				require.JSONEq(t, `{"type": "about:blank", "title": "The app did not answer", "status": 502, "cause": "no_answer"}`,
+					string(body), what)
+			}
+		}
+	})
 }
 
 // Scenario 21.

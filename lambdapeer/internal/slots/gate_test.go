@@ -36,6 +36,7 @@ func TestAboveTheCapWaitsThenIsRefused(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(began))
 		require.Equal(t, http.StatusServiceUnavailable, w.Code)
 		require.Equal(t, "1", w.Header().Get(wire.RefusedHeader))
+		require.Contains(t, w.Body.String(), `"cause":"overload"`)
 		close(release)
 		wg.Wait()
 		requests, refused := g.Counts()
@@ -170,6 +171,7 @@ func TestHeadersThatWouldEndTheTunnelAreReplaced(t *testing.T) {
 		h.ServeHTTP(w, r)
 		require.Equal(t, c.want, w.Code)
 		require.Equal(t, c.want == http.StatusTeapot, w.Body.String() == "app")
+		require.Equal(t, c.want == http.StatusBadGateway, strings.Contains(w.Body.String(), `"cause":"answer_invalid"`))
 		require.Equal(t, c.want == http.StatusTeapot, w.Result().Header.Get("Long") != "")
 	}
 }

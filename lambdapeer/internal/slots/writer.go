@@ -8,15 +8,14 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/problem"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // refuse answers for the peer, before any app has seen the request.
 func refuse(w http.ResponseWriter) {
 	w.Header().Set(wire.RefusedHeader, "1")
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = w.Write([]byte("no free slot\n"))
+	problem.Overload.Write(w)
 }
 
 // maxField is the longest name or value of a header field that Envoy takes over HTTP/2. A longer one ends the whole tunnel
@@ -77,7 +76,7 @@ func longer(value string) bool { return len(value) > maxField }
 func (w *writer) replace() {
 	w.replaced = true
 	clear(w.Header())
-	http.Error(w.ResponseWriter, "a header of the app's answer is longer than 64 KiB", http.StatusBadGateway)
+	problem.AnswerInvalid.Write(w.ResponseWriter)
 }
 
 // WriteHeader implements http.ResponseWriter.

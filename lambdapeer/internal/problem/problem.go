@@ -1,0 +1,30 @@
+// Package problem writes the errors that the peer itself answers with. They look like those of the control plane and of
+// Envoy (RFC 9457, with a cause), so that no client takes one for an answer of the app.
+package problem
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// A Problem is a constant: its texts are sent as they are, and to clients, so they tell nothing about this instance.
+type Problem struct {
+	Status int
+	Title  string // for people
+	Cause  string // for programs; docs/operating.md explains each
+}
+
+// The peer's problems.
+var (
+	NoAnswer = Problem{http.StatusBadGateway, "The app did not answer", "no_answer"}
+	// Envoy answers with these causes too.
+	AnswerInvalid = Problem{http.StatusBadGateway, "The function's answer is malformed or its headers are too large", "answer_invalid"}
+	Overload      = Problem{http.StatusServiceUnavailable, "Too many requests at once", "overload"}
+)
+
+// Write answers with the problem. What the header holds besides is sent as well.
+func (p Problem) Write(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_, _ = fmt.Fprintf(w, `{"type":"about:blank","title":%q,"status":%d,"cause":%q}`+"\n", p.Title, p.Status, p.Cause)
+}
