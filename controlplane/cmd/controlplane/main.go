@@ -17,12 +17,12 @@ import (
 const usage = `controlplane makes AWS Lambda functions serve Envoy's requests like a pool of warm servers.
 
 Usage:
-  controlplane run   [--set KEY=VALUE]... [FILE]   run with the configuration in FILE until SIGTERM
-  controlplane check [--set KEY=VALUE]... [FILE]   report all that is wrong with FILE; with an envoy %[1]s at
-                                                   hand, also what Envoy says to the result
-  controlplane simulate [FLAG]...                  replay workloads through the scheduler beside a model of Lambda, and
-                                                   compare policies; without --trace and --workload: the suite of docs/scaling.md
-  controlplane version                             print the version
+  controlplane run   [--set KEY=VALUE]... FILE   run with the configuration in FILE until SIGTERM
+  controlplane check [--set KEY=VALUE]... FILE   report all that is wrong with FILE; with an envoy %[1]s at
+                                                 hand, also what Envoy says to the result
+  controlplane simulate [FLAG]...                replay workloads through the scheduler beside a model of Lambda, and
+                                                 compare policies; without --trace and --workload: the suite of docs/scaling.md
+  controlplane version                           print the version
 
 Flags of simulate:
   --trace FILE        CSV with columns at_ms, at or TIMESTAMP, and service_ms or the two of tokens; repeatable
