@@ -36,6 +36,7 @@ type function struct {
 	endpoints endpoints
 	outcomes  outcomes
 	ends      map[string]uint64 // instances ended, by reason
+	failure   failure           // the last one
 	bill      *bill.Account
 	priced    int // MB of memory that starts are priced at
 }
