@@ -13,7 +13,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 )
 
-func printUsage(w io.Writer) { fmt.Fprintf(w, usage, envoy.Version, controlplane.EnvPrefix) }
+func printUsage(w io.Writer) {
+	fmt.Fprintf(w, usage, envoy.Version, controlplane.EnvPrefix, policies())
+}
 
 // load reads the configuration that a command's arguments name.
 func load(command string, args, environ []string) (*controlplane.Config, error) {

@@ -25,15 +25,27 @@ Usage:
   controlplane version                           print the version
 
 Flags of simulate:
-  --trace FILE        CSV with columns at_ms, at or TIMESTAMP, and service_ms or the two of tokens; repeatable
+  --trace FILE        a CSV with the columns below; repeatable
   --workload NAME     a generator or trace of the suite; repeatable
-  --policy NAME,...   ours, or baselines; default all
+  --policy NAME,...   some of those below; default all
   --seeds N           runs of each pair, default 20, from --first-seed N on, default 1
   --concurrency N     requests that one instance serves at once, default 10
   --preset NAME       start times: image (default), zip, jvm
   --plots DIR         write an SVG for each workload and policy, first seed
   --json FILE         write all numbers
 
+Columns of a trace, named in its first line, one request per line; # begins a comment:
+  when it arrives, one of these:
+    at                seconds since any moment: 12.5
+    at_ms             milliseconds since any moment: 12500
+    TIMESTAMP         date and time: 2023-11-16 18:17:03.9799600
+  how long it is served, optional; without it one second:
+    service_ms        milliseconds: 250
+    GeneratedTokens   or generated_tokens: a language model's, 20 ms each, and 150 ms
+    ContextTokens     or context_tokens: with the former, 0.05 ms more each
+
+Policies:
+%[3]s
 Keys are paths in the configuration, admin.address say. Each can also be set by a variable: %[2]sADMIN_ADDRESS.
 A later source wins: defaults, FILE, variables, --set.
 `

@@ -139,6 +139,15 @@ func (s *simulation) addTrace(path string) error {
 	return nil
 }
 
+// policies explains each contender in a line.
+func policies() string {
+	var text strings.Builder
+	for _, c := range baseline.Contenders() {
+		fmt.Fprintf(&text, "  %-18s  %s\n", c.Name, c.About)
+	}
+	return text.String()
+}
+
 // contenders finds policies by their names, comma separated.
 func contenders(names string) ([]baseline.Contender, error) {
 	all := baseline.Contenders()

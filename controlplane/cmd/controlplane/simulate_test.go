@@ -36,6 +36,19 @@ func TestSimulateATrace(t *testing.T) {
 	}
 }
 
+// Whoever has a trace finds out from the help alone how to write and what to compare it with.
+func TestSimulateHelpsWithTracesAndPolicies(t *testing.T) {
+	stdout, _, err := try(t, "simulate", "--help")
+	require.NoError(t, err)
+	for _, column := range []string{"at", "at_ms", "TIMESTAMP", "service_ms", "GeneratedTokens", "ContextTokens"} {
+		require.Regexp(t, `(?m)^    `+column+` +\S+`, stdout)
+	}
+	for _, policy := range []string{"ours", "plain", "kpa", "per-waiter", "utilization", "upstream", "first-rule", "clairvoyant"} {
+		require.Regexp(t, `(?m)^  `+policy+` +\S+ \S+`, stdout)
+	}
+	require.NotContains(t, stdout, "%!")
+}
+
 func TestMistakesInTheArgumentsOfSimulate(t *testing.T) {
 	for _, c := range []struct {
 		args []string
