@@ -50,6 +50,7 @@ func TestSimulateHelpsWithTracesAndPolicies(t *testing.T) {
 }
 
 func TestMistakesInTheArgumentsOfSimulate(t *testing.T) {
+	bad, none := file(t, "at,service_ms\n1,100\n2,abc\n"), file(t, "at,service_ms\n")
 	for _, c := range []struct {
 		args []string
 		says string
@@ -57,6 +58,8 @@ func TestMistakesInTheArgumentsOfSimulate(t *testing.T) {
 		{[]string{"--policy", "best"}, `simulate: policy "best": unknown, there are ours, plain, kpa`},
 		{[]string{"--workload", "rush"}, `workload "rush": unknown, there are constant`},
 		{[]string{"--trace", "/nowhere.csv"}, "open /nowhere.csv: no such file or directory"},
+		{[]string{"--trace", bad}, "simulate: " + bad + `: line 3, service_ms: "abc" is no number`},
+		{[]string{"--trace", none}, "simulate: " + none + ": no requests"},
 		{[]string{"--preset", "ruby"}, `simulate: preset "ruby": unknown, there are image, zip, jvm`},
 		{[]string{"--seeds", "0"}, "simulate: --seeds and --concurrency must be at least 1"},
 		{[]string{"file.csv"}, `simulate: unexpected argument "file.csv"`},
