@@ -262,9 +262,7 @@ func (f *function) ended(i *instance, end End) {
 	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.lost}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))
-	if end.Cause != "" {
-		f.failure = failureOf(end)
-	}
+	f.said.note(end)
 	dearer := f.settle(at, i, end)
 	todo.changed = true
 	f.mu.Unlock()

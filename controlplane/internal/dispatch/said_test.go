@@ -30,8 +30,8 @@ func TestBlockedSaysWhatLambdaSaid(t *testing.T) {
 	})
 }
 
-// What another cause made fail says nothing about this one.
-func TestBlockedRepeatsNoFailureOfAnotherCause(t *testing.T) {
+// Of a burst that fails for several causes, it is the failure of the one that blocks.
+func TestBlockedRepeatsTheFailureOfItsCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 2 })
 		ids := w.instances()
@@ -39,6 +39,7 @@ func TestBlockedRepeatsNoFailureOfAnotherCause(t *testing.T) {
 		w.end(ids[1], End{Cause: scaler.Network, Detail: "connection refused", NeverRan: true})
 		f := w.Functions()[0]
 		require.Equal(t, "denied", f.Blocked)
+		require.Contains(t, f.BlockedDetail, "not authorized")
 		require.NotContains(t, f.BlockedDetail, "connection refused")
 	})
 }

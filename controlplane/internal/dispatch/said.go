@@ -7,25 +7,24 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// maxFailureDetail bounds what the status repeats of a failure, in bytes; the log has all of it.
-const maxFailureDetail = 512
+// maxSaid bounds what the status repeats of a failure, in bytes; the log has all of it.
+const maxSaid = 512
 
-// A failure is the last one of a function's instances: what Lambda or the peer said about it, for operators only.
-type failure struct {
-	cause  scaler.Cause
-	detail string
+// said is what Lambda or the peer said when an instance last failed for a cause. It is for operators only.
+type said map[scaler.Cause]string
+
+func (s said) note(end End) {
+	if end.Cause != "" {
+		s[scaler.StartCause(end.Cause)] = oneLine(end.Detail, maxSaid)
+	}
 }
 
-func failureOf(end End) failure {
-	return failure{scaler.StartCause(end.Cause), oneLine(end.Detail, maxFailureDetail)}
-}
-
-// because is what follows a sentence about that cause: what was said when it last made an instance fail.
-func (f failure) because(cause scaler.Cause) string {
-	if f.cause != cause || f.detail == "" {
+// because is what follows a sentence about that cause.
+func (s said) because(cause scaler.Cause) string {
+	if s[cause] == "" {
 		return ""
 	}
-	return "; the last failure: " + f.detail
+	return "; the last failure: " + s[cause]
 }
 
 // oneLine makes each run of white space one blank, and cuts what is longer than limit bytes between two characters.
