@@ -54,6 +54,7 @@ func controlPlane(t *testing.T, ctx context.Context, set ...string) *exec.Cmd {
 	}, set...) {
 		args = append(args, "--set", key)
 	}
+	args = append(args, os.DevNull) // no functions
 	cmd := exec.CommandContext(ctx, controlplanetest.Build(t, "controlplane/cmd/controlplane"), args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	return cmd

@@ -13,7 +13,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 )
 
-func printUsage(w io.Writer) { fmt.Fprintf(w, usage, envoy.Version, controlplane.EnvPrefix) }
+func printUsage(w io.Writer) {
+	fmt.Fprintf(w, usage, envoy.Version, controlplane.EnvPrefix, policies())
+}
 
 // load reads the configuration that a command's arguments name.
 func load(command string, args, environ []string) (*controlplane.Config, error) {
@@ -28,20 +30,31 @@ func load(command string, args, environ []string) (*controlplane.Config, error) 
 	if err := flags.Parse(args); err != nil {
 		return nil, fmt.Errorf("%s: %w", command, err)
 	}
-	if flags.NArg() > 1 {
+	switch flags.NArg() {
+	case 0: // variables and --set cannot define a function
+		return nil, fmt.Errorf("%[1]s: no configuration file given: controlplane %[1]s [--set KEY=VALUE]... FILE", command)
+	case 1:
+	default:
 		return nil, fmt.Errorf("%s: one configuration file, after the flags: got %q", command, flags.Args())
 	}
 	return controlplane.LoadConfig(flags.Arg(0), environ, overrides)
 }
+
+// noFunctions is a warning: a deployment may begin without any, and everything else works.
+const noFunctions = "no functions: every request gets 404"
 
 func runServer(ctx context.Context, args, environ []string, stderr io.Writer) error {
 	cfg, err := load("run", args, environ)
 	if err != nil {
 		return err
 	}
-	server, err := controlplane.New(ctx, cfg, logger(cfg, stderr))
+	log := logger(cfg, stderr)
+	server, err := controlplane.New(ctx, cfg, log)
 	if err != nil {
 		return err
+	}
+	if len(cfg.Functions) == 0 {
+		log.Warn(noFunctions)
 	}
 	return server.Run(ctx)
 }
@@ -65,6 +78,9 @@ func check(ctx context.Context, args, environ []string, stdout io.Writer) error 
 		return err
 	}
 	fmt.Fprintln(stdout, "the configuration is valid")
+	if len(cfg.Functions) == 0 {
+		fmt.Fprintln(stdout, "warning:", noFunctions)
+	}
 	binary, err := envoy.Find(ctx)
 	if errors.Is(err, envoy.ErrNotFound) {
 		fmt.Fprintln(stdout, "not checked by Envoy:", err)

@@ -17,23 +17,35 @@ import (
 const usage = `controlplane makes AWS Lambda functions serve Envoy's requests like a pool of warm servers.
 
 Usage:
-  controlplane run   [--set KEY=VALUE]... [FILE]   run with the configuration in FILE until SIGTERM
-  controlplane check [--set KEY=VALUE]... [FILE]   report all that is wrong with FILE; with an envoy %[1]s at
-                                                   hand, also what Envoy says to the result
-  controlplane simulate [FLAG]...                  replay workloads through the scheduler beside a model of Lambda, and
-                                                   compare policies; without --trace and --workload: the suite of docs/scaling.md
-  controlplane version                             print the version
+  controlplane run   [--set KEY=VALUE]... FILE   run with the configuration in FILE until SIGTERM
+  controlplane check [--set KEY=VALUE]... FILE   report all that is wrong with FILE; with an envoy %[1]s at
+                                                 hand, also what Envoy says to the result
+  controlplane simulate [FLAG]...                replay workloads through the scheduler beside a model of Lambda, and
+                                                 compare policies; without --trace and --workload: the suite of docs/scaling.md
+  controlplane version                           print the version
 
 Flags of simulate:
-  --trace FILE        CSV with columns at_ms, at or TIMESTAMP, and service_ms or the two of tokens; repeatable
+  --trace FILE        a CSV with the columns below; repeatable
   --workload NAME     a generator or trace of the suite; repeatable
-  --policy NAME,...   ours, or baselines; default all
+  --policy NAME,...   some of those below; default all
   --seeds N           runs of each pair, default 20, from --first-seed N on, default 1
   --concurrency N     requests that one instance serves at once, default 10
   --preset NAME       start times: image (default), zip, jvm
   --plots DIR         write an SVG for each workload and policy, first seed
   --json FILE         write all numbers
 
+Columns of a trace, named in its first line, one request per line; # begins a comment:
+  when it arrives, one of these:
+    at                seconds since any moment: 12.5
+    at_ms             milliseconds since any moment: 12500
+    TIMESTAMP         date and time: 2023-11-16 18:17:03.9799600
+  how long it is served, optional; without it one second:
+    service_ms        milliseconds: 250
+    GeneratedTokens   or generated_tokens: a language model's, 20 ms each, and 150 ms
+    ContextTokens     or context_tokens: with the former, 0.05 ms more each
+
+Policies:
+%[3]s
 Keys are paths in the configuration, admin.address say. Each can also be set by a variable: %[2]sADMIN_ADDRESS.
 A later source wins: defaults, FILE, variables, --set.
 `

@@ -75,7 +75,8 @@ func TestVersion(t *testing.T) {
 	require.Empty(t, stderr)
 }
 
-func TestMistakesInTheCommandLineAreOneLine(t *testing.T) {
+func TestMistakesInTheCommandLine(t *testing.T) {
+	empty := file(t, "")
 	for _, c := range []struct {
 		args []string
 		says string
@@ -85,7 +86,9 @@ func TestMistakesInTheCommandLineAreOneLine(t *testing.T) {
 		{[]string{"check", "--set"}, "check: flag needs an argument: -set"},
 		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file, after the flags: got ["a.yaml" "b.yaml"]`},
 		{[]string{"check", "/nowhere.yaml"}, "read configuration: open /nowhere.yaml: no such file or directory"},
-		{[]string{"run", "--set", "admin.adress=:1"}, "admin.adress: unknown key, did you mean admin.address?"},
+		{[]string{"run", "--set", "admin.adress=:1", empty}, "configuration " + empty + ":\nadmin.adress: unknown key, did you mean admin.address?"},
+		{[]string{"run"}, "run: no configuration file given: controlplane run [--set KEY=VALUE]... FILE"},
+		{[]string{"check", "--set", "log.level=warn"}, "check: no configuration file given: controlplane check [--set KEY=VALUE]... FILE"},
 	} {
 		stdout, stderr, err := try(t, c.args...)
 		require.EqualError(t, err, c.says)
@@ -111,6 +114,22 @@ func TestCheckSaysWhatItChecked(t *testing.T) {
 	require.Equal(t, "the configuration is valid", first)
 	require.Regexp(t, "^(Envoy .* accepts what it would be sent|not checked by Envoy: no envoy .*)\n$", second)
 	require.Empty(t, stderr)
+}
+
+func TestCheckWarnsOfAFileWithoutFunctions(t *testing.T) {
+	for _, text := range []string{"", "aws: {region: eu-central-1}"} {
+		stdout, _, err := try(t, "check", file(t, text))
+		require.NoError(t, err)
+		require.Contains(t, stdout, "\nwarning: no functions: every request gets 404\n")
+	}
+}
+
+func TestRunWarnsOfAFileWithoutFunctions(t *testing.T) {
+	p := start(t, "")
+	p.says("no functions: every request gets 404")
+	p.says("control plane runs")
+	p.signal()
+	require.NoError(t, p.end())
 }
 
 func TestCheckOpensNothing(t *testing.T) {

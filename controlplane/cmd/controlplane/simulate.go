@@ -100,7 +100,11 @@ func parseSimulation(args []string) (*simulation, error) {
 	flags.StringVar(&s.json, "json", "", "")
 	preset := flags.String("preset", lambda.Presets()[0].Name, "")
 	policies := flags.String("policy", "all", "")
-	flags.Func("trace", "", func(path string) error { return s.addTrace(path) })
+	var traces []string
+	flags.Func("trace", "", func(path string) error {
+		traces = append(traces, path)
+		return nil
+	})
 	flags.Func("workload", "", func(name string) error {
 		g, err := suite.ByName(name)
 		s.plan.Workloads = append(s.plan.Workloads, g)
@@ -114,6 +118,11 @@ func parseSimulation(args []string) (*simulation, error) {
 	}
 	if s.plan.Seeds < 1 || s.plan.Concurrency < 1 {
 		return nil, errors.New("--seeds and --concurrency must be at least 1")
+	}
+	for _, path := range traces {
+		if err := s.addTrace(path); err != nil {
+			return nil, err
+		}
 	}
 	var err error
 	if s.plan.Preset, err = lambda.PresetByName(*preset); err != nil {
@@ -132,11 +141,23 @@ func (s *simulation) addTrace(path string) error {
 	defer f.Close()
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	load, err := workload.Read(name, f)
+	if err == nil && len(load.Requests) == 0 {
+		err = errors.New("no requests: nothing follows the line that names the columns")
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	s.plan.Workloads = append(s.plan.Workloads, workload.Generator{Name: name, Make: func(uint64) workload.Workload { return load }})
 	return nil
+}
+
+// policies explains each contender in a line.
+func policies() string {
+	var text strings.Builder
+	for _, c := range baseline.Contenders() {
+		fmt.Fprintf(&text, "  %-18s  %s\n", c.Name, c.About)
+	}
+	return text.String()
 }
 
 // contenders finds policies by their names, comma separated.

@@ -36,7 +36,21 @@ func TestSimulateATrace(t *testing.T) {
 	}
 }
 
+// Whoever has a trace finds out from the help alone how to write and what to compare it with.
+func TestSimulateHelpsWithTracesAndPolicies(t *testing.T) {
+	stdout, _, err := try(t, "simulate", "--help")
+	require.NoError(t, err)
+	for _, column := range []string{"at", "at_ms", "TIMESTAMP", "service_ms", "GeneratedTokens", "ContextTokens"} {
+		require.Regexp(t, `(?m)^    `+column+` +\S+`, stdout)
+	}
+	for _, policy := range []string{"ours", "plain", "kpa", "per-waiter", "utilization", "upstream", "first-rule", "clairvoyant"} {
+		require.Regexp(t, `(?m)^  `+policy+` +\S+ \S+`, stdout)
+	}
+	require.NotContains(t, stdout, "%!")
+}
+
 func TestMistakesInTheArgumentsOfSimulate(t *testing.T) {
+	bad, none := file(t, "at,service_ms\n1,100\n2,abc\n"), file(t, "at,service_ms\n")
 	for _, c := range []struct {
 		args []string
 		says string
@@ -44,6 +58,8 @@ func TestMistakesInTheArgumentsOfSimulate(t *testing.T) {
 		{[]string{"--policy", "best"}, `simulate: policy "best": unknown, there are ours, plain, kpa`},
 		{[]string{"--workload", "rush"}, `workload "rush": unknown, there are constant`},
 		{[]string{"--trace", "/nowhere.csv"}, "open /nowhere.csv: no such file or directory"},
+		{[]string{"--trace", bad}, "simulate: " + bad + `: line 3, service_ms: "abc" is no number`},
+		{[]string{"--trace", none}, "simulate: " + none + ": no requests"},
 		{[]string{"--preset", "ruby"}, `simulate: preset "ruby": unknown, there are image, zip, jvm`},
 		{[]string{"--seeds", "0"}, "simulate: --seeds and --concurrency must be at least 1"},
 		{[]string{"file.csv"}, `simulate: unexpected argument "file.csv"`},

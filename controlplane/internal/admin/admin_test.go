@@ -155,7 +155,8 @@ func TestHealthAndReadiness(t *testing.T) {
 }
 
 func TestFunctionsAreSortedAndComplete(t *testing.T) {
-	answer, body := open(t, nil).do(t, "GET", "/api/v1/functions", "")
+	d := open(t, nil)
+	answer, body := d.do(t, "GET", "/api/v1/functions", "")
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	empty := `{"name":"api","provider":"","disabled":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
 		"free":0,"starting":0,"ready":0,"draining":0,"down":0,"blocked":"","blocked_detail":"","starts":0,"start_failures":{},"ends":{},"requests":[],
@@ -172,6 +173,15 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 		"running_invocations":6,"gb_seconds":33,"dollars":0.5,"dollars_per_hour":0.25,
 		"plain":{"requests":7,"cold_starts":2,"billed_seconds":40,"gb_seconds":20,"dollars":0.375},"saved_dollars":-0.125}}`
 	require.JSONEq(t, `{"functions":[`+empty+`,`+full+`]}`, body)
+	require.Contains(t, body, "\n      \"blocked\": \"throttled_rate\",\n", "for people too")
+
+	for name, want := range map[string]string{"api": empty, "web": full} {
+		answer, body := d.do(t, "GET", "/api/v1/functions/"+name, "")
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		require.JSONEq(t, want, body)
+	}
+	answer, body = d.do(t, "GET", "/api/v1/functions/none", "")
+	requireProblem(t, answer, body, http.StatusNotFound, `function "none": not found`)
 }
 
 func TestInstancesAreSortedAndComplete(t *testing.T) {
@@ -226,7 +236,7 @@ func TestTheIndexListsWhatIsServed(t *testing.T) {
 
 func TestWrongMethodAndWrongPath(t *testing.T) {
 	d := open(t, nil)
-	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/api/v1/functions", "/api/v1/instances"} {
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/api/v1/functions", "/api/v1/functions/web", "/api/v1/instances"} {
 		answer, body := d.do(t, "POST", path, "")
 		requireProblem(t, answer, body, http.StatusMethodNotAllowed, "use GET, HEAD")
 		require.Equal(t, "GET, HEAD", answer.Header.Get("Allow"))

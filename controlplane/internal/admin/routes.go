@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -19,6 +20,7 @@ func routes(o Options) http.Handler {
 	mux.Handle("/readyz", read(readiness(o.Ready)))
 	mux.Handle("/metrics", read(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{Registry: o.Registry}).ServeHTTP))
 	mux.Handle("/api/v1/functions", read(functions(o.Source)))
+	mux.Handle("/api/v1/functions/{name}", read(function(o.Source)))
 	mux.Handle("/api/v1/instances", read(instances(o.Source)))
 	mux.Handle("/api/v1/functions/{name}/drain", write(begin(o.Source.DrainFunction, "name", "draining")))
 	mux.Handle("/api/v1/functions/{name}/retry", write(begin(o.Source.RetryFunction, "name", "trying")))
@@ -39,6 +41,7 @@ GET  /healthz                         200 while the process works
 GET  /readyz                          200 once Envoy has its configuration, else 503 and why
 GET  /metrics                         for Prometheus
 GET  /api/v1/functions                each function: queue, slots, instances, failures, bill
+GET  /api/v1/functions/{name}         one of them
 GET  /api/v1/instances                each instance that has not ended
 POST /api/v1/functions/{name}/drain   drain all instances that the function has now; new ones start when needed
 POST /api/v1/functions/{name}/retry   what made starts fail is mended: try again at once
@@ -95,6 +98,19 @@ func functions(source Source) http.HandlerFunc {
 			list[i].fill()
 		}
 		answer(w, map[string][]FunctionStatus{"functions": orEmpty(list)})
+	}
+}
+
+func function(source Source) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		name, list := r.PathValue("name"), source.Functions()
+		n := slices.IndexFunc(list, func(f FunctionStatus) bool { return f.Name == name })
+		if n < 0 {
+			fail(w, http.StatusNotFound, fmt.Sprintf("function %q: %v", name, ErrNotFound))
+			return
+		}
+		list[n].fill()
+		answer(w, list[n])
 	}
 }
 
@@ -159,9 +175,11 @@ func fail(w http.ResponseWriter, code int, detail string) {
 	send(w, code, "application/problem+json", problem{"about:blank", http.StatusText(code), code, detail})
 }
 
-// send writes body as JSON. An error means that the client has gone: nobody is left to be told.
+// send writes body as JSON that people can read too. An error means that the client has gone: nobody is left to be told.
 func send(w http.ResponseWriter, code int, contentType string, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(body)
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(body)
 }

@@ -38,7 +38,7 @@ type FunctionStatus struct {
 	Draining int    `json:"draining"`
 	Down     int    `json:"down"`    // tunnels gone, invocation not ended
 	Blocked  string `json:"blocked"` // why no instance is started although one is wanted: a guard, a cause, or empty
-	// BlockedDetail says it in a sentence.
+	// BlockedDetail says it in a sentence, with what Lambda or the peer said when starts fail.
 	BlockedDetail string `json:"blocked_detail"`
 
 	Starts        uint64            `json:"starts"`

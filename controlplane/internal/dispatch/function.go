@@ -36,6 +36,7 @@ type function struct {
 	endpoints endpoints
 	outcomes  outcomes
 	ends      map[string]uint64 // instances ended, by reason
+	said      said              // by failures
 	bill      *bill.Account
 	priced    int // MB of memory that starts are priced at
 }
@@ -51,6 +52,7 @@ func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
 		plan:     plan,
 		log:      d.log.WithField("function", cfg.Name),
 		ends:     map[string]uint64{},
+		said:     said{},
 		bill:     bill.NewAccount(plan.rates, cfg.Lambda.MemoryMB),
 		priced:   cfg.Lambda.MemoryMB,
 	}

@@ -54,7 +54,10 @@ func (f *function) invoke(i *instance) {
 	f.d.relay.Expect(f.expectation(i))
 	go func() {
 		defer f.d.invocations.Done()
-		f.returned(i, f.provider.Invoke(f.d.stop, f.invocation(i)))
+		invocation := f.invocation(i)
+		end := f.provider.Invoke(f.d.stop, invocation)
+		end.Detail = withoutToken(end.Detail, invocation.Token)
+		f.returned(i, end)
 	}()
 }
 
@@ -259,6 +262,7 @@ func (f *function) ended(i *instance, end End) {
 	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.lost}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))
+	f.said.note(end)
 	dearer := f.settle(at, i, end)
 	todo.changed = true
 	f.mu.Unlock()

@@ -71,7 +71,7 @@ func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
 		return fmt.Sprintf("budget.dollars_per_hour leaves too little: %.4f is taken, and one instance costs %.4f",
 			f.d.budget.PerHour(at), f.plan.rates.PerHour(f.priced))
 	case scaler.Backoff:
-		return backoffDetail(at, b)
+		return backoffDetail(at, b) + f.said.because(b.Cause)
 	}
 	return ""
 }

@@ -14,7 +14,7 @@ import (
 // A Contender is a policy with the settings that go with it.
 type Contender struct {
 	Name  string
-	About string
+	About string // one line, for people who choose
 	Apply func(*simulate.Settings, workload.Workload)
 }
 
@@ -24,14 +24,14 @@ const Ours = "ours"
 // Contenders lists all policies, ours first.
 func Contenders() []Contender {
 	return []Contender{
-		{Ours, "the control plane's own", func(*simulate.Settings, workload.Workload) {}},
+		{Ours, "the control plane's own, with default settings", func(*simulate.Settings, workload.Workload) {}},
 		{"plain", "plain Lambda: one request per environment, no tunnel", plain},
-		{"kpa", "Knative's KPA with its published defaults", spread(KPA)},
-		{"per-waiter", "one start per waiter, idle for 10 s", spread(PerWaiter)},
-		{"utilization", "60 % target utilization over a minute, as Cloud Run", spread(Utilization)},
-		{"upstream", "lambda-dispatch upstream: in-flight / (concurrency / 2)", spread(Upstream)},
-		{"first-rule", "our first rule: one start per concurrency waiters, peak of the last 10 s", spread(FollowDemand)},
-		{"clairvoyant", "knows all arrivals and service times in advance", clairvoyant},
+		{"kpa", "Knative's autoscaler with its published defaults: 70 % of the slots in use over a minute, over 6 s in a rush", spread(KPA)},
+		{"per-waiter", "one start for each request that waits; keeps what the last 10 s needed", spread(PerWaiter)},
+		{"utilization", "60 % of the slots in use over a minute, as Cloud Run describes it", spread(Utilization)},
+		{"upstream", "the formula of the upstream lambda-dispatch: requests in flight / (concurrency / 2)", spread(Upstream)},
+		{"first-rule", "the control plane's first: one start per waiting instance-full; keeps what the last 10 s needed", spread(FollowDemand)},
+		{"clairvoyant", "knows all arrivals and service times in advance, which nobody can", clairvoyant},
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
@@ -18,11 +20,20 @@ func Table(w io.Writer, rows []suite.Row) {
 		"waited on a cold start, % (settled) | starts cold + warm | GB-s | $ | utilization, % | lost |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range rows {
-		fmt.Fprintf(w, "| %s | %s | %.3f ± %.3f | %.0f / %.0f / %.0f / %.0f | %.0f ± %.0f | %.2f (%.2f) | %.0f + %.0f | %.0f | %.3f | %.0f | %.1f |\n",
+		fmt.Fprintf(w, "| %s | %s | %.3f ± %.3f | %.0f / %.0f / %.0f / %.0f | %.0f ± %.0f | %.2f (%.2f) | %.0f + %.0f | %s | %s | %.0f | %.1f |\n",
 			r.Workload, r.Policy, r.Ratio.Mean, r.Ratio.Spread, r.P50.Mean, r.P95.Mean, r.P99.Mean, r.Max.Mean,
 			r.Settled.Mean, r.Settled.Spread, r.Cold.Mean, r.SettledCold.Mean, r.ColdStarts.Mean, r.WarmStarts.Mean,
-			r.GBSeconds.Mean, r.Dollars.Mean, r.Utilization.Mean, r.Lost.Mean)
+			significant(r.GBSeconds.Mean), significant(r.Dollars.Mean), r.Utilization.Mean, r.Lost.Mean)
 	}
+}
+
+// significant writes three digits that tell something, however small the number; of a large one all before the point.
+func significant(v float64) string {
+	if v == 0 {
+		return "0"
+	}
+	decimals := 2 - int(math.Floor(math.Log10(math.Abs(v))))
+	return strconv.FormatFloat(v, 'f', max(0, decimals), 64)
 }
 
 // Targets of a policy on one workload.

@@ -3,6 +3,7 @@ package workload
 import (
 	"embed"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -26,7 +27,11 @@ func Embedded(name string) (Workload, error) {
 		return Workload{}, fmt.Errorf("trace %q: unknown, there are %s", name, strings.Join(Traces, ", "))
 	}
 	defer f.Close()
-	return Read(name, f)
+	w, err := Read(name, f)
+	if err != nil {
+		return Workload{}, fmt.Errorf("trace %q: %w", name, err)
+	}
+	return w, nil
 }
 
 // Service times of language model requests whose tokens are known.
@@ -50,18 +55,21 @@ const (
 const mostNumber = 1e8
 
 // Read reads CSV with a header: a time of arrival per line, and optionally a service time, as the columns say. Lines that
-// begin with # are comments.
+// begin with # are comments. An error names line, column and value; the file's name is the caller's to add.
 func Read(name string, r io.Reader) (Workload, error) {
 	lines := csv.NewReader(r)
 	lines.Comment = '#'
 	lines.TrimLeadingSpace = true
 	header, err := lines.Read()
+	if err == io.EOF {
+		return Workload{}, errors.New("empty: the first line must name the columns")
+	}
 	if err != nil {
-		return Workload{}, fmt.Errorf("trace %s: header: %w", name, err)
+		return Workload{}, fmt.Errorf("header: %w", err)
 	}
 	columns, err := columnsOf(header)
 	if err != nil {
-		return Workload{}, fmt.Errorf("trace %s: header: %w", name, err)
+		return Workload{}, fmt.Errorf("header: %w", err)
 	}
 	w := Workload{Name: name}
 	for {
@@ -70,12 +78,12 @@ func Read(name string, r io.Reader) (Workload, error) {
 			break
 		}
 		if err != nil {
-			return Workload{}, fmt.Errorf("trace %s: %w", name, err)
+			return Workload{}, err // names the line
 		}
 		request, err := columns.parse(fields)
 		if err != nil {
 			line, _ := lines.FieldPos(0)
-			return Workload{}, fmt.Errorf("trace %s: line %d: %w", name, line, err)
+			return Workload{}, fmt.Errorf("line %d, %w", line, err)
 		}
 		w.Requests = append(w.Requests, request)
 	}
@@ -123,19 +131,15 @@ func (c columns) parse(fields []string) (Request, error) {
 		return Request{}, err
 	}
 	service, err := c.service(fields)
-	if err == nil && service < 0 {
-		err = fmt.Errorf("the service time is negative")
-	}
 	return Request{at, service}, err
 }
 
+// bad is a mistake in a cell.
+func bad(column, text, why string) error { return fmt.Errorf("%s: %q %s", column, text, why) }
+
 func (c columns) arrival(fields []string) (time.Duration, error) {
 	if k, ok := c[colTimestamp]; ok {
-		at, err := time.Parse("2006-01-02 15:04:05.9999999", fields[k])
-		if err == nil && (at.Year() < 1970 || at.Year() > 2200) {
-			err = fmt.Errorf("%s: the year %d is out of range", colTimestamp, at.Year())
-		}
-		return at.Sub(time.Unix(0, 0)), err
+		return timestamp(fields[k])
 	}
 	if v, ok, err := c.number(fields, colMillis); ok {
 		return seconds(v / 1000), err
@@ -144,16 +148,36 @@ func (c columns) arrival(fields []string) (time.Duration, error) {
 	return seconds(v), err
 }
 
+func timestamp(text string) (time.Duration, error) {
+	at, err := time.Parse("2006-01-02 15:04:05.9999999", text)
+	if err != nil {
+		return 0, bad(colTimestamp, text, "is no date and time as 2023-11-16 18:17:03.9799600")
+	}
+	if at.Year() < 1970 || at.Year() > 2200 {
+		return 0, bad(colTimestamp, text, "is not between the years 1970 and 2200")
+	}
+	return at.Sub(time.Unix(0, 0)), nil
+}
+
 func (c columns) service(fields []string) (time.Duration, error) {
-	if v, ok, err := c.number(fields, colService); ok {
+	if v, ok, err := c.positive(fields, colService); ok {
 		return seconds(v / 1000), err
 	}
-	generated, ok, err := c.number(fields, colGenerated)
+	generated, ok, err := c.positive(fields, colGenerated)
 	if !ok || err != nil {
 		return time.Second, err
 	}
-	context, _, err := c.number(fields, colContext)
+	context, _, err := c.positive(fields, colContext)
 	return llmBase + time.Duration(generated*float64(llmPerToken)) + time.Duration(context*float64(llmPerContext)), err
+}
+
+// positive is a number that is not negative. It is 0 where the column is missing.
+func (c columns) positive(fields []string, column string) (v float64, ok bool, err error) {
+	v, ok, err = c.number(fields, column)
+	if err == nil && v < 0 {
+		err = bad(column, fields[c[column]], "is negative")
+	}
+	return v, ok, err
 }
 
 func (c columns) number(fields []string, column string) (v float64, ok bool, err error) {
@@ -161,9 +185,12 @@ func (c columns) number(fields []string, column string) (v float64, ok bool, err
 	if !ok {
 		return 0, false, nil
 	}
-	v, err = strconv.ParseFloat(fields[k], 64)
-	if err == nil && !(math.Abs(v) <= mostNumber) {
-		err = fmt.Errorf("%s: %v is out of range", column, v)
+	v, err = strconv.ParseFloat(strings.TrimSpace(fields[k]), 64)
+	switch {
+	case math.IsNaN(v) || err != nil && !errors.Is(err, strconv.ErrRange):
+		return 0, true, bad(column, fields[k], "is no number")
+	case math.Abs(v) > mostNumber:
+		return 0, true, bad(column, fields[k], "is out of range")
 	}
-	return v, true, err
+	return v, true, nil
 }

@@ -1,0 +1,44 @@
+package dispatch
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// maxSaid bounds what the status repeats of a failure, in bytes; the log has all of it.
+const maxSaid = 512
+
+// said is what Lambda or the peer said when an instance last failed for a cause. It is for operators only.
+type said map[scaler.Cause]string
+
+func (s said) note(end End) {
+	if end.Cause != "" {
+		s[scaler.StartCause(end.Cause)] = oneLine(end.Detail, maxSaid)
+	}
+}
+
+// because is what follows a sentence about that cause.
+func (s said) because(cause scaler.Cause) string {
+	if s[cause] == "" {
+		return ""
+	}
+	return "; the last failure: " + s[cause]
+}
+
+// oneLine makes each run of white space one blank, and cuts what is longer than limit bytes between two characters.
+func oneLine(s string, limit int) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit] + "…"
+}
+
+// withoutToken takes an invocation's token out of what was said about its failure: an app may repeat the event in its
+// error. The token is of use until the instance is forgotten.
+func withoutToken(detail, token string) string { return strings.ReplaceAll(detail, token, "[token]") }

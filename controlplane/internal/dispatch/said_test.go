@@ -1,0 +1,55 @@
+package dispatch
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// The operator reads what Lambda said, in one line of bounded length, without the token that the event held.
+func TestBlockedSaysWhatLambdaSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 1 })
+		id := w.instances()[0]
+		said := "AccessDeniedException:\n\tnot authorized, event {\"token\":\"" + w.invoked[0].Token + "\"} " + strings.Repeat("é", 2000)
+		w.end(id, End{Cause: scaler.Denied, Detail: said, NeverRan: true})
+		detail := w.Functions()[0].BlockedDetail
+		require.Contains(t, detail, "starts fail: denied; the next one may be tried in 30s; the last failure: AccessDeniedException: not authorized")
+		require.NotContains(t, detail, w.invoked[0].Token)
+		require.Contains(t, detail, `{"token":"[token]"}`)
+		require.Less(t, len(detail), 700)
+		require.NoError(t, w.RetryFunction("web"))
+		require.Empty(t, w.Functions()[0].BlockedDetail)
+	})
+}
+
+// Of a burst that fails for several causes, it is the failure of the one that blocks.
+func TestBlockedRepeatsTheFailureOfItsCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 2 })
+		ids := w.instances()
+		w.end(ids[0], End{Cause: scaler.Denied, Detail: "not authorized", NeverRan: true})
+		w.end(ids[1], End{Cause: scaler.Network, Detail: "connection refused", NeverRan: true})
+		f := w.Functions()[0]
+		require.Equal(t, "denied", f.Blocked)
+		require.Contains(t, f.BlockedDetail, "not authorized")
+		require.NotContains(t, f.BlockedDetail, "connection refused")
+	})
+}
+
+func TestOneLineIsShortAndWhole(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, limit := rapid.String().Draw(t, "s"), rapid.IntRange(0, 40).Draw(t, "limit")
+		line := oneLine(s, limit)
+		require.LessOrEqual(t, len(line), limit+len("…"))
+		require.True(t, utf8.ValidString(line))
+		require.NotContains(t, line, "\n")
+	})
+}
