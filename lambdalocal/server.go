@@ -115,6 +115,7 @@ func (s *Server) handler(cfg Config, shared *account.Account) http.Handler {
 	api.Register(mux)
 	s.registerInspection(mux)
 	s.registerFaults(mux)
+	mux.HandleFunc("GET /{$}", index)
 	return mux
 }
 
