@@ -1,16 +1,10 @@
 package lambdalocal
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // A Config is the whole of a Server's configuration.
@@ -108,7 +102,8 @@ func DefaultFunction(name string) Function {
 	}
 }
 
-// Load reads a YAML file over the defaults. Unknown keys are errors. It does not validate.
+// Load reads a YAML file over the defaults. The error names all unknown keys and all values of a wrong form, with path and
+// line. It does not validate.
 func Load(path string) (Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -125,57 +120,4 @@ func Load(path string) (Config, error) {
 		}
 	}
 	return cfg, nil
-}
-
-func parse(text []byte) (Config, error) {
-	cfg := Default()
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&cfg); err != nil && !errors.Is(err, io.EOF) {
-		return Config{}, err
-	}
-	return cfg, nil
-}
-
-// UnmarshalYAML starts from the defaults.
-func (f *Function) UnmarshalYAML(node *yaml.Node) error {
-	type plain Function
-	*f = DefaultFunction("")
-	if err := unknownKeys(node, reflect.TypeFor[Function]()); err != nil {
-		return err
-	}
-	return node.Decode((*plain)(f))
-}
-
-// unknownKeys does what KnownFields does not do inside an UnmarshalYAML.
-func unknownKeys(node *yaml.Node, of reflect.Type) error {
-	switch {
-	case of.Kind() == reflect.Slice && node.Kind == yaml.SequenceNode:
-		var all []error
-		for _, element := range node.Content {
-			all = append(all, unknownKeys(element, of.Elem()))
-		}
-		return errors.Join(all...)
-	case of.Kind() == reflect.Struct && node.Kind == yaml.MappingNode:
-		return unknownFields(node, of)
-	default:
-		return nil
-	}
-}
-
-func unknownFields(node *yaml.Node, of reflect.Type) error {
-	known := map[string]reflect.Type{}
-	for field := range of.Fields() {
-		known[field.Tag.Get("yaml")] = field.Type
-	}
-	var all []error
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		key, value := node.Content[i], node.Content[i+1]
-		if known[key.Value] == nil {
-			all = append(all, fmt.Errorf("line %d: unknown key %q", key.Line, key.Value))
-			continue
-		}
-		all = append(all, unknownKeys(value, known[key.Value]))
-	}
-	return errors.Join(all...)
 }

@@ -3,6 +3,7 @@ package lambdalocal
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,21 +48,72 @@ func TestWhatIsLeftOutIsTheDefault(t *testing.T) {
 	require.Equal(t, Prices{MillionRequests: 0.2, GBSecondX86: 0.0000166667, GBSecondARM: 1}, cfg.Prices)
 }
 
-func TestUnknownKeysFail(t *testing.T) {
-	for text, want := range map[string]string{
-		"adress: x":                           "adress",
-		"functions: [{name: a, comand: [x]}]": `unknown key "comand"`,
-		"functions: [{name: a, idle_expiry: {minimum: 1s}}]": `unknown key "minimum"`,
-		"functions: [{name: a, timeout: soon}]":              "soon",
-		"functions: [{name: a, events: {retries: 1}}]":       `unknown key "retries"`,
-		"functions: [{name: a, versions: [{number: 1}]}]":    `unknown key "number"`,
-		"prices: {arm: 1}":                       "arm",
-		"faults: [{kind: throttle, reasons: x}]": "reasons",
-		"links: [{from: x}]":                     "from",
-	} {
-		_, err := load(t, text)
-		require.ErrorContains(t, err, want)
+func TestLoadReportsAllMistakes(t *testing.T) {
+	_, err := load(t, `
+adress: x
+prices: {arm: 1, gb_second_x86: cheap}
+direct: 127.0.0.1:9002
+fault_seed: -1
+functions:
+- name: a
+  comand: [x]
+  timeout: 3
+  idle_expiry: {minimum: 1s, max: [2s]}
+  cold_start_delay: soon
+  events: {retries: 1}
+  versions: [{number: 1, env: [A]}, 2]
+  enforce_memory: 7
+  reserved_concurrency: few
+- command: [[x]]
+  extensions: ./x
+  env: {A: 1, B: {}, A: 2}
+links: [{from: x}]
+faults: [{kind: throttle, reasons: x, for: 10}]
+`)
+	require.Error(t, err)
+	_, text, _ := strings.Cut(err.Error(), "lambdalocal.yaml: ")
+	require.Equal(t, `adress: line 2: unknown key, did you mean address?
+prices.arm: line 3: unknown key
+prices.gb_second_x86: line 3: must be a number, got "cheap"
+direct: line 4: must be a mapping of keys
+fault_seed: line 5: must be a whole number, got "-1"
+functions[0].comand: line 8: unknown key, did you mean command?
+functions[0].timeout: line 9: must be a duration such as 1.5s, got "3"
+functions[0].idle_expiry.minimum: line 10: unknown key
+functions[0].idle_expiry.max: line 10: must be a duration such as 1.5s
+functions[0].cold_start_delay: line 11: must be a duration such as 1.5s, got "soon"
+functions[0].events.retries: line 12: unknown key
+functions[0].versions[0].number: line 13: unknown key, did you mean name?
+functions[0].versions[0].env: line 13: must be a mapping of keys
+functions[0].versions[1]: line 13: must be a mapping of keys
+functions[0].enforce_memory: line 14: must be true or false, got "7"
+functions[0].reserved_concurrency: line 15: must be a whole number, got "few"
+functions[1].command[0]: line 16: must be text
+functions[1].extensions: line 17: must be a list
+functions[1].env.B: line 18: must be text
+functions[1].env.A: line 18: given twice
+links[0].from: line 19: unknown key
+faults[0].reasons: line 20: unknown key, did you mean reason?
+faults[0].for: line 20: must be a duration such as 1.5s, got "10"`, text)
+
+	_, err = load(t, "[]")
+	require.ErrorContains(t, err, "config: line 1: must be a mapping of keys")
+	_, err = load(t, "functions: [")
+	require.ErrorContains(t, err, "yaml: line 1:")
+}
+
+func TestAnEmptyFileAndKeysWithoutValuesAreTheDefaults(t *testing.T) {
+	for _, text := range []string{"", "# nothing", "null", "address:\nprices:\nfunctions:\n"} {
+		cfg, err := load(t, text)
+		require.NoError(t, err, text)
+		require.Equal(t, Default(), cfg, text)
 	}
+	cfg, err := load(t, "functions: [{name: a, command: &c [x], timeout: , idle_expiry: , reserved_concurrency: , env: {A: , B: 1}, versions: [{command: *c}]}]")
+	require.NoError(t, err)
+	want := DefaultFunction("a")
+	want.Command, want.Env, want.Dir = []string{"x"}, map[string]string{"A": "", "B": "1"}, cfg.Functions[0].Dir
+	want.Versions = []Version{{Command: []string{"x"}}}
+	require.Equal(t, []Function{want}, cfg.Functions)
 }
 
 func TestValidateReportsAllMistakes(t *testing.T) {

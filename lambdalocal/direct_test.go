@@ -150,6 +150,10 @@ func TestWhatGoesWrongHasAStatus(t *testing.T) {
 		response, _ := m.do("GET", path, nil, nil)
 		require.Equal(t, want, response.StatusCode, path)
 	}
+	m.stop() // the log is complete
+	require.Contains(t, m.log.String(), `level=warning msg="the function answered with an error" answer="{\"version\":\"2.0\"`)
+
+	m = direct(t, nil)
 	response, _ := m.do("POST", "/web/", make([]byte, 6<<20+1), nil)
 	require.Equal(t, http.StatusRequestEntityTooLarge, response.StatusCode)
 

@@ -58,15 +58,19 @@ func (c Config) validateFaults(m *mistakes) {
 		known.Functions = append(known.Functions, f.Name)
 	}
 	for i, f := range c.Faults {
-		*m = append(*m, f.Validate(fmt.Sprintf("faults[%d]", i), known)...)
+		*m = append(*m, f.Validate(fmt.Sprintf("faults[%d].", i), known)...)
 	}
 }
 
 // SetFaults ends all faults and puts these into force, or none if one of them is invalid: the error names every mistake
 // with its path, which begins with the fault's index.
 func (s *Server) SetFaults(list ...Fault) error {
-	if err := s.check(list); err != nil {
-		return err
+	var wrong []error
+	for i, f := range list {
+		wrong = append(wrong, f.Validate(indexed(i), s.known())...)
+	}
+	if len(wrong) > 0 {
+		return errors.Join(wrong...)
 	}
 	var lasting []Fault
 	for _, f := range list {
@@ -83,12 +87,12 @@ func (s *Server) SetFaults(list ...Fault) error {
 	return nil
 }
 
-// AddFault puts one more fault into force. A link_reset is over when AddFault returns; its id is 0.
+// AddFault puts one more fault into force, or none: the error names every mistake with its key. A link_reset is over when AddFault returns; its id is 0.
 func (s *Server) AddFault(f Fault) (id int, err error) {
-	switch err := s.check([]Fault{f}); {
-	case err != nil:
-		return 0, err
-	case f.Momentary():
+	if wrong := f.Validate("", s.known()); len(wrong) > 0 {
+		return 0, errors.Join(wrong...)
+	}
+	if f.Momentary() {
 		s.resetLinks(f)
 		return 0, nil
 	}
@@ -101,14 +105,10 @@ func (s *Server) RemoveFault(id int) bool { return s.faults.Remove(id) }
 // Faults lists the faults in force.
 func (s *Server) Faults() []FaultStatus { return s.faults.List() }
 
-func (s *Server) check(list []Fault) error {
-	known := faults.Known{Functions: s.names, Links: s.listens}
-	var all []error
-	for i, f := range list {
-		all = append(all, f.Validate(fmt.Sprintf("[%d]", i), known)...)
-	}
-	return errors.Join(all...)
-}
+func (s *Server) known() faults.Known { return faults.Known{Functions: s.names, Links: s.listens} }
+
+// indexed begins the paths of a fault in a list.
+func indexed(i int) string { return fmt.Sprintf("[%d].", i) }
 
 // withFaults lets faults strike wherever the function asks.
 func (s *Server) withFaults(name string, cfg function.Config) function.Config {

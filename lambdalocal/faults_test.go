@@ -142,6 +142,16 @@ func TestFaultsOverHTTP(t *testing.T) {
 	for _, mistake := range []string{"[1].kind: must be one of", "[2].function: must be", "[2].times: must not be negative"} {
 		require.Contains(t, answer, mistake)
 	}
+	status, answer = request(t, http.MethodPost, url, `{"kind": "kil", "function": "wbe", "for": "10"}`)
+	require.Equal(t, http.StatusBadRequest, status)
+	var refused struct{ Errors []string }
+	require.NoError(t, json.Unmarshal([]byte(answer), &refused))
+	require.Len(t, refused.Errors, 3, "%s", answer)
+	require.Equal(t, `for: must be a duration such as "1.5s", got "10"`, refused.Errors[0])
+	require.Contains(t, refused.Errors[1], "kind: must be one of access_denied, ")
+	require.Equal(t, `function: must be a function, or * for all, got "wbe"`, refused.Errors[2])
+	_, answer = request(t, http.MethodPut, url, `{"kind": "kill"}`)
+	require.Contains(t, answer, "must be a list of faults, got object")
 	for _, nonsense := range []string{`[{"kind": "kill", "after": "1s"}]`, `[{"kind": "kill", "delay": "soon"}]`, `{`} {
 		status, answer = request(t, http.MethodPut, url, nonsense)
 		require.Equal(t, http.StatusBadRequest, status, answer)

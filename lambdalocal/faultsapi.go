@@ -2,9 +2,12 @@ package lambdalocal
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/faults"
 )
 
 const faultsPath = "/lambdalocal/faults"
@@ -16,14 +19,14 @@ const maxFaults = 1 << 20
 func (s *Server) registerFaults(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+faultsPath, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Faults()) })
 	mux.HandleFunc("PUT "+faultsPath, func(w http.ResponseWriter, r *http.Request) {
-		var list []Fault
-		if readFaults(w, r, &list) && accepted(w, s.SetFaults(list...)) {
+		list, err := s.readFaults(body(w, r))
+		if accepted(w, err) && accepted(w, s.SetFaults(list...)) {
 			writeJSON(w, s.Faults())
 		}
 	})
 	mux.HandleFunc("POST "+faultsPath, func(w http.ResponseWriter, r *http.Request) {
-		var fault Fault
-		if !readFaults(w, r, &fault) {
+		fault, err := s.readFault(body(w, r))
+		if !accepted(w, err) {
 			return
 		}
 		if id, err := s.AddFault(fault); accepted(w, err) {
@@ -44,12 +47,33 @@ func (s *Server) registerFaults(mux *http.ServeMux) {
 	})
 }
 
-func readFaults(w http.ResponseWriter, r *http.Request, into any) bool {
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxFaults)).Decode(into); err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
-		return false
+func body(w http.ResponseWriter, r *http.Request) *json.Decoder {
+	return json.NewDecoder(http.MaxBytesReader(w, r.Body, maxFaults))
+}
+
+func (s *Server) readFault(from *json.Decoder) (Fault, error) {
+	var text json.RawMessage
+	if err := from.Decode(&text); err != nil {
+		return Fault{}, err
 	}
-	return true
+	fault, wrong := faults.Parse(text, "", s.known())
+	return fault, errors.Join(wrong...)
+}
+
+func (s *Server) readFaults(from *json.Decoder) (list []Fault, err error) {
+	var texts []json.RawMessage
+	var other *json.UnmarshalTypeError
+	if err := from.Decode(&texts); errors.As(err, &other) {
+		return nil, errors.New("must be a list of faults, got " + other.Value)
+	} else if err != nil {
+		return nil, err
+	}
+	var all []error
+	for i, text := range texts {
+		fault, wrong := faults.Parse(text, indexed(i), s.known())
+		list, all = append(list, fault), append(all, wrong...)
+	}
+	return list, errors.Join(all...)
 }
 
 func accepted(w http.ResponseWriter, err error) bool {

@@ -1,6 +1,7 @@
 package lambdalocal_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -24,9 +25,11 @@ import (
 
 const soon = 20 * time.Second // deadline of everything that is waited for
 
-func quiet() logrus.FieldLogger {
+func quiet() logrus.FieldLogger { return logTo(io.Discard) }
+
+func logTo(w io.Writer) logrus.FieldLogger {
 	log := logrus.New()
-	log.SetOutput(io.Discard)
+	log.SetOutput(w)
 	return log
 }
 
@@ -38,6 +41,7 @@ type machine struct {
 	record string // the file that helpers append to
 	mark   string // in the variables of every process of this machine
 	stop   func()
+	log    bytes.Buffer // complete after stop
 }
 
 func run(t testing.TB, command string, change func(*lambdalocal.Function)) *machine {
@@ -63,7 +67,7 @@ func runWith(t testing.TB, command string, change func(*lambdalocal.Config, *lam
 	cfg.Address = "127.0.0.1:0"
 	change(&cfg, &f)
 	cfg.Functions = []lambdalocal.Function{f}
-	m.Server, err = lambdalocal.New(cfg, quiet())
+	m.Server, err = lambdalocal.New(cfg, logTo(&m.log))
 	require.NoError(t, err)
 	m.start()
 	return m

@@ -66,6 +66,7 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 		}
 		f.Dir = dir
 		s.names = append(s.names, f.Name)
+		f.warnOfMissing(log)
 		s.functions[f.Name] = function.New(s.withFaults(f.Name, w.function(f)))
 	}
 	if err := s.listen("invoke API", cfg.Address, s.handler(cfg, shared)); err != nil {
@@ -114,6 +115,7 @@ func (s *Server) handler(cfg Config, shared *account.Account) http.Handler {
 	api.Register(mux)
 	s.registerInspection(mux)
 	s.registerFaults(mux)
+	mux.HandleFunc("GET /{$}", index)
 	return mux
 }
 

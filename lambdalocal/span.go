@@ -3,10 +3,7 @@ package lambdalocal
 import (
 	"math"
 	"math/rand/v2"
-	"reflect"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // A Span is where durations are chosen from: evenly between Min and Max or, if P50 is set, by a lognormal distribution of
@@ -45,19 +42,4 @@ func (s Span) validate(m *mistakes, path string) {
 	m.check(s.Max >= s.Min, path, "max must be at least min, got %v and %v", s.Max, s.Min)
 	m.check(s.P99 >= s.P50 && (s.P50 > 0) == (s.P99 > 0), path, "p50 and p99 go together, p99 the larger, got %v and %v", s.P50, s.P99)
 	m.check(s.P50 == 0 || s.Max == 0, path, "has min and max, or p50 and p99, not both")
-}
-
-// UnmarshalYAML takes a duration, or a mapping. It starts from nothing: a range replaces a default range.
-func (s *Span) UnmarshalYAML(node *yaml.Node) error {
-	type plain Span
-	*s = Span{}
-	if node.Kind == yaml.ScalarNode {
-		err := node.Decode(&s.Min)
-		s.Max = s.Min
-		return err
-	}
-	if err := unknownKeys(node, reflect.TypeFor[Span]()); err != nil {
-		return err
-	}
-	return node.Decode((*plain)(s))
 }

@@ -20,6 +20,8 @@ Usage:
   lambdalocal run --config FILE
   lambdalocal run --function NAME='COMMAND ARGUMENT...' [--function ...]
 
+A command is split at blanks, and no shell reads it: quotes and variables mean nothing. For more, use a file.
+
 `
 
 // run is the program. It returns when ctx ends and everything it started has ended, and prints the bill.
@@ -57,7 +59,7 @@ func parse(args []string, stderr io.Writer) (lambdalocal.Config, logrus.FieldLog
 	direct := flags.String("direct", cfg.Direct.Address, "serve functions by URL, one request per environment, on this `host:port`")
 	level := flags.String("log-level", "info", "error, warn, info, or debug, which shows the functions' output")
 	var functions []lambdalocal.Function
-	flags.Func("function", "add a function, `NAME=COMMAND` (repeatable)", func(text string) error {
+	flags.Func("function", "add a function, `NAME=COMMAND`, the command split at blanks (repeatable)", func(text string) error {
 		f, err := parseFunction(text)
 		functions = append(functions, f)
 		return err

@@ -60,5 +60,6 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		var out bytes.Buffer
 		require.NoError(t, run(context.Background(), args, io.Discard, &out))
 		require.Contains(t, out.String(), "-log-level")
+		require.Contains(t, out.String(), "split at blanks")
 	}
 }

@@ -77,6 +77,7 @@ func (h *Handler) invoke(w http.ResponseWriter, r *http.Request, id string) (ans
 		return answer{}, err
 	}
 	if result.Outcome != environment.Succeeded {
+		h.explain(t, id, result)
 		return answer{}, errFunction
 	}
 	a, err := parseAnswer(result.Payload)
@@ -85,6 +86,18 @@ func (h *Handler) invoke(w http.ResponseWriter, r *http.Request, id string) (ans
 		return answer{}, errFunction
 	}
 	return a, nil
+}
+
+// maxExplained is how much of a function's own error the log gets, in bytes.
+const maxExplained = 1 << 10
+
+// explain logs what the caller is not told: the error that the function answered with. Of all other failures the
+// environment tells.
+func (h *Handler) explain(t target, id string, r environment.Result) {
+	if r.Outcome == environment.Errored {
+		text := r.Payload[:min(len(r.Payload), maxExplained)]
+		h.Log.WithFields(logrus.Fields{"function": t.name, "request": id, "answer": string(text)}).Warn("the function answered with an error")
+	}
 }
 
 // find looks at the host, then at the path.

@@ -58,12 +58,14 @@ type Environment struct {
 	port   int
 	log    logrus.FieldLogger
 	tail   tail
+	output tail // of the processes alone, since their start
 	served atomic.Int64
 
 	// Of the owner.
 	cold   bool          // no invocation has ended yet
 	init   time.Duration // how long the init phase took; reported with the first invocation
 	memory int64         // peak, in bytes
+	warned *Failure      // the last one that the log knows
 
 	broken chan struct{} // closed by Kill
 
@@ -102,6 +104,7 @@ func (e *Environment) Init(ctx context.Context) {
 	began := time.Now()
 	if err := e.start(ctx, "init"); err != nil {
 		e.reportInit("init", time.Since(began), err)
+		e.warn("init failed", e.asFailure(err))
 		e.stop()
 		return
 	}
@@ -115,6 +118,7 @@ func (e *Environment) start(ctx context.Context, phase string) error {
 	if err != nil {
 		return err
 	}
+	e.output.take() // what earlier processes left
 	e.mu.Lock()
 	e.boot = b
 	killed := e.killed
@@ -174,6 +178,9 @@ func (e *Environment) Kill() {
 // returns when every process and goroutine of the environment has ended. After it the environment may be invoked again.
 func (e *Environment) Shutdown(reason Reason) {
 	if b := e.current(); b != nil {
+		if f := b.failure(); f != nil {
+			e.warn("environment failed", f)
+		}
 		b.shutdown(reason)
 	}
 	e.stop()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -38,8 +39,9 @@ type sandbox struct {
 
 // logLines collects the environment's log.
 type logLines struct {
-	mu    sync.Mutex
-	lines []string
+	mu       sync.Mutex
+	lines    []string
+	warnings []logrus.Entry
 }
 
 func (l *logLines) Levels() []logrus.Level { return logrus.AllLevels }
@@ -48,7 +50,22 @@ func (l *logLines) Fire(e *logrus.Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, e.Message)
+	if e.Level == logrus.WarnLevel {
+		l.warnings = append(l.warnings, *e)
+	}
 	return nil
+}
+
+// takeWarnings returns each warning since the last call in one line: what it is about, the error, the output.
+func (l *logLines) takeWarnings() (texts []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range l.warnings {
+		output, _ := w.Data["output"].(string)
+		texts = append(texts, fmt.Sprintf("%v: %s: %v: %q", w.Data["function"], w.Message, w.Data["error"], output))
+	}
+	l.warnings = nil
+	return texts
 }
 
 func (l *logLines) text() string {
@@ -94,6 +111,7 @@ func writeFile(t *testing.T, path string) {
 func (s *sandbox) begin() (initialized <-chan struct{}) {
 	done := make(chan struct{})
 	go func() { defer close(done); s.Init(context.Background()) }()
+	s.t.Cleanup(func() { s.Environment.Kill(); <-done })
 	s.eventually("processes", func() bool { return len(s.PIDs()) > 0 })
 	return done
 }
@@ -192,8 +210,9 @@ func (s *sandbox) invoke(inv Invocation) <-chan Result {
 	if inv.ID == "" {
 		inv.ID = "id-1"
 	}
-	result := make(chan Result, 1)
-	go func() { result <- s.Invoke(context.Background(), inv) }()
+	result, done := make(chan Result, 1), make(chan struct{})
+	go func() { defer close(done); result <- s.Invoke(context.Background(), inv) }()
+	s.t.Cleanup(func() { s.Environment.Kill(); <-done })
 	return result
 }
 

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// warnLines is how many lines of output a warning has at most, of the tail's 4 KiB.
+const warnLines = 10
+
 // Invoke runs one invocation to its end, however it ends. The function's timeout bounds it, a second init included. When
 // ctx ends the processes are told to end and may still answer in their grace time. If the environment is not Alive
 // afterwards its owner must shut it down.
@@ -25,6 +28,7 @@ func (e *Environment) Invoke(ctx context.Context, call Invocation) Result {
 	e.served.Add(1)
 	if failure != nil {
 		e.explain(inv.ID, failure)
+		e.warn("invocation failed", failure)
 	}
 	e.report(inv, &result)
 	return result
@@ -78,6 +82,20 @@ func (e *Environment) explain(id string, f *Failure) {
 		e.line("platform", f.text(id))
 		e.line("platform", f.Type)
 	}
+}
+
+// warn tells whoever runs the machine of a failure, once, with the last that the processes said. An environment that was
+// told to end has none.
+func (e *Environment) warn(what string, f *Failure) {
+	if f.Outcome == Interrupted || f == e.warned {
+		return
+	}
+	e.warned = f
+	log := e.log.WithError(f)
+	if output := lastLines(e.output.take(), warnLines); output != "" {
+		log = log.WithField("output", output)
+	}
+	log.Warn(what)
 }
 
 // report writes the END and REPORT lines and moves the log's tail into the result.

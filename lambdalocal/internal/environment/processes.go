@@ -40,6 +40,7 @@ func (b *boot) launch(argv []string, isExtension bool) error {
 
 func (b *boot) output(c *child, text string) {
 	b.env.line(c.name, text)
+	b.env.output.add(text)
 	kind := "function"
 	if c.extension {
 		kind = "extension"

@@ -1,8 +1,11 @@
 package environment
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
-const tailSize = 4 << 10 // of the log that an invocation returns
+const tailSize = 4 << 10 // Lambda's own, of the log that an invocation returns
 
 // A tail keeps the last 4 KiB of the lines that it was given. Its zero value is empty.
 type tail struct {
@@ -26,4 +29,10 @@ func (t *tail) take() []byte {
 	text := t.text
 	t.text = nil
 	return text
+}
+
+// lastLines are the last n lines of a tail.
+func lastLines(text []byte, n int) string {
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

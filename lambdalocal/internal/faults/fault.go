@@ -3,10 +3,7 @@
 package faults
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"time"
 )
 
@@ -79,38 +76,11 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	}{plain(f), text(f.Delay), text(f.For)})
 }
 
-// UnmarshalJSON takes durations such as "1.5s", and no unknown keys.
-func (f *Fault) UnmarshalJSON(in []byte) error {
-	type plain Fault
-	var read struct {
-		plain
-		Delay string `json:"delay"`
-		For   string `json:"for"`
-	}
-	decoder := json.NewDecoder(bytes.NewReader(in))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&read); err != nil {
-		return err
-	}
-	*f = Fault(read.plain)
-	return errors.Join(parse(&f.Delay, "delay", read.Delay), parse(&f.For, "for", read.For))
-}
-
 func text(d time.Duration) string {
 	if d == 0 {
 		return ""
 	}
 	return d.String()
-}
-
-func parse(d *time.Duration, key, text string) (err error) {
-	if text == "" {
-		return nil
-	}
-	if *d, err = time.ParseDuration(text); err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	return nil
 }
 
 // Momentary says whether it strikes when it is set, and is over then. A Set does not hold such faults.

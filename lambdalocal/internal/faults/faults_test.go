@@ -119,7 +119,7 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 		if kinds[kind].delay == required {
 			f.Delay = time.Second
 		}
-		require.Empty(t, f.Validate("f", known), kind)
+		require.Empty(t, f.Validate("f.", known), kind)
 	}
 	for want, f := range map[string]Fault{
 		"f.kind: must be one of access_denied, ":                              {Kind: "flood"},
@@ -137,13 +137,44 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 		"f.link: means nothing to kill":                                       {Kind: Kill, Link: "a:1"},
 		"f.environment: means nothing to kill":                                {Kind: Kill, Environment: "x"},
 		`f.link: must be the listen address of a link, or * for all, got "b"`: {Kind: LinkSilence, Link: "b"},
-		"f: times, every and probability mean nothing to link_refuse":         {Kind: LinkRefuse, Times: 1},
+		"f.times: means nothing to link_refuse":                               {Kind: LinkRefuse, Times: 1},
+		"f.every: means nothing to link_refuse":                               {Kind: LinkRefuse, Every: 1},
+		"f.probability: means nothing to link_refuse":                         {Kind: LinkRefuse, Probability: 1},
 		"f.for: means nothing to link_reset, which is over at once":           {Kind: LinkReset, For: 1},
 	} {
-		require.ErrorContains(t, errors.Join(f.Validate("f", known)...), want)
+		require.ErrorContains(t, errors.Join(f.Validate("f.", known)...), want)
 	}
-	require.ErrorContains(t, errors.Join(Fault{Kind: LinkReset}.Validate("f", Known{})...), "needs a link")
-	require.Len(t, Fault{Kind: Kill, Times: -1, Every: -1, Function: "x"}.Validate("f", known), 3)
+	require.ErrorContains(t, errors.Join(Fault{Kind: LinkReset}.Validate("f.", Known{})...), "needs a link")
+	require.Len(t, Fault{Kind: Kill, Times: -1, Every: -1, Function: "x"}.Validate("f.", known), 3)
+}
+
+func TestParseReportsAllMistakes(t *testing.T) {
+	known := Known{Functions: []string{"web"}}
+	f, wrong := Parse([]byte(`{"kind": "slow_answer", "function": null, "delay": "1.5s", "for": "", "probability": 0.5}`), "", known)
+	require.Empty(t, wrong)
+	require.Equal(t, Fault{Kind: SlowAnswer, Delay: 1500 * time.Millisecond, Probability: 0.5}, f)
+
+	_, wrong = Parse([]byte(`{"kind": "slow_answer", "function": "wbe", "delay": "10", "for": 10, "times": "1", "probabilty": 1, "message": []}`), "[2].", known)
+	var texts []string
+	for _, err := range wrong {
+		texts = append(texts, err.Error())
+	}
+	require.Equal(t, []string{
+		`[2].delay: must be a duration such as "1.5s", got "10"`,
+		`[2].for: must be a duration such as "1.5s", got 10`,
+		`[2].message: must be text, got []`,
+		`[2].probabilty: unknown key, did you mean probability?`,
+		`[2].times: must be a whole number, got "1"`,
+		`[2].function: must be a function, or * for all, got "wbe"`,
+	}, texts)
+
+	for _, text := range []string{"", "null", "1", "[]", "{"} {
+		_, wrong = Parse([]byte(text), "", known)
+		require.Len(t, wrong, 1, text)
+		require.EqualError(t, wrong[0], "fault: must be an object")
+		_, wrong = Parse([]byte(text), "[0].", known)
+		require.EqualError(t, wrong[0], "[0]: must be an object")
+	}
 }
 
 func TestJSONBothWays(t *testing.T) {
@@ -166,7 +197,7 @@ func FuzzUnmarshalJSON(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, text []byte) {
 		var fault Fault
 		if json.Unmarshal(text, &fault) == nil {
-			_ = fault.Validate("f", Known{})
+			_ = fault.Validate("f.", Known{})
 		}
 	})
 }

@@ -1,0 +1,34 @@
+package lambdalocal
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+)
+
+// warnOfMissing warns of programs that no environment could start now. That is no mistake of the configuration: they may be
+// built before the first invocation. The function's Dir is absolute.
+func (f Function) warnOfMissing(log logrus.FieldLogger) {
+	programs := append([][]string{f.Command}, f.Extensions...)
+	for _, v := range f.Versions {
+		if program(v.Command) {
+			programs = append(programs, v.Command)
+		}
+	}
+	for _, argv := range programs {
+		if err := find(argv[0], f.Dir); err != nil {
+			log.WithError(err).WithField("function", f.Name).Warn("program not found")
+		}
+	}
+}
+
+// find looks for a program as its start in the directory would.
+func find(program, dir string) error {
+	if strings.ContainsRune(program, filepath.Separator) && !filepath.IsAbs(program) {
+		program = filepath.Join(dir, program)
+	}
+	_, err := exec.LookPath(program)
+	return err
+}
