@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -171,8 +172,10 @@ func tooLargeAnswer(limit int) *answer {
 	return &answer{body: describe(kind, message), errorType: kind}
 }
 
+// accept sends its answer at once: what was accepted may be the end of the environment, and of its connections.
 func accept(w http.ResponseWriter) {
 	writeJSON(w, http.StatusAccepted, map[string]string{"status": "OK"})
+	_ = http.NewResponseController(w).Flush()
 }
 
 func refuse(w http.ResponseWriter, r *refusal) {
@@ -180,7 +183,9 @@ func refuse(w http.ResponseWriter, r *refusal) {
 }
 
 func writeJSON(w http.ResponseWriter, code int, body any) {
+	text, _ := json.Marshal(body)
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(body)
+	_, _ = w.Write(append(text, '\n'))
 }
