@@ -45,8 +45,8 @@ func TestASecondControlPlaneIsRefused(t *testing.T) {
 	require.Equal(t, process, newSite(t, stack, "web", controlplanetest.HTTP1).process())
 }
 
-// controlPlane is the program, on ports that are free, unless set says otherwise.
-func controlPlane(t *testing.T, ctx context.Context, set ...string) *exec.Cmd {
+// controlPlane is the program with a configuration file, on ports that are free, unless set says otherwise.
+func controlPlane(t *testing.T, ctx context.Context, file string, set ...string) *exec.Cmd {
 	t.Helper()
 	args := []string{"run"}
 	for _, key := range append([]string{
@@ -54,7 +54,7 @@ func controlPlane(t *testing.T, ctx context.Context, set ...string) *exec.Cmd {
 	}, set...) {
 		args = append(args, "--set", key)
 	}
-	args = append(args, os.DevNull) // no functions
+	args = append(args, file)
 	cmd := exec.CommandContext(ctx, controlplanetest.Build(t, "controlplane/cmd/controlplane"), args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	return cmd
@@ -74,7 +74,7 @@ func refusedControlPlane(t *testing.T, set string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), controlplanetest.Patience)
 	defer cancel()
-	out, err := controlPlane(t, ctx, set).CombinedOutput()
+	out, err := controlPlane(t, ctx, os.DevNull, set).CombinedOutput() // a file without functions
 	require.NoError(t, ctx.Err(), "it runs: %s", out)
 	require.Error(t, err)
 	return string(out)
@@ -87,8 +87,7 @@ func TestAListenersPortInUse(t *testing.T) {
 	defer taken.Close()
 	file, dir, admin := filepath.Join(t.TempDir(), "config.yaml"), shortDir(t), "127.0.0.1:"+freePort(t)
 	require.NoError(t, os.WriteFile(file, []byte("listeners: [{name: front, address: \""+taken.Addr().String()+"\"}]\n"), 0o600))
-	cmd := controlPlane(t, t.Context(), "state_dir="+dir, "admin.address="+admin)
-	cmd.Args = append(cmd.Args, file)
+	cmd := controlPlane(t, t.Context(), file, "state_dir="+dir, "admin.address="+admin)
 	var log strings.Builder
 	cmd.Stderr = &log
 	require.NoError(t, cmd.Start())
