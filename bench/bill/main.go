@@ -34,7 +34,7 @@ type settings struct {
 	Steady  time.Duration `json:"steady_ns"`
 	Bursty  time.Duration `json:"bursty_ns"` // of the trace, before it is compressed
 	Factor  float64       `json:"trace_compressed"`
-	Rate    time.Duration `json:"rate_ns"` // of each each of the rates around the break-even
+	Rate    time.Duration `json:"rate_ns"` // of each of the rates around the break-even
 	Lone    int           `json:"lone_requests"`
 	Workers int           `json:"envoy_workers"`
 	out     string

@@ -60,9 +60,12 @@ func (e *Environment) forward(ctx context.Context, event runtimeapi.Event) ([]by
 
 // lasting returns a context that ends at the invocation's deadline, and outlives ctx by the shutdown limit.
 func (e *Environment) lasting(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
-	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	if !deadline.IsZero() {
-		lasting, cancel = context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	lasting := context.WithoutCancel(ctx)
+	var cancel context.CancelFunc
+	if deadline.IsZero() {
+		lasting, cancel = context.WithCancel(lasting)
+	} else {
+		lasting, cancel = context.WithDeadline(lasting, deadline)
 	}
 	if e.ShutdownLimit == 0 {
 		return lasting, cancel
