@@ -55,7 +55,9 @@ func (p *Peer) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env := &lifecycle.Environment{ID: lifecycle.NewID(q.Getenv), Handler: q.Handler, Logger: q.Logger, EventPath: path}
+	env := &lifecycle.Environment{
+		ID: lifecycle.NewID(q.Getenv), Version: lifecycle.ReadVersion(q.Getenv), Handler: q.Handler, Logger: q.Logger, EventPath: path,
+	}
 	if address := q.Getenv("AWS_LAMBDA_RUNTIME_API"); address != "" {
 		env.Signal, env.ShutdownLimit = true, lambdaShutdown
 		api := runtimeapi.New(address)

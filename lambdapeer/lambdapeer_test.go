@@ -63,13 +63,14 @@ func TestRunsAsLambdaRuntime(t *testing.T) {
 	t.Cleanup(relay.Close)
 	cancel, ended := start(t, map[string]string{
 		"AWS_LAMBDA_RUNTIME_API":     api.Address(),
-		"AWS_LAMBDA_LOG_STREAM_NAME": "2026/11/23/[$LATEST]abc",
+		"AWS_LAMBDA_LOG_STREAM_NAME": "2026/11/23/[$LATEST]abc", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
 	}, io.Discard)
 	event, err := json.Marshal(relaytest.Invocation(2, relay))
 	require.NoError(t, err)
 	api.Invoke("one", string(event), time.Now().Add(time.Minute))
 	_, hello := relay.Welcome(t)
 	require.Equal(t, "2026/11/23/[$LATEST]abc", hello.Environment)
+	require.Equal(t, "$LATEST", hello.FunctionVersion)
 	client := relay.Client(t, true)
 	require.Equal(t, "2026/11/23/[$LATEST]abc 1", body(t, client, "http://app/"))
 	cancel()

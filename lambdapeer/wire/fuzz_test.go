@@ -14,6 +14,8 @@ import (
 
 func FuzzDecoder(f *testing.F) {
 	f.Add([]byte(`{"kind":"hello","version":1,"instance":"i","environment":"e","slots":1,"cold":true,"left_ms":1}` + "\n"))
+	f.Add([]byte(`{"kind":"hello","version":1,"instance":"i","environment":"e","slots":1,"function_version":"$LATEST","build":"v1","features":["a"]}` + "\n"))
+	f.Add([]byte(`{"kind":"welcome","build":"v1","features":[]}` + "\n"))
 	f.Add([]byte(`{"kind":"load","in_flight":3}` + "\n" + `{"kind":"drain","reason":"deadline"}` + "\n"))
 	f.Add([]byte(`{"kind":"goodbye","report":{"lambda_dispatch":1,"instance":"i","reason":"shutdown","served_ms":1}}` + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -37,6 +39,7 @@ func FuzzDecoder(f *testing.F) {
 
 func FuzzDecodeInvocation(f *testing.F) {
 	f.Add([]byte(`{"lambda_dispatch":1,"instance":"i","function":"f","token":"t","concurrency":1,"relays":[{"address":"a:1"}]}`))
+	f.Add([]byte(`{"lambda_dispatch":1,"instance":"i","function":"f","token":"t","concurrency":1,"relays":[{"address":"a:1"}],"features":["a","b"]}`))
 	f.Add([]byte(`{"lambda_dispatch":2}`))
 	f.Add([]byte(`{"version":"2.0","routeKey":"$default"}`))
 	f.Fuzz(func(t *testing.T, data []byte) { roundTrip(t, data, wire.DecodeInvocation) })

@@ -40,6 +40,7 @@ func (inv Invocation) Validate() error {
 		checkLimit("drain_margin_ms", inv.DrainMargin),
 		checkLimit("dial_timeout_ms", inv.DialTimeout),
 		checkLimit("drain_limit_ms", inv.DrainLimit),
+		inv.Features.Validate(),
 	}
 	for i, r := range inv.Relays {
 		if err := r.Validate(); err != nil {
@@ -97,6 +98,8 @@ func (m Message) Validate() error {
 		return errors.New("kind: required")
 	case KindHello:
 		err = m.validateHello()
+	case KindWelcome:
+		err = m.validateSender()
 	case KindLoad:
 		err = checkRange("in_flight", m.InFlight, 0, MaxSlots)
 	case KindDrain:
@@ -121,7 +124,14 @@ func (m Message) validateHello() error {
 		checkID("environment", m.Environment),
 		checkRange("slots", m.Slots, 1, MaxSlots),
 		checkLimit("left_ms", m.Left),
+		checkOptional("function_version", m.FunctionVersion, MaxID),
+		m.validateSender(),
 	)
+}
+
+// validateSender checks what both ends say of themselves.
+func (m Message) validateSender() error {
+	return errors.Join(checkOptional("build", m.Build, MaxBuild), m.Features.Validate())
 }
 
 func (m Message) validateGoodbye() error {
@@ -134,13 +144,22 @@ func (m Message) validateGoodbye() error {
 	return nil
 }
 
-// checkID holds names to printable ASCII, so that they can go into logs, headers and metrics unquoted.
-func checkID(field, s string) error {
+func checkID(field, s string) error { return checkWord(field, s, MaxID) }
+
+func checkOptional(field, s string, most int) error {
+	if s == "" {
+		return nil
+	}
+	return checkWord(field, s, most)
+}
+
+// checkWord holds names to printable ASCII, so that they can go into logs, headers and metrics unquoted.
+func checkWord(field, s string, most int) error {
 	if s == "" {
 		return fmt.Errorf("%s: required", field)
 	}
-	if len(s) > MaxID {
-		return fmt.Errorf("%s: %d bytes, at most %d", field, len(s), MaxID)
+	if len(s) > most {
+		return fmt.Errorf("%s: %d bytes, at most %d", field, len(s), most)
 	}
 	if !visible(s) {
 		return fmt.Errorf("%s: %.80q holds a space or an unprintable character", field, s)

@@ -27,6 +27,9 @@ const (
 	MaxToken      = 4 << 10  // bytes in a token
 	MaxRelays     = 64       // relays in an invocation
 	MaxSlots      = 100_000  // slots of an instance
+	MaxBuild      = 128      // bytes in a build
+	MaxFeatures   = 64       // words in a list of features
+	MaxFeature    = 64       // bytes in one of them
 	// MaxIdleTunnels is how many tunnels of an instance may be idle on one relay, those being dialled included.
 	MaxIdleTunnels = 16
 	MaxLimit       = Millis(24 * time.Hour)
@@ -54,6 +57,9 @@ type Invocation struct {
 	DrainMargin Millis  `json:"drain_margin_ms"` // begin to drain this long before the invocation's own deadline
 	DialTimeout Millis  `json:"dial_timeout_ms"` // give up when no relay could be reached for this long, twice that after one was lost; 0: DefaultDialTimeout
 	DrainLimit  Millis  `json:"drain_limit_ms"`  // requests still in flight this long after a drain began are cut; 0: DefaultDrainLimit
+
+	// Features is what the control plane and its relays understand, so that a peer knows before it dials.
+	Features Features `json:"features,omitzero"`
 }
 
 // A Relay is one address that a peer dials.
@@ -114,6 +120,12 @@ type Message struct {
 	Slots       int    `json:"slots,omitempty"`
 	Cold        bool   `json:"cold,omitempty"`    // first invocation of this environment
 	Left        Millis `json:"left_ms,omitempty"` // from now until the invocation's deadline; 0: it has none
+	// FunctionVersion is the version of the function's code that runs: a number or $LATEST; empty: not known.
+	FunctionVersion string `json:"function_version,omitempty"`
+
+	// hello, welcome
+	Build    string   `json:"build,omitempty"`   // for people: which release or revision the sender is; empty: not known
+	Features Features `json:"features,omitzero"` // what the sender does, or understands
 
 	// load
 	InFlight int `json:"in_flight,omitempty"`

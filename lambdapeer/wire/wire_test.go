@@ -24,6 +24,7 @@ func validInvocation() wire.Invocation {
 		Token:       "secret-token",
 		Concurrency: 10,
 		DrainMargin: wire.Millis(time.Second),
+		Features:    wire.Features{"of_today", "of_tomorrow"},
 	}
 }
 
@@ -57,7 +58,12 @@ func TestMillisRoundTrip(t *testing.T) {
 func TestMessagesCrossTheStream(t *testing.T) {
 	sent := []wire.Message{
 		{Kind: wire.KindHello, Version: wire.Version, Instance: "i-1", Environment: "e-1", Slots: 3, Cold: true, Left: wire.Millis(time.Second)},
+		{
+			Kind: wire.KindHello, Version: wire.Version, Instance: "i-1", Environment: "e-1", Slots: 3,
+			FunctionVersion: "$LATEST", Build: "v1.2.3", Features: wire.Features{"of_today"},
+		},
 		{Kind: wire.KindWelcome},
+		{Kind: wire.KindWelcome, Build: "v1.2.3", Features: wire.Features{"of_tomorrow"}},
 		{Kind: wire.KindLoad, InFlight: 0},
 		{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn},
 		{Kind: wire.KindGoodbye, Report: &wire.Report{Version: wire.Version, Instance: "i-1", Reason: wire.ReasonScaleIn}},
@@ -86,6 +92,11 @@ func TestDecoderTellsHowTheStreamEnded(t *testing.T) {
 		{"not JSON", "hello\n", "control message: invalid character"},
 		{"no kind", "{}\n", "kind: required"},
 		{"hello of another version", `{"kind":"hello","version":7}` + "\n", "version 7 is not supported; this end speaks version 1"},
+		{"a build with a space", `{"kind":"welcome","build":"a b"}` + "\n", `welcome: build: "a b" holds a space`},
+		{"features of another type", `{"kind":"welcome","features":"a"}` + "\n", "control message: json"},
+		{"too many features", `{"kind":"welcome","features":[` + strings.Repeat(`"a",`, 64) + `"a"]}` + "\n", "welcome: features: 65 words, at most 64"},
+		{"a long feature", `{"kind":"welcome","features":["a","` + strings.Repeat("a", 65) + `"]}` + "\n", "welcome: features[1]: 65 bytes, at most 64"},
+		{"a version with a space", `{"kind":"hello","version":1,"instance":"i","environment":"e","slots":1,"function_version":"1 2"}` + "\n", "hello: function_version"},
 		{"load below zero", `{"kind":"load","in_flight":-1}` + "\n", "load: in_flight: -1 is not within"},
 		{"goodbye without report", `{"kind":"goodbye"}` + "\n", "goodbye: report: required"},
 	}
@@ -162,6 +173,7 @@ func TestInvocationValidateNamesTheField(t *testing.T) {
 		{`relays[0].address: port "0"`, func(i *wire.Invocation) { i.Relays[0].Address = "h:0" }},
 		{"relays[0].name: required with tls", func(i *wire.Invocation) { i.Relays[0].Name = "" }},
 		{"drain_limit_ms: 25h0m0s is not within", func(i *wire.Invocation) { i.DrainLimit = wire.Millis(25 * time.Hour) }},
+		{"features[0]: required", func(i *wire.Invocation) { i.Features[0] = "" }},
 		{"dial_timeout_ms: -1s is not within", func(i *wire.Invocation) { i.DialTimeout = wire.Millis(-time.Second) }},
 	}
 	require.NoError(t, validInvocation().Validate())

@@ -49,6 +49,7 @@ func (*fake) Instances() []InstanceStatus {
 		{
 			ID: "a1", Function: "web", State: "ready", Endpoint: "web/0001", InFlight: 3, Slots: 10,
 			StartedAt: started, AgeSeconds: 1.5, Environment: "env-1",
+			Build: "v1.2.3", Features: []string{"x"}, FunctionVersion: "7",
 		},
 	}
 }
@@ -188,9 +189,9 @@ func TestInstancesAreSortedAndComplete(t *testing.T) {
 	_, body := open(t, nil).do(t, "GET", "/api/v1/instances", "")
 	require.JSONEq(t, `{"instances":[
 		{"id":"a1","function":"web","state":"ready","endpoint":"web/0001","in_flight":3,"reported_in_flight":0,"slots":10,
-		 "started_at":"2026-11-23T12:00:00Z","age_seconds":1.5,"environment":"env-1","drain_reason":""},
+		 "started_at":"2026-11-23T12:00:00Z","age_seconds":1.5,"environment":"env-1","drain_reason":"","build":"v1.2.3","features":["x"],"function_version":"7"},
 		{"id":"b2","function":"web","state":"draining","endpoint":"web/0002","in_flight":0,"reported_in_flight":0,"slots":0,
-		 "started_at":"0001-01-01T00:00:00Z","age_seconds":0,"environment":"","drain_reason":"operator"}]}`, body)
+		 "started_at":"0001-01-01T00:00:00Z","age_seconds":0,"environment":"","drain_reason":"operator","build":"","features":null,"function_version":""}]}`, body)
 }
 
 func TestDrain(t *testing.T) {

@@ -103,6 +103,11 @@ type InstanceStatus struct {
 	AgeSeconds  float64   `json:"age_seconds"`
 	Environment string    `json:"environment"`  // empty until its peer has dialled
 	DrainReason string    `json:"drain_reason"` // empty unless it drains
+
+	// What its peer says of itself; empty until it has dialled, and for peers that do not say.
+	Build           string   `json:"build"`            // release or revision of lambdapeer
+	Features        []string `json:"features"`         // what it does beyond the protocol's first state
+	FunctionVersion string   `json:"function_version"` // of the function's code: a number or $LATEST
 }
 
 // A RelayStatus is the relay's state and its counts since it started.

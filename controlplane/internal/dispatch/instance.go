@@ -23,6 +23,7 @@ type instance struct {
 
 	// Guarded by function.mu.
 	environment string
+	peer        relay.Peer  // what its last hello said of it
 	dialled     int         // slots offered by a peer whose endpoint Envoy does not know yet; 0: not waiting for that
 	isUp        bool        // the relay reported Up and not yet Down
 	leaves      wire.Reason // why it drains by its own decision; empty if it does not
@@ -134,7 +135,7 @@ func (f *function) up(i *instance, up relay.Up) {
 		return
 	}
 	at := now()
-	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
+	i.isUp, i.environment, i.peer, i.dialled = true, up.Environment, up.Peer, up.Slots
 	i.core.In(up.Environment)
 	if up.Left > 0 && f.provider != nil {
 		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.

@@ -94,5 +94,6 @@ func (f *function) invocation(i *instance) wire.Invocation {
 		DrainMargin: wire.Millis(f.plan.drainMargin),
 		DialTimeout: wire.DefaultDialTimeout,
 		DrainLimit:  wire.Millis(f.plan.settings.DrainTimeout),
+		Features:    wire.ControlFeatures(),
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // Functions implements admin.Source.
@@ -131,6 +132,14 @@ func (o *outcomes) histogram() admin.Histogram {
 	return admin.Histogram{Bounds: waitBuckets[:], Counts: slices.Clone(o.waits[:]), Sum: o.waitSum}
 }
 
+func words(features wire.Features) []string {
+	out := make([]string, 0, len(features))
+	for _, f := range features {
+		out = append(out, string(f))
+	}
+	return out
+}
+
 func (f *function) appendInstances(out []admin.InstanceStatus, at time.Time) []admin.InstanceStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,7 +149,8 @@ func (f *function) appendInstances(out []admin.InstanceStatus, at time.Time) []a
 			ID: i.id, Function: f.name, State: core.State().String(), Endpoint: i.endpoint,
 			InFlight: core.InFlight(), Reported: int(i.reported.Load()), Slots: core.Slots(),
 			StartedAt: core.Started().UTC(), AgeSeconds: at.Sub(core.Started()).Seconds(),
-			Environment: i.environment, DrainReason: string(core.DrainReason()),
+			Environment: i.environment, Build: i.peer.Build, Features: words(i.peer.Features), FunctionVersion: i.peer.FunctionVersion,
+			DrainReason: string(core.DrainReason()),
 		})
 	}
 	return out

@@ -57,6 +57,14 @@ type Up struct {
 	Slots       int
 	Cold        bool
 	Left        time.Duration // until the invocation's deadline; 0: it has none
+	Peer        Peer
+}
+
+// A Peer is what the hello says of the program that serves. All of it may be missing; older peers say nothing.
+type Peer struct {
+	Build           string        // for people: its release or revision
+	Features        wire.Features // what it does beyond the protocol's first state
+	FunctionVersion string        // of the code that runs: a number or $LATEST
 }
 
 // How an instance can end without a goodbye.

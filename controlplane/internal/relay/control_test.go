@@ -354,3 +354,26 @@ func (c *chunks) read() (*buffer, error) {
 	c.data = c.data[b.n:]
 	return b, nil
 }
+
+// What the hello says of the peer's program reaches the control plane; one that says nothing is up all the same.
+func TestTheHelloDescribesThePeer(t *testing.T) {
+	said := wire.Message{
+		Kind: wire.KindHello, Version: wire.Version, Instance: "a", Environment: "env-a", Slots: 3, Left: wire.Millis(time.Minute),
+		FunctionVersion: "7", Build: "v1.2.3", Features: wire.Features{"of_tomorrow"},
+	}
+	require.Equal(t, Up{
+		Instance: "a", Environment: "env-a", Slots: 3, Left: time.Minute,
+		Peer: Peer{Build: "v1.2.3", Features: wire.Features{"of_tomorrow"}, FunctionVersion: "7"},
+	}, newUp("a", said))
+	require.Zero(t, newUp("a", hello("a")).Peer)
+}
+
+func TestTheWelcomeDescribesTheRelay(t *testing.T) {
+	b := newBed(t, plain)
+	b.expect("a")
+	c := b.stream("a")
+	require.NoError(t, c.Encode(hello("a")))
+	m, err := c.Decode()
+	require.NoError(t, err)
+	require.Equal(t, wire.Message{Kind: wire.KindWelcome, Build: wire.Build(), Features: wire.ControlFeatures()}, m)
+}

@@ -99,14 +99,17 @@ func (i *instance) comeUp() {
 	i.listener = listener
 	i.relay.counters.up.Add(1)
 	i.relay.tasks.Go(func() { i.accept(listener) })
-	hello := i.control.hello
-	i.mail.note(func(m *mailbox) {
-		m.up = &Up{
-			Instance: i.Instance, Environment: hello.Environment, Slots: hello.Slots, Cold: hello.Cold, Left: hello.Left.Duration(),
-		}
-	})
+	up := newUp(i.Instance, i.control.hello)
+	i.mail.note(func(m *mailbox) { m.up = &up })
 	i.mu.Unlock()
 	i.mail.deliver()
+}
+
+func newUp(instance string, hello wire.Message) Up {
+	return Up{
+		Instance: instance, Environment: hello.Environment, Slots: hello.Slots, Cold: hello.Cold, Left: hello.Left.Duration(),
+		Peer: Peer{Build: hello.Build, Features: hello.Features, FunctionVersion: hello.FunctionVersion},
+	}
 }
 
 // end takes the instance out of service and reports Down when its tunnels are closed: after at most wait, which gives

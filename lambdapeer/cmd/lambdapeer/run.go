@@ -122,7 +122,9 @@ func (s settings) serve(ctx context.Context, cancel context.CancelCauseFunc, log
 		get:   func(ctx context.Context) (int, error) { return p.Get(ctx, s.path) },
 		limit: s.readiness,
 	}
-	env := &lifecycle.Environment{ID: s.id, Handler: p, Logger: log, EventPath: s.eventPath, Ready: app.wait, Settle: p.CloseIdle}
+	env := &lifecycle.Environment{
+		ID: s.id, Version: s.version, Handler: p, Logger: log, EventPath: s.eventPath, Ready: app.wait, Settle: p.CloseIdle,
+	}
 	switch {
 	case s.api != "":
 		return s.serveLambda(ctx, cancel, env, app, log)

@@ -61,6 +61,7 @@ type settings struct {
 	api       string   // Lambda's runtime API; empty: not in Lambda
 	registrar *lifecycle.Registrar
 	id        string
+	version   string // of the function's code
 	port      string
 	h2c       bool
 	path      string
@@ -73,7 +74,10 @@ type settings struct {
 
 // parse reads the environment; its error holds a line for each bad variable.
 func parse(args []string, getenv func(string) string) (settings, error) {
-	s := settings{name: args[0], api: getenv(apiVar), id: lifecycle.NewID(getenv), path: getenv(pathVar), initLimit: initPhase}
+	s := settings{
+		name: args[0], api: getenv(apiVar), id: lifecycle.NewID(getenv), version: lifecycle.ReadVersion(getenv),
+		path: getenv(pathVar), initLimit: initPhase,
+	}
 	var errs [7]error
 	s.command, errs[0] = parseCommand(args[1:])
 	s.port, errs[1] = parsePort(getenv)

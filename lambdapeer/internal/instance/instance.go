@@ -32,6 +32,7 @@ type Config struct {
 	Invocation    wire.Invocation // valid
 	Deadline      time.Time       // of the invocation; zero: none
 	Environment   string
+	Version       string // of the function's code; empty: not known
 	Cold          bool
 	Handler       http.Handler
 	Logger        *slog.Logger
@@ -104,6 +105,7 @@ func newInstance(c Config) (*instance, error) {
 	hello := wire.Message{
 		Kind: wire.KindHello, Version: wire.Version, Instance: c.Invocation.Instance,
 		Environment: c.Environment, Slots: c.Invocation.Concurrency, Cold: c.Cold,
+		FunctionVersion: c.Version, Build: wire.Build(), Features: wire.PeerFeatures(),
 	}
 	for _, relay := range c.Invocation.Relays {
 		d, err := tunnel.NewDialer(relay, c.Invocation.Token, &i.traffic)

@@ -81,10 +81,11 @@ func TestServesAndDrainsWhenTold(t *testing.T) {
 			t.Run(fmt.Sprintf("%s http2=%v", name, http2), func(t *testing.T) {
 				leaks(t)
 				relay := start(t)
-				r := serve(t, instance.Config{Invocation: relaytest.Invocation(3, relay), Cold: true})
+				r := serve(t, instance.Config{Invocation: relaytest.Invocation(3, relay), Version: "7", Cold: true})
 				control, said := relay.Welcome(t)
 				require.Equal(t, wire.Message{
 					Kind: wire.KindHello, Version: wire.Version, Instance: "i-1", Environment: "env-1", Slots: 3, Cold: true,
+					FunctionVersion: "7", Build: wire.Build(), Features: wire.PeerFeatures(),
 				}, said)
 
 				status, body := get(t, relay.Client(t, http2), "/")

@@ -22,6 +22,7 @@ const answerLimit = 2 * time.Second
 // An Environment serves instances, one after the other. Its fields are not changed while it runs.
 type Environment struct {
 	ID      string
+	Version string // of the function's code, as ReadVersion returns it
 	Handler http.Handler
 	Logger  *slog.Logger
 	// EventPath is where events that are no HTTP requests are POSTed to, as ReadEventPath returns it.
@@ -104,7 +105,7 @@ func (e *Environment) serve(ctx context.Context, inv wire.Invocation, deadline t
 	report, ready := e.awaitReady(ctx, inv, deadline)
 	if ready {
 		report = instance.Serve(ctx, instance.Config{
-			Invocation: inv, Deadline: deadline, Environment: e.ID, Cold: cold,
+			Invocation: inv, Deadline: deadline, Environment: e.ID, Version: e.Version, Cold: cold,
 			Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
 		})
 	}

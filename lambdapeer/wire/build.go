@@ -1,0 +1,61 @@
+package wire
+
+import (
+	"runtime/debug"
+	"sync"
+)
+
+// module is where this code comes from, in programs of ours and in those that import the library.
+const module = "github.com/lambda-dispatch/lambda-dispatch"
+
+// Build names this program's copy of this code, for Message.Build: the module's version, or the revision that it was built
+// from, or "unknown". It is for people; nothing is decided by it.
+var Build = sync.OnceValue(func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return unknownBuild
+	}
+	return buildOf(info)
+})
+
+const unknownBuild = "unknown"
+
+func buildOf(info *debug.BuildInfo) string {
+	name := versionOf(info)
+	if name == "" || name == "(devel)" {
+		name = revisionOf(info)
+	}
+	if checkWord("build", name, MaxBuild) != nil {
+		return unknownBuild
+	}
+	return name
+}
+
+func versionOf(info *debug.BuildInfo) string {
+	if info.Main.Path == module {
+		return info.Main.Version
+	}
+	for _, m := range info.Deps {
+		if m.Path != module {
+			continue
+		}
+		if m.Replace != nil {
+			return m.Replace.Version
+		}
+		return m.Version
+	}
+	return ""
+}
+
+// revisionOf is the version control's, which is that of this code only where the main module is ours.
+func revisionOf(info *debug.BuildInfo) string {
+	if info.Main.Path != module {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return ""
+}
