@@ -40,6 +40,7 @@ var helpers = map[string]func(){
 	"stubborn":  func() { signal.Ignore(syscall.SIGTERM); runtimeLoop() },
 	"polite":    politeRuntime,
 	"extension": func() { extensionLoop("INVOKE", "SHUTDOWN") },
+	"busy":      busyExtension,
 	"peer":      peer,
 	"late":      lateRuntime,
 	"failing":   failingInit,
@@ -100,6 +101,12 @@ func obey(o order, h http.Header, body []byte) {
 		sleepUntilTerminated()
 	case "hang":
 		select {}
+	case "linger":
+		call("POST", path, nil, answer)
+		for !released() {
+			time.Sleep(time.Millisecond)
+		}
+		return
 	case "error":
 		answer, path = []byte(`{"errorType":"MyError","errorMessage":"`+o.Text+`"}`), base+"/error"
 	case "fail":
@@ -187,6 +194,26 @@ func extensionLoop(events ...string) {
 			return
 		}
 	}
+}
+
+// busyExtension works after each INVOKE until the test lets it go on.
+func busyExtension() {
+	id := register("INVOKE", "SHUTDOWN")
+	for {
+		_, body := call("GET", "/2020-01-01/extension/event/next", id, nil)
+		if bytes.Contains(body, []byte("SHUTDOWN")) {
+			return
+		}
+		for !released() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// released tells whether the test has written the file that lets processes go on.
+func released() bool {
+	_, err := os.Stat(os.Getenv("RECORD") + ".release")
+	return err == nil
 }
 
 // peer is an extension that calls the Runtime API for an app that knows nothing of Lambda.

@@ -72,7 +72,7 @@ func (h *Handler) invoke(w http.ResponseWriter, r *http.Request, id string) (ans
 	if inv.Payload = event(r, t, id, body); len(inv.Payload) > maxPayload {
 		return answer{}, serviceerror.New(serviceerror.TypeTooLarge, "the request makes an event of more than %d bytes", maxPayload)
 	}
-	result, err := t.function.Invoke(r.Context(), ledger.Direct, inv)
+	result, err := t.function.Invoke(r.Context(), function.Call{Invocation: inv, Front: ledger.Direct})
 	if err != nil {
 		return answer{}, err
 	}

@@ -155,7 +155,7 @@ func (b *boot) breakOff(w http.ResponseWriter, inv *invocation) {
 	refuse(w, &refusal{http.StatusBadRequest, "TruncatedHTTPRequest", "HTTP request detected as truncated"})
 }
 
-// finish records the answer. It comes too late for an invocation that has ended otherwise.
+// finish records the answer and hands it to the caller. It comes too late for an invocation that has ended otherwise.
 func (b *boot) finish(inv *invocation, a *answer) {
 	b.update(func() {
 		b.runtime = runtimeAnswered
@@ -164,6 +164,9 @@ func (b *boot) finish(inv *invocation, a *answer) {
 			inv.responded, inv.produced = inv.answered, len(a.body)
 		}
 	})
+	if inv.Answered != nil && !a.truncated {
+		inv.Answered(a.result())
+	}
 }
 
 func tooLargeAnswer(limit int) *answer {

@@ -22,6 +22,10 @@ type Invocation struct {
 	// no slice that it was given. While it blocks the function is held up, and the end of the invocation too. After an
 	// error it is not called again; the function goes on. Nil: the caller wants the answer in one piece.
 	Stream func(chunk []byte) error
+	// Answered takes the function's answer as soon as the runtime has given all of it. The invocation goes on until the
+	// runtime and the extensions have asked for their next event, and may still fail. It is called at most once, from another
+	// goroutine, and must not block. Nil: the caller waits for the end.
+	Answered func(Result)
 }
 
 // An Outcome says in one word how an invocation ended.

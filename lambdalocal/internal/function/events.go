@@ -92,7 +92,7 @@ func (e *event) run() {
 func (e *event) deliver() Drop {
 	for {
 		e.inv.Version, _ = e.f.Resolve(e.qualifier) // it was known when it was accepted
-		result, err := e.f.Invoke(context.Background(), ledger.Invoke, e.inv)
+		result, err := e.f.Invoke(context.Background(), Call{Invocation: e.inv, Front: ledger.Invoke})
 		if err == nil && result.Outcome == environment.Succeeded {
 			return ""
 		}

@@ -58,26 +58,30 @@ func (f *Function) Start() {
 // Config is what New got. It must not be changed.
 func (f *Function) Config() *Config { return &f.cfg }
 
-// Invoke runs one invocation, of a version that Resolve returned, and waits for its end. The invocation goes on when ctx
-// ends. The error is a *serviceerror.Error, or ctx's.
-func (f *Function) Invoke(ctx context.Context, front ledger.Front, inv environment.Invocation) (environment.Result, error) {
-	return f.cfg.Around(ctx, func(ctx context.Context) (environment.Result, error) { return f.run(ctx, front, inv) })
+// A Call is an invocation as its caller wants it.
+type Call struct {
+	environment.Invocation
+	Front ledger.Front
+	Log   bool // the caller wants the log's tail, and so waits for the end of the invocation
 }
 
-func (f *Function) run(ctx context.Context, front ledger.Front, inv environment.Invocation) (environment.Result, error) {
-	w := &work{inv: inv, front: front, done: make(chan struct{})}
+// Invoke runs one invocation, of a version that Resolve returned, and waits for its answer. The environment may be busy
+// for longer, and without Log the result then tells of the answer only. The invocation goes on when ctx ends. The error is a
+// *serviceerror.Error, or ctx's.
+func (f *Function) Invoke(ctx context.Context, c Call) (environment.Result, error) {
+	return f.cfg.Around(ctx, func(ctx context.Context) (environment.Result, error) { return f.run(ctx, c) })
+}
+
+func (f *Function) run(ctx context.Context, c Call) (environment.Result, error) {
+	w := newWork(c.Front, c.Invocation)
 	if err := f.place(w); err != nil {
 		return environment.Result{}, err
 	}
-	select {
-	case <-w.done:
-	case <-ctx.Done():
-		return environment.Result{}, ctx.Err()
+	result, err := w.wait(ctx, c.Log)
+	if err == nil && result.Outcome == environment.Interrupted {
+		err = serviceerror.New(serviceerror.TypeService, "the environment was shut down during the invocation")
 	}
-	if w.result.Outcome == environment.Interrupted {
-		return environment.Result{}, serviceerror.New(serviceerror.TypeService, "the environment was shut down during the invocation")
-	}
-	return w.result, nil
+	return result, err
 }
 
 // place hands the work to an idle environment or creates one for it.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 )
 
 var errRetired = errors.New("environment retired")
@@ -25,13 +24,6 @@ type life struct {
 	state State // guarded by Function.mu
 }
 
-// work is an invocation on its way through an environment.
-type work struct {
-	inv    environment.Invocation
-	front  ledger.Front
-	result environment.Result // valid once done is closed
-	done   chan struct{}
-}
 
 func newLife(f *Function, v *version, env *environment.Environment, provisioned bool) *life {
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -79,7 +71,7 @@ func (l *life) readied() bool {
 }
 
 // serve runs one invocation. The environment is frozen before the caller learns of the end, so that the caller's next
-// invocation finds it. One that failed is shut down by then, and starts anew inside the next invocation. It is false if
+// invocation finds it; a caller that does not wait for the end may come too early for that. One that failed is shut down by then, and starts anew inside the next invocation. It is false if
 // the environment's time is over.
 func (l *life) serve(w *work) bool {
 	l.f.setState(l, Busy)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/request"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
@@ -33,6 +34,11 @@ type call struct {
 	kind     string
 	tail     bool // of the log is wanted
 	inv      environment.Invocation
+}
+
+// wanted is the call for its function.
+func (c call) wanted() function.Call {
+	return function.Call{Invocation: c.inv, Front: ledger.Invoke, Log: c.tail}
 }
 
 // call reads the request. The invocation's id is valid even if it fails.

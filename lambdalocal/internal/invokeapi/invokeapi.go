@@ -12,7 +12,6 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/request"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
@@ -61,7 +60,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c call) error {
 		w.WriteHeader(http.StatusAccepted)
 		return nil
 	}
-	result, err := c.function.Invoke(r.Context(), ledger.Invoke, c.inv)
+	result, err := c.function.Invoke(r.Context(), c.wanted())
 	if err == nil {
 		h.ended(c, result)
 		sendResult(w, c, result)

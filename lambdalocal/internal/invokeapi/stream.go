@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 )
 
 // maxChunk is how much of an answer that is sent in pieces goes into one event.
@@ -24,7 +23,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	s := &stream{w: w, version: c.inv.Version}
 	c.inv.Stream = s.chunk
-	result, err := c.function.Invoke(r.Context(), ledger.Invoke, c.inv)
+	result, err := c.function.Invoke(r.Context(), c.wanted())
 	streamed := s.close()
 	switch {
 	case err != nil && !streamed:
