@@ -24,7 +24,6 @@ type life struct {
 	state State // guarded by Function.mu
 }
 
-
 func newLife(f *Function, v *version, env *environment.Environment, provisioned bool) *life {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &life{
