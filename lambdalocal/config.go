@@ -40,9 +40,11 @@ type Prices struct {
 type Function struct {
 	Name string `yaml:"name"`
 	// Command is the runtime, a bootstrap say, or any program if an extension calls the Runtime API for it.
-	Command []string `yaml:"command"`
-	// Extensions are argument lists, each started as an external extension. Its name is the program's base name.
-	Extensions    [][]string        `yaml:"extensions"`
+	Command    []string    `yaml:"command"`
+	Extensions []Extension `yaml:"extensions"`
+	// Processes are argument lists of programs beside the command that call none of Lambda's APIs: an app, say, whose peer is
+	// the command. In Lambda the command would start them.
+	Processes     [][]string        `yaml:"processes"`
 	Dir           string            `yaml:"dir"` // in a file relative to the file; empty: where the file is
 	Env           map[string]string `yaml:"env"`
 	Handler       string            `yaml:"handler"` // handed to the function as _HANDLER
@@ -59,6 +61,20 @@ type Function struct {
 	Events              Events    `yaml:"events"`
 	Versions            []Version `yaml:"versions"`
 	Aliases             []Alias   `yaml:"aliases"`
+}
+
+// An Extension is a program that registers with the Extensions API under its name. In a file it may be its argument list
+// alone, and is then named after the program; one that an interpreter runs has its file's name in Lambda, and needs a name
+// here.
+type Extension struct {
+	Name    string   `yaml:"name"`
+	Command []string `yaml:"command"`
+}
+
+// Program is the extension that is a program, or a script with an interpreter's line, and its arguments: it has the program's
+// base name.
+func Program(argv ...string) Extension {
+	return Extension{Name: filepath.Base(argv[0]), Command: argv}
 }
 
 // Events says how often an asynchronous invocation is tried.

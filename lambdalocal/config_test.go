@@ -16,7 +16,7 @@ func TestTheExampleIsTheDefaults(t *testing.T) {
 	require.NoError(t, got.Validate())
 	want := Default()
 	f := DefaultFunction("web")
-	f.Command, f.Extensions, f.Env, f.Dir = []string{"./bootstrap"}, [][]string{}, map[string]string{}, "."
+	f.Command, f.Extensions, f.Processes, f.Env, f.Dir = []string{"./bootstrap"}, []Extension{}, [][]string{}, map[string]string{}, "."
 	f.Versions, f.Aliases = []Version{}, []Alias{}
 	want.Functions, want.Links, want.Faults = []Function{f}, []Link{}, []Fault{}
 	require.Equal(t, want, got)
@@ -122,7 +122,7 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 	bad.Architecture, bad.Events = "mips", Events{MaxAge: time.Hour * 7, MaxRetries: 3}
 	bad.Versions = []Version{{Name: "one"}, {Name: "2", ProvisionedConcurrency: -1}, {Name: "2"}}
 	bad.Aliases = []Alias{{Name: "7", Version: "2"}, {Name: "live", Version: "3", Weights: map[string]float64{"2": 1.5, "4": 0}}, {Name: "live", Version: "$LATEST", Weights: map[string]float64{"2": 1}}}
-	bad.Extensions, bad.Dir = [][]string{{"a/x"}, {"b/x"}, {}}, "/does/not/exist"
+	bad.Extensions, bad.Dir = []Extension{Program("a/x"), Program("b/x"), {}}, "/does/not/exist"
 	bad.ColdStartDelay, bad.IdleExpiry = Span{Min: 2, Max: 1}, Fixed(0)
 	err := Config{
 		Address: "nowhere", Direct: Direct{Address: "x"}, Prices: Prices{GBSecondARM: -1}, Functions: []Function{bad, bad},

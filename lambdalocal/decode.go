@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"time"
@@ -162,6 +163,18 @@ func article(of reflect.Type) string {
 func (f *Function) decode(d *decoder, path string, node *yaml.Node) {
 	*f = DefaultFunction("")
 	d.structure(path, node, reflect.ValueOf(f).Elem())
+}
+
+// decode takes an argument list, or a mapping.
+func (x *Extension) decode(d *decoder, path string, node *yaml.Node) {
+	if node.Kind == yaml.SequenceNode {
+		d.value(path, node, reflect.ValueOf(&x.Command).Elem())
+	} else {
+		d.structure(path, node, reflect.ValueOf(x).Elem())
+	}
+	if x.Name == "" && program(x.Command) {
+		x.Name = filepath.Base(x.Command[0])
+	}
 }
 
 // decode takes a duration, or a mapping. It starts from nothing: a range replaces a default range.

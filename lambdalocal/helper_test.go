@@ -41,6 +41,9 @@ var helpers = map[string]func(){
 	"polite":    politeRuntime,
 	"extension": func() { extensionLoop("INVOKE", "SHUTDOWN") },
 	"busy":      busyExtension,
+	"slow":      slowExtension,
+	"variables": func() { record(string(environ())); extensionLoop("INVOKE", "SHUTDOWN") },
+	"watcher":   func() { extensionLoopAs("watcher", "INVOKE", "SHUTDOWN") },
 	"peer":      peer,
 	"late":      lateRuntime,
 	"failing":   failingInit,
@@ -167,8 +170,11 @@ func record(line string) {
 }
 
 func register(events ...string) http.Header {
+	return registerAs(os.Args[0][strings.LastIndex(os.Args[0], "/")+1:], events...)
+}
+
+func registerAs(name string, events ...string) http.Header {
 	body, _ := json.Marshal(map[string]any{"events": events})
-	name := os.Args[0][strings.LastIndex(os.Args[0], "/")+1:]
 	response, answer := call("POST", "/2020-01-01/extension/register", http.Header{"Lambda-Extension-Name": {name}}, body)
 	if response.StatusCode != http.StatusOK {
 		check(fmt.Errorf("register: %s", answer))
@@ -183,8 +189,20 @@ func politeRuntime() {
 	runtimeLoop()
 }
 
-func extensionLoop(events ...string) {
-	id := register(events...)
+func extensionLoop(events ...string) { followEvents(register(events...)) }
+
+func extensionLoopAs(name string, events ...string) { followEvents(registerAs(name, events...)) }
+
+// slowExtension registers when the test lets it.
+func slowExtension() {
+	record("slow")
+	for !released() {
+		time.Sleep(time.Millisecond)
+	}
+	extensionLoop("INVOKE", "SHUTDOWN")
+}
+
+func followEvents(id http.Header) {
 	for {
 		_, body := call("GET", "/2020-01-01/extension/event/next", id, nil)
 		var event struct{ EventType, ShutdownReason, RequestID string }
@@ -261,7 +279,7 @@ func server() {
 	cfg := lambdalocal.Default()
 	cfg.Address = "127.0.0.1:0"
 	f := lambdalocal.DefaultFunction("web")
-	f.Command, f.Extensions = []string{os.Args[0], "app"}, [][]string{{os.Args[0], "peer"}}
+	f.Command, f.Extensions = []string{os.Args[0], "app"}, []lambdalocal.Extension{lambdalocal.Program(os.Args[0], "peer")}
 	f.Env = map[string]string{marker: os.Getenv("CHILD_MARKER")}
 	cfg.Functions = []lambdalocal.Function{f}
 	s, err := lambdalocal.New(cfg, quiet())

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
@@ -18,7 +19,9 @@ import (
 
 // withExtension adds the test binary as an external extension.
 func withExtension(role string) func(*lambdalocal.Function) {
-	return func(f *lambdalocal.Function) { f.Extensions = [][]string{{f.Command[0], role}} }
+	return func(f *lambdalocal.Function) {
+		f.Extensions = []lambdalocal.Extension{lambdalocal.Program(f.Command[0], role)}
+	}
 }
 
 func (m *machine) functionError(o order) (kind, message, log string) {
@@ -152,11 +155,64 @@ func TestExtensionsLearnOfATimeoutAndOfACrash(t *testing.T) {
 	m.eventually("failure", func() bool { return strings.Contains(m.recorded(), "SHUTDOWN failure\n") })
 }
 
-func TestAnExtensionThatDoesNotRegisterIsAProcess(t *testing.T) {
+func TestAProcessCallsNoneOfTheAPIs(t *testing.T) {
 	t.Parallel()
-	m := run(t, "runtime", withExtension("plain"))
+	m := run(t, "runtime", func(f *lambdalocal.Function) { f.Processes = [][]string{{f.Command[0], "plain"}} })
 	require.Nil(t, m.invoke(order{}).FunctionError)
 	require.Len(t, m.Environments()[0].PIDs, 2)
+}
+
+func TestInitWaitsForExtensionsForAsLongAsItMayTake(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", withExtension("slow"))
+	got := make(chan *lambda.InvokeOutput, 1)
+	go func() { got <- m.invoke(order{}) }()
+	m.eventually("the extension runs", func() bool { return strings.Contains(m.recorded(), "slow\n") })
+	require.Len(t, m.Environments()[0].PIDs, 1, "the command starts when all extensions have registered")
+	m.release()
+	require.Nil(t, (<-got).FunctionError)
+	require.Len(t, m.Environments()[0].PIDs, 2)
+}
+
+func TestAnExtensionThatNeverRegistersFailsInit(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", func(f *lambdalocal.Function) {
+		withExtension("plain")(f)
+		f.InitTimeout, f.Timeout = 100*time.Millisecond, 300*time.Millisecond
+	})
+	kind, message, log := m.functionError(order{})
+	require.Equal(t, "Sandbox.Timedout", kind)
+	require.Contains(t, message, "Task timed out after 0.30 seconds")
+	require.Contains(t, log, "Phase: init\tStatus: timeout")
+}
+
+func TestExternalExtensionsDoNotGetWhatLambdaWithholds(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", withExtension("variables"))
+	var runtime, extension map[string]string
+	require.NoError(t, json.Unmarshal(m.invoke(order{Do: "environ"}).Payload, &runtime))
+	written, _, _ := strings.Cut(m.recorded(), "\n")
+	require.NoError(t, json.Unmarshal([]byte(written), &extension))
+	for _, name := range []string{
+		"_HANDLER", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_XRAY_CONTEXT_MISSING", "AWS_XRAY_DAEMON_ADDRESS",
+		"LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT",
+	} {
+		require.Contains(t, runtime, name)
+		require.NotContains(t, extension, name)
+	}
+	for _, name := range []string{"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "PORT"} {
+		require.NotEmpty(t, runtime[name], name)
+		require.NotEmpty(t, extension[name], name)
+	}
+}
+
+func TestAnInterpretedExtensionHasANameOfItsOwn(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", func(f *lambdalocal.Function) {
+		f.Extensions = []lambdalocal.Extension{{Name: "watcher", Command: []string{f.Command[0], "watcher"}}}
+	})
+	require.Nil(t, m.invoke(order{}).FunctionError)
+	require.Equal(t, "INVOKE\n", m.recorded())
 }
 
 func TestAnExtensionThatCrashesEndsTheInvocation(t *testing.T) {

@@ -11,7 +11,10 @@ import (
 // warnOfMissing warns of programs that no environment could start now. That is no mistake of the configuration: they may be
 // built before the first invocation. The function's Dir is absolute.
 func (f Function) warnOfMissing(log logrus.FieldLogger) {
-	programs := append([][]string{f.Command}, f.Extensions...)
+	programs := append([][]string{f.Command}, f.Processes...)
+	for _, x := range f.Extensions {
+		programs = append(programs, x.Command)
+	}
 	for _, v := range f.Versions {
 		if program(v.Command) {
 			programs = append(programs, v.Command)

@@ -14,7 +14,7 @@ func TestProgramsThatAreMissingAreTold(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "there"), nil, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "text"), nil, 0o600))
 	f := DefaultFunction("web")
-	f.Dir, f.Command, f.Extensions = dir, []string{"./there", "x"}, [][]string{{"sh"}, {"no-such-program"}, {"./text"}}
+	f.Dir, f.Command, f.Extensions = dir, []string{"./there", "x"}, []Extension{Program("sh"), Program("no-such-program"), Program("./text")}
 	f.Versions = []Version{{Name: "1", Command: []string{"/nowhere/at-all"}}, {Name: "2"}}
 	cfg := Default()
 	cfg.Address, cfg.Functions = "127.0.0.1:0", []Function{f}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"regexp"
 	"time"
 
@@ -92,8 +91,7 @@ func (c Config) validateReservations(m *mistakes) {
 
 func (f Function) validate(m *mistakes, path string) {
 	m.check(functionName.MatchString(f.Name), path+".name", "must be 1 to 64 letters, digits, - or _, got %q", f.Name)
-	m.check(program(f.Command), path+".command", "must be a program and its arguments")
-	f.validateExtensions(m, path)
+	f.validatePrograms(m, path)
 	if f.Dir != "" {
 		info, err := os.Stat(f.Dir)
 		m.check(err == nil && info.IsDir(), path+".dir", "must be a directory, got %q", f.Dir)
@@ -112,17 +110,19 @@ func (f Function) validate(m *mistakes, path string) {
 	f.validateAliases(m, path)
 }
 
-// validateExtensions holds names apart, which are base names: an extension registers by its name.
-func (f Function) validateExtensions(m *mistakes, path string) {
+// validatePrograms holds the names of extensions apart: an extension registers by its name.
+func (f Function) validatePrograms(m *mistakes, path string) {
+	m.check(program(f.Command), path+".command", "must be a program and its arguments")
+	for i, argv := range f.Processes {
+		m.check(program(argv), fmt.Sprintf("%s.processes[%d]", path, i), "must be a program and its arguments")
+	}
 	names := map[string]bool{}
-	for i, argv := range f.Extensions {
+	for i, x := range f.Extensions {
 		at := fmt.Sprintf("%s.extensions[%d]", path, i)
-		m.check(program(argv), at, "must be a program and its arguments")
-		if program(argv) {
-			name := filepath.Base(argv[0])
-			m.check(!names[name], at, "two extensions are named %q", name)
-			names[name] = true
-		}
+		m.check(program(x.Command), at, "must be a program and its arguments, or its name and command")
+		m.check(!program(x.Command) || x.Name != "", at+".name", "must be the name under which the program registers")
+		m.check(x.Name == "" || !names[x.Name], at, "two extensions are named %q", x.Name)
+		names[x.Name] = true
 	}
 }
 

@@ -45,9 +45,17 @@ func (w wiring) function(f Function) function.Config {
 func (w wiring) environment(f Function) environment.Config {
 	return environment.Config{
 		Function: f.Name, Version: function.Latest, Region: w.cfg.Region, Account: w.cfg.AccountID, Handler: f.Handler,
-		Command: f.Command, Extensions: f.Extensions, Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, EnforceMemory: f.EnforceMemory,
+		Command: f.Command, Extensions: extensions(f.Extensions), Processes: f.Processes, Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, EnforceMemory: f.EnforceMemory,
 		Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: w.log,
 	}
+}
+
+func extensions(list []Extension) []environment.Extension {
+	var out []environment.Extension
+	for _, x := range list {
+		out = append(out, environment.Extension{Name: x.Name, Argv: x.Command})
+	}
+	return out
 }
 
 // over applies the version to the function's latest.

@@ -41,7 +41,7 @@ func App(t testing.TB, name string, peer Peer) Function {
 	f.Local.Env = map[string]string{}
 	if peer == Binary {
 		f.Local.Env["APP_PLAIN"] = "1"
-		f.Local.Extensions = [][]string{{Build(t, "lambdapeer/cmd/lambdapeer")}}
+		f.Local.Extensions = []lambdalocal.Extension{lambdalocal.Program(Build(t, "lambdapeer/cmd/lambdapeer"))}
 	}
 	return f
 }

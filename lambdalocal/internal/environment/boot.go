@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/telemetry"
 )
-
-// registerWait is how long the command's start waits for extensions to register. In Lambda it waits for as long as init
-// may take; here an extension that never registers is simply a process.
-const registerWait = 2 * time.Second
 
 // A boot is one start of an environment's processes, with the listener of the APIs that they call.
 //
@@ -131,16 +128,23 @@ func (b *boot) init(ctx context.Context, phase string) error {
 	return err
 }
 
+// startAll starts the companions, then the extensions, and when all of these have registered the command.
 func (b *boot) startAll(ctx context.Context) error {
-	for _, argv := range b.env.cfg.Extensions {
-		if err := b.launch(argv, true); err != nil {
+	for _, argv := range b.env.cfg.Processes {
+		if err := b.launch(program{name: filepath.Base(argv[0]), argv: argv, kind: companion}); err != nil {
+			return err
+		}
+	}
+	for _, x := range b.env.cfg.Extensions {
+		if err := b.launch(program{name: x.Name, argv: x.Argv, kind: extern}); err != nil {
 			return err
 		}
 	}
 	if err := b.awaitRegistrations(ctx); err != nil {
 		return err
 	}
-	if err := b.launch(b.env.cfg.Command, false); err != nil {
+	argv := b.env.cfg.Command
+	if err := b.launch(program{name: filepath.Base(argv[0]), argv: argv, kind: command}); err != nil {
 		return err
 	}
 	if b.env.cfg.EnforceMemory {
@@ -149,14 +153,24 @@ func (b *boot) startAll(ctx context.Context) error {
 	return nil
 }
 
+// awaitRegistrations waits for as long as ctx allows. An error names the first extension that has not registered.
 func (b *boot) awaitRegistrations(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, registerWait, nil)
-	defer cancel()
-	err := b.wait(ctx, func() bool { return b.fault != nil || len(b.extensions) >= len(b.env.cfg.Extensions) })
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	err := b.waitUnlessFailed(ctx, func() bool { return b.unregisteredLocked() == "" })
+	if err == nil || b.failure() != nil {
 		return err
 	}
-	return nil
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return fmt.Errorf("%w: the extension %s has not registered", err, b.unregisteredLocked())
+}
+
+func (b *boot) unregisteredLocked() string {
+	for _, x := range b.env.cfg.Extensions {
+		if b.externalLocked(x.Name) == nil {
+			return x.Name
+		}
+	}
+	return ""
 }
 
 // idleLocked says whether the runtime and every extension have asked for their next event.

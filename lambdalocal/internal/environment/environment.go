@@ -37,7 +37,8 @@ type Config struct {
 	Account    string
 	Handler    string
 	Command    []string
-	Extensions [][]string // argument lists of the external extensions
+	Extensions []Extension
+	Processes  [][]string // argument lists of programs beside the command that call none of the APIs
 	Dir        string
 	Env        map[string]string // {port} in a value, or in an argument, becomes the environment's port
 	MemoryMB   int
@@ -48,6 +49,12 @@ type Config struct {
 	// Provisioned environments are initialised ahead: no invocation pays for it.
 	Provisioned bool
 	Log         logrus.FieldLogger
+}
+
+// An Extension is a program that registers as an external extension.
+type Extension struct {
+	Name string // under which it registers
+	Argv []string
 }
 
 // An Environment runs one invocation at a time. ID, Served, PIDs and Kill may be called from any goroutine, all else only

@@ -141,7 +141,7 @@ func (b *boot) admit(name string, body []byte) (*extension, *refusal) {
 	if err != nil {
 		return nil, forbid("InvalidRequestFormat", "%v", err)
 	}
-	external := slices.ContainsFunc(b.processes, func(c *child) bool { return c.extension && c.name == name })
+	external := slices.ContainsFunc(b.processes, func(c *child) bool { return c.kind == extern && c.name == name })
 	x := &extension{id: newUUID(), name: name, external: external, wants: wanted.Events, state: extensionRegistered}
 	if refused := b.refusalLocked(x); refused != nil {
 		return nil, refused

@@ -10,7 +10,9 @@ import (
 )
 
 // external extensions in tests are processes named sleep; internal ones have any other name.
-func withExternal(c *Config) { c.Extensions = [][]string{{"sleep", "1000"}} }
+func withExternal(c *Config) {
+	c.Extensions = []Extension{{Name: "sleep", Argv: []string{"sleep", "1000"}}}
+}
 
 func named(name string) http.Header { return http.Header{"Lambda-Extension-Name": {name}} }
 
@@ -230,7 +232,7 @@ func TestAnExtensionMayEndTheEnvironment(t *testing.T) {
 		require.False(t, s.Alive())
 	})
 	t.Run("by not existing", func(t *testing.T) {
-		s := newSandbox(t, func(c *Config) { c.Extensions = [][]string{{"./does-not-exist"}} })
+		s := newSandbox(t, func(c *Config) { c.Extensions = []Extension{{Name: "x", Argv: []string{"./does-not-exist"}}} })
 		r := <-s.invoke(Invocation{})
 		require.Equal(t, "Extension.LaunchError", r.ErrorType)
 	})

@@ -129,7 +129,7 @@ func (e *Environment) asFailure(err error) *Failure {
 			Message: fmt.Sprintf("Task timed out after %.2f seconds", e.cfg.Timeout.Seconds()),
 		}
 	case errors.Is(err, errInitTimeout):
-		return &Failure{Outcome: InitFailed, Type: sandboxTimedout, Message: "init phase timed out"}
+		return &Failure{Outcome: InitFailed, Type: sandboxTimedout, Message: err.Error()}
 	default:
 		return &Failure{Outcome: Interrupted, Type: "Sandbox.Failure", Message: err.Error()}
 	}

@@ -1,33 +1,45 @@
 package environment
 
 import (
-	"path/filepath"
-
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
 )
+
+// A kind says what a program is to Lambda.
+type kind uint8
+
+const (
+	command   kind = iota // the runtime
+	extern                // an external extension
+	companion             // a program that calls none of the APIs
+)
+
+// A program is what a process runs.
+type program struct {
+	name string
+	argv []string
+	kind kind
+}
 
 // A child is one of the processes, at the head of its group.
 type child struct {
 	*process.Group
-	name      string
-	extension bool
+	program
 }
 
 // launch starts one process, unless the boot has failed already, and watches it.
-func (b *boot) launch(argv []string, isExtension bool) error {
-	argv = b.env.expandAll(argv)
+func (b *boot) launch(p program) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fault != nil {
 		return b.fault
 	}
-	c := &child{name: filepath.Base(argv[0]), extension: isExtension}
+	c := &child{program: p}
 	group, err := process.Start(process.Spec{
-		Argv: argv, Dir: b.env.cfg.Dir, Env: b.env.variables(b.addr),
+		Argv: b.env.expandAll(p.argv), Dir: b.env.cfg.Dir, Env: b.env.variables(b.addr, p.kind),
 		Line: func(text string) { b.output(c, text) },
 	})
 	switch {
-	case err != nil && isExtension:
+	case err != nil && p.kind == extern:
 		return extensionNotLaunched(err)
 	case err != nil:
 		return invalidEntrypoint(err)
@@ -41,23 +53,23 @@ func (b *boot) launch(argv []string, isExtension bool) error {
 func (b *boot) output(c *child, text string) {
 	b.env.line(c.name, text)
 	b.env.output.add(text)
-	kind := "function"
-	if c.extension {
-		kind = "extension"
+	source := "function"
+	if c.kind == extern {
+		source = "extension"
 	}
-	b.events.Emit(kind, text)
+	b.events.Emit(source, text)
 }
 
-// watch makes the end of a process a failure, except during a shutdown, or that of an extension that never registered
-// and had nothing to complain about.
+// watch makes the end of a process a failure, except during a shutdown, or that of a companion which had nothing to
+// complain about.
 func (b *boot) watch(c *child) {
 	<-c.Done()
 	b.mu.Lock()
-	expected := b.stopping || c.extension && c.ExitReason() == "" && b.externalLocked(c.name) == nil
+	expected := b.stopping || c.kind == companion && c.ExitReason() == ""
 	b.mu.Unlock()
 	switch {
 	case expected:
-	case c.extension:
+	case c.kind == extern:
 		b.fail(extensionExited(c.ExitReason()))
 	default:
 		b.fail(runtimeExited(c.ExitReason()))

@@ -50,12 +50,17 @@ func (b *boot) beginShutdown() (external, internal int) {
 	return external, internal
 }
 
+// endRuntime ends the runtime and the companions.
 func (b *boot) endRuntime(deadline time.Time) {
+	var ending []*child
 	for _, c := range b.children() {
-		if !c.extension {
+		if c.kind != extern {
 			c.Terminate()
-			awaitOrKill(c, deadline)
+			ending = append(ending, c)
 		}
+	}
+	for _, c := range ending {
+		awaitOrKill(c, deadline)
 	}
 }
 
@@ -66,12 +71,12 @@ func (b *boot) endExtensions(reason Reason, deadline time.Time) {
 	b.events.Flush(ctx)
 	told := b.tellExtensions(shutdownEvent(reason, deadline))
 	for _, c := range b.children() {
-		if c.extension && !told[c.name] {
+		if c.kind == extern && !told[c.name] {
 			c.Kill()
 		}
 	}
 	for _, c := range b.children() {
-		if told[c.name] {
+		if c.kind == extern && told[c.name] {
 			awaitOrKill(c, deadline)
 		}
 	}

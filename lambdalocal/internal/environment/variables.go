@@ -16,11 +16,52 @@ var inherited = []string{
 	"PATH", "HOME", "TMPDIR", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 }
 
-// variables are those of a function's processes: Lambda's own, PORT, and above all the configured ones.
-func (e *Environment) variables(runtimeAPI string) []string {
+// withheld are the variables that Lambda does not give to external extensions. Source: "Lambda Extensions API" in the Lambda
+// developer guide.
+var withheld = []string{
+	"_HANDLER", "AWS_EXECUTION_ENV", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_XRAY_CONTEXT_MISSING",
+	"AWS_XRAY_DAEMON_ADDRESS", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT",
+}
+
+// Where X-Ray's daemon listens in Lambda. Nobody listens there here, and by AWS_XRAY_CONTEXT_MISSING that is no error.
+const (
+	xrayHost = "169.254.79.129"
+	xrayPort = "2000"
+)
+
+// variables are those of one of a function's processes: Lambda's own, PORT, and above all the configured ones.
+func (e *Environment) variables(runtimeAPI string, of kind) []string {
+	vars := e.reserved(runtimeAPI)
+	if of == extern {
+		for _, name := range withheld {
+			delete(vars, name)
+		}
+	}
+	for _, name := range inherited {
+		if value, ok := os.LookupEnv(name); ok {
+			vars[name] = value
+		}
+	}
+	for name, value := range e.cfg.Env {
+		vars[name] = e.expand(value)
+	}
+	list := make([]string, 0, len(vars))
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		list = append(list, name+"="+vars[name])
+	}
+	return list
+}
+
+// reserved are Lambda's own variables, and PORT. Credentials are of nobody.
+func (e *Environment) reserved(runtimeAPI string) map[string]string {
 	cfg := e.cfg
-	vars := map[string]string{
+	return map[string]string{
 		"_HANDLER":                        cfg.Handler,
+		"_AWS_XRAY_DAEMON_ADDRESS":        xrayHost,
+		"_AWS_XRAY_DAEMON_PORT":           xrayPort,
+		"AWS_ACCESS_KEY_ID":               "ASIALAMBDALOCAL00000",
+		"AWS_SECRET_ACCESS_KEY":           "lambdalocal",
+		"AWS_SESSION_TOKEN":               "lambdalocal",
 		"AWS_REGION":                      cfg.Region,
 		"AWS_DEFAULT_REGION":              cfg.Region,
 		"AWS_LAMBDA_FUNCTION_NAME":        cfg.Function,
@@ -30,25 +71,14 @@ func (e *Environment) variables(runtimeAPI string) []string {
 		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + cfg.Function,
 		"AWS_LAMBDA_LOG_STREAM_NAME":      fmt.Sprintf("%s/[%s]%s", time.Now().UTC().Format("2006/01/02"), cfg.Version, e.id),
 		"AWS_LAMBDA_RUNTIME_API":          runtimeAPI,
+		"AWS_XRAY_CONTEXT_MISSING":        "LOG_ERROR",
+		"AWS_XRAY_DAEMON_ADDRESS":         xrayHost + ":" + xrayPort,
 		"LAMBDA_TASK_ROOT":                cfg.Dir,
 		"LAMBDA_RUNTIME_DIR":              "/var/runtime",
 		"LANG":                            "en_US.UTF-8",
 		"TZ":                              ":UTC",
 		"PORT":                            strconv.Itoa(e.port),
 	}
-	for _, name := range inherited {
-		if value, ok := os.LookupEnv(name); ok {
-			vars[name] = value
-		}
-	}
-	for name, value := range cfg.Env {
-		vars[name] = e.expand(value)
-	}
-	list := make([]string, 0, len(vars))
-	for _, name := range slices.Sorted(maps.Keys(vars)) {
-		list = append(list, name+"="+vars[name])
-	}
-	return list
 }
 
 func (c *Config) initializationType() string {
