@@ -21,6 +21,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -45,9 +46,22 @@ func LoadConfig(path string, environ, overrides []string) (*Config, error) {
 // EnvoyConfig returns what Envoy would be sent for a configuration, as one static Envoy configuration to be validated.
 func EnvoyConfig(cfg *Config) ([]byte, error) { return xds.StaticConfig(cfg) }
 
+// NewSigningKey writes a new key to a file, which must not exist, and returns its public half as functions are told it.
+func NewSigningKey(file string) (public string, err error) {
+	key := signing.New()
+	return key.Public(), key.Save(file)
+}
+
+// PublicKey returns the public half of the signing key in a file.
+func PublicKey(file string) (string, error) {
+	key, err := signing.Load(file)
+	return key.Public(), err
+}
+
 // A Server is the control plane and relay of one process.
 type Server struct {
 	config     *Config
+	signing    signing.Key
 	log        logrus.FieldLogger
 	dispatcher *dispatch.Dispatcher
 	relay      *relay.Relay
@@ -88,8 +102,13 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Signing.KeyFile != "" {
+		if s.signing, err = signing.Load(cfg.Signing.KeyFile); err != nil {
+			return fmt.Errorf("signing.key_file: %w", err)
+		}
+	}
 	s.dispatcher = dispatch.New(dispatch.Options{
-		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Key: key, Log: log,
+		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Key: key, Signing: s.signing, Log: log,
 	})
 	if s.xds, err = xds.New(cfg, s.dispatcher, log); err != nil {
 		return err

@@ -51,6 +51,9 @@ func (s *Server) announce() {
 	s.log.WithFields(logrus.Fields{
 		"admin": s.AdminAddr(), "relay": s.RelayAddr(), "functions": len(s.config.Functions),
 	}).Info("control plane runs")
+	if public := s.signing.Public(); public != "" {
+		s.log.WithField("public_key", public).Info("invocations are signed")
+	}
 	if beyondLoopback(s.AdminAddr()) {
 		s.log.WithField("admin", s.AdminAddr()).Warn("the admin address asks for no password, and other machines may reach it")
 	}

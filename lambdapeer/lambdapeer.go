@@ -17,6 +17,7 @@ package lambdapeer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"os"
@@ -27,6 +28,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
 )
 
 // lambdaShutdown is how long a drain may take after SIGTERM in Lambda, which kills half a second later.
@@ -51,12 +53,14 @@ type Peer struct {
 // context ends when its client leaves.
 func (p *Peer) Run(ctx context.Context) error {
 	q := p.withDefaults()
-	path, err := lifecycle.ReadEventPath(q.Getenv)
-	if err != nil {
+	path, errPath := lifecycle.ReadEventPath(q.Getenv)
+	policy, errTrust := trust.Read(q.Getenv)
+	if err := errors.Join(errPath, errTrust); err != nil {
 		return err
 	}
 	env := &lifecycle.Environment{
 		ID: lifecycle.NewID(q.Getenv), Version: lifecycle.ReadVersion(q.Getenv), Handler: q.Handler, Logger: q.Logger, EventPath: path,
+		Trust: policy, FunctionName: q.Getenv(lifecycle.FunctionNameVar),
 	}
 	if address := q.Getenv("AWS_LAMBDA_RUNTIME_API"); address != "" {
 		env.Signal, env.ShutdownLimit = true, lambdaShutdown

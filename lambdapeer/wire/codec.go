@@ -89,6 +89,9 @@ func DecodeInvocation(data []byte) (Invocation, error) {
 	if !ours(data) {
 		return Invocation{}, ErrNotOurs
 	}
+	if field := foreign(data); field != "" {
+		return Invocation{}, fmt.Errorf("invocation: %s: an event of somebody else that has lambda_dispatch, too", field)
+	}
 	return decode[Invocation]("invocation", data)
 }
 
@@ -109,6 +112,24 @@ func ours(data []byte) bool {
 		Version json.RawMessage `json:"lambda_dispatch"`
 	}
 	return json.Unmarshal(data, &mark) == nil && mark.Version != nil
+}
+
+// foreignFields are those of other senders' events. No invocation has them, now or later.
+var foreignFields = [...]string{"requestContext", "httpMethod", "raw_path", "Records", "detail-type"}
+
+// foreign names a field of another sender's event. One that has lambda_dispatch as well was not made by a control plane:
+// somebody shapes a part of the event, and another service the rest.
+func foreign(data []byte) string {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &fields) != nil {
+		return ""
+	}
+	for _, name := range foreignFields {
+		if _, ok := fields[name]; ok {
+			return name
+		}
+	}
+	return ""
 }
 
 func decode[T interface{ Validate() error }](noun string, data []byte) (T, error) {

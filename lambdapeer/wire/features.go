@@ -11,13 +11,20 @@ import (
 type Feature string
 
 // Features. Each says what it means and what happens without it.
+const (
+	// FeatureSignatures, of a control plane: it signs its invocations if it has a key. Of a peer: it reads signatures, and
+	// with a public key it obeys nothing else. Without it a peer obeys the fields beside them.
+	FeatureSignatures Feature = "signatures"
+	// FeatureSignedOnly, of a peer: it has a public key. Without it whoever may invoke the function commands the peer.
+	FeatureSignedOnly Feature = "signed_only"
+)
 
 // PeerFeatures lists what a peer of this build does and understands: the features of its hello.
-func PeerFeatures() Features { return nil }
+func PeerFeatures() Features { return Features{FeatureSignatures} }
 
 // ControlFeatures lists what a control plane and a relay of this build do and understand: the features of an Invocation
 // and of a welcome.
-func ControlFeatures() Features { return nil }
+func ControlFeatures() Features { return Features{FeatureSignatures} }
 
 // Features is a list of words; nil: none.
 type Features []Feature

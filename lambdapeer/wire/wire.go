@@ -60,6 +60,11 @@ type Invocation struct {
 
 	// Features is what the control plane and its relays understand, so that a peer knows before it dials.
 	Features Features `json:"features,omitzero"`
+
+	// Signed is this invocation once more, as the text that Signature signs; both are empty without a signature. A peer that
+	// has a public key obeys this text and nothing beside it. Package signature makes and reads both.
+	Signed    string `json:"signed,omitempty"`
+	Signature string `json:"signature,omitempty"` // Ed25519, in base64
 }
 
 // A Relay is one address that a peer dials.

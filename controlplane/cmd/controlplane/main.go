@@ -1,4 +1,4 @@
-// Command controlplane runs Lambda Dispatch's control plane and relay, checks a configuration, or simulates.
+// Command controlplane runs Lambda Dispatch's control plane and relay, checks a configuration, makes keys, or simulates.
 package main
 
 import (
@@ -22,6 +22,9 @@ Usage:
                                                  hand, also what Envoy says to the result
   controlplane simulate [FLAG]...                replay workloads through the scheduler beside a model of Lambda, and
                                                  compare policies; without --trace and --workload: the suite of docs/scaling.md
+  controlplane key new FILE                      make a key that signs invocations, for signing.key_file, and print its
+                                                 public half for the functions' LAMBDA_DISPATCH_PEER_PUBLIC_KEY
+  controlplane key public FILE                   print the public half of the key in FILE
   controlplane version                           print the version
 
 Flags of simulate:
@@ -65,7 +68,7 @@ func main() {
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		printUsage(stderr)
-		return errors.New("no command given: run, check, simulate or version")
+		return errors.New("no command given: run, check, simulate, key or version")
 	}
 	err := command(ctx, args[0], args[1:], environ, stdout, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -83,12 +86,14 @@ func command(ctx context.Context, name string, args, environ []string, stdout, s
 		return check(ctx, args, environ, stdout)
 	case "simulate":
 		return runSimulate(args, stdout)
+	case "key":
+		return key(args, stdout)
 	case "version":
 		fmt.Fprintln(stdout, controlplane.Version())
 		return nil
 	case "help", "-h", "--help":
 		return flag.ErrHelp
 	default:
-		return fmt.Errorf("unknown command %q: run, check, simulate or version", name)
+		return fmt.Errorf("unknown command %q: run, check, simulate, key or version", name)
 	}
 }

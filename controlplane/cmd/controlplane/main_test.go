@@ -81,7 +81,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"start"}, `unknown command "start": run, check, simulate or version`},
+		{[]string{"start"}, `unknown command "start": run, check, simulate, key or version`},
 		{[]string{"run", "--config", "x"}, "run: flag provided but not defined: -config"},
 		{[]string{"check", "--set"}, "check: flag needs an argument: -set"},
 		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file, after the flags: got ["a.yaml" "b.yaml"]`},
@@ -95,7 +95,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		require.Empty(t, stdout+stderr, "main prints the error, and nobody else")
 	}
 	_, stderr, err := try(t)
-	require.EqualError(t, err, "no command given: run, check, simulate or version")
+	require.EqualError(t, err, "no command given: run, check, simulate, key or version")
 	require.Contains(t, stderr, "Usage:")
 }
 

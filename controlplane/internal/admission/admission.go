@@ -37,6 +37,7 @@ const (
 	Crashed       Cause = "crashed"
 	TimedOut      Cause = "timed_out"
 	FunctionError Cause = "function_error"
+	Untrusted     Cause = "untrusted"
 	StartTimeout  Cause = "start_timeout"
 	TooShort      Cause = "too_short"
 	Network       Cause = "network"
@@ -50,7 +51,7 @@ const (
 // Causes lists every cause.
 var Causes = []Cause{
 	QueueFull, QueueTimeout, Closed, UnknownFunction, Disabled, Canceled,
-	Throttled, Denied, NotFound, TooLarge, InitFailed, Crashed, TimedOut, FunctionError, StartTimeout, TooShort,
+	Throttled, Denied, NotFound, TooLarge, InitFailed, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort,
 	Network, Unknown,
 	Malformed, Internal,
 }

@@ -148,6 +148,7 @@ func TestFunctionErrorsAreClassified(t *testing.T) {
 		`{"errorType":"Runtime.InvalidEntrypoint","errorMessage":"no such file"}`:       scaler.InitFailed,
 		`{"errorType":"Runtime.ImportModuleError","errorMessage":"No module"}`:          scaler.InitFailed,
 		`{"errorType":"KeyError","errorMessage":"'lambda_dispatch'"}`:                   scaler.FunctionError,
+		`{"errorType":"LambdaDispatch.Untrusted","errorMessage":"not signed"}`:          scaler.Untrusted,
 		`gibberish`: scaler.Crashed,
 	} {
 		end := invoke(t, &service{status: 200, headers: map[string]string{"X-Amz-Function-Error": "Unhandled"}, body: body})

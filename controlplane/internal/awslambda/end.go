@@ -120,6 +120,8 @@ func functionError(payload []byte, handled bool) (scaler.Cause, string) {
 	switch {
 	case doc.Type == "Sandbox.Timedout", doc.Type == "" && strings.Contains(doc.Message, "Task timed out after"):
 		return scaler.TimedOut, detail
+	case doc.Type == "LambdaDispatch.Untrusted":
+		return scaler.Untrusted, detail
 	case failsInit(doc.Type):
 		return scaler.InitFailed, detail
 	case handled, doc.Type != "" && !ofThePlatform(doc.Type):

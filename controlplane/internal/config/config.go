@@ -14,6 +14,7 @@ type Config struct {
 	Listeners []Listener `yaml:"listeners"`
 	Admin     Admin      `yaml:"admin"`
 	Relay     Relay      `yaml:"relay"`
+	Signing   Signing    `yaml:"signing"`
 	AWS       AWS        `yaml:"aws"`
 	Pricing   Pricing    `yaml:"pricing"`
 	Budget    Budget     `yaml:"budget"`
@@ -56,6 +57,11 @@ type Relay struct {
 	TunnelWait      time.Duration `yaml:"tunnel_wait"` // how long a connection of Envoy's waits for a tunnel
 	// MaxConnections limits the tunnels and control streams that are open at once, handshakes included.
 	MaxConnections int `yaml:"max_connections"`
+}
+
+// Signing proves to functions who invokes them.
+type Signing struct {
+	KeyFile string `yaml:"key_file"` // PEM, an Ed25519 private key; empty: invocations are not signed
 }
 
 // AWS says where and as whom to invoke. Credentials come from the SDK's default chain.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 )
 
 // Values of relay.tls.
@@ -64,6 +66,7 @@ func (c Config) Validate() error {
 	c.validateListeners(&p)
 	checkAddress(&p, "admin.address", c.Admin.Address)
 	c.Relay.validate(&p)
+	c.Signing.validate(&p)
 	c.AWS.validate(&p)
 	c.Pricing.validate(&p)
 	oneOf(&p, "log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -142,6 +145,15 @@ func (r Relay) validateFiles(p *problems) {
 	unused(p, "relay.certificate_file", r.CertificateFile, "relay.tls is "+r.TLS)
 	unused(p, "relay.key_file", r.KeyFile, "relay.tls is "+r.TLS)
 	unused(p, "relay.ca_file", r.CAFile, "relay.tls is "+r.TLS)
+}
+
+func (s Signing) validate(p *problems) {
+	if s.KeyFile == "" {
+		return
+	}
+	if _, err := signing.Load(s.KeyFile); err != nil {
+		p.add("signing.key_file", "%w", err)
+	}
 }
 
 func (a AWS) validate(p *problems) {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 )
 
 // valid returns a configuration with one function per provider.
@@ -248,10 +250,21 @@ func TestRelayFiles(t *testing.T) {
 	bundle := filepath.Join(t.TempDir(), "bundle")
 	require.NoError(t, os.WriteFile(bundle, make([]byte, maxCA+1), 0o600))
 	cfg.Relay.CAFile = bundle
-	require.ErrorContains(t, cfg.Validate(), "relay.ca_file: must have at most 32768 bytes, got 32769")
+	require.ErrorContains(t, cfg.Validate(), "relay.ca_file: must have at most 28672 bytes, got 28673")
 
 	cfg.Relay.CAFile = filepath.Join(t.TempDir(), "none")
 	require.ErrorIs(t, cfg.Validate(), os.ErrNotExist)
+}
+
+func TestSigningKeyFile(t *testing.T) {
+	cfg := valid(t)
+	cfg.Signing.KeyFile = filepath.Join(t.TempDir(), "signing.key")
+	require.EqualError(t, cfg.Validate(), "signing.key_file: open "+cfg.Signing.KeyFile+": no such file or directory; "+
+		"`controlplane key new "+cfg.Signing.KeyFile+"` makes one")
+	require.NoError(t, signing.New().Save(cfg.Signing.KeyFile))
+	require.NoError(t, cfg.Validate())
+	_, cfg.Signing.KeyFile = keyPair(t)
+	require.ErrorContains(t, cfg.Validate(), "signing.key_file: "+cfg.Signing.KeyFile+" holds ")
 }
 
 func TestTokenFile(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -31,6 +32,7 @@ type Options struct {
 	Pricing   config.Pricing
 	Budget    config.Budget
 	Key       token.Key
+	Signing   signing.Key // the zero Key: invocations are not signed
 	Log       logrus.FieldLogger
 }
 
@@ -45,6 +47,7 @@ type Dispatcher struct {
 	relays    []wire.Relay
 	changed   func(function string)
 	key       token.Key
+	signing   signing.Key
 	budget    *scaler.Budget // of all functions together; nil: no ceiling
 	log       logrus.FieldLogger
 
@@ -62,6 +65,7 @@ func New(o Options) *Dispatcher {
 	d := &Dispatcher{
 		functions: make(map[string]*function, len(o.Functions)),
 		key:       o.Key,
+		signing:   o.Signing,
 		budget:    scaler.NewBudget(o.Budget.DollarsPerHour),
 		log:       o.Log.WithField("component", "dispatch"),
 		instances: map[string]*instance{},

@@ -15,6 +15,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -35,31 +36,39 @@ type world struct {
 
 // newWorld must be called inside a synctest bubble, for all that waits.
 func newWorld(t testing.TB, change func(*config.Function)) *world {
+	return newSigningWorld(t, signing.Key{}, change)
+}
+
+func newSigningWorld(t testing.TB, key signing.Key, change func(*config.Function)) *world {
 	cfg := config.DefaultFunction()
 	cfg.Name = "web"
 	cfg.Scaling.Preference = config.PreferCost // nothing is started but for requests and the minimum
 	if change != nil {
 		change(&cfg)
 	}
-	return newWorldOf(t, config.Budget{}, cfg)
+	return newWorldWith(t, Options{Functions: []config.Function{cfg}, Signing: key})
 }
 
 func newWorldOf(t testing.TB, budget config.Budget, functions ...config.Function) *world {
+	return newWorldWith(t, Options{Functions: functions, Budget: budget})
+}
+
+// newWorldWith fills in what the options leave out.
+func newWorldWith(t testing.TB, o Options) *world {
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	w := &world{t: t, ends: map[string]chan End{}, drained: map[string]wire.Reason{}}
 	providers := map[string]Provider{}
-	for _, cfg := range functions {
+	for _, cfg := range o.Functions {
 		if cfg.Provider == config.ProviderLambda {
 			providers[cfg.Name] = w
 		}
 	}
-	w.Dispatcher = New(Options{
-		Functions: functions, Providers: providers, Pricing: config.Default().Pricing, Budget: budget,
-		Key: token.NewKey(), Log: log,
-	})
+	o.Providers, o.Pricing, o.Key, o.Log = providers, config.Default().Pricing, token.NewKey(), log
+	w.Dispatcher = New(o)
 	w.Connect(Connection{
 		Relay: commands{w}, Socket: func(endpoint string) string { return "/e/" + endpoint }, Changed: func(string) {},
+		Relays: []wire.Relay{{Address: "relay.example.com:7443"}},
 	})
 	w.Start()
 	t.Cleanup(func() {

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
@@ -8,6 +9,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
 )
 
 // A plan is a function's configuration in the terms of the pool and the peer.
@@ -15,14 +17,16 @@ type plan struct {
 	settings    pool.Settings
 	drainMargin time.Duration // the peer drains this long before its invocation's deadline
 	tokenLife   time.Duration
+	audience    string // whom its invocations command, in their signatures
 	rates       bill.Rates
 }
 
 func planFor(cfg config.Function, pricing config.Pricing) plan {
-	p := plan{tokenLife: 365 * 24 * time.Hour} // a registered peer's token ends with the instance
+	p := plan{tokenLife: 365 * 24 * time.Hour, audience: signature.Static(cfg.Name)} // a registered peer's token ends with the instance
 	if cfg.Provider == config.ProviderLambda {
 		p.rates = pricing.Rates(cfg.Lambda.Architecture)
 		p.drainMargin = drainMargin(cfg, cfg.Lambda.Timeout)
+		p.audience = signature.Of(cmp.Or(cfg.Lambda.FunctionName, cfg.Name))
 		p.tokenLife = cfg.Lambda.Timeout + cfg.Scaling.StartTimeout + time.Minute
 	}
 	s := cfg.Scaling
@@ -82,8 +86,22 @@ func drainLimit(cfg config.Function) time.Duration {
 	return max(cfg.Scaling.DrainTimeout, cfg.Timeouts.Total+time.Second)
 }
 
-// invocation is what the instance's peer is told.
+// signedFor is how long a signature outlives a start that has failed: a payload may be delivered late.
+const signedFor = time.Minute
+
+// invocation is what the instance's peer is told. Should it not be possible to sign it, peers that ask for a signature say so.
 func (f *function) invocation(i *instance) wire.Invocation {
+	issued := now()
+	signed, err := f.d.signing.Sign(f.unsigned(i), signature.Claims{
+		Audience: f.plan.audience, Issued: issued, Expires: issued.Add(f.plan.settings.StartTimeout + signedFor),
+	})
+	if err != nil {
+		f.log.WithError(err).Error("invocation not signed")
+	}
+	return signed
+}
+
+func (f *function) unsigned(i *instance) wire.Invocation {
 	return wire.Invocation{
 		Version:     wire.Version,
 		Instance:    i.id,

@@ -275,6 +275,7 @@ func TestRefusals(t *testing.T) {
 		admission.Denied: {502, ""}, admission.NotFound: {502, ""}, admission.InitFailed: {502, ""},
 		admission.Crashed: {502, ""}, admission.StartTimeout: {502, ""}, admission.TooShort: {502, ""},
 		admission.TooLarge: {502, ""}, admission.TimedOut: {502, ""}, admission.FunctionError: {502, ""},
+		admission.Untrusted: {502, ""},
 		admission.Throttled: {503, "3"}, admission.Network: {503, "3"}, admission.Unknown: {503, "3"},
 		admission.Malformed: {500, ""}, admission.Internal: {500, ""},
 	}

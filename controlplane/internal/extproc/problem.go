@@ -32,6 +32,7 @@ var answers = map[admission.Cause]answer{
 	admission.Crashed:       {http.StatusBadGateway, false, "The function crashes"},
 	admission.TimedOut:      {http.StatusBadGateway, false, "The function runs out of time"},
 	admission.FunctionError: {http.StatusBadGateway, false, "The function answers with an error"},
+	admission.Untrusted:     {http.StatusBadGateway, false, "The function does not take orders from here"},
 	admission.StartTimeout:  {http.StatusBadGateway, false, "The function does not start in time"},
 	admission.TooShort:      {http.StatusBadGateway, false, "The function does not run long enough to serve"},
 

@@ -22,6 +22,7 @@ const (
 	Crashed       Cause = "crashed"        // the environment ended without an answer
 	TimedOut      Cause = "timed_out"      // the function's timeout ended it
 	FunctionError Cause = "function_error" // the function answered with an error of its own
+	Untrusted     Cause = "untrusted"      // the peer does not obey our invocation
 	StartTimeout  Cause = "start_timeout"  // invoked, but not up in time
 	TooShort      Cause = "too_short"      // came up, but ended or had to end before it served anything
 
@@ -32,7 +33,7 @@ const (
 // StartCauses lists the causes of failed starts. A cause that is not in it counts as Unknown.
 var StartCauses = [...]Cause{
 	ThrottledReserved, ThrottledAccount, ThrottledRate, Throttled, Denied, NotFound, TooLarge,
-	InitFailed, Crashed, TimedOut, FunctionError, StartTimeout, TooShort, Network, Unknown,
+	InitFailed, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort, Network, Unknown,
 }
 
 // StartCause returns c if it is one of StartCauses, and Unknown if not.
@@ -78,7 +79,7 @@ func ruleOf(c Cause) rule {
 	switch c {
 	case Denied, NotFound, TooLarge:
 		return rule{class: stop, first: ProbeEvery, longest: ProbeEvery, refused: true}
-	case InitFailed, Crashed, TimedOut, FunctionError, StartTimeout, TooShort:
+	case InitFailed, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort:
 		return rule{class: probe, first: time.Second, longest: long}
 	case ThrottledReserved:
 		return rule{first: 200 * time.Millisecond, longest: short, refused: true, freed: true}

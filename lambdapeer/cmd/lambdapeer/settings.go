@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
 )
 
 const usage = `lambdapeer connects an HTTP server to Lambda Dispatch.
@@ -34,6 +35,11 @@ The server, on 127.0.0.1:
                                      (default /events)
 The peer:
   LAMBDA_DISPATCH_LOG_LEVEL          debug, info (default), warn or error; to standard error
+Whom it obeys; without the first two, whoever may invoke the function (SECURITY.md):
+  LAMBDA_DISPATCH_PEER_PUBLIC_KEY    public keys of control planes, several separated by commas: nothing unsigned is obeyed
+  LAMBDA_DISPATCH_PEER_RELAYS        relays that may be dialled: host, *.example.com, address or 10.0.0.0/16, separated by commas
+  LAMBDA_DISPATCH_PEER_RELAY_CA      SHA-256 of CAs, one of which must have signed the relay's certificate
+  LAMBDA_DISPATCH_PEER_REQUIRE_TRUST true: obey nobody where none of these is set (default false)
 Outside Lambda:
   LAMBDA_DISPATCH_RELAY              http://host:port or https://host:port
   LAMBDA_DISPATCH_FUNCTION           the function's name in the control plane's configuration
@@ -67,6 +73,8 @@ type settings struct {
 	path      string
 	readiness time.Duration
 	eventPath string
+	trust     trust.Policy
+	function  string // its name in Lambda
 	async     bool
 	initLimit time.Duration // of waiting for the app before the first invocation, with async
 	level     slog.Level
@@ -76,9 +84,9 @@ type settings struct {
 func parse(args []string, getenv func(string) string) (settings, error) {
 	s := settings{
 		name: args[0], api: getenv(apiVar), id: lifecycle.NewID(getenv), version: lifecycle.ReadVersion(getenv),
-		path: getenv(pathVar), initLimit: initPhase,
+		path: getenv(pathVar), initLimit: initPhase, function: getenv(lifecycle.FunctionNameVar),
 	}
-	var errs [7]error
+	var errs [8]error
 	s.command, errs[0] = parseCommand(args[1:])
 	s.port, errs[1] = parsePort(getenv)
 	s.h2c, errs[2] = choose(protocolVar, getenv(protocolVar), map[string]bool{"": false, "http1": false, "h2c": true})
@@ -88,6 +96,7 @@ func parse(args []string, getenv func(string) string) (settings, error) {
 		"": slog.LevelInfo, "debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	})
 	s.eventPath, errs[6] = lifecycle.ReadEventPath(getenv)
+	s.trust, errs[7] = trust.Read(getenv)
 	err := errors.Join(errs[:]...)
 	if s.path == "" {
 		s.path = "/"

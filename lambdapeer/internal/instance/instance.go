@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -29,7 +30,9 @@ const (
 
 // Config says what to serve.
 type Config struct {
-	Invocation    wire.Invocation // valid
+	Invocation    wire.Invocation // valid, and to be obeyed
+	Relays        trust.Relays    // may be dialled
+	SignedOnly    bool            // nothing unsigned is obeyed
 	Deadline      time.Time       // of the invocation; zero: none
 	Environment   string
 	Version       string // of the function's code; empty: not known
@@ -107,8 +110,11 @@ func newInstance(c Config) (*instance, error) {
 		Environment: c.Environment, Slots: c.Invocation.Concurrency, Cold: c.Cold,
 		FunctionVersion: c.Version, Build: wire.Build(), Features: wire.PeerFeatures(),
 	}
+	if c.SignedOnly {
+		hello.Features = append(hello.Features, wire.FeatureSignedOnly)
+	}
 	for _, relay := range c.Invocation.Relays {
-		d, err := tunnel.NewDialer(relay, c.Invocation.Token, &i.traffic)
+		d, err := tunnel.NewDialer(relay, c.Invocation.Token, c.Relays.Control(relay.Address), &i.traffic)
 		if err != nil {
 			return nil, err
 		}

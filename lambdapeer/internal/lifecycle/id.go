@@ -7,6 +7,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
+// FunctionNameVar is where Lambda says what the function is called.
+const FunctionNameVar = "AWS_LAMBDA_FUNCTION_NAME"
+
 // NewID returns an environment id: in Lambda the log stream's name, which is unique and leads an operator to the logs;
 // elsewhere, or if that name does not fit the protocol, a random one.
 func NewID(getenv func(string) string) string {

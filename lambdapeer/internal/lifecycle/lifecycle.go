@@ -13,7 +13,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/events"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
 )
 
 // answerLimit bounds a call that answers an invocation.
@@ -25,6 +27,10 @@ type Environment struct {
 	Version string // of the function's code, as ReadVersion returns it
 	Handler http.Handler
 	Logger  *slog.Logger
+	// Trust says which invocations are obeyed.
+	Trust trust.Policy
+	// FunctionName is the function's name in Lambda; empty elsewhere.
+	FunctionName string
 	// EventPath is where events that are no HTTP requests are POSTed to, as ReadEventPath returns it.
 	EventPath string
 	// Ready blocks until the app can take requests; an error ends the instance as unhealthy. Nil: it always can.
@@ -42,6 +48,9 @@ type Environment struct {
 // RunLambda serves the invocations of the Runtime API until ctx ends, which is no error, or the API fails. Cancel ctx
 // with an *instance.Stop for a reason other than a shutdown.
 func (e *Environment) RunLambda(ctx context.Context, api *runtimeapi.Client) error {
+	if e.Trust.Blind() {
+		e.Logger.Warn("whoever may invoke this function can have it serve any relay", "set", trust.PublicKeyVar+" or "+trust.RelaysVar)
+	}
 	if e.Signal {
 		if err := api.RegisterRuntime(ctx); err != nil && ctx.Err() == nil {
 			e.Logger.Warn("Lambda will end this environment without a warning", "error", err)
@@ -75,7 +84,7 @@ func (e *Environment) answer(ctx context.Context, api *runtimeapi.Client, event 
 
 // respond serves an invocation of ours, or has the app answer any other event, and returns the invocation's answer.
 func (e *Environment) respond(ctx context.Context, event runtimeapi.Event) ([]byte, error) {
-	inv, err := wire.DecodeInvocation(event.Payload)
+	inv, err := e.Trust.Open(event.Payload, e.audiences(event.ARN), false, time.Now())
 	switch {
 	case errors.Is(err, wire.ErrNotOurs):
 		return e.forward(ctx, event)
@@ -85,12 +94,24 @@ func (e *Environment) respond(ctx context.Context, event runtimeapi.Event) ([]by
 	return json.Marshal(e.serve(ctx, inv, event.Deadline))
 }
 
+// audiences are what a signature may call this function.
+func (e *Environment) audiences(arn string) []string {
+	out := []string{signature.Lambda(e.FunctionName)}
+	if a := signature.ARN(arn); a != "" {
+		out = append(out, a)
+	}
+	return out
+}
+
 func failureType(err error) string {
 	var version *wire.VersionError
+	var disobeyed *trust.Error
 	var foreign *events.Error
 	switch {
 	case errors.As(err, &foreign):
 		return foreign.Type
+	case errors.As(err, &disobeyed):
+		return "LambdaDispatch.Untrusted"
 	case errors.As(err, &version):
 		return "LambdaDispatch.Version"
 	default:
@@ -105,7 +126,7 @@ func (e *Environment) serve(ctx context.Context, inv wire.Invocation, deadline t
 	report, ready := e.awaitReady(ctx, inv, deadline)
 	if ready {
 		report = instance.Serve(ctx, instance.Config{
-			Invocation: inv, Deadline: deadline, Environment: e.ID, Version: e.Version, Cold: cold,
+			Invocation: inv, Relays: e.Trust.Relays, SignedOnly: e.Trust.SignedOnly(), Deadline: deadline, Environment: e.ID, Version: e.Version, Cold: cold,
 			Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
 		})
 	}
@@ -149,6 +170,10 @@ func (e *Environment) awaitReady(ctx context.Context, inv wire.Invocation, deadl
 
 // RunStatic registers and serves, again and again, until ctx ends. That is no error; nothing else ends it.
 func (e *Environment) RunStatic(ctx context.Context, r *Registrar) error {
+	if e.Trust.Blind() && !r.secure() {
+		e.Logger.Warn("the relay cannot prove what it is: whoever answers in its place can have any other relay served",
+			"set", RelayVar+" to https, or "+trust.PublicKeyVar)
+	}
 	pause := backoff.Backoff{Least: 250 * time.Millisecond, Most: 30 * time.Second, Steady: 10 * time.Second}
 	for ctx.Err() == nil {
 		if e.Ready != nil {
@@ -159,7 +184,7 @@ func (e *Environment) RunStatic(ctx context.Context, r *Registrar) error {
 			}
 		}
 		began := time.Now()
-		if inv, err := r.register(ctx, e.ID); err == nil {
+		if inv, err := r.register(ctx, e.ID, e.Trust); err == nil {
 			e.Logger.Info("registered", "instance", inv.Instance, "function", inv.Function)
 			e.serve(ctx, inv, time.Time{})
 		} else if ctx.Err() == nil {

@@ -16,8 +16,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
 )
 
 // Variables of a peer that nobody invokes.
@@ -65,9 +67,15 @@ func NewRegistrar(getenv func(string) string) (*Registrar, error) {
 	}
 	return &Registrar{
 		url: base + wire.RegisterPath, function: function, token: token,
-		http: &http.Client{Transport: transport, Timeout: registerLimit},
+		http: &http.Client{Transport: transport, Timeout: registerLimit, CheckRedirect: refuseRedirect},
 	}, nil
 }
+
+// refuseRedirect keeps the answer that of the relay which was configured.
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// secure tells whether the relay proves what it is.
+func (r *Registrar) secure() bool { return strings.HasPrefix(r.url, "https:") }
 
 func parseRelay(address string) (string, error) {
 	u, err := url.Parse(address)
@@ -112,8 +120,8 @@ func readCA(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// register posts a registration and returns the invocation that the relay answers with.
-func (r *Registrar) register(ctx context.Context, environment string) (wire.Invocation, error) {
+// register posts a registration and returns the invocation that the relay answers with, if it is to be obeyed.
+func (r *Registrar) register(ctx context.Context, environment string, policy trust.Policy) (wire.Invocation, error) {
 	body, err := json.Marshal(wire.Registration{Version: wire.Version, Function: r.function, Environment: environment})
 	if err != nil {
 		return wire.Invocation{}, err
@@ -140,5 +148,5 @@ func (r *Registrar) register(ctx context.Context, environment string) (wire.Invo
 	if err != nil {
 		return wire.Invocation{}, err
 	}
-	return wire.DecodeInvocation(data)
+	return policy.Open(data, []string{signature.Static(r.function)}, r.secure(), time.Now())
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
 )
 
 // A relay that speaks TLS hangs up on a peer that does not. "EOF" alone would tell nobody why.
@@ -25,7 +27,7 @@ func TestAPlainRegistrationThatIsHungUpOnHintsAtTLS(t *testing.T) {
 	variables := map[string]string{RelayVar: "http://" + l.Addr().String(), FunctionVar: "web", TokenVar: "0123456789abcdef"}
 	r, err := NewRegistrar(func(name string) string { return variables[name] })
 	require.NoError(t, err)
-	_, err = r.register(t.Context(), "e1")
+	_, err = r.register(t.Context(), "e1", trust.Policy{})
 	require.ErrorContains(t, err, "LAMBDA_DISPATCH_RELAY begins with https")
 }
 

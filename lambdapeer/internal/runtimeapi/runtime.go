@@ -24,6 +24,7 @@ const (
 type Event struct {
 	ID       string
 	TraceID  string    // empty: none was given
+	ARN      string    // of the function as it was invoked, with a qualifier if there was one; empty: none was given
 	Deadline time.Time // zero: none was given
 	Payload  []byte    // at most MaxPayload bytes of it
 }
@@ -63,6 +64,7 @@ func (c *Client) Next(ctx context.Context) (Event, error) {
 	}
 	_, _ = io.Copy(io.Discard, res.Body)
 	e := Event{ID: res.Header.Get("Lambda-Runtime-Aws-Request-Id"), TraceID: res.Header.Get("Lambda-Runtime-Trace-Id"), Payload: payload}
+	e.ARN = res.Header.Get("Lambda-Runtime-Invoked-Function-Arn")
 	if e.ID == "" {
 		return Event{}, fmt.Errorf("next invocation: no Lambda-Runtime-Aws-Request-Id")
 	}

@@ -13,6 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// ARN is the function's; it is invoked by the alias live.
+const ARN = "arn:aws:lambda:eu-central-1:123456789012:function:web"
+
 const patience = 15 * time.Second
 
 // An Answer is how an invocation ended.
@@ -87,6 +90,7 @@ func (a *API) next(w http.ResponseWriter, r *http.Request) {
 	select {
 	case e := <-a.events:
 		w.Header().Set("Lambda-Runtime-Aws-Request-Id", e.id)
+		w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", ARN+":live")
 		w.Header().Set("Lambda-Runtime-Trace-Id", "Root=1-0-"+e.id)
 		if !e.deadline.IsZero() {
 			w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(e.deadline.UnixMilli()))

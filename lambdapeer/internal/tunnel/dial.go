@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -61,13 +62,18 @@ func (e *RefusedError) Permanent() bool {
 type Dialer struct {
 	relay   wire.Relay
 	token   string
+	control Control
 	tls     *tls.Config // nil: plain TCP
 	traffic *Traffic
 }
 
-// NewDialer returns a Dialer whose connections count their bytes in traffic. The error says what is wrong with relay.CA.
-func NewDialer(relay wire.Relay, token string, traffic *Traffic) (*Dialer, error) {
-	d := &Dialer{relay: relay, token: token, traffic: traffic}
+// A Control refuses addresses that are not to be connected to, as net.Dialer's field of that name does.
+type Control func(network, address string, c syscall.RawConn) error
+
+// NewDialer returns a Dialer whose connections count their bytes in traffic. control is nil where every address may be
+// connected to. The error says what is wrong with relay.CA.
+func NewDialer(relay wire.Relay, token string, control Control, traffic *Traffic) (*Dialer, error) {
+	d := &Dialer{relay: relay, token: token, control: control, traffic: traffic}
 	if !relay.TLS {
 		return d, nil
 	}
@@ -111,7 +117,7 @@ func (d *Dialer) dial(ctx context.Context, path string) (*Conn, error) {
 	if path == wire.ControlPath {
 		watch = KeepAlive
 	}
-	raw, err := (&net.Dialer{KeepAliveConfig: watch}).DialContext(ctx, "tcp", d.relay.Address)
+	raw, err := (&net.Dialer{KeepAliveConfig: watch, Control: d.control}).DialContext(ctx, "tcp", d.relay.Address)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func TestTunnelsOutlastTheirControlStream(t *testing.T) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: "+wire.Protocol+"\r\nConnection: Upgrade\r\n\r\n")
 		}
 	}()
-	d, err := NewDialer(wire.Relay{Address: listener.Addr().String()}, "token", new(Traffic))
+	d, err := NewDialer(wire.Relay{Address: listener.Addr().String()}, "token", nil, new(Traffic))
 	require.NoError(t, err)
 	noticedAfter := func(path string) (seconds int) {
 		c, err := d.Dial(t.Context(), path)

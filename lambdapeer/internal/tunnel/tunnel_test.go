@@ -40,7 +40,7 @@ func answering(t testing.TB, answer string) wire.Relay {
 }
 
 func dial(t testing.TB, relay wire.Relay) (*tunnel.Conn, error) {
-	d, err := tunnel.NewDialer(relay, relaytest.Token, new(tunnel.Traffic))
+	d, err := tunnel.NewDialer(relay, relaytest.Token, nil, new(tunnel.Traffic))
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -99,7 +99,7 @@ func TestStrangeAnswersAreErrors(t *testing.T) {
 func TestTrafficIsCountedAndCloseIsOnce(t *testing.T) {
 	relay := relaytest.StartTLS(t)
 	var traffic tunnel.Traffic
-	d, err := tunnel.NewDialer(relay.Wire(), relaytest.Token, &traffic)
+	d, err := tunnel.NewDialer(relay.Wire(), relaytest.Token, nil, &traffic)
 	require.NoError(t, err)
 	conn, err := d.Dial(t.Context(), wire.TunnelPath)
 	require.NoError(t, err)

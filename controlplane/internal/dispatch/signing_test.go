@@ -1,0 +1,90 @@
+package dispatch
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
+)
+
+// reopened is what a peer makes of an invocation that reaches it so much later.
+func reopened(t *testing.T, key signing.Key, inv wire.Invocation, audience string, later time.Duration) (wire.Invocation, error) {
+	t.Helper()
+	payload, err := json.Marshal(inv)
+	require.NoError(t, err)
+	received, err := wire.DecodeInvocation(payload)
+	require.NoError(t, err)
+	public, err := signature.ParsePublic(key.Public())
+	require.NoError(t, err)
+	return signature.Open(received, public, []string{audience}, now().Add(later))
+}
+
+func TestInvocationsAreSignedForTheirFunction(t *testing.T) {
+	const arn = "arn:aws:lambda:eu-central-1:123456789012:function:site"
+	for name, audience := range map[string]string{"": "lambda:web", "site": "lambda:site", arn + ":live": arn} {
+		synctest.Test(t, func(t *testing.T) {
+			key := signing.New()
+			w := newWorld(t, func(f *config.Function) { f.Lambda.FunctionName, f.Scaling.Min = name, 1 })
+			require.Len(t, w.instances(), 1)
+			require.Empty(t, w.invoked[0].Signature, "without a key nothing is signed")
+
+			w = newSigningWorld(t, key, func(f *config.Function) { f.Lambda.FunctionName, f.Scaling.Min = name, 1 })
+			require.Len(t, w.instances(), 1)
+			sent := w.invoked[0]
+			got, err := reopened(t, key, sent, audience, 0)
+			require.NoError(t, err)
+			sent.Signed, sent.Signature = "", ""
+			require.Equal(t, sent, got)
+			_, err = reopened(t, key, w.invoked[0], "lambda:other", 0)
+			require.ErrorIs(t, err, signature.ErrAudience)
+
+			// Nobody needs it when the start has failed long ago.
+			start := config.DefaultFunction().Scaling.StartTimeout
+			_, err = reopened(t, key, w.invoked[0], audience, start+signedFor+signature.Skew)
+			require.NoError(t, err)
+			_, err = reopened(t, key, w.invoked[0], audience, start+signedFor+signature.Skew+time.Second)
+			require.ErrorIs(t, err, signature.ErrTime)
+		})
+	}
+}
+
+func TestWhatAPeerThatRegistersGetsIsSigned(t *testing.T) {
+	secret, registering := static(t)
+	synctest.Test(t, func(t *testing.T) {
+		key := signing.New()
+		w := newSigningWorld(t, key, registering)
+		inv, err := w.Register(t.Context(), secret, wire.Registration{Function: "web", Environment: "laptop"})
+		require.NoError(t, err)
+		_, err = reopened(t, key, inv, "static:web", 0)
+		require.NoError(t, err)
+	})
+}
+
+// The largest CA stands in the payload twice, and the payload has a limit.
+func TestTheLargestCAFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := signing.New()
+		w := newSigningWorld(t, key, func(f *config.Function) { f.Name = strings.Repeat("w", config.MaxNameLength) })
+		line := strings.Repeat("x", 64) + "\n"
+		w.relays = []wire.Relay{{
+			Address: strings.Repeat("r", 253) + ":65535", TLS: true, Name: strings.Repeat("r", 253), CA: strings.Repeat(line, (28<<10)/len(line)),
+		}}
+		f := w.functions[w.names[0]]
+		f.tick()
+		f.mu.Lock()
+		core, err := f.pool.Adopt(now())
+		require.NoError(t, err)
+		i := f.begin(now(), core)
+		f.mu.Unlock()
+		_, err = reopened(t, key, f.invocation(i), "lambda:"+f.name, 0)
+		require.NoError(t, err)
+	})
+}

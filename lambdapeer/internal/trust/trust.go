@@ -1,0 +1,90 @@
+// Package trust decides which invocations a peer obeys: those that a control plane has signed whose key the environment
+// names, and those whose relays the environment allows. SECURITY.md explains what that protects from.
+package trust
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
+)
+
+// Variables that say whom to obey.
+const (
+	PublicKeyVar = "LAMBDA_DISPATCH_PEER_PUBLIC_KEY"
+	RelaysVar    = "LAMBDA_DISPATCH_PEER_RELAYS"
+	RelayCAVar   = "LAMBDA_DISPATCH_PEER_RELAY_CA"
+	RequireVar   = "LAMBDA_DISPATCH_PEER_REQUIRE_TRUST"
+)
+
+// A Policy says which invocations to obey. The zero value obeys all.
+type Policy struct {
+	Relays Relays
+
+	keys     []ed25519.PublicKey // none: signatures are not looked at
+	required bool
+}
+
+// Read reads the variables. The error reports every bad one, one a line.
+func Read(getenv func(string) string) (Policy, error) {
+	var p Policy
+	var errs [4]error
+	p.keys, errs[0] = signature.ParsePublic(getenv(PublicKeyVar))
+	if errs[0] != nil {
+		errs[0] = fmt.Errorf("%s: %w", PublicKeyVar, errs[0])
+	}
+	p.Relays.allowed, errs[1] = parsePlaces(getenv(RelaysVar))
+	p.Relays.authorities, errs[2] = parseHashes(getenv(RelayCAVar))
+	switch text := getenv(RequireVar); text {
+	case "true":
+		p.required = true
+	case "", "false":
+	default:
+		errs[3] = fmt.Errorf("%s: %q is neither true nor false", RequireVar, text)
+	}
+	return p, errors.Join(errs[:]...)
+}
+
+// Blind tells whether the policy obeys whoever sends an invocation.
+func (p Policy) Blind() bool { return len(p.keys) == 0 && p.Relays.any() }
+
+// SignedOnly tells whether nothing is obeyed that is not signed.
+func (p Policy) SignedOnly() bool { return len(p.keys) > 0 }
+
+// An Error says that an invocation is not obeyed, and why.
+type Error struct {
+	err error
+}
+
+// Error implements error.
+func (e *Error) Error() string { return "not obeyed: " + e.err.Error() }
+
+// Unwrap returns why.
+func (e *Error) Unwrap() error { return e.err }
+
+// Open reads a payload and returns the invocation to obey. audiences are what the function may be called in a signature.
+// known tells that the payload came from a relay whose identity was proved. The error is that of wire.DecodeInvocation, or
+// an *Error. That a relay's name leads to an address that is not allowed is found when it is dialled.
+func (p Policy) Open(payload []byte, audiences []string, known bool, now time.Time) (wire.Invocation, error) {
+	inv, err := wire.DecodeInvocation(payload)
+	if err != nil {
+		return wire.Invocation{}, err
+	}
+	if len(p.keys) > 0 {
+		if inv, err = signature.Open(inv, p.keys, audiences, now); err != nil {
+			return wire.Invocation{}, &Error{err}
+		}
+	}
+	if p.required && p.Blind() && !known {
+		return wire.Invocation{}, &Error{fmt.Errorf("%s is true, but neither %s nor %s nor %s is set", RequireVar, PublicKeyVar, RelaysVar, RelayCAVar)}
+	}
+	for _, relay := range inv.Relays {
+		if err := p.Relays.check(relay); err != nil {
+			return wire.Invocation{}, &Error{err}
+		}
+	}
+	return inv, nil
+}
