@@ -6,12 +6,27 @@ package bill
 
 import "time"
 
-// A Usage is what Lambda's REPORT line says of one invocation; zero where there was none.
+// A Usage is what one invocation used: all but Up is from Lambda's REPORT line, and zero where there was none.
 type Usage struct {
 	Billed   time.Duration // init included, where Lambda bills that
 	Init     time.Duration
 	MemoryMB int // configured
 	MaxMB    int // used at most
+
+	Up time.Duration // from its start until its instance was up, as we saw it; 0: it never was
+}
+
+// initPhase is the shortest init after which more may follow: Lambda gives a function 10 s before its first invocation,
+// and lambdapeer takes that invocation after 9 s, in which the app goes on starting.
+const initPhase = 8500 * time.Millisecond
+
+// wholeInit is how long the init took, with what async init moved into the invocation. Lambda's report has no line for
+// that part: it is in the time until the instance was up, with the moment that Lambda needed to find a place for it.
+func (u Usage) wholeInit() time.Duration {
+	if u.Init < initPhase {
+		return u.Init
+	}
+	return max(u.Init, min(u.Up, u.Billed))
 }
 
 // AssumedMemoryMB counts for a function whose memory is neither configured nor reported yet: what one vCPU comes with.
@@ -37,10 +52,10 @@ type Account struct {
 
 	invocations uint64 // ended, and billed
 	estimated   uint64 // of those, the ones that Lambda said nothing about
-	billed      time.Duration
+	billed      total
 	gbSeconds   float64
 	inits       uint64
-	init        time.Duration // of all inits
+	init        total // of all inits, what of them ran inside invocations included
 
 	running level // invocations
 	plain   plain
@@ -78,9 +93,9 @@ func (a *Account) Ended(now, started time.Time, u Usage) {
 	}
 	if u.Init > 0 {
 		a.inits++
-		a.init += u.Init
+		a.init.add(u.wholeInit(), 1)
 	}
-	a.billed += u.Billed
+	a.billed.add(u.Billed, 1)
 	a.gbSeconds += u.Billed.Seconds() * gb(a.MemoryMB())
 }
 
@@ -92,10 +107,10 @@ func (a *Account) Released(now, leased time.Time) { a.plain.ended(now, leased) }
 
 // A Statement is an account at one moment.
 type Statement struct {
-	Invocations uint64        // ended and billed
-	Estimated   uint64        // of those, the ones without a report
-	Billed      time.Duration // of ended invocations
-	GBSeconds   float64       // of ended invocations
+	Invocations uint64  // ended and billed
+	Estimated   uint64  // of those, the ones without a report
+	Billed      Seconds // of ended invocations
+	GBSeconds   float64 // of ended invocations
 	MemoryMB    int
 
 	Running          int     // invocations under way
@@ -111,23 +126,15 @@ func (s Statement) Saved() float64 { return s.Plain.Dollars - s.Dollars }
 
 // Statement returns the account as of now.
 func (a *Account) Statement(now time.Time) Statement {
-	running := a.running.ages(now).Seconds() * gb(a.MemoryMB())
+	running := a.running.ages(now).sum() * gb(a.MemoryMB())
 	return Statement{
-		Invocations: a.invocations, Estimated: a.estimated, Billed: a.billed, GBSeconds: a.gbSeconds,
+		Invocations: a.invocations, Estimated: a.estimated, Billed: a.billed.sum(), GBSeconds: a.gbSeconds,
 		MemoryMB: a.MemoryMB(),
 		Running:  a.running.n, RunningGBSeconds: running,
 		Dollars:        a.rates.of(a.invocations+uint64(a.running.n), a.gbSeconds+running),
 		DollarsPerHour: a.rates.PerHour(a.MemoryMB()) * float64(a.running.n),
 		Plain:          a.plain.statement(now, a),
 	}
-}
-
-// meanInit is how long a cold start takes, as far as it was reported.
-func (a *Account) meanInit() time.Duration {
-	if a.inits == 0 {
-		return 0
-	}
-	return a.init / time.Duration(a.inits)
 }
 
 // gb is what Lambda calls a gigabyte.

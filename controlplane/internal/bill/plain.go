@@ -15,7 +15,7 @@ const PlainKeepAlive = 5 * time.Minute
 type plain struct {
 	running  level // requests
 	requests uint64
-	duration time.Duration // of all that have ended, each in whole milliseconds
+	duration total // of all that have ended, each in whole milliseconds
 	cold     uint64
 	peak     scaler.Window // of the requests at once
 }
@@ -34,15 +34,15 @@ func (p *plain) ended(now, began time.Time) {
 	p.running.end(now, began)
 	p.peak.Observe(now, p.running.n)
 	p.requests++
-	p.duration += wholeMillis(now.Sub(began))
+	p.duration.add(wholeMillis(now.Sub(began)), 1)
 }
 
 // Plain is what plain Lambda would have done for the same requests, those under way included.
 type Plain struct {
 	Requests   uint64
-	Duration   time.Duration // billed for requests
+	Duration   Seconds // billed for requests
 	ColdStarts uint64
-	Init       time.Duration // billed for cold starts, each as long as those measured on average
+	Init       Seconds // billed for cold starts, each as long as those measured on average
 	GBSeconds  float64
 	Dollars    float64
 }
@@ -50,11 +50,11 @@ type Plain struct {
 func (p *plain) statement(now time.Time, a *Account) Plain {
 	out := Plain{
 		Requests:   p.requests + uint64(p.running.n),
-		Duration:   p.duration + p.running.ages(now),
+		Duration:   p.duration.sum() + p.running.ages(now).sum(),
 		ColdStarts: p.cold,
-		Init:       time.Duration(p.cold) * a.meanInit(),
+		Init:       Seconds(p.cold) * a.init.mean(a.inits),
 	}
-	out.GBSeconds = (out.Duration + out.Init).Seconds() * gb(a.MemoryMB())
+	out.GBSeconds = (out.Duration + out.Init) * gb(a.MemoryMB())
 	out.Dollars = a.rates.of(out.Requests, out.GBSeconds)
 	return out
 }

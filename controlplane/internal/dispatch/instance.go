@@ -289,6 +289,7 @@ func (f *function) settle(at time.Time, i *instance, end End) (dearer bool) {
 		f.bill.Refused(at, i.core.Started())
 		return false
 	}
+	end.Usage.Up = i.core.Took()
 	f.bill.Ended(at, i.core.Started(), end.Usage)
 	if f.priced == 0 || end.Usage.MemoryMB <= f.priced {
 		return false

@@ -60,6 +60,25 @@ func TestTheBillIsWhatLambdaReports(t *testing.T) {
 	})
 }
 
+// Async init: Lambda reports the 9 s of its init phase, and the invocation the other five.
+func TestPlainLambdaPaysForTheWholeInit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, withMemory)
+		got := w.acquire(t.Context())
+		id := w.instances()[0]
+		time.Sleep(14 * time.Second)
+		w.comesUp(id)
+		time.Sleep(10 * time.Second) // until Envoy knows it, which is no part of the start
+		w.publish()
+		(<-got).lease.Release()
+		w.end(id, End{
+			Report: &wire.Report{Reason: wire.ReasonScaleIn},
+			Usage:  bill.Usage{Billed: 25 * time.Second, Init: 9 * time.Second, MemoryMB: 1024},
+		})
+		require.InDelta(t, 14, w.bill().Plain.BilledSeconds, 1e-3)
+	})
+}
+
 // Ten requests that wait at the same time are billed as one, and plain Lambda would have billed ten.
 func TestRequestsThatOverlapSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -99,12 +99,12 @@ func (f *function) billed(at time.Time) admin.Bill {
 	s := f.bill.Statement(at)
 	return admin.Bill{
 		MemoryMB: s.MemoryMB, Invocations: s.Invocations, Estimated: s.Estimated,
-		BilledSeconds: s.Billed.Seconds(), BilledGBSeconds: s.GBSeconds,
+		BilledSeconds: s.Billed, BilledGBSeconds: s.GBSeconds,
 		Running: s.Running, GBSeconds: s.GBSeconds + s.RunningGBSeconds,
 		Dollars: s.Dollars, DollarsPerHour: s.DollarsPerHour,
 		Plain: admin.PlainBill{
 			Requests: s.Plain.Requests, ColdStarts: s.Plain.ColdStarts,
-			BilledSeconds: (s.Plain.Duration + s.Plain.Init).Seconds(), GBSeconds: s.Plain.GBSeconds, Dollars: s.Plain.Dollars,
+			BilledSeconds: s.Plain.Duration + s.Plain.Init, GBSeconds: s.Plain.GBSeconds, Dollars: s.Plain.Dollars,
 		},
 		SavedDollars: s.Saved(),
 	}

@@ -48,7 +48,7 @@ type Instance struct {
 	price   scaler.Price
 
 	started time.Time
-	took    time.Duration // from its start until it was up for the first time
+	took    time.Duration // from its start until its peer dialled for the first time; 0: it never did
 	ends    time.Time     // when it must begin to drain; zero: never
 	offered int           // requests that it may serve at once
 	slots   int           // of those, as many as are leased
@@ -88,6 +88,10 @@ func (i *Instance) Slots() int { return i.slots }
 // Started is when it was started or adopted.
 func (i *Instance) Started() time.Time { return i.started }
 
+// Took is how long its start took, to the dial: what keeps an instance from serving after that is not its doing. 0: its
+// peer has not dialled yet.
+func (i *Instance) Took() time.Duration { return i.took }
+
 // Adopted reports whether it came by itself.
 func (i *Instance) Adopted() bool { return i.adopted }
 
@@ -102,9 +106,9 @@ func (i *Instance) EndBy(t time.Time) {
 	}
 }
 
-// In names the environment in which it runs. It is called before the first Up; afterwards it changes nothing.
+// In names the environment in which it runs. It is called before the first Dialled or Up; afterwards it changes nothing.
 func (i *Instance) In(environment string) {
-	if !i.wasUp {
+	if i.took == 0 {
 		i.environment = environment
 	}
 }

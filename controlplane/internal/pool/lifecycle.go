@@ -37,24 +37,32 @@ func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
 // Dialled says that the instance's peer is there, while something else still keeps it from serving: its start has not
 // failed, however long that lasts.
 func (p *Pool) Dialled(now time.Time, i *Instance) *Effects {
-	p.enter(now)
+	now = p.enter(now)
 	if i.state == Starting {
+		p.came(now, i)
 		i.dialled = true
 		p.timers.unset(i)
 	}
 	return &p.effects
 }
 
+// came takes in how long the start took, once.
+func (p *Pool) came(now time.Time, i *Instance) {
+	if i.took > 0 {
+		return
+	}
+	i.took = max(now.Sub(i.started), 1)
+	if i.environment != "" && !i.adopted {
+		p.fleet.Up(now, i.environment, i.took)
+	}
+}
+
 func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	first := !i.wasUp
 	i.wasUp = true
-	if first {
-		i.took = now.Sub(i.started)
-	} else {
+	p.came(now, i)
+	if !first {
 		i.epoch = p.guards.Breaker.Epoch() // what it serves from now on is news, also for a breaker that it opened itself
-	}
-	if first && i.environment != "" && !i.adopted {
-		p.fleet.Up(now, i.environment, i.took)
 	}
 	i.offered = max(1, min(slots, p.settings.Concurrency), i.leases.n)
 	i.slots = min(i.offered, p.concurrency())

@@ -260,6 +260,21 @@ func TestDrainingInstanceIsToldToFinishWhenItsLastLeaseEnds(t *testing.T) {
 	require.Len(t, w.finished, 1, "once is enough")
 }
 
+// The time in which Envoy does not know the endpoint is not the function's.
+func TestAStartTakesUntilThePeerDials(t *testing.T) {
+	w := story(t, nil)
+	r := w.acquire()
+	i := w.takeStarted()
+	require.Zero(t, i.Took())
+	w.run(time.Second, nil)
+	w.did(w.p.Dialled(w.now, i))
+	w.run(15*time.Second, nil)
+	w.did(w.p.Dialled(w.now, i))
+	w.did(w.p.Up(w.now, i, 10))
+	require.Equal(t, pool.Leased, r.State())
+	require.Equal(t, time.Second, i.Took())
+}
+
 func TestReconnectedInstanceServesAgain(t *testing.T) {
 	w := story(t, func(s *pool.Settings) { s.Scaling.Max = 1 })
 	rs := w.acquireN(12)

@@ -9,6 +9,13 @@ const (
 	maybeFrozen  = 30 * time.Minute
 )
 
+// The longest starts that are learned from. Lambda needs no such times: what takes longer is a network that failed, or a
+// machine that stood still, and says nothing about the next start.
+const (
+	longestWarm = time.Second
+	longestCold = 2 * time.Minute
+)
+
 // A Fleet is what a pool learns about the environments that its instances run in, and about how long starts take.
 type Fleet struct {
 	Warm Estimate // from start to up, in an environment that was there
@@ -39,9 +46,9 @@ func (f *Fleet) Up(now time.Time, environment string, took time.Duration) {
 	}
 	f.frozen[environment] = time.Time{}
 	if known {
-		f.Warm.Add(took)
+		f.Warm.Add(min(took, longestWarm))
 	} else {
-		f.Cold.Add(took)
+		f.Cold.Add(min(took, longestCold))
 	}
 }
 

@@ -28,6 +28,21 @@ func TestFleetTellsColdFromWarm(t *testing.T) {
 	require.Zero(t, f.Frozen(at(4*time.Second)), "a crash ends the environment")
 }
 
+// What no start of Lambda's takes says nothing about the next one.
+func TestLearnedTimesAreBounded(t *testing.T) {
+	f := scaler.NewFleet()
+	for range 10 {
+		f.Up(at(0), "a", time.Hour)
+		f.Ended(at(0), "a", true)
+		f.Up(at(0), "a", time.Hour)
+		f.Ended(at(0), "a", false)
+		f.Up(at(0), "a", time.Hour)
+		f.Ended(at(0), "a", true)
+	}
+	require.Equal(t, 2*time.Minute, f.Cold.Mean(0))
+	require.Equal(t, time.Second, f.Warm.Mean(0))
+}
+
 // An environment may live on after it is not counted on any more: its start is warm then, too.
 func TestFleetForgetsInTwoSteps(t *testing.T) {
 	f := scaler.NewFleet()
