@@ -5,11 +5,20 @@ SHELL := /bin/bash
 TOOL       := go tool -modfile=.ci/tools/go.mod
 BINARIES   := build/controlplane build/lambdapeer build/lambdalocal
 FAULT_TABLE := $(CURDIR)/build/faults.txt
+LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer | xargs -n1 dirname | sort -u | sed 's,^,./,')
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
 
 # compile builds one package into the target.
 define compile
 @mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ $(1)
+endef
+
+# suite runs tests: a name, packages, flags of go test, and the files of this run whose flaky tests are told at the end. Up
+# to five that fail are tried once more when all others have ended.
+define suite
+mkdir -p build; failed=0; TEST_PARTS=required FAULT_MATRIX=$(FAULT_TABLE) \
+$(TOOL) gotestsum --format pkgname-and-test-fails --jsonfile build/$(1).json --rerun-fails=1 --rerun-fails-max-failures=5 \
+  --packages="$(2)" -- -race -timeout 20m $(3) || failed=$$?; go run ./.ci/flaky $(4); exit $$failed
 endef
 
 export FRONT_PORT ADMIN_PORT ENVOY_ADMIN_PORT LAMBDA_PORT
@@ -32,22 +41,24 @@ runtimes: .tools/awslambdaric-4.2.2 ## fetch the pinned Lambda runtime client fo
 	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --target $@.part \
 	  awslambdaric==$* simplejson==4.3.0 snapshot-restore-py==1.0.0 && mv $@.part $@ || test "$$(uname)" != Linux
 
-test: envoy runtimes ## run every test: unit, property, fuzz seeds, race detector, end to end through Envoy
-	@echo "== tests of all packages with the race detector; the end-to-end ones run real Envoys"
-	@mkdir -p build
-	FAULT_MATRIX=$(FAULT_TABLE) $(TOOL) gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-max-failures=5 \
-	  --packages=./... -- -race -timeout 20m
+test: envoy runtimes ## a developer's loop, under five minutes: unit, property, race detector, end to end through Envoy
+	@echo "== tests with the race detector, without the long ones; the end-to-end ones run real Envoys"
+	@$(call suite,tests,./... ./.ci/flaky,-skip '^TestLong',build/tests.json)
+
+test-all: test ## every test: those of make test, then the long ones
+	@echo "== the long tests with the race detector"
+	@$(call suite,long-tests,$(LONG_PACKAGES),-run '^TestLong',build/tests.json build/long-tests.json)
 	@cat $(FAULT_TABLE) 2>/dev/null || echo "no table of faults: the test's result was cached"
 
 faults: envoy ## put each fault of lambdalocal to an idle, a steady and a bursting function, and print what it did
 	@mkdir -p build
-	FAULT_MATRIX=$(FAULT_TABLE) go test -race -count=1 -run TestFaultMatrix ./controlplane/e2e
+	FAULT_MATRIX=$(FAULT_TABLE) go test -race -count=1 -run TestLongFaultMatrix ./controlplane/e2e
 	@cat $(FAULT_TABLE)
 
 check: envoy ## formatting, vet, static analysis, and the configurations against the Envoy binary
 	@echo "== gofumpt"; out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')) && test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
-	@echo "== go vet"; go vet ./...
-	@echo "== staticcheck"; $(TOOL) staticcheck ./...
+	@echo "== go vet"; go vet ./... ./.ci/flaky
+	@echo "== staticcheck"; $(TOOL) staticcheck ./... ./.ci/flaky
 	@echo "== controlplane check"; go run ./controlplane/cmd/controlplane check examples/demo/controlplane.yaml
 
 format: ## format the Go code
@@ -91,5 +102,5 @@ build/bench-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy runtimes test faults check format bench bench-bill bench-replay simulate simulate-numbers fuzz clean
+.PHONY: help demo build envoy runtimes test test-all faults check format bench bench-bill bench-replay simulate simulate-numbers fuzz clean
 .SECONDARY:

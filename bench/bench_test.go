@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/bench/load"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
 )
 
 func round(requests int64, p50, envoyCPU, appCPU time.Duration) sample {
@@ -69,12 +69,10 @@ func TestThePageNamesEveryAim(t *testing.T) {
 }
 
 func TestEnvoyAcceptsTheBaseline(t *testing.T) {
-	ctx := context.Background()
-	binary, err := envoy.Find(ctx)
-	require.NoError(t, err)
+	binary := envoytest.Binary(t)
 	config, err := plainConfig("127.0.0.1:8080", []string{"127.0.0.1:8081", "127.0.0.1:8082"})
 	require.NoError(t, err)
-	require.NoError(t, envoy.Validate(ctx, binary, []byte(config)))
+	require.NoError(t, envoy.Validate(t.Context(), binary, []byte(config)))
 }
 
 func TestTheControlPlaneAcceptsItsConfiguration(t *testing.T) {

@@ -3,7 +3,6 @@ package envoy_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
 )
 
 const patience = 30 * time.Second
@@ -109,7 +109,7 @@ func TestFetchSaysWhatIsMissing(t *testing.T) {
 func TestStartRunsAnEnvoyThatWaitsForItsControlPlane(t *testing.T) {
 	var log syncBuffer
 	p, err := envoy.Start(t.Context(), envoy.Options{
-		Binary: findEnvoy(t), StateDir: t.TempDir(), AdminAddress: "127.0.0.1:0", Concurrency: 1, Log: &log,
+		Binary: envoytest.Binary(t), StateDir: t.TempDir(), AdminAddress: "127.0.0.1:0", Concurrency: 1, Log: &log,
 	})
 	require.NoError(t, err)
 	defer p.Stop(patience)
@@ -132,7 +132,7 @@ func TestStartRunsAnEnvoyThatWaitsForItsControlPlane(t *testing.T) {
 
 func TestStartTellsThatEnvoyCannotRun(t *testing.T) {
 	var log syncBuffer
-	p, err := envoy.Start(t.Context(), envoy.Options{Binary: findEnvoy(t), AdminAddress: "192.0.2.1:1", LogLevel: "error", Log: &log})
+	p, err := envoy.Start(t.Context(), envoy.Options{Binary: envoytest.Binary(t), AdminAddress: "192.0.2.1:1", LogLevel: "error", Log: &log})
 	require.NoError(t, err)
 	require.ErrorContains(t, p.Ready(t.Context()), "exit status 1")
 	require.Error(t, p.Wait())
@@ -145,22 +145,11 @@ func TestStartTellsThatEnvoyCannotRun(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	binary := findEnvoy(t)
+	binary := envoytest.Binary(t)
 	config, err := envoy.Bootstrap("", "")
 	require.NoError(t, err)
 	require.NoError(t, envoy.Validate(t.Context(), binary, config))
 	err = envoy.Validate(t.Context(), binary, []byte(`{"nonsense": 1}`))
 	require.ErrorContains(t, err, "envoy rejects the configuration")
 	require.ErrorContains(t, err, "nonsense")
-}
-
-// findEnvoy skips where there is no Envoy, except in CI.
-func findEnvoy(t *testing.T) string {
-	t.Helper()
-	binary, err := envoy.Find(t.Context())
-	if errors.Is(err, envoy.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
-	return binary
 }

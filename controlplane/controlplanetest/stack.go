@@ -19,6 +19,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
@@ -54,17 +55,19 @@ type Stack struct {
 
 	t                testing.TB
 	dir              string
+	binary           string   // of Envoy
 	workers          int      // of Envoy
 	envoyLog         *os.File // of every Envoy
 	stopControlPlane func()
 }
 
-// Start runs a stack and returns when its front door is open.
+// Start runs a stack and returns when its front door is open. Where there is no Envoy it skips the test.
 func Start(t testing.TB, o Options) *Stack {
 	t.Helper()
+	binary := envoytest.Binary(t)
 	dir, err := os.MkdirTemp("", "ld") // t.TempDir is too long for unix sockets
 	require.NoError(t, err)
-	s := &Stack{t: t, dir: dir, workers: max(o.Workers, 2)}
+	s := &Stack{t: t, dir: dir, binary: binary, workers: max(o.Workers, 2)}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s.startLambda(o)
 	s.configure(o)
@@ -130,10 +133,8 @@ func (s *Stack) startControlPlane() {
 func (s *Stack) startEnvoy() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), Patience)
 	defer cancel()
-	binary, err := envoy.Find(ctx)
-	require.NoError(s.t, err)
 	process, err := envoy.Start(context.Background(), envoy.Options{
-		Binary: binary, StateDir: s.Config.StateDir, AdminAddress: "127.0.0.1:0", Concurrency: s.workers, Log: s.envoyLog,
+		Binary: s.binary, StateDir: s.Config.StateDir, AdminAddress: "127.0.0.1:0", Concurrency: s.workers, Log: s.envoyLog,
 	})
 	require.NoError(s.t, err)
 	s.Envoy = process

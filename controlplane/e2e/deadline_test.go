@@ -15,7 +15,7 @@ import (
 
 // Scenario 4: short timeouts of functions. Longer ones differ in numbers only, which the test of dispatch's plan holds.
 // The subtests mostly wait, so they wait together.
-func TestRequestsEndBeforeTheDeadline(t *testing.T) {
+func TestLongRequestsEndBeforeTheDeadline(t *testing.T) {
 	timeout := func(name string, peer controlplanetest.Peer, d time.Duration) controlplanetest.Function {
 		f := controlplanetest.App(t, name, peer)
 		f.Lambda.Timeout, f.Local.Timeout = d, d

@@ -75,7 +75,7 @@ func silent(t *testing.T, f *controlplanetest.Function) {
 }
 
 // Scenarios 26 and 27, in small: starts that fail under load.
-func TestStartsThatFail(t *testing.T) {
+func TestLongStartsThatFail(t *testing.T) {
 	var o controlplanetest.Options
 	for _, b := range breakdowns {
 		f := siteApp(t, b.name, controlplanetest.Library)

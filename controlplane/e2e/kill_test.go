@@ -13,7 +13,7 @@ import (
 
 // Scenario 25: peers are killed in the middle of requests. What they had in flight fails, with a status that says so;
 // nothing else does, and the pool knows soon.
-func TestKilledPeersTakeOnlyTheirOwnRequestsAlong(t *testing.T) {
+func TestLongKilledPeersTakeOnlyTheirOwnRequestsAlong(t *testing.T) {
 	const requests, clients, concurrency, kills = 2500, 24, 8, 3 // with each kind of peer
 	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Concurrency, f.Scaling.Min = concurrency, 3 })
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {

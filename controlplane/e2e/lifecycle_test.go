@@ -20,7 +20,7 @@ import (
 )
 
 // Scenario 1: how apps that need long come up. The slow ones only wait, so they wait together.
-func TestAppsThatAreNotReadyAtOnce(t *testing.T) {
+func TestLongAppsThatAreNotReadyAtOnce(t *testing.T) {
 	late := controlplanetest.App(t, "late", controlplanetest.Binary)
 	late.Local.Env[contract.ReadyAfterVariable] = "1500"
 	lateLibrary := controlplanetest.App(t, "late-library", controlplanetest.Library)

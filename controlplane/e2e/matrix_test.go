@@ -20,7 +20,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// matrixVariable names a file that TestFaultMatrix writes its table to: go test shows no output of tests that pass.
+// matrixVariable names a file that TestLongFaultMatrix writes its table to: go test shows no output of tests that pass.
 const matrixVariable = "FAULT_MATRIX"
 
 // What is started, at most: matrixBurst at once, then matrixRate each second.
@@ -110,7 +110,7 @@ func cells() []*cell {
 
 // Each fault meets each situation. No more is invoked than the guards allow; no request is lost but on instances that
 // the fault took along; whatever else fails is refused with a cause; and when the fault is gone, so is its effect.
-func TestFaultMatrix(t *testing.T) {
+func TestLongFaultMatrix(t *testing.T) {
 	all := cells()
 	o := controlplanetest.Options{Linked: true}
 	for _, c := range all {

@@ -40,7 +40,7 @@ func addFault(t *testing.T, s *controlplanetest.Stack, f lambdalocal.Fault) (rem
 // Scenario 25: the connections of one instance are reset, or its network goes silent for good, in the middle of requests.
 // What it had in flight fails, with a status that says so; nothing else does, and the pool is whole again. After a reset the
 // instance is, too: its peer dials again.
-func TestAnInstanceLosesItsNetwork(t *testing.T) {
+func TestLongAnInstanceLosesItsNetwork(t *testing.T) {
 	const concurrency = 8
 	s := startLinked(t, func(f *controlplanetest.Function) {
 		f.Scaling.Concurrency, f.Scaling.Min = concurrency, 2
@@ -101,7 +101,7 @@ type moment struct {
 
 // A network is silent for a moment. No request that is in flight fails, whether bytes of it are on their way or not, and
 // the instance serves on. What takes longer than a second or two is noticed: the instance gets nothing new meanwhile.
-func TestANetworkThatIsSilentForAMoment(t *testing.T) {
+func TestLongANetworkThatIsSilentForAMoment(t *testing.T) {
 	o := controlplanetest.Options{Linked: true}
 	lengths := map[string]moment{
 		"short":  {silence: 500 * time.Millisecond},  // nobody is surprised

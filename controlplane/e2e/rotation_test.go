@@ -23,7 +23,7 @@ func rotating(t *testing.T, timeout time.Duration) *controlplanetest.Stack {
 
 // Scenario 5: the replacement serves before the old instance stops, so that no request fails and p99 does not rise: fewer
 // than one in a hundred requests wait for a slot at all.
-func TestRotationUnderLoad(t *testing.T) {
+func TestLongRotationUnderLoad(t *testing.T) {
 	const rotations = 4
 	s := rotating(t, 4*time.Second)
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
@@ -42,7 +42,7 @@ func TestRotationUnderLoad(t *testing.T) {
 }
 
 // Scenario 28: instances rotate every second for ten thousand requests, half of them to each kind of peer.
-func TestRotationEverySecond(t *testing.T) {
+func TestLongRotationEverySecond(t *testing.T) {
 	const rotations, requests = 6, 5000 // of each kind of peer
 	s := rotating(t, 2*time.Second)
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {

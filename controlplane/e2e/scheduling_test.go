@@ -138,7 +138,7 @@ func TestTheQueueHasALimit(t *testing.T) {
 }
 
 // Scenario 31: up in one step, level, and down again.
-func TestCapacityFollowsTheLoad(t *testing.T) {
+func TestLongCapacityFollowsTheLoad(t *testing.T) {
 	const concurrency, base, step = 10, 5, 50
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.Concurrency = concurrency

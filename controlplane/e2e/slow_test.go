@@ -25,7 +25,7 @@ const (
 )
 
 // Scenario 24, with one instance each.
-func TestSlowClients(t *testing.T) {
+func TestLongSlowClients(t *testing.T) {
 	stack := startSites(t, func(o *controlplanetest.Options) {
 		for i := range o.Functions {
 			o.Functions[i].Scaling.Concurrency, o.Functions[i].Scaling.Max = slowReaders+2, 1

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
 )
 
 // A second control plane that would be in the way of the first one says so in one line, and does no harm.
@@ -82,6 +83,7 @@ func refusedControlPlane(t *testing.T, set string) string {
 
 // A port in use, of those that Envoy opens: the control plane's log and /readyz name it.
 func TestAListenersPortInUse(t *testing.T) {
+	binary := envoytest.Binary(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
@@ -93,8 +95,6 @@ func TestAListenersPortInUse(t *testing.T) {
 	require.NoError(t, cmd.Start())
 	ctx, cancel := context.WithTimeout(t.Context(), controlplanetest.Patience)
 	defer cancel()
-	binary, err := envoy.Find(ctx)
-	require.NoError(t, err)
 	proxy, err := envoy.Start(ctx, envoy.Options{Binary: binary, StateDir: dir, AdminAddress: "127.0.0.1:0", Log: new(strings.Builder)})
 	require.NoError(t, err)
 	defer proxy.Stop(time.Second)

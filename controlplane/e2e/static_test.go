@@ -149,7 +149,7 @@ func freePort(t *testing.T) string {
 }
 
 // Peers that register by themselves serve, drain, come back, and leave.
-func TestSelfRegisteredPeers(t *testing.T) {
+func TestLongSelfRegisteredPeers(t *testing.T) {
 	tls := map[string]func(*config.Config){"tls": withCertificate(t), "plain": withoutTLS}
 	for name, relay := range tls {
 		t.Run(name, func(t *testing.T) {

@@ -22,13 +22,14 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/bench/load/procstat"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
 )
 
 const thousand = 1000
 
 // A thousand instances of one slot each behind one Envoy with two workers. Control plane and peers are processes of their
 // own, built without the race detector: what is measured is theirs, and the detector has room for 8,128 goroutines only.
-func TestAThousandInstances(t *testing.T) {
+func TestLongAThousandInstances(t *testing.T) {
 	c := startCrowd(t)
 	c.peers(thousand)
 	c.await("all are ready", func(i instanceStatus) bool { return i.State == "ready" })
@@ -56,6 +57,7 @@ func TestAThousandInstances(t *testing.T) {
 // crowd is a control plane in a process of its own with its Envoy.
 type crowd struct {
 	t       *testing.T
+	binary  string // of Envoy
 	dir     string
 	front   string
 	admin   string
@@ -65,10 +67,11 @@ type crowd struct {
 }
 
 func startCrowd(t *testing.T) *crowd {
+	binary := envoytest.Binary(t)
 	dir, err := os.MkdirTemp("", "ld")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	c := &crowd{t: t, dir: dir, admin: freeAddress(t), relay: freeAddress(t), token: filepath.Join(dir, "token")}
+	c := &crowd{t: t, binary: binary, dir: dir, admin: freeAddress(t), relay: freeAddress(t), token: filepath.Join(dir, "token")}
 	require.NoError(t, os.WriteFile(c.token, []byte("a token for a thousand peers"), 0o600))
 	config := filepath.Join(dir, "controlplane.yaml")
 	require.NoError(t, os.WriteFile(config, []byte(c.config()), 0o600))
@@ -97,10 +100,8 @@ functions:
 func (c *crowd) startEnvoy() {
 	ctx, cancel := context.WithTimeout(c.t.Context(), controlplanetest.Patience)
 	defer cancel()
-	binary, err := envoy.Find(ctx)
-	require.NoError(c.t, err)
 	process, err := envoy.Start(context.Background(), envoy.Options{
-		Binary: binary, StateDir: filepath.Join(c.dir, "s"), AdminAddress: "127.0.0.1:0", Concurrency: 2,
+		Binary: c.binary, StateDir: filepath.Join(c.dir, "s"), AdminAddress: "127.0.0.1:0", Concurrency: 2,
 	})
 	require.NoError(c.t, err)
 	c.t.Cleanup(func() { process.Stop(5 * time.Second) })

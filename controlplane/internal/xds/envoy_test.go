@@ -29,6 +29,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
 )
 
 // A decider is the smallest control plane: it names one endpoint, after a while for functions called held-….
@@ -164,7 +165,7 @@ type front struct {
 
 func startFront(t *testing.T, functions ...config.Function) *front {
 	t.Helper()
-	binary := envoyBinary(t)
+	binary := envoytest.Binary(t)
 	dir, err := os.MkdirTemp("", "ld")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -18,18 +17,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
 )
-
-// envoyBinary skips where there is no Envoy, except in CI.
-func envoyBinary(t *testing.T) string {
-	t.Helper()
-	binary, err := envoy.Find(t.Context())
-	if errors.Is(err, envoy.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
-	return binary
-}
 
 // testConfig is a valid configuration with the functions, each named and with defaults.
 func testConfig(functions ...config.Function) *config.Config {
@@ -45,7 +34,7 @@ func testFunction(name string, routes ...config.Route) config.Function {
 }
 
 func TestEnvoyAcceptsWhatConfigurationsBecome(t *testing.T) {
-	binary := envoyBinary(t)
+	binary := envoytest.Binary(t)
 	disabled := testFunction("off", config.Route{Path: "/off"})
 	disabled.Disabled = true
 	endless := testFunction("endless", config.Route{Path: "/endless", StripPrefix: true})
@@ -73,7 +62,7 @@ func TestEnvoyAcceptsWhatConfigurationsBecome(t *testing.T) {
 }
 
 func TestEnvoyNamesWhatIsWrong(t *testing.T) {
-	binary := envoyBinary(t)
+	binary := envoytest.Binary(t)
 	cfg := testConfig()
 	cfg.Listeners[0].TLS = &config.ListenerTLS{CertificateFile: "/nowhere/cert.pem", KeyFile: "/nowhere/key.pem"}
 	static, err := xds.StaticConfig(cfg)

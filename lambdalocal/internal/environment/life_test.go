@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -184,6 +185,9 @@ func TestATimeoutIsBilledAsItIs(t *testing.T) {
 }
 
 func TestTooMuchMemoryEndsTheProcesses(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("python3 is not installed")
+	}
 	s, result := running(t, Invocation{}, func(c *Config) {
 		c.EnforceMemory, c.MemoryMB = true, 64
 		c.Command = []string{"python3", "-c", "import time,os\nwhile not os.path.exists('go'): time.sleep(0.01)\nx = bytearray(b'x') * (200 << 20)\ntime.sleep(1000)"}
