@@ -76,6 +76,7 @@ func TestEnvoyAcceptsTheBaseline(t *testing.T) {
 }
 
 func TestTheControlPlaneAcceptsItsConfiguration(t *testing.T) {
+	envoytest.Binary(t)
 	for _, secure := range []bool{true, false} {
 		dir := t.TempDir()
 		l, err := lab.New(t.Context(), 1)

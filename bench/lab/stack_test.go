@@ -8,10 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 func TestBothPartsAcceptTheirConfiguration(t *testing.T) {
+	envoytest.Binary(t)
 	l, err := New(t.Context(), 1)
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
