@@ -67,6 +67,9 @@ format: ## format the Go code
 bench: build build/bench-app envoy ## measure against plain Envoy; results go to bench/results/
 	go run ./bench
 
+chaos: build build/chaos-app envoy ## strike every part while 100,000 requests run, and account for each; results go to bench/results/
+	go run ./bench/chaos
+
 bench-bill: build envoy ## what the same requests cost with and without; results go to bench/results/
 	go run ./bench/bill
 
@@ -99,8 +102,11 @@ build/example-go: $(GO_SOURCES)
 build/bench-app: $(GO_SOURCES)
 	$(call compile,./bench/app)
 
+build/chaos-app: $(GO_SOURCES)
+	$(call compile,./bench/chaos/app)
+
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy runtimes test test-all faults check format bench bench-bill bench-replay simulate simulate-numbers fuzz clean
+.PHONY: help demo build envoy runtimes test test-all faults check format bench chaos bench-bill bench-replay simulate simulate-numbers fuzz clean
 .SECONDARY:

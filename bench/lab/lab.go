@@ -121,6 +121,22 @@ func (p *Process) Stop() {
 	}
 }
 
+// Kill ends it at once, as a crash would, and returns when it has ended.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// Pause stops it, and lets it go on after d or when ctx ends.
+func (p *Process) Pause(ctx context.Context, d time.Duration) {
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+}
+
 // Until polls check until it gives nil. An end of the process, nil for none, is noticed at once.
 func Until(ctx context.Context, what string, p *Process, check func() error) error {
 	var ended <-chan struct{}

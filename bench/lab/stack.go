@@ -132,7 +132,7 @@ func (s *Stack) startEnvoy(ctx context.Context, l *Lab) error {
 		return err
 	}
 	l.Defer(func() { e.Stop(5 * time.Second) })
-	return Until(ctx, "Envoy", nil, func() error { return getJSON("http://"+s.Admin+"/readyz", nil) })
+	return Until(ctx, "Envoy", nil, func() error { return GetJSON("http://"+s.Admin+"/readyz", nil) })
 }
 
 // ThroughURL is the address of a path of a function's app through Envoy, DirectURL the one with an environment for each
@@ -192,7 +192,7 @@ func (s *Stack) Estimate(function string) (Estimate, error) {
 	var list struct {
 		Functions []Estimate `json:"functions"`
 	}
-	if err := getJSON("http://"+s.Admin+"/api/v1/functions", &list); err != nil {
+	if err := GetJSON("http://"+s.Admin+"/api/v1/functions", &list); err != nil {
 		return Estimate{}, err
 	}
 	for _, f := range list.Functions {
@@ -216,7 +216,7 @@ func (s *Stack) Ended(ctx context.Context, function string) (e Estimate, err err
 // Account is the ledger's bill of a function.
 func (s *Stack) Account(function string) (lambdalocal.Account, error) {
 	var statement lambdalocal.Statement
-	if err := getJSON("http://"+s.Invoke+"/lambdalocal/ledger", &statement); err != nil {
+	if err := GetJSON("http://"+s.Invoke+"/lambdalocal/ledger", &statement); err != nil {
 		return lambdalocal.Account{}, err
 	}
 	for _, a := range statement.Functions {
@@ -230,12 +230,12 @@ func (s *Stack) Account(function string) (lambdalocal.Account, error) {
 // Counters are lambdalocal's, of a function.
 func (s *Stack) Counters(function string) (lambdalocal.Counters, error) {
 	var all map[string]lambdalocal.Counters
-	err := getJSON("http://"+s.Invoke+"/lambdalocal/functions", &all)
+	err := GetJSON("http://"+s.Invoke+"/lambdalocal/functions", &all)
 	return all[function], err
 }
 
 // getJSON decodes an answer, unless into is nil.
-func getJSON(url string, into any) error {
+func GetJSON(url string, into any) error {
 	resp, err := http.Get(url)
 	if err != nil {
 		return err

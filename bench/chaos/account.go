@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// An end is how a request ended, by what its client got and by what the app wrote down.
+type end string
+
+// Ends.
+const (
+	answered end = "answered" // by the app, whole; it ran once
+	refused  end = "refused"  // with a cause; the app never saw it
+	cut      end = "cut"      // the app began, and the client did not get its answer
+	unknown  end = "unknown"  // neither an answer nor a cause, and the app never saw it
+	twice    end = "twice"    // the app began more than once
+	wrong    end = "wrong"    // answered, and not by what the request asked for; or answered and never run
+)
+
+// detection is how long after a fault its consequences may reach a request.
+const detection = 3 * time.Second
+
+// endOf judges a request that the app began so many times.
+func endOf(r request, began int) end {
+	switch {
+	case began > 1:
+		return twice
+	case r.failure == "wrong answer" || r.answered && began == 0:
+		return wrong
+	case r.answered:
+		return answered
+	case began == 1:
+		return cut
+	case r.cause != "":
+		return refused
+	default:
+		return unknown
+	}
+}
+
+// blame finds the latest fault that may have struck the request: one that lasted, or had ended less than detection before,
+// while the request was on its way.
+func blame(r request, strikes []strike) (name string, found bool) {
+	for n := len(strikes) - 1; n >= 0; n-- {
+		s := strikes[n]
+		if !r.over.Before(s.began) && !r.sent.After(s.end.Add(detection)) {
+			return s.name, true
+		}
+	}
+	return "", false
+}
+
+// account fills in the counts.
+func (r *report) account(requests []request, strikes []strike, runs map[string]int) {
+	r.Ends, r.Causes, r.Failures = map[end]int{}, map[string]int{}, map[string]int{}
+	byFault := map[string]*consequences{}
+	for _, f := range faults {
+		c := &consequences{Fault: f.name, Ends: map[end]int{}}
+		byFault[f.name] = c
+		r.Faults = append(r.Faults, c)
+	}
+	for _, s := range strikes {
+		byFault[s.name].Strikes++
+	}
+	for _, q := range requests {
+		e := endOf(q, runs[q.id])
+		r.Ends[e]++
+		if e == answered {
+			continue
+		}
+		r.explain(q, e)
+		switch name, found := blame(q, strikes); {
+		case found:
+			byFault[name].Ends[e]++
+		case e != twice && e != wrong: // which no fault explains
+			r.Unexplained++
+		}
+	}
+}
+
+func (r *report) explain(q request, e end) {
+	switch {
+	case q.cause != "":
+		r.Causes[fmt.Sprintf("%s: %s", e, q.cause)]++
+	case q.failure != "":
+		r.Failures[fmt.Sprintf("%s: %s", e, q.failure)]++
+	}
+}
+
+// readJournal counts how often the app began each request.
+func readJournal(path string) (map[string]int, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	defer file.Close()
+	began := map[string]int{}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		if id, is := strings.CutPrefix(lines.Text(), "start "); is {
+			began[id]++
+		}
+	}
+	return began, lines.Err()
+}

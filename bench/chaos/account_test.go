@@ -1,0 +1,69 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestARequestEndsAsItsClientAndTheAppSay(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		got   request
+		began int
+		end   end
+	}{
+		"answered":                         {request{answered: true}, 1, answered},
+		"refused before the app":           {request{cause: "queue_timeout"}, 0, refused},
+		"a cause, and the app had begun":   {request{cause: "no_answer"}, 1, cut},
+		"no answer, and the app had begun": {request{failure: "no answer"}, 1, cut},
+		"no answer, and the app had not":   {request{failure: "no answer"}, 0, unknown},
+		"an error without a cause":         {request{failure: "503 without a cause"}, 0, unknown},
+		"answered, and run twice":          {request{answered: true}, 2, twice},
+		"refused, and run twice":           {request{cause: "overload"}, 2, twice},
+		"somebody else's answer":           {request{failure: "wrong answer"}, 1, wrong},
+		"answered by nobody":               {request{answered: true}, 0, wrong},
+	} {
+		require.Equal(t, c.end, endOf(c.got, c.began), name)
+	}
+}
+
+func TestTheLatestFaultThatWasNearIsBlamed(t *testing.T) {
+	t.Parallel()
+	at := func(seconds int) time.Time { return time.Unix(int64(seconds), 0) }
+	strikes := []strike{{"first", at(10), at(11)}, {"second", at(20), at(22)}}
+	for name, c := range map[string]struct {
+		sent, over int
+		blamed     string
+	}{
+		"over before any":      {1, 9, ""},
+		"in flight":            {1, 10, "first"},
+		"sent soon afterwards": {14, 15, "first"},
+		"sent long afterwards": {15, 16, ""},
+		"in flight for both":   {9, 21, "second"},
+	} {
+		got, found := blame(request{sent: at(c.sent), over: at(c.over)}, strikes)
+		require.Equal(t, c.blamed, got, name)
+		require.Equal(t, c.blamed != "", found, name)
+	}
+}
+
+func TestAnUnexplainedLossAndASecondRunFailTheRun(t *testing.T) {
+	t.Parallel()
+	r := &report{}
+	r.account([]request{{id: "a", answered: true}, {id: "b", failure: "no answer"}}, nil, map[string]int{"a": 2})
+	require.ErrorContains(t, r.verdict(), "1 requests ended twice")
+	require.ErrorContains(t, r.verdict(), "1 requests got no answer though no fault was near") // b; a is told of above
+}
+
+func TestTheJournalCountsStarts(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "journal")
+	require.NoError(t, os.WriteFile(path, []byte("start a\nstart b\nend a\nstart a\nleft b\n"), 0o600))
+	began, err := readJournal(path)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"a": 2, "b": 1}, began)
+}

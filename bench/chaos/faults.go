@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+// A fault is one thing that goes wrong. It returns when what it did is over: a part that was killed runs again.
+type fault struct {
+	name string
+	do   func(*stack, context.Context) error
+}
+
+// faults strike in random order, each once before any strikes again.
+var faults = []fault{
+	{"an environment is killed", (*stack).killEnvironment},
+	{"the network of an environment is reset", (*stack).resetNetwork},
+	{"the network is silent for 1.5 s", (*stack).silenceNetwork},
+	{"Lambda throttles for 2 s", (*stack).throttle},
+	{"500 silent strangers at the relay", (*stack).flood},
+	{"all instances are drained", (*stack).drain},
+	{"the control plane stands still for 1 s", (*stack).pauseControl},
+	{"the control plane is killed", (*stack).killControl},
+	{"the control plane is restarted", (*stack).restartControl},
+	{"Envoy is restarted", (*stack).restartEnvoy},
+}
+
+// A strike is a fault that struck.
+type strike struct {
+	name       string
+	began, end time.Time
+}
+
+// strikeAgain strikes until ctx ends, and returns what struck. A fault that could not strike is told of and left out.
+func (s *stack) strikeAgain(ctx context.Context, o settings, progress io.Writer) (strikes []strike) {
+	dice := rand.New(rand.NewPCG(o.Seed, 1))
+	for {
+		for _, n := range dice.Perm(len(faults)) {
+			select {
+			case <-time.After(o.Every):
+			case <-ctx.Done():
+				return strikes
+			}
+			f := faults[n]
+			fmt.Fprintf(progress, "%s  %s\n", time.Now().Format(time.TimeOnly), f.name)
+			began := time.Now()
+			if err := f.do(s, ctx); err != nil {
+				fmt.Fprintf(progress, "          did not strike: %v\n", err)
+			}
+			strikes = append(strikes, strike{f.name, began, time.Now()})
+		}
+	}
+}
+
+// local adds a fault of lambdalocal's.
+func (s *stack) local(f map[string]any) error {
+	return s.call(http.MethodPost, "http://"+s.invoke+"/lambdalocal/faults", f)
+}
+
+// killEnvironment kills the processes of one that serves.
+func (s *stack) killEnvironment(context.Context) error {
+	e, err := s.busy()
+	if err != nil {
+		return err
+	}
+	for _, pid := range e.PIDs {
+		err = errors.Join(err, syscall.Kill(-pid, syscall.SIGKILL))
+	}
+	return err
+}
+
+func (s *stack) resetNetwork(context.Context) error {
+	e, err := s.busy()
+	if err != nil {
+		return err
+	}
+	return s.local(map[string]any{"kind": "link_reset", "environment": e.ID})
+}
+
+// busy is one of the environments that serve.
+func (s *stack) busy() (lambdalocal.Environment, error) {
+	var all []lambdalocal.Environment
+	if err := lab.GetJSON("http://"+s.invoke+"/lambdalocal/environments", &all); err != nil {
+		return lambdalocal.Environment{}, err
+	}
+	all = slices.DeleteFunc(all, func(e lambdalocal.Environment) bool { return e.State != lambdalocal.StateBusy })
+	if len(all) == 0 {
+		return lambdalocal.Environment{}, errors.New("no environment serves")
+	}
+	return all[rand.IntN(len(all))], nil
+}
+
+func (s *stack) silenceNetwork(ctx context.Context) error {
+	err := s.local(map[string]any{"kind": "link_silence", "for": "1.5s"})
+	sleep(ctx, 1500*time.Millisecond)
+	return err
+}
+
+func (s *stack) throttle(ctx context.Context) error {
+	err := s.local(map[string]any{"kind": "throttle", "function": function, "for": "2s"})
+	sleep(ctx, 2*time.Second)
+	return err
+}
+
+// flood opens connections that say nothing, and closes them after two seconds.
+func (s *stack) flood(ctx context.Context) error {
+	for range 500 {
+		conn, err := net.DialTimeout("tcp", s.relay, time.Second)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+	}
+	sleep(ctx, 2*time.Second)
+	return nil
+}
+
+func (s *stack) drain(context.Context) error {
+	return s.call(http.MethodPost, "http://"+s.admin+"/api/v1/functions/"+function+"/drain", nil)
+}
+
+func (s *stack) pauseControl(ctx context.Context) error {
+	s.control.Pause(ctx, time.Second)
+	return nil
+}
+
+func (s *stack) killControl(ctx context.Context) error {
+	s.control.Kill()
+	return s.controlAgain(ctx)
+}
+
+func (s *stack) restartControl(ctx context.Context) error {
+	s.control.Stop()
+	return s.controlAgain(ctx)
+}
+
+func (s *stack) controlAgain(ctx context.Context) error {
+	if err := s.startControl(); err != nil {
+		return err
+	}
+	return s.ready(ctx)
+}
+
+func (s *stack) restartEnvoy(ctx context.Context) error {
+	s.envoy.Stop(5 * time.Second)
+	if err := s.startEnvoy(); err != nil {
+		return err
+	}
+	return s.ready(ctx)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+)
+
+const function = "app"
+
+var (
+	lambdaYAML = template.Must(template.New("lambdalocal.yaml").Parse(`
+address: "{{.Invoke}}"
+links: [{listen: "{{.Link}}", to: "{{.Relay}}"}]
+functions:
+- name: app
+  command: ["{{.App}}"]
+  env: {CHAOS_JOURNAL: "{{.Journal}}"}
+  timeout: 15m
+  memory_mb: 1024
+  cold_start_delay: {p50: 200ms, p99: 500ms}
+`))
+	controlYAML = template.Must(template.New("controlplane.yaml").Parse(`
+state_dir: {{.Dir}}
+listeners: [{name: front, address: "{{.Front}}"}]
+admin: {address: "{{.Admin}}"}
+relay: {address: "{{.Relay}}", advertise: "{{.Link}}"}
+aws: {endpoint: "http://{{.Invoke}}"}
+log: {level: warn}
+functions:
+- name: app
+  routes: [{path: /}]
+  lambda: {memory_mb: 1024}
+  scaling: {max: 40}
+`))
+)
+
+// A stack is everything, running, each part in a process that can be struck: Envoy, the control plane, and lambdalocal with
+// a link for the network between functions and the relay.
+type stack struct {
+	lab     *lab.Lab
+	url     string // of the app, through Envoy
+	admin   string // host:port of the control plane
+	invoke  string // host:port of lambdalocal
+	relay   string // host:port that strangers may reach
+	dir     string // state directory
+	journal string
+
+	control *lab.Process
+	envoy   *envoy.Process
+}
+
+// start returns when Envoy serves the app.
+func start(ctx context.Context, l *lab.Lab) (*stack, error) {
+	addresses, err := freeAddresses(5)
+	if err != nil {
+		return nil, err
+	}
+	app, err := filepath.Abs("build/chaos-app")
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{
+		"Front": addresses[0], "Admin": addresses[1], "Invoke": addresses[2], "Relay": addresses[3], "Link": addresses[4],
+		"App": app, "Dir": l.Path("s"), "Journal": l.Path("journal"),
+	}
+	s := &stack{
+		lab: l, url: "http://" + addresses[0] + "/", admin: addresses[1], invoke: addresses[2], relay: addresses[3],
+		dir: values["Dir"], journal: values["Journal"],
+	}
+	if err := s.write("controlplane.yaml", controlYAML, values); err != nil {
+		return nil, err
+	}
+	if err := s.write("lambdalocal.yaml", lambdaYAML, values); err != nil {
+		return nil, err
+	}
+	local, err := l.Start("lambdalocal", nil, "build/lambdalocal", "run", "--config", l.Path("lambdalocal.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	if err := lab.Until(ctx, "lambdalocal", local, lab.Listens(s.invoke)); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(s.startControl(), s.startEnvoy()); err != nil {
+		return nil, err
+	}
+	return s, s.ready(ctx)
+}
+
+func (s *stack) write(name string, text *template.Template, values map[string]string) error {
+	var b strings.Builder
+	if err := text.Execute(&b, values); err != nil {
+		return err
+	}
+	_, err := s.lab.Write(name, b.String())
+	return err
+}
+
+func (s *stack) startControl() (err error) {
+	s.control, err = s.lab.Start("controlplane", nil, "build/controlplane", "run", s.lab.Path("controlplane.yaml"))
+	return err
+}
+
+func (s *stack) startEnvoy() error {
+	e, err := envoy.Start(context.Background(), envoy.Options{
+		Binary: s.lab.Envoy(), StateDir: s.dir, AdminAddress: "127.0.0.1:0", Concurrency: s.lab.Workers(), LogPath: s.lab.Path("envoy.log"),
+	})
+	if err != nil {
+		return err
+	}
+	s.envoy = e
+	s.lab.Defer(func() { e.Stop(5 * time.Second) })
+	return nil
+}
+
+// ready waits until Envoy has what it needs from the control plane and the front door is open.
+func (s *stack) ready(ctx context.Context) error {
+	err := lab.Until(ctx, "control plane", s.control, func() error { return s.call(http.MethodGet, "http://"+s.admin+"/readyz", nil) })
+	if err != nil {
+		return err
+	}
+	return lab.Until(ctx, "front door", nil, lab.Listens(strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/")))
+}
+
+// call sends a body, if there is one, as JSON. An answer that is no success is an error.
+func (s *stack) call(method, url string, body any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= http.StatusBadRequest {
+		said, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
+		return fmt.Errorf("%s %s: %s: %s", method, url, answer.Status, said)
+	}
+	return nil
+}
+
+// freeAddresses picks ports on loopback below those that the kernel gives to clients: a part that is away must find its
+// port again.
+func freeAddresses(n int) ([]string, error) {
+	var addresses []string
+	for tries := 0; len(addresses) < n && tries < 1000; tries++ {
+		at := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			continue
+		}
+		defer l.Close() // all at once, so that none is picked twice
+		addresses = append(addresses, at)
+	}
+	if len(addresses) < n {
+		return nil, errors.New("no free ports between 20000 and 32000")
+	}
+	return addresses, nil
+}
