@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/patient"
 )
 
 // Run serves until ctx ends or a part fails, and returns when all that it started has ended.
@@ -80,7 +81,7 @@ func (s *Server) serveControl(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, s.grpc.Stop)
 	defer stop()
 	defer s.grpc.Stop() // ends what it started before Serve, should the socket fail
-	if err := s.grpc.Serve(s.control); !errors.Is(err, grpc.ErrServerStopped) {
+	if err := s.grpc.Serve(patient.Listener(s.control, s.log)); !errors.Is(err, grpc.ErrServerStopped) {
 		return err
 	}
 	return nil // ctx ended before it began

@@ -23,6 +23,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/invokeapi"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/link"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/patient"
 )
 
 // closeGrace is how long answers to callers may take when every invocation has ended.
@@ -151,7 +152,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	served := make(chan error, len(s.fronts))
 	for _, f := range s.fronts {
-		go func() { served <- f.server.Serve(f.listener) }()
+		go func() { served <- f.server.Serve(patient.Listener(f.listener, s.log)) }()
 	}
 	running := len(s.fronts)
 	var err error

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/patient"
 )
 
 // Limits of one connection and of shutting down. Nobody has a reason to come near them.
@@ -80,7 +82,7 @@ func (s *Server) Address() string { return s.listener.Addr().String() }
 // an error only if serving failed before ctx ended.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
+	go func() { served <- s.http.Serve(patient.Listener(s.listener, s.log)) }()
 	s.log.WithField("address", s.Address()).Info("admin listens")
 	select {
 	case err := <-served:

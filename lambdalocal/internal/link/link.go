@@ -4,7 +4,6 @@ package link
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -12,10 +11,9 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-)
 
-// acceptPause follows an accept that failed: no file descriptor is free, say.
-const acceptPause = 20 * time.Millisecond
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/patient"
+)
 
 // Config says what to forward.
 type Config struct {
@@ -86,18 +84,14 @@ func (l *Link) Run(ctx context.Context) {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = l.listener.Close() })
 	defer stop()
+	listener := patient.Listener(l.listener, l.cfg.Log)
 	for {
-		client, err := l.listener.AcceptTCP()
-		switch {
-		case err == nil:
-			l.take(ctx, client)
-		case errors.Is(err, net.ErrClosed):
+		client, err := listener.Accept()
+		if err != nil { // closed
 			l.tasks.Wait()
 			return
-		default:
-			l.cfg.Log.WithError(err).Warn("connection not accepted")
-			time.Sleep(acceptPause)
 		}
+		l.take(ctx, client.(*net.TCPConn))
 	}
 }
 
