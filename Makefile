@@ -4,6 +4,8 @@ SHELL := /bin/bash
 
 TOOL       := go tool -modfile=.ci/tools/go.mod
 BINARIES   := build/controlplane build/lambdapeer build/lambdalocal
+PREVIOUS   := $(shell cat controlplane/e2e/testdata/previous-commit)
+PREVIOUS_PROGRAMS := ./lambdapeer/cmd/lambdapeer ./controlplane/cmd/controlplane ./controlplane/controlplanetest/app
 FAULT_TABLE := $(CURDIR)/build/faults.txt
 LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer | xargs -n1 dirname | sort -u | sed 's,^,./,')
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
@@ -41,14 +43,20 @@ runtimes: .tools/awslambdaric-4.2.2 ## fetch the pinned Lambda runtime client fo
 	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --target $@.part \
 	  awslambdaric==$* simplejson==4.3.0 snapshot-restore-py==1.0.0 && mv $@.part $@ || test "$$(uname)" != Linux
 
-test: envoy runtimes ## a developer's loop, under five minutes: unit, property, race detector, end to end through Envoy
+previous: .tools/previous-$(PREVIOUS) ## build the peer and control plane of the commit that tests of version skew meet, from git's history
+
+.tools/previous-%:
+	@if ! git cat-file -e $*^{commit} 2>/dev/null; then echo "no commit $* here (shallow clone?): its builds are not tested against"; exit 0; fi; \
+	  echo "building $* into .tools (once)"; mkdir -p .tools; part=$$(mktemp -d $@.XXXX) && mkdir $$part/source && git archive $* | tar -x -C $$part/source && \
+	  (cd $$part/source && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o .. $(PREVIOUS_PROGRAMS)) && rm -rf $$part/source && { mv -T $$part $@ || test -x $@/app; }
+
+test: envoy runtimes previous ## a developer's loop, under five minutes: unit, property, race detector, end to end through Envoy
 	@echo "== tests with the race detector, without the long ones; the end-to-end ones run real Envoys"
 	@$(call suite,tests,./... ./.ci/flaky,-skip '^TestLong',build/tests.json)
 
 test-all: test ## every test: those of make test, then the long ones
 	@echo "== the long tests with the race detector"
 	@$(call suite,long-tests,$(LONG_PACKAGES),-run '^TestLong',build/tests.json build/long-tests.json)
-	@cat $(FAULT_TABLE) 2>/dev/null || echo "no table of faults: the test's result was cached"
 
 faults: envoy ## put each fault of lambdalocal to an idle, a steady and a bursting function, and print what it did
 	@mkdir -p build
@@ -108,5 +116,5 @@ build/chaos-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy runtimes test test-all faults check format bench chaos bench-bill bench-replay simulate simulate-numbers fuzz clean
+.PHONY: help demo build envoy runtimes previous test test-all faults check format bench chaos bench-bill bench-replay simulate simulate-numbers fuzz clean
 .SECONDARY:

@@ -42,6 +42,8 @@ type Options struct {
 	Workers   int                  // of Envoy; default 2
 	// Linked puts a link of lambdalocal between environments and the relay, so that network faults can strike.
 	Linked bool
+	// Program is the path of a control plane that runs as a process of its own, instead of the code under test.
+	Program string
 }
 
 // A Stack is everything, running. It stops, in order, when its test ends.
@@ -71,7 +73,11 @@ func Start(t testing.TB, o Options) *Stack {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s.startLambda(o)
 	s.configure(o)
-	s.startControlPlane()
+	if o.Program != "" {
+		s.startProgram(o.Program)
+	} else {
+		s.startControlPlane()
+	}
 	s.openEnvoyLog()
 	s.startEnvoy()
 	return s

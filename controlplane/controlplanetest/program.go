@@ -1,0 +1,80 @@
+package controlplanetest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// previousFile names the commit whose builds tests meet; make previous builds them.
+const previousFile = "testdata/previous-commit"
+
+// Previous returns the path of a program of the previous build, the commit in testdata/previous-commit of the package that
+// asks: lambdapeer, controlplane, or the test app with its library. It skips the test where that build is not at hand.
+func Previous(t testing.TB, program string) string {
+	t.Helper()
+	commit, err := os.ReadFile(previousFile)
+	require.NoError(t, err)
+	path, err := filepath.Abs(filepath.Join("..", "..", ".tools", "previous-"+strings.TrimSpace(string(commit)), program))
+	require.NoError(t, err)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("no build of commit %.12s: make previous makes it where git has that commit (not in a shallow clone)", commit)
+	}
+	return path
+}
+
+// startProgram runs Options.Program as the control plane, with a file that holds what every build of it understands. It
+// knows of each function's settings name, timeout, concurrency and minimum only.
+func (s *Stack) startProgram(program string) {
+	s.Admin, s.Relay = freeAddress(s.t), freeAddress(s.t)
+	file := filepath.Join(s.dir, "controlplane.yaml")
+	require.NoError(s.t, os.WriteFile(file, []byte(s.programFile()), 0o600))
+	log, err := os.Create(filepath.Join(s.dir, "controlplane.log"))
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { s.showOnFailure("controlplane", log) })
+	s.stopControlPlane = s.background("controlplane", func(ctx context.Context) error {
+		cmd := exec.CommandContext(ctx, program, "run", file)
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		cmd.Stdout, cmd.Stderr = log, log
+		cmd.Env = []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"}
+		if err := cmd.Run(); err != nil && (ctx.Err() == nil || cmd.ProcessState.ExitCode() != 0) {
+			return err
+		}
+		return nil
+	})
+	s.Eventually("control plane is up", func() error {
+		response, err := http.Get("http://" + s.Admin + "/healthz")
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	})
+}
+
+func (s *Stack) programFile() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `state_dir: %s
+listeners: [{name: front, address: "127.0.0.1:0"}]
+admin: {address: %q}
+relay: {address: %q}
+aws: {region: eu-central-1, endpoint: %q}
+log: {level: debug}
+functions:
+`, s.Config.StateDir, s.Admin, s.Relay, s.Config.AWS.Endpoint)
+	for _, f := range s.Config.Functions {
+		fmt.Fprintf(&b, `- name: %s
+  routes: [{path: /%[1]s, strip_prefix: true}]
+  lambda: {timeout: %s}
+  scaling: {concurrency: %d, min: %d, preference: cost}
+`, f.Name, f.Lambda.Timeout, f.Scaling.Concurrency, f.Scaling.Min)
+	}
+	return b.String()
+}
