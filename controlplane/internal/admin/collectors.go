@@ -11,7 +11,8 @@ type functionCollector struct {
 	snapshot func() []FunctionStatus
 
 	requests, queueDepth, queueLimit, queueWait metric
-	inFlight, capacity, free, instances         metric
+	inFlight, capacity, free, foreign           metric
+	instances                                   metric
 	starts, startFailures, startsBlocked, ends  metric
 	billed, billedMemory                        metric
 	billedInvocations, estimatedInvocations     metric
@@ -29,9 +30,11 @@ func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
 		queueLimit: gauge("queue_limit", "Requests that may wait for a slot.", function),
 		queueWait: gauge("queue_wait_seconds",
 			"Time from a request's arrival to its slot; 0 for those that found one free.", function),
-		inFlight:      gauge("in_flight", "Leases out.", function),
-		capacity:      gauge("capacity_slots", "Slots of ready instances.", function),
-		free:          gauge("free_slots", "Slots of ready instances without a lease.", function),
+		inFlight: gauge("in_flight", "Leases out.", function),
+		capacity: gauge("capacity_slots", "Slots of ready instances.", function),
+		free:     gauge("free_slots", "Slots of ready instances that can be leased.", function),
+		foreign: gauge("foreign_slots",
+			"Slots of ready instances that are taken without a lease: clients have left, and the app works on.", function),
 		instances:     gauge("instances", "Instances that have not ended.", function, "state"),
 		starts:        counter("starts_total", "Instances started.", function),
 		startFailures: counter("start_failures_total", "Starts that failed.", function, "cause"),
@@ -54,7 +57,7 @@ func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
 // Describe implements prometheus.Collector.
 func (c *functionCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range []metric{
-		c.requests, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.instances,
+		c.requests, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.instances,
 		c.starts, c.startFailures, c.startsBlocked, c.ends, c.billed, c.billedMemory,
 		c.billedInvocations, c.estimatedInvocations, c.cost, c.costPerHour, c.plainCost, c.saved,
 	} {
@@ -77,6 +80,7 @@ func (c *functionCollector) collectState(s sink, f FunctionStatus) {
 	s.put(c.inFlight, float64(f.InFlight), f.Name)
 	s.put(c.capacity, float64(f.Capacity), f.Name)
 	s.put(c.free, float64(f.Free), f.Name)
+	s.put(c.foreign, float64(f.Foreign), f.Name)
 	s.put(c.instances, float64(f.Starting), f.Name, "starting")
 	s.put(c.instances, float64(f.Ready), f.Name, "ready")
 	s.put(c.instances, float64(f.Draining), f.Name, "draining")

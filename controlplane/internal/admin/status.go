@@ -31,7 +31,8 @@ type FunctionStatus struct {
 	QueueLimit int `json:"queue_limit"`
 	InFlight   int `json:"in_flight"`
 	Capacity   int `json:"capacity"` // slots of ready instances
-	Free       int `json:"free"`     // of these, without a lease
+	Free       int `json:"free"`     // of these, the ones that can be leased
+	Foreign    int `json:"foreign"`  // of these, the ones that are taken without a lease: clients have left, and the app works on
 
 	Starting int    `json:"starting"` // instances, as the next two
 	Ready    int    `json:"ready"`
@@ -98,6 +99,7 @@ type InstanceStatus struct {
 	Endpoint    string    `json:"endpoint"` // its name, "web/0007"
 	InFlight    int       `json:"in_flight"`
 	Reported    int       `json:"reported_in_flight"` // as its peer counts
+	Foreign     int       `json:"foreign"`            // slots that are taken without a lease
 	Slots       int       `json:"slots"`
 	StartedAt   time.Time `json:"started_at"`
 	AgeSeconds  float64   `json:"age_seconds"`

@@ -129,7 +129,7 @@ func (c *chaos) serve(id string, p *peer) (*wire.Report, error) {
 		select {
 		case <-up:
 			c.d.Up(relay.Up{Instance: id, Environment: "env", Slots: 1 + int(c.upTo(4)), Left: time.Minute})
-			c.d.Load(id, 1)
+			c.d.Load(id, relay.Load{InFlight: 1})
 			if c.oneIn(4) {
 				lost = time.After(c.upTo(10 * time.Second))
 			}

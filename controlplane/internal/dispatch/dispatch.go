@@ -123,10 +123,10 @@ func (d *Dispatcher) Up(up relay.Up) {
 	}
 }
 
-// Load implements relay.Events. In guarded mode leases are the truth; what a peer counts is kept for the operator.
-func (d *Dispatcher) Load(id string, inFlight int) {
+// Load implements relay.Events.
+func (d *Dispatcher) Load(id string, load relay.Load) {
 	if i := d.instance(id); i != nil {
-		i.reported.Store(int64(inFlight))
+		i.function.reported(i, load)
 	}
 }
 

@@ -73,7 +73,7 @@ func (e endpoint) describe() xds.Endpoint {
 	switch e.instance.core.State() {
 	case pool.Ready:
 		out.Health = xds.Healthy
-		out.Weight = uint32(max(e.instance.core.Slots()-e.instance.core.InFlight(), 1))
+		out.Weight = uint32(max(e.instance.core.Free(), 1))
 	case pool.Draining:
 		out.Health = xds.Draining
 	}

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -19,11 +18,11 @@ type instance struct {
 	id       string
 	endpoint string // name, "web/0007"
 	core     *pool.Instance
-	reported atomic.Int64 // requests in flight as the peer counts them
 
 	// Guarded by function.mu.
 	environment string
 	peer        relay.Peer  // what its last hello said of it
+	reported    int         // requests in flight as the peer counts them
 	dialled     int         // slots offered by a peer whose endpoint Envoy does not know yet; 0: not waiting for that
 	isUp        bool        // the relay reported Up and not yet Down
 	leaves      wire.Reason // why it drains by its own decision; empty if it does not
@@ -159,6 +158,14 @@ func (f *function) ready(at time.Time, i *instance, todo *effects) {
 		todo.ready = append(todo.ready, arrival{i, i.environment, i.core.Slots(), at.Sub(i.core.Started())})
 		todo.changed = true
 	}
+}
+
+// reported compares what a peer counts with the leases: what is more holds slots that nobody leased.
+func (f *function) reported(i *instance, load relay.Load) {
+	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
+		i.reported = load.InFlight
+		return p.Report(at, i.core, load.InFlight, pool.DefaultDelay+load.Way)
+	})
 }
 
 // draining takes note of a peer that drains by its own decision.

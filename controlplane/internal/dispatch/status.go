@@ -39,7 +39,7 @@ func (f *function) status() admin.FunctionStatus {
 	return admin.FunctionStatus{
 		Name: f.name, Provider: f.config.Provider, Disabled: f.config.Disabled,
 		QueueDepth: s.Waiting, QueueLimit: f.config.Queue.Limit,
-		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free,
+		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free, Foreign: s.Foreign,
 		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down,
 		Blocked: blocked(s.Blocked), BlockedDetail: f.whyBlocked(at, s.Blocked), Starts: s.Started,
 		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends),
@@ -147,7 +147,7 @@ func (f *function) appendInstances(out []admin.InstanceStatus, at time.Time) []a
 		i := core.Owner.(*instance)
 		out = append(out, admin.InstanceStatus{
 			ID: i.id, Function: f.name, State: core.State().String(), Endpoint: i.endpoint,
-			InFlight: core.InFlight(), Reported: int(i.reported.Load()), Slots: core.Slots(),
+			InFlight: core.InFlight(), Reported: i.reported, Foreign: core.Foreign(), Slots: core.Slots(),
 			StartedAt: core.Started().UTC(), AgeSeconds: at.Sub(core.Started()).Seconds(),
 			Environment: i.environment, Build: i.peer.Build, Features: words(i.peer.Features), FunctionVersion: i.peer.FunctionVersion,
 			DrainReason: string(core.DrainReason()),

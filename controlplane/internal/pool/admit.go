@@ -71,9 +71,10 @@ func (p *Pool) lease(r *Request) {
 	p.stopIdling(i)
 	i.leases.push(r)
 	p.relist(i, free)
+	p.watchLeases(i)
 	i.granted++
 	if p.limiter != nil {
-		r.sample, r.leased = p.limiter.Began(i.leases.n), p.now
+		r.sample, r.leased = p.limiter.Began(i.leases.n+i.foreign), p.now
 	}
 	r.state, r.instance = Leased, i
 	p.guards.Breaker.Served(i.epoch)
@@ -86,6 +87,7 @@ func (p *Pool) unlease(r *Request) {
 	i := r.instance
 	free := i.free()
 	i.leases.remove(r)
+	p.watchLeases(i)
 	r.state = Done
 	p.inFlight--
 	p.counters.departures++

@@ -45,8 +45,10 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 		return fmt.Errorf("%d leases on %d slots of %d", i.leases.n, i.slots, i.offered)
 	case i.offered > p.settings.Concurrency, i.slots > i.offered:
 		return fmt.Errorf("%d slots of %d, asked for %d", i.slots, i.offered, p.settings.Concurrency)
-	case i.state == Draining && i.leases.n == 0 && !i.finished:
+	case i.state == Draining && i.leases.n == 0 && i.foreign == 0 && !i.finished:
 		return fmt.Errorf("has nothing in flight, and was not told to finish")
+	case i.foreign < 0, i.foreign > 0 && !i.watched():
+		return fmt.Errorf("%d foreign slots", i.foreign)
 	case i.final && i.state != Draining && i.state != Down:
 		return fmt.Errorf("may never serve again, but it is listed to")
 	}
@@ -72,7 +74,7 @@ func (p *Pool) checkLeases(i *Instance) error {
 }
 
 func (p *Pool) checkCounts() error {
-	leases, capacity, busy, free, live, rotating, unreplaced := p.lost, 0, 0, 0, 0, 0, 0
+	leases, capacity, busy, free, foreign, live, rotating, unreplaced := p.lost, 0, 0, 0, 0, 0, 0, 0
 	var count, adopted [Gone]int
 	for i := range p.Instances() {
 		live++
@@ -85,6 +87,7 @@ func (p *Pool) checkCounts() error {
 		if i.state == Ready {
 			capacity += i.slots
 			busy += i.leases.n
+			foreign += i.foreign
 		}
 		if i.rotating {
 			rotating++
@@ -93,27 +96,28 @@ func (p *Pool) checkCounts() error {
 			unreplaced++
 		}
 	}
-	got := []int{p.inFlight, p.capacity, p.busy, p.free, p.live, p.rotating, p.unreplaced}
-	want := []int{leases, capacity, busy, free, live, rotating, unreplaced}
+	got := []int{p.inFlight, p.capacity, p.busy, p.free, p.foreign, p.live, p.rotating, p.unreplaced}
+	want := []int{leases, capacity, busy, free, foreign, live, rotating, unreplaced}
 	if !slices.Equal(got, want) || count != p.count || adopted != p.adopted {
-		return fmt.Errorf("in-flight, capacity, busy, free, live, rotating, unreplaced are counted as %v, but are %v", got, want)
+		return fmt.Errorf("in-flight, capacity, busy, free, foreign, live, rotating, unreplaced are counted as %v, but are %v", got, want)
 	}
 	return nil
 }
 
 func (p *Pool) checkIdle() error {
-	n := 0
+	n, taken := 0, 0
 	for i := range p.Instances() {
 		idle := i.state == Ready && !i.adopted && i.leases.n == 0
 		if idle {
 			n++
+			taken += i.foreign
 		}
 		if idle != p.idle.has(i.index) {
 			return fmt.Errorf("instance %d (%s): listed as idle: %t, is: %t", i.index, i.state, !idle, idle)
 		}
 	}
-	if n != p.nIdle {
-		return fmt.Errorf("%d idle instances, counted %d", n, p.nIdle)
+	if n != p.nIdle || taken != p.idleTaken {
+		return fmt.Errorf("%d idle instances with %d foreign slots, counted %d with %d", n, taken, p.nIdle, p.idleTaken)
 	}
 	return nil
 }
@@ -143,16 +147,18 @@ func (p *Pool) checkQueue() error {
 
 // checkTimers checks that whatever must end by a deadline has a timer.
 func (p *Pool) checkTimers() error {
-	for k, i := range p.timers {
-		if i.at != k+1 || p.table[i.index] != i || k > 0 && i.due.Before(p.timers[(k-1)/2].due) {
-			return fmt.Errorf("timer %d: of instance %d, out of order", k, i.index)
+	for _, heap := range []timers{p.timers, p.reviews} {
+		for k, t := range heap {
+			if t.at != k+1 || p.table[t.of.index] != t.of || k > 0 && t.due.Before(heap[(k-1)/2].due) {
+				return fmt.Errorf("timer %d: of instance %d, out of order", k, t.of.index)
+			}
 		}
 	}
 	for i := range p.Instances() {
 		timed := i.state == Starting && !i.dialled && p.settings.StartTimeout > 0 || i.state == Ready && !i.ends.IsZero() ||
 			i.state == Draining && !i.killed
-		if timed != (i.at > 0) {
-			return fmt.Errorf("instance %d (%s): has a timer: %t, needs one: %t", i.index, i.state, i.at > 0, timed)
+		if timed != (i.deadline.at > 0) {
+			return fmt.Errorf("instance %d (%s): has a timer: %t, needs one: %t", i.index, i.state, i.deadline.at > 0, timed)
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ func TestCheckSees(t *testing.T) {
 		"waiter and slot":    func(p *Pool) { p.queue.push(&Request{state: Waiting}) },
 		"stranger in queue":  func(p *Pool) { p.queue.push(&Request{}) },
 		"queue miscounted":   func(p *Pool) { p.queue.n = 1 },
-		"no start deadline":  func(p *Pool) { p.timers.unset(p.table[2]) },
+		"no start deadline":  func(p *Pool) { p.timers.unset(&p.table[2].deadline) },
 		"starts in progress": func(p *Pool) { p.settings.Scaling.StartsInProgress = 0 },
 		"above max":          func(p *Pool) { p.settings.Scaling.Max = 1 },
 		"started unseen":     func(p *Pool) { p.counters.started++ },

@@ -68,8 +68,11 @@ type Instance struct {
 	replaced    bool // rotating, and a replacement was started
 	replaces    *Instance
 
-	due time.Time // of its only timer
-	at  int       // in the timer heap, plus one; 0: not in it
+	deadline timer // of its state
+	review   timer // when slots of it may have become foreign
+
+	watch   Foreign
+	foreign int // slots that are taken without a lease; 0 unless it is ready or draining
 }
 
 // Index names the instance's endpoint: unique among instances that are not gone, and the lowest that was free and had
@@ -84,6 +87,12 @@ func (i *Instance) InFlight() int { return i.leases.n }
 
 // Slots is how many requests it may serve at once; 0 before it is up.
 func (i *Instance) Slots() int { return i.slots }
+
+// Foreign is how many of its slots are taken although no lease is out on them, as far as its reports show.
+func (i *Instance) Foreign() int { return i.foreign }
+
+// Free is how many leases it can take now.
+func (i *Instance) Free() int { return i.free() }
 
 // Started is when it was started or adopted.
 func (i *Instance) Started() time.Time { return i.started }
@@ -118,7 +127,7 @@ func (i *Instance) free() int {
 	if i.state != Ready {
 		return 0
 	}
-	return max(0, i.slots-i.leases.n)
+	return max(0, i.slots-i.leases.n-i.foreign)
 }
 
 // mayServe reports whether it has or may yet get leases.
@@ -166,6 +175,7 @@ func (p *Pool) takeIndex(now time.Time) int {
 func (p *Pool) add(now time.Time, adopted bool) *Instance {
 	index := p.takeIndex(now)
 	i := &Instance{index: index, adopted: adopted, started: now}
+	i.deadline.of, i.review.of = i, i
 	p.table[index] = i
 	p.live++
 	p.tally(i, 1)
@@ -175,7 +185,7 @@ func (p *Pool) add(now time.Time, adopted bool) *Instance {
 
 func (p *Pool) setStartTimeout(i *Instance) {
 	if p.settings.StartTimeout > 0 {
-		p.timers.set(i, i.started.Add(p.settings.StartTimeout))
+		p.timers.set(&i.deadline, i.started.Add(p.settings.StartTimeout))
 	}
 }
 
@@ -190,13 +200,14 @@ func (p *Pool) drop(now time.Time, i *Instance) {
 
 // move changes an instance's state and everything that is counted by state. Its timer is gone afterwards.
 func (p *Pool) move(i *Instance, to InstanceState) {
-	p.timers.unset(i)
+	p.timers.unset(&i.deadline)
 	p.tally(i, -1)
 	if i.state == Ready {
 		p.open.remove(i.index, i.free())
 		p.capacity -= i.slots
 		p.busy -= i.leases.n
 		p.free -= i.free()
+		p.foreign -= i.foreign
 		p.stopIdling(i)
 		p.stopRotating(i)
 	}
@@ -204,11 +215,15 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 		p.loseReplacement(i)
 	}
 	i.state = to
+	if to == Down || to == Gone {
+		p.endWatch(i)
+	}
 	if to == Gone {
 		return
 	}
 	p.tally(i, 1)
 	if to == Ready {
+		p.beginWatch(i)
 		p.open.add(i.index, i.free())
 		p.capacity += i.slots
 		p.busy += i.leases.n
@@ -222,6 +237,7 @@ func (p *Pool) startIdling(i *Instance) {
 	if i.leases.n == 0 && !i.adopted {
 		p.idle.add(i.index)
 		p.nIdle++
+		p.idleTaken += i.foreign
 	}
 }
 
@@ -229,6 +245,7 @@ func (p *Pool) stopIdling(i *Instance) {
 	if i.leases.n == 0 && !i.adopted {
 		p.idle.remove(i.index)
 		p.nIdle--
+		p.idleTaken -= i.foreign
 	}
 }
 

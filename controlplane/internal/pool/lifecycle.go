@@ -41,7 +41,7 @@ func (p *Pool) Dialled(now time.Time, i *Instance) *Effects {
 	if i.state == Starting {
 		p.came(now, i)
 		i.dialled = true
-		p.timers.unset(i)
+		p.timers.unset(&i.deadline)
 	}
 	return &p.effects
 }
@@ -133,20 +133,21 @@ func (p *Pool) beginDrain(now time.Time, i *Instance) {
 	i.final = true
 	i.killAt = now.Add(p.settings.DrainTimeout)
 	p.move(i, Draining)
-	p.timers.set(i, i.killAt.Add(-min(lastCall, p.settings.DrainTimeout/4)))
+	p.timers.set(&i.deadline, i.killAt.Add(-min(lastCall, p.settings.DrainTimeout/4)))
 }
 
-// finishIdle tells an instance that drains to finish, once no lease is out on it. Before that, a request may still be
-// on its way from us through Envoy, and a peer that has nothing in flight could not know of it and would be gone when it
-// comes.
+// finishIdle tells an instance that drains to finish, once no lease is out on it and no slot is taken otherwise. Before
+// that, a request may still be on its way from us through Envoy, and a peer that has nothing in flight could not know of
+// it and would be gone when it comes.
 func (p *Pool) finishIdle(i *Instance) {
-	if !i.finished && i.leases.n == 0 {
+	if !i.finished && i.leases.n == 0 && i.foreign == 0 {
 		p.finish(i)
 	}
 }
 
 func (p *Pool) finish(i *Instance) {
 	i.finished = true
+	p.endWatch(i)
 	p.effects.Finish = append(p.effects.Finish, i)
 }
 

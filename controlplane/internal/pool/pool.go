@@ -76,11 +76,14 @@ type Pool struct {
 	adopted   [Gone]int // those of them that nobody started
 	capacity  int       // slots of ready instances
 	busy      int       // leases on them
-	free      int       // of those, without a lease
+	foreign   int       // slots of ready instances that are taken without a lease
+	idleTaken int       // of those, on instances without a lease that we started
+	free      int       // slots of ready instances that can be leased
 	open      slotIndex // ready instances with a free slot
 	idle      indexSet  // ready instances without a lease that we started
 	nIdle     int
-	timers    timers
+	timers    timers // deadlines of instances
+	reviews   timers // of their foreign slots
 
 	guards     *scaler.Guards
 	fleet      *scaler.Fleet

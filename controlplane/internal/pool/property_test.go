@@ -147,7 +147,8 @@ func (m *model) check() {
 	}
 	for _, i := range m.instances {
 		if i.State() == pool.Ready {
-			require.False(m.t, len(m.waiting) > 0 && i.InFlight() < i.Slots(), "a waiter beside a free slot")
+			require.False(m.t, len(m.waiting) > 0 && i.Free() > 0, "a waiter beside a free slot")
+			require.Equal(m.t, max(0, i.Slots()-i.InFlight()-i.Foreign()), i.Free())
 		}
 	}
 }
@@ -195,6 +196,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"fail":      m.fail,
 		"lose":      m.lose,
 		"retry":     m.retry,
+		"report":    m.report,
+		"honest":    m.honest,
 		"drain":     m.drain,
 		"peerDrain": m.peerDrain,
 		"adopt":     m.adopt,
@@ -322,6 +325,19 @@ func (m *model) endAs(i *pool.Instance, end pool.End) {
 	m.apply(m.p.Ended(m.now, i, end), nil)
 	m.apply(m.p.Ended(m.now, i, end), nil)
 	require.Equal(m.t, pool.Gone, i.State())
+}
+
+// report is what a peer says, which may be anything.
+func (m *model) report(t *rapid.T) {
+	delay := time.Duration(rapid.IntRange(0, 200).Draw(t, "delay")) * time.Millisecond
+	m.apply(m.p.Report(m.now, m.some(t), rapid.IntRange(0, 6).Draw(t, "in flight"), delay), nil)
+}
+
+// honest is the report of peers on which nothing runs but what was leased.
+func (m *model) honest(*rapid.T) {
+	for _, i := range m.instances {
+		m.apply(m.p.Report(m.now, i, i.InFlight(), pool.DefaultDelay), nil)
+	}
 }
 
 func (m *model) drain(t *rapid.T) {
@@ -470,6 +486,7 @@ func (m *model) behave(t *rapid.T, d time.Duration) {
 			m.leased = m.leased[1:]
 			m.apply(m.p.Release(m.now, r), nil)
 		}
+		m.honest(t)
 		m.obey(t)
 		next := m.p.Next()
 		if soon := m.now.Add(time.Second); next.IsZero() || next.After(soon) {

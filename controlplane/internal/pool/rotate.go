@@ -14,7 +14,7 @@ func (p *Pool) setRotation(now time.Time, i *Instance) {
 	}
 	left := i.ends.Sub(now)
 	lead := max(left/10, min(2*i.took, left/2)) + time.Duration(p.rand.Int64N(int64(left/10)+1))
-	p.timers.set(i, i.ends.Add(-min(lead, left/2)))
+	p.timers.set(&i.deadline, i.ends.Add(-min(lead, left/2)))
 }
 
 // rotate is that timer's effect, and at the end of the lifetime once more.
@@ -27,7 +27,7 @@ func (p *Pool) rotate(now time.Time, i *Instance) {
 	i.rotating = true
 	p.rotating++
 	p.unreplaced++
-	p.timers.set(i, i.ends)
+	p.timers.set(&i.deadline, i.ends)
 }
 
 // replaceOldest makes the new instance the replacement of the rotating one that ends first.

@@ -32,6 +32,7 @@ func (p *Pool) look() *scaler.State {
 		Waiting:     p.queue.n,
 		Free:        p.free,
 		Leased:      p.busy,
+		Foreign:     p.foreign - p.idleTaken,
 		Live:        p.live,
 		Ready:       p.count[Ready],
 		Adopted:     p.adopted[Ready],

@@ -11,7 +11,8 @@ type Stats struct {
 	Waiting  int
 	InFlight int // leases, those on draining, down and gone instances included
 	Capacity int // slots of ready instances
-	Free     int // of those, without a lease
+	Free     int // of those, the ones that can be leased
+	Foreign  int // of those, the ones that are taken although no lease is out on them
 
 	Starting, Ready, Draining, Down int // instances
 	Rotating                        int // of the ready ones, near the end of their lifetime
@@ -29,7 +30,7 @@ func (s Stats) Live() int { return s.Starting + s.Ready + s.Draining + s.Down }
 // Stats returns the pool's numbers as of its latest event.
 func (p *Pool) Stats() Stats {
 	return Stats{
-		Waiting: p.queue.n, InFlight: p.inFlight, Capacity: p.capacity, Free: p.free,
+		Waiting: p.queue.n, InFlight: p.inFlight, Capacity: p.capacity, Free: p.free, Foreign: p.foreign,
 		Starting: p.count[Starting], Ready: p.count[Ready], Draining: p.count[Draining], Down: p.count[Down],
 		Rotating: p.rotating,
 		Started:  p.counters.started, Adopted: p.counters.adopted, Ended: p.counters.ended,

@@ -14,8 +14,11 @@ func (p *Pool) Tick(now time.Time) *Effects {
 	for r := p.queue.head; r != nil && !now.Before(p.deadline(r)); r = p.queue.head {
 		p.evict(now, r, p.timeoutCause())
 	}
-	for i := p.timers.first(); i != nil && !now.Before(i.due); i = p.timers.first() {
-		p.expire(now, i)
+	for t := p.timers.first(); t != nil && !now.Before(t.due); t = p.timers.first() {
+		p.expire(now, t.of)
+	}
+	for t := p.reviews.first(); t != nil && !now.Before(t.due); t = p.reviews.first() {
+		p.review(now, t.of)
 	}
 	p.scale(now)
 	return &p.effects
@@ -58,14 +61,14 @@ func (p *Pool) expire(now time.Time, i *Instance) {
 // endDrain is the last call for an instance that still drains, and when that has not helped, the end.
 func (p *Pool) endDrain(now time.Time, i *Instance) {
 	if now.Before(i.killAt) {
-		p.timers.set(i, i.killAt)
+		p.timers.set(&i.deadline, i.killAt)
 		if !i.finished {
 			p.finish(i)
 		}
 		return
 	}
 	i.killed = true
-	p.timers.unset(i)
+	p.timers.unset(&i.deadline)
 	p.effects.Kill = append(p.effects.Kill, i)
 }
 
@@ -75,8 +78,10 @@ func (p *Pool) Next() time.Time {
 	if p.queue.n > 0 {
 		next = p.deadline(p.queue.head)
 	}
-	if i := p.timers.first(); i != nil {
-		next = earlier(next, i.due)
+	for _, heap := range []timers{p.timers, p.reviews} {
+		if t := heap.first(); t != nil {
+			next = earlier(next, t.due)
+		}
 	}
 	if !p.block.Until.IsZero() {
 		next = earlier(next, p.block.Until)
@@ -101,52 +106,59 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// timers is a heap of the instances that have a timer, by due time.
-type timers []*Instance
+// A timer belongs to an instance and is in at most one heap.
+type timer struct {
+	of  *Instance
+	due time.Time
+	at  int // in the heap, plus one; 0: not running
+}
 
-func (t *timers) first() *Instance {
-	if len(*t) == 0 {
+// timers is a heap of timers that run, by due time.
+type timers []*timer
+
+func (h *timers) first() *timer {
+	if len(*h) == 0 {
 		return nil
 	}
-	return (*t)[0]
+	return (*h)[0]
 }
 
-func (t *timers) set(i *Instance, due time.Time) {
-	i.due = due
-	if i.at > 0 {
-		heap.Fix(t, i.at-1)
+func (h *timers) set(t *timer, due time.Time) {
+	t.due = due
+	if t.at > 0 {
+		heap.Fix(h, t.at-1)
 	} else {
-		heap.Push(t, i)
+		heap.Push(h, t)
 	}
 }
 
-func (t *timers) unset(i *Instance) {
-	if i.at > 0 {
-		heap.Remove(t, i.at-1)
+func (h *timers) unset(t *timer) {
+	if t.at > 0 {
+		heap.Remove(h, t.at-1)
 	}
 }
 
 // The heap's five methods, for package heap only.
 
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(a, b int) bool { return t[a].due.Before(t[b].due) }
+func (h timers) Len() int           { return len(h) }
+func (h timers) Less(a, b int) bool { return h[a].due.Before(h[b].due) }
 
-func (t timers) Swap(a, b int) {
-	t[a], t[b] = t[b], t[a]
-	t[a].at, t[b].at = a+1, b+1
+func (h timers) Swap(a, b int) {
+	h[a], h[b] = h[b], h[a]
+	h[a].at, h[b].at = a+1, b+1
 }
 
-func (t *timers) Push(x any) {
-	i := x.(*Instance)
-	*t = append(*t, i)
-	i.at = len(*t)
+func (h *timers) Push(x any) {
+	t := x.(*timer)
+	*h = append(*h, t)
+	t.at = len(*h)
 }
 
-func (t *timers) Pop() any {
-	last := len(*t) - 1
-	i := (*t)[last]
-	(*t)[last] = nil
-	*t = (*t)[:last]
-	i.at = 0
-	return i
+func (h *timers) Pop() any {
+	last := len(*h) - 1
+	t := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	t.at = 0
+	return t
 }

@@ -35,7 +35,7 @@ type Events interface {
 	// Up: the instance's socket listens and a tunnel stands ready behind it.
 	Up(Up)
 	// Load: what the peer counts as in flight.
-	Load(instance string, inFlight int)
+	Load(instance string, load Load)
 	// Draining: the peer drains by its own decision.
 	Draining(instance string, reason wire.Reason)
 	// Lost: the control stream broke off and the socket is gone. Requests on tunnels go on for as long as those carry them.
@@ -58,6 +58,14 @@ type Up struct {
 	Cold        bool
 	Left        time.Duration // until the invocation's deadline; 0: it has none
 	Peer        Peer
+}
+
+// A Load is what a peer counted a little while ago.
+type Load struct {
+	InFlight int
+	// Way is what the network added to its age: a round trip, as the kernel measures it, and as much as it varies. 0: not
+	// known.
+	Way time.Duration
 }
 
 // A Peer is what the hello says of the program that serves. All of it may be missing; older peers say nothing.

@@ -51,7 +51,7 @@ func (i *instance) attach(c *controlStream) error {
 	}
 	if again {
 		i.log.Warn("the peer lost its control stream and dialled again")
-		i.tell(func(m *mailbox) { m.load = 0 }) // each control stream's loads begin there
+		i.tell(func(m *mailbox) { m.load = &Load{} }) // each control stream's loads begin there
 	}
 	if err := c.send(wire.Message{Kind: wire.KindWelcome, Build: wire.Build(), Features: wire.ControlFeatures()}); err != nil {
 		i.lose(c, nil, err)

@@ -94,7 +94,8 @@ func (c *controlStream) follow() (*wire.Report, error) {
 		case err != nil:
 			return nil, err
 		case m.Kind == wire.KindLoad:
-			c.inst.tell(func(b *mailbox) { b.load = m.InFlight })
+			load := Load{InFlight: m.InFlight, Way: roundTrip(c.conn.tcp)}
+			c.inst.tell(func(b *mailbox) { b.load = &load })
 		case m.Kind == wire.KindDrain:
 			c.inst.tell(func(b *mailbox) { b.draining = m.Reason })
 		case m.Kind == wire.KindGoodbye:

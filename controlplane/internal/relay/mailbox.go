@@ -17,7 +17,7 @@ type mailbox struct {
 	busy     bool // somebody delivers; what is put meanwhile is delivered by them
 	wasUp    bool
 	up       *Up
-	load     int // -1: none
+	load     *Load
 	draining wire.Reason
 	drained  bool
 	lost     error
@@ -31,7 +31,7 @@ type ending struct {
 }
 
 func newMailbox(events Events, id string) *mailbox {
-	return &mailbox{events: events, id: id, load: -1}
+	return &mailbox{events: events, id: id}
 }
 
 // note takes an event in. It does not block, so that it can be called under the lock under which the event came to be;
@@ -78,9 +78,9 @@ func (m *mailbox) nextLocked() func() {
 		up := *m.up
 		m.up, m.wasUp = nil, true
 		return func() { m.events.Up(up) }
-	case m.wasUp && m.load >= 0:
-		load := m.load
-		m.load = -1
+	case m.wasUp && m.load != nil:
+		load := *m.load
+		m.load = nil
 		return func() { m.events.Load(m.id, load) }
 	case m.wasUp && m.draining != "" && !m.drained:
 		reason := m.draining

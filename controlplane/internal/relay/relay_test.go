@@ -46,7 +46,7 @@ func (e *recorder) note(format string, args ...any) {
 func (e *recorder) Up(up Up) {
 	e.note("up %s %s %d %v", up.Instance, up.Environment, up.Slots, up.Cold)
 }
-func (e *recorder) Load(id string, n int)             { e.note("load %s %d", id, n) }
+func (e *recorder) Load(id string, l Load)            { e.note("load %s %d", id, l.InFlight) }
 func (e *recorder) Draining(id string, r wire.Reason) { e.note("draining %s %s", id, r) }
 
 func (e *recorder) Lost(id string, _ error) { e.note("lost %s", id) }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const tcpUserTimeout = 0x12 // TCP_USER_TIMEOUT, which package syscall lacks
@@ -20,6 +22,20 @@ func setUserTimeout(c *net.TCPConn, d time.Duration) error {
 		failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(d.Milliseconds()))
 	})
 	return errors.Join(err, failed)
+}
+
+// roundTrip bounds what a segment and its acknowledgement take on c, by what the kernel has measured; 0: it does not say.
+func roundTrip(c *net.TCPConn) time.Duration {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var info *unix.TCPInfo
+	err = raw.Control(func(fd uintptr) { info, _ = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if err != nil || info == nil {
+		return 0
+	}
+	return time.Duration(info.Rtt+4*info.Rttvar) * time.Microsecond
 }
 
 // hungUp tells whether the other end of a unix socket is gone, rather than only done sending. Nothing is sent.

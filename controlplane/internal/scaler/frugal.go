@@ -49,7 +49,7 @@ const (
 // Decide implements Rule.
 func (f *frugal) Decide(now time.Time, s *State) Want {
 	f.flow.Observe(now, s)
-	f.peaks.Observe(now, ceilDiv(s.demand(), s.Concurrency))
+	f.peaks.Observe(now, ceilDiv(s.taken(), s.Concurrency))
 	f.idle = s.Idle > 0 && s.Ready > s.Min
 	f.next = time.Time{}
 
@@ -73,7 +73,7 @@ func (f *frugal) Decide(now time.Time, s *State) Want {
 // keep is how many instances demand needs, or needed a moment ago.
 func (f *frugal) keep(now time.Time, s *State, head int) int {
 	restart := time.Duration(f.tuning.Restart * float64(s.Fleet.Warm.Mean(assumedWarm)))
-	needed := ceilDiv(s.demand()+head, s.Concurrency)
+	needed := ceilDiv(s.taken()+head, s.Concurrency)
 	f.keeper.Observe(now, needed, restart)
 	span := restart
 	if f.tuning.Learn {

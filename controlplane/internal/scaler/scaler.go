@@ -39,6 +39,7 @@ type State struct {
 	Waiting     int
 	Free        int
 	Leased      int // on ready instances
+	Foreign     int // slots that are taken without a lease, on ready instances that have leases as well
 	Live        int // that exist, in whatever state
 	Ready       int // rotating ones included
 	Adopted     int // of the ready ones, those that we did not start
@@ -55,6 +56,9 @@ type State struct {
 
 // demand is how many slots are asked for now.
 func (s *State) demand() int { return s.Leased + s.Waiting }
+
+// taken is how many slots are asked for now or cannot be had.
+func (s *State) taken() int { return s.demand() + s.Foreign }
 
 // A Want is what a rule would like to happen. No field is negative.
 type Want struct {

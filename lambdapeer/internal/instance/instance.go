@@ -362,13 +362,14 @@ func (i *instance) changed() {
 	}
 }
 
-// reportLoad tells each relay that was last told otherwise. It arms the gate first, so that no later change is missed.
+// reportLoad tells each relay how many requests are in flight, also if it was told the same before: its silence says that
+// none has begun, ended or been refused. Zero is not repeated. It arms the gate first, so that no later change is missed.
 func (i *instance) reportLoad() {
 	i.loadDue, i.loadAt = false, time.Now()
 	i.server.gate.Arm()
 	n := i.server.gate.InFlight()
 	for _, l := range i.links {
-		if l.control == nil || l.load == n {
+		if l.control == nil || n == 0 && l.load == 0 {
 			continue
 		}
 		l.load = n

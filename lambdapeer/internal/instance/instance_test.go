@@ -178,6 +178,36 @@ func TestLoadIsReportedOnChange(t *testing.T) {
 	require.LessOrEqual(t, messages, 8)
 }
 
+// A number is said again after something has happened, so that silence says that nothing has.
+func TestLoadIsRepeatedAfterRequestsHaveComeAndGone(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	release := make(chan struct{})
+	serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Handler: http.HandlerFunc(
+		func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/held" {
+				<-release
+			}
+		})})
+	control, _ := relay.Welcome(t)
+	client := relay.Client(t, true)
+	held := make(chan error, 1)
+	go func() {
+		res, err := client.Get("http://app/held")
+		if err == nil {
+			res.Body.Close()
+		}
+		held <- err
+	}()
+	require.Equal(t, 1, control.Await(t, wire.KindLoad).InFlight)
+	status, _ := get(t, client, "/short")
+	require.Equal(t, http.StatusOK, status)
+	for control.Await(t, wire.KindLoad).InFlight != 1 { // both, if the short one took long
+	}
+	close(release)
+	require.NoError(t, <-held)
+}
+
 func TestDrainWaitsForRequestsAndServesLateOnes(t *testing.T) {
 	leaks(t)
 	relay := relaytest.Start(t)

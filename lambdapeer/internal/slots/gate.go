@@ -45,11 +45,11 @@ func (g *Gate) Counts() (requests, refused int64) {
 	return g.requests, g.refused
 }
 
-// Changed receives once after each Arm, when the number in flight changes afterwards. It is for one receiver, which reads
+// Changed receives once after each Arm, when afterwards a request is given a slot, gives it back, or is refused. It is for one receiver, which reads
 // InFlight after Arm and so misses nothing, while a gate that is not armed costs its requests nothing.
 func (g *Gate) Changed() <-chan struct{} { return g.changed }
 
-// Arm makes the next change of the number in flight send on Changed.
+// Arm makes the next of these events send on Changed.
 func (g *Gate) Arm() { g.armed.Store(true) }
 
 func (g *Gate) signal() {
@@ -75,6 +75,7 @@ func (g *Gate) acquire(ctx context.Context) bool {
 	if g.waiting.Len() >= g.slots {
 		g.refused++
 		g.mu.Unlock()
+		g.signal()
 		return false
 	}
 	granted := make(chan struct{})
@@ -92,16 +93,25 @@ func (g *Gate) await(ctx context.Context, granted chan struct{}, place *list.Ele
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	if g.giveUp(granted, place) {
+		g.signal()
+		return false
+	}
+	return true
+}
+
+// giveUp takes a waiter away, and tells whether it had no slot until then.
+func (g *Gate) giveUp(granted chan struct{}, place *list.Element) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
 	case <-granted: // meanwhile
-		return true
+		return false
 	default:
 	}
 	g.waiting.Remove(place)
 	g.refused++
-	return false
+	return true
 }
 
 // release gives the slot to the oldest waiter, or back.
@@ -111,6 +121,7 @@ func (g *Gate) release() {
 		g.requests++
 		close(g.waiting.Remove(oldest).(chan struct{}))
 		g.mu.Unlock()
+		g.signal()
 		return
 	}
 	g.inFlight--

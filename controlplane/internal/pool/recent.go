@@ -1,0 +1,52 @@
+package pool
+
+import "time"
+
+// A recent remembers how high a level has been in each of the last moments, the present one included.
+const (
+	moment  = 4 * time.Millisecond
+	moments = 128
+)
+
+type recent struct {
+	highest [moments]int32 // by moment, modulo their number
+	at      int64          // number of the present moment
+	level   int32
+}
+
+// reset makes the level what it has always been.
+func (r *recent) reset(now time.Time, level int) {
+	r.at, r.level = momentOf(now), int32(level)
+	for k := range r.highest {
+		r.highest[k] = r.level
+	}
+}
+
+// set says that the level is this from now on.
+func (r *recent) set(now time.Time, level int) {
+	r.pass(now)
+	r.level = int32(level)
+	here := &r.highest[r.at%moments]
+	*here = max(*here, r.level)
+}
+
+// most is the highest level since then, as far as it is remembered.
+func (r *recent) most(now, since time.Time) int {
+	r.pass(now)
+	most := r.level
+	for at := max(momentOf(since), r.at-moments+1); at < r.at; at++ {
+		most = max(most, r.highest[at%moments])
+	}
+	return int(max(most, r.highest[r.at%moments]))
+}
+
+// pass lets the level stand until now.
+func (r *recent) pass(now time.Time) {
+	at := momentOf(now)
+	for n := max(r.at, at-moments) + 1; n <= at; n++ {
+		r.highest[n%moments] = r.level
+	}
+	r.at = max(r.at, at)
+}
+
+func momentOf(t time.Time) int64 { return t.UnixNano() / int64(moment) }

@@ -1,0 +1,87 @@
+package pool
+
+import "time"
+
+// Leases and slots are two ledgers: a lease ends with its request, a slot when the app's handler returns. A client that
+// leaves an app which works on ends the first alone. Reports of the peers close the gap: what they count beyond the leases
+// is foreign, and a foreign slot is not leased.
+
+// Report says how many requests the instance's peer counted, at most delay ago.
+func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Duration) *Effects {
+	now = p.enter(now)
+	if !i.watched() {
+		return &p.effects
+	}
+	i.watch.Report(now, inFlight, delay)
+	if p.recount(now, i) {
+		p.serve(now)
+		p.scale(now)
+	}
+	return &p.effects
+}
+
+// watched reports whether it matters which slots of the instance are foreign.
+func (i *Instance) watched() bool { return i.state == Ready || i.state == Draining && !i.finished }
+
+// review looks at what time alone has shown.
+func (p *Pool) review(now time.Time, i *Instance) {
+	p.reviews.unset(&i.review)
+	if p.recount(now, i) {
+		p.serve(now)
+	}
+}
+
+// recount brings up to date how many slots of a watched instance are foreign, and reports whether that has changed.
+func (p *Pool) recount(now time.Time, i *Instance) bool {
+	n := i.watch.Slots(now)
+	changed := n != i.foreign
+	if changed {
+		p.setForeign(i, n)
+	}
+	if i.state == Draining {
+		p.finishIdle(i)
+	}
+	if i.watched() {
+		p.expectReview(now, i)
+	}
+	return changed
+}
+
+func (p *Pool) setForeign(i *Instance, n int) {
+	free := i.free()
+	if i.state == Ready {
+		p.stopIdling(i)
+		p.foreign += n - i.foreign
+	}
+	i.foreign = n
+	if i.state == Ready {
+		p.relist(i, free)
+		p.startIdling(i)
+	}
+}
+
+// expectReview sets the timer for when more slots may have become foreign.
+func (p *Pool) expectReview(now time.Time, i *Instance) {
+	if at := i.watch.Next(now); at.IsZero() {
+		p.reviews.unset(&i.review)
+	} else {
+		p.reviews.set(&i.review, at)
+	}
+}
+
+// watchLeases keeps the instance's record of leases.
+func (p *Pool) watchLeases(i *Instance) {
+	i.watch.Leases(p.now, i.leases.n)
+	if i.review.at == 0 && i.watched() {
+		p.expectReview(p.now, i)
+	}
+}
+
+// beginWatch follows an instance that comes up: its leases are known.
+func (p *Pool) beginWatch(i *Instance) { i.watch.Begin(p.now, i.leases.n, true) }
+
+// endWatch follows one whose slots do not matter any more.
+func (p *Pool) endWatch(i *Instance) {
+	p.reviews.unset(&i.review)
+	i.foreign = 0
+}
