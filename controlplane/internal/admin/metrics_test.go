@@ -56,7 +56,8 @@ capacity_slots{function="web"} 20
 cost_dollars{function="web"} 0.5
 cost_dollars_per_hour{function="web"} 0.25
 estimated_invocations_total{function="web"} 1
-free_slots{function="web"} 8
+free_slots{function="web"} 6
+foreign_slots{function="web"} 2
 in_flight{function="api"} 0
 in_flight{function="web"} 12
 instance_ends_total{function="web",reason="scale_in"} 4
