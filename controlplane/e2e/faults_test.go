@@ -124,7 +124,7 @@ func startsThatFail(s site, b breakdown) {
 	for _, a := range refusals {
 		require.Equal(s.t, b.status, a.StatusCode, a.body)
 		require.Equal(s.t, b.cause, a.cause(s))
-		require.Equal(s.t, b.retried, a.Header.Get("Retry-After") != "", "Retry-After where trying again may help")
+		require.NotEmpty(s.t, a.Header.Get("Retry-After"), "the breaker knows when the next start may be tried")
 	}
 	f, lambda := s.Function(s.name), s.Lambda.Counters(s.name)
 	require.LessOrEqual(s.t, int(f.Starts), b.atMost, "for %d requests", len(refusals))

@@ -135,11 +135,12 @@ func (f *function) wait(ctx context.Context, l *Lease) (*Lease, error) {
 }
 
 func (f *function) refusal(l *Lease) error {
-	cause := causeOf(&l.request)
-	if l.woken == nil {
-		return admission.Reject(cause)
+	refused := admission.Reject(causeOf(&l.request))
+	if l.woken != nil {
+		refused.Outcome = admission.Evicted
 	}
-	return admission.Evict(cause)
+	refused.RetryAfter = l.request.RetryAfter()
+	return refused
 }
 
 // causeOf is why a request was not served, in the words for clients: which of Lambda's limits throttles is not theirs to

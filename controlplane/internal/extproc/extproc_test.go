@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -268,22 +269,25 @@ func TestClientLeavesWhileQueued(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	tests := map[admission.Cause]struct {
 		status int
-		retry  string
+		retry  string // if nobody knows when
 	}{
-		admission.QueueFull: {503, "3"}, admission.QueueTimeout: {504, ""}, admission.Closed: {503, "3"},
-		admission.UnknownFunction: {404, ""}, admission.Disabled: {404, ""}, admission.Canceled: {503, "3"},
+		admission.QueueFull: {503, "1"}, admission.QueueTimeout: {504, ""}, admission.Closed: {503, "1"},
+		admission.UnknownFunction: {404, ""}, admission.Disabled: {404, ""}, admission.Canceled: {503, "1"},
 		admission.Denied: {502, ""}, admission.NotFound: {502, ""}, admission.InitFailed: {502, ""},
 		admission.Crashed: {502, ""}, admission.StartTimeout: {502, ""}, admission.TooShort: {502, ""},
 		admission.TooLarge: {502, ""}, admission.TimedOut: {502, ""}, admission.FunctionError: {502, ""},
 		admission.Untrusted: {502, ""},
-		admission.Throttled: {503, "3"}, admission.Network: {503, "3"}, admission.Unknown: {503, "3"},
+		admission.Throttled: {503, "1"}, admission.Network: {503, "1"}, admission.Unknown: {503, "1"},
 		admission.Malformed: {500, ""}, admission.Internal: {500, ""},
 	}
 	require.Len(t, tests, len(admission.Causes))
 	require.Len(t, answers, len(admission.Causes))
 	b := start(t, func(_ context.Context, function string) (*slot, error) {
-		refused := admission.Reject(admission.Cause(function))
-		refused.RetryAfter = 2100 * time.Millisecond
+		cause, known := strings.CutSuffix(function, " in 2.1 s")
+		refused := admission.Reject(admission.Cause(cause))
+		if known {
+			refused.RetryAfter = 2100 * time.Millisecond
+		}
 		return nil, fmt.Errorf("wrapped: %w", refused)
 	})
 	for _, cause := range admission.Causes {
@@ -291,15 +295,11 @@ func TestRefusals(t *testing.T) {
 		headers := requireRefused(t, reply, tests[cause].status, cause)
 		require.Equal(t, tests[cause].retry, headers["retry-after"], cause)
 		requireEnd(t, stream)
+		_, reply = b.ask(t, string(cause)+" in 2.1 s")
+		require.Equal(t, "3", requireRefused(t, reply, tests[cause].status, cause)["retry-after"], cause)
 	}
 	_, reply := b.ask(t, "a cause of tomorrow")
 	requireRefused(t, reply, 503, admission.Unknown)
-}
-
-func TestRetryAfterIsAtLeastASecond(t *testing.T) {
-	b := start(t, func(context.Context, string) (*slot, error) { return nil, admission.Reject(admission.QueueFull) })
-	_, reply := b.ask(t, "web")
-	require.Equal(t, "1", requireRefused(t, reply, 503, admission.QueueFull)["retry-after"])
 }
 
 func TestNoFunctionOrTwoMeanUnknown(t *testing.T) {

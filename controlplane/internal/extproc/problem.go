@@ -11,7 +11,7 @@ import (
 // An answer is what a client gets for a cause.
 type answer struct {
 	status int
-	retry  bool // say when to try again
+	retry  bool // say that another try may help, also if nobody knows when
 	title  string
 }
 
@@ -58,7 +58,7 @@ func problemOf(refused *admission.Error) problem {
 		p.cause = admission.Unknown
 		p.answer = answers[p.cause]
 	}
-	if p.retry {
+	if p.retry || refused.RetryAfter > 0 {
 		p.retryAfter = wholeSeconds(refused.RetryAfter)
 	}
 	return p

@@ -12,10 +12,11 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	*r = Request{Owner: r.Owner, arrived: now}
 	p.counters.arrivals++
 	if cause := p.refusal(now); cause != "" {
-		r.state, r.cause = Rejected, cause
+		r.state, r.cause, r.after = Rejected, cause, p.retryAfter(now, cause)
 		return &p.effects
 	}
 	if p.queue.n == 0 && p.free > 0 {
+		p.waited = 0
 		p.lease(r)
 		p.scale(now)
 		return &p.effects
@@ -42,6 +43,25 @@ func (p *Pool) refusal(now time.Time) Cause {
 		}
 	}
 	return ""
+}
+
+// latestRetry bounds what clients are told to wait: what is known about later is little.
+const latestRetry = time.Minute
+
+// retryAfter is when the next start may be tried, for a cause of failed starts; for a full queue it is how long those wait
+// who are served now: by then others are in the queue.
+func (p *Pool) retryAfter(now time.Time, cause Cause) time.Duration {
+	var after time.Duration
+	switch cause {
+	case QueueFull:
+		after = p.waited
+		if p.queue.n > 0 {
+			after = max(after, now.Sub(p.queue.head.arrived))
+		}
+	case p.guards.Breaker.Cause():
+		after = p.guards.Breaker.Block().Until.Sub(now)
+	}
+	return min(max(0, after), latestRetry)
 }
 
 // mayServe reports whether there is an instance that serves waiters, now or when it is up.
@@ -109,6 +129,7 @@ func (p *Pool) serve(now time.Time) {
 	for p.free > 0 && p.queue.n > 0 {
 		r := p.queue.head
 		p.leaveQueue(now, r, Waiting, "")
+		p.waited = r.waited
 		p.lease(r)
 		p.effects.Dispatched = append(p.effects.Dispatched, r)
 	}
@@ -122,6 +143,7 @@ func (p *Pool) leaveQueue(now time.Time, r *Request, to RequestState, cause Caus
 
 func (p *Pool) evict(now time.Time, r *Request, cause Cause) {
 	p.leaveQueue(now, r, Evicted, cause)
+	r.after = p.retryAfter(now, cause)
 	p.effects.Evicted = append(p.effects.Evicted, r)
 }
 

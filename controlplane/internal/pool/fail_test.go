@@ -68,6 +68,49 @@ func TestDeniedStopsAndReports(t *testing.T) {
 	require.Equal(t, scaler.Block{}, w.p.Stats().Blocked)
 }
 
+// Clients are told when the next start may be tried, which is all that the breaker knows.
+func TestRefusedRequestsKnowWhenToComeAgain(t *testing.T) {
+	w := story(t, nil)
+	first := w.acquire()
+	w.fail(scaler.Denied)
+	require.Equal(t, pool.Evicted, first.State())
+	require.Equal(t, scaler.ProbeEvery, first.RetryAfter())
+	w.run(10*time.Second, nil)
+	require.Equal(t, scaler.ProbeEvery-10*time.Second, w.acquire().RetryAfter())
+
+	w = story(t, func(s *pool.Settings) { s.QueueTimeout = 3 * time.Second })
+	throttled := w.acquireN(200)
+	for range 8 {
+		for len(w.started) > 0 {
+			w.fail(scaler.Throttled)
+		}
+		w.run(w.p.Stats().Blocked.Until.Sub(w.now), nil)
+	}
+	for _, r := range throttled {
+		require.Equal(t, scaler.Throttled, r.Cause())
+		require.Positive(t, r.RetryAfter())
+		require.LessOrEqual(t, r.RetryAfter(), 10*time.Second)
+	}
+}
+
+// Who finds the queue full is told how long those have waited who are served now.
+func TestAFullQueueTellsHowLongItIs(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.QueueLimit, s.Scaling.Max, s.QueueTimeout = 5, 1, 0 })
+	w.acquireN(5)
+	require.Zero(t, w.acquire().RetryAfter(), "nobody has waited yet")
+	w.run(2*time.Second, nil)
+	require.Equal(t, 2*time.Second, w.acquire().RetryAfter(), "so long at least")
+	w.up()
+	served := w.acquireN(5)
+	w.acquireN(5)
+	w.run(7*time.Second, nil)
+	w.release(served[0])
+	w.acquire()
+	require.Equal(t, 7*time.Second, w.acquire().RetryAfter())
+	w.run(time.Hour, nil)
+	require.Equal(t, time.Minute, w.acquire().RetryAfter())
+}
+
 func TestDeniedLeavesReadyInstancesAlone(t *testing.T) {
 	w := story(t, nil)
 	first := w.acquireN(10)

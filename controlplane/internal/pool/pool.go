@@ -65,8 +65,9 @@ type Pool struct {
 	closed  Cause // why arrivals are rejected since Close
 
 	queue    requestList
-	inFlight int // leases, those on instances that are gone included
-	lost     int // leases on instances that are gone
+	inFlight int           // leases, those on instances that are gone included
+	lost     int           // leases on instances that are gone
+	waited   time.Duration // of the request that was leased last
 
 	table     []*Instance // by index; nil where free
 	freeIndex indexSet

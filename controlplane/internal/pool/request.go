@@ -36,6 +36,7 @@ type Request struct {
 
 	state      RequestState
 	cause      Cause
+	after      time.Duration
 	instance   *Instance
 	arrived    time.Time
 	waited     time.Duration
@@ -52,6 +53,9 @@ func (r *Request) Instance() *Instance { return r.instance }
 
 // Cause is why the request was rejected or evicted; empty otherwise.
 func (r *Request) Cause() Cause { return r.cause }
+
+// RetryAfter is in how long another try may fare better than one that was rejected or evicted; 0: nobody knows.
+func (r *Request) RetryAfter() time.Duration { return r.after }
 
 // Waited is how long the request was in the queue; 0 while it still is.
 func (r *Request) Waited() time.Duration { return r.waited }
