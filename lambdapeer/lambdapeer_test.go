@@ -117,6 +117,30 @@ func TestListensOnPortElsewhere(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// A client that sends half a header, or nothing, must not hold a connection for ever.
+func TestAPlainPortWaitsForHeadersForALimitedTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds")
+	}
+	logs, log := io.Pipe()
+	_, _ = start(t, map[string]string{"PORT": "0"}, log)
+	var line struct{ Msg, Address string }
+	require.NoError(t, json.NewDecoder(logs).Decode(&line))
+	for _, sent := range []string{"", "GET / HTTP/1.1\r\nHost: x\r\n", "PRI * HTTP/2.0\r\n"} {
+		t.Run(sent, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", line.Address)
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, sent)
+			require.NoError(t, err)
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(2*patience)))
+			_, err = io.ReadAll(conn) // nothing, or a 408
+			require.NoError(t, err, "the connection is still open")
+		})
+	}
+}
+
 func TestRegistersByItself(t *testing.T) {
 	relay := relaytest.Start(t)
 	relay.HandleRegister(func(w http.ResponseWriter, _ *http.Request) {

@@ -12,8 +12,12 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
 )
 
-// plainDrain is how long requests may take to finish on a plain port.
-const plainDrain = 30 * time.Second
+const (
+	// plainDrain is how long requests may take to finish on a plain port.
+	plainDrain = 30 * time.Second
+	// plainHeader is how long a client there may take to send a request's header. In tunnels Envoy sees to that.
+	plainHeader = 10 * time.Second
+)
 
 // listen serves a plain port, HTTP/1.1 and HTTP/2 with prior knowledge, as the tunnels do.
 func (p *Peer) listen(ctx context.Context, environment string) error {
@@ -28,6 +32,7 @@ func (p *Peer) listen(ctx context.Context, environment string) error {
 	p.Logger.Info("listening", "address", listener.Addr().String())
 	server, cut := instance.NewPlainServer(context.Background(), p.Handler, environment, p.Logger)
 	defer cut()
+	server.ReadHeaderTimeout = plainHeader
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {

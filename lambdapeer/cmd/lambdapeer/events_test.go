@@ -159,3 +159,50 @@ func TestADyingWrappedAppFailsItsEvent(t *testing.T) {
 	require.ErrorAs(t, p.end(t), &exit)
 	require.Equal(t, 5, exit.code)
 }
+
+// Lambda answers for a function whose time is over, and ends its environment: who asked would not learn what went wrong, and
+// the next one would meet a cold start.
+func TestWhateverHangsTheSenderHearsOfItBeforeTheDeadline(t *testing.T) {
+	leaks(t)
+	ends := make(chan struct{})
+	app := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/never":
+			<-ends // ignores its context
+		case "/half":
+			_, _ = io.WriteString(w, "half")
+			_ = http.NewResponseController(w).Flush()
+			<-ends
+		case "/drip":
+			for r.Context().Err() == nil {
+				_, _ = io.WriteString(w, "x")
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+	})
+	t.Cleanup(func() { close(ends) })
+	for name, tt := range map[string]struct{ path, want string }{
+		"no answer":         {"/never", "NoAnswer"},
+		"half an answer":    {"/half", "AnswerCutShort"},
+		"an endless answer": {"/drip", "AnswerCutShort"},
+		"to the test event": {"", "NoAnswer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := runtimetest.Start(t)
+			start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app), lifecycle.EventPathVar: "/never"})
+			payload := event("GET", tt.path)
+			if tt.path == "" {
+				payload = `{"key1":"value1"}`
+			}
+			<-api.Asked
+			deadline := time.Now().Add(3 * time.Second)
+			api.Invoke("x", payload, deadline)
+			answer := api.Answer(t)
+			require.True(t, time.Now().Before(deadline), "too late")
+			require.True(t, answer.Error, answer.Body)
+			require.Contains(t, answer.Body, `"errorType":"LambdaDispatch.`+tt.want)
+			require.Contains(t, answer.Body, "the invocation's deadline is near")
+		})
+	}
+}

@@ -75,6 +75,20 @@ func TestEventsBecomeRequests(t *testing.T) {
 				"X-Forwarded-Port": {"80"}, "X-Forwarded-Proto": {"http"}, "X-Request-Id": {"lambda-1"},
 			},
 		},
+		"lattice_v1": {
+			"lattice_v1", "POST /orders/new%20york?tag=a&tag=b", "orders-0123456789abcdef0.7d67968.vpc-lattice-svcs.eu-west-1.on.aws",
+			"10.213.229.10:0", `{"amount":12}`,
+			http.Header{
+				"Accept": {"*/*"}, "User-Agent": {"curl/8.7"}, "X-Forwarded-For": {"10.213.229.10"}, "X-Request-Id": {"lambda-1"},
+			},
+		},
+		"lattice_v2": {
+			"lattice_v2", "GET /orders?page=2&tag=a%26b&tag=c", "orders-0123456789abcdef0.7d67968.vpc-lattice-svcs.eu-west-1.on.aws",
+			"10.213.229.10:0", "",
+			http.Header{
+				"Accept": {"a", "b"}, "User-Agent": {"curl/8.7"}, "X-Forwarded-For": {"10.213.229.10"}, "X-Request-Id": {"lambda-1"},
+			},
+		},
 		"load_balancer_multi": {
 			"load_balancer", "GET /?id=1&id=2%2C3", "web.example.com", "203.0.113.77:0", "",
 			http.Header{
@@ -101,8 +115,8 @@ func TestAnyOtherEventIsPosted(t *testing.T) {
 	payloads := []string{
 		string(read(t, "scheduled")), string(read(t, "authorizer")),
 		`{"key1":"value1"}`, `{}`, `null`, `[1]`, `"x"`, ``, `{"version":2}`, `{"httpMethod":"GET"}`,
-		`{"httpMethod":"GET","path":"/","headers":[],"requestContext":{}}`,
-		`{"httpMethod":"GET","path":"*","requestContext":{"elb":{}}}`,
+		`{"httpMethod":"GET","path":"/","headers":{}}`, `{"method":"GET","path":"/"}`, `{"HTTPMethod":"GET","Path":"/","RequestContext":{}}`,
+		`{"requestContext":{"routeKey":"$connect","eventType":"CONNECT"},"headers":{},"isBase64Encoded":false}`, // a WebSocket API's
 	}
 	for _, payload := range payloads {
 		require.Equal(t, request{
@@ -155,6 +169,10 @@ func TestAnswersHaveTheShapeOfTheirEvent(t *testing.T) {
 		"rest_api": `{"statusCode":201,"headers":{},"multiValueHeaders":{"Content-Type":["text/html; charset=utf-8"],"Vary":["a","b"],
 			"Set-Cookie":["a=1; Path=/","b=2"]},"body":"<p>é</p>","isBase64Encoded":false}`,
 		"load_balancer": `{"statusCode":201,"statusDescription":"201 Created","headers":{"Content-Type":"text/html; charset=utf-8",
+			"Vary":"a, b","Set-Cookie":"b=2"},"body":"<p>é</p>","isBase64Encoded":false}`,
+		"lattice_v1": `{"statusCode":201,"statusDescription":"201 Created","headers":{"Content-Type":"text/html; charset=utf-8",
+			"Vary":"a, b","Set-Cookie":"b=2"},"body":"<p>é</p>","isBase64Encoded":false}`,
+		"lattice_v2": `{"statusCode":201,"statusDescription":"201 Created","headers":{"Content-Type":"text/html; charset=utf-8",
 			"Vary":"a, b","Set-Cookie":"b=2"},"body":"<p>é</p>","isBase64Encoded":false}`,
 		"load_balancer_multi": `{"statusCode":201,"statusDescription":"201 Created","headers":{},"multiValueHeaders":{
 			"Content-Type":["text/html; charset=utf-8"],"Vary":["a","b"],"Set-Cookie":["a=1; Path=/","b=2"]},

@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/events"
 )
 
 var examples = []string{
-	"http_api", "function_url", "rest_api", "rest_api_console", "load_balancer", "load_balancer_multi", "scheduled", "authorizer",
+	"http_api", "function_url", "rest_api", "rest_api_console", "load_balancer", "load_balancer_multi", "lattice_v1", "lattice_v2", "scheduled", "authorizer",
 }
 
 // Whatever comes becomes a request that a server can read back, or a typed error.
@@ -36,6 +37,14 @@ func FuzzDecode(f *testing.F) {
 		require.Equal(t, target, again.RequestURI())
 		require.NotRegexp(t, "[ \r\n]", target)
 		require.NotEmpty(t, e.Request.Host)
+		require.True(t, httpguts.ValidHostHeader(e.Request.Host), e.Request.Host)
+		require.True(t, httpguts.ValidHeaderFieldName(e.Request.Method), e.Request.Method)
+		for name, values := range e.Request.Header {
+			require.True(t, httpguts.ValidHeaderFieldName(name), name)
+			for _, value := range values {
+				require.True(t, httpguts.ValidHeaderFieldValue(value), value)
+			}
+		}
 		for _, name := range []string{"Connection", "Host", "Transfer-Encoding", "Content-Length", "Upgrade"} {
 			require.NotContains(t, e.Request.Header, name)
 		}
@@ -47,7 +56,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(byte(0), 200, "text/html", "", []byte("<p>\u2028é"))
 	f.Add(byte(4), 304, "image/png", "gzip", []byte{0, 0xff})
 	f.Fuzz(func(t *testing.T, which byte, status int, contentType, encoding string, body []byte) {
-		e := decode(t, read(t, examples[int(which)%6]))
+		e := decode(t, read(t, examples[int(which)%8]))
 		got, err := e.Answer(response(status, string(body), http.Header{"Content-Type": {contentType}, "Content-Encoding": {encoding}}))
 		require.NoError(t, err)
 		var a struct {

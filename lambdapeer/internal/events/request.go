@@ -32,23 +32,23 @@ func removeHopByHop(h http.Header) {
 	}
 }
 
-// request is the HTTP request of an event. path and query are escaped.
-func (p *payload) request(method, path, query string) (*http.Request, error) {
-	body := []byte(p.Body)
-	if p.IsBase64Encoded {
+// request is the HTTP request of an event.
+func (p *payload) request(query string) (*http.Request, error) {
+	body := []byte(p.body)
+	if p.base64 {
 		var err error
-		if body, err = base64.StdEncoding.DecodeString(p.Body); err != nil {
+		if body, err = base64.StdEncoding.DecodeString(p.body); err != nil {
 			return nil, &Error{Type: "LambdaDispatch.InvalidEvent", Message: fmt.Sprintf("event: body: %v", err)}
 		}
 	}
 	header := p.header()
 	host := header.Get("Host")
 	if host == "" {
-		host = p.RequestContext.DomainName
+		host = p.domain
 	}
 	header.Del("Host")
-	r := newRequest(method, path, query, body, header)
-	r.Host, r.RemoteAddr = orLocalhost(host), p.client(header)
+	r := newRequest(p.method, escapePath(p.path), escapeQuery(query), body, header)
+	r.Host, r.RemoteAddr = orLocalhost(host), p.clientOf(header)
 	return r, nil
 }
 
@@ -83,45 +83,46 @@ func orLocalhost(host string) string {
 	return host
 }
 
-// header returns the request's headers, cookies included.
+// header returns the request's headers, cookies included. Where the event has both maps, a name's values are those of the
+// multi-value map, and the other one has the names that are not in it.
 func (p *payload) header() http.Header {
-	h := make(http.Header, len(p.Headers)+len(p.MultiValueHeaders))
-	for _, name := range slices.Sorted(maps.Keys(p.MultiValueHeaders)) {
-		for _, value := range p.MultiValueHeaders[name] {
+	h := make(http.Header, len(p.single)+len(p.multi))
+	for _, name := range slices.Sorted(maps.Keys(p.multi)) {
+		for _, value := range p.multi[name] {
 			h.Add(name, value)
 		}
 	}
-	if p.MultiValueHeaders == nil {
-		for _, name := range slices.Sorted(maps.Keys(p.Headers)) {
-			h.Add(name, p.Headers[name])
+	alone := http.Header{}
+	for _, name := range slices.Sorted(maps.Keys(p.single)) {
+		alone.Add(name, p.single[name])
+	}
+	for name, values := range alone {
+		if _, there := h[name]; !there {
+			h[name] = values
 		}
 	}
-	if len(p.Cookies) > 0 {
-		h.Set("Cookie", strings.Join(p.Cookies, "; "))
+	if len(p.cookies) > 0 {
+		h.Set("Cookie", strings.Join(p.cookies, "; "))
 	}
 	removeHopByHop(h)
 	h.Del("Content-Length") // the body has one
 	return h
 }
 
-// client returns the client's address, and adds what a gateway's test console leaves out. A load balancer names the client
-// only as the last one in X-Forwarded-For.
-func (p *payload) client(h http.Header) string {
-	if p.RequestContext.ELB != nil {
+// clientOf returns the client's address, and adds what a gateway's test console leaves out. Load balancers and VPC Lattice
+// name the client only as the last one in X-Forwarded-For.
+func (p *payload) clientOf(h http.Header) string {
+	if p.kind != gatewayV1 && p.kind != gatewayV2 {
 		all := strings.Join(h["X-Forwarded-For"], ",")
 		return remote(all[strings.LastIndexByte(all, ',')+1:])
-	}
-	ip := p.RequestContext.Identity.SourceIP
-	if p.RequestContext.HTTP != nil {
-		ip = p.RequestContext.HTTP.SourceIP
 	}
 	if _, ok := h["X-Forwarded-Proto"]; !ok {
 		h.Set("X-Forwarded-Proto", "https") // gateways and function URLs speak nothing else
 	}
-	if _, ok := h["X-Forwarded-For"]; !ok && ip != "" {
-		h.Set("X-Forwarded-For", ip)
+	if _, ok := h["X-Forwarded-For"]; !ok && p.client != "" {
+		h.Set("X-Forwarded-For", p.client)
 	}
-	return remote(ip)
+	return remote(p.client)
 }
 
 // remote is an address as http.Request.RemoteAddr has it.
@@ -143,20 +144,22 @@ func identify(h http.Header, inv Invocation) {
 	}
 }
 
-// query returns the parameters of payload 1.0, which the gateway has decoded.
+// query returns the parameters that the sender has decoded. As with headers, the multi-value map goes first for its names.
 func (p *payload) query() url.Values {
-	if p.MultiValueQueryStringParameters != nil {
-		return p.MultiValueQueryStringParameters
-	}
-	values := make(url.Values, len(p.QueryStringParameters))
-	for name, value := range p.QueryStringParameters {
+	values := make(url.Values, len(p.singleQuery)+len(p.multiQuery))
+	for name, value := range p.singleQuery {
 		values.Set(name, value)
+	}
+	for name, list := range p.multiQuery {
+		if len(list) > 0 {
+			values[name] = list
+		}
 	}
 	return values
 }
 
-// rawQuery returns the parameters of a load balancer, which passes them on as the client encoded them.
-func (p *payload) rawQuery() string {
+// encodedQuery returns the parameters of a load balancer, which passes them on as the client encoded them.
+func (p *payload) encodedQuery() string {
 	values := p.query()
 	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -164,5 +167,5 @@ func (p *payload) rawQuery() string {
 			pairs = append(pairs, name+"="+value)
 		}
 	}
-	return escapeQuery(strings.Join(pairs, "&"))
+	return strings.Join(pairs, "&")
 }

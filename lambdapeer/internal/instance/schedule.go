@@ -27,11 +27,17 @@ func newSchedule(inv wire.Invocation, deadline, now time.Time) schedule {
 	}
 	left := max(0, deadline.Sub(now))
 	s.drainAt = deadline.Add(-min(inv.DrainMargin.Duration(), left/3))
-	s.cutAt = deadline.Add(-min(time.Second, left/6))
+	s.cutAt = AnswerBy(deadline, now)
 	if s.drainAt.After(s.cutAt) {
 		s.drainAt = s.cutAt
 	}
 	return s
+}
+
+// AnswerBy returns when work for an invocation must end, as of now, so that its answer is there before the deadline. After
+// that Lambda would answer in our place, and end the environment.
+func AnswerBy(deadline, now time.Time) time.Time {
+	return deadline.Add(-min(time.Second, max(0, deadline.Sub(now))/6))
 }
 
 // DrainAt returns when an instance that begins at now drains by itself.

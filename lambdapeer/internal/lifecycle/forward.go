@@ -58,14 +58,18 @@ func (e *Environment) forward(ctx context.Context, event runtimeapi.Event) ([]by
 	return body, err
 }
 
-// lasting returns a context that ends at the invocation's deadline, and outlives ctx by the shutdown limit.
+// errNoTime ends what an event waits for.
+var errNoTime = errors.New("the invocation's deadline is near")
+
+// lasting returns a context that ends just before the invocation's deadline, so that what has gone wrong can be told in
+// time, and outlives ctx by the shutdown limit.
 func (e *Environment) lasting(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
 	lasting := context.WithoutCancel(ctx)
 	var cancel context.CancelFunc
 	if deadline.IsZero() {
 		lasting, cancel = context.WithCancel(lasting)
 	} else {
-		lasting, cancel = context.WithDeadline(lasting, deadline)
+		lasting, cancel = context.WithDeadlineCause(lasting, instance.AnswerBy(deadline, time.Now()), errNoTime)
 	}
 	if e.ShutdownLimit == 0 {
 		return lasting, cancel
