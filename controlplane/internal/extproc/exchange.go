@@ -82,7 +82,7 @@ func immediate(refused *admission.Error) *extprocv3.ProcessingResponse {
 			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(p.status)},
 			Headers: &extprocv3.HeaderMutation{SetHeaders: headers},
 			Body:    p.body(),
-			Details: "lambda_dispatch_" + string(p.cause),
+			Details: DetailsPrefix + string(p.cause),
 		}},
 	}
 }

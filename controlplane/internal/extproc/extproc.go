@@ -23,6 +23,8 @@ const (
 	// MetadataNamespace and EndpointKey are where the reply names the endpoint in the request's dynamic metadata.
 	MetadataNamespace = "lambda-dispatch"
 	EndpointKey       = "endpoint"
+	// DetailsPrefix begins the details of each refusal, which Envoy keeps: by them it knows our answers from its own.
+	DetailsPrefix = "lambda_dispatch_"
 )
 
 // A Lease is the right to use one slot until it is released.

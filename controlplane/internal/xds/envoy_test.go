@@ -82,7 +82,8 @@ func (d *decider) reply(function string) *extprocv3.ProcessingResponse {
 					{Header: &corev3.HeaderValue{Key: "retry-after", RawValue: []byte("1")}},
 					{Header: &corev3.HeaderValue{Key: "content-type", RawValue: []byte("application/problem+json")}},
 				}},
-				Body: []byte(`{"cause":"queue_full"}`),
+				Body:    []byte(`{"cause":"queue_full"}`),
+				Details: extproc.DetailsPrefix + "queue_full",
 			},
 		}}
 	}
@@ -160,6 +161,7 @@ type front struct {
 	dir     string
 	process *envoy.Process
 	address string
+	behind  string // the address of a listener that trusts one proxy before it
 	client  *http.Client
 }
 
@@ -183,7 +185,7 @@ func startFront(t *testing.T, functions ...config.Function) *front {
 	require.NoError(t, f.process.Ready(ctx))
 	listeners, err := f.process.Listeners(ctx)
 	require.NoError(t, err)
-	f.address = listeners["front"]
+	f.address, f.behind = listeners["front"], listeners["behind"]
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	f.client = &http.Client{Transport: transport, Timeout: patience}
@@ -212,6 +214,7 @@ func (f *front) serveControl(t *testing.T, functions []config.Function) {
 	cfg := testConfig(functions...)
 	cfg.StateDir = f.dir
 	cfg.Listeners[0].Address = "127.0.0.1:0"
+	cfg.Listeners = append(cfg.Listeners, config.Listener{Name: "behind", Address: "127.0.0.1:0", TrustedHops: 1})
 	cp := &controlPlane{pool: newPool()}
 	for _, function := range functions {
 		cp.set(function.Name, xds.Endpoint{Path: f.endpoint, Health: xds.Unhealthy, Weight: 1})

@@ -49,7 +49,7 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 				// No trailers are of interest: waiting for them keeps the stream open until the request has ended.
 				ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
 			},
-			ForwardRules: &extprocv3.HeaderForwardingRules{AllowedHeaders: exactly("x-request-id", "traceparent")},
+			ForwardRules: &extprocv3.HeaderForwardingRules{AllowedHeaders: anyOf("x-request-id", "traceparent")},
 			// The control plane changes no header of a request. The two exceptions are those of its own answers.
 			MutationRules: &mutationv3.HeaderMutationRules{
 				DisallowAll:     yes(),
@@ -90,12 +90,14 @@ func decisionTimeout(cfg *config.Config) time.Duration {
 	return 2*longest + decisionMargin
 }
 
-func exactly(names ...string) *matcherv3.ListStringMatcher {
+func anyOf(names ...string) *matcherv3.ListStringMatcher {
 	list := &matcherv3.ListStringMatcher{}
 	for _, name := range names {
-		list.Patterns = append(list.Patterns, &matcherv3.StringMatcher{
-			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name},
-		})
+		list.Patterns = append(list.Patterns, exact(name))
 	}
 	return list
+}
+
+func exact(value string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: value}}
 }

@@ -4,15 +4,12 @@ import (
 	"net/netip"
 	"time"
 
-	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	uuidv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/request_id/uuid/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -123,14 +120,14 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 		NormalizePath:                wrapperspb.Bool(false),
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
 		Proxy_100Continue:            true,
-		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: upgradeProtocol}},
 
 		MaxRequestHeadersKb: headersKiB(l),
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
 			IdleTimeout:     durationpb.New(keepConnection),
 			MaxHeadersCount: number(maxHeadersCount),
 		},
-		HttpProtocolOptions: &corev3.Http1ProtocolOptions{EnableTrailers: true},
+		HttpProtocolOptions: http1(),
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
 			AllowConnect:                            true,
 			MaxConcurrentStreams:                    number(downstreamStreams),
@@ -152,20 +149,6 @@ func headersKiB(l config.Listener) *wrapperspb.UInt32Value {
 		return nil // Envoy's default, 60
 	}
 	return number(l.MaxRequestHeaders)
-}
-
-// withoutReservedHeaders removes what only this system and Envoy may say, before anything reads it: with x-envoy- headers
-// a client could set timeouts and retries of its own.
-func withoutReservedHeaders() *earlyv3.HeaderMutation {
-	mutation := &earlyv3.HeaderMutation{}
-	for _, prefix := range []string{"lambda-dispatch-", "x-envoy-"} {
-		mutation.Mutations = append(mutation.Mutations, &mutationv3.HeaderMutation{
-			Action: &mutationv3.HeaderMutation_RemoveOnMatch_{RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{
-				KeyMatcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: prefix}},
-			}},
-		})
-	}
-	return mutation
 }
 
 // router is the filter that sends the request upstream. It adds no headers of its own.

@@ -14,33 +14,59 @@ const problemType = "application/problem+json"
 // A problem is how one of Envoy's own errors looks to a client. The cause is for programs, the title for people; Envoy's
 // own text, which tells of sockets and connection states, stays inside.
 type problem struct {
-	flag   string // Envoy's response flag; empty: the status tells, and Envoy alone uses it
-	status int    // 0: Envoy's
+	when   *accesslogv3.AccessLogFilter // which of Envoy's answers it stands for
+	status int                          // 0: Envoy's
 	title  string
 	cause  string
 }
 
-// problems are in the order of looking: the first flag that an answer carries decides.
+// Titles and causes that stand in more than one place.
+const (
+	noFunction  = "There is no such function"
+	malformed   = "The request is malformed"
+	unsupported = "The request needs something that is not supported"
+	overloaded  = "Too many requests at once"
+
+	causeNoRoute     = "no_route"
+	causeDisabled    = "disabled"
+	causeInvalid     = "request_invalid"
+	causeUnsupported = "request_unsupported"
+	causeOverload    = "overload"
+)
+
+// problems are in the order of looking: the first whose condition holds decides. Where Envoy refuses what it could not
+// read it sets the flag DPE only afterwards, so those go by their status, which neither the control plane's answers nor the
+// routes' refusals have, or have for the same cause. The last two are for answers that nobody thought of.
 var problems = []problem{
-	{"NR", 0, "There is no such function", "no_route"},
-	{"NC", 0, "There is no such function", "no_route"},
-	{"UH", 0, "No instance is ready", "no_instance"},
-	{"UT", 0, "The function did not answer in time", "response_timeout"},
-	{"SI", 0, "Nothing was sent in either direction for too long", "idle_timeout"},
-	{"UF", 0, "The instance could not be reached", "instance_unreachable"},
-	{"UC", 502, "The instance ended before it answered", "instance_lost"},
-	{"UR", 502, "The function aborted its answer", "answer_aborted"},
-	{"UPE", 502, "The function's answer is malformed or its headers are too large", "answer_invalid"},
-	{"UO", 0, "Too many requests at once", "overload"},
-	{"OM", 0, "Too many requests at once", "overload"},
-	{"", 431, "The request's headers are too large", "headers_too_large"},
-	{"DPE", 0, "The request is malformed", "request_invalid"},
+	{flagged("NR"), 0, noFunction, causeNoRoute},
+	{flagged("NC"), 0, noFunction, causeNoRoute},
+	{flagged("UH"), 0, "No instance is ready", "no_instance"},
+	{flagged("UT"), 0, "The function did not answer in time", "response_timeout"},
+	{flagged("SI"), 0, "Nothing was sent in either direction for too long", "idle_timeout"},
+	{flagged("UF"), 0, "The instance could not be reached", "instance_unreachable"},
+	{flagged("UC"), 502, "The instance ended before it answered", "instance_lost"},
+	{flagged("UR"), 502, "The function aborted its answer", "answer_aborted"},
+	{flagged("UPE"), 502, "The function's answer is malformed or its headers are too large", "answer_invalid"},
+	{flagged("UO"), 0, overloaded, causeOverload},
+	{flagged("OM"), 0, overloaded, causeOverload},
+	{answered(431), 0, "The request's headers are too large", "headers_too_large"},
+	{answered(408), 0, "The request's headers did not come in time", "request_timeout"},
+	{all(answered(403), asksToUpgrade()), 501, unsupported, causeUnsupported},             // over HTTP/2 only
+	{answered(403), 421, "The URL is one of https, the connection is not", "misdirected"}, // RFC 9110, 7.4
+	{answered(501), 0, unsupported, causeUnsupported},
+	{all(answered(404), pathless()), 0, noFunction, causeNoRoute},
+	{answered(400), 0, malformed, causeInvalid},
+	{flagged("DPE"), 0, malformed, causeInvalid},
+	{all(unexplained(), below(500)), 0, malformed, causeInvalid},
+	{unexplained(), 0, "Internal error", "internal"},
 }
 
-// localReplies makes problem documents of Envoy's errors. Those have flags, or a status of their own; the answers of the
-// control plane have neither and pass as they are.
+// localReplies makes problem documents of Envoy's errors; the control plane's answers and the routes' refusals are such
+// already. It answers OPTIONS *, which asks for nothing but whether anybody is there (RFC 9110, 9.3.7).
 func localReplies() *hcmv3.LocalReplyConfig {
-	config := &hcmv3.LocalReplyConfig{}
+	config := &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{
+		{Filter: all(answered(404), asks(":path", exact("*"))), StatusCode: number(204)},
+	}}
 	for _, p := range problems {
 		config.Mappers = append(config.Mappers, p.mapper())
 	}
@@ -49,7 +75,7 @@ func localReplies() *hcmv3.LocalReplyConfig {
 
 func (p problem) mapper() *hcmv3.ResponseMapper {
 	mapper := &hcmv3.ResponseMapper{
-		Filter: p.filter(),
+		Filter: p.when,
 		BodyFormatOverride: &corev3.SubstitutionFormatString{
 			ContentType: problemType,
 			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
@@ -63,21 +89,6 @@ func (p problem) mapper() *hcmv3.ResponseMapper {
 		mapper.StatusCode = number(p.status)
 	}
 	return mapper
-}
-
-func (p problem) filter() *accesslogv3.AccessLogFilter {
-	if p.flag != "" {
-		return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{p.flag}},
-		}}
-	}
-	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
-		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
-			Op: accesslogv3.ComparisonFilter_EQ,
-			// Envoy requires a name under which its runtime could override the number.
-			Value: &corev3.RuntimeUInt32{DefaultValue: uint32(p.status), RuntimeKey: "lambda_dispatch." + p.cause},
-		}},
-	}}
 }
 
 func problemBody(status, title, cause string) string {

@@ -8,8 +8,26 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 )
 
+// soundHost matches the host of a legal request (RFC 9110, 7.2; RFC 3986, 3.2.2), which may be empty: a name or an address, and
+// a port up to 65535. A comma, which a name could have, is what Envoy joins two Host fields with.
+const soundHost = `(?:\[(?:[0-9A-Fa-f:.]+|[vV][0-9A-Fa-f]+\.[-A-Za-z0-9._~!$&'()*+;=:]+)\]|(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*)` +
+	`(?::0*(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{0,4}))?`
+
 // brokenEscape matches paths, without their query, in which a % is not followed by two hexadecimal digits.
 const brokenEscape = `(?s).*%(?:[^0-9A-Fa-f].*|[0-9A-Fa-f][^0-9A-Fa-f].*|[0-9A-Fa-f]?)`
+
+// malformedHost refuses what names no host, or two. Envoy looks at its characters only.
+func malformedHost() *routev3.Route {
+	host := header(":authority", &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{
+		SafeRegex: &matcherv3.RegexMatcher{Regex: soundHost},
+	}})
+	host.InvertMatch = true
+	match := &routev3.RouteMatch{
+		PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"},
+		Headers:       []*routev3.HeaderMatcher{host},
+	}
+	return refusal("malformed-host", match, 400, malformed, causeInvalid)
+}
 
 // malformedPath refuses what no instance would take: a Go server resets the stream of such a request, which would look
 // like a fault of the function's.
@@ -17,7 +35,7 @@ func malformedPath() *routev3.Route {
 	match := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{
 		SafeRegex: &matcherv3.RegexMatcher{Regex: brokenEscape},
 	}}
-	return refusal("malformed-path", match, 400, "The request is malformed", "request_invalid")
+	return refusal("malformed-path", match, 400, malformed, causeInvalid)
 }
 
 // refusal is a route that Envoy answers by itself.

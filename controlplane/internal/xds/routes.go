@@ -48,25 +48,14 @@ func routeConfiguration(cfg *config.Config, l config.Listener) *routev3.RouteCon
 		Name: l.Name,
 		// A host is matched without its port, and the app sees it as the client sent it.
 		IgnorePortInHostMatching: true,
-		RequestHeadersToAdd: []*corev3.HeaderValueOption{{
-			Header:       &corev3.HeaderValue{Key: "x-forwarded-host", Value: "%REQ(:AUTHORITY)%"},
-			AppendAction: forwardedHost(l),
-		}},
-		RequestHeadersToRemove:  []string{"x-envoy-external-address", "x-envoy-original-path"},
-		ResponseHeadersToRemove: []string{wire.RefusedHeader},
+		RequestHeadersToAdd:      []*corev3.HeaderValueOption{forwardedHost(l)},
+		RequestHeadersToRemove:   append(hearsay(l), "x-envoy-external-address", "x-envoy-original-path"),
+		ResponseHeadersToRemove:  []string{wire.RefusedHeader},
 	}
 	for _, host := range hostsOf(routes) {
 		out.VirtualHosts = append(out.VirtualHosts, virtualHost(host, routes))
 	}
 	return out
-}
-
-// forwardedHost believes a proxy in front of Envoy, if there is one, and no client.
-func forwardedHost(l config.Listener) corev3.HeaderValueOption_HeaderAppendAction {
-	if l.TrustedHops > 0 {
-		return corev3.HeaderValueOption_ADD_IF_ABSENT
-	}
-	return corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 }
 
 // routesOf lists the listener's routes, the more specific first: by host, path, header. The configuration's order
@@ -128,7 +117,7 @@ func hostsOf(routes []routed) []string {
 
 // virtualHost holds every route that its host can match: Envoy looks into one virtual host only, the most specific one.
 func virtualHost(host string, routes []routed) *routev3.VirtualHost {
-	out := &routev3.VirtualHost{Name: host, Domains: []string{host}, Routes: []*routev3.Route{malformedPath()}}
+	out := &routev3.VirtualHost{Name: host, Domains: []string{host}, Routes: []*routev3.Route{malformedHost(), malformedPath()}}
 	for _, r := range routes {
 		if covers(r.Host, host) {
 			out.Routes = append(out.Routes, r.resources()...)
@@ -152,7 +141,7 @@ func covers(pattern, host string) bool {
 // lease turns it on. The filter's answer makes Envoy route again.
 func (r routed) resources() []*routev3.Route {
 	if r.function.Disabled {
-		return []*routev3.Route{refusal(r.name(), r.match(), 404, "There is no such function", "disabled")}
+		return []*routev3.Route{refusal(r.name(), r.match(), 404, noFunction, causeDisabled)}
 	}
 	var out []*routev3.Route
 	for _, upgrade := range []bool{true, false} {
@@ -169,7 +158,7 @@ func (r routed) resource(upgrade, leased bool) *routev3.Route {
 	match := r.match()
 	if upgrade {
 		match.Headers = append(match.Headers, header("upgrade", &matcherv3.StringMatcher{
-			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "websocket"}, IgnoreCase: true,
+			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: upgradeProtocol}, IgnoreCase: true,
 		}))
 		action.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: r.function.Name + upgradeSuffix}
 		action.Timeout = durationpb.New(0) // an upgraded connection is never complete
@@ -178,12 +167,17 @@ func (r routed) resource(upgrade, leased bool) *routev3.Route {
 		match.DynamicMetadata = []*matcherv3.MetadataMatcher{hasLease()}
 		action.IdleTimeout = durationpb.New(r.function.Timeouts.Idle)
 	}
-	return &routev3.Route{
+	out := &routev3.Route{
 		Name:                 r.name(),
 		Match:                match,
 		Action:               &routev3.Route_Route{Route: action},
 		TypedPerFilterConfig: map[string]*anypb.Any{extProcName: r.filterConfig()},
 	}
+	if upgrade {
+		// An upgrade has no body to wait with, and a peer that speaks HTTP/1.1 answers an odd Expect by itself.
+		out.RequestHeadersToRemove = []string{"expect"}
+	}
+	return out
 }
 
 func (r routed) name() string { return fmt.Sprintf("%s/%d", r.function.Name, r.index) }
@@ -194,9 +188,7 @@ func (r routed) match() *routev3.RouteMatch {
 		match.PathSpecifier = &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: r.Path}
 	}
 	if r.Header != nil {
-		match.Headers = []*routev3.HeaderMatcher{header(r.Header.Name, &matcherv3.StringMatcher{
-			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: r.Header.Value},
-		})}
+		match.Headers = []*routev3.HeaderMatcher{header(r.Header.Name, exact(r.Header.Value))}
 	}
 	return match
 }

@@ -16,7 +16,6 @@ type Config struct {
 	Aliases      []Alias
 	Architecture ledger.Architecture
 	Events       Events
-	StreamURL    bool                 // the function's URL streams its answers
 	ScalingRate  int                  // new environments per 10 s
 	ColdStart    func() time.Duration // from placement to the start of init: called once per environment
 	IdleExpiry   func() time.Duration // how long an idle environment is kept: called once per freeze

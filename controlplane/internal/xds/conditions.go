@@ -1,0 +1,81 @@
+package xds
+
+import (
+	"fmt"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
+)
+
+// A condition tells Envoy's own answers apart. Envoy's word for it is an access log filter.
+type condition = accesslogv3.AccessLogFilter
+
+// flagged holds for answers with a response flag of Envoy's.
+func flagged(name string) *condition {
+	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+		ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{name}},
+	}}
+}
+
+func answered(code int) *condition { return compare(accesslogv3.ComparisonFilter_EQ, code) }
+
+func below(code int) *condition { return compare(accesslogv3.ComparisonFilter_LE, code-1) }
+
+func compare(op accesslogv3.ComparisonFilter_Op, code int) *condition {
+	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
+		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
+			Op: op,
+			// Envoy requires a name under which its runtime could override the number.
+			Value: &corev3.RuntimeUInt32{DefaultValue: uint32(code), RuntimeKey: fmt.Sprintf("lambda_dispatch.%s_%d", op, code)},
+		}},
+	}}
+}
+
+func all(conditions ...*condition) *condition {
+	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
+		AndFilter: &accesslogv3.AndFilter{Filters: conditions},
+	}}
+}
+
+// asks holds if the request has a header with such a value. What could not be read has none.
+func asks(name string, value *matcherv3.StringMatcher) *condition {
+	return requestHeader(header(name, value))
+}
+
+func requestHeader(h *routev3.HeaderMatcher) *condition {
+	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
+		HeaderFilter: &accesslogv3.HeaderFilter{Header: h},
+	}}
+}
+
+// asksToUpgrade holds for requests to upgrade, HTTP/2's too: Envoy translates those.
+func asksToUpgrade() *condition {
+	return requestHeader(&routev3.HeaderMatcher{
+		Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
+	})
+}
+
+// pathless holds for targets that Envoy finds no path in, which can be legal: http://host?query.
+func pathless() *condition {
+	path := header(":path", &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "/"}})
+	path.InvertMatch = true
+	return requestHeader(path)
+}
+
+// unexplained holds for what is neither the control plane's answer nor a route's refusal. It costs more than the others.
+func unexplained() *condition {
+	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{
+		ExtensionFilter: &accesslogv3.ExtensionFilter{
+			Name: "envoy.access_loggers.extension_filters.cel",
+			ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: pack(&celv3.ExpressionFilter{
+				Expression: fmt.Sprintf(
+					"!(response.code_details == 'direct_response' || response.code_details.startsWith('%s'))", extproc.DetailsPrefix),
+			})},
+		},
+	}}
+}
