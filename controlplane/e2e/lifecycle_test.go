@@ -62,10 +62,10 @@ func TestLongAppsThatAreNotReadyAtOnce(t *testing.T) {
 func neverReady(t *testing.T, s *controlplanetest.Stack, client *http.Client) {
 	r := fetch(t.Context(), client, s.URL("/never/hello"))
 	require.Equal(t, http.StatusBadGateway, r.status, r)
-	require.Equal(t, "init_failed", problemCause(t, r))
+	require.Equal(t, "app_unhealthy", problemCause(t, r))
 	f := s.Function("never")
 	require.NotZero(t, f.Ends[string(wire.ReasonAppUnhealthy)], f.Ends)
-	require.NotZero(t, f.StartFailures["init_failed"], f.StartFailures)
+	require.NotZero(t, f.StartFailures["app_unhealthy"], f.StartFailures)
 	require.LessOrEqual(t, s.Lambda.Counters("never").Started, 10, "one request causes few invocations")
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A Feature is a word for something that the protocol gained within its version. A peer lists what it does in its hello, a
@@ -10,34 +11,60 @@ import (
 // No feature is assumed of an end that does not list it, and words that an end does not know are ignored.
 type Feature string
 
-// Features. Each says what it means and what happens without it.
+// Features. Each says what it means and what happens without it; ofPeers says that again for operators.
 const (
 	// FeatureSignatures, of a control plane: it signs its invocations if it has a key. Of a peer: it reads signatures, and
 	// with a public key it obeys nothing else. Without it a peer obeys the fields beside them.
 	FeatureSignatures Feature = "signatures"
 	// FeatureSignedOnly, of a peer: it has a public key. Without it whoever may invoke the function commands the peer.
 	FeatureSignedOnly Feature = "signed_only"
+	// FeatureEarlyHello, of a control plane: it understands a hello of a peer whose app is not ready, shows what that waits
+	// for, and says how much of the start's time is left. Of a peer: it says such a hello. Without it, of either, a peer dials
+	// only when its app is ready: an earlier relay would take the instance for up.
+	FeatureEarlyHello Feature = "early_hello"
 )
 
-// PeerFeatures lists what a peer of this build does and understands: the features of its hello.
-func PeerFeatures() Features { return Features{FeatureSignatures} }
+// A Description is a feature and what its lack means to whoever operates the function, as a clause.
+type Description struct {
+	Feature Feature
+	Without string
+}
+
+// ofPeers is what every peer of this build does and understands.
+var ofPeers = []Description{
+	{FeatureSignatures, "it cannot be told to obey signed invocations alone"},
+	{FeatureEarlyHello, "a start that waits for its app does not say what for"},
+}
+
+// PeerFeatures lists what a peer of this build does and understands: the features of its hello, unless its settings add some.
+func PeerFeatures() Features {
+	words := make(Features, len(ofPeers))
+	for i, d := range ofPeers {
+		words[i] = d.Feature
+	}
+	return words
+}
 
 // ControlFeatures lists what a control plane and a relay of this build do and understand: the features of an Invocation
 // and of a welcome.
-func ControlFeatures() Features { return Features{FeatureSignatures} }
+func ControlFeatures() Features { return Features{FeatureSignatures, FeatureEarlyHello} }
+
+// Lacks describes what a peer of this build does and one with the features theirs does not.
+func Lacks(theirs Features) []Description {
+	var lacks []Description
+	for _, d := range ofPeers {
+		if !theirs.Has(d.Feature) {
+			lacks = append(lacks, d)
+		}
+	}
+	return lacks
+}
 
 // Features is a list of words; nil: none.
 type Features []Feature
 
 // Has tells whether the list holds the word.
-func (f Features) Has(word Feature) bool {
-	for _, w := range f {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
+func (f Features) Has(word Feature) bool { return slices.Contains(f, word) }
 
 // Validate reports everything that is wrong with the list: its length, and each word that is empty, too long, or holds
 // anything but visible ASCII.

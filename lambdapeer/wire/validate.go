@@ -81,7 +81,7 @@ func (r Report) Validate() error {
 	return errors.Join(
 		checkID("instance", r.Instance),
 		checkReason(r.Reason),
-		checkDetail(r.Detail),
+		checkDetail("detail", r.Detail),
 		checkCount("requests", r.Requests),
 		checkCount("refused", r.Refused),
 		checkCount("bytes_in", r.BytesIn),
@@ -99,15 +99,19 @@ func (m Message) Validate() error {
 	case KindHello:
 		err = m.validateHello()
 	case KindWelcome:
-		err = m.validateSender()
+		err = errors.Join(m.validateSender(), checkLimit("start_left_ms", m.StartLeft))
+	case KindWaiting:
+		err = errors.Join(checkDetail("waiting", m.Waiting), checkRequired("waiting", m.Waiting))
+	case KindReady:
+		err = checkLimit("left_ms", m.Left)
 	case KindLoad:
 		err = checkRange("in_flight", m.InFlight, 0, MaxSlots)
 	case KindDrain:
-		err = errors.Join(checkReason(m.Reason), checkDetail(m.Detail))
+		err = errors.Join(checkReason(m.Reason), checkDetail("detail", m.Detail))
 	case KindGoodbye:
 		err = m.validateGoodbye()
 	case KindRefused:
-		err = checkDetail(m.Detail)
+		err = checkDetail("detail", m.Detail)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.Kind, err)
@@ -125,6 +129,7 @@ func (m Message) validateHello() error {
 		checkRange("slots", m.Slots, 1, MaxSlots),
 		checkLimit("left_ms", m.Left),
 		checkOptional("function_version", m.FunctionVersion, MaxID),
+		checkDetail("waiting", m.Waiting),
 		m.validateSender(),
 	)
 }
@@ -182,9 +187,16 @@ func checkToken(s string) error {
 
 func checkReason(r Reason) error { return checkID("reason", string(r)) }
 
-func checkDetail(s string) error {
+func checkDetail(field, s string) error {
 	if len(s) > MaxDetail {
-		return fmt.Errorf("detail: %d bytes, at most %d", len(s), MaxDetail)
+		return fmt.Errorf("%s: %d bytes, at most %d", field, len(s), MaxDetail)
+	}
+	return nil
+}
+
+func checkRequired(field, s string) error {
+	if s == "" {
+		return fmt.Errorf("%s: required", field)
 	}
 	return nil
 }

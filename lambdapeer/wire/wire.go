@@ -124,13 +124,19 @@ type Message struct {
 	Environment string `json:"environment,omitempty"` // stable over the environment's invocations
 	Slots       int    `json:"slots,omitempty"`
 	Cold        bool   `json:"cold,omitempty"`    // first invocation of this environment
-	Left        Millis `json:"left_ms,omitempty"` // from now until the invocation's deadline; 0: it has none
+	Left        Millis `json:"left_ms,omitempty"` // from now until the invocation's deadline; 0: it has none. In ready too
 	// FunctionVersion is the version of the function's code that runs: a number or $LATEST; empty: not known.
 	FunctionVersion string `json:"function_version,omitempty"`
 
 	// hello, welcome
 	Build    string   `json:"build,omitempty"`   // for people: which release or revision the sender is; empty: not known
 	Features Features `json:"features,omitzero"` // what the sender does, or understands
+
+	// hello, waiting: what the app that is not ready did last, for people; empty: it is ready
+	Waiting string `json:"waiting,omitempty"`
+
+	// welcome: how long a start may still take, if the hello said that it waits; 0: no limit
+	StartLeft Millis `json:"start_left_ms,omitempty"`
 
 	// load
 	InFlight int `json:"in_flight,omitempty"`
@@ -148,6 +154,8 @@ type Kind string
 const (
 	KindHello   Kind = "hello"   // peer: first message
 	KindWelcome Kind = "welcome" // relay: the answer to hello; the instance is known and may get requests
+	KindWaiting Kind = "waiting" // peer, after a hello that waits: what for, on change
+	KindReady   Kind = "ready"   // peer, after a hello that waits: it waits no longer, and may get requests
 	KindLoad    Kind = "load"    // peer: requests in flight, coalesced
 	KindDrain   Kind = "drain"   // both: no new requests from now on; finish what is in flight
 	KindGoodbye Kind = "goodbye" // peer: nothing is in flight any more; the last message

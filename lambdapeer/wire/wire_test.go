@@ -63,7 +63,10 @@ func TestMessagesCrossTheStream(t *testing.T) {
 			FunctionVersion: "$LATEST", Build: "v1.2.3", Features: wire.Features{"of_today"},
 		},
 		{Kind: wire.KindWelcome},
-		{Kind: wire.KindWelcome, Build: "v1.2.3", Features: wire.Features{"of_tomorrow"}},
+		{Kind: wire.KindWelcome, Build: "v1.2.3", Features: wire.Features{"of_tomorrow"}, StartLeft: wire.Millis(time.Minute)},
+		{Kind: wire.KindHello, Version: wire.Version, Instance: "i-1", Environment: "e-1", Slots: 3, Waiting: "connection refused"},
+		{Kind: wire.KindWaiting, Waiting: "GET / answered 503"},
+		{Kind: wire.KindReady, Left: wire.Millis(time.Second)},
 		{Kind: wire.KindLoad, InFlight: 0},
 		{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn},
 		{Kind: wire.KindGoodbye, Report: &wire.Report{Version: wire.Version, Instance: "i-1", Reason: wire.ReasonScaleIn}},
@@ -97,6 +100,8 @@ func TestDecoderTellsHowTheStreamEnded(t *testing.T) {
 		{"too many features", `{"kind":"welcome","features":[` + strings.Repeat(`"a",`, 64) + `"a"]}` + "\n", "welcome: features: 65 words, at most 64"},
 		{"a long feature", `{"kind":"welcome","features":["a","` + strings.Repeat("a", 65) + `"]}` + "\n", "welcome: features[1]: 65 bytes, at most 64"},
 		{"a version with a space", `{"kind":"hello","version":1,"instance":"i","environment":"e","slots":1,"function_version":"1 2"}` + "\n", "hello: function_version"},
+		{"waiting for nothing", `{"kind":"waiting"}` + "\n", "waiting: waiting: required"},
+		{"waiting for too much", `{"kind":"waiting","waiting":"` + strings.Repeat("x", 2049) + `"}` + "\n", "waiting: waiting: 2049 bytes, at most 2048"},
 		{"load below zero", `{"kind":"load","in_flight":-1}` + "\n", "load: in_flight: -1 is not within"},
 		{"goodbye without report", `{"kind":"goodbye"}` + "\n", "goodbye: report: required"},
 	}
@@ -211,4 +216,17 @@ func BenchmarkLoadMessage(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestLacksDescribesWhatAnEarlierPeerDoesNot(t *testing.T) {
+	require.Empty(t, wire.Lacks(wire.PeerFeatures()))
+	require.Empty(t, wire.Lacks(append(wire.PeerFeatures(), "of_tomorrow")))
+	lacks := wire.Lacks(nil)
+	require.Len(t, lacks, len(wire.PeerFeatures()))
+	for i, d := range lacks {
+		require.Equal(t, wire.PeerFeatures()[i], d.Feature)
+		require.NotEmpty(t, d.Without, "what does the lack of %s cost?", d.Feature)
+	}
+	require.NoError(t, wire.PeerFeatures().Validate())
+	require.NoError(t, wire.ControlFeatures().Validate())
 }

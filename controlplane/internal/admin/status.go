@@ -39,8 +39,11 @@ type FunctionStatus struct {
 	Draining int    `json:"draining"`
 	Down     int    `json:"down"`    // tunnels gone, invocation not ended
 	Blocked  string `json:"blocked"` // why no instance is started although one is wanted: a guard, a cause, or empty
-	// BlockedDetail says it in a sentence, with what Lambda or the peer said when starts fail.
+	// BlockedDetail says it in a sentence, with what Lambda or the peer said when starts fail, and with what a start waits for
+	// that takes long.
 	BlockedDetail string `json:"blocked_detail"`
+	// Warnings are what the function's owner should know, and act upon one day.
+	Warnings []Warning `json:"warnings"`
 
 	Starts        uint64            `json:"starts"`
 	StartFailures map[string]uint64 `json:"start_failures"` // by cause
@@ -49,6 +52,17 @@ type FunctionStatus struct {
 	QueueWait     Histogram         `json:"queue_wait"`
 	Bill          Bill              `json:"bill"`
 }
+
+// A Warning is something that a function's owner should know.
+type Warning struct {
+	Word   string `json:"word"` // one of the constants below
+	Detail string `json:"detail"`
+}
+
+// Words of warnings.
+const (
+	PeerLacks = "peer_lacks" // lambdapeer in the function's image is older than the control plane, and lacks something
+)
 
 // A Bill is what a function's invocations cost. What is billed has ended, and is as Lambda reported it; the rest includes
 // the invocations under way, as far as they have come.
@@ -105,10 +119,12 @@ type InstanceStatus struct {
 	AgeSeconds  float64   `json:"age_seconds"`
 	Environment string    `json:"environment"`  // empty until its peer has dialled
 	DrainReason string    `json:"drain_reason"` // empty unless it drains
+	WaitsFor    string    `json:"waits_for"`    // what keeps one that starts from being ready, for people; empty for others
 
 	// What its peer says of itself; empty until it has dialled, and for peers that do not say.
 	Build           string   `json:"build"`            // release or revision of lambdapeer
 	Features        []string `json:"features"`         // what it does beyond the protocol's first state
+	Lacks           []string `json:"lacks"`            // features that it has not and today's lambdapeer has
 	FunctionVersion string   `json:"function_version"` // of the function's code: a number or $LATEST
 }
 

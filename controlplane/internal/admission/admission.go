@@ -23,6 +23,7 @@ type Cause string
 const (
 	QueueFull       Cause = "queue_full"       // as many requests wait as may
 	QueueTimeout    Cause = "queue_timeout"    // waited as long as it may
+	AppStarting     Cause = "app_starting"     // that, for an instance whose app does not take requests yet
 	Closed          Cause = "closed"           // the control plane shuts down
 	UnknownFunction Cause = "unknown_function" // no such function, or none was named
 	Disabled        Cause = "disabled"         // the operator switched the function off
@@ -33,7 +34,9 @@ const (
 	Denied        Cause = "denied"
 	NotFound      Cause = "not_found"
 	TooLarge      Cause = "too_large"
+	Recursive     Cause = "recursive"
 	InitFailed    Cause = "init_failed"
+	AppUnhealthy  Cause = "app_unhealthy"
 	Crashed       Cause = "crashed"
 	TimedOut      Cause = "timed_out"
 	FunctionError Cause = "function_error"
@@ -50,8 +53,8 @@ const (
 
 // Causes lists every cause.
 var Causes = []Cause{
-	QueueFull, QueueTimeout, Closed, UnknownFunction, Disabled, Canceled,
-	Throttled, Denied, NotFound, TooLarge, InitFailed, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort,
+	QueueFull, QueueTimeout, AppStarting, Closed, UnknownFunction, Disabled, Canceled,
+	Throttled, Denied, NotFound, TooLarge, Recursive, InitFailed, AppUnhealthy, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort,
 	Network, Unknown,
 	Malformed, Internal,
 }

@@ -99,6 +99,12 @@ func TestErrorsOfTheServiceAreClassified(t *testing.T) {
 		{"ResourceNotFoundException", 404, scaler.NotFound},
 		{"RequestTooLargeException", 413, scaler.TooLarge},
 		{"InvalidRuntimeException", 502, scaler.InitFailed},
+		{"EFSMountTimeoutException", 408, scaler.InitFailed},
+		{"SubnetIPAddressLimitReachedException", 502, scaler.InitFailed},
+		{"KMSDisabledException", 502, scaler.InitFailed},
+		{"RecursiveInvocationException", 400, scaler.Recursive},
+		{"ResourceConflictException", 409, scaler.Unknown}, // while the function is updated: it passes
+		{"ResourceNotReadyException", 502, scaler.Unknown},
 		{"ServiceException", 500, scaler.Unknown},
 		{"InvalidRequestContentException", 400, scaler.Unknown},
 		{"", 429, scaler.Throttled}, // of something in between
@@ -164,7 +170,7 @@ func TestFunctionErrorsAreClassified(t *testing.T) {
 func TestReportsOfPeersThatCouldNotServe(t *testing.T) {
 	for reason, want := range map[wire.Reason]scaler.Cause{
 		wire.ReasonRelayUnreachable: scaler.Network,
-		wire.ReasonAppUnhealthy:     scaler.InitFailed,
+		wire.ReasonAppUnhealthy:     scaler.AppUnhealthy,
 		wire.ReasonAppExited:        scaler.Crashed,
 		wire.ReasonRefused:          scaler.Unknown,
 		wire.ReasonDeadline:         "",

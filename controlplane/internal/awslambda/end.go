@@ -65,7 +65,12 @@ func apiCause(code string, status int) scaler.Cause {
 		return scaler.NotFound
 	case "RequestTooLargeException", "RequestEntityTooLargeException":
 		return scaler.TooLarge
-	case "InvalidRuntimeException", "InvalidZipFileException":
+	case "RecursiveInvocationException":
+		return scaler.Recursive
+	case "InvalidRuntimeException", "InvalidZipFileException", "EFSMountConnectivityException", "EFSMountFailureException",
+		"EFSMountTimeoutException", "EFSIOException", "ENILimitReachedException", "SubnetIPAddressLimitReachedException",
+		"InvalidSubnetIDException", "InvalidSecurityGroupIDException", "KMSDisabledException", "KMSInvalidStateException",
+		"KMSNotFoundException", "SnapStartException", "SnapStartTimeoutException":
 		return scaler.InitFailed
 	}
 	switch status {
@@ -159,7 +164,7 @@ func reportCause(r wire.Report) (scaler.Cause, string) {
 	case wire.ReasonRelayUnreachable, wire.ReasonRelayLost:
 		return scaler.Network, detail
 	case wire.ReasonAppUnhealthy:
-		return scaler.InitFailed, detail
+		return scaler.AppUnhealthy, detail
 	case wire.ReasonAppExited:
 		return scaler.Crashed, detail
 	case wire.ReasonRefused:

@@ -116,6 +116,13 @@ func (d *Dispatcher) Endpoints(name string, buf []xds.Endpoint) []xds.Endpoint {
 // Acked implements xds.Source.
 func (d *Dispatcher) Acked(name string, paths []string) { d.functions[name].acked(paths) }
 
+// Waiting implements relay.Events.
+func (d *Dispatcher) Waiting(w relay.Waiting) {
+	if i := d.instance(w.Instance); i != nil {
+		i.function.waiting(i, w)
+	}
+}
+
 // Up implements relay.Events.
 func (d *Dispatcher) Up(up relay.Up) {
 	if i := d.instance(up.Instance); i != nil {

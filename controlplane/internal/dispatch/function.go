@@ -37,8 +37,10 @@ type function struct {
 	outcomes  outcomes
 	ends      map[string]uint64 // instances ended, by reason
 	said      said              // by failures
+	builds    builds            // of lambdapeer, met so far
 	bill      *bill.Account
-	priced    int // MB of memory that starts are priced at
+	priced    int  // MB of memory that starts are priced at
+	proven    bool // an instance has been up
 }
 
 func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
@@ -206,7 +208,7 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 		todo.finish = append(todo.finish, order{left, left.drainReason()})
 	}
 	for _, i := range e.Kill {
-		todo.kill = append(todo.kill, i.Owner.(*instance))
+		todo.kill = append(todo.kill, f.killed(i.Owner.(*instance), at))
 	}
 	todo.changed = todo.changed || len(e.Start)+len(e.Drain)+len(e.Kill) > 0
 	f.arm(at)
@@ -232,10 +234,11 @@ func (f *function) stopTimer() {
 
 // effects are decisions that are carried out without the function's lock.
 type effects struct {
-	start, kill []*instance
-	ready       []arrival
-	finish      []order
-	changed     bool
+	start   []*instance
+	kill    []verdict
+	ready   []arrival
+	finish  []order
+	changed bool
 }
 
 // An arrival is an instance that begins to serve, with what is said about it.
@@ -252,6 +255,12 @@ type order struct {
 	reason wire.Reason
 }
 
+// A verdict is an instance that is cut off, with what it waited for if it never came up.
+type verdict struct {
+	*instance
+	waited string
+}
+
 func (e *effects) carryOut(f *function) {
 	for _, i := range e.start {
 		f.invoke(i)
@@ -265,8 +274,8 @@ func (e *effects) carryOut(f *function) {
 		f.log.WithFields(logrus.Fields{"instance": o.id, "reason": o.reason}).Info("instance drains")
 		f.d.relay.Drain(o.id, o.reason)
 	}
-	for _, i := range e.kill {
-		f.kill(i)
+	for _, v := range e.kill {
+		f.kill(v)
 	}
 	if e.changed {
 		f.d.changed(f.name)

@@ -23,6 +23,8 @@ type instance struct {
 	environment string
 	peer        relay.Peer  // what its last hello said of it
 	reported    int         // requests in flight as the peer counts them
+	met         bool        // there was a hello
+	wait        wait        // for what it waits while it starts
 	dialled     int         // slots offered by a peer whose endpoint Envoy does not know yet; 0: not waiting for that
 	isUp        bool        // the relay reported Up and not yet Down
 	leaves      wire.Reason // why it drains by its own decision; empty if it does not
@@ -52,6 +54,7 @@ func (f *function) begin(at time.Time, core *pool.Instance) *instance {
 func (f *function) invoke(i *instance) {
 	f.log.WithField("instance", i.id).Info("instance starts")
 	f.d.relay.Expect(f.expectation(i))
+	f.watch(i)
 	go func() {
 		defer f.d.invocations.Done()
 		invocation := f.invocation(i)
@@ -111,6 +114,7 @@ func (f *function) adopt(r wire.Registration) (wire.Invocation, error) {
 	f.mu.Unlock()
 	f.log.WithFields(logrus.Fields{"instance": i.id, "environment": r.Environment}).Info("instance registers")
 	f.d.relay.Expect(f.expectation(i))
+	f.watch(i)
 	f.d.changed(f.name)
 	return f.invocation(i), nil
 }
@@ -122,11 +126,13 @@ func (f *function) expectation(i *instance) relay.Expectation {
 		Endpoint: i.endpoint,
 		// The pool gives the instance up first, with the better cause; the relay's limit is for its own safety.
 		Expires: i.core.Started().Add(f.plan.settings.StartTimeout + 5*time.Second),
+		StartBy: i.core.Started().Add(f.plan.settings.StartTimeout),
 	}
 }
 
 // up brings an instance into the pool, or lets it wait until Envoy knows its endpoint.
 func (f *function) up(i *instance, up relay.Up) {
+	f.meet(up.Peer)
 	var todo effects
 	f.mu.Lock()
 	if i.ended {
@@ -134,7 +140,9 @@ func (f *function) up(i *instance, up relay.Up) {
 		return
 	}
 	at := now()
-	i.isUp, i.environment, i.peer, i.dialled = true, up.Environment, up.Peer, up.Slots
+	i.stopWaiting()
+	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
+	i.peer, i.met = up.Peer, true
 	i.core.In(up.Environment)
 	if up.Left > 0 && f.provider != nil {
 		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.
@@ -155,6 +163,7 @@ func (f *function) ready(at time.Time, i *instance, todo *effects) {
 	i.dialled = 0
 	f.apply(at, f.pool.Up(at, i.core, slots), todo)
 	if i.core.State() == pool.Ready {
+		f.proven = true
 		todo.ready = append(todo.ready, arrival{i, i.environment, i.core.Slots(), at.Sub(i.core.Started())})
 		todo.changed = true
 	}
@@ -206,6 +215,7 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	}
 	last, served := f.provider == nil, false // without an invocation, or without its answer
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
+		i.wait.lost = i.isUp || i.wait.app != ""
 		i.isUp, i.dialled, i.goodbye = false, 0, report
 		last, served = last || i.unanswered, i.core.Slots() > 0
 		return p.Down(at, i.core)
@@ -251,10 +261,23 @@ func (f *function) live() []*instance {
 	return out
 }
 
+// killed takes note of an instance that has passed its deadline. The caller holds f.mu.
+func (f *function) killed(i *instance, at time.Time) verdict {
+	if i.core.Late() {
+		return verdict{i, f.missed(i, at)}
+	}
+	return verdict{instance: i}
+}
+
 // kill cuts an instance that has passed its deadline. Its Down follows.
-func (f *function) kill(i *instance) {
-	f.log.WithField("instance", i.id).Warn("instance missed its deadline: cut off")
-	f.d.relay.Forget(i.id)
+func (f *function) kill(v verdict) {
+	log := f.log.WithField("instance", v.id)
+	if v.waited != "" {
+		log.WithField("waited_for", v.waited).Warn("instance did not start in time: cut off")
+	} else {
+		log.Warn("instance missed its deadline: cut off")
+	}
+	f.d.relay.Forget(v.id)
 }
 
 // ended closes the books on an instance, once: its invocation is over.
@@ -266,6 +289,7 @@ func (f *function) ended(i *instance, end End) {
 		return
 	}
 	i.ended = true
+	i.stopWaiting()
 	at := now()
 	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.lost}), &todo)
 	f.endpoints.vacate(i, at)

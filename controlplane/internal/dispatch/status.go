@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
@@ -41,11 +42,16 @@ func (f *function) status() admin.FunctionStatus {
 		QueueDepth: s.Waiting, QueueLimit: f.config.Queue.Limit,
 		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free, Foreign: s.Foreign,
 		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down,
-		Blocked: blocked(s.Blocked), BlockedDetail: f.whyBlocked(at, s.Blocked), Starts: s.Started,
+		Blocked: blocked(s.Blocked), Warnings: f.warnings(), BlockedDetail: sentences(f.whyBlocked(at, s.Blocked), f.startsWait(at)), Starts: s.Started,
 		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends),
 		Requests: f.outcomes.requests(), QueueWait: f.outcomes.histogram(),
 		Bill: f.billed(at),
 	}
+}
+
+// sentences joins those that are not empty.
+func sentences(all ...string) string {
+	return strings.Join(slices.DeleteFunc(all, func(s string) bool { return s == "" }), "; ")
 }
 
 // blocked is the guard that withholds starts, or the cause that makes the breaker do so.
@@ -149,7 +155,8 @@ func (f *function) appendInstances(out []admin.InstanceStatus, at time.Time) []a
 			ID: i.id, Function: f.name, State: core.State().String(), Endpoint: i.endpoint,
 			InFlight: core.InFlight(), Reported: i.reported, Foreign: core.Foreign(), Slots: core.Slots(),
 			StartedAt: core.Started().UTC(), AgeSeconds: at.Sub(core.Started()).Seconds(),
-			Environment: i.environment, Build: i.peer.Build, Features: words(i.peer.Features), FunctionVersion: i.peer.FunctionVersion,
+			Environment: i.environment, WaitsFor: f.waitsFor(i, at), Build: i.peer.Build, Features: words(i.peer.Features), FunctionVersion: i.peer.FunctionVersion,
+			Lacks:       f.lacks(i),
 			DrainReason: string(core.DrainReason()),
 		})
 	}

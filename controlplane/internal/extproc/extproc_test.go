@@ -276,8 +276,9 @@ func TestRefusals(t *testing.T) {
 		admission.Denied: {502, ""}, admission.NotFound: {502, ""}, admission.InitFailed: {502, ""},
 		admission.Crashed: {502, ""}, admission.StartTimeout: {502, ""}, admission.TooShort: {502, ""},
 		admission.TooLarge: {502, ""}, admission.TimedOut: {502, ""}, admission.FunctionError: {502, ""},
-		admission.Untrusted: {502, ""},
-		admission.Throttled: {503, "1"}, admission.Network: {503, "1"}, admission.Unknown: {503, "1"},
+		admission.Untrusted: {502, ""}, admission.Recursive: {502, ""}, admission.AppUnhealthy: {502, ""},
+		admission.AppStarting: {504, ""},
+		admission.Throttled:   {503, "1"}, admission.Network: {503, "1"}, admission.Unknown: {503, "1"},
 		admission.Malformed: {500, ""}, admission.Internal: {500, ""},
 	}
 	require.Len(t, tests, len(admission.Causes))

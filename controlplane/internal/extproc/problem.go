@@ -19,6 +19,7 @@ type answer struct {
 var answers = map[admission.Cause]answer{
 	admission.QueueFull:    {http.StatusServiceUnavailable, true, "Too many requests are waiting"},
 	admission.QueueTimeout: {http.StatusGatewayTimeout, false, "The request waited too long"},
+	admission.AppStarting:  {http.StatusGatewayTimeout, false, "The function is still starting"},
 	admission.Closed:       {http.StatusServiceUnavailable, true, "The service is shutting down"},
 	admission.Canceled:     {http.StatusServiceUnavailable, true, "The request was canceled"},
 
@@ -28,7 +29,9 @@ var answers = map[admission.Cause]answer{
 	admission.Denied:        {http.StatusBadGateway, false, "The function may not be invoked"},
 	admission.NotFound:      {http.StatusBadGateway, false, "The function was not found"},
 	admission.TooLarge:      {http.StatusBadGateway, false, "The function cannot be invoked"},
+	admission.Recursive:     {http.StatusBadGateway, false, "The function is called in a loop"},
 	admission.InitFailed:    {http.StatusBadGateway, false, "The function does not start"},
+	admission.AppUnhealthy:  {http.StatusBadGateway, false, "The function does not become ready"},
 	admission.Crashed:       {http.StatusBadGateway, false, "The function crashes"},
 	admission.TimedOut:      {http.StatusBadGateway, false, "The function runs out of time"},
 	admission.FunctionError: {http.StatusBadGateway, false, "The function answers with an error"},

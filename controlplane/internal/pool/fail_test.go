@@ -189,9 +189,66 @@ func TestStartTimeoutIsAFailedStart(t *testing.T) {
 	require.Equal(t, pool.Down, i.State())
 	w.did(w.p.Up(w.now, i, 10))
 	require.Equal(t, []*pool.Instance{i, i}, w.killed, "too late")
+	require.Equal(t, scaler.StartTimeout, w.p.Stats().Blocked.Cause)
 	w.did(w.p.Ended(w.now, i, pool.End{Cause: scaler.Crashed}))
 	require.Equal(t, uint64(1), w.p.Stats().Failed.Total(), "once")
-	require.Equal(t, scaler.StartTimeout, w.p.Stats().Blocked.Cause)
+	require.Equal(t, scaler.Crashed, w.p.Stats().Blocked.Cause, "which says more")
+}
+
+// What clients and operators hear of a start that took too long is what its invocation ends with, if that says more. It is
+// the same failure all the same: no pause grows, and nothing is counted twice.
+func TestALaterCauseReplacesAnEarlierOneThatSaysLess(t *testing.T) {
+	for _, cause := range append([]scaler.Cause{""}, scaler.StartCauses[:]...) {
+		w := story(t, patient)
+		w.acquire()
+		i := w.takeStarted()
+		w.run(20*time.Second, nil)
+		before := w.p.Stats().Blocked
+		require.Equal(t, scaler.StartTimeout, before.Cause)
+		w.did(w.p.Ended(w.now, i, pool.End{Cause: cause}))
+		after := w.p.Stats().Blocked
+		require.Equal(t, before.Until, after.Until)
+		require.Equal(t, uint64(1), w.p.Stats().Failed.Total())
+		switch cause {
+		case scaler.InitFailed, scaler.AppUnhealthy, scaler.Crashed, scaler.FunctionError, scaler.Untrusted, scaler.Network:
+			require.Equal(t, cause, after.Cause)
+		default:
+			require.Equal(t, scaler.StartTimeout, after.Cause, "%s says less", cause)
+		}
+	}
+}
+
+// A waiter whose time is over hears what the start waits for.
+func TestAWaiterHearsWhatTheStartWaitsFor(t *testing.T) {
+	for name, tt := range map[string]struct {
+		timeout time.Duration
+		ready   bool
+		app     bool
+		want    pool.Cause
+	}{
+		"its app":                     {10 * time.Second, false, true, pool.AppStarting},
+		"a peer that may come":        {10 * time.Second, false, false, pool.QueueTimeout},
+		"a peer that will not come":   {16 * time.Second, false, false, scaler.StartTimeout},
+		"nothing: others are serving": {16 * time.Second, true, true, pool.QueueTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := story(t, func(s *pool.Settings) {
+				s.QueueTimeout, s.StartTimeout, s.Concurrency = tt.timeout, time.Minute, 1
+			})
+			if tt.ready {
+				w.acquire()
+				w.up()
+			}
+			r := w.acquire()
+			i := w.takeStarted()
+			if tt.app {
+				i.AwaitsApp()
+			}
+			w.run(tt.timeout, nil)
+			require.Equal(t, pool.Evicted, r.State())
+			require.Equal(t, tt.want, r.Cause())
+		})
+	}
 }
 
 func TestEndlessFailuresUnderLoadStayWithinTheRate(t *testing.T) {

@@ -59,6 +59,8 @@ type Instance struct {
 	dialled     bool   // its peer is there: the start timeout does not run
 	wasUp       bool
 	failed      bool      // counted as a failed start
+	late        bool      // that, because it was not up in time
+	awaitsApp   bool      // its peer is there and waits for the app
 	final       bool      // never to be ready again
 	reason      Reason    // why we drain it
 	killAt      time.Time // when it is killed, if it still drains then
@@ -121,6 +123,12 @@ func (i *Instance) In(environment string) {
 		i.environment = environment
 	}
 }
+
+// AwaitsApp says that the instance's peer is there and waits for its app. The start timeout runs on.
+func (i *Instance) AwaitsApp() { i.awaitsApp = true }
+
+// Late reports whether it was given up because it was not up in time.
+func (i *Instance) Late() bool { return i.late }
 
 // free is how many leases it can take now.
 func (i *Instance) free() int {

@@ -200,6 +200,9 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))
 	}
+	if i.late && !i.adopted {
+		p.guards.Breaker.Explain(end.Cause)
+	}
 	p.failUnserved(now, i)
 	p.scale(now)
 	return &p.effects

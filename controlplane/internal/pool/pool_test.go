@@ -92,15 +92,15 @@ func TestQueueLimit(t *testing.T) {
 }
 
 func TestQueueTimeout(t *testing.T) {
-	w := story(t, func(s *pool.Settings) { s.StartTimeout = 0 })
+	w := story(t, func(s *pool.Settings) { s.StartTimeout, s.QueueTimeout = 0, 9*time.Second })
 	early := w.acquire()
-	require.Equal(t, w.now.Add(30*time.Second), w.p.Next())
-	w.run(10*time.Second, nil)
+	require.Equal(t, w.now.Add(9*time.Second), w.p.Next())
+	w.run(3*time.Second, nil)
 	late := w.acquire()
-	w.run(20*time.Second, nil)
+	w.run(6*time.Second, nil)
 	require.Equal(t, []*pool.Request{early}, w.evicted)
 	require.Equal(t, pool.QueueTimeout, early.Cause())
-	require.Equal(t, 30*time.Second, early.Waited())
+	require.Equal(t, 9*time.Second, early.Waited())
 	w.up()
 	require.Equal(t, pool.Leased, late.State(), "the slot goes to somebody else")
 	require.Zero(t, w.p.Stats().Waiting)

@@ -14,6 +14,7 @@ const (
 	QueueFull    Cause = "queue_full"
 	QueueTimeout Cause = "queue_timeout"
 	Closed       Cause = "closed"
+	AppStarting  Cause = "app_starting" // waited as long as it may, for an instance whose app does not take requests yet
 )
 
 // A RequestState is how far a request has come.

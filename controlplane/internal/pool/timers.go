@@ -11,9 +11,7 @@ import (
 func (p *Pool) Tick(now time.Time) *Effects {
 	now = p.enter(now)
 	p.unticked = false
-	for r := p.queue.head; r != nil && !now.Before(p.deadline(r)); r = p.queue.head {
-		p.evict(now, r, p.timeoutCause())
-	}
+	p.evictLate(now)
 	for t := p.timers.first(); t != nil && !now.Before(t.due); t = p.timers.first() {
 		p.expire(now, t.of)
 	}
@@ -22,6 +20,17 @@ func (p *Pool) Tick(now time.Time) *Effects {
 	}
 	p.scale(now)
 	return &p.effects
+}
+
+// evictLate evicts the waiters whose time is over.
+func (p *Pool) evictLate(now time.Time) {
+	var cause Cause
+	for r := p.queue.head; r != nil && !now.Before(p.deadline(r)); r = p.queue.head {
+		if cause == "" {
+			cause = p.timeoutCause(now)
+		}
+		p.evict(now, r, cause)
+	}
 }
 
 // never is later than any deadline.
@@ -35,19 +44,37 @@ func (p *Pool) deadline(r *Request) time.Time {
 	return r.arrived.Add(p.settings.QueueTimeout)
 }
 
-// timeoutCause names what waiters waited for in vain: starts that fail, or just a slot.
-func (p *Pool) timeoutCause() Cause {
+// timeoutCause names what waiters waited for in vain: starts that fail, a start that waits for its app or that nobody dialled
+// for, or just a slot.
+func (p *Pool) timeoutCause(now time.Time) Cause {
 	if cause := p.guards.Breaker.Cause(); cause != "" {
 		return cause
 	}
-	return QueueTimeout
+	cause := QueueTimeout
+	if p.count[Ready] > 0 {
+		return cause
+	}
+	for i := range p.Instances() {
+		switch {
+		case i.state != Starting || i.adopted || i.dialled:
+		case i.awaitsApp:
+			return AppStarting
+		case now.Sub(i.started) >= undialled:
+			cause = scaler.StartTimeout
+		}
+	}
+	return cause
 }
+
+// undialled is how long nobody must have dialled for a start to say that nobody will: a peer that is there dials before
+// Lambda's init phase would be over.
+const undialled = 15 * time.Second
 
 // expire is the effect of an instance's timer.
 func (p *Pool) expire(now time.Time, i *Instance) {
 	switch i.state {
 	case Starting:
-		i.final, i.killed = true, true
+		i.final, i.killed, i.late = true, true, true
 		p.move(i, Down)
 		p.fail(now, i, scaler.StartTimeout)
 		p.effects.Kill = append(p.effects.Kill, i)

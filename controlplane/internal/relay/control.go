@@ -15,6 +15,7 @@ type Expectation struct {
 	Function string
 	Endpoint string    // endpoint name, "web/0007"; its socket is SocketPath(Endpoint)
 	Expires  time.Time // forget the instance when no control stream was opened by then
+	StartBy  time.Time // when a start is given up; zero: never. A peer whose app is not ready is told
 }
 
 // Commands is what the control plane asks of a relay. No method blocks on the network.
@@ -27,11 +28,13 @@ type Commands interface {
 	Forget(instance string)
 }
 
-// Events is what a relay tells the control plane. Calls for one instance come in order and never overlap: Up, then any
-// number of Load and at most one Draining; after Lost another Up may follow; at the end Down. Every expected instance ends
+// Events is what a relay tells the control plane. Calls for one instance come in order and never overlap: any number of
+// Waiting, then Up, then any number of Load and at most one Draining; after Lost another Up may follow; at the end Down. Every expected instance ends
 // with exactly one Down, also one that never came up and one that was forgotten. No call is made from within a Commands
 // method, so a caller of those may hold its locks. Implementations return quickly.
 type Events interface {
+	// Waiting: a peer is there whose app does not take requests yet.
+	Waiting(Waiting)
 	// Up: the instance's socket listens and a tunnel stands ready behind it.
 	Up(Up)
 	// Load: what the peer counts as in flight.
@@ -66,6 +69,14 @@ type Load struct {
 	// Way is what the network added to its age: a round trip, as the kernel measures it, and as much as it varies. 0: not
 	// known.
 	Way time.Duration
+}
+
+// Waiting describes an instance whose peer waits for the app.
+type Waiting struct {
+	Instance    string
+	Environment string
+	What        string // what the app did last, in the peer's words; never empty
+	Peer        Peer
 }
 
 // A Peer is what the hello says of the program that serves. All of it may be missing; older peers say nothing.

@@ -53,12 +53,50 @@ func (i *instance) attach(c *controlStream) error {
 		i.log.Warn("the peer lost its control stream and dialled again")
 		i.tell(func(m *mailbox) { m.load = &Load{} }) // each control stream's loads begin there
 	}
-	if err := c.send(wire.Message{Kind: wire.KindWelcome, Build: wire.Build(), Features: wire.ControlFeatures()}); err != nil {
+	if err := c.send(i.welcome(c)); err != nil {
 		i.lose(c, nil, err)
 		return err
 	}
+	if c.hello.Waiting != "" {
+		i.waitsFor(c, c.hello.Waiting)
+	}
 	i.welcomed(c)
 	return nil
+}
+
+// welcome is the answer to c's hello. A peer that waits for its app is told how long its start may take.
+func (i *instance) welcome(c *controlStream) wire.Message {
+	m := wire.Message{Kind: wire.KindWelcome, Build: wire.Build(), Features: wire.ControlFeatures()}
+	if c.hello.Waiting != "" && !i.StartBy.IsZero() {
+		m.StartLeft = wire.Millis(min(max(time.Millisecond, time.Until(i.StartBy)), wire.MaxLimit.Duration()))
+	}
+	return m
+}
+
+// waitsFor passes on what a peer says that it waits for. Once its app was ready it says no more.
+func (i *instance) waitsFor(c *controlStream, what string) {
+	i.mu.Lock()
+	current := i.control == c && i.waits
+	if current {
+		waiting := Waiting{Instance: i.Instance, Environment: i.owner, What: what, Peer: peerOf(c.hello)}
+		i.mail.note(func(m *mailbox) { m.waiting = &waiting })
+	}
+	i.mu.Unlock()
+	if current {
+		i.mail.deliver()
+	}
+}
+
+// appReady lets an instance come up that waited for its app. left is the time until its invocation's deadline.
+func (i *instance) appReady(c *controlStream, left wire.Millis) {
+	i.mu.Lock()
+	if i.control != c || !i.waits {
+		i.mu.Unlock()
+		return
+	}
+	i.waits, c.hello.Left = false, left
+	i.mu.Unlock()
+	i.comeUp()
 }
 
 // adopt returns the control stream that c replaces, if that still stands, and whether there ever was one.
@@ -75,7 +113,7 @@ func (i *instance) adopt(c *controlStream) (old *controlStream, again bool, err 
 	if again {
 		i.doubtLocked(i.lastDoubtful(old, c))
 	}
-	i.control, i.owner, i.ready = c, c.hello.Environment, false
+	i.control, i.owner, i.ready, i.waits = c, c.hello.Environment, false, c.hello.Waiting != ""
 	stopTimers(i.expiry, i.lost)
 	return old, again, nil
 }

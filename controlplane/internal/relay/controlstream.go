@@ -19,7 +19,7 @@ type controlStream struct {
 	inst  *instance
 	conn  *peerConn
 	lines lines
-	hello wire.Message // static once the instance has the stream
+	hello wire.Message // once the instance has the stream: changed by the reader only, under the instance's mu
 
 	writing sync.Mutex // guards writes to conn
 }
@@ -93,6 +93,10 @@ func (c *controlStream) follow() (*wire.Report, error) {
 			return nil, ErrControlEnded
 		case err != nil:
 			return nil, err
+		case m.Kind == wire.KindWaiting:
+			c.inst.waitsFor(c, m.Waiting)
+		case m.Kind == wire.KindReady:
+			c.inst.appReady(c, m.Left)
 		case m.Kind == wire.KindLoad:
 			load := Load{InFlight: m.InFlight, Way: roundTrip(c.conn.tcp)}
 			c.inst.tell(func(b *mailbox) { b.load = &load })

@@ -43,6 +43,7 @@ type instance struct {
 	control  *controlStream   // nil until the hello, and while lost
 	owner    string           // environment of the first hello; no other may follow
 	ready    bool             // the control stream was welcomed
+	waits    bool             // the peer's app does not take requests yet
 	lost     *time.Timer      // runs while the control stream is gone and may come back
 	lostAt   uint64           // serial number of the last connection before that
 	drain    *wire.Message    // the drain that the control plane asked for
@@ -82,10 +83,11 @@ func (i *instance) expire() {
 	}
 }
 
-// comeUp opens the socket as soon as everything stands behind it: a welcomed control stream and an idle tunnel.
+// comeUp opens the socket as soon as everything stands behind it: a welcomed control stream, an app that takes requests and
+// an idle tunnel.
 func (i *instance) comeUp() {
 	i.mu.Lock()
-	if i.ended || !i.ready || len(i.idle) == 0 || i.listener != nil {
+	if i.ended || !i.ready || i.waits || len(i.idle) == 0 || i.listener != nil {
 		i.mu.Unlock()
 		return
 	}
@@ -108,8 +110,12 @@ func (i *instance) comeUp() {
 func newUp(instance string, hello wire.Message) Up {
 	return Up{
 		Instance: instance, Environment: hello.Environment, Slots: hello.Slots, Cold: hello.Cold, Left: hello.Left.Duration(),
-		Peer: Peer{Build: hello.Build, Features: hello.Features, FunctionVersion: hello.FunctionVersion},
+		Peer: peerOf(hello),
 	}
+}
+
+func peerOf(hello wire.Message) Peer {
+	return Peer{Build: hello.Build, Features: hello.Features, FunctionVersion: hello.FunctionVersion}
 }
 
 // end takes the instance out of service and reports Down when its tunnels are closed: after at most wait, which gives

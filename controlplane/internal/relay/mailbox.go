@@ -16,6 +16,7 @@ type mailbox struct {
 	mu       sync.Mutex
 	busy     bool // somebody delivers; what is put meanwhile is delivered by them
 	wasUp    bool
+	waiting  *Waiting
 	up       *Up
 	load     *Load
 	draining wire.Reason
@@ -61,7 +62,7 @@ func (m *mailbox) deliver() {
 
 // lose notes that the instance broke off.
 func (m *mailbox) lose(err error) {
-	m.up = nil
+	m.waiting, m.up = nil, nil
 	if m.wasUp {
 		m.lost = err
 	}
@@ -74,6 +75,10 @@ func (m *mailbox) nextLocked() func() {
 		err := m.lost
 		m.lost, m.wasUp = nil, false
 		return func() { m.events.Lost(m.id, err) }
+	case m.waiting != nil:
+		waiting := *m.waiting
+		m.waiting = nil
+		return func() { m.events.Waiting(waiting) }
 	case m.up != nil:
 		up := *m.up
 		m.up, m.wasUp = nil, true

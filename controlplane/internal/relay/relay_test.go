@@ -46,6 +46,8 @@ func (e *recorder) note(format string, args ...any) {
 func (e *recorder) Up(up Up) {
 	e.note("up %s %s %d %v", up.Instance, up.Environment, up.Slots, up.Cold)
 }
+
+func (e *recorder) Waiting(w Waiting)                 { e.note("waiting %s %s: %s", w.Instance, w.Environment, w.What) }
 func (e *recorder) Load(id string, l Load)            { e.note("load %s %d", id, l.InFlight) }
 func (e *recorder) Draining(id string, r wire.Reason) { e.note("draining %s %s", id, r) }
 

@@ -66,6 +66,14 @@ func (b *Breaker) pause() time.Duration {
 	return d/2 + time.Duration(b.rand.Int64N(int64(d/2)+1))
 }
 
+// Explain says why a start failed that had only taken too long so far: its invocation has ended. The step that it was
+// remains the same one.
+func (b *Breaker) Explain(cause Cause) {
+	if b.cause == StartTimeout && cause.explains() {
+		b.cause, b.rule = cause, ruleOf(cause)
+	}
+}
+
 // Up says that a start of that epoch came up. It closes the breaker unless that is no evidence for the next start.
 func (b *Breaker) Up(epoch uint64) {
 	if b.flaps || b.rule.refused && epoch < b.epoch {

@@ -123,6 +123,25 @@ func TestBreakerEvidence(t *testing.T) {
 	require.Empty(t, g.Breaker.Cause())
 }
 
+// A start that took too long has a cause of its own in the end. It is no further failure.
+func TestBreakerIsToldWhyAStartTookTooLong(t *testing.T) {
+	g := guards()
+	g.Breaker.Explain(scaler.Crashed)
+	require.Empty(t, g.Breaker.Cause(), "of no failure")
+	failOnce(g, epoch, scaler.StartTimeout)
+	before, n := g.Breaker.Block(), g.Breaker.Epoch()
+	g.Breaker.Explain(scaler.TimedOut)
+	g.Breaker.Explain(scaler.Unknown)
+	g.Breaker.Explain("")
+	require.Equal(t, scaler.StartTimeout, g.Breaker.Cause(), "those say less")
+	g.Breaker.Explain(scaler.AppUnhealthy)
+	require.Equal(t, scaler.AppUnhealthy, g.Breaker.Cause())
+	g.Breaker.Explain(scaler.Crashed)
+	require.Equal(t, scaler.AppUnhealthy, g.Breaker.Cause(), "the first one that says something")
+	require.Equal(t, before.Until, g.Breaker.Block().Until)
+	require.Equal(t, n, g.Breaker.Epoch())
+}
+
 func TestBreakerIsSpentAfterAttempts(t *testing.T) {
 	g, now := guards(), epoch
 	g.Breaker.Arrived(now, true)

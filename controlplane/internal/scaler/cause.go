@@ -14,16 +14,18 @@ const (
 	ThrottledRate     Cause = "throttled_rate"     // too many environments, or calls, a second
 	Throttled         Cause = "throttled"          // a limit that Lambda did not name
 
-	Denied   Cause = "denied"    // we may not invoke the function
-	NotFound Cause = "not_found" // there is no such function or qualifier
-	TooLarge Cause = "too_large" // the invocation's payload
+	Denied    Cause = "denied"    // we may not invoke the function
+	NotFound  Cause = "not_found" // there is no such function or qualifier
+	TooLarge  Cause = "too_large" // the invocation's payload
+	Recursive Cause = "recursive" // Lambda takes our call for one of a loop of functions that call each other
 
-	InitFailed    Cause = "init_failed"    // the runtime or the app did not come up
+	InitFailed    Cause = "init_failed"    // the runtime did not come up
+	AppUnhealthy  Cause = "app_unhealthy"  // the runtime came up, the app did not
 	Crashed       Cause = "crashed"        // the environment ended without an answer
 	TimedOut      Cause = "timed_out"      // the function's timeout ended it
 	FunctionError Cause = "function_error" // the function answered with an error of its own
 	Untrusted     Cause = "untrusted"      // the peer does not obey our invocation
-	StartTimeout  Cause = "start_timeout"  // invoked, but not up in time
+	StartTimeout  Cause = "start_timeout"  // invoked, but nobody dialled in time
 	TooShort      Cause = "too_short"      // came up, but ended or had to end before it served anything
 
 	Network Cause = "network" // Lambda, or from the function the relay, could not be reached
@@ -32,8 +34,8 @@ const (
 
 // StartCauses lists the causes of failed starts. A cause that is not in it counts as Unknown.
 var StartCauses = [...]Cause{
-	ThrottledReserved, ThrottledAccount, ThrottledRate, Throttled, Denied, NotFound, TooLarge,
-	InitFailed, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort, Network, Unknown,
+	ThrottledReserved, ThrottledAccount, ThrottledRate, Throttled, Denied, NotFound, TooLarge, Recursive,
+	InitFailed, AppUnhealthy, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort, Network, Unknown,
 }
 
 // StartCause returns c if it is one of StartCauses, and Unknown if not.
@@ -49,6 +51,15 @@ func StartCause(c Cause) Cause {
 // IsThrottled reports whether c is one of Lambda's limits, named or not.
 func (c Cause) IsThrottled() bool {
 	return c == Throttled || c == ThrottledReserved || c == ThrottledAccount || c == ThrottledRate
+}
+
+// explains reports whether c says more than that a start took too long.
+func (c Cause) explains() bool {
+	switch c {
+	case InitFailed, AppUnhealthy, Crashed, FunctionError, Untrusted, Network:
+		return true
+	}
+	return false
 }
 
 // A class says how to go on after a failed start. Later ones are stricter.
@@ -77,9 +88,9 @@ type rule struct {
 func ruleOf(c Cause) rule {
 	const short, long = 10 * time.Second, 30 * time.Second
 	switch c {
-	case Denied, NotFound, TooLarge:
+	case Denied, NotFound, TooLarge, Recursive:
 		return rule{class: stop, first: ProbeEvery, longest: ProbeEvery, refused: true}
-	case InitFailed, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort:
+	case InitFailed, AppUnhealthy, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort:
 		return rule{class: probe, first: time.Second, longest: long}
 	case ThrottledReserved:
 		return rule{first: 200 * time.Millisecond, longest: short, refused: true, freed: true}

@@ -98,7 +98,7 @@ func TestAnEventWaitsForTheAppAndFailsWithout(t *testing.T) {
 	other.Invoke("never", event("GET", "/"), time.Now().Add(time.Minute))
 	answer := other.Answer(t)
 	require.True(t, answer.Error)
-	require.Equal(t, `{"errorType":"LambdaDispatch.AppUnhealthy","errorMessage":"not ready within 50ms: the app answers 503"}`, answer.Body)
+	require.Equal(t, `{"errorType":"LambdaDispatch.AppUnhealthy","errorMessage":"not ready within 50ms: GET `+never.URL+`/ answered 503"}`, answer.Body)
 }
 
 // What is cut must not look whole, whoever cuts it.

@@ -3,59 +3,141 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
+	"log/slog"
+	"sync"
 	"time"
 )
 
-// Pauses between two looks at an app that is starting: short at first, for those that start fast.
 const (
+	// Pauses between two looks at an app that is starting: short at first, for those that start fast.
 	leastLook = 2 * time.Millisecond
 	mostLook  = 50 * time.Millisecond
-	oneLook   = 2 * time.Second // how long one may take
+	// silentFor is how long an app may leave a probe unanswered until that is worth a word. Every againAfter words it is asked
+	// once more, beside the probe that it has not answered: it may have lost that one while it started. A probe beside another
+	// is cut at the next one; the first is not, since an app may be slow.
+	silentFor  = time.Second
+	againAfter = 5
+	// describeEvery is the least time between two descriptions of what the app did.
+	describeEvery = 500 * time.Millisecond
+	hintLimit     = 100 * time.Millisecond
+	// warnAfter is how long an app may take until the log says what it is waited for, and maxWarnings how often it does.
+	warnAfter   = 2 * time.Second
+	maxWarnings = 10
 )
 
 // readiness finds out whether the app takes requests. Once it did, it is not asked again.
 type readiness struct {
-	get   func(context.Context) (status int, err error)
+	probe probe
 	limit time.Duration
+	log   *slog.Logger
 	ready bool
 }
 
-// wait blocks until the app answers below 500, for at most the limit. The error says what it did instead.
-func (r *readiness) wait(ctx context.Context) error {
+// wait blocks until the app takes requests, for at most the limit, and says what it did instead, when that changes. The
+// error says what it did last.
+func (r *readiness) wait(ctx context.Context, say func(what string)) error {
 	if r.ready {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.limit, fmt.Errorf("not ready within %v", r.limit))
+	w := watcher{readiness: r, say: say, began: time.Now()}
+	defer w.asking.Wait()
 	defer cancel()
-	var last error
 	for pause := leastLook; ; pause = min(2*pause, mostLook) {
-		if last = r.look(ctx, last); last == nil {
+		err := w.look(ctx)
+		if err == nil {
 			r.ready = true
 			return nil
+		}
+		if ctx.Err() == nil {
+			w.describe(err)
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w: %w", context.Cause(ctx), last)
+			return fmt.Errorf("%w: %s", context.Cause(ctx), w.last(err))
 		}
 	}
 }
 
-// look asks once. An app that was cut off by ctx has not answered: what it did before counts.
-func (r *readiness) look(ctx context.Context, last error) error {
-	asking, cancel := context.WithTimeout(ctx, oneLook)
+// A watcher is one wait.
+type watcher struct {
+	*readiness
+	say      func(what string)
+	began    time.Time
+	what     string    // the last thing said
+	at       time.Time // of the last description
+	asking   sync.WaitGroup
+	warnings int
+	warned   string
+}
+
+// look asks until there is an answer, or ctx ends: it asks once and waits for as long as that takes, and beside it again
+// and again.
+func (w *watcher) look(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	status, err := r.get(asking)
-	switch {
-	case err != nil && ctx.Err() != nil && last != nil:
-		return last
-	case err != nil:
-		return err
-	case status >= http.StatusInternalServerError:
-		return fmt.Errorf("the app answers %d", status)
+	first := w.ask(ctx)
+	var beside <-chan error
+	stop := func() {}
+	tick := time.NewTicker(silentFor)
+	defer tick.Stop()
+	for n := 0; ; {
+		select {
+		case err := <-first:
+			stop()
+			return err
+		case err := <-beside:
+			if err == nil {
+				stop()
+				return nil
+			}
+			beside = nil
+		case <-tick.C:
+			w.tell(w.probe.what + " " + silent)
+			if n%againAfter == 0 {
+				stop()
+				var asking context.Context
+				asking, stop = context.WithCancel(ctx)
+				beside = w.ask(asking)
+			}
+			n++
+		}
 	}
-	return nil
+}
+
+func (w *watcher) ask(ctx context.Context) <-chan error {
+	answer := make(chan error, 1)
+	w.asking.Go(func() { answer <- w.probe.ask(ctx) })
+	return answer
+}
+
+// describe says what the app did, though not at each of many looks a second.
+func (w *watcher) describe(err error) {
+	if time.Since(w.at) >= describeEvery {
+		w.at = time.Now()
+		w.tell(w.probe.did(err))
+	}
+}
+
+func (w *watcher) tell(what string) {
+	if w.what != what {
+		w.what = what
+		w.say(what)
+	}
+	if w.warned != what && w.warnings < maxWarnings && time.Since(w.began) >= warnAfter {
+		w.warned = what
+		w.warnings++
+		w.log.Warn("the app does not take requests yet", "waits_for", what)
+	}
+}
+
+// last is what the app did last, when the wait is over.
+func (w *watcher) last(err error) string {
+	if w.what != "" {
+		return w.what
+	}
+	return w.probe.did(err)
 }

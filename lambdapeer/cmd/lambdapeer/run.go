@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/idle"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/proxy"
@@ -118,9 +119,9 @@ func (s settings) wrap(ctx context.Context, cancel context.CancelCauseFunc, sign
 func (s settings) serve(ctx context.Context, cancel context.CancelCauseFunc, log *slog.Logger) error {
 	p := proxy.New(s.address(), s.h2c, log)
 	defer p.CloseIdle()
-	app := &readiness{
-		get:   func(ctx context.Context) (int, error) { return p.Get(ctx, s.path) },
-		limit: s.readiness,
+	app := &readiness{probe: httpProbe(s.address(), s.path, p.Get), limit: s.readiness, log: log}
+	if s.tcp {
+		app.probe = tcpProbe(s.address())
 	}
 	env := &lifecycle.Environment{
 		ID: s.id, Version: s.version, Handler: p, Logger: log, EventPath: s.eventPath, Ready: app.wait, Settle: p.CloseIdle,
@@ -174,15 +175,20 @@ func watchShutdown(ctx context.Context, extension *runtimeapi.Extension, cancel 
 	}
 }
 
-// awaitInit waits for the app in Lambda's init phase, which costs least. In time it gives up, and the first invocation
-// waits on.
+// awaitInit waits for the app in Lambda's init phase, in which it has the most processor time. In time it gives up, and the
+// first invocation waits on: at once if the app has nothing more to do, since only an invocation can say what it waits for.
 func (s settings) awaitInit(ctx context.Context, app *readiness, log *slog.Logger) error {
-	limited, cancel := ctx, context.CancelFunc(func() {})
+	limited, cancel := context.WithCancel(ctx)
 	if s.async {
 		limited, cancel = context.WithTimeout(ctx, s.initLimit)
+		go func() {
+			if idle.Await(limited) {
+				cancel()
+			}
+		}()
 	}
 	defer cancel()
-	err := app.wait(limited)
+	err := app.wait(limited, func(string) {})
 	switch {
 	case err == nil, ctx.Err() != nil:
 		return nil

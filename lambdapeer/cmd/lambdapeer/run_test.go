@@ -49,6 +49,22 @@ func start(t *testing.T, env map[string]string, args ...string) *peer {
 	return p
 }
 
+// startHasty runs a peer, as an extension, that gives its app no time in the init phase.
+func startHasty(t *testing.T, env map[string]string) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s, err := parse([]string{"lambdapeer"}, func(name string) string { return env[name] })
+		if err == nil {
+			s.initLimit = time.Millisecond
+			_ = s.serve(ctx, cancel, newLogger(t.Output(), s.level))
+		}
+	}()
+	t.Cleanup(func() { cancel(nil); <-ended })
+}
+
 func (p *peer) end(t *testing.T) error {
 	t.Helper()
 	select {
@@ -168,7 +184,7 @@ func TestAppThatNeverGetsReadyEndsTheInvocation(t *testing.T) {
 	api.Invoke("one", payload(t, 5, relay), time.Now().Add(time.Minute))
 	report := reportOf(t, api.Answer(t))
 	require.Equal(t, wire.ReasonAppUnhealthy, report.Reason)
-	require.Equal(t, "not ready within 50ms: the app answers 503", report.Detail)
+	require.Equal(t, "not ready within 50ms: GET "+app.URL+"/ answered 503", report.Detail)
 	require.Zero(t, relay.Dials(wire.ControlPath))
 }
 
@@ -184,18 +200,7 @@ func TestSlowAppComesUpInsideItsInvocation(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	env := map[string]string{apiVar: api.Address(), portVar: portOf(app)}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s, err := parse([]string{"lambdapeer"}, func(name string) string { return env[name] })
-		if err == nil {
-			s.initLimit = time.Millisecond
-			_ = s.serve(ctx, cancel, newLogger(t.Output(), s.level))
-		}
-	}()
-	defer func() { cancel(nil); <-ended }()
+	startHasty(t, map[string]string{apiVar: api.Address(), portVar: portOf(app)})
 	<-api.Asked // for an invocation, although the app is not ready
 	api.Invoke("one", payload(t, 5, relay), time.Now().Add(time.Minute))
 	require.Zero(t, relay.Dials(wire.ControlPath))
@@ -306,6 +311,7 @@ func TestHelpVersionAndMistakes(t *testing.T) {
 		{`LAMBDA_DISPATCH_PROTOCOL: "spdy" is not one of h2c, http1`, nil, map[string]string{protocolVar: "spdy"}},
 		{`LAMBDA_DISPATCH_ASYNC_INIT: "yes" is not one of false, true`, nil, map[string]string{asyncVar: "yes"}},
 		{`LAMBDA_DISPATCH_READINESS_TIMEOUT: "-1s"`, nil, map[string]string{timeoutVar: "-1s"}},
+		{`LAMBDA_DISPATCH_PEER_READINESS_PROTOCOL: "udp" is not one of http, tcp`, nil, map[string]string{probeVar: "udp"}},
 		{`LAMBDA_DISPATCH_READINESS_PATH: "up" does not begin`, nil, map[string]string{pathVar: "up"}},
 		{`LAMBDA_DISPATCH_EVENT_PATH: "jobs" does not begin`, nil, map[string]string{lifecycle.EventPathVar: "jobs"}},
 		{`LAMBDA_DISPATCH_LOG_LEVEL: "loud" is not one of`, nil, map[string]string{levelVar: "loud"}},

@@ -27,10 +27,13 @@ LAMBDA_DISPATCH_RELAY is set; if not, it only runs COMMAND.
 The server, on 127.0.0.1:
   PORT                               its port (default 8080); LAMBDA_DISPATCH_PORT goes first
   LAMBDA_DISPATCH_PROTOCOL           http1 (default), or h2c: HTTP/2 with prior knowledge, which gRPC needs
-  LAMBDA_DISPATCH_READINESS_PATH     polled with GET until it answers below 500 (default /)
-  LAMBDA_DISPATCH_READINESS_TIMEOUT  how long an instance waits for that, at most (default 60s)
-  LAMBDA_DISPATCH_ASYNC_INIT         true (default): a server that is not ready 9 s after the start goes on starting in
-                                     its first invocation; false: no invocation is taken before it is ready
+  LAMBDA_DISPATCH_PEER_READINESS_PROTOCOL  http (default): ready once a GET is answered below 500; tcp: once a
+                                     connection is accepted
+  LAMBDA_DISPATCH_READINESS_PATH     what is asked for by http (default /)
+  LAMBDA_DISPATCH_READINESS_TIMEOUT  how long an instance waits for that, at most, one answer included (default 60s)
+  LAMBDA_DISPATCH_ASYNC_INIT         true (default): a server that is not ready 9 s after the start, or that is not and
+                                     does nothing for 1.5 s, goes on starting in its first invocation; false: no
+                                     invocation is taken before it is ready
   LAMBDA_DISPATCH_EVENT_PATH         where events that are neither of Lambda Dispatch nor HTTP requests are POSTed to
                                      (default /events)
 The peer:
@@ -54,6 +57,7 @@ const (
 	portVar      = "LAMBDA_DISPATCH_PORT"
 	plainPortVar = "PORT"
 	protocolVar  = "LAMBDA_DISPATCH_PROTOCOL"
+	probeVar     = "LAMBDA_DISPATCH_PEER_READINESS_PROTOCOL"
 	pathVar      = "LAMBDA_DISPATCH_READINESS_PATH"
 	timeoutVar   = "LAMBDA_DISPATCH_READINESS_TIMEOUT"
 	asyncVar     = "LAMBDA_DISPATCH_ASYNC_INIT"
@@ -70,6 +74,7 @@ type settings struct {
 	version   string // of the function's code
 	port      string
 	h2c       bool
+	tcp       bool // how readiness is asked for
 	path      string
 	readiness time.Duration
 	eventPath string
@@ -86,7 +91,7 @@ func parse(args []string, getenv func(string) string) (settings, error) {
 		name: args[0], api: getenv(apiVar), id: lifecycle.NewID(getenv), version: lifecycle.ReadVersion(getenv),
 		path: getenv(pathVar), initLimit: initPhase, function: getenv(lifecycle.FunctionNameVar),
 	}
-	var errs [8]error
+	var errs [9]error
 	s.command, errs[0] = parseCommand(args[1:])
 	s.port, errs[1] = parsePort(getenv)
 	s.h2c, errs[2] = choose(protocolVar, getenv(protocolVar), map[string]bool{"": false, "http1": false, "h2c": true})
@@ -97,6 +102,7 @@ func parse(args []string, getenv func(string) string) (settings, error) {
 	})
 	s.eventPath, errs[6] = lifecycle.ReadEventPath(getenv)
 	s.trust, errs[7] = trust.Read(getenv)
+	s.tcp, errs[8] = choose(probeVar, getenv(probeVar), map[string]bool{"": false, "http": false, "tcp": true})
 	err := errors.Join(errs[:]...)
 	if s.path == "" {
 		s.path = "/"

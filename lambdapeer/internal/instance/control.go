@@ -23,6 +23,9 @@ type control struct {
 	conn *tunnel.Conn
 	dec  *wire.Decoder
 
+	waiting   string        // what its hello said that the app is waited for; empty: nothing
+	startLeft time.Duration // how long the start may still take, then; 0: no limit
+
 	mu  sync.Mutex // guards the encoder
 	enc *wire.Encoder
 }
@@ -59,6 +62,7 @@ func (c *control) greet(hello wire.Message) error {
 	case answer.Kind != wire.KindWelcome:
 		return fmt.Errorf("relay answered with %q, not with a welcome", answer.Kind)
 	}
+	c.waiting, c.startLeft = hello.Waiting, answer.StartLeft.Duration()
 	return nil
 }
 

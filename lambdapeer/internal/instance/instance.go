@@ -40,6 +40,10 @@ type Config struct {
 	Handler       http.Handler
 	Logger        *slog.Logger
 	ShutdownLimit time.Duration // instead of the drain limit when ctx ends, if shorter; 0: no other
+
+	// Ready blocks until the app takes requests; meanwhile it says what it waits for, when that changes. An error ends the
+	// instance as unhealthy. Nil: the app takes requests. It is for control planes with wire.FeatureEarlyHello only.
+	Ready func(ctx context.Context, say func(what string)) error
 }
 
 // A Stop is the cause to cancel Serve's context with, for a reason other than wire.ReasonShutdown.
@@ -71,11 +75,13 @@ type instance struct {
 	traffic tunnel.Traffic
 	links   []*link
 	events  chan event
+	app     *app
 	schedule
 
 	// Owned by the loop.
 	up       int       // links with a control stream
-	since    time.Time // of the first welcome; zero: none yet
+	reached  bool      // a link was up
+	since    time.Time // of the first welcome, or of the app's readiness if that came later; zero: not yet
 	draining bool
 	reason   wire.Reason
 	detail   string
@@ -98,6 +104,7 @@ func newInstance(c Config) (*instance, error) {
 		config:   c,
 		log:      c.Logger.With("instance", c.Invocation.Instance),
 		events:   make(chan event),
+		app:      newApp(),
 		schedule: newSchedule(c.Invocation, c.Deadline, time.Now()),
 		quiet:    stopped(),
 		confirm:  stopped(),
@@ -119,7 +126,7 @@ func newInstance(c Config) (*instance, error) {
 			return nil, err
 		}
 		i.links = append(i.links, &link{
-			dialer: d, hello: hello, deadline: c.Deadline, timeout: i.dialTimeout, serve: i.server.tunnels.hand, events: i.events,
+			dialer: d, hello: hello, waiting: i.app.waiting, deadline: c.Deadline, timeout: i.dialTimeout, serve: i.server.tunnels.hand, events: i.events,
 		})
 	}
 	return i, nil
@@ -138,6 +145,10 @@ func stopped() *time.Timer {
 func (i *instance) run(ctx context.Context) wire.Report {
 	linked, unlink := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	if i.config.Ready != nil {
+		running.Go(func() { i.watchApp(linked) })
+		i.glance(ctx)
+	}
 	for _, l := range i.links {
 		running.Go(func() { l.run(linked) })
 	}
@@ -167,6 +178,7 @@ func (i *instance) loop(ctx context.Context) {
 		for _, t := range []*time.Timer{i.dial, deadline, i.quiet, i.confirm, i.limit, i.load} {
 			t.Stop()
 		}
+		i.app.stopTimers()
 	}()
 	i.server.gate.Arm()
 	stop := ctx.Done()
@@ -176,7 +188,12 @@ func (i *instance) loop(ctx context.Context) {
 			stop = nil
 			i.stop(context.Cause(ctx))
 		case <-deadline.C:
+			i.giveUpApp("its invocation's deadline came near")
 			i.drain(wire.ReasonDeadline, "", nil)
+		case <-i.app.limit.C:
+			i.giveUpApp("its start was about to be given up")
+		case <-i.app.say.C:
+			i.sayWaiting()
 		case e := <-i.events:
 			i.handle(e)
 		case <-i.dial.C:
@@ -211,7 +228,7 @@ func (i *instance) stop(cause error) {
 func (i *instance) handle(e event) {
 	switch e.kind {
 	case linkUp:
-		i.linkUp(e.link, e.control)
+		i.linkUp(e)
 	case linkMessage:
 		if e.message.Kind == wire.KindDrain {
 			i.told = true
@@ -220,21 +237,45 @@ func (i *instance) handle(e event) {
 		}
 	case linkDown, linkGone:
 		i.linkDown(e.link, e.kind == linkGone, e.err)
+	case appWaits:
+		i.appWaits(e.what)
+	case appReady:
+		i.appReady()
+	case appFailed:
+		i.unready(e.err.Error())
 	}
 }
 
-func (i *instance) linkUp(l *link, c *control) {
-	l.control, l.load, l.err = c, 0, nil
+func (i *instance) linkUp(e event) {
+	l, c := e.link, e.control
+	l.control, l.load, l.err, l.waits = c, 0, nil, c.waiting != ""
 	i.up++
+	i.reached = true
 	i.dial.Stop()
-	if i.since.IsZero() {
-		i.since = time.Now()
-		i.log.Debug("instance up")
+	switch {
+	case i.app.waiting() != "":
+		i.startBy(c.startLeft)
+		if i.app.waiting() != c.waiting {
+			i.sayWaitingSoon()
+		}
+	case l.waits:
+		i.sayReady(l)
+		i.begin()
+	default:
+		i.begin()
 	}
 	if i.draining {
 		_ = c.send(wire.Message{Kind: wire.KindDrain, Reason: i.reason})
 	}
 	i.changed()
+}
+
+// begin takes note of the moment from which requests may come.
+func (i *instance) begin() {
+	if i.since.IsZero() {
+		i.since = time.Now()
+		i.log.Debug("instance up")
+	}
 }
 
 func (i *instance) linkDown(l *link, gone bool, err error) {
@@ -270,7 +311,7 @@ func (i *instance) unreachable() {
 	switch {
 	case i.draining:
 		i.timeUp()
-	case i.since.IsZero():
+	case !i.reached:
 		i.end(wire.ReasonRelayUnreachable)
 	default:
 		i.end(wire.ReasonRelayLost)
@@ -300,7 +341,7 @@ func (i *instance) drain(reason wire.Reason, detail string, by *link) {
 	i.draining, i.reason, i.detail = true, reason, detail
 	i.log.Debug("draining", "reason", reason, "in_flight", i.server.gate.InFlight())
 	i.broadcast(wire.Message{Kind: wire.KindDrain, Reason: reason, Detail: wire.CutDetail(detail)}, by)
-	if i.up == 0 && i.server.gate.InFlight() == 0 {
+	if (i.up == 0 || i.app.waiting() != "") && i.server.gate.InFlight() == 0 {
 		i.ended = true
 		return
 	}

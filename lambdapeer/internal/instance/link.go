@@ -20,6 +20,7 @@ var redialPause = backoff.Backoff{Least: 20 * time.Millisecond, Most: time.Secon
 type link struct {
 	dialer   *tunnel.Dialer
 	hello    wire.Message
+	waiting  func() string // what the app is waited for; empty: nothing
 	deadline time.Time     // of the invocation; zero: none
 	timeout  time.Duration // of one attempt
 	serve    func(*tunnel.Conn)
@@ -30,6 +31,7 @@ type link struct {
 	control *control // nil: down
 	gone    bool     // the relay refuses us for good
 	load    int      // last reported
+	waits   bool     // its hello said that the app is waited for, and it was not told otherwise
 	err     error    // why it is down
 }
 
@@ -39,7 +41,8 @@ type event struct {
 	kind    eventKind
 	control *control     // up
 	message wire.Message // message
-	err     error        // down
+	what    string       // the app waits
+	err     error        // down, the app failed
 }
 
 type eventKind uint8
@@ -49,6 +52,9 @@ const (
 	linkMessage                  // the relay said something
 	linkDown                     // an attempt failed, or what stood was lost
 	linkGone                     // like linkDown, and there will be no other attempt
+	appWaits                     // what the app did last
+	appReady                     // it takes requests
+	appFailed                    // it will not, in the time that it has
 )
 
 // tell hands the loop an event, unless ctx ended, after which the loop listens no more.
@@ -126,13 +132,19 @@ func (l *link) connect(ctx context.Context) (*session, error) {
 	return nil, firstCause(controlErr, tunnelErr)
 }
 
-// greeting is the hello with the time that is left now.
+// greeting is the hello as it is now.
 func (l *link) greeting() wire.Message {
 	m := l.hello
-	if !l.deadline.IsZero() {
-		m.Left = wire.Millis(max(time.Millisecond, time.Until(l.deadline)))
-	}
+	m.Left, m.Waiting = l.left(), l.waiting()
 	return m
+}
+
+// left is the time until the invocation's deadline; 0 without one.
+func (l *link) left() wire.Millis {
+	if l.deadline.IsZero() {
+		return 0
+	}
+	return wire.Millis(max(time.Millisecond, time.Until(l.deadline)))
 }
 
 // firstCause leaves out the error of the dial that was cancelled because the other one failed.

@@ -39,7 +39,7 @@ func (e *Environment) forward(ctx context.Context, event runtimeapi.Event) ([]by
 	ctx, cancel := e.lasting(ctx, event.Deadline)
 	defer cancel()
 	if e.Ready != nil {
-		if err := e.Ready(ctx); err != nil {
+		if err := e.Ready(ctx, unheard); err != nil {
 			return nil, &events.Error{Type: "LambdaDispatch.AppUnhealthy", Message: err.Error()}
 		}
 	}

@@ -34,7 +34,7 @@ func live(t *testing.T, e *Environment) *runtimetest.API {
 func TestAnAppThatIsNeverReadyFailsItsEventBeforeTheDeadline(t *testing.T) {
 	api := live(t, &Environment{
 		ID: "e", Handler: http.NotFoundHandler(), Logger: logger(t), EventPath: events.DefaultPath,
-		Ready: func(ctx context.Context) error {
+		Ready: func(ctx context.Context, _ func(string)) error {
 			<-ctx.Done()
 			return fmt.Errorf("connection refused: %w", context.Cause(ctx))
 		},

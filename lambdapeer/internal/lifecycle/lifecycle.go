@@ -33,8 +33,9 @@ type Environment struct {
 	FunctionName string
 	// EventPath is where events that are no HTTP requests are POSTed to, as ReadEventPath returns it.
 	EventPath string
-	// Ready blocks until the app can take requests; an error ends the instance as unhealthy. Nil: it always can.
-	Ready func(context.Context) error
+	// Ready blocks until the app can take requests; meanwhile it says what it waits for, when that changes. An error ends the
+	// instance as unhealthy. Nil: it always can.
+	Ready func(ctx context.Context, say func(what string)) error
 	// Settle, if any, is called after each instance, before the environment may be frozen.
 	Settle func()
 	// Signal asks Lambda for SIGTERM at the end, which it sends to runtimes only if they ask.
@@ -119,16 +120,23 @@ func failureType(err error) string {
 	}
 }
 
-// serve waits for the app and serves one instance to its end.
+// serve serves one instance to its end. Where the control plane understands an early hello, the app is waited for within it,
+// and else before.
 func (e *Environment) serve(ctx context.Context, inv wire.Invocation, deadline time.Time) wire.Report {
-	cold := !e.served
+	c := instance.Config{
+		Invocation: inv, Relays: e.Trust.Relays, SignedOnly: e.Trust.SignedOnly(), Deadline: deadline,
+		Environment: e.ID, Version: e.Version, Cold: !e.served,
+		Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
+	}
 	e.served = true
-	report, ready := e.awaitReady(ctx, inv, deadline)
+	report, ready := wire.Report{}, true
+	if inv.Features.Has(wire.FeatureEarlyHello) {
+		c.Ready = e.Ready
+	} else {
+		report, ready = e.awaitReady(ctx, inv, deadline)
+	}
 	if ready {
-		report = instance.Serve(ctx, instance.Config{
-			Invocation: inv, Relays: e.Trust.Relays, SignedOnly: e.Trust.SignedOnly(), Deadline: deadline, Environment: e.ID, Version: e.Version, Cold: cold,
-			Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
-		})
+		report = instance.Serve(ctx, c)
 	}
 	if e.Settle != nil {
 		e.Settle()
@@ -150,7 +158,7 @@ func (e *Environment) awaitReady(ctx context.Context, inv wire.Invocation, deadl
 			errors.New("the app was not ready when the invocation's deadline came near"))
 		defer cancel()
 	}
-	err := e.Ready(waiting)
+	err := e.Ready(waiting, unheard)
 	if err == nil {
 		return wire.Report{}, true
 	}
@@ -168,6 +176,9 @@ func (e *Environment) awaitReady(ctx context.Context, inv wire.Invocation, deadl
 	return report, false
 }
 
+// unheard is for what an app is waited for where nobody listens.
+func unheard(string) {}
+
 // RunStatic registers and serves, again and again, until ctx ends. That is no error; nothing else ends it.
 func (e *Environment) RunStatic(ctx context.Context, r *Registrar) error {
 	if e.Trust.Blind() && !r.secure() {
@@ -177,7 +188,7 @@ func (e *Environment) RunStatic(ctx context.Context, r *Registrar) error {
 	pause := backoff.Backoff{Least: 250 * time.Millisecond, Most: 30 * time.Second, Steady: 10 * time.Second}
 	for ctx.Err() == nil {
 		if e.Ready != nil {
-			if err := e.Ready(ctx); err != nil && ctx.Err() == nil {
+			if err := e.Ready(ctx, unheard); err != nil && ctx.Err() == nil {
 				e.Logger.Warn("app not ready", "error", err)
 				pause.Sleep(ctx)
 				continue

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// A probe asks the app whether it takes requests.
+type probe struct {
+	what    string // what is asked: "GET http://127.0.0.1:8080/"
+	address string // of the app
+	ask     func(context.Context) error
+}
+
+// httpProbe takes any answer below 500 for a yes.
+func httpProbe(address, path string, get func(ctx context.Context, path string) (status int, err error)) probe {
+	return probe{what: "GET http://" + address + path, address: address, ask: func(ctx context.Context) error {
+		status, err := get(ctx, path)
+		if err == nil && status >= http.StatusInternalServerError {
+			err = statusError(status)
+		}
+		return err
+	}}
+}
+
+// tcpProbe takes a connection that is accepted for a yes.
+func tcpProbe(address string) probe {
+	return probe{what: "TCP " + address, address: address, ask: func(ctx context.Context) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}}
+}
+
+// A statusError is an answer that is no yes.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("answered %d", int(e)) }
+
+// silent is what an app did that has not answered.
+const silent = "has not answered"
+
+// did says in a sentence what the app did, when it did not say yes.
+func (p probe) did(err error) string {
+	var status statusError
+	switch {
+	case errors.As(err, &status):
+		return p.what + " " + status.Error()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return p.what + ": connection refused" + p.hint()
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return p.what + ": the app closed the connection without an answer"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return p.what + " " + silent
+	default:
+		return p.what + ": " + err.Error()
+	}
+}
+
+// hint tells an app that listens on IPv6 alone from one that does not listen.
+func (p probe) hint() string {
+	_, port, err := net.SplitHostPort(p.address)
+	if err != nil {
+		return ""
+	}
+	there := net.JoinHostPort(net.IPv6loopback.String(), port)
+	conn, err := (&net.Dialer{Timeout: hintLimit}).Dial("tcp", there)
+	if err != nil {
+		return ""
+	}
+	_ = conn.Close()
+	return "; " + there + " accepts connections: the app listens on IPv6 only"
+}
