@@ -59,7 +59,7 @@ func (p *Peer) Run(ctx context.Context) error {
 		return err
 	}
 	env := &lifecycle.Environment{
-		ID: lifecycle.NewID(q.Getenv), Version: lifecycle.ReadVersion(q.Getenv), Handler: q.Handler, Logger: q.Logger, EventPath: path,
+		ID: lifecycle.NewID(), Version: lifecycle.ReadVersion(q.Getenv), LogStream: lifecycle.ReadLogStream(q.Getenv), Handler: q.Handler, Logger: q.Logger, EventPath: path,
 		Trust: policy, FunctionName: q.Getenv(lifecycle.FunctionNameVar),
 	}
 	if address := q.Getenv("AWS_LAMBDA_RUNTIME_API"); address != "" {
@@ -102,7 +102,7 @@ func InFlight(ctx context.Context) int {
 	return info.Gate.InFlight()
 }
 
-// Environment returns the id of the environment that serves the request: in Lambda the name of its log stream. It is
+// Environment returns the id of the environment that serves the request, which is random and the process's. It is
 // empty for a context of another origin. Think twice before showing it to clients.
 func Environment(ctx context.Context) string {
 	info, _ := instance.InfoFrom(ctx)

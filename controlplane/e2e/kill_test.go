@@ -45,7 +45,7 @@ func TestLongKilledPeersTakeOnlyTheirOwnRequestsAlong(t *testing.T) {
 func killOne(t *testing.T, s *controlplanetest.Stack, name string) (inFlight int) {
 	t.Helper()
 	victim := busiest(t, s, name)
-	pids := environments(s, name)[environmentID(victim.Environment)].PIDs
+	pids := environmentOf(t, s, victim).PIDs
 	require.NotEmpty(t, pids)
 	require.NoError(t, syscall.Kill(pids[0], syscall.SIGKILL)) // the peer: the extension, or the app with the library
 	began := time.Now()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -161,6 +162,36 @@ func TestAFrozenEnvironmentServesAgain(t *testing.T) {
 	})
 }
 
+// An instance leads an operator to its log, whichever way lambdapeer is in the function: Lambda's lines have the id of the
+// request. Its environment is the same after a freeze, by its peer's own name, since extensions are not told Lambda's.
+func TestAnInstanceLeadsToItsLog(t *testing.T) {
+	s := startBoth(t, nil)
+	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
+		seen := map[string]bool{}
+		var first admin.InstanceStatus
+		for range 3 {
+			held := startLoad(t, s, 1, 1, "/"+name+"/sleep?ms=500")
+			eventuallyReady(s, name, 1)
+			i := s.Instances(name)[0]
+			environment := environmentOf(t, s, i)
+			require.False(t, seen[i.RequestID], "each invocation has its own")
+			seen[i.RequestID] = true
+			if first.ID == "" {
+				first = i
+			}
+			require.Equal(t, first.Environment, i.Environment)
+			if name == string(controlplanetest.Library) {
+				require.Contains(t, i.LogStream, environment.ID)
+			} else {
+				require.Empty(t, i.LogStream)
+			}
+			requireServed(t, held.wait())
+			eventuallyFrozen(s, name)
+		}
+		require.Equal(t, 1, s.Lambda.Counters(name).Cold)
+	})
+}
+
 // eventuallyNoTunnels waits until frozen environments have no connection left that could be used before they dial again.
 func eventuallyNoTunnels(t *testing.T, s *controlplanetest.Stack) {
 	t.Helper()
@@ -189,6 +220,7 @@ func TestADrainedInstanceFinishesItsWork(t *testing.T) {
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		eventuallyReady(s, name, 1)
 		old := s.Instances(name)[0]
+		environment := environmentOf(t, s, old).ID
 		long := startLoad(t, s, 3, 3, "/"+name+"/sleep?ms=1500&key=long")
 		s.Eventually("in flight", func() error {
 			if n := s.Instances(name)[0].InFlight; n < 3 {
@@ -200,15 +232,15 @@ func TestADrainedInstanceFinishesItsWork(t *testing.T) {
 		require.Equal(t, http.StatusAccepted, status, body)
 		meanwhile := startLoad(t, s, 5, 50, "/"+name+"/hello").wait()
 		requireServed(t, meanwhile)
-		require.NotContains(t, servedBy(meanwhile), old.Environment)
+		require.NotContains(t, servedBy(meanwhile), environment)
 		require.Empty(t, long.soFar(), "the long ones outlast the others, or this test shows nothing")
 		results := long.wait()
 		requireServed(t, results)
-		require.Equal(t, map[string]int{old.Environment: 3}, servedBy(results))
+		require.Equal(t, map[string]int{environment: 3}, servedBy(results))
 		eventuallyReady(s, name, 1)
 		require.EqualValues(t, 1, s.Function(name).Ends[string(wire.ReasonOperator)])
 		s.Eventually("frozen", func() error {
-			if e := environments(s, name)[environmentID(old.Environment)]; e.State != lambdalocal.StateFrozen {
+			if e := environments(s, name)[environment]; e.State != lambdalocal.StateFrozen {
 				return fmt.Errorf("it is %s", e.State)
 			}
 			return nil

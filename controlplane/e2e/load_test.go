@@ -17,6 +17,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
@@ -79,7 +80,7 @@ func fetch(ctx context.Context, client *http.Client, url string) result {
 	body, err := io.ReadAll(response.Body)
 	return result{
 		status: response.StatusCode, header: response.Header, body: string(body),
-		environment: response.Header.Get(contract.EnvironmentHeader), began: began, took: time.Since(began), err: err,
+		environment: environmentID(response.Header.Get(contract.EnvironmentHeader)), began: began, took: time.Since(began), err: err,
 	}
 }
 
@@ -178,10 +179,24 @@ func servedBy(results []result) map[string]int {
 	return count
 }
 
-// environmentID is the id within a log stream's name, which is what peers and the app call their environment.
-func environmentID(logStream string) string {
-	_, id, _ := strings.Cut(logStream, "]")
-	return id
+// environmentID is the id within a log stream's name, which is what the app calls its environment in Lambda.
+func environmentID(name string) string {
+	if _, id, found := strings.Cut(name, "]"); found {
+		return id
+	}
+	return name
+}
+
+// environmentOf finds an instance in Lambda, by the id of its invocation.
+func environmentOf(t *testing.T, s *controlplanetest.Stack, i admin.InstanceStatus) lambdalocal.Environment {
+	t.Helper()
+	for _, e := range s.Lambda.Environments() {
+		if e.RequestID == i.RequestID {
+			return e
+		}
+	}
+	require.Fail(t, "no environment", "has the request %q of instance %s", i.RequestID, i.ID)
+	return lambdalocal.Environment{}
 }
 
 // environments are those of one function, by id.

@@ -62,7 +62,7 @@ func TestLongAnInstanceLosesItsNetwork(t *testing.T) {
 				others := startLoad(t, s, 4, endless, "/"+name+"/sleep?ms=10")
 				eventuallySent(s, others, 50)
 
-				heal := addFault(t, s, lambdalocal.Fault{Kind: kind, Environment: environmentID(busy.Environment)})
+				heal := addFault(t, s, lambdalocal.Fault{Kind: kind, Environment: environmentOf(t, s, busy).ID})
 				if kind == lambdalocal.FaultLinkSilence {
 					eventuallyDown(s, name, busy.ID)
 				}

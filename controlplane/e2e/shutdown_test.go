@@ -43,7 +43,7 @@ func shutdownOne(t *testing.T, s *controlplanetest.Stack, name string, end func(
 	short := startLoad(t, s, 4, endless, "/"+name+"/sleep?ms=20")
 	eventuallySent(s, short, 50)
 	victim := busiest(t, s, name)
-	environment := environments(s, name)[environmentID(victim.Environment)]
+	environment := environmentOf(t, s, victim)
 	require.NotEmpty(t, environment.PIDs)
 
 	began := time.Now()

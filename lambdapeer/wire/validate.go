@@ -130,6 +130,8 @@ func (m Message) validateHello() error {
 		checkLimit("left_ms", m.Left),
 		checkOptional("function_version", m.FunctionVersion, MaxID),
 		checkDetail("waiting", m.Waiting),
+		checkOptional("request_id", m.RequestID, MaxID),
+		checkOptional("log_stream", m.LogStream, MaxID),
 		m.validateSender(),
 	)
 }

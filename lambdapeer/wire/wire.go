@@ -127,6 +127,10 @@ type Message struct {
 	Left        Millis `json:"left_ms,omitempty"` // from now until the invocation's deadline; 0: it has none. In ready too
 	// FunctionVersion is the version of the function's code that runs: a number or $LATEST; empty: not known.
 	FunctionVersion string `json:"function_version,omitempty"`
+	// RequestID is Lambda's id of the invocation, as its log lines have it; LogStream is where those are, as far as the peer
+	// is told. Both are for people, and empty where they are not known.
+	RequestID string `json:"request_id,omitempty"`
+	LogStream string `json:"log_stream,omitempty"`
 
 	// hello, welcome
 	Build    string   `json:"build,omitempty"`   // for people: which release or revision the sender is; empty: not known

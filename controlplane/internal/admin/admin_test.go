@@ -50,7 +50,7 @@ func (*fake) Instances() []InstanceStatus {
 		{
 			ID: "a1", Function: "web", State: "ready", Endpoint: "web/0001", InFlight: 3, Foreign: 2, Slots: 10,
 			StartedAt: started, AgeSeconds: 1.5, Environment: "env-1",
-			Build: "v1.2.3", Features: []string{"x"}, Lacks: []string{"y"}, FunctionVersion: "7",
+			Build: "v1.2.3", Features: []string{"x"}, Lacks: []string{"y"}, FunctionVersion: "7", RequestID: "r-1",
 		},
 	}
 }
@@ -190,9 +190,9 @@ func TestInstancesAreSortedAndComplete(t *testing.T) {
 	_, body := open(t, nil).do(t, "GET", "/api/v1/instances", "")
 	require.JSONEq(t, `{"instances":[
 		{"id":"a1","function":"web","state":"ready","endpoint":"web/0001","in_flight":3,"reported_in_flight":0,"foreign":2,"slots":10,
-		 "started_at":"2026-11-23T12:00:00Z","age_seconds":1.5,"environment":"env-1","drain_reason":"","waits_for":"","build":"v1.2.3","features":["x"],"lacks":["y"],"function_version":"7"},
+		 "started_at":"2026-11-23T12:00:00Z","age_seconds":1.5,"environment":"env-1","drain_reason":"","waits_for":"","build":"v1.2.3","features":["x"],"lacks":["y"],"function_version":"7","request_id":"r-1","log_stream":""},
 		{"id":"b2","function":"web","state":"draining","endpoint":"web/0002","in_flight":0,"reported_in_flight":0,"foreign":0,"slots":0,
-		 "started_at":"0001-01-01T00:00:00Z","age_seconds":0,"environment":"","drain_reason":"operator","waits_for":"","build":"","features":null,"lacks":null,"function_version":""}]}`, body)
+		 "started_at":"0001-01-01T00:00:00Z","age_seconds":0,"environment":"","drain_reason":"operator","waits_for":"","build":"","features":null,"lacks":null,"function_version":"","request_id":"","log_stream":""}]}`, body)
 }
 
 func TestDrain(t *testing.T) {

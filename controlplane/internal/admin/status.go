@@ -126,6 +126,8 @@ type InstanceStatus struct {
 	Features        []string `json:"features"`         // what it does beyond the protocol's first state
 	Lacks           []string `json:"lacks"`            // features that it has not and today's lambdapeer has
 	FunctionVersion string   `json:"function_version"` // of the function's code: a number or $LATEST
+	RequestID       string   `json:"request_id"`       // Lambda's, of the invocation: its log lines have it
+	LogStream       string   `json:"log_stream"`       // of the function's log; extensions are not told
 }
 
 // A RelayStatus is the relay's state and its counts since it started.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -136,7 +137,9 @@ func (f *Function) invoke(ctx context.Context, invocation wire.Invocation) dispa
 	if err != nil {
 		return failed(err, call)
 	}
-	return ended(out)
+	end := ended(out)
+	end.Request, _ = awsmiddleware.GetRequestIDMetadata(out.ResultMetadata)
+	return end
 }
 
 // A progress is how far a call came: an invocation that cannot have run costs nothing.

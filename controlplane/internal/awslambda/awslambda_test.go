@@ -72,7 +72,7 @@ func TestInvocationCarriesThePayloadAndReturnsTheReport(t *testing.T) {
 		"REPORT RequestId: 1\tDuration: 812.20 ms\tBilled Duration: 1013 ms\tMemory Size: 512 MB\tMax Memory Used: 81 MB\tInit Duration: 200.10 ms\t\n"
 	s := &service{
 		status:  200,
-		headers: map[string]string{"X-Amz-Log-Result": base64.StdEncoding.EncodeToString([]byte(tail))},
+		headers: map[string]string{"X-Amz-Log-Result": base64.StdEncoding.EncodeToString([]byte(tail)), "X-Amzn-RequestId": "r-1"},
 		body:    `{"lambda_dispatch":1,"instance":"i1","reason":"scale_in","requests":7}`,
 	}
 	end := invoke(t, s)
@@ -83,6 +83,7 @@ func TestInvocationCarriesThePayloadAndReturnsTheReport(t *testing.T) {
 	require.Equal(t, "i1", sent.Instance)
 	require.Empty(t, end.Cause)
 	require.EqualValues(t, 7, end.Report.Requests)
+	require.Equal(t, "r-1", end.Request)
 	require.Equal(t, bill.Usage{
 		Billed: 1013 * time.Millisecond, Init: 200100 * time.Microsecond, MemoryMB: 512, MaxMB: 81,
 	}, end.Usage)

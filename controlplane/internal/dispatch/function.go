@@ -245,6 +245,7 @@ type effects struct {
 type arrival struct {
 	*instance
 	environment string
+	request     string // Lambda's id of its invocation
 	slots       int
 	after       time.Duration
 }
@@ -267,7 +268,7 @@ func (e *effects) carryOut(f *function) {
 	}
 	for _, a := range e.ready {
 		f.log.WithFields(logrus.Fields{
-			"instance": a.id, "environment": a.environment, "slots": a.slots, "after": a.after.Round(time.Millisecond),
+			"instance": a.id, "environment": a.environment, "request_id": a.request, "slots": a.slots, "after": a.after.Round(time.Millisecond),
 		}).Info("instance is ready")
 	}
 	for _, o := range e.finish {

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -164,7 +165,7 @@ func (f *function) ready(at time.Time, i *instance, todo *effects) {
 	f.apply(at, f.pool.Up(at, i.core, slots), todo)
 	if i.core.State() == pool.Ready {
 		f.proven = true
-		todo.ready = append(todo.ready, arrival{i, i.environment, i.core.Slots(), at.Sub(i.core.Started())})
+		todo.ready = append(todo.ready, arrival{i, i.environment, i.peer.RequestID, i.core.Slots(), at.Sub(i.core.Started())})
 		todo.changed = true
 	}
 }
@@ -353,6 +354,9 @@ func (f *function) countEnd(reason string) {
 
 func (f *function) logEnd(i *instance, end End) {
 	entry := f.log.WithFields(logrus.Fields{"instance": i.id, "reason": endReason(end)})
+	if request := cmp.Or(end.Request, i.peer.RequestID); request != "" {
+		entry = entry.WithField("request_id", request)
+	}
 	if end.Report != nil {
 		entry = entry.WithField("requests", end.Report.Requests)
 	}

@@ -20,6 +20,7 @@ type End struct {
 	Cause    scaler.Cause // why it counts as failed; empty after a report
 	Detail   string       // for the operator's log, never for clients
 	Report   *wire.Report // the peer's own account; nil when the function did not live to give one
+	Request  string       // Lambda's id of the invocation, which its log lines have; empty: not known
 	Usage    bill.Usage   // what Lambda says it bills; zero where it did not say
 	NeverRan bool         // the call was refused, or did not get as far as Lambda: nothing is billed
 

@@ -156,7 +156,8 @@ func (f *function) appendInstances(out []admin.InstanceStatus, at time.Time) []a
 			InFlight: core.InFlight(), Reported: i.reported, Foreign: core.Foreign(), Slots: core.Slots(),
 			StartedAt: core.Started().UTC(), AgeSeconds: at.Sub(core.Started()).Seconds(),
 			Environment: i.environment, WaitsFor: f.waitsFor(i, at), Build: i.peer.Build, Features: words(i.peer.Features), FunctionVersion: i.peer.FunctionVersion,
-			Lacks:       f.lacks(i),
+			Lacks:     f.lacks(i),
+			RequestID: i.peer.RequestID, LogStream: i.peer.LogStream,
 			DrainReason: string(core.DrainReason()),
 		})
 	}

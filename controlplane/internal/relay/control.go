@@ -84,6 +84,8 @@ type Peer struct {
 	Build           string        // for people: its release or revision
 	Features        wire.Features // what it does beyond the protocol's first state
 	FunctionVersion string        // of the code that runs: a number or $LATEST
+	RequestID       string        // of the invocation, in Lambda's words
+	LogStream       string        // where the invocation logs
 }
 
 // How an instance can end without a goodbye.

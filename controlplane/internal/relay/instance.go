@@ -115,7 +115,10 @@ func newUp(instance string, hello wire.Message) Up {
 }
 
 func peerOf(hello wire.Message) Peer {
-	return Peer{Build: hello.Build, Features: hello.Features, FunctionVersion: hello.FunctionVersion}
+	return Peer{
+		Build: hello.Build, Features: hello.Features, FunctionVersion: hello.FunctionVersion,
+		RequestID: hello.RequestID, LogStream: hello.LogStream,
+	}
 }
 
 // end takes the instance out of service and reports Down when its tunnels are closed: after at most wait, which gives

@@ -225,6 +225,12 @@ func (f *Function) setState(l *life, s State) {
 	l.state = s
 }
 
+func (f *Function) busy(l *life, request string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l.state, l.request = Busy, request
+}
+
 func (f *Function) forget(l *life) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -27,6 +27,8 @@ type Snapshot struct {
 	State    State  `json:"state"`
 	PIDs     []int  `json:"pids"`   // leaders of process groups: the extensions first, the command last
 	Served   int    `json:"served"` // invocations that ended
+	// RequestID is the invocation's that is under way, or of the last one; empty before the first.
+	RequestID string `json:"request_id"`
 }
 
 // Counters count invocations since the start.
@@ -70,6 +72,7 @@ func (f *Function) Environments() []Snapshot {
 	for _, l := range f.all {
 		list = append(list, Snapshot{
 			ID: l.env.ID(), Function: f.cfg.Function, Version: l.version.cfg.Version, State: l.state, PIDs: l.env.PIDs(), Served: l.env.Served(),
+			RequestID: l.request,
 		})
 	}
 	slices.SortFunc(list, func(a, b Snapshot) int { return strings.Compare(a.ID, b.ID) })

@@ -21,7 +21,9 @@ type life struct {
 	ctx    context.Context // ends when the environment must
 	retire context.CancelFunc
 
-	state State // guarded by Function.mu
+	// Guarded by Function.mu.
+	state   State
+	request string // id of the invocation under way
 }
 
 func newLife(f *Function, v *version, env *environment.Environment, provisioned bool) *life {
@@ -73,7 +75,7 @@ func (l *life) readied() bool {
 // invocation finds it; a caller that does not wait for the end may come too early for that. One that failed is shut down by then, and starts anew inside the next invocation. It is false if
 // the environment's time is over.
 func (l *life) serve(w *work) bool {
-	l.f.setState(l, Busy)
+	l.f.busy(l, w.inv.ID)
 	spare := l.threaten()
 	w.result = l.env.Invoke(l.ctx, w.inv)
 	spare()

@@ -114,12 +114,16 @@ func TestExtensionServesInvocationAfterInvocation(t *testing.T) {
 	app := newApp(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "from the app") })
 	p := start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app)})
 	require.Equal(t, "lambdapeer", <-api.Registered)
+	environment := ""
 	for n := range 3 {
 		id := fmt.Sprint("invocation-", n)
 		relay := relaytest.StartTLS(t)
 		api.Invoke(id, payload(t, 5, relay), time.Now().Add(time.Minute))
 		control, hello := relay.Welcome(t)
 		require.Equal(t, n == 0, hello.Cold)
+		require.Equal(t, []string{id, ""}, []string{hello.RequestID, hello.LogStream}, "Lambda tells extensions no stream")
+		require.Contains(t, []string{"", hello.Environment}, environment, "the same in each invocation")
+		environment = hello.Environment
 		res, err := relay.Client(t, true).Get("http://app/")
 		require.NoError(t, err)
 		body, err := io.ReadAll(res.Body)

@@ -72,6 +72,7 @@ type settings struct {
 	registrar *lifecycle.Registrar
 	id        string
 	version   string // of the function's code
+	stream    string // of its log; empty for an extension
 	port      string
 	h2c       bool
 	tcp       bool // how readiness is asked for
@@ -88,7 +89,7 @@ type settings struct {
 // parse reads the environment; its error holds a line for each bad variable.
 func parse(args []string, getenv func(string) string) (settings, error) {
 	s := settings{
-		name: args[0], api: getenv(apiVar), id: lifecycle.NewID(getenv), version: lifecycle.ReadVersion(getenv),
+		name: args[0], api: getenv(apiVar), id: lifecycle.NewID(), version: lifecycle.ReadVersion(getenv), stream: lifecycle.ReadLogStream(getenv),
 		path: getenv(pathVar), initLimit: initPhase, function: getenv(lifecycle.FunctionNameVar),
 	}
 	var errs [9]error

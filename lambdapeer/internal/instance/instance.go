@@ -36,6 +36,8 @@ type Config struct {
 	Deadline      time.Time       // of the invocation; zero: none
 	Environment   string
 	Version       string // of the function's code; empty: not known
+	RequestID     string // Lambda's, of the invocation; empty: not known
+	LogStream     string // of the function's log; empty: not known
 	Cold          bool
 	Handler       http.Handler
 	Logger        *slog.Logger
@@ -115,7 +117,7 @@ func newInstance(c Config) (*instance, error) {
 	hello := wire.Message{
 		Kind: wire.KindHello, Version: wire.Version, Instance: c.Invocation.Instance,
 		Environment: c.Environment, Slots: c.Invocation.Concurrency, Cold: c.Cold,
-		FunctionVersion: c.Version, Build: wire.Build(), Features: wire.PeerFeatures(),
+		FunctionVersion: c.Version, RequestID: c.RequestID, LogStream: c.LogStream, Build: wire.Build(), Features: wire.PeerFeatures(),
 	}
 	if c.SignedOnly {
 		hello.Features = append(hello.Features, wire.FeatureSignedOnly)

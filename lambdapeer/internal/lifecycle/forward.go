@@ -51,11 +51,21 @@ func (e *Environment) forward(ctx context.Context, event runtimeapi.Event) ([]by
 	if e.Settle != nil {
 		e.Settle()
 	}
-	var explained *events.Error
-	if err != nil && !errors.As(err, &explained) {
-		err = &events.Error{Type: "LambdaDispatch.NoAnswer", Message: fmt.Sprintf("the app did not answer: %v", err)}
+	return body, explain(ctx, err)
+}
+
+// explain makes an *events.Error of what kept an event from its answer. What the deadline cut off may look like a broken
+// connection, so the deadline is named.
+func explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
 	}
-	return body, err
+	failed := &events.Error{Type: "LambdaDispatch.NoAnswer", Message: fmt.Sprintf("the app did not answer: %v", err)}
+	errors.As(err, &failed)
+	if context.Cause(ctx) == errNoTime && !strings.Contains(failed.Message, errNoTime.Error()) {
+		failed.Message += ": " + errNoTime.Error()
+	}
+	return failed
 }
 
 // errNoTime ends what an event waits for.

@@ -10,28 +10,27 @@ import (
 // FunctionNameVar is where Lambda says what the function is called.
 const FunctionNameVar = "AWS_LAMBDA_FUNCTION_NAME"
 
-// NewID returns an environment id: in Lambda the log stream's name, which is unique and leads an operator to the logs;
-// elsewhere, or if that name does not fit the protocol, a random one.
-func NewID(getenv func(string) string) string {
-	stream := getenv("AWS_LAMBDA_LOG_STREAM_NAME")
-	if fits(stream) {
-		return stream
-	}
-	return strings.ToLower(rand.Text()[:16])
+// NewID returns a random environment id. It is one for the process, and so for all invocations that this serves: what Lambda
+// calls an environment has no name that an extension would be told, and a process that was started anew in it begins anew.
+func NewID() string { return strings.ToLower(rand.Text()[:16]) }
+
+// ReadLogStream returns the name of the function's log stream. It is empty where there is none, and for extensions: Lambda
+// does not tell them.
+func ReadLogStream(getenv func(string) string) string {
+	return fitting(getenv("AWS_LAMBDA_LOG_STREAM_NAME"))
 }
 
 // ReadVersion returns the version of the function's code that runs, "$LATEST" or a number; empty where there is none, or
 // none that fits the protocol.
 func ReadVersion(getenv func(string) string) string {
-	version := getenv("AWS_LAMBDA_FUNCTION_VERSION")
-	if !fits(version) {
-		return ""
-	}
-	return version
+	return fitting(getenv("AWS_LAMBDA_FUNCTION_VERSION"))
 }
 
-// fits tells whether the protocol can carry a name.
-func fits(name string) bool {
+// fitting returns name, or nothing if the protocol cannot carry it.
+func fitting(name string) string {
 	probe := wire.Registration{Version: wire.Version, Function: "probe", Environment: name}
-	return probe.Validate() == nil
+	if probe.Validate() != nil {
+		return ""
+	}
+	return name
 }

@@ -25,8 +25,10 @@ const answerLimit = 2 * time.Second
 type Environment struct {
 	ID      string
 	Version string // of the function's code, as ReadVersion returns it
-	Handler http.Handler
-	Logger  *slog.Logger
+	// LogStream is where the function logs, as ReadLogStream returns it.
+	LogStream string
+	Handler   http.Handler
+	Logger    *slog.Logger
 	// Trust says which invocations are obeyed.
 	Trust trust.Policy
 	// FunctionName is the function's name in Lambda; empty elsewhere.
@@ -92,7 +94,7 @@ func (e *Environment) respond(ctx context.Context, event runtimeapi.Event) ([]by
 	case err != nil:
 		return nil, err
 	}
-	return json.Marshal(e.serve(ctx, inv, event.Deadline))
+	return json.Marshal(e.serve(ctx, inv, event.ID, event.Deadline))
 }
 
 // audiences are what a signature may call this function.
@@ -121,11 +123,11 @@ func failureType(err error) string {
 }
 
 // serve serves one instance to its end. Where the control plane understands an early hello, the app is waited for within it,
-// and else before.
-func (e *Environment) serve(ctx context.Context, inv wire.Invocation, deadline time.Time) wire.Report {
+// and else before. request is Lambda's id of the invocation, if there is one.
+func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request string, deadline time.Time) wire.Report {
 	c := instance.Config{
 		Invocation: inv, Relays: e.Trust.Relays, SignedOnly: e.Trust.SignedOnly(), Deadline: deadline,
-		Environment: e.ID, Version: e.Version, Cold: !e.served,
+		Environment: e.ID, Version: e.Version, RequestID: fitting(request), LogStream: e.LogStream, Cold: !e.served,
 		Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
 	}
 	e.served = true
@@ -141,7 +143,7 @@ func (e *Environment) serve(ctx context.Context, inv wire.Invocation, deadline t
 	if e.Settle != nil {
 		e.Settle()
 	}
-	e.Logger.Info("instance ended", "instance", inv.Instance, "reason", report.Reason, "detail", report.Detail,
+	e.Logger.Info("instance ended", "instance", inv.Instance, "environment", e.ID, "reason", report.Reason, "detail", report.Detail,
 		"requests", report.Requests, "refused", report.Refused, "served", report.Served.Duration())
 	return report
 }
@@ -197,7 +199,7 @@ func (e *Environment) RunStatic(ctx context.Context, r *Registrar) error {
 		began := time.Now()
 		if inv, err := r.register(ctx, e.ID, e.Trust); err == nil {
 			e.Logger.Info("registered", "instance", inv.Instance, "function", inv.Function)
-			e.serve(ctx, inv, time.Time{})
+			e.serve(ctx, inv, "", time.Time{})
 		} else if ctx.Err() == nil {
 			e.Logger.Warn("registration failed", "error", err)
 		}
