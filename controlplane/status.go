@@ -18,6 +18,7 @@ func Version() string {
 func (s *Server) relayStatus() admin.RelayStatus {
 	r := s.relay.Stats()
 	out := admin.RelayStatus{
+		Strangers: int(r.Strangers), Admitted: int(r.Connections),
 		IdleTunnels: int(r.TunnelsIdle), SplicedTunnels: int(r.Spliced), ControlStreams: int(r.Up),
 		BytesToPeers: r.BytesToPeers, BytesFromPeers: r.BytesFromPeers,
 		Refused: make(map[string]uint64, len(r.Dropped)),

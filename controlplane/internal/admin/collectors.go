@@ -113,13 +113,15 @@ func (c *functionCollector) collectBill(s sink, f FunctionStatus) {
 
 // A relayCollector does the same for the relay.
 type relayCollector struct {
-	snapshot                          func() RelayStatus
-	tunnels, controls, bytes, refused metric
+	snapshot                                       func() RelayStatus
+	connections, tunnels, controls, bytes, refused metric
 }
 
 func newRelayCollector(snapshot func() RelayStatus) *relayCollector {
 	return &relayCollector{
 		snapshot: snapshot,
+		connections: gauge("relay_connections",
+			"Open connections to the relay's port: admitted, or of strangers, which have shown no valid token yet.", "state"),
 		tunnels:  gauge("relay_tunnels", "Open tunnels: idle, or spliced to a connection of Envoy's.", "state"),
 		controls: gauge("relay_control_streams", "Open control streams."),
 		bytes:    counter("relay_bytes_total", "Bytes copied: to_peer or from_peer.", "direction"),
@@ -129,7 +131,7 @@ func newRelayCollector(snapshot func() RelayStatus) *relayCollector {
 
 // Describe implements prometheus.Collector.
 func (c *relayCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{c.tunnels, c.controls, c.bytes, c.refused} {
+	for _, m := range []metric{c.connections, c.tunnels, c.controls, c.bytes, c.refused} {
 		ch <- m.desc
 	}
 }
@@ -137,6 +139,8 @@ func (c *relayCollector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *relayCollector) Collect(ch chan<- prometheus.Metric) {
 	s, r := sink(ch), c.snapshot()
+	s.put(c.connections, float64(r.Admitted), "admitted")
+	s.put(c.connections, float64(r.Strangers), "stranger")
 	s.put(c.tunnels, float64(r.IdleTunnels), "idle")
 	s.put(c.tunnels, float64(r.SplicedTunnels), "spliced")
 	s.put(c.controls, float64(r.ControlStreams))

@@ -26,7 +26,7 @@ func everything(t *testing.T) *prometheus.Registry {
 }
 
 func relayStatus() RelayStatus {
-	return RelayStatus{5, 6, 7, 100, 200, map[string]uint64{"bad_token": 3}}
+	return RelayStatus{8, 9, 5, 6, 7, 100, 200, map[string]uint64{"bad_token": 3}}
 }
 
 func xdsStatus() XDSStatus {
@@ -76,6 +76,8 @@ queue_wait_seconds_count{function="web"} 7
 queue_wait_seconds_count{function="api"} 0
 relay_bytes_total{direction="from_peer"} 200
 relay_bytes_total{direction="to_peer"} 100
+relay_connections{state="admitted"} 9
+relay_connections{state="stranger"} 8
 relay_control_streams 7
 relay_refused_total{reason="bad_token"} 3
 relay_tunnels{state="idle"} 5

@@ -132,6 +132,8 @@ type InstanceStatus struct {
 
 // A RelayStatus is the relay's state and its counts since it started.
 type RelayStatus struct {
+	Strangers      int // connections that have shown no valid token yet
+	Admitted       int // connections of peers that have
 	IdleTunnels    int
 	SplicedTunnels int
 	ControlStreams int

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -30,6 +31,7 @@ type function struct {
 	// mu guards the fields below. It is never held while calling a relay, a provider or Envoy.
 	mu        sync.Mutex
 	pool      *pool.Pool
+	registers bucket.Bucket // how often peers that nobody invoked may
 	timer     *time.Timer
 	armed     time.Time // when timer fires; zero: not armed
 	stopped   bool      // the timer is not to be armed any more
@@ -59,10 +61,17 @@ func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
 		priced:   cfg.Lambda.MemoryMB,
 	}
 	f.staticToken = f.readToken()
+	f.registers = registrations(cfg.Scaling.Max)
 	f.pool = pool.New(f.plan.settings)
 	f.timer = time.AfterFunc(time.Hour, f.tick)
 	f.timer.Stop()
 	return f
+}
+
+// registrations allow all of a function's peers to register at once, as they do after a restart, and then a tenth of them a
+// second.
+func registrations(instances int) bucket.Bucket {
+	return bucket.New(min(max(1, float64(instances)/10), 50), max(10, instances))
 }
 
 // readToken reads the token of self-registering peers. Validation has read the file before; should it vanish in between,

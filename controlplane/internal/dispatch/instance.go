@@ -104,6 +104,10 @@ func (f *function) servesOn(i *instance) bool {
 func (f *function) adopt(r wire.Registration) (wire.Invocation, error) {
 	f.mu.Lock()
 	at := now()
+	if !f.registers.Try(at) {
+		f.mu.Unlock()
+		return wire.Invocation{}, relay.ErrRegisterTooOften
+	}
 	core, err := f.pool.Adopt(at)
 	if err != nil {
 		f.mu.Unlock()

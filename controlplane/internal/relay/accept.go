@@ -5,71 +5,66 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// acceptPause is how long accepting rests after an error that may pass: no file descriptor left, say.
+// acceptPause is how long accepting rests after an error that may pass and that no stranger can be blamed for.
 const acceptPause = 50 * time.Millisecond
+
+// relief is how many strangers go when no descriptor is left.
+const relief = 32
 
 // serve accepts peers until ctx ends or the port fails.
 func (r *Relay) serve(ctx context.Context) error {
-	handshakes := make(chan struct{}, maxHandshakes)
+	stop := context.AfterFunc(ctx, r.door.Shut)
+	defer stop()
 	for {
-		select {
-		case handshakes <- struct{}{}:
-		case <-ctx.Done():
-			return nil
-		}
 		tcp, err := r.listener.AcceptTCP()
-		if err != nil {
-			<-handshakes
-			if ctx.Err() != nil {
-				return nil
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = tcp.Close()
 			}
-			if !r.pauseAccept(err) {
-				return fmt.Errorf("relay: %w", err)
-			}
-			continue
+			return nil
+		case err == nil:
+			r.receive(ctx, tcp)
+		case !r.pauseAccept(err):
+			return fmt.Errorf("relay: %w", err)
 		}
-		r.tasks.Go(func() {
-			defer func() { <-handshakes }()
-			r.admit(ctx, tcp)
-		})
 	}
 }
 
-// admit holds a new connection to the limit. Above it there is no TLS handshake: that is what the limit is to prevent,
-// so that only a peer in plain TCP hears why.
-func (r *Relay) admit(ctx context.Context, tcp *net.TCPConn) {
-	config := r.identity.config
-	full := r.counters.connections.Load() >= int64(r.config.MaxConnections)
-	if full && config != nil {
-		r.counters.drop(DropTooManyConnections)
-		_ = tcp.Close()
-		return
-	}
-	conn, err := newPeerConn(tcp, config, &r.counters)
-	if err != nil {
-		_ = tcp.Close()
-		return
-	}
-	if full {
-		r.refuse(conn, refuse(DropTooManyConnections, "the relay has as many connections as it may"))
-		return
-	}
-	r.greet(ctx, conn)
-}
-
-// pauseAccept rests after a failed accept and tells whether to go on.
+// pauseAccept follows a failed accept, and tells whether to go on.
 func (r *Relay) pauseAccept(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
-	r.log.WithError(err).Warn("accept failed")
+	if r.acceptFailed.due() {
+		r.log.WithError(err).Warn("accept failed")
+	}
+	if r.relieve(err) {
+		return true
+	}
 	select {
 	case <-time.After(acceptPause):
 		return true
 	case <-r.stopped:
 		return false
 	}
+}
+
+// relieve makes strangers go if err says that descriptors are short, and tells whether any did: those who are let in need
+// descriptors as well.
+func (r *Relay) relieve(err error) bool {
+	return (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) && r.door.Relieve(relief) > 0
+}
+
+// seldom is for what may happen often and is worth a line a second. The zero value is ready.
+type seldom struct{ last atomic.Int64 }
+
+func (s *seldom) due() bool {
+	now, last := time.Now().UnixNano(), s.last.Load()
+	return now-last >= int64(time.Second) && s.last.CompareAndSwap(last, now)
 }

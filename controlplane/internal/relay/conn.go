@@ -1,11 +1,12 @@
 package relay
 
 import (
-	"context"
 	"crypto/tls"
 	"io"
 	"net"
 	"sync/atomic"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/door"
 )
 
 // A peerConn is a connection that a peer dialled, with or without TLS. One goroutine may read while another writes.
@@ -16,30 +17,64 @@ type peerConn struct {
 	serial   uint64    // counts accepted connections: tells which of two is older
 	counters *counters
 	closed   atomic.Bool
+
+	// Owned by the handshake's goroutine.
+	visit *door.Visit // nil once the peer is let in
+	below *records    // nil without TLS
 }
 
-// newPeerConn wraps an accepted connection. A nil config means plain TCP.
-func newPeerConn(tcp *net.TCPConn, config *tls.Config, c *counters) (*peerConn, error) {
+// newPeerConn wraps an accepted connection, whose handshake waits and computes as the visit allows. A nil config means
+// plain TCP.
+func newPeerConn(tcp *net.TCPConn, config *tls.Config, visit *door.Visit, serial uint64, c *counters) (*peerConn, error) {
 	in, err := newLazyReader(tcp)
 	if err != nil {
 		return nil, err
 	}
-	conn := &peerConn{source: in, tcp: tcp, serial: c.accepted.Add(1), counters: c}
+	conn := &peerConn{source: in, tcp: tcp, serial: serial, counters: c, visit: visit}
 	if config != nil {
-		below := &records{TCPConn: tcp, in: in}
-		conn.tls = tls.Server(below, config)
-		conn.source = &tlsSource{conn: conn.tls, in: below}
+		conn.below = &records{TCPConn: tcp, in: in, visit: visit}
+		conn.tls = tls.Server(conn.below, config)
+		conn.source = &tlsSource{conn: conn.tls, in: conn.below}
 	}
-	c.connections.Add(1)
 	return conn, nil
 }
 
+// admit ends the handshake's visit: the peer has shown a valid token.
+func (c *peerConn) admit() error {
+	if err := c.visit.Admit(); err != nil {
+		return err
+	}
+	c.visit = nil
+	if c.below != nil {
+		c.below.visit = nil
+	}
+	c.counters.connections.Add(1)
+	return nil
+}
+
 // startTLS shakes hands, if there is anything to shake.
-func (c *peerConn) startTLS(ctx context.Context) error {
+func (c *peerConn) startTLS() error {
 	if c.tls == nil {
 		return nil
 	}
-	return c.tls.HandshakeContext(ctx)
+	return c.tls.Handshake()
+}
+
+// handshake is what the handshake reads from. It computes only in a turn.
+func (c *peerConn) handshake() io.Reader {
+	if c.tls != nil {
+		return c.tls
+	}
+	return plainHandshake{c}
+}
+
+type plainHandshake struct{ *peerConn }
+
+func (c plainHandshake) Read(p []byte) (int, error) {
+	if err := awaitTurn(c.tcp, c.visit); err != nil {
+		return 0, err
+	}
+	return c.tcp.Read(p)
 }
 
 // stream is the connection for the time of the handshake, when a Read may hold a buffer.
@@ -68,6 +103,8 @@ func (c *peerConn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
-	c.counters.connections.Add(-1)
+	if c.visit == nil {
+		c.counters.connections.Add(-1)
+	}
 	return c.tcp.Close()
 }

@@ -46,10 +46,11 @@ type Events interface {
 	Lost(instance string, err error)
 	// Down: the control stream ended, all tunnels are closed and the socket is gone; the instance's token opens nothing
 	// any more. report is nil without a goodbye, and then err says why: it wraps ErrNeverDialled, ErrForgotten,
-	// ErrControlEnded, or is the error of the connection.
+	// ErrControlEnded, ErrTooOften, or is the error of the connection.
 	Down(instance string, report *wire.Report, err error)
-	// Register answers a peer that nobody invoked. An error's text is shown to the peer; its status is 401 or 404 for one
-	// that wraps ErrUnauthorized or ErrUnknownFunction, else 503, which asks the peer to try again later.
+	// Register answers a peer that nobody invoked. An error's text is shown to the peer; its status is 401, 404 or
+	// 429 for one that wraps ErrUnauthorized, ErrUnknownFunction or ErrRegisterTooOften, else 503. The last two ask the peer to
+	// try again later.
 	Register(ctx context.Context, token string, r wire.Registration) (wire.Invocation, error)
 }
 
@@ -93,11 +94,13 @@ var (
 	ErrNeverDialled = errors.New("the peer opened no control stream in time")
 	ErrForgotten    = errors.New("the control plane gave the instance up")
 	ErrControlEnded = errors.New("the control stream ended without a goodbye")
+	ErrTooOften     = errors.New("the peer sent control messages more often than it may")
 	ErrStopped      = errors.New("the relay stops")
 )
 
 // What Events.Register may wrap.
 var (
-	ErrUnauthorized    = errors.New("no function of this name takes this token")
-	ErrUnknownFunction = errors.New("no such function")
+	ErrUnauthorized     = errors.New("no function of this name takes this token")
+	ErrUnknownFunction  = errors.New("no such function")
+	ErrRegisterTooOften = errors.New("the function's peers register more often than they may")
 )

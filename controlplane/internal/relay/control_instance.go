@@ -14,6 +14,9 @@ func (i *instance) greetControl(c *controlStream) error {
 	if i.ended {
 		return refuse(DropUnknownInstance, unknownInstance)
 	}
+	if !i.withinLocked(&i.rates.streams, DropControlTooOften) {
+		return refuse(DropControlTooOften, "the instance opens control streams more often than it may")
+	}
 	if len(i.greeting) >= maxGreeting {
 		return refuse(DropControlExists, "the instance has control streams that sent no hello yet")
 	}

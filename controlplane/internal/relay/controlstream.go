@@ -86,13 +86,16 @@ func (c *controlStream) follow() (*wire.Report, error) {
 	if err := c.conn.tcp.SetReadDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	for {
+	for drained := false; ; {
 		m, err := c.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil, ErrControlEnded
 		case err != nil:
 			return nil, err
+		case !c.inst.mayMessage() || m.Kind == wire.KindDrain && drained:
+			c.inst.relay.counters.drop(DropMessagesTooOften)
+			return nil, ErrTooOften
 		case m.Kind == wire.KindWaiting:
 			c.inst.waitsFor(c, m.Waiting)
 		case m.Kind == wire.KindReady:
@@ -101,6 +104,7 @@ func (c *controlStream) follow() (*wire.Report, error) {
 			load := Load{InFlight: m.InFlight, Way: roundTrip(c.conn.tcp)}
 			c.inst.tell(func(b *mailbox) { b.load = &load })
 		case m.Kind == wire.KindDrain:
+			drained = true
 			c.inst.tell(func(b *mailbox) { b.draining = m.Reason })
 		case m.Kind == wire.KindGoodbye:
 			return m.Report, nil

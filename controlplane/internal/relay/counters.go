@@ -7,7 +7,8 @@ type Drop uint8
 
 // Drops of connections that peers dial, in the order in which they are checked, then of connections that Envoy opens.
 const (
-	DropTooManyConnections Drop = iota
+	DropSilent  Drop = iota // not one byte came in time
+	DropGaveWay             // there were too many that had shown no valid token
 	DropTLSHandshake
 	DropHandshakeTimeout
 	DropMalformedRequest
@@ -22,7 +23,10 @@ const (
 	DropTokenExpired
 	DropUnknownInstance // never expected, ended or forgotten: a replay
 	DropWrongFunction
+	DropTooManyConnections
 	DropTooManyTunnels
+	DropTunnelsTooOften
+	DropControlTooOften
 	DropRegisterRefused
 	DropHelloTimeout
 	DropHelloInvalid
@@ -30,13 +34,15 @@ const (
 	DropHelloInstance
 	DropControlExists
 	DropControlInvalid // a control message after the hello
+	DropMessagesTooOften
 	DropNoTunnel       // Envoy's connection waited TunnelWait in vain
 	DropTooManyWaiting // Envoy's connection found too many before it
 	drops
 )
 
 var dropLabels = [drops]string{
-	DropTooManyConnections: "too_many_connections",
+	DropSilent:             "silent",
+	DropGaveWay:            "gave_way",
 	DropTLSHandshake:       "tls_handshake",
 	DropHandshakeTimeout:   "handshake_timeout",
 	DropMalformedRequest:   "malformed_request",
@@ -51,7 +57,10 @@ var dropLabels = [drops]string{
 	DropTokenExpired:       "token_expired",
 	DropUnknownInstance:    "unknown_instance",
 	DropWrongFunction:      "wrong_function",
+	DropTooManyConnections: "too_many_connections",
 	DropTooManyTunnels:     "too_many_tunnels",
+	DropTunnelsTooOften:    "tunnels_too_often",
+	DropControlTooOften:    "control_too_often",
 	DropRegisterRefused:    "register_refused",
 	DropHelloTimeout:       "hello_timeout",
 	DropHelloInvalid:       "hello_invalid",
@@ -59,6 +68,7 @@ var dropLabels = [drops]string{
 	DropHelloInstance:      "hello_instance",
 	DropControlExists:      "control_exists",
 	DropControlInvalid:     "control_invalid",
+	DropMessagesTooOften:   "messages_too_often",
 	DropNoTunnel:           "no_tunnel",
 	DropTooManyWaiting:     "too_many_waiting",
 }
@@ -68,7 +78,8 @@ func (d Drop) String() string { return dropLabels[d] }
 
 // Stats is a snapshot of the relay's gauges and counters. Its parts are read one after the other, not at one moment.
 type Stats struct {
-	Connections int64 // open connections of peers, handshakes included
+	Strangers   int64 // open connections that have shown no valid token yet
+	Connections int64 // open connections of peers that were let in
 	Instances   int64 // expected and not yet ended
 	Up          int64 // instances that can serve
 	TunnelsIdle int64

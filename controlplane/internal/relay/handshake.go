@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/door"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -23,15 +25,26 @@ const (
 
 // greet takes one connection from its first byte to its place: a tunnel, a control stream, an answered registration, or
 // a refusal. The connection is closed or handed over when it returns.
-func (r *Relay) greet(ctx context.Context, conn *peerConn) {
+func (r *Relay) greet(ctx context.Context, tcp *net.TCPConn, visit *door.Visit, serial uint64) {
 	ctx, cancel := context.WithTimeout(ctx, r.config.HandshakeTimeout)
 	defer cancel()
 	// One deadline for all of it, which also comes when the relay stops.
-	stop := context.AfterFunc(ctx, func() { _ = conn.tcp.SetDeadline(time.Now()) })
+	_ = tcp.SetDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Now()) })
 	defer stop()
-	if err := conn.startTLS(ctx); err != nil {
-		r.counters.drop(timeoutOr(ctx, DropTLSHandshake))
-		r.log.WithError(err).WithField("remote", conn.tcp.RemoteAddr().String()).Debug("TLS handshake failed")
+	if err := visit.Begin(ctx); err != nil {
+		r.counters.drop(gaveWayOr(visit, DropHandshakeTimeout))
+		_ = tcp.Close()
+		return
+	}
+	conn, err := newPeerConn(tcp, r.identity.config, visit, serial, &r.counters)
+	if err != nil {
+		_ = tcp.Close()
+		return
+	}
+	if err := conn.startTLS(); err != nil {
+		r.counters.drop(gaveWayOr(visit, timeoutOr(ctx, DropTLSHandshake)))
+		r.log.WithError(err).WithField("remote", tcp.RemoteAddr().String()).Debug("TLS handshake failed")
 		_ = conn.Close()
 		return
 	}
@@ -45,7 +58,7 @@ func (r *Relay) answer(ctx context.Context, conn *peerConn) error {
 	in := heads.Get().(*bufio.Reader)
 	defer heads.Put(in)
 	defer in.Reset(nil)
-	limited := &io.LimitedReader{R: conn.stream(), N: maxHead}
+	limited := &io.LimitedReader{R: conn.handshake(), N: maxHead}
 	in.Reset(limited)
 	req, err := http.ReadRequest(in)
 	if err != nil {
@@ -120,6 +133,9 @@ func (r *Relay) upgrade(conn *peerConn, req *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if r.counters.connections.Load() >= int64(r.config.MaxConnections) {
+		return refuse(DropTooManyConnections, "the relay has as many connections as it may")
+	}
 	if req.URL.Path == wire.ControlPath {
 		return r.startControl(conn, inst)
 	}
@@ -168,7 +184,7 @@ func (r *Relay) startTunnel(conn *peerConn, inst *instance) error {
 	if err := inst.reserveTunnel(); err != nil {
 		return err
 	}
-	if err := switchProtocols(conn, watchTunnel); err != nil {
+	if err := letIn(conn, watchTunnel); err != nil {
 		inst.unreserveTunnel()
 		_ = conn.Close()
 		return nil
@@ -183,11 +199,20 @@ func (r *Relay) startControl(conn *peerConn, inst *instance) error {
 	if err := inst.greetControl(stream); err != nil {
 		return err
 	}
-	if err := switchProtocols(conn, watchControl); err != nil {
+	if err := letIn(conn, watchControl); err != nil {
 		inst.ungreetControl(stream)
 		_ = conn.Close()
 		return nil
 	}
 	r.tasks.Go(stream.run)
 	return nil
+}
+
+// letIn makes a stranger one who is known, and switches protocols.
+func letIn(conn *peerConn, watch func(*net.TCPConn) error) error {
+	if err := conn.admit(); err != nil {
+		conn.counters.drop(DropGaveWay)
+		return err
+	}
+	return switchProtocols(conn, watch)
 }

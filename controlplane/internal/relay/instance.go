@@ -38,6 +38,7 @@ type instance struct {
 	mail        *mailbox
 
 	mu       sync.Mutex
+	rates    rates
 	expiry   *time.Timer
 	greeting []*controlStream // before their hello
 	control  *controlStream   // nil until the hello, and while lost
@@ -66,6 +67,7 @@ func newInstance(r *Relay, e Expectation) *instance {
 		relay:       r,
 		log:         r.log.WithFields(logrus.Fields{"instance": e.Instance, "function": e.Function}),
 		mail:        newMailbox(r.events, e.Instance),
+		rates:       newRates(),
 	}
 	i.mu.Lock() // the timer may fire at once
 	defer i.mu.Unlock()
@@ -91,7 +93,7 @@ func (i *instance) comeUp() {
 		i.mu.Unlock()
 		return
 	}
-	listener, err := i.relay.sockets.listen(i.Endpoint)
+	listener, err := i.listen()
 	if err != nil {
 		i.mu.Unlock()
 		i.log.WithError(err).Error("endpoint's socket could not be opened")
@@ -119,6 +121,15 @@ func peerOf(hello wire.Message) Peer {
 		Build: hello.Build, Features: hello.Features, FunctionVersion: hello.FunctionVersion,
 		RequestID: hello.RequestID, LogStream: hello.LogStream,
 	}
+}
+
+// listen opens the socket. Where descriptors are short strangers give theirs up for it.
+func (i *instance) listen() (*net.UnixListener, error) {
+	listener, err := i.relay.sockets.listen(i.Endpoint)
+	if err != nil && i.relay.relieve(err) {
+		return i.relay.sockets.listen(i.Endpoint)
+	}
+	return listener, err
 }
 
 // end takes the instance out of service and reports Down when its tunnels are closed: after at most wait, which gives

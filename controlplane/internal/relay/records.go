@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/door"
 )
 
 // Sizes of TLS records (RFC 8446, section 5.1).
@@ -26,6 +28,7 @@ type records struct {
 	have  int // bytes of the current record's header that were handed out
 	body  int // bytes of the current record that are still to be handed out after its header
 	ended bool
+	visit *door.Visit // nil once the peer is let in
 }
 
 // await blocks until something can be handed out. It holds no buffer meanwhile.
@@ -33,10 +36,20 @@ func (r *records) await() error {
 	if r.stash != nil {
 		return nil
 	}
-	b, err := r.in.read()
+	b, err := r.receive()
 	r.stash, r.off = b, 0
 	r.ended = r.ended || errors.Is(err, io.EOF)
 	return err
+}
+
+// receive reads, a stranger's bytes in its turn.
+func (r *records) receive() (*buffer, error) {
+	if r.visit != nil {
+		if err := awaitTurn(r.TCPConn, r.visit); err != nil {
+			return nil, err
+		}
+	}
+	return r.in.read()
 }
 
 // Read implements io.Reader for the tls.Conn above.

@@ -46,6 +46,8 @@ func (r *refusal) status() int {
 		return http.StatusMethodNotAllowed
 	case DropHandshakeTimeout:
 		return http.StatusRequestTimeout
+	case DropTunnelsTooOften, DropControlTooOften:
+		return http.StatusTooManyRequests
 	case DropControlExists:
 		return http.StatusConflict
 	case DropRequestTooLarge:
@@ -65,7 +67,7 @@ func (r *Relay) refuse(conn *peerConn, err error) {
 	if !errors.As(err, &why) {
 		return
 	}
-	r.counters.drop(why.drop)
+	r.counters.drop(gaveWayOr(conn.visit, why.drop))
 	r.log.WithFields(logrus.Fields{
 		"drop": why.drop.String(), "remote": conn.tcp.RemoteAddr().String(),
 	}).Debug("connection refused")
@@ -73,7 +75,7 @@ func (r *Relay) refuse(conn *peerConn, err error) {
 		return
 	}
 	if writeAnswer(conn, why.status(), "text/plain", why.header, why.text+"\n") == nil && conn.CloseWrite() == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(conn.stream(), refusalDrain))
+		_, _ = io.Copy(io.Discard, io.LimitReader(conn.handshake(), refusalDrain))
 	}
 }
 

@@ -31,6 +31,9 @@ func (r *Relay) register(ctx context.Context, conn *peerConn, req *http.Request)
 	if err != nil {
 		return &refusal{drop: DropRegisterRefused, text: err.Error(), code: registerStatus(err)}
 	}
+	if err := conn.admit(); err != nil {
+		return refuse(DropGaveWay, err.Error())
+	}
 	return sendInvocation(conn, invocation)
 }
 
@@ -53,6 +56,8 @@ func registerStatus(err error) int {
 		return http.StatusUnauthorized
 	case errors.Is(err, ErrUnknownFunction):
 		return http.StatusNotFound
+	case errors.Is(err, ErrRegisterTooOften):
+		return http.StatusTooManyRequests
 	default:
 		return http.StatusServiceUnavailable
 	}

@@ -2,12 +2,13 @@
 // and on one unix socket per instance for Envoy, checks who may serve, and copies bytes; of what it copies it knows
 // nothing. It decides nothing either: the control plane tells it whom to expect (Commands) and hears who is up (Events).
 //
-// What grows has a limit: connections in all, handshakes in progress, idle tunnels and waiting connections per instance,
-// the size of every message, and the time of everything that waits for a peer. Spliced tunnels are as many as the
-// connections that Envoy opens.
+// What grows has a limit: connections in all, those that have shown no valid token (see package door), idle tunnels and
+// waiting connections per instance, how often an instance may dial and speak, the size of every message, and the time of
+// everything that waits for a peer. Spliced tunnels are as many as the connections that Envoy opens.
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/door"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -31,17 +33,18 @@ type Config struct {
 	CAFile          string // with TLSFiles, optional: what peers check the certificate against
 	Dir             string // of the endpoints' sockets; made if need be, 0700, at most 56 bytes of path
 	TunnelWait      time.Duration
-	MaxConnections  int // of peers, handshakes included
+	MaxConnections  int // of peers that were let in
 	Key             token.Key
+	// FirstByte is how long a connection may be silent at first. 0: 1.5 s, after which a peer has given up, too.
+	FirstByte time.Duration
 	// HandshakeTimeout bounds TLS, request and registration together, and the hello once more. 0: 5 s.
 	HandshakeTimeout time.Duration
 }
 
-// maxHandshakes limits the handshakes in progress. More wait in the kernel's backlog, in order, rather than being
-// refused: a burst of instances is normal, and a handshake is short.
-const maxHandshakes = 256
-
-const defaultHandshakeTimeout = 5 * time.Second
+const (
+	defaultFirstByte        = 1500 * time.Millisecond
+	defaultHandshakeTimeout = 5 * time.Second
+)
 
 // A Relay is one port for peers and the sockets of their instances. It implements Commands.
 type Relay struct {
@@ -52,10 +55,13 @@ type Relay struct {
 	identity identity
 	listener *net.TCPListener
 	sockets  *sockets
+	door     *door.Door
 
 	counters counters
 	tasks    sync.WaitGroup // every goroutine, and one count for each instance that has not finished
 	stopped  chan struct{}  // closed when Run begins to stop
+
+	acceptFailed seldom
 
 	mu        sync.RWMutex
 	instances map[string]*instance
@@ -64,9 +70,8 @@ type Relay struct {
 
 // New opens the port and takes possession of the directory. Run must follow, also to give them back.
 func New(config Config, events Events, log logrus.FieldLogger) (*Relay, error) {
-	if config.HandshakeTimeout == 0 {
-		config.HandshakeTimeout = defaultHandshakeTimeout
-	}
+	config.FirstByte = cmp.Or(config.FirstByte, defaultFirstByte)
+	config.HandshakeTimeout = cmp.Or(config.HandshakeTimeout, defaultHandshakeTimeout)
 	if config.TunnelWait <= 0 || config.MaxConnections <= 0 {
 		return nil, errors.New("relay: tunnel wait and connection limit must be positive")
 	}
@@ -85,7 +90,7 @@ func New(config Config, events Events, log logrus.FieldLogger) (*Relay, error) {
 	}
 	return &Relay{
 		config: config, events: events, log: log.WithField("component", "relay"),
-		identity: identity, listener: listener, sockets: sockets,
+		identity: identity, listener: listener, sockets: sockets, door: newDoor(),
 		stopped: make(chan struct{}), instances: make(map[string]*instance),
 	}, nil
 }
@@ -174,7 +179,11 @@ func (r *Relay) Advertised() wire.Relay {
 }
 
 // Stats returns the relay's gauges and counters.
-func (r *Relay) Stats() Stats { return r.counters.snapshot() }
+func (r *Relay) Stats() Stats {
+	s := r.counters.snapshot()
+	s.Strangers = int64(r.door.Standing())
+	return s
+}
 
 func (r *Relay) find(id string) *instance {
 	r.mu.RLock()

@@ -102,7 +102,7 @@ func newBed(t testing.TB, change ...func(*Config)) *bed {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	config := Config{
 		Address: "127.0.0.1:0", TLS: TLSAuto, Dir: dir, TunnelWait: patience, MaxConnections: 10_000, Key: token.NewKey(),
-		HandshakeTimeout: patience,
+		FirstByte: patience, HandshakeTimeout: patience,
 	}
 	for _, c := range change {
 		c(&config)
@@ -119,7 +119,7 @@ func newBed(t testing.TB, change ...func(*Config)) *bed {
 		cancel()
 		require.NoError(t, <-done)
 		s := r.Stats()
-		require.Zero(t, s.Connections, "connections left")
+		require.Zero(t, s.Connections+s.Strangers, "connections left")
 		require.Zero(t, s.Instances+s.Up+s.TunnelsIdle+s.Spliced+s.Waiting, "gauges left: %+v", s)
 	})
 	return &bed{TB: t, Relay: r, events: events, key: config.Key}

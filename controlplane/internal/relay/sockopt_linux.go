@@ -50,3 +50,12 @@ func hungUp(c *net.UnixConn) bool {
 	})
 	return err != nil || errors.Is(failed, syscall.EPIPE) || errors.Is(failed, syscall.ECONNRESET)
 }
+
+// maxDescriptors is how many files, sockets included, the process may have open. 0: unknown.
+func maxDescriptors() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int(min(limit.Cur, 1<<30))
+}

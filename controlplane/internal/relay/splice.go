@@ -18,6 +18,7 @@ func (i *instance) spliceLocked(t *tunnel, envoy *net.UnixConn) {
 		i.spliced = make(map[*tunnel]struct{}, 1)
 	}
 	i.spliced[t] = struct{}{}
+	i.rates.tunnels.Give(1)
 	t.envoy, t.open = envoy, 2
 	i.relay.counters.spliced.Add(1)
 	i.relay.tasks.Go(t.fromEnvoy)

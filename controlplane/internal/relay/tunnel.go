@@ -39,6 +39,9 @@ func (i *instance) reserveTunnel() error {
 	if i.ended {
 		return refuse(DropUnknownInstance, unknownInstance)
 	}
+	if !i.withinLocked(&i.rates.tunnels, DropTunnelsTooOften) {
+		return refuse(DropTunnelsTooOften, "the instance dials tunnels that nobody uses more often than it may")
+	}
 	if len(i.idle)+i.reserved >= wire.MaxIdleTunnels+len(i.waiting) {
 		return refuse(DropTooManyTunnels, "the instance has enough idle tunnels")
 	}
@@ -133,6 +136,7 @@ func (i *instance) closeSurplus() {
 	defer i.mu.Unlock()
 	for len(i.idle) > 1 {
 		last := len(i.idle) - 1
+		i.rates.tunnels.Give(1)
 		i.relay.counters.tunnelsIdle.Add(-1)
 		_ = i.idle[last].conn.Close() // its goroutine ends with it
 		i.idle = i.idle[:last]
@@ -177,6 +181,7 @@ func (i *instance) doubtLocked(last uint64) {
 		if t.conn.serial > last {
 			return false
 		}
+		i.rates.tunnels.Give(1)
 		i.relay.counters.tunnelsIdle.Add(-1)
 		_ = t.conn.Close() // its goroutine ends with it
 		return true

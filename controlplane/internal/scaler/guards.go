@@ -3,6 +3,8 @@ package scaler
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
 )
 
 // A Reason says which guard withholds starts.
@@ -39,7 +41,7 @@ type Load struct {
 type Guards struct {
 	Breaker  Breaker
 	settings Settings
-	bucket   Bucket
+	bucket   bucket.Bucket
 	own      *Budget
 	price    Price
 }
@@ -49,7 +51,7 @@ func NewGuards(s Settings, seed uint64) *Guards {
 	return &Guards{
 		Breaker:  Breaker{rand: rand.New(rand.NewPCG(seed, seed^0x9e3779b97f4a7c15))},
 		settings: s,
-		bucket:   NewBucket(s.StartsPerSecond, s.StartsBurst),
+		bucket:   bucket.New(s.StartsPerSecond, s.StartsBurst),
 		own:      NewBudget(s.DollarsPerHour),
 		price:    s.Price,
 	}

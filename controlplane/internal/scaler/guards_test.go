@@ -9,6 +9,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
+var epoch = time.Unix(1_000_000, 0)
+
 func TestTheTightestGuardIsNamed(t *testing.T) {
 	s := scaler.Settings{Max: 8, StartsInProgress: 5, StartsPerSecond: 1, StartsBurst: 3}
 	for _, tt := range []struct {

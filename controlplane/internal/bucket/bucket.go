@@ -1,4 +1,5 @@
-package scaler
+// Package bucket holds rates: how often something may happen on average, and how often at once.
+package bucket
 
 import (
 	"math"
@@ -13,8 +14,8 @@ type Bucket struct {
 	full     time.Time // when the bucket is, or was, full again
 }
 
-// NewBucket returns a full bucket. A rate of 0 never refills it.
-func NewBucket(perSecond float64, size int) Bucket {
+// New returns a full bucket. A rate of 0 never refills it.
+func New(perSecond float64, size int) Bucket {
 	interval := maxInterval
 	if perSecond > 0 {
 		interval = time.Duration(min(math.Ceil(float64(time.Second)/perSecond), float64(maxInterval)))
@@ -37,6 +38,18 @@ func (b *Bucket) Take(now time.Time, n int) {
 		b.full = now
 	}
 	b.full = b.full.Add(time.Duration(n) * b.interval)
+}
+
+// Give puts n tokens back, of which those beyond the bucket's size are lost.
+func (b *Bucket) Give(n int) { b.full = b.full.Add(-time.Duration(n) * b.interval) }
+
+// Try takes one token if there is one, and tells whether there was.
+func (b *Bucket) Try(now time.Time) bool {
+	if b.Tokens(now) < 1 {
+		return false
+	}
+	b.Take(now, 1)
+	return true
 }
 
 // Next is when the bucket has one token more than now.

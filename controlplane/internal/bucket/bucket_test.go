@@ -1,4 +1,4 @@
-package scaler_test
+package bucket_test
 
 import (
 	"testing"
@@ -7,13 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
 )
 
 var epoch = time.Unix(1_000_000, 0)
 
-func TestBucketRefills(t *testing.T) {
-	b := scaler.NewBucket(2, 3)
+func TestItRefills(t *testing.T) {
+	b := bucket.New(2, 3)
 	now := epoch
 	require.Equal(t, 3, b.Tokens(now))
 	b.Take(now, 3)
@@ -24,20 +24,31 @@ func TestBucketRefills(t *testing.T) {
 	require.Equal(t, 3, b.Tokens(now.Add(time.Hour)), "never above its size")
 }
 
-func TestBucketWithoutRefillOrSize(t *testing.T) {
-	b := scaler.NewBucket(0, 2)
+func TestWithoutRefillOrSize(t *testing.T) {
+	b := bucket.New(0, 2)
 	b.Take(epoch, 2)
 	require.Zero(t, b.Tokens(epoch.Add(90*24*time.Hour)))
-	empty := scaler.NewBucket(100, 0)
+	empty := bucket.New(100, 0)
 	require.Zero(t, empty.Tokens(epoch))
 }
 
+func TestWhatIsGivenBackMayBeTakenAgain(t *testing.T) {
+	b := bucket.New(1, 2)
+	require.True(t, b.Try(epoch))
+	require.True(t, b.Try(epoch))
+	require.False(t, b.Try(epoch))
+	b.Give(1)
+	require.True(t, b.Try(epoch))
+	b.Give(5)
+	require.Equal(t, 2, b.Tokens(epoch), "never above its size")
+}
+
 // Over any window, no more than size + rate*window tokens are taken, and Next is exact.
-func TestBucketBound(t *testing.T) {
+func TestBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate := rapid.Float64Range(0.01, 1e6).Draw(t, "rate")
 		size := rapid.IntRange(1, 50).Draw(t, "size")
-		b := scaler.NewBucket(rate, size)
+		b := bucket.New(rate, size)
 		now := epoch
 		var taken []time.Time
 		for range 100 {

@@ -1,0 +1,82 @@
+package door
+
+import (
+	"container/list"
+	"net/netip"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
+)
+
+// sweepEvery is how often addresses are looked through for those that there is nothing to remember of.
+const sweepEvery = 10 * time.Second
+
+// An address is what is known of one network address.
+type address struct {
+	standing int
+	attempts bucket.Bucket
+	waiting  list.List   // of *Visit, for their first turn, oldest first
+	linedUp  bool        // is in the door's first
+	refill   *time.Timer // runs while strangers wait for an attempt
+}
+
+// keyOf makes one address of the IPv6 addresses that one network has, and of both forms of an IPv4 address.
+func keyOf(a netip.Addr) netip.Addr {
+	a = a.Unmap()
+	if !a.Is6() {
+		return a
+	}
+	network, _ := a.WithZone("").Prefix(64) // fails for no IPv6 address
+	return network.Addr()
+}
+
+func (d *Door) arriveLocked(v *Visit) {
+	if now := time.Now(); now.Sub(d.swept) > sweepEvery {
+		d.swept = now
+		d.sweepLocked(now)
+	}
+	a := d.addresses[v.from]
+	if a == nil {
+		a = &address{attempts: bucket.New(d.limits.Refill, d.limits.Attempts)}
+		d.addresses[v.from] = a
+	}
+	if a.standing == 0 {
+		d.present++
+	}
+	a.standing++
+}
+
+// endLocked ends a visit, unless it has ended.
+func (d *Door) endLocked(v *Visit) {
+	switch v.state {
+	case ended:
+		return
+	case queueing:
+		d.unqueueLocked(v, ended)
+	case inTurn:
+		d.turns++
+	}
+	v.state = ended
+	d.placesOf(v).Remove(v.place)
+	a := d.addresses[v.from]
+	if a.standing--; a.standing == 0 {
+		d.present--
+	}
+	d.grantLocked()
+}
+
+func (d *Door) placesOf(v *Visit) *list.List {
+	if v.begun {
+		return &d.spoken
+	}
+	return &d.silent
+}
+
+// sweepLocked forgets addresses that have no stranger and all their attempts.
+func (d *Door) sweepLocked(now time.Time) {
+	for key, a := range d.addresses {
+		if a.standing == 0 && a.attempts.Tokens(now) >= d.limits.Attempts {
+			delete(d.addresses, key)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package door
+
+import (
+	"container/list"
+	"time"
+)
+
+func (d *Door) queueLocked(v *Visit, line *list.List) {
+	v.state, v.turn = queueing, make(chan struct{})
+	v.line, v.inLine = line, line.PushBack(v)
+}
+
+// unqueueLocked ends v's waiting for a turn, with or without one.
+func (d *Door) unqueueLocked(v *Visit, now state) {
+	v.line.Remove(v.inLine)
+	v.state = now
+	close(v.turn)
+}
+
+// lineUpLocked has the address's strangers served, if some wait.
+func (d *Door) lineUpLocked(a *address) {
+	if !a.linedUp && a.waiting.Len() > 0 {
+		a.linedUp = true
+		d.first = append(d.first, a)
+	}
+}
+
+// grantLocked gives turns away: first to those that have begun, so that what was begun ends.
+func (d *Door) grantLocked() {
+	for d.turns > 0 {
+		v := d.nextLocked()
+		if v == nil {
+			return
+		}
+		d.turns--
+		d.unqueueLocked(v, inTurn)
+	}
+}
+
+// nextLocked returns whose turn it is, nil if nobody waits that may have one. Of those that have not begun the newest comes
+// first: where more wait than can be served, the other ends of the oldest have given up.
+func (d *Door) nextLocked() *Visit {
+	if e := d.again.Front(); e != nil {
+		return e.Value.(*Visit)
+	}
+	for now := time.Now(); len(d.first) > 0; {
+		a := d.first[0]
+		d.first, a.linedUp = d.first[1:], false
+		newest := a.waiting.Back()
+		if newest == nil {
+			continue
+		}
+		if !a.attempts.Try(now) {
+			d.awaitRefillLocked(a, now)
+			continue
+		}
+		if a.waiting.Len() > 1 {
+			d.lineUpLocked(a)
+		}
+		return newest.Value.(*Visit)
+	}
+	return nil
+}
+
+// awaitRefillLocked has the address served when it has an attempt again.
+func (d *Door) awaitRefillLocked(a *address, now time.Time) {
+	if a.refill != nil {
+		a.refill.Stop()
+	}
+	a.refill = time.AfterFunc(a.attempts.Next(now).Sub(now), func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.lineUpLocked(a)
+		d.grantLocked()
+	})
+}

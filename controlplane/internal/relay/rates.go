@@ -1,0 +1,49 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
+)
+
+// How often an instance may do what it has a token for: so many a second on average, and so many at once. PROTOCOL.md
+// states them. A peer of ours stays below: it reports its load ten times a second, and dials with pauses that grow to a
+// second. The bursts are for a relay that stood still, with messages and dials waiting before it.
+const (
+	messagesPerSecond, messagesAtOnce = 20, 600
+	streamsPerSecond, streamsAtOnce   = 2, 20
+	tunnelsPerSecond, tunnelsAtOnce   = 5, 64 // that neither Envoy used nor the relay closed
+)
+
+// rates are one instance's, guarded by its mu.
+type rates struct {
+	messages, streams, tunnels bucket.Bucket
+	warned                     bool
+}
+
+func newRates() rates {
+	return rates{
+		messages: bucket.New(messagesPerSecond, messagesAtOnce),
+		streams:  bucket.New(streamsPerSecond, streamsAtOnce),
+		tunnels:  bucket.New(tunnelsPerSecond, tunnelsAtOnce),
+	}
+}
+
+// within takes one token, and tells whether there was one. The first time that there was none is logged.
+func (i *instance) withinLocked(b *bucket.Bucket, drop Drop) bool {
+	if b.Try(time.Now()) {
+		return true
+	}
+	if !i.rates.warned {
+		i.rates.warned = true
+		i.log.WithField("drop", drop.String()).Warn("the peer does something more often than it may; this is said once")
+	}
+	return false
+}
+
+// mayMessage tells whether the peer may send one more control message.
+func (i *instance) mayMessage() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.withinLocked(&i.rates.messages, DropMessagesTooOften)
+}

@@ -1,0 +1,103 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/door"
+)
+
+// What strangers may take of the process, see package door.
+const (
+	maxStrangers  = 8192
+	strangersPart = 4 // of the descriptors that the process may have, strangers get one in so many
+	// A good handshake gives its attempt back within round trips, so these allow thousands a second. Those in vain cost
+	// addressAttempts at once and addressRefill a second: less than a twentieth of a core.
+	addressAttempts = 512
+	addressRefill   = 100
+)
+
+func newDoor() *door.Door {
+	places := maxStrangers
+	if files := maxDescriptors(); files > 0 {
+		places = min(places, max(files/strangersPart, 1))
+	}
+	return door.New(door.Limits{
+		Places: places, Turns: runtime.GOMAXPROCS(0), Attempts: addressAttempts, Refill: addressRefill,
+	})
+}
+
+// receive takes a new connection in, as a stranger.
+func (r *Relay) receive(ctx context.Context, tcp *net.TCPConn) {
+	serial := r.counters.accepted.Add(1)
+	visit := r.door.Enter(tcp.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(), func() { _ = tcp.Close() })
+	r.tasks.Go(func() {
+		defer visit.Leave()
+		switch err := awaitByte(tcp, r.config.FirstByte); {
+		case err == nil:
+			r.greet(ctx, tcp, visit, serial)
+			return
+		case !errors.Is(err, io.EOF): // a port check that leaves by itself is nobody's fault
+			r.counters.drop(gaveWayOr(visit, DropSilent))
+		}
+		_ = tcp.Close()
+	})
+}
+
+func gaveWayOr(visit *door.Visit, other Drop) Drop {
+	if visit != nil && visit.GaveWay() {
+		return DropGaveWay
+	}
+	return other
+}
+
+// awaitByte blocks until the first byte has come, and leaves it where it is. It costs nothing but the connection and a
+// goroutine.
+func awaitByte(tcp *net.TCPConn, limit time.Duration) error {
+	if err := tcp.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		return err
+	}
+	n, err := peek(tcp, func() {})
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	return errors.Join(err, tcp.SetReadDeadline(time.Time{}))
+}
+
+// awaitTurn blocks until there is something to read, or the end, and the visit has a turn to read it. A turn is not kept
+// while there is nothing.
+func awaitTurn(tcp *net.TCPConn, visit *door.Visit) error {
+	paused := false
+	_, err := peek(tcp, func() {
+		paused = true
+		visit.Pause()
+	})
+	if err != nil || !paused {
+		return err
+	}
+	return visit.Resume()
+}
+
+// peek blocks until there is a byte to read and returns 1, or 0 at the end. It calls wait before it blocks.
+func peek(tcp *net.TCPConn, wait func()) (n int, err error) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		var one [1]byte
+		n, _, failed = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK)
+		if failed == syscall.EAGAIN || failed == syscall.EINTR {
+			wait()
+			return false
+		}
+		return true
+	})
+	return n, errors.Join(err, failed)
+}
