@@ -70,6 +70,7 @@ func New(o Options) (*Server, error) {
 			WriteTimeout:      answerTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
+			ConnState:         newConnections().note,
 		},
 		log: o.Log.WithField("component", "admin"),
 	}, nil

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -305,4 +307,22 @@ func TestRunReportsALostListener(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, server.listener.Close())
 	require.ErrorContains(t, server.Run(t.Context()), "admin: ")
+}
+
+// Connections that ask nothing keep no probe out, and are not kept.
+func TestTooManyConnections(t *testing.T) {
+	s := open(t, nil)
+	var silent []net.Conn
+	for range maxConnections + 10 {
+		c, err := net.Dial("tcp", s.Address())
+		require.NoError(t, err)
+		defer c.Close()
+		silent = append(silent, c)
+	}
+	answer, _ := s.do(t, "GET", "/healthz", "")
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	require.NoError(t, silent[0].SetReadDeadline(time.Now().Add(headerTimeout/2)))
+	_, err := silent[0].Read(make([]byte, 1))
+	require.Error(t, err)
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the oldest is still open")
 }

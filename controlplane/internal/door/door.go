@@ -56,6 +56,9 @@ func (d *Door) Standing() int {
 	return d.standingLocked()
 }
 
+// Crowd is the part of the places that is taken, 0 to 1.
+func (d *Door) Crowd() float64 { return float64(d.Standing()) / float64(d.limits.Places) }
+
 func (d *Door) standingLocked() int { return d.silent.Len() + d.spoken.Len() }
 
 // Enter takes in a stranger, which is silent at first, and does not block. If there is no room, another one gives way.

@@ -15,7 +15,7 @@ import (
 // What strangers may take of the process, see package door.
 const (
 	maxStrangers  = 8192
-	strangersPart = 4 // of the descriptors that the process may have, strangers get one in so many
+	strangersPart = 3 // of the descriptors that the process may have, strangers get one in so many
 	// A good handshake gives its attempt back within round trips, so these allow thousands a second. Those in vain cost
 	// addressAttempts at once and addressRefill a second: less than a twentieth of a core.
 	addressAttempts = 512
@@ -38,7 +38,7 @@ func (r *Relay) receive(ctx context.Context, tcp *net.TCPConn) {
 	visit := r.door.Enter(tcp.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(), func() { _ = tcp.Close() })
 	r.tasks.Go(func() {
 		defer visit.Leave()
-		switch err := awaitByte(tcp, r.config.FirstByte); {
+		switch err := awaitByte(tcp, r.silence()); {
 		case err == nil:
 			r.greet(ctx, tcp, visit, serial)
 			return
@@ -47,6 +47,15 @@ func (r *Relay) receive(ctx context.Context, tcp *net.TCPConn) {
 		}
 		_ = tcp.Close()
 	})
+}
+
+// crowded is how many times longer a connection may be silent when all places for strangers are taken.
+const crowded = 6
+
+// silence is how long a new connection may say nothing: the longer, the more strangers there are. To close those who dial
+// again at once costs more than to leave them where they are, and when there are too many, the oldest goes anyway.
+func (r *Relay) silence() time.Duration {
+	return time.Duration(float64(r.config.FirstByte) * (1 + (crowded-1)*r.door.Crowd()))
 }
 
 func gaveWayOr(visit *door.Visit, other Drop) Drop {

@@ -149,7 +149,7 @@ func TestTooManyMessages(t *testing.T) {
 func TestAsManyMessagesAsMayBe(t *testing.T) {
 	b := newBed(t)
 	c, _ := b.up("a")
-	for n := range messagesAtOnce {
+	for n := range messagesAtOnce - 1 {
 		require.NoError(t, c.Encode(wire.Message{Kind: wire.KindLoad, InFlight: n % 2}))
 	}
 	require.NoError(t, c.Encode(wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonDeadline}))

@@ -27,6 +27,7 @@ const (
 
 // Times that no setting changes.
 const (
+	shakeHands        = 10 * time.Second // a client that connects by TLS must finish its handshake
 	headersTimeout    = 30 * time.Second // a client that begins a request must send its headers
 	keepConnection    = 10 * time.Minute // a connection without a request; longer than the load balancers in front
 	flushTimeout      = 5 * time.Minute  // an answer that is complete here, and a client that reads none of it
@@ -47,6 +48,7 @@ func listener(cfg *config.Config, l config.Listener) *listenerv3.Listener {
 		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(connectionManager(cfg, l))},
 	}}}
 	if l.TLS != nil {
+		chain.TransportSocketConnectTimeout = durationpb.New(shakeHands)
 		chain.TransportSocket = &corev3.TransportSocket{
 			Name:       tlsName,
 			ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: pack(tlsContext(l.TLS))},
