@@ -162,6 +162,6 @@ type Scaling struct {
 	StartsBurst      int           `yaml:"starts_burst"`      // token bucket's size
 	StartTimeout     time.Duration `yaml:"start_timeout"`     // invoked, but never dialled
 	Preference       string        `yaml:"preference"`        // cost, balanced or latency: what decides where they conflict
-	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest time that a draining instance may take; Timeouts.Total if that is longer
+	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest drain that no deadline of Lambda's bounds; Timeouts.Total if that is longer
 	DollarsPerHour   float64       `yaml:"dollars_per_hour"`  // what the instances may cost; 0: no ceiling
 }

@@ -215,7 +215,7 @@ func (d *Dispatcher) Shutdown(ctx context.Context) {
 	}
 }
 
-// DrainLimit is how long a draining instance may take at most, of whichever function.
+// DrainLimit is how long an instance may take to drain when the control plane stops, of whichever function.
 func (d *Dispatcher) DrainLimit() time.Duration {
 	var limit time.Duration
 	for _, f := range d.functions {

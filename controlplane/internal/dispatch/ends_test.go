@@ -245,7 +245,7 @@ func TestAnInstanceThatDrainsBeforeEnvoyKnowsItNeverServes(t *testing.T) {
 
 func TestALeaseOnADrainingInstancePastItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(f *config.Function) { f.Scaling.DrainTimeout = 10 * time.Second })
+		w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout = 10 * time.Second })
 		id, lease := w.up()
 		require.NoError(t, w.DrainInstance(id))
 		time.Sleep(9*time.Second + time.Millisecond)

@@ -151,7 +151,7 @@ func (f *function) up(i *instance, up relay.Up) {
 	i.core.In(up.Environment)
 	if up.Left > 0 && f.provider != nil {
 		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.
-		i.core.EndBy(at.Add(lifetime(f.config, min(up.Left, f.config.Lambda.Timeout))))
+		i.core.EndBy(at.Add(min(up.Left, f.config.Lambda.Timeout)))
 	}
 	if f.endpoints.list[i.core.Index()].known {
 		f.ready(at, i, &todo)

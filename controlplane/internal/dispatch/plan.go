@@ -16,6 +16,7 @@ import (
 type plan struct {
 	settings    pool.Settings
 	drainMargin time.Duration // the peer drains this long before its invocation's deadline
+	drainLimit  time.Duration // the peer cuts what is left this long after a drain began
 	tokenLife   time.Duration
 	audience    string // whom its invocations command, in their signatures
 	rates       bill.Rates
@@ -25,7 +26,6 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 	p := plan{tokenLife: 365 * 24 * time.Hour, audience: signature.Static(cfg.Name)} // a registered peer's token ends with the instance
 	if cfg.Provider == config.ProviderLambda {
 		p.rates = pricing.Rates(cfg.Lambda.Architecture)
-		p.drainMargin = drainMargin(cfg, cfg.Lambda.Timeout)
 		p.audience = signature.Of(cmp.Or(cfg.Lambda.FunctionName, cfg.Name))
 		p.tokenLife = cfg.Lambda.Timeout + cfg.Scaling.StartTimeout + time.Minute
 	}
@@ -37,7 +37,7 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 		QueueTimeout: cfg.Queue.Timeout,
 		StartTimeout: s.StartTimeout,
 		DrainTimeout: drainLimit(cfg),
-		Lifetime:     lifetime(cfg, cfg.Lambda.Timeout),
+		Margin:       margin(cfg),
 		Seed:         uint64(time.Now().UnixNano()),
 		Scaling: scaler.Settings{
 			Min: s.Min, Max: s.Max,
@@ -46,12 +46,18 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 			Preference: scaler.Preference(s.Preference),
 		},
 	}
+	if cfg.Provider == config.ProviderLambda {
+		p.settings.Lifetime = cfg.Lambda.Timeout
+		p.drainMargin = p.settings.Margin.Of(cfg.Lambda.Timeout)
+		p.drainLimit = cfg.Lambda.Timeout // its deadline comes first
+	}
 	if cfg.Disabled {
 		p.settings.Scaling.Min = 0
 	}
 	if cfg.Provider == config.ProviderStatic {
 		// Nothing can be started, and nothing is surplus: peers come by themselves, up to Max of them, and stay.
 		p.settings.Scaling.Min, p.settings.Scaling.StartsInProgress = s.Max, 0
+		p.drainLimit = p.settings.DrainTimeout
 	}
 	return p
 }
@@ -61,27 +67,17 @@ func (p plan) price(memoryMB int) scaler.Price {
 	return scaler.NewPrice(p.rates.PerHour(memoryMB), p.rates.Request)
 }
 
-// drainMargin is how long before its deadline an instance that is given so much time stops taking requests: long enough
-// for the longest request that is allowed. Short timeouts must leave time to serve: two thirds go to requests whose
-// length somebody has bounded, one third to those that only the drain bounds.
-func drainMargin(cfg config.Function, given time.Duration) time.Duration {
+// margin is how long before the end of their invocation instances stop taking requests, at least: the pool learns whether
+// requests take longer. With a total timeout none does.
+func margin(cfg config.Function) pool.Margin {
 	if total := cfg.Timeouts.Total; total > 0 {
-		return min(total+time.Second, 2*given/3)
+		return pool.Margin{Request: total, Bounded: true}
 	}
-	return min(cfg.Scaling.DrainTimeout+time.Second, given/3)
+	return pool.Margin{Request: max(cfg.Scaling.DrainTimeout, pool.DefaultRequest)}
 }
 
-// lifetime is when the control plane drains an instance that is given so much time: a little before the peer would do so
-// by itself, so that the replacement is there first. Peers that nobody invoked live for as long as they like.
-func lifetime(cfg config.Function, given time.Duration) time.Duration {
-	if cfg.Provider == config.ProviderStatic {
-		return 0
-	}
-	margin := drainMargin(cfg, given)
-	return given - margin - margin/8
-}
-
-// drainLimit is how long a draining instance may take: as configured, or as long as a request that is allowed takes.
+// drainLimit is how long an instance may drain that no invocation ends, or when the control plane stops: as configured, or as
+// long as a request that is allowed takes.
 func drainLimit(cfg config.Function) time.Duration {
 	return max(cfg.Scaling.DrainTimeout, cfg.Timeouts.Total+time.Second)
 }
@@ -111,7 +107,7 @@ func (f *function) unsigned(i *instance) wire.Invocation {
 		Concurrency: f.config.Scaling.Slots(),
 		DrainMargin: wire.Millis(f.plan.drainMargin),
 		DialTimeout: wire.DefaultDialTimeout,
-		DrainLimit:  wire.Millis(f.plan.settings.DrainTimeout),
+		DrainLimit:  wire.Millis(f.plan.drainLimit),
 		Features:    wire.ControlFeatures(),
 	}
 }

@@ -93,8 +93,9 @@ func (p *Pool) lease(r *Request) {
 	p.relist(i, free)
 	p.watchLeases(i)
 	i.granted++
+	r.leased = p.now
 	if p.limiter != nil {
-		r.sample, r.leased = p.limiter.Began(i.leases.n+i.foreign), p.now
+		r.sample = p.limiter.Began(i.leases.n + i.foreign)
 	}
 	r.state, r.instance = Leased, i
 	p.guards.Breaker.Served(i.epoch)
@@ -111,6 +112,7 @@ func (p *Pool) unlease(r *Request) {
 	r.state = Done
 	p.inFlight--
 	p.counters.departures++
+	p.learnTail(i, p.now.Sub(r.leased))
 	switch i.state {
 	case Ready:
 		p.busy--

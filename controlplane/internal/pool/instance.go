@@ -49,7 +49,9 @@ type Instance struct {
 
 	started time.Time
 	took    time.Duration // from its start until its peer dialled for the first time; 0: it never did
-	ends    time.Time     // when it must begin to drain; zero: never
+	ends    time.Time     // when its invocation is over, and what is in flight is lost; zero: never
+	life    time.Duration // from when it was up for the first time to then
+	jitter  float64       // of its rotation, between 0 and 1
 	offered int           // requests that it may serve at once
 	slots   int           // of those, as many as are leased
 	leases  requestList
@@ -109,8 +111,8 @@ func (i *Instance) Adopted() bool { return i.adopted }
 // DrainReason is why the pool drains it; empty if it does not, or if the peer drains by its own decision.
 func (i *Instance) DrainReason() Reason { return i.reason }
 
-// EndBy says when it must begin to drain, if that is known better than by Settings.Lifetime. It is called before the first
-// Up; afterwards it changes nothing.
+// EndBy says when its invocation will be over, if that is known better than by Settings.Lifetime. It is called before the
+// first Up; afterwards it changes nothing.
 func (i *Instance) EndBy(t time.Time) {
 	if !i.wasUp {
 		i.ends = t

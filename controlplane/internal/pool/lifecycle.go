@@ -66,10 +66,10 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	}
 	i.offered = max(1, min(slots, p.settings.Concurrency), i.leases.n)
 	i.slots = min(i.offered, p.concurrency())
-	if i.ends.IsZero() && p.settings.Lifetime > 0 && !i.adopted {
-		i.ends = i.started.Add(p.settings.Lifetime)
+	if first {
+		p.beginLife(now, i)
 	}
-	if !i.ends.IsZero() && i.ends.Sub(now) < leastLife {
+	if !i.ends.IsZero() && i.ends.Sub(now)-p.settings.Margin.least(i.life) < leastLife {
 		p.tooLate(now, i, first)
 		return
 	}
@@ -86,6 +86,17 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 // leastLife is too little time to serve. A function that leaves no more of its timeout when it is up is broken: it would
 // be invoked again for every other request.
 const leastLife = 100 * time.Millisecond
+
+// beginLife takes note of how much time an instance has that is up for the first time.
+func (p *Pool) beginLife(now time.Time, i *Instance) {
+	if i.ends.IsZero() && p.settings.Lifetime > 0 && !i.adopted {
+		i.ends = i.started.Add(p.settings.Lifetime)
+	}
+	if !i.ends.IsZero() {
+		i.life = max(0, i.ends.Sub(now))
+		i.jitter = p.rand.Float64()
+	}
+}
 
 // tooLate drains an instance whose lifetime was as good as over when it came up.
 func (p *Pool) tooLate(now time.Time, i *Instance, first bool) {
@@ -129,18 +140,39 @@ func (p *Pool) drain(now time.Time, i *Instance, why Reason) {
 // can cut what is left in order.
 const lastCall = time.Second
 
+// beginDrain lets what is in flight go on for as long as the invocation does.
 func (p *Pool) beginDrain(now time.Time, i *Instance) {
 	i.final = true
-	i.killAt = now.Add(p.settings.DrainTimeout)
 	p.move(i, Draining)
-	p.timers.set(&i.deadline, i.killAt.Add(-min(lastCall, p.settings.DrainTimeout/4)))
+	i.killAt = i.ends
+	if i.ends.IsZero() {
+		i.killAt = now.Add(p.settings.DrainTimeout)
+	}
+	p.setKill(now, i)
+}
+
+// hurry bounds what is left of a drain by the drain timeout.
+func (p *Pool) hurry(now time.Time, i *Instance) {
+	if by := now.Add(p.settings.DrainTimeout); i.state == Draining && !i.killed && by.Before(i.killAt) {
+		i.killAt = by
+		p.setKill(now, i)
+	}
+}
+
+// setKill sets the timer of an instance that drains.
+func (p *Pool) setKill(now time.Time, i *Instance) {
+	p.timers.set(&i.deadline, i.killAt.Add(-min(lastCall, i.killAt.Sub(now)/4)))
 }
 
 // finishIdle tells an instance that drains to finish, once no lease is out on it and no slot is taken otherwise. Before
 // that, a request may still be on its way from us through Envoy, and a peer that has nothing in flight could not know of
-// it and would be gone when it comes.
+// it and would be gone when it comes. Without a lease nobody waits for what the peer still does: it has the drain timeout.
 func (p *Pool) finishIdle(i *Instance) {
-	if !i.finished && i.leases.n == 0 && i.foreign == 0 {
+	if i.finished || i.leases.n > 0 {
+		return
+	}
+	p.hurry(p.now, i)
+	if i.foreign == 0 {
 		p.finish(i)
 	}
 }
@@ -271,6 +303,7 @@ func (p *Pool) Close(now time.Time, cause Cause) *Effects {
 		if i.mayServe() {
 			p.drain(now, i, Stopping)
 		}
+		p.hurry(now, i)
 	}
 	p.scale(now)
 	return &p.effects

@@ -19,9 +19,12 @@ type Settings struct {
 	QueueLimit   int           // requests that may wait; with 0 nothing waits, and so nothing starts but Scaling.Min
 	QueueTimeout time.Duration // how long a request may wait; 0: for ever
 	StartTimeout time.Duration // started, but not up by then: a failed start; 0: for ever
-	DrainTimeout time.Duration // draining for longer than this: Kill
+	// DrainTimeout is how long an instance may drain that has no end of its own, or whose leases have all ended, and every
+	// one after Close. Then: Kill.
+	DrainTimeout time.Duration
 	Spread       bool          // lease from the emptiest instance; otherwise from the fullest that has a free slot
-	Lifetime     time.Duration // from start to when an instance must begin to drain, without EndBy; 0: for ever
+	Lifetime     time.Duration // from start to when its invocation is over, for an instance without EndBy; 0: it may run for ever
+	Margin       Margin
 	Scaling      scaler.Settings
 	Seed         uint64 // for jitter
 }
@@ -89,6 +92,7 @@ type Pool struct {
 	guards     *scaler.Guards
 	fleet      *scaler.Fleet
 	limiter    *scaler.Limiter // learns slots per instance; nil if they are given
+	tail       scaler.Tail     // learns how long the longest requests take
 	state      scaler.State    // as the rule sees it
 	block      scaler.Block    // why the last wanted start was not made
 	rotating   int             // ready instances near their end

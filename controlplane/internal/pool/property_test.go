@@ -25,6 +25,7 @@ func drawSettings(t *rapid.T) pool.Settings {
 		StartTimeout: second("start timeout", 20),
 		DrainTimeout: second("drain timeout", 10) + time.Millisecond,
 		Lifetime:     second("lifetime", 30),
+		Margin:       pool.Margin{Request: second("margin", 20), Bounded: rapid.Bool().Draw(t, "bounded")},
 		Scaling: scaler.Settings{
 			Min:              rapid.IntRange(0, 2).Draw(t, "min"),
 			Max:              rapid.IntRange(0, 6).Draw(t, "max"),
@@ -53,7 +54,8 @@ type model struct {
 
 	waiting   []*pool.Request // in order of arrival
 	leased    []*pool.Request
-	instances []*pool.Instance // not ended
+	instances []*pool.Instance             // not ended
+	drainAt   map[*pool.Instance]time.Time // when the drain began, or was hurried
 	deadlines map[*pool.Instance]time.Time
 	gaveUp    map[*pool.Instance]bool // drained or timed out: no lease any more
 	startedAt []time.Time
@@ -67,7 +69,7 @@ func newModel(t *rapid.T) *model {
 	s := drawSettings(t)
 	m := &model{
 		t: t, s: s, p: pool.New(s), now: time.Unix(1_000_000, 0),
-		deadlines: map[*pool.Instance]time.Time{}, gaveUp: map[*pool.Instance]bool{},
+		drainAt: map[*pool.Instance]time.Time{}, deadlines: map[*pool.Instance]time.Time{}, gaveUp: map[*pool.Instance]bool{},
 	}
 	m.apply(m.p.Tick(m.now), nil)
 	return m
@@ -99,8 +101,10 @@ func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
 	}
 	for _, i := range e.Finish {
 		require.True(m.t, m.gaveUp[i])
-		late := m.s.DrainTimeout / 2 // the last call comes after that
-		require.True(m.t, i.InFlight() == 0 || !m.now.Before(m.deadlines[i].Add(-late)), "told to finish too early")
+		require.True(m.t, i.InFlight() == 0 || !m.now.Before(m.lastCall(i)), "told to finish too early")
+		if i.InFlight() == 0 {
+			m.hurry(i)
+		}
 	}
 	for _, i := range e.Kill {
 		m.gaveUp[i] = true
@@ -120,12 +124,33 @@ func (m *model) lease(r *pool.Request) {
 	m.leased = append(m.leased, r)
 }
 
-// giveUp notes the drain of an instance and the deadline of it.
+// giveUp notes the drain of an instance and the deadline of it: the end of its invocation, as far as it is known.
 func (m *model) giveUp(i *pool.Instance) {
 	m.gaveUp[i] = true
-	if _, ok := m.deadlines[i]; !ok && i.State() == pool.Draining {
-		m.deadlines[i] = m.now.Add(m.s.DrainTimeout)
+	if _, ok := m.deadlines[i]; ok || i.State() != pool.Draining {
+		return
 	}
+	m.drainAt[i] = m.now
+	m.deadlines[i] = m.now.Add(m.s.DrainTimeout)
+	if m.s.Lifetime > 0 && i.Slots() > 0 && !i.Adopted() {
+		m.deadlines[i] = i.Started().Add(m.s.Lifetime)
+	}
+	if m.closed {
+		m.hurry(i)
+	}
+}
+
+// hurry notes that nothing is left of a drain that is worth more than the drain timeout.
+func (m *model) hurry(i *pool.Instance) {
+	if at, ok := m.deadlines[i]; ok && m.now.Add(m.s.DrainTimeout).Before(at) {
+		m.drainAt[i], m.deadlines[i] = m.now, m.now.Add(m.s.DrainTimeout)
+	}
+}
+
+// lastCall is the earliest time at which an instance with leases may be told to finish.
+func (m *model) lastCall(i *pool.Instance) time.Time {
+	at, by := m.drainAt[i], m.deadlines[i]
+	return at.Add(by.Sub(at) / 2)
 }
 
 func without[T comparable](t require.TestingT, s []T, v T) []T {
@@ -424,6 +449,9 @@ func (m *model) close(t *rapid.T) {
 		t.Skip("seldom")
 	}
 	m.closed = true
+	for i := range m.deadlines {
+		m.hurry(i)
+	}
 	m.apply(m.p.Close(m.now, ""), nil)
 	require.Empty(t, m.waiting)
 }

@@ -9,6 +9,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
+// serving is how long an invocation lasts whose instance takes requests for d, if its margin is the share of its life.
+func serving(d time.Duration) time.Duration { return d * 8 / 5 }
+
 // rotateFor keeps load slots busy while instances rotate, and returns the lowest capacity and the highest live count.
 // Each start takes the given time, each drain is obeyed at the next tick.
 func rotateFor(w *world, d, startTook time.Duration, load int) (lowest, highest int) {
@@ -44,13 +47,13 @@ func TestRotationReplacesFirst(t *testing.T) {
 		lifetime, startTook time.Duration
 		max                 int
 	}{
-		{"15 min", 15 * time.Minute, 5 * time.Second, 100},
+		{"13 min", 13 * time.Minute, 5 * time.Second, 100},
 		{"1 min", time.Minute, 5 * time.Second, 100},
 		{"at max", time.Minute, 5 * time.Second, 3},
 		{"15 s, slow", 15 * time.Second, 3 * time.Second, 100},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := story(t, func(s *pool.Settings) { s.Lifetime, s.Scaling.Max = tt.lifetime, tt.max })
+			w := story(t, func(s *pool.Settings) { s.Lifetime, s.Scaling.Max = serving(tt.lifetime), tt.max })
 			lowest, highest := rotateFor(w, 5*tt.lifetime, tt.startTook, 25)
 			require.Equal(t, 30, lowest, "no gap in capacity")
 			require.LessOrEqual(t, highest, 6)
@@ -84,7 +87,7 @@ func TestRotationIsStaggeredByTheLifeThatThereIs(t *testing.T) {
 	w := story(t, func(s *pool.Settings) { s.Lifetime, s.Scaling.Max = 15*time.Minute, 20 })
 	upAll := func() {
 		for _, i := range w.started {
-			i.EndBy(w.now.Add(time.Minute))
+			i.EndBy(w.now.Add(serving(time.Minute)))
 		}
 		w.upAll()
 	}
@@ -112,7 +115,7 @@ func TestAnInstanceWithNoTimeToServeIsAFailedStart(t *testing.T) {
 	} {
 		w := story(t, nil)
 		w.acquire()
-		w.started[0].EndBy(w.now.Add(left))
+		w.started[0].EndBy(w.now.Add(serving(left)))
 		i := w.up()
 		require.Equal(t, state, i.State())
 		require.Equal(t, state == pool.Draining, w.p.Stats().Failed.Total() == 1)
@@ -121,7 +124,7 @@ func TestAnInstanceWithNoTimeToServeIsAFailedStart(t *testing.T) {
 
 func TestAnInstanceThatCannotBeReplacedServesToTheEnd(t *testing.T) {
 	w := story(t, func(s *pool.Settings) {
-		s.Lifetime, s.Scaling.StartsBurst, s.Scaling.StartsPerSecond = time.Minute, 1, 0
+		s.Lifetime, s.Scaling.StartsBurst, s.Scaling.StartsPerSecond = serving(time.Minute), 1, 0
 	})
 	begun := w.now
 	w.acquire()
@@ -189,17 +192,147 @@ func TestThreeSecondFunctionDoesNotLoop(t *testing.T) {
 
 // How long it has lived says nothing about how long a start takes.
 func TestAnInstanceThatCameBackIsNotReplacedEarlier(t *testing.T) {
-	w := story(t, func(s *pool.Settings) { s.Lifetime = 10 * time.Minute })
-	w.acquire()
+	w := story(t, func(s *pool.Settings) { s.Lifetime = 15 * time.Minute })
+	r := w.acquire()
 	w.run(time.Second, nil)
 	i := w.up()
-	w.run(5*time.Minute, nil)
+	again := func() { // a request that is not long
+		w.release(r)
+		r = w.acquire()
+		w.run(5*time.Second, nil)
+	}
+	for range 60 {
+		again()
+	}
 	w.did(w.p.Down(w.now, i))
 	w.did(w.p.Up(w.now, i, 10))
 	back := w.now
 	for len(w.started) == 0 {
-		w.run(time.Second, nil)
+		again()
 	}
 	require.Greater(t, w.now.Sub(back), 3*time.Minute)
 	require.Equal(t, pool.Ready, i.State())
+}
+
+// life is how long the instances of the stories about long requests may run.
+const life = 15 * time.Minute
+
+// lastLease is how old an instance is when it gets its last lease, if eight requests of that length are always in flight,
+// and another instance takes over in time.
+func lastLease(t *testing.T, w *world, i *pool.Instance, request time.Duration) time.Duration {
+	type lease struct {
+		*pool.Request
+		until time.Time
+	}
+	var out []lease
+	last := time.Duration(0)
+	for w.now.Sub(i.Started()) < life && i.State() != pool.Gone {
+		r := w.acquire()
+		w.upAll()
+		if r.Instance() == i {
+			last = w.now.Sub(i.Started())
+		}
+		out = append(out, lease{r, w.now.Add(request)})
+		w.run(request/8, func() {
+			w.upAll()
+			w.endDrained()
+		})
+		for len(out) > 0 && !w.now.Before(out[0].until) {
+			w.release(out[0].Request)
+			out = out[1:]
+		}
+		w.endDrained()
+	}
+	require.Empty(t, w.killed, "each ends before its invocation does")
+	return last
+}
+
+func TestInstancesRotateAsEarlyAsRequestsAreLong(t *testing.T) {
+	for _, tt := range []struct{ request, least, most time.Duration }{
+		{time.Second, life - 5*time.Minute, life - 2*time.Minute},
+		{2 * time.Minute, life - 5*time.Minute, life - 2*time.Minute},
+		{4 * time.Minute, life - 7*time.Minute, life - 4*time.Minute},
+		{8 * time.Minute, life - 11*time.Minute, life - 8*time.Minute},
+		{10 * time.Minute, 3 * time.Minute, life - 10*time.Minute},
+	} {
+		t.Run(tt.request.String(), func(t *testing.T) {
+			w := story(t, func(s *pool.Settings) {
+				s.Lifetime = life
+			})
+			r := w.acquire()
+			i := w.up()
+			w.release(r)
+			last := lastLease(t, w, i, tt.request)
+			require.GreaterOrEqual(t, last, tt.least)
+			require.LessOrEqual(t, last, tt.most)
+		})
+	}
+}
+
+// Requests that outlive every instance are cut whatever is done, and are no reason to rotate earlier, once that is known.
+func TestEndlessRequestsDoNotShortenLives(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Lifetime = life })
+	w.acquire()
+	first := w.up()
+	drainedAfter := func(i *pool.Instance, r *pool.Request) time.Duration {
+		w.run(i.Started().Add(life).Sub(w.now)-time.Second, w.upAll)
+		w.release(r)
+		w.end(i, "")
+		return w.drainedAt[i].Sub(i.Started())
+	}
+	r := w.acquire()
+	require.Less(t, drainedAfter(first, r), 6*time.Minute, "it may end yet")
+	r = w.acquire()
+	w.upAll()
+	require.Greater(t, drainedAfter(r.Instance(), r), 10*time.Minute, "nobody knows of any that does")
+}
+
+// What is in flight goes on until the invocation's end, however long the drain takes.
+func TestADrainLastsAsLongAsTheInvocation(t *testing.T) {
+	for _, why := range []pool.Reason{pool.Rotation, pool.ScaleIn, pool.Operator} {
+		w := story(t, func(s *pool.Settings) { s.Lifetime = life })
+		w.acquire()
+		i := w.up()
+		ends := i.Started().Add(life)
+		w.did(w.p.Drain(w.now, i, why))
+		w.run(ends.Sub(w.now)-2*time.Second, nil)
+		require.Empty(t, w.finished, "nobody is told to cut anything")
+		w.run(time.Second, nil)
+		require.Equal(t, []*pool.Instance{i}, w.finished, "in time to answer")
+		w.run(time.Second, nil)
+		require.Equal(t, []*pool.Instance{i}, w.killed)
+	}
+}
+
+// But when nobody waits for it any more, or when everything stops, the drain timeout bounds it.
+func TestTheDrainTimeoutBoundsWhatNobodyWaitsFor(t *testing.T) {
+	for name, then := range map[string]func(*world, *pool.Request){
+		"no lease is out": func(w *world, r *pool.Request) { w.release(r) },
+		"closed":          func(w *world, _ *pool.Request) { w.did(w.p.Close(w.now, "")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := story(t, func(s *pool.Settings) { s.Lifetime = life })
+			r := w.acquire()
+			i := w.up()
+			w.did(w.p.Drain(w.now, i, pool.Operator))
+			w.run(time.Minute, nil)
+			then(w, r)
+			w.run(9*time.Second, nil)
+			require.Empty(t, w.killed)
+			w.run(time.Second, nil)
+			require.Equal(t, []*pool.Instance{i}, w.killed)
+		})
+	}
+}
+
+// A long drain does not stand in the way of the instance that must take over: at the maximum, too.
+func TestADrainDoesNotHoldUpStarts(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Lifetime, s.Scaling.Max = life, 1 })
+	w.acquire()
+	i := w.up()
+	w.did(w.p.Drain(w.now, i, pool.Operator))
+	r := w.acquire()
+	w.up()
+	require.Equal(t, pool.Leased, r.State())
+	require.Equal(t, pool.Draining, i.State())
 }

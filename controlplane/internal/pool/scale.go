@@ -52,7 +52,7 @@ func (p *Pool) look() *scaler.State {
 }
 
 func (p *Pool) load() scaler.Load {
-	return scaler.Load{Live: p.live, Starting: p.startsInProgress(), Rotating: p.rotating}
+	return scaler.Load{Live: p.live, Starting: p.startsInProgress(), Rotating: p.rotating + p.count[Draining]}
 }
 
 // order makes as many of the wanted starts as the guards allow, and remembers what withholds the rest.

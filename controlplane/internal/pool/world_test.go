@@ -33,13 +33,14 @@ type world struct {
 	dispatched []*pool.Request
 	evicted    []*pool.Request
 	drained    []*pool.Instance
+	drainedAt  map[*pool.Instance]time.Time
 	finished   []*pool.Instance
 	killed     []*pool.Instance
 	starts     int
 }
 
 func newWorld(t require.TestingT, s pool.Settings) *world {
-	w := &world{t: t, p: pool.New(s), now: time.Unix(1_000_000, 0)}
+	w := &world{t: t, p: pool.New(s), now: time.Unix(1_000_000, 0), drainedAt: map[*pool.Instance]time.Time{}}
 	w.did(w.p.Tick(w.now))
 	return w
 }
@@ -55,6 +56,9 @@ func (w *world) collect(e *pool.Effects) {
 	w.dispatched = append(w.dispatched, e.Dispatched...)
 	w.evicted = append(w.evicted, e.Evicted...)
 	w.drained = append(w.drained, e.Drain...)
+	for _, i := range e.Drain {
+		w.drainedAt[i] = w.now
+	}
 	w.finished = append(w.finished, e.Finish...)
 	w.killed = append(w.killed, e.Kill...)
 }

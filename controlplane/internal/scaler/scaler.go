@@ -11,8 +11,8 @@ import "time"
 // Settings bound and shape the instances of one function.
 type Settings struct {
 	Min int // instances kept ready
-	// Max bounds the instances that exist, draining ones included; only rotation may exceed it, by Surge. With 0 nothing
-	// is ever started.
+	// Max bounds the instances that exist, draining ones included. Those that rotate or drain may exceed it, by Surge at
+	// most. With 0 nothing is ever started.
 	Max              int
 	StartsInProgress int        // starts not yet up, at most; with 0 nothing is ever started
 	StartsPerSecond  float64    // refill of the token bucket that every start draws on
@@ -24,8 +24,8 @@ type Settings struct {
 	Price            Price      // of an instance
 }
 
-// Surge is by how many instances rotation may exceed Max, so that a replacement can serve before the old instance
-// stops: a quarter of Max, at least one.
+// Surge is by how many instances Max may be exceeded, so that a replacement can serve before the old instance stops, and
+// while that finishes its requests: a quarter of Max, at least one.
 func (s Settings) Surge() int { return max(1, s.Max/4) }
 
 // Never reports whether these settings forbid all starts: peers come by themselves, or not at all.

@@ -33,8 +33,7 @@ func Defaults(concurrency int, seed uint64) Settings {
 			QueueLimit:   1_000_000,
 			QueueTimeout: time.Minute,
 			StartTimeout: time.Minute,
-			DrainTimeout: 31 * time.Second,
-			Lifetime:     15*time.Minute - 35*time.Second,
+			DrainTimeout: 30 * time.Second,
 			Seed:         seed,
 			Scaling: scaler.Settings{
 				Max: 1000, StartsInProgress: 100, StartsPerSecond: 50, StartsBurst: 100,
@@ -268,6 +267,7 @@ func (w *world) up(i *instance) {
 	}
 	first := i.core.State() == pool.Starting
 	i.core.In(i.invocation.Environment.ID)
+	i.core.EndBy(epoch.Add(i.invocation.Deadline))
 	w.carryOutAfter(w.pool.Up(w.clock(), i.core, w.settings.Pool.Concurrency), first && i.invocation.Cold)
 }
 

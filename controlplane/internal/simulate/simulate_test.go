@@ -92,7 +92,7 @@ func TestFailures(t *testing.T) {
 		"all": func(s *simulate.Settings) {
 			s.Crashes, s.Lambda.InitFails, s.Lambda.DialFails, s.Lambda.Concurrency = 5*second, 0.2, 0.1, 15
 		},
-		"short lives": func(s *simulate.Settings) { s.Pool.Lifetime, s.Lambda.Timeout = 10*second, 15*second },
+		"short lives": func(s *simulate.Settings) { s.Lambda.Timeout = 15 * second },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := simulate.Defaults(10, 3)

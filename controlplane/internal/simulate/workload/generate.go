@@ -181,3 +181,15 @@ func Crowd(name string, n int, service Service) Generator {
 		return out
 	})
 }
+
+// Beside is all of the workloads at once.
+func Beside(name string, all ...Generator) Generator {
+	return Generator{name, false, func(seed uint64) Workload {
+		var out Workload
+		for k, g := range all {
+			out.Requests = append(out.Requests, g.Make(seed+uint64(k)<<32).Requests...)
+		}
+		out.Name = name
+		return out.finish()
+	}}
+}
