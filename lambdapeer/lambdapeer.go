@@ -47,6 +47,11 @@ type Peer struct {
 	Handler http.Handler        // nil: http.DefaultServeMux
 	Logger  *slog.Logger        // nil: text on standard error, from info
 	Getenv  func(string) string // nil: os.Getenv
+
+	// OnFreeze is called before Lambda may freeze the environment, when no request is in flight: the place to finish what
+	// goes on after answers, and to close connections that will not outlive a freeze. OnThaw is called before the next request.
+	// Each blocks for at most two seconds, which are billed, and should return when ctx ends. Nil: not called.
+	OnFreeze, OnThaw func(ctx context.Context)
 }
 
 // Run serves until ctx ends, lets requests in flight finish and returns nil. It catches no signals. A handler's request
@@ -61,6 +66,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	env := &lifecycle.Environment{
 		ID: lifecycle.NewID(), Version: lifecycle.ReadVersion(q.Getenv), LogStream: lifecycle.ReadLogStream(q.Getenv), Handler: q.Handler, Logger: q.Logger, EventPath: path,
 		Trust: policy, FunctionName: q.Getenv(lifecycle.FunctionNameVar),
+		Hooks: lifecycle.Hooks{Freeze: hook(q.OnFreeze), Thaw: hook(q.OnThaw)},
 	}
 	if address := q.Getenv("AWS_LAMBDA_RUNTIME_API"); address != "" {
 		env.Signal, env.ShutdownLimit = true, lambdaShutdown
@@ -76,6 +82,16 @@ func (p *Peer) Run(ctx context.Context) error {
 		return env.RunStatic(ctx, registrar)
 	}
 	return q.listen(ctx, env.ID)
+}
+
+func hook(f func(context.Context)) func(context.Context) error {
+	if f == nil {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		f(ctx)
+		return nil
+	}
 }
 
 func (p *Peer) withDefaults() Peer {

@@ -99,6 +99,30 @@ func TestAnswersEventsOfOthers(t *testing.T) {
 	require.Equal(t, "lambdapeer-runtime", <-api.Registered, "or else Lambda would send no SIGTERM")
 }
 
+func TestAHandlersProgramHearsOfFreezes(t *testing.T) {
+	api := runtimetest.Start(t)
+	heard := make(chan string, 8)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	peer := lambdapeer.Peer{
+		Handler:  http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard <- "request" }),
+		Getenv:   func(name string) string { return map[string]string{"AWS_LAMBDA_RUNTIME_API": api.Address()}[name] },
+		Logger:   slog.New(slog.NewTextHandler(t.Output(), nil)),
+		OnFreeze: func(context.Context) { heard <- "freeze" },
+		OnThaw:   func(context.Context) { heard <- "thaw" },
+	}
+	go func() { ended <- peer.Run(ctx) }()
+	for range 2 {
+		api.Invoke("a", `{"key1":"value1"}`, time.Now().Add(time.Minute))
+		require.False(t, api.Answer(t).Error)
+	}
+	for _, want := range []string{"request", "freeze", "thaw", "request", "freeze"} {
+		require.Equal(t, want, <-heard)
+	}
+	cancel()
+	require.NoError(t, <-ended)
+}
+
 func TestListensOnPortElsewhere(t *testing.T) {
 	logs, log := io.Pipe()
 	cancel, ended := start(t, map[string]string{"PORT": "0"}, log)

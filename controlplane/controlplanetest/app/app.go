@@ -26,6 +26,7 @@ type app struct {
 	exit        func(code int)
 	journal     *journal
 	grpc        *grpc.Server
+	pool        pool
 
 	inFlight    atomic.Int64
 	maxInFlight atomic.Int64
@@ -82,10 +83,33 @@ func (a *app) routes() map[string]http.HandlerFunc {
 		"cancelled": cancelled,
 		"ws":        ws,
 
+		"query": a.pool.query,
+		"after": a.after,
+
 		"abort": abortAfter,
 		"exit":  a.exitAfter,
 	}
 }
+
+// told is the app's end of what the lambdapeer binary POSTs to it.
+func (a *app) told(r *http.Request) bool {
+	switch r.Header.Get("Lambda-Dispatch-Event") {
+	case "freeze":
+		a.freezes(r.Context())
+	case "thaw":
+		a.thaws(r.Context())
+	default:
+		return false
+	}
+	return true
+}
+
+func (a *app) freezes(context.Context) {
+	a.pool.closeIdle()
+	a.record(contract.FreezeKey, contract.Frozen, nil)
+}
+
+func (a *app) thaws(context.Context) { a.record(contract.FreezeKey, contract.Thawed, nil) }
 
 func (a *app) handler() http.Handler {
 	counted := a.watched(a.routed())
@@ -94,6 +118,10 @@ func (a *app) handler() http.Handler {
 		w.Header().Set(contract.PidHeader, a.pid)
 		if r.URL.Path == "/" && r.Header.Get(contract.RouteHeader) == "" { // not counted: the peer's readiness checks would look like requests
 			a.ready(w)
+			return
+		}
+		if r.URL.Path == contract.FreezePath && a.told(r) {
+			w.WriteHeader(http.StatusNoContent)
 			return
 		}
 		counted.ServeHTTP(w, r)

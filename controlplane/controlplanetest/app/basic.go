@@ -23,6 +23,17 @@ func sleep(w http.ResponseWriter, r *http.Request) {
 	hello(w, r)
 }
 
+// after answers at once, works for ?ms= and then records under ?work= that it has finished.
+func (a *app) after(w http.ResponseWriter, r *http.Request) {
+	q := queryOf(r)
+	d, key := q.millis("ms", 1000), r.URL.Query().Get("work")
+	if q.failed(w) {
+		return
+	}
+	time.AfterFunc(d, func() { a.record(key, contract.Finished, nil) })
+	hello(w, r)
+}
+
 // cancelled waits until the client leaves, or half a minute. ?key= records which of them it was.
 func cancelled(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).Flush() // an answer that has begun, for clients that want to leave in its middle

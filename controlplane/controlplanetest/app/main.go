@@ -47,7 +47,7 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer) erro
 	if getenv(contract.PlainVariable) == "1" {
 		return servePlain(ctx, a.handler(), getenv("PORT"), stdout)
 	}
-	return lambdapeer.ListenAndServe(a.handler())
+	return (&lambdapeer.Peer{Handler: a.handler(), OnFreeze: a.freezes, OnThaw: a.thaws}).Run(ctx)
 }
 
 // servePlain speaks HTTP/1.1 and HTTP/2 without TLS, which gRPC needs, until ctx ends; then it answers what is in flight.

@@ -36,6 +36,9 @@ The server, on 127.0.0.1:
                                      invocation is taken before it is ready
   LAMBDA_DISPATCH_EVENT_PATH         where events that are neither of Lambda Dispatch nor HTTP requests are POSTed to
                                      (default /events)
+  LAMBDA_DISPATCH_PEER_FREEZE_PATH     POSTed to before Lambda may freeze the environment
+  LAMBDA_DISPATCH_PEER_THAW_PATH       POSTed to after a freeze, before the next request
+  LAMBDA_DISPATCH_PEER_FREEZE_TIMEOUT  how long each of these may take (default 2s)
 The peer:
   LAMBDA_DISPATCH_LOG_LEVEL          debug, info (default), warn or error; to standard error
 Whom it obeys; without the first two, whoever may invoke the function (SECURITY.md):
@@ -81,6 +84,7 @@ type settings struct {
 	eventPath string
 	trust     trust.Policy
 	function  string // its name in Lambda
+	freeze    freeze
 	async     bool
 	initLimit time.Duration // of waiting for the app before the first invocation, with async
 	level     slog.Level
@@ -92,18 +96,19 @@ func parse(args []string, getenv func(string) string) (settings, error) {
 		name: args[0], api: getenv(apiVar), id: lifecycle.NewID(), version: lifecycle.ReadVersion(getenv), stream: lifecycle.ReadLogStream(getenv),
 		path: getenv(pathVar), initLimit: initPhase, function: getenv(lifecycle.FunctionNameVar),
 	}
-	var errs [9]error
+	var errs [10]error
 	s.command, errs[0] = parseCommand(args[1:])
 	s.port, errs[1] = parsePort(getenv)
 	s.h2c, errs[2] = choose(protocolVar, getenv(protocolVar), map[string]bool{"": false, "http1": false, "h2c": true})
 	s.async, errs[3] = choose(asyncVar, getenv(asyncVar), map[string]bool{"": true, "true": true, "false": false})
-	s.readiness, errs[4] = parseTimeout(getenv(timeoutVar))
+	s.readiness, errs[4] = parseDuration(timeoutVar, getenv(timeoutVar), time.Minute)
 	s.level, errs[5] = choose(levelVar, getenv(levelVar), map[string]slog.Level{
 		"": slog.LevelInfo, "debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	})
 	s.eventPath, errs[6] = lifecycle.ReadEventPath(getenv)
 	s.trust, errs[7] = trust.Read(getenv)
 	s.tcp, errs[8] = choose(probeVar, getenv(probeVar), map[string]bool{"": false, "http": false, "tcp": true})
+	s.freeze, errs[9] = parseFreeze(getenv)
 	err := errors.Join(errs[:]...)
 	if s.path == "" {
 		s.path = "/"
@@ -149,13 +154,13 @@ func parsePort(getenv func(string) string) (string, error) {
 	return port, nil
 }
 
-func parseTimeout(text string) (time.Duration, error) {
+func parseDuration(name, text string, otherwise time.Duration) (time.Duration, error) {
 	if text == "" {
-		return time.Minute, nil
+		return otherwise, nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%s: %q is not a positive duration such as 30s", timeoutVar, text)
+		return 0, fmt.Errorf("%s: %q is not a positive duration such as 30s", name, text)
 	}
 	return d, nil
 }

@@ -38,8 +38,8 @@ func (e *Environment) forward(ctx context.Context, event runtimeapi.Event) ([]by
 	e.Logger.Debug("event", "kind", foreign.Kind, "method", foreign.Request.Method, "path", foreign.Request.URL.Path)
 	ctx, cancel := e.lasting(ctx, event.Deadline)
 	defer cancel()
-	if e.Ready != nil {
-		if err := e.Ready(ctx, unheard); err != nil {
+	if wait := e.ready(event.Deadline); wait != nil {
+		if err := wait(ctx, unheard); err != nil {
 			return nil, &events.Error{Type: "LambdaDispatch.AppUnhealthy", Message: err.Error()}
 		}
 	}
@@ -48,9 +48,6 @@ func (e *Environment) forward(ctx context.Context, event runtimeapi.Event) ([]by
 		body, err = foreign.Answer(res)
 		return err
 	})
-	if e.Settle != nil {
-		e.Settle()
-	}
 	return body, explain(ctx, err)
 }
 

@@ -38,7 +38,9 @@ type Environment struct {
 	// Ready blocks until the app can take requests; meanwhile it says what it waits for, when that changes. An error ends the
 	// instance as unhealthy. Nil: it always can.
 	Ready func(ctx context.Context, say func(what string)) error
-	// Settle, if any, is called after each instance, before the environment may be frozen.
+	// Hooks tell the app of freezes, in Lambda.
+	Hooks Hooks
+	// Settle, if any, is called after each instance and event, before the environment may be frozen.
 	Settle func()
 	// Signal asks Lambda for SIGTERM at the end, which it sends to runtimes only if they ask.
 	Signal bool
@@ -46,6 +48,7 @@ type Environment struct {
 	ShutdownLimit time.Duration
 
 	served bool // an instance has been served
+	asleep bool // the app has been told of a freeze, and not yet of a thaw
 }
 
 // RunLambda serves the invocations of the Runtime API until ctx ends, which is no error, or the API fails. Cancel ctx
@@ -74,8 +77,15 @@ func (e *Environment) RunLambda(ctx context.Context, api *runtimeapi.Client) err
 	return nil
 }
 
+// answer answers one invocation. The app is told of the freeze before an answer of ours, which says that the environment
+// is free, and after any other one: nobody need wait for it.
 func (e *Environment) answer(ctx context.Context, api *runtimeapi.Client, event runtimeapi.Event) error {
-	body, err := e.respond(ctx, event)
+	body, ours, err := e.respond(ctx, event)
+	if ours {
+		e.rest(ctx, event.Deadline)
+	} else {
+		defer e.rest(ctx, event.Deadline)
+	}
 	answering, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
 	if err == nil {
@@ -86,15 +96,17 @@ func (e *Environment) answer(ctx context.Context, api *runtimeapi.Client, event 
 }
 
 // respond serves an invocation of ours, or has the app answer any other event, and returns the invocation's answer.
-func (e *Environment) respond(ctx context.Context, event runtimeapi.Event) ([]byte, error) {
+func (e *Environment) respond(ctx context.Context, event runtimeapi.Event) (body []byte, ours bool, err error) {
 	inv, err := e.Trust.Open(event.Payload, e.audiences(event.ARN), false, time.Now())
 	switch {
 	case errors.Is(err, wire.ErrNotOurs):
-		return e.forward(ctx, event)
+		body, err = e.forward(ctx, event)
+		return body, false, err
 	case err != nil:
-		return nil, err
+		return nil, true, err
 	}
-	return json.Marshal(e.serve(ctx, inv, event.ID, event.Deadline))
+	body, err = json.Marshal(e.serve(ctx, inv, event.ID, event.Deadline))
+	return body, true, err
 }
 
 // audiences are what a signature may call this function.
@@ -131,17 +143,14 @@ func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request st
 		Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
 	}
 	e.served = true
-	report, ready := wire.Report{}, true
+	report, ready, wait := wire.Report{}, true, e.ready(deadline)
 	if inv.Features.Has(wire.FeatureEarlyHello) {
-		c.Ready = e.Ready
+		c.Ready = wait
 	} else {
-		report, ready = e.awaitReady(ctx, inv, deadline)
+		report, ready = awaitReady(ctx, wait, inv, deadline)
 	}
 	if ready {
 		report = instance.Serve(ctx, c)
-	}
-	if e.Settle != nil {
-		e.Settle()
 	}
 	e.Logger.Info("instance ended", "instance", inv.Instance, "environment", e.ID, "reason", report.Reason, "detail", report.Detail,
 		"requests", report.Requests, "refused", report.Refused, "served", report.Served.Duration())
@@ -149,8 +158,10 @@ func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request st
 }
 
 // awaitReady waits for the app for as long as the instance would serve. Without the app it returns the report instead.
-func (e *Environment) awaitReady(ctx context.Context, inv wire.Invocation, deadline time.Time) (wire.Report, bool) {
-	if e.Ready == nil {
+func awaitReady(
+	ctx context.Context, wait func(context.Context, func(string)) error, inv wire.Invocation, deadline time.Time,
+) (wire.Report, bool) {
+	if wait == nil {
 		return wire.Report{}, true
 	}
 	waiting, cancel := context.WithCancel(ctx)
@@ -160,7 +171,7 @@ func (e *Environment) awaitReady(ctx context.Context, inv wire.Invocation, deadl
 			errors.New("the app was not ready when the invocation's deadline came near"))
 		defer cancel()
 	}
-	err := e.Ready(waiting, unheard)
+	err := wait(waiting, unheard)
 	if err == nil {
 		return wire.Report{}, true
 	}
@@ -200,6 +211,7 @@ func (e *Environment) RunStatic(ctx context.Context, r *Registrar) error {
 		if inv, err := r.register(ctx, e.ID, e.Trust); err == nil {
 			e.Logger.Info("registered", "instance", inv.Instance, "function", inv.Function)
 			e.serve(ctx, inv, "", time.Time{})
+			e.settle()
 		} else if ctx.Err() == nil {
 			e.Logger.Warn("registration failed", "error", err)
 		}

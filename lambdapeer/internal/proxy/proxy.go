@@ -3,6 +3,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -94,6 +95,32 @@ func (p *Proxy) Get(ctx context.Context, path string) (status int, err error) {
 	return res.StatusCode, res.Body.Close()
 }
 
+// EventHeader, with a word as its value, marks what the peer itself POSTs to the app. It is taken out of everybody else's
+// requests, so that an app can tell them apart.
+const EventHeader = "Lambda-Dispatch-Event"
+
+// Tell POSTs a word about the peer's life to the app at path. The error says what the app did instead of answering with a
+// status of success.
+func (p *Proxy) Tell(ctx context.Context, path, word string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.address+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	req.Header.Set(EventHeader, word)
+	res, err := p.transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxHeader))
+	if err := res.Body.Close(); err != nil {
+		return err
+	}
+	if res.StatusCode/100 != 2 {
+		return fmt.Errorf("the app answered POST %s with %d", path, res.StatusCode)
+	}
+	return nil
+}
+
 // CloseIdle closes the connections that no request uses. Call it before the environment may be frozen: the app's idle
 // timeout runs on the same clock.
 func (p *Proxy) CloseIdle() { p.transport.CloseIdleConnections() }
@@ -107,6 +134,7 @@ func rewrite(r *httputil.ProxyRequest, address string) {
 		out.URL.Opaque = path
 	}
 	out.Host = r.In.Host
+	out.Header.Del(EventHeader)
 	out.Trailer = r.In.Trailer // the map that is filled when the body has been read
 	if out.Body != nil && r.In.ProtoMajor == 2 {
 		out.Body = upload{out.Body, r.In.Body}

@@ -16,6 +16,9 @@ const (
 // RouteHeader in a request names its route, for tests of paths that name none.
 const RouteHeader = "App-Route"
 
+// FreezePath is where the app hears of freezes.
+const FreezePath = "/told"
+
 // Environment variables that the app reads, besides PORT.
 const (
 	PlainVariable      = "APP_PLAIN"          // 1: a plain HTTP server on $PORT, without the library

@@ -33,7 +33,12 @@ const (
 	Aborted   Name = "aborted"    // the handler gave up, and nothing cancelled it
 	CleanEOF  Name = "clean_eof"  // /upload-cancel: the body ended as it should
 	ReadError Name = "read_error" // /upload-cancel: the body broke off
+	Frozen    Name = "frozen"
+	Thawed    Name = "thawed"
 )
+
+// FreezeKey is the key under which the app records what it hears of freezes: Frozen when one is about to come, and Thawed.
+const FreezeKey = "freeze"
 
 // InFlightKey is the key under which every request, with or without a key of its own, is recorded in the file (only):
 // one event when it starts and one when it ends.
