@@ -21,6 +21,7 @@ PUT    /lambdalocal/faults                                           replace all
 POST   /lambdalocal/faults                                           add a fault: {"kind": "throttle", "for": "10s"}
 DELETE /lambdalocal/faults                                           end all faults
 DELETE /lambdalocal/faults/{id}                                      end one
+PUT    /2015-03-31/functions/{name}/code                             run what is on disk now; {"Publish": true} makes it a version
 
 Lambda's other calls about functions, versions, aliases and concurrency are served where the SDKs look for them.
 `)

@@ -16,6 +16,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/code"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/direct"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/faults"
@@ -40,6 +41,7 @@ type Server struct {
 	links     []*link.Link // in the configuration's order
 	listens   []string     // of the links, as configured
 	faults    *faults.Set
+	code      code.Store
 
 	applying sync.Mutex // held from asking for the faults of links to the end of their application
 }
@@ -108,7 +110,7 @@ func (s *Server) closeFronts() error {
 func (s *Server) handler(cfg Config, shared *account.Account) http.Handler {
 	mux := http.NewServeMux()
 	api := &invokeapi.Handler{
-		Account: shared, AccountID: cfg.AccountID, Region: cfg.Region, Started: time.Now(), Log: s.log,
+		Account: shared, AccountID: cfg.AccountID, Region: cfg.Region, Code: &s.code, Log: s.log,
 	}
 	for _, name := range s.names {
 		api.Functions = append(api.Functions, s.functions[name])
@@ -165,6 +167,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for range running {
 		<-served
 	}
+	err = errors.Join(err, s.code.Close())
 	s.log.Info("lambdalocal has ended")
 	return err
 }

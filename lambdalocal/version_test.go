@@ -22,9 +22,10 @@ func twoVersions(f *lambdalocal.Function) {
 	}
 }
 
+// qualified invokes a version, and waits until its environment is frozen again, which is what the log's tail takes.
 func (m *machine) qualified(qualifier string, o order) (*lambda.InvokeOutput, error) {
 	return m.client.Invoke(context.Background(), &lambda.InvokeInput{
-		FunctionName: aws.String("web"), Qualifier: aws.String(qualifier), Payload: payload(o),
+		FunctionName: aws.String("web"), Qualifier: aws.String(qualifier), Payload: payload(o), LogType: types.LogTypeTail,
 	})
 }
 

@@ -2,6 +2,7 @@ package lambdalocal
 
 import (
 	"maps"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -32,12 +33,13 @@ func (w wiring) function(f Function) function.Config {
 		Ports:        w.ports,
 		Share:        w.account.Join(f.ReservedConcurrency),
 		Book:         w.ledger.Open(f.Name, architecture, f.MemoryMB),
+		Modified:     time.Now(),
 	}
 	for _, v := range f.Versions {
 		cfg.Versions = append(cfg.Versions, function.Version{Config: v.over(cfg.Config), Provisioned: v.ProvisionedConcurrency})
 	}
 	for _, a := range f.Aliases {
-		cfg.Aliases = append(cfg.Aliases, function.Alias(a))
+		cfg.Aliases = append(cfg.Aliases, function.Alias{Name: a.Name, Version: a.Version, Weights: a.Weights})
 	}
 	return cfg
 }

@@ -12,8 +12,9 @@ import (
 // A Config is one function. The embedded Config is that of its latest version.
 type Config struct {
 	environment.Config
-	Versions     []Version // the published ones
+	Versions     []Version // the published ones, as are Aliases those of the start
 	Aliases      []Alias
+	Modified     time.Time // when all of them are taken for modified
 	Architecture ledger.Architecture
 	Events       Events
 	ScalingRate  int                  // new environments per 10 s

@@ -17,9 +17,8 @@ import (
 
 // A Function has environments. Each environment belongs to one goroutine from its creation to its end.
 type Function struct {
-	cfg      Config
-	versions map[string]*version // by name; the map is static
-	lives    sync.WaitGroup      // goroutines that own environments
+	cfg   Config
+	lives sync.WaitGroup // goroutines that own environments
 
 	events  sync.WaitGroup // goroutines that own events
 	closing context.Context
@@ -27,6 +26,9 @@ type Function struct {
 
 	mu       sync.Mutex
 	closed   bool
+	versions map[string]*version // by name
+	order    []string            // of the published ones, oldest first
+	aliases  []Alias
 	counters Counters
 	rate     bucket
 	all      map[string]*life
@@ -35,12 +37,15 @@ type Function struct {
 // New returns a function without environments.
 func New(cfg Config) *Function {
 	f := &Function{
-		cfg: cfg, versions: map[string]*version{Latest: newVersion(cfg.Config)}, rate: newBucket(cfg.ScalingRate),
+		cfg: cfg, rate: newBucket(cfg.ScalingRate), aliases: slices.Clone(cfg.Aliases),
+		versions: map[string]*version{Latest: newVersion(Version{Config: cfg.Config, Modified: cfg.Modified})},
 		all:      map[string]*life{},
 		counters: Counters{Outcomes: map[environment.Outcome]int{}, Events: EventCounters{Dropped: map[Drop]int{}}},
 	}
 	for _, v := range cfg.Versions {
-		f.versions[v.Version] = newVersion(v.Config)
+		v.Modified = cfg.Modified
+		f.versions[v.Version] = newVersion(v)
+		f.order = append(f.order, v.Version)
 	}
 	f.closing, f.close = context.WithCancel(context.Background())
 	return f
@@ -55,7 +60,7 @@ func (f *Function) Start() {
 	}
 }
 
-// Config is what New got. It must not be changed.
+// Config is what New got. It must not be changed. Versions and aliases may have changed since.
 func (f *Function) Config() *Config { return &f.cfg }
 
 // A Call is an invocation as its caller wants it.
@@ -193,19 +198,20 @@ func (f *Function) with(id string, do func(*life)) bool {
 	return l != nil
 }
 
-// finished bills and counts a result, and makes the environment idle if it can serve again.
-func (f *Function) finished(l *life, w *work, reusable bool) {
+// finished bills and counts a result, and makes the environment idle if it can serve again, which it then tells.
+func (f *Function) finished(l *life, w *work, reusable bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cfg.Share.Release()
-	f.cfg.Book.Add(w.front, w.result.Billed, w.result.Init)
+	f.cfg.Book.Add(w.front, l.version.cfg.MemoryMB, w.result.Billed, w.result.Init)
 	f.counters.end(w.result)
-	if reusable {
-		l.state = Frozen
-		l.version.pushIdle(l)
-	} else {
+	if !reusable || l.version.replaced {
 		l.state = Stopping
+		return false
 	}
+	l.state = Frozen
+	l.version.pushIdle(l)
+	return true
 }
 
 // leaveIdle takes an environment out of service. It is false if an invocation was placed on it meanwhile.

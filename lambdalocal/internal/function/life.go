@@ -86,7 +86,7 @@ func (l *life) serve(w *work) bool {
 	if reusable {
 		l.env.Freeze()
 	}
-	l.f.finished(l, w, reusable)
+	reusable = l.f.finished(l, w, reusable)
 	close(w.done)
 	return reusable
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 )
@@ -11,16 +12,20 @@ import (
 // Latest is the name of the version that is not published.
 const Latest = "$LATEST"
 
-// A Version is a published version of a function's code.
+// A Version is a version of a function: the published ones, and Latest. Its maps and lists must not be changed.
 type Version struct {
-	environment.Config     // Version is its name, a number
-	Provisioned        int // environments that are initialised ahead
+	environment.Config        // Version is its name, a number
+	Provisioned        int    // environments that are initialised ahead, from the start on
+	Sha256             string // of its code, where that is a copy; empty: it is what is on disk
+	Description        string
+	Modified           time.Time
 }
 
 // An Alias is a name for a version, or for several by weight.
 type Alias struct {
-	Name    string
-	Version string
+	Name        string
+	Version     string
+	Description string
 	// Weights are the parts of the invocations that other versions get, in total 1 at most.
 	Weights map[string]float64
 }
@@ -37,17 +42,19 @@ func (a Alias) pick(number float64) string {
 
 // A version is one version's environments. Guarded by Function.mu but for what is static.
 type version struct {
+	about     Version             // static
 	cfg       *environment.Config // static, of environments on demand
 	ahead     *environment.Config // static, of provisioned ones
+	replaced  bool                // there is newer code of that name: environments end with what they do
 	idle      []*life             // frozen, most recently used last; provisioned ones are in ready
 	ready     []*life             // frozen, provisioned
 	provision provision
 }
 
-func newVersion(cfg environment.Config) *version {
-	ahead := cfg
+func newVersion(about Version) *version {
+	cfg, ahead := about.Config, about.Config
 	ahead.Provisioned = true
-	return &version{cfg: &cfg, ahead: &ahead}
+	return &version{about: about, cfg: &cfg, ahead: &ahead}
 }
 
 // popIdle takes a frozen environment that can serve: a provisioned one first, since it costs money while it waits.
@@ -90,15 +97,6 @@ func (f *Function) Resolve(qualifier string) (version string, ok bool) {
 	if alias, ok := f.Alias(qualifier); ok {
 		return alias.pick(rand.Float64()), true
 	}
-	_, ok = f.versions[qualifier]
+	_, ok = f.Version(qualifier)
 	return qualifier, ok
-}
-
-// Alias returns the alias of that name.
-func (f *Function) Alias(name string) (Alias, bool) {
-	i := slices.IndexFunc(f.cfg.Aliases, func(a Alias) bool { return a.Name == name })
-	if i < 0 {
-		return Alias{}, false
-	}
-	return f.cfg.Aliases[i], true
 }

@@ -100,7 +100,7 @@ func (h *Handler) listProvisioned(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	list := []provisioned{}
-	for _, v := range f.Config().Versions {
+	for _, v := range f.Versions() {
 		if p, ok := f.Provisioned(v.Version); ok {
 			t.qualifier = v.Version
 			body := provisionedBody(p)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 )
 
@@ -25,6 +24,8 @@ type configuration struct {
 	LastModified     string
 	Architectures    []string
 	Environment      variables
+	Description      string
+	CodeSha256       string `json:",omitempty"` // where the code is a copy
 	PackageType      string
 	State            string
 	LastUpdateStatus string
@@ -37,22 +38,13 @@ type (
 )
 
 // configuration describes a version of the function, named as t names it.
-func (h *Handler) configuration(f *function.Function, t target, version string) configuration {
-	cfg := versionConfig(f, version)
+func (h *Handler) configuration(f *function.Function, t target, cfg function.Version) configuration {
 	return configuration{
-		FunctionName: cfg.Function, FunctionArn: h.arn(t), Version: version, Runtime: "provided.al2023",
+		FunctionName: cfg.Function, FunctionArn: h.arn(t), Version: cfg.Version, Runtime: "provided.al2023",
 		Role: fmt.Sprintf("arn:aws:iam::%s:role/lambdalocal", h.AccountID), Handler: cfg.Handler,
-		Timeout: int(math.Ceil(cfg.Timeout.Seconds())), MemorySize: cfg.MemoryMB, LastModified: h.Started.UTC().Format(timestamp),
+		Timeout: int(math.Ceil(cfg.Timeout.Seconds())), MemorySize: cfg.MemoryMB, LastModified: cfg.Modified.UTC().Format(timestamp),
 		Architectures: []string{string(f.Config().Architecture)}, Environment: variables{cfg.Env}, PackageType: "Zip",
+		Description: cfg.Description, CodeSha256: cfg.Sha256,
 		State: "Active", LastUpdateStatus: "Successful", EphemeralStorage: storage{512},
 	}
-}
-
-func versionConfig(f *function.Function, version string) environment.Config {
-	for _, v := range f.Config().Versions {
-		if v.Version == version {
-			return v.Config
-		}
-	}
-	return f.Config().Config
 }

@@ -5,11 +5,11 @@ package invokeapi
 import (
 	"encoding/base64"
 	"net/http"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/code"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/request"
@@ -22,7 +22,7 @@ type Handler struct {
 	Account   *account.Account
 	AccountID string
 	Region    string
-	Started   time.Time // when functions were last modified
+	Code      *code.Store
 	Log       logrus.FieldLogger
 }
 

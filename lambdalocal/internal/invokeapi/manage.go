@@ -22,6 +22,12 @@ func (h *Handler) registerManagement(mux *http.ServeMux) {
 		"GET /2015-03-31/functions/{name}/configuration":              h.getFunctionConfiguration,
 		"GET /2015-03-31/functions/{name}/versions":                   h.listVersions,
 		"GET /2015-03-31/functions/{name}/aliases":                    h.listAliases,
+		"PUT /2015-03-31/functions/{name}/code":                       h.updateCode,
+		"PUT /2015-03-31/functions/{name}/configuration":              h.updateConfiguration,
+		"POST /2015-03-31/functions/{name}/versions":                  h.publishVersion,
+		"POST /2015-03-31/functions/{name}/aliases":                   h.createAlias,
+		"PUT /2015-03-31/functions/{name}/aliases/{alias}":            h.updateAlias,
+		"DELETE /2015-03-31/functions/{name}/aliases/{alias}":         h.deleteAlias,
 		"GET /2015-03-31/functions/{name}/aliases/{alias}":            h.getAlias,
 		"PUT /2017-10-31/functions/{name}/concurrency":                h.putConcurrency,
 		"GET /2019-09-30/functions/{name}/concurrency":                h.getConcurrency,
@@ -66,7 +72,7 @@ func (h *Handler) getAccountSettings(*http.Request) (int, any, error) {
 func (h *Handler) listFunctions(r *http.Request) (int, any, error) {
 	list := []configuration{}
 	for _, f := range h.Functions {
-		list = append(list, h.configuration(f, target{f.Config().Function, function.Latest}, function.Latest))
+		list = append(list, h.latest(f))
 		if r.URL.Query().Get("FunctionVersion") == "ALL" {
 			list = append(list, h.published(f)...)
 		}
@@ -75,12 +81,12 @@ func (h *Handler) listFunctions(r *http.Request) (int, any, error) {
 }
 
 func (h *Handler) getFunction(r *http.Request) (int, any, error) {
-	c, f, err := h.described(r)
+	c, version, f, err := h.described(r)
 	if err != nil {
 		return 0, nil, err
 	}
 	body := map[string]any{
-		"Configuration": c, "Code": map[string]string{"RepositoryType": "lambdalocal", "Location": "file://" + f.Config().Dir},
+		"Configuration": c, "Code": map[string]string{"RepositoryType": "lambdalocal", "Location": "file://" + version.Dir},
 	}
 	if reserved := f.Config().Share.Reserved(); reserved != nil {
 		body["Concurrency"] = concurrency{reserved}
@@ -89,83 +95,44 @@ func (h *Handler) getFunction(r *http.Request) (int, any, error) {
 }
 
 func (h *Handler) getFunctionConfiguration(r *http.Request) (int, any, error) {
-	c, _, err := h.described(r)
+	c, _, _, err := h.described(r)
 	return http.StatusOK, c, err
 }
 
 func (h *Handler) listVersions(r *http.Request) (int, any, error) {
-	t, f, err := h.find(r)
+	_, f, err := h.find(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	t.qualifier = function.Latest
-	list := append([]configuration{h.configuration(f, t, function.Latest)}, h.published(f)...)
+	list := append([]configuration{h.latest(f)}, h.published(f)...)
 	list[0].FunctionArn += ":" + function.Latest
 	return http.StatusOK, map[string]any{"Versions": list}, nil
 }
 
+func (h *Handler) latest(f *function.Function) configuration {
+	v, _ := f.Version(function.Latest)
+	return h.configuration(f, target{v.Function, v.Version}, v)
+}
+
 func (h *Handler) published(f *function.Function) (list []configuration) {
-	for _, v := range f.Config().Versions {
-		list = append(list, h.configuration(f, target{f.Config().Function, v.Version}, v.Version))
+	for _, v := range f.Versions() {
+		list = append(list, h.configuration(f, target{v.Function, v.Version}, v))
 	}
 	return list
 }
 
-// An alias in the API's JSON.
-type alias struct {
-	AliasArn        string
-	Name            string
-	FunctionVersion string
-	RoutingConfig   *routing `json:",omitempty"`
-}
-
-type routing struct{ AdditionalVersionWeights map[string]float64 }
-
-func (h *Handler) alias(t target, a function.Alias) alias {
-	t.qualifier = a.Name
-	body := alias{AliasArn: h.arn(t), Name: a.Name, FunctionVersion: a.Version}
-	if len(a.Weights) > 0 {
-		body.RoutingConfig = &routing{a.Weights}
-	}
-	return body
-}
-
-func (h *Handler) listAliases(r *http.Request) (int, any, error) {
-	t, f, err := h.find(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	list := []alias{}
-	for _, a := range f.Config().Aliases {
-		list = append(list, h.alias(t, a))
-	}
-	return http.StatusOK, map[string]any{"Aliases": list}, nil
-}
-
-func (h *Handler) getAlias(r *http.Request) (int, any, error) {
-	t, f, err := h.find(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	a, ok := f.Alias(r.PathValue("alias"))
-	if !ok {
-		t.qualifier = r.PathValue("alias")
-		return 0, nil, serviceerror.New(serviceerror.TypeNotFound, "Cannot find alias arn: %s", h.arn(t))
-	}
-	return http.StatusOK, h.alias(t, a), nil
-}
-
 // described finds what a request asks to describe.
-func (h *Handler) described(r *http.Request) (configuration, *function.Function, error) {
+func (h *Handler) described(r *http.Request) (configuration, function.Version, *function.Function, error) {
 	t, f, err := h.find(r)
 	if err != nil {
-		return configuration{}, nil, err
+		return configuration{}, function.Version{}, nil, err
 	}
-	version, ok := mainVersion(f, t.qualifier)
+	name, ok := mainVersion(f, t.qualifier)
 	if !ok {
-		return configuration{}, nil, h.notFound(t)
+		return configuration{}, function.Version{}, nil, h.notFound(t)
 	}
-	return h.configuration(f, t, version), f, nil
+	version, _ := f.Version(name)
+	return h.configuration(f, t, version), version, f, nil
 }
 
 // mainVersion is the version of the qualifier, without regard to an alias's weights.
@@ -177,8 +144,10 @@ func mainVersion(f *function.Function, qualifier string) (string, bool) {
 }
 
 // settings reads the body of a call that changes a setting.
-func settings(r *http.Request, into any) error {
-	body, err := request.Body(r, maxSettings)
+func settings(r *http.Request, into any) error { return decode(r, into, maxSettings) }
+
+func decode(r *http.Request, into any, limit int64) error {
+	body, err := request.Body(r, limit)
 	if err != nil {
 		return err
 	}

@@ -61,15 +61,16 @@ type Book struct {
 	ledger       *Ledger
 	function     string
 	architecture Architecture
-	memoryMB     int
 
-	totals map[Front]*totals // guarded by ledger.mu
+	// Guarded by ledger.mu.
+	memoryMB int // of the last invocation
+	totals   map[Front]*totals
 }
 
 // totals are whole numbers, so that their sums are exact.
-type totals struct{ requests, billedMs, initMs int64 }
+type totals struct{ requests, billedMs, initMs, billedMBMs int64 }
 
-// Open adds the account of a function, once for each.
+// Open adds the account of a function, once for each, that has that much memory at first.
 func (l *Ledger) Open(function string, architecture Architecture, memoryMB int) *Book {
 	b := &Book{
 		ledger: l, function: function, architecture: architecture, memoryMB: memoryMB,
@@ -81,13 +82,15 @@ func (l *Ledger) Open(function string, architecture Architecture, memoryMB int) 
 	return b
 }
 
-// Add bills one invocation. Billed is what its REPORT line says, whole milliseconds; init is the part of it that was the
+// Add bills one invocation with that much memory. Billed is what its REPORT line says, whole milliseconds; init is the part of it that was the
 // init phase.
-func (b *Book) Add(front Front, billed, init time.Duration) {
+func (b *Book) Add(front Front, memoryMB int, billed, init time.Duration) {
 	b.ledger.mu.Lock()
 	defer b.ledger.mu.Unlock()
+	b.memoryMB = memoryMB
 	t := b.totals[front]
 	t.requests++
 	t.billedMs += billed.Milliseconds()
+	t.billedMBMs += billed.Milliseconds() * int64(memoryMB)
 	t.initMs += init.Milliseconds()
 }

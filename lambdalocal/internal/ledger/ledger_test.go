@@ -16,7 +16,7 @@ func TestAMillionRequestsAtListPrice(t *testing.T) {
 		l := New(list)
 		b := l.Open("web", architecture, 1024)
 		for range 1_000_000 {
-			b.Add(Invoke, 100*time.Millisecond, 0)
+			b.Add(Invoke, 1024, 100*time.Millisecond, 0)
 		}
 		e := l.Statement().Functions[0].Invoke
 		require.InEpsilon(t, 100_000, e.GBSeconds, 1e-12)
@@ -27,12 +27,13 @@ func TestAMillionRequestsAtListPrice(t *testing.T) {
 func TestFrontsAreApartAndAddUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := New(list)
-		b := l.Open("web", X86, rapid.SampledFrom([]int{128, 512, 10240}).Draw(t, "memory"))
+		memory := rapid.SampledFrom([]int{128, 512, 10240}).Draw(t, "memory")
+		b := l.Open("web", X86, memory)
 		want := map[Front]int64{}
 		fronts := rapid.SliceOf(rapid.SampledFrom([]Front{Invoke, Direct})).Draw(t, "fronts")
 		for _, front := range fronts {
 			ms := rapid.Int64Range(1, 900_000).Draw(t, "ms")
-			b.Add(front, time.Duration(ms)*time.Millisecond, time.Millisecond)
+			b.Add(front, memory, time.Duration(ms)*time.Millisecond, time.Millisecond)
 			want[front] += ms
 		}
 		a := l.Statement().Functions[0]
@@ -46,12 +47,23 @@ func TestFrontsAreApartAndAddUp(t *testing.T) {
 	})
 }
 
+// A new version may have more memory than the old one, which serves on.
+func TestEachInvocationIsBilledWithItsOwnMemory(t *testing.T) {
+	l := New(list)
+	b := l.Open("web", X86, 1024)
+	b.Add(Invoke, 1024, time.Second, 0)
+	b.Add(Invoke, 3072, time.Second, 0)
+	a := l.Statement().Functions[0]
+	require.InDelta(t, 4, a.Total.GBSeconds, 1e-9)
+	require.Equal(t, 3072, a.MemoryMB)
+}
+
 func TestTheTable(t *testing.T) {
 	l := New(list)
 	l.Open("unused", X86, 128)
 	b := l.Open("web", ARM, 1024)
-	b.Add(Invoke, 1500*time.Millisecond, 0)
-	b.Add(Direct, 20*time.Millisecond, 0)
+	b.Add(Invoke, 1024, 1500*time.Millisecond, 0)
+	b.Add(Direct, 1024, 20*time.Millisecond, 0)
 	var out strings.Builder
 	require.NoError(t, l.Statement().Print(&out))
 	require.Equal(t, ""+

@@ -16,9 +16,9 @@ type Statement struct {
 type Account struct {
 	Function     string       `json:"function"`
 	Architecture Architecture `json:"architecture"`
-	MemoryMB     int          `json:"memory_mb"`
-	Invoke       Entry        `json:"invoke"` // by the Invoke API
-	Direct       Entry        `json:"direct"` // by the direct front end
+	MemoryMB     int          `json:"memory_mb"` // of the last invocation
+	Invoke       Entry        `json:"invoke"`    // by the Invoke API
+	Direct       Entry        `json:"direct"`    // by the direct front end
 	Total        Entry        `json:"total"`
 }
 
@@ -52,6 +52,7 @@ func (b *Book) accountLocked() Account {
 		sum.requests += t.requests
 		sum.billedMs += t.billedMs
 		sum.initMs += t.initMs
+		sum.billedMBMs += t.billedMBMs
 	}
 	return Account{
 		Function: b.function, Architecture: b.architecture, MemoryMB: b.memoryMB,
@@ -61,7 +62,7 @@ func (b *Book) accountLocked() Account {
 
 func (b *Book) price(t totals) Entry {
 	e := Entry{Requests: t.requests, BilledMs: t.billedMs, InitMs: t.initMs}
-	e.GBSeconds = float64(t.billedMs) / 1000 * float64(b.memoryMB) / 1024
+	e.GBSeconds = float64(t.billedMBMs) / 1000 / 1024
 	e.RequestDollars = float64(t.requests) / 1e6 * b.ledger.prices.MillionRequests
 	e.DurationDollars = e.GBSeconds * b.ledger.prices.gbSecond(b.architecture)
 	e.Dollars = e.RequestDollars + e.DurationDollars

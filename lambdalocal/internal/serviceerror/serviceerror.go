@@ -30,6 +30,7 @@ const (
 	TypeAccessDenied   = "AccessDeniedException"
 	TypeService        = "ServiceException"
 	TypeUnknown        = "UnknownOperationException"
+	TypeConflict       = "ResourceConflictException"
 	TypeNotProvisioned = "ProvisionedConcurrencyConfigNotFoundException"
 )
 
@@ -49,6 +50,7 @@ var statuses = map[string]int{
 	TypeAccessDenied:   http.StatusForbidden,
 	TypeService:        http.StatusInternalServerError,
 	TypeUnknown:        http.StatusNotFound,
+	TypeConflict:       http.StatusConflict,
 	TypeNotProvisioned: http.StatusNotFound,
 }
 

@@ -1,0 +1,213 @@
+// Package code keeps the code of functions apart from the folders that people work in: copies of folders and unpacked
+// archives, which nothing changes any more.
+package code
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// MaxSize is how large unpacked code may be, in bytes: Lambda's limit.
+const MaxSize = 250 << 20
+
+// MaxTotal is how much a store keeps, in bytes.
+const MaxTotal = 4 << 30
+
+// ErrTooLarge says that code exceeds MaxSize.
+var ErrTooLarge = errors.New("the code exceeds 250 MB")
+
+// ErrFull says that a store holds MaxTotal.
+var ErrFull = errors.New("the code of all versions exceeds 4 GB")
+
+// A Store holds code in a temporary folder. The zero value is ready, and makes the folder when it is needed. Its methods may
+// be called from any goroutine.
+type Store struct {
+	mu   sync.Mutex
+	root string
+	size int64 // of what is kept
+}
+
+// A Code is a folder with code, and a hash of what is in it, as Lambda writes hashes.
+type Code struct {
+	Dir    string
+	Sha256 string
+}
+
+// Copy returns a copy of a folder, version control left out. The same content has the same copy. Symbolic links are kept as
+// they are, and what is no file is left out.
+func (s *Store) Copy(dir string) (Code, error) {
+	return s.keep(func(into string, left *int64) error { return copyTree(dir, into, left) })
+}
+
+// keep makes a folder by fill, which may write so many bytes, and keeps it under its hash.
+func (s *Store) keep(fill func(into string, left *int64) error) (Code, error) {
+	root, err := s.open()
+	if err != nil {
+		return Code{}, err
+	}
+	fresh, err := os.MkdirTemp(root, "new-")
+	if err != nil {
+		return Code{}, err
+	}
+	defer os.RemoveAll(fresh)
+	left := int64(MaxSize)
+	if err := fill(fresh, &left); err != nil {
+		return Code{}, err
+	}
+	sum, err := hashTree(fresh)
+	if err != nil {
+		return Code{}, err
+	}
+	kept := filepath.Join(root, base64.RawURLEncoding.EncodeToString(sum))
+	if err := s.move(fresh, kept, MaxSize-left); err != nil {
+		return Code{}, err
+	}
+	return Code{Dir: kept, Sha256: base64.StdEncoding.EncodeToString(sum)}, nil
+}
+
+// move gives a new folder of that size its final name, unless it is there already.
+func (s *Store) move(fresh, kept string, size int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := os.Stat(kept); err == nil {
+		return nil
+	}
+	if s.size+size > MaxTotal {
+		return ErrFull
+	}
+	s.size += size
+	return errors.Join(os.Chmod(fresh, 0o755), os.Rename(fresh, kept))
+}
+
+func (s *Store) open() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	if s.root == "" {
+		s.root, err = os.MkdirTemp("", "lambdalocal-code-")
+	}
+	return s.root, err
+}
+
+// Close removes everything. Nothing may run from there any more.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.root == "" {
+		return nil
+	}
+	return os.RemoveAll(s.root)
+}
+
+// copyTree copies what is in a folder into an empty one.
+func copyTree(from, into string, left *int64) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(from, path)
+		if err != nil || relative == "." {
+			return err
+		}
+		target := filepath.Join(into, relative)
+		switch {
+		case d.IsDir() && d.Name() == ".git":
+			return fs.SkipDir
+		case d.IsDir():
+			return os.Mkdir(target, 0o755)
+		case d.Type()&fs.ModeSymlink != 0:
+			return copyLink(path, target)
+		case d.Type().IsRegular():
+			return copyFile(path, target, left)
+		}
+		return nil
+	})
+}
+
+func copyLink(from, to string) error {
+	target, err := os.Readlink(from)
+	if err != nil {
+		return err
+	}
+	return os.Symlink(target, to)
+}
+
+// copyFile copies a file and takes its size off what is left.
+func copyFile(from, to string, left *int64) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	return write(source, to, info.Mode(), left)
+}
+
+func write(source io.Reader, to string, mode fs.FileMode, left *int64) error {
+	file, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode.Perm())
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(file, io.LimitReader(source, *left+1))
+	if *left -= n; *left < 0 {
+		err = ErrTooLarge
+	}
+	return errors.Join(err, file.Close())
+}
+
+// hashTree hashes names, modes and contents, in the order of names.
+func hashTree(dir string) ([]byte, error) {
+	hash := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		relative, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(hash, "%q %v %d\n", relative, info.Mode(), size(info))
+		return hashContent(hash, path, d)
+	})
+	return hash.Sum(nil), err
+}
+
+// size is that of files only: folders have another on each file system.
+func size(info fs.FileInfo) int64 {
+	if info.Mode().IsRegular() {
+		return info.Size()
+	}
+	return 0
+}
+
+func hashContent(hash io.Writer, path string, d fs.DirEntry) error {
+	switch {
+	case d.Type()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(path)
+		fmt.Fprintf(hash, "%q\n", target)
+		return err
+	case d.Type().IsRegular():
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		_, err = io.Copy(hash, file)
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package code_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/code"
+)
+
+func write(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(text), mode))
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(text)
+}
+
+func TestACopyStaysAsItWas(t *testing.T) {
+	var s code.Store
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "bootstrap"), "one", 0o755)
+	write(t, filepath.Join(dir, "lib", "deep.js"), "deep", 0o644)
+	write(t, filepath.Join(dir, ".git", "HEAD"), "x", 0o644)
+	require.NoError(t, os.Symlink("lib/deep.js", filepath.Join(dir, "link")))
+	first, err := s.Copy(dir)
+	require.NoError(t, err)
+	again, err := s.Copy(dir)
+	require.NoError(t, err)
+	require.Equal(t, first, again, "the same content is the same code")
+
+	write(t, filepath.Join(dir, "bootstrap"), "two", 0o755)
+	second, err := s.Copy(dir)
+	require.NoError(t, err)
+	require.NotEqual(t, first.Sha256, second.Sha256)
+	require.Equal(t, "one", read(t, filepath.Join(first.Dir, "bootstrap")))
+	require.Equal(t, "two", read(t, filepath.Join(second.Dir, "bootstrap")))
+	require.Equal(t, "deep", read(t, filepath.Join(first.Dir, "link")))
+	info, err := os.Stat(filepath.Join(first.Dir, "bootstrap"))
+	require.NoError(t, err)
+	require.NotZero(t, info.Mode()&0o100, "executable")
+	require.NoDirExists(t, filepath.Join(first.Dir, ".git"))
+
+	require.NoError(t, s.Close())
+	require.NoDirExists(t, first.Dir)
+}
+
+func TestTooMuchCodeIsRefused(t *testing.T) {
+	var s code.Store
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "sparse"), "", 0o644)
+	require.NoError(t, os.Truncate(filepath.Join(dir, "sparse"), code.MaxSize+1))
+	_, err := s.Copy(dir)
+	require.ErrorIs(t, err, code.ErrTooLarge)
+}
+
+func archive(t *testing.T, entries map[string]os.FileMode) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, mode := range entries {
+		h := &zip.FileHeader{Name: name}
+		h.SetMode(mode)
+		f, err := w.CreateHeader(h)
+		require.NoError(t, err)
+		_, err = f.Write([]byte("content"))
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return b.Bytes()
+}
+
+func TestAnArchiveIsUnpacked(t *testing.T) {
+	var s code.Store
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	c, err := s.Unzip(archive(t, map[string]os.FileMode{"bootstrap": 0o755, "a/b/c.js": 0}))
+	require.NoError(t, err)
+	require.Equal(t, "content", read(t, filepath.Join(c.Dir, "a/b/c.js")))
+	require.NotEmpty(t, c.Sha256)
+}
+
+func TestABadArchiveIsRefused(t *testing.T) {
+	var s code.Store
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	for message, data := range map[string][]byte{
+		"not a valid zip":            []byte("text"),
+		"leads out of the archive":   archive(t, map[string]os.FileMode{"../x": 0o644}),
+		"neither a file nor":         archive(t, map[string]os.FileMode{"l": os.ModeSymlink}),
+		"\"/etc/x\" leads out of th": archive(t, map[string]os.FileMode{"/etc/x": 0o644}),
+	} {
+		_, err := s.Unzip(data)
+		require.ErrorContains(t, err, message)
+	}
+}

@@ -1,0 +1,159 @@
+package function
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+)
+
+// Versions returns the published versions, oldest first.
+func (f *Function) Versions() []Version {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []Version
+	for _, name := range f.order {
+		list = append(list, f.versions[name].about)
+	}
+	return list
+}
+
+// Version returns the version of that name, Latest too.
+func (f *Function) Version(name string) (Version, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := f.versions[name]
+	if v == nil {
+		return Version{}, false
+	}
+	return v.about, true
+}
+
+// Update changes Latest. What runs of it ends with its invocation, and what is frozen at once; the next invocation starts
+// the new one. change must not keep what it gets.
+func (f *Function) Update(change func(*Version)) Version {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	old := f.versions[Latest]
+	about := old.about
+	about.Modified = time.Now()
+	change(&about)
+	f.versions[Latest] = newVersion(about)
+	old.replaced = true
+	for _, l := range old.idle {
+		l.retire()
+	}
+	old.idle = nil
+	return about
+}
+
+// Publish makes a version of what Latest is now, with code, which is a copy of Latest's, in the given folder. Nothing is
+// published if nothing has changed since the last one, which is returned then.
+func (f *Function) Publish(description string, code func(Version) (dir, sha256 string, err error)) (Version, error) {
+	latest, _ := f.Version(Latest)
+	dir, sum, err := code(latest)
+	if err != nil {
+		return Version{}, err
+	}
+	latest.Dir, latest.Sha256, latest.Description = dir, sum, description
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := 0
+	if n := len(f.order); n > 0 {
+		newest := f.versions[f.order[n-1]].about
+		if newest.same(latest) {
+			return newest, nil
+		}
+		for _, name := range f.order {
+			number, _ := strconv.Atoi(name)
+			last = max(last, number)
+		}
+	}
+	latest.Version, latest.Modified = strconv.Itoa(last+1), time.Now()
+	f.versions[latest.Version] = newVersion(latest)
+	f.order = append(f.order, latest.Version)
+	return latest, nil
+}
+
+// same tells whether the versions differ in nothing that runs. Without a copy nobody knows.
+func (v Version) same(other Version) bool {
+	return v.Sha256 != "" && v.Sha256 == other.Sha256 && reflect.DeepEqual(v.runs(), other.runs())
+}
+
+// runs is the part of a version's configuration that makes a difference.
+func (v Version) runs() environment.Config {
+	cfg := v.Config
+	cfg.Version, cfg.Dir, cfg.Log = "", "", nil
+	return cfg
+}
+
+// Aliases returns all of them.
+func (f *Function) Aliases() []Alias {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.aliases)
+}
+
+// Alias returns the alias of that name. Its weights must not be changed.
+func (f *Function) Alias(name string) (Alias, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i := f.aliasLocked(name); i >= 0 {
+		return f.aliases[i], true
+	}
+	return Alias{}, false
+}
+
+func (f *Function) aliasLocked(name string) int {
+	return slices.IndexFunc(f.aliases, func(a Alias) bool { return a.Name == name })
+}
+
+// SetAlias replaces the alias of that name, or adds it if there is none.
+func (f *Function) SetAlias(a Alias) *serviceerror.Error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.checkLocked(a); err != nil {
+		return err
+	}
+	if i := f.aliasLocked(a.Name); i >= 0 {
+		f.aliases[i] = a
+	} else {
+		f.aliases = append(f.aliases, a)
+	}
+	return nil
+}
+
+// checkLocked says what is wrong with an alias.
+func (f *Function) checkLocked(a Alias) *serviceerror.Error {
+	if f.versions[a.Version] == nil {
+		return serviceerror.New(serviceerror.TypeNotFound, "Function not found: %s:%s", f.cfg.Function, a.Version)
+	}
+	sum := 0.0
+	for version, weight := range a.Weights {
+		sum += weight
+		switch {
+		case version == Latest || a.Version == Latest:
+			return serviceerror.New(serviceerror.TypeInvalidValue, "%s is not supported for an alias that shifts traffic.", Latest)
+		case version == a.Version:
+			return serviceerror.New(serviceerror.TypeInvalidValue, "The alias already points at version %s: it can have no additional weight.", version)
+		case f.versions[version] == nil:
+			return serviceerror.New(serviceerror.TypeNotFound, "Function not found: %s:%s", f.cfg.Function, version)
+		case weight < 0 || weight > 1:
+			return serviceerror.New(serviceerror.TypeInvalidValue, "The weight of version %s must be 0 to 1, got %v.", version, weight)
+		}
+	}
+	if sum > 1 {
+		return serviceerror.New(serviceerror.TypeInvalidValue, "The weights must sum to 1 at most, got %v.", sum)
+	}
+	return nil
+}
+
+// DeleteAlias removes an alias, if it is there.
+func (f *Function) DeleteAlias(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.aliases = slices.DeleteFunc(f.aliases, func(a Alias) bool { return a.Name == name })
+}

@@ -1,0 +1,140 @@
+package invokeapi
+
+import (
+	"net/http"
+	"regexp"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+)
+
+// An alias in the API's JSON.
+type alias struct {
+	AliasArn        string
+	Name            string
+	FunctionVersion string
+	Description     string
+	RoutingConfig   *routing `json:",omitempty"`
+}
+
+type routing struct{ AdditionalVersionWeights map[string]float64 }
+
+func (h *Handler) alias(t target, a function.Alias) alias {
+	t.qualifier = a.Name
+	body := alias{AliasArn: h.arn(t), Name: a.Name, FunctionVersion: a.Version, Description: a.Description}
+	if len(a.Weights) > 0 {
+		body.RoutingConfig = &routing{a.Weights}
+	}
+	return body
+}
+
+func (h *Handler) listAliases(r *http.Request) (int, any, error) {
+	t, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	list := []alias{}
+	for _, a := range f.Aliases() {
+		list = append(list, h.alias(t, a))
+	}
+	return http.StatusOK, map[string]any{"Aliases": list}, nil
+}
+
+func (h *Handler) getAlias(r *http.Request) (int, any, error) {
+	t, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	a, ok := f.Alias(r.PathValue("alias"))
+	if !ok {
+		return 0, nil, h.noAlias(t, r.PathValue("alias"))
+	}
+	return http.StatusOK, h.alias(t, a), nil
+}
+
+func (h *Handler) noAlias(t target, name string) error {
+	t.qualifier = name
+	return serviceerror.New(serviceerror.TypeNotFound, "Cannot find alias arn: %s", h.arn(t))
+}
+
+// An aliasChange is the body of CreateAlias and UpdateAlias. What is absent stays as it is.
+type aliasChange struct {
+	Name            string
+	FunctionVersion string
+	Description     *string
+	RoutingConfig   *routing
+}
+
+func (c aliasChange) over(a function.Alias) function.Alias {
+	if c.FunctionVersion != "" {
+		a.Version = c.FunctionVersion
+	}
+	if c.Description != nil {
+		a.Description = *c.Description
+	}
+	if c.RoutingConfig != nil {
+		a.Weights = c.RoutingConfig.AdditionalVersionWeights
+	}
+	return a
+}
+
+var (
+	aliasRule  = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,128}$`)
+	numberRule = regexp.MustCompile(`^[0-9]+$`)
+)
+
+func (h *Handler) createAlias(r *http.Request) (int, any, error) {
+	t, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	var c aliasChange
+	if err := settings(r, &c); err != nil {
+		return 0, nil, err
+	}
+	if !aliasRule.MatchString(c.Name) || numberRule.MatchString(c.Name) {
+		return 0, nil, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not a name for an alias", c.Name)
+	}
+	if _, ok := f.Alias(c.Name); ok {
+		t.qualifier = c.Name
+		return 0, nil, serviceerror.New(serviceerror.TypeConflict, "Alias already exists: %s", h.arn(t))
+	}
+	return h.setAlias(http.StatusCreated, t, f, c.over(function.Alias{Name: c.Name}))
+}
+
+func (h *Handler) updateAlias(r *http.Request) (int, any, error) {
+	t, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	var c aliasChange
+	if err := settings(r, &c); err != nil {
+		return 0, nil, err
+	}
+	a, ok := f.Alias(r.PathValue("alias"))
+	if !ok {
+		return 0, nil, h.noAlias(t, r.PathValue("alias"))
+	}
+	return h.setAlias(http.StatusOK, t, f, c.over(a))
+}
+
+func (h *Handler) setAlias(status int, t target, f *function.Function, a function.Alias) (int, any, error) {
+	if err := f.SetAlias(a); err != nil {
+		return 0, nil, err
+	}
+	h.Log.WithFields(logrus.Fields{
+		"function": t.name, "alias": a.Name, "version": a.Version, "weights": a.Weights,
+	}).Info("alias set")
+	return status, h.alias(t, a), nil
+}
+
+func (h *Handler) deleteAlias(r *http.Request) (int, any, error) {
+	_, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	f.DeleteAlias(r.PathValue("alias"))
+	return http.StatusNoContent, nil, nil
+}

@@ -1,0 +1,230 @@
+package invokeapi
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/code"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+)
+
+// maxCode bounds the body of UpdateFunctionCode: an archive of 50 MB in base64.
+const maxCode = 70 << 20
+
+// local is the bucket that stands for this machine: keys in it are folders.
+const local = "local"
+
+// A codeChange is the body of UpdateFunctionCode. Without a source the code is what is on disk now.
+type codeChange struct {
+	ZipFile  []byte
+	S3Bucket string
+	S3Key    string
+	ImageURI string `json:"ImageUri"`
+	Publish  bool
+	DryRun   bool
+}
+
+func (h *Handler) updateCode(r *http.Request) (int, any, error) {
+	_, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	var c codeChange
+	if err := decode(r, &c, maxCode); err != nil {
+		return 0, nil, err
+	}
+	latest, _ := f.Version(function.Latest)
+	source, err := h.source(c, latest)
+	if err != nil {
+		return 0, nil, err
+	}
+	if c.DryRun {
+		return http.StatusOK, h.latest(f), nil
+	}
+	f.Update(func(v *function.Version) { v.Dir, v.Sha256 = source.Dir, source.Sha256 })
+	h.changed(f, "code updated")
+	if c.Publish {
+		return h.publish(http.StatusOK, f, "")
+	}
+	return http.StatusOK, h.latest(f), nil
+}
+
+// source is where the new code is.
+func (h *Handler) source(c codeChange, latest function.Version) (code.Code, error) {
+	switch {
+	case c.ImageURI != "":
+		return code.Code{}, invalid("ImageUri: lambdalocal runs no images; give ZipFile, or S3Bucket %q and a folder as S3Key", local)
+	case len(c.ZipFile) > 0 && c.S3Bucket != "":
+		return code.Code{}, invalid("Please do not provide more than one source for function code.")
+	case len(c.ZipFile) > 0:
+		kept, err := h.Code.Unzip(c.ZipFile)
+		if err != nil {
+			return code.Code{}, invalid("Could not unzip uploaded file: %v", err)
+		}
+		return kept, nil
+	case c.S3Bucket != "":
+		return folder(c, latest)
+	}
+	return code.Code{Dir: latest.Dir, Sha256: latest.Sha256}, nil
+}
+
+func folder(c codeChange, latest function.Version) (code.Code, error) {
+	if c.S3Bucket != local {
+		return code.Code{}, invalid("S3Bucket: lambdalocal knows %q only, whose keys are folders of this machine", local)
+	}
+	dir := c.S3Key
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(latest.Dir, dir)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return code.Code{}, invalid("S3Key: %s is not a folder", dir)
+	}
+	return code.Code{Dir: dir}, nil
+}
+
+func invalid(format string, args ...any) error {
+	return serviceerror.New(serviceerror.TypeInvalidValue, format, args...)
+}
+
+// A configurationChange is the body of UpdateFunctionConfiguration. What is absent stays as it is.
+type configurationChange struct {
+	Description *string
+	Handler     *string
+	Timeout     *int
+	MemorySize  *int
+	Environment *variables
+	ImageConfig *struct {
+		EntryPoint       []string
+		Command          []string
+		WorkingDirectory string
+	}
+}
+
+func (h *Handler) updateConfiguration(r *http.Request) (int, any, error) {
+	_, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	var c configurationChange
+	if err := settings(r, &c); err != nil {
+		return 0, nil, err
+	}
+	if err := c.check(); err != nil {
+		return 0, nil, err
+	}
+	f.Update(c.over)
+	h.changed(f, "configuration updated")
+	return http.StatusOK, h.latest(f), nil
+}
+
+// Limits of Lambda's.
+const (
+	maxTimeout = 900
+	minMemory  = 128
+	maxMemory  = 10240
+)
+
+func (c configurationChange) check() error {
+	switch {
+	case c.Timeout != nil && (*c.Timeout < 1 || *c.Timeout > maxTimeout):
+		return invalid("Timeout must be 1 to %d, got %d", maxTimeout, *c.Timeout)
+	case c.MemorySize != nil && (*c.MemorySize < minMemory || *c.MemorySize > maxMemory):
+		return invalid("MemorySize must be %d to %d, got %d", minMemory, maxMemory, *c.MemorySize)
+	}
+	return nil
+}
+
+func (c configurationChange) over(v *function.Version) {
+	if c.Description != nil {
+		v.Description = *c.Description
+	}
+	if c.Handler != nil {
+		v.Handler = *c.Handler
+	}
+	if c.Timeout != nil {
+		v.Timeout = time.Duration(*c.Timeout) * time.Second
+	}
+	if c.MemorySize != nil {
+		v.MemoryMB = *c.MemorySize
+	}
+	if c.Environment != nil {
+		v.Env = c.Environment.Variables
+	}
+	c.image(v)
+}
+
+// image changes the program: what an image's configuration says of it is as good for a command of this machine.
+func (c configurationChange) image(v *function.Version) {
+	i := c.ImageConfig
+	if i == nil {
+		return
+	}
+	if command := slices.Concat(i.EntryPoint, i.Command); len(command) > 0 {
+		v.Command = command
+	}
+	if i.WorkingDirectory != "" && !filepath.IsAbs(i.WorkingDirectory) {
+		v.Dir = filepath.Join(v.Dir, i.WorkingDirectory)
+	} else if i.WorkingDirectory != "" {
+		v.Dir = i.WorkingDirectory
+	}
+	if i.WorkingDirectory != "" {
+		v.Sha256 = ""
+	}
+}
+
+// A publication is the body of PublishVersion.
+type publication struct {
+	CodeSha256  string
+	Description string
+}
+
+func (h *Handler) publishVersion(r *http.Request) (int, any, error) {
+	_, f, err := h.find(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	var p publication
+	if err := settings(r, &p); err != nil {
+		return 0, nil, err
+	}
+	latest, _ := f.Version(function.Latest)
+	if p.CodeSha256 != "" && p.CodeSha256 != latest.Sha256 {
+		return 0, nil, invalid("CodeSha256 (%s) is different from current CodeSha256 in $LATEST (%s). "+
+			"Please try again with the CodeSha256 in $LATEST.", p.CodeSha256, latest.Sha256)
+	}
+	return h.publish(http.StatusCreated, f, p.Description)
+}
+
+func (h *Handler) publish(status int, f *function.Function, description string) (int, any, error) {
+	v, err := f.Publish(description, h.frozen)
+	if err != nil {
+		return 0, nil, serviceerror.New(serviceerror.TypeService, "%v", err)
+	}
+	h.Log.WithFields(logrus.Fields{"function": v.Function, "version": v.Version}).Info("version published")
+	return status, h.configuration(f, target{v.Function, v.Version}, v), nil
+}
+
+// frozen is where the version's code stays as it is. A folder that is too large for a copy is left to its owner.
+func (h *Handler) frozen(v function.Version) (dir, sha256 string, err error) {
+	if v.Sha256 != "" {
+		return v.Dir, v.Sha256, nil
+	}
+	kept, err := h.Code.Copy(v.Dir)
+	if errors.Is(err, code.ErrTooLarge) {
+		h.Log.WithError(err).WithFields(logrus.Fields{"function": v.Function, "dir": v.Dir}).
+			Warn("the version has no copy of its code: it runs what is in the folder")
+		return v.Dir, "", nil
+	}
+	return kept.Dir, kept.Sha256, err
+}
+
+func (h *Handler) changed(f *function.Function, what string) {
+	h.Log.WithField("function", f.Config().Function).Info(what)
+}
