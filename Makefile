@@ -10,9 +10,14 @@ FAULT_TABLE := $(CURDIR)/build/faults.txt
 LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer | xargs -n1 dirname | sort -u | sed 's,^,./,')
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
 
+# RELEASE is what version says: a tag, or the revision. Without git it is what Go knows of the build.
+MODULE  := github.com/lambda-dispatch/lambda-dispatch
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+RELEASE  = -X $(MODULE)/lambdapeer/wire.release=$(VERSION) -X main.release=$(VERSION)
+
 # compile builds one package into the target.
 define compile
-@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ $(1)
+@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(RELEASE)' -o $@ $(1)
 endef
 
 # suite runs tests: a name, packages, flags of go test, and the files of this run whose flaky tests are told at the end. Up

@@ -113,13 +113,13 @@ func (t *through) startEnvoy(ctx context.Context, l *lab.Lab) (err error) {
 // peerEnv is what a peer of a function finds in its environment.
 func (t *through) peerEnv(function string) map[string]string {
 	env := map[string]string{
-		"LAMBDA_DISPATCH_RELAY":      "http://" + t.Relay,
-		"LAMBDA_DISPATCH_FUNCTION":   function,
-		"LAMBDA_DISPATCH_TOKEN_FILE": t.Token,
+		"LAMBDA_DISPATCH_PEER_RELAY":      "http://" + t.Relay,
+		"LAMBDA_DISPATCH_PEER_FUNCTION":   function,
+		"LAMBDA_DISPATCH_PEER_TOKEN_FILE": t.Token,
 	}
 	if t.TLS != nil {
-		env["LAMBDA_DISPATCH_RELAY"] = "https://" + t.Relay
-		env["LAMBDA_DISPATCH_CA_FILE"] = t.TLS.Certificate
+		env["LAMBDA_DISPATCH_PEER_RELAY"] = "https://" + t.Relay
+		env["LAMBDA_DISPATCH_PEER_CA_FILE"] = t.TLS.Certificate
 	}
 	return env
 }

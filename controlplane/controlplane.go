@@ -43,6 +43,9 @@ func LoadConfig(path string, environ, overrides []string) (*Config, error) {
 	return &cfg, nil
 }
 
+// EnvironmentWarnings says, one text each, which variables of environ have old names, or look like ours and are not read.
+func EnvironmentWarnings(environ []string) []string { return config.EnvironmentWarnings(environ) }
+
 // EnvoyConfig returns what Envoy would be sent for a configuration, as one static Envoy configuration to be validated.
 func EnvoyConfig(cfg *Config) ([]byte, error) { return xds.StaticConfig(cfg) }
 

@@ -1,19 +1,12 @@
 package controlplane
 
 import (
-	"runtime/debug"
-
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// Version is the version of the build: a tag, or (devel).
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	return info.Main.Version
-}
+// Version names the build: a release, or the revision that it was built from.
+func Version() string { return wire.Build() }
 
 func (s *Server) relayStatus() admin.RelayStatus {
 	r := s.relay.Stats()

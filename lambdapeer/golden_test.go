@@ -100,7 +100,7 @@ func TestAnEarlierRelayIsServed(t *testing.T) {
 
 func serveOldRelay(t *testing.T, o oldRelay, how string) {
 	cancel, ended := start(t, map[string]string{
-		"LAMBDA_DISPATCH_RELAY": "http://" + o.Addr().String(), "LAMBDA_DISPATCH_FUNCTION": "web", "LAMBDA_DISPATCH_TOKEN": "function-token",
+		"LAMBDA_DISPATCH_PEER_RELAY": "http://" + o.Addr().String(), "LAMBDA_DISPATCH_PEER_FUNCTION": "web", "LAMBDA_DISPATCH_PEER_TOKEN": "function-token",
 	}, io.Discard)
 	peer, relay := o.read(how+".peer"), o.read(how+".relay")
 	register(t, o)

@@ -11,7 +11,7 @@
 //
 //   - AWS_LAMBDA_RUNTIME_API: it is a Lambda runtime, started as the function's bootstrap. Events that are not of Lambda
 //     Dispatch become one request each; README.md says how.
-//   - LAMBDA_DISPATCH_RELAY: it registers with a relay by itself; README.md lists the variables that go with it.
+//   - LAMBDA_DISPATCH_PEER_RELAY: it registers with a relay by itself; README.md lists the variables that go with it.
 //   - neither: it listens on HOST (default 127.0.0.1) and PORT (default 8080).
 package lambdapeer
 
@@ -29,16 +29,21 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/variables"
 )
 
 // lambdaShutdown is how long a drain may take after SIGTERM in Lambda, which kills half a second later.
 const lambdaShutdown = 250 * time.Millisecond
 
+// sameSignal is how long a signal counts as the first one again: timeout(1) sends each twice, to the process and its group.
+const sameSignal = 50 * time.Millisecond
+
 // ListenAndServe serves handler (nil: http.DefaultServeMux) until SIGTERM or SIGINT. It then lets requests in flight
-// finish and returns nil. Any other end is an error.
+// finish and returns nil; a second signal ends the process. Any other end is an error.
 func ListenAndServe(handler http.Handler) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })
 	return (&Peer{Handler: handler}).Run(ctx)
 }
 
@@ -104,7 +109,11 @@ func (p *Peer) withDefaults() Peer {
 	}
 	if q.Getenv == nil {
 		q.Getenv = os.Getenv
+		for _, warning := range variables.Warnings(os.Environ()) {
+			q.Logger.Warn(warning)
+		}
 	}
+	q.Getenv = variables.Reader(q.Getenv)
 	return q
 }
 

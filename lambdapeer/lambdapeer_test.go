@@ -85,7 +85,7 @@ func TestRunsAsLambdaRuntime(t *testing.T) {
 func TestAnswersEventsOfOthers(t *testing.T) {
 	api := runtimetest.Start(t)
 	_, _ = start(t, map[string]string{
-		"AWS_LAMBDA_RUNTIME_API": api.Address(), "LAMBDA_DISPATCH_EVENT_PATH": "/x",
+		"AWS_LAMBDA_RUNTIME_API": api.Address(), "LAMBDA_DISPATCH_PEER_EVENT_PATH": "/x",
 	}, io.Discard)
 	api.Invoke("a", `{"httpMethod":"GET","path":"/","requestContext":{"elb":{}}}`, time.Now().Add(time.Minute))
 	answer := api.Answer(t)
@@ -174,15 +174,15 @@ func TestRegistersByItself(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(relaytest.Invocation(2, relay))
 	})
 	_, ended := start(t, map[string]string{
-		"LAMBDA_DISPATCH_RELAY": "http://" + relay.Wire().Address, "LAMBDA_DISPATCH_FUNCTION": "web",
-		"LAMBDA_DISPATCH_TOKEN": "t",
+		"LAMBDA_DISPATCH_PEER_RELAY": "http://" + relay.Wire().Address, "LAMBDA_DISPATCH_PEER_FUNCTION": "web",
+		"LAMBDA_DISPATCH_PEER_TOKEN": "t",
 	}, io.Discard)
 	relay.Welcome(t)
 	require.Empty(t, ended)
 }
 
 func TestBadVariablesAreErrors(t *testing.T) {
-	for _, env := range []map[string]string{{"PORT": "x"}, {"LAMBDA_DISPATCH_RELAY": "x"}, {"LAMBDA_DISPATCH_EVENT_PATH": "x"}} {
+	for _, env := range []map[string]string{{"PORT": "x"}, {"LAMBDA_DISPATCH_PEER_RELAY": "x"}, {"LAMBDA_DISPATCH_PEER_EVENT_PATH": "x"}} {
 		_, ended := start(t, env, io.Discard)
 		select {
 		case err := <-ended:

@@ -1,5 +1,5 @@
 // Command app is what the bench measures both ways: it answers every request with the same 128 bytes, on the plain port
-// $PORT (HTTP/1.1 and HTTP/2), or through a relay when LAMBDA_DISPATCH_RELAY is set. The handler is the same.
+// $PORT (HTTP/1.1 and HTTP/2), or through a relay when LAMBDA_DISPATCH_PEER_RELAY is set. The handler is the same.
 package main
 
 import (

@@ -33,7 +33,7 @@ func TestLongAppsThatAreNotReadyAtOnce(t *testing.T) {
 	slowLibrary.Local.InitTimeout = time.Second
 	never := controlplanetest.App(t, "never", controlplanetest.Binary)
 	never.Local.Env[contract.ReadyAfterVariable] = "600000"
-	never.Local.Env["LAMBDA_DISPATCH_READINESS_TIMEOUT"] = "300ms"
+	never.Local.Env["LAMBDA_DISPATCH_PEER_READINESS_TIMEOUT"] = "300ms"
 	s := controlplanetest.Start(t, controlplanetest.Options{
 		Functions: []controlplanetest.Function{late, lateLibrary, slow, slowLibrary, never},
 	})

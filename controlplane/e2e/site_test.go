@@ -28,7 +28,7 @@ type kind struct {
 var kinds = []kind{
 	{name: "library", peer: controlplanetest.Library},
 	{name: "binary", peer: controlplanetest.Binary},
-	{name: "binary-h2c", peer: controlplanetest.Binary, env: map[string]string{"LAMBDA_DISPATCH_PROTOCOL": "h2c"}},
+	{name: "binary-h2c", peer: controlplanetest.Binary, env: map[string]string{"LAMBDA_DISPATCH_PEER_PROTOCOL": "h2c"}},
 }
 
 // A site is the test app behind one kind of peer, as one client sees it: at the host name.test its paths are the app's

@@ -96,9 +96,9 @@ func (f staticFunction) start(t *testing.T, s *controlplanetest.Stack, peer cont
 	relay := "http://" + s.Relay
 	if s.Config.Relay.TLS == config.RelayTLSFiles {
 		relay = "https://" + s.Relay
-		p.cmd.Env = append(p.cmd.Env, "LAMBDA_DISPATCH_CA_FILE="+s.Config.Relay.CAFile)
+		p.cmd.Env = append(p.cmd.Env, "LAMBDA_DISPATCH_PEER_CA_FILE="+s.Config.Relay.CAFile)
 	}
-	p.cmd.Env = append(p.cmd.Env, "LAMBDA_DISPATCH_RELAY="+relay, "LAMBDA_DISPATCH_FUNCTION="+f.Name, "LAMBDA_DISPATCH_TOKEN="+f.token)
+	p.cmd.Env = append(p.cmd.Env, "LAMBDA_DISPATCH_PEER_RELAY="+relay, "LAMBDA_DISPATCH_PEER_FUNCTION="+f.Name, "LAMBDA_DISPATCH_PEER_TOKEN="+f.token)
 	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -132,7 +132,7 @@ func (c *crowd) start(folder string, env []string, args ...string) *exec.Cmd {
 // peers runs many peers in one process. Their handler answers when the request's body has ended.
 func (c *crowd) peers(count int) {
 	c.start("bench", []string{
-		"LAMBDA_DISPATCH_RELAY=http://" + c.relay, "LAMBDA_DISPATCH_FUNCTION=web", "LAMBDA_DISPATCH_TOKEN_FILE=" + c.token,
+		"LAMBDA_DISPATCH_PEER_RELAY=http://" + c.relay, "LAMBDA_DISPATCH_PEER_FUNCTION=web", "LAMBDA_DISPATCH_PEER_TOKEN_FILE=" + c.token,
 	}, "peers", strconv.Itoa(count))
 }
 

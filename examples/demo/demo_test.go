@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -148,13 +149,24 @@ func TestASecondCtrlCEndsAControlPlaneThatDrains(t *testing.T) {
 		p.stopAll(second)
 	}()
 	require.Eventually(t, prints(log, "drains"), startTimeout, 10*time.Millisecond)
-	signals <- syscall.SIGTERM
-	signals <- syscall.SIGTERM // the one before has been looked at
-	require.NoError(t, second.Err())
 	signals <- os.Interrupt
 	<-stopped
 	require.Error(t, second.Err())
 	<-p.running[0].done
+}
+
+func TestASIGTERMThatComesTwiceIsOneAndALaterOneInsists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signals := make(chan os.Signal)
+		_, second := interrupts(signals)
+		signals <- syscall.SIGTERM
+		signals <- syscall.SIGTERM
+		synctest.Wait()
+		require.NoError(t, second.Err())
+		time.Sleep(sameSignal)
+		signals <- syscall.SIGTERM
+		<-second.Done()
+	})
 }
 
 func prints(log, text string) func() bool {

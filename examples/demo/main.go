@@ -9,11 +9,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	first, second := interrupts(signals)
 	if err := run(first, second, os.Getenv, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -21,15 +22,19 @@ func main() {
 	}
 }
 
-// interrupts returns a context that ends with the first signal, and one that ends with a Ctrl-C after it. A second SIGTERM may
-// be the first one again: make passes on what the whole process group gets.
+// sameSignal is how long a SIGTERM counts as the first signal again: make passes on what the whole process group gets.
+const sameSignal = time.Second
+
+// interrupts returns a context that ends with the first signal, and one that ends with the next: a Ctrl-C at any time, or
+// another signal unless it may be the first one again.
 func interrupts(signals <-chan os.Signal) (first, second context.Context) {
 	first, endFirst := context.WithCancel(context.Background())
 	second, endSecond := context.WithCancel(context.Background())
 	go func() {
 		<-signals
+		began := time.Now()
 		endFirst()
-		for <-signals != os.Interrupt {
+		for <-signals != os.Interrupt && time.Since(began) < sameSignal {
 		}
 		endSecond()
 	}()

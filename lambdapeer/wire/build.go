@@ -8,9 +8,15 @@ import (
 // module is where this code comes from, in programs of ours and in those that import the library.
 const module = "github.com/lambda-dispatch/lambda-dispatch"
 
+// release is set by the linker where a release is built from an archive: -X <module>/lambdapeer/wire.release=v1.2.3
+var release string
+
 // Build names this program's copy of this code, for Message.Build: the module's version, or the revision that it was built
 // from, or "unknown". It is for people; nothing is decided by it.
 var Build = sync.OnceValue(func() string {
+	if release != "" && checkWord("release", release, MaxBuild) == nil {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return unknownBuild

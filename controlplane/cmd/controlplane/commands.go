@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 
@@ -28,14 +30,17 @@ func load(command string, args, environ []string) (*controlplane.Config, error) 
 		return nil
 	})
 	if err := flags.Parse(args); err != nil {
-		return nil, fmt.Errorf("%s: %w", command, err)
+		return nil, usagef("%s: %w", command, err)
 	}
 	switch flags.NArg() {
 	case 0: // variables and --set cannot define a function
-		return nil, fmt.Errorf("%[1]s: no configuration file given: controlplane %[1]s [--set KEY=VALUE]... FILE", command)
+		return nil, usagef("%[1]s: no configuration file given: controlplane %[1]s [--set KEY=VALUE]... FILE", command)
 	case 1:
+		if flags.Arg(0) == "" {
+			return nil, usagef("%s: the name of the configuration file is empty: is a variable not set?", command)
+		}
 	default:
-		return nil, fmt.Errorf("%s: one configuration file, after the flags: got %q", command, flags.Args())
+		return nil, usagef("%s: one configuration file, after the flags: got %q", command, flags.Args())
 	}
 	return controlplane.LoadConfig(flags.Arg(0), environ, overrides)
 }
@@ -48,7 +53,11 @@ func runServer(ctx context.Context, args, environ []string, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
-	log := logger(cfg, stderr)
+	log := logger(cfg, environ, stderr)
+	defer logHangups(log)()
+	for _, warning := range controlplane.EnvironmentWarnings(environ) {
+		log.Warn(warning)
+	}
 	server, err := controlplane.New(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -59,8 +68,10 @@ func runServer(ctx context.Context, args, environ []string, stderr io.Writer) er
 	return server.Run(ctx)
 }
 
-func logger(cfg *controlplane.Config, stderr io.Writer) *logrus.Logger {
+// logger writes colours to a terminal only, and not there if NO_COLOR is set (no-color.org).
+func logger(cfg *controlplane.Config, environ []string, stderr io.Writer) *logrus.Logger {
 	log := logrus.New()
+	log.SetFormatter(&logrus.TextFormatter{DisableColors: isSet(environ, "NO_COLOR")})
 	log.SetOutput(stderr)
 	if level, err := logrus.ParseLevel(cfg.Log.Level); err == nil { // validated before
 		log.SetLevel(level)
@@ -71,6 +82,14 @@ func logger(cfg *controlplane.Config, stderr io.Writer) *logrus.Logger {
 	return log
 }
 
+// isSet tells whether the variable has a value other than the empty one.
+func isSet(environ []string, name string) bool {
+	return slices.ContainsFunc(environ, func(entry string) bool {
+		value, found := strings.CutPrefix(entry, name+"=")
+		return found && value != ""
+	})
+}
+
 // check validates the file by our rules, and then what we would send to Envoy by Envoy's own.
 func check(ctx context.Context, args, environ []string, stdout io.Writer) error {
 	cfg, err := load("check", args, environ)
@@ -78,6 +97,9 @@ func check(ctx context.Context, args, environ []string, stdout io.Writer) error 
 		return err
 	}
 	fmt.Fprintln(stdout, "the configuration is valid")
+	for _, warning := range controlplane.EnvironmentWarnings(environ) {
+		fmt.Fprintln(stdout, "warning:", warning)
+	}
 	if len(cfg.Functions) == 0 {
 		fmt.Fprintln(stdout, "warning:", noFunctions)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -11,7 +10,7 @@ import (
 // key makes a signing key, or prints the public half of one. The public half alone goes to standard output.
 func key(args []string, stdout io.Writer) error {
 	if len(args) != 2 {
-		return errors.New("key: controlplane key new FILE, or controlplane key public FILE")
+		return usagef("key: controlplane key new FILE, or controlplane key public FILE")
 	}
 	var public string
 	var err error
@@ -21,7 +20,7 @@ func key(args []string, stdout io.Writer) error {
 	case "public":
 		public, err = controlplane.PublicKey(file)
 	default:
-		err = fmt.Errorf("unknown verb %q: new or public", verb)
+		err = usagef("unknown verb %q: new or public", verb)
 	}
 	if err != nil {
 		return fmt.Errorf("key: %w", err)

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
 )
@@ -25,7 +23,7 @@ Usage:
   controlplane key new FILE                      make a key that signs invocations, for signing.key_file, and print its
                                                  public half for the functions' LAMBDA_DISPATCH_PEER_PUBLIC_KEY
   controlplane key public FILE                   print the public half of the key in FILE
-  controlplane version                           print the version
+  controlplane version                           print the version; also --version
 
 Flags of simulate:
   --trace FILE        a CSV with the columns below; repeatable
@@ -51,24 +49,38 @@ Policies:
 %[3]s
 Keys are paths in the configuration, admin.address say. Each can also be set by a variable: %[2]sADMIN_ADDRESS.
 A later source wins: defaults, FILE, variables, --set.
+
+The first SIGTERM or Ctrl-C lets requests in flight finish, a second one ends the program at once. The exit status is 2 after a
+mistake in the command line, and 1 after any other failure.
 `
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// A second signal must be able to end a shutdown that takes too long.
-	context.AfterFunc(ctx, stop)
-	if err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr); err != nil {
+	if err := run(untilSignal(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// A usageError is a mistake in the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitCode is 2 for a mistake in the command line, which no second try mends, and 1 for everything else.
+func exitCode(err error) int {
+	if errors.As(err, new(usageError)) {
+		return 2
+	}
+	return 1
 }
 
 // run is the whole program but for signals and the exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		printUsage(stderr)
-		return errors.New("no command given: run, check, simulate, key or version")
+		return usagef("no command given: run, check, simulate, key or version")
 	}
 	err := command(ctx, args[0], args[1:], environ, stdout, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -85,15 +97,15 @@ func command(ctx context.Context, name string, args, environ []string, stdout, s
 	case "check":
 		return check(ctx, args, environ, stdout)
 	case "simulate":
-		return runSimulate(args, stdout)
+		return runSimulate(ctx, args, stdout, stderr)
 	case "key":
 		return key(args, stdout)
-	case "version":
+	case "version", "-version", "--version":
 		fmt.Fprintln(stdout, controlplane.Version())
 		return nil
 	case "help", "-h", "--help":
 		return flag.ErrHelp
 	default:
-		return fmt.Errorf("unknown command %q: run, check, simulate, key or version", name)
+		return usagef("unknown command %q: run, check, simulate, key or version", name)
 	}
 }

@@ -69,10 +69,12 @@ func TestUsage(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	stdout, stderr, err := try(t, "version")
-	require.NoError(t, err)
-	require.Equal(t, controlplane.Version()+"\n", stdout)
-	require.Empty(t, stderr)
+	for _, name := range []string{"version", "--version"} {
+		stdout, stderr, err := try(t, name)
+		require.NoError(t, err)
+		require.Equal(t, controlplane.Version()+"\n", stdout)
+		require.Empty(t, stderr)
+	}
 }
 
 func TestMistakesInTheCommandLine(t *testing.T) {
@@ -80,18 +82,23 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		says string
+		code int
 	}{
-		{[]string{"start"}, `unknown command "start": run, check, simulate, key or version`},
-		{[]string{"run", "--config", "x"}, "run: flag provided but not defined: -config"},
-		{[]string{"check", "--set"}, "check: flag needs an argument: -set"},
-		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file, after the flags: got ["a.yaml" "b.yaml"]`},
-		{[]string{"check", "/nowhere.yaml"}, "read configuration: open /nowhere.yaml: no such file or directory"},
-		{[]string{"run", "--set", "admin.adress=:1", empty}, "configuration " + empty + ":\nadmin.adress: unknown key, did you mean admin.address?"},
-		{[]string{"run"}, "run: no configuration file given: controlplane run [--set KEY=VALUE]... FILE"},
-		{[]string{"check", "--set", "log.level=warn"}, "check: no configuration file given: controlplane check [--set KEY=VALUE]... FILE"},
+		{[]string{"start"}, `unknown command "start": run, check, simulate, key or version`, 2},
+		{[]string{"run", "--config", "x"}, "run: flag provided but not defined: -config", 2},
+		{[]string{"check", "--set"}, "check: flag needs an argument: -set", 2},
+		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file, after the flags: got ["a.yaml" "b.yaml"]`, 2},
+		{[]string{"check", "/nowhere.yaml"}, "read configuration: open /nowhere.yaml: no such file or directory", 1},
+		{[]string{"run", "--set", "admin.adress=:1", empty}, "configuration " + empty + ":\nadmin.adress: unknown key, did you mean admin.address?", 1},
+		{[]string{"check", ""}, "check: the name of the configuration file is empty: is a variable not set?", 2},
+		{[]string{"run", ""}, "run: the name of the configuration file is empty: is a variable not set?", 2},
+		{[]string{"key", "make", "x"}, `key: unknown verb "make": new or public`, 2},
+		{[]string{"run"}, "run: no configuration file given: controlplane run [--set KEY=VALUE]... FILE", 2},
+		{[]string{"check", "--set", "log.level=warn"}, "check: no configuration file given: controlplane check [--set KEY=VALUE]... FILE", 2},
 	} {
 		stdout, stderr, err := try(t, c.args...)
 		require.EqualError(t, err, c.says)
+		require.Equal(t, c.code, exitCode(err), c.args)
 		require.Empty(t, stdout+stderr, "main prints the error, and nobody else")
 	}
 	_, stderr, err := try(t)
@@ -211,6 +218,28 @@ func TestSIGTERMEndsItInOrder(t *testing.T) {
 	p.signal()
 	require.NoError(t, p.end())
 	require.NoFileExists(t, filepath.Join(p.dir, "control.sock"))
+}
+
+func TestSIGHUPDoesNotEndIt(t *testing.T) {
+	p := start(t, valid)
+	p.says("control plane runs")
+	require.NoError(t, p.Process.Signal(syscall.SIGHUP))
+	p.says("SIGHUP is ignored")
+	p.signal()
+	require.NoError(t, p.end())
+}
+
+func TestOldNamesOfVariablesWarn(t *testing.T) {
+	t.Setenv("LAMBDA_DISPATCH_LOG_LEVEL", "debug")
+	t.Setenv("LAMBDA_DISPATCH_PORT", "tcp://10.96.0.12:7443") // of a Service in Kubernetes
+	p := start(t, valid)
+	p.says("use LAMBDA_DISPATCH_CONTROL_LOG_LEVEL")
+	p.signal()
+	require.NoError(t, p.end())
+	stdout := new(bytes.Buffer)
+	require.NoError(t, run(t.Context(), []string{"check", file(t, valid)}, os.Environ(), stdout, io.Discard))
+	require.Contains(t, stdout.String(), "warning: LAMBDA_DISPATCH_LOG_LEVEL is an old name")
+	require.Equal(t, 1, strings.Count(stdout.String(), "warning"))
 }
 
 func TestASecondSIGTERMEndsItAtOnce(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -20,16 +21,23 @@ import (
 
 // simulation is what the arguments of simulate ask for.
 type simulation struct {
+	progress *progress
+
 	plan  suite.Plan // without workloads: the whole suite
 	plots string
 	json  string
 }
 
 // runSimulate compares policies on workloads, and prints tables in Markdown.
-func runSimulate(args []string, stdout io.Writer) error {
+func runSimulate(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	s, err := parseSimulation(args)
 	if err == nil {
+		s.progress = newProgress(ctx, stderr)
+		s.plan.Before = s.progress.before
 		err = s.run(stdout)
+	}
+	if ctx.Err() != nil {
+		return errors.New("simulate: interrupted")
 	}
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		return fmt.Errorf("simulate: %w", err)
@@ -41,6 +49,7 @@ func (s *simulation) run(stdout io.Writer) error {
 	if len(s.plan.Workloads) == 0 {
 		return s.suite(stdout)
 	}
+	s.progress.enter("all policies")
 	rows, err := s.plan.Run()
 	if err != nil {
 		return err
@@ -51,10 +60,12 @@ func (s *simulation) run(stdout io.Writer) error {
 
 // suite runs all that docs/scaling.md shows.
 func (s *simulation) suite(stdout io.Writer) error {
+	s.progress.enter("1 of 4: all policies")
 	rows, err := s.plan.Full()
 	if err != nil {
 		return err
 	}
+	s.progress.enter("2 of 4: steps")
 	steps, err := s.plan.RunSteps()
 	if err != nil {
 		return err
@@ -62,12 +73,14 @@ func (s *simulation) suite(stdout io.Writer) error {
 	without := s.plan
 	without.Workloads, without.Policies = append(suite.Tuned(), suite.HeldOut()...), suite.Ablations()
 	without.Seeds = min(without.Seeds, ablationSeeds)
+	s.progress.enter("3 of 4: without each idea")
 	ablations, err := without.Run()
 	if err != nil {
 		return err
 	}
 	learner := s.plan
 	learner.Seeds = min(s.plan.Seeds, ablationSeeds)
+	s.progress.enter("4 of 4: learned concurrency")
 	concurrency, err := learner.RunConcurrency()
 	if err != nil {
 		return err
@@ -111,13 +124,13 @@ func parseSimulation(args []string) (*simulation, error) {
 		return err
 	})
 	if err := flags.Parse(args); err != nil {
-		return nil, err
+		return nil, usageError{err}
 	}
 	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		return nil, usagef("unexpected argument %q", flags.Arg(0))
 	}
 	if s.plan.Seeds < 1 || s.plan.Concurrency < 1 {
-		return nil, errors.New("--seeds and --concurrency must be at least 1")
+		return nil, usagef("--seeds and --concurrency must be at least 1")
 	}
 	for _, path := range traces {
 		if err := s.addTrace(path); err != nil {
@@ -126,10 +139,12 @@ func parseSimulation(args []string) (*simulation, error) {
 	}
 	var err error
 	if s.plan.Preset, err = lambda.PresetByName(*preset); err != nil {
-		return nil, err
+		return nil, usageError{err}
 	}
-	s.plan.Policies, err = contenders(*policies)
-	return s, err
+	if s.plan.Policies, err = contenders(*policies); err != nil {
+		return nil, usageError{err}
+	}
+	return s, nil
 }
 
 // addTrace reads a file once; every seed replays it.

@@ -81,7 +81,7 @@ functions:
 
 func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 	file := "admin: {address: 127.0.0.1:1}\nlog: {level: warn}\nrelay: {tunnel_wait: 2s}\n"
-	environ := []string{"HOME=/", "LAMBDA_DISPATCH_ADMIN_ADDRESS=127.0.0.1:2", "LAMBDA_DISPATCH_RELAY_TUNNEL_WAIT=3s"}
+	environ := []string{"HOME=/", "LAMBDA_DISPATCH_CONTROL_ADMIN_ADDRESS=127.0.0.1:2", "LAMBDA_DISPATCH_CONTROL_RELAY_TUNNEL_WAIT=3s"}
 	cfg, err := load(t, file, environ, []string{"admin.address=127.0.0.1:3"})
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:3", cfg.Admin.Address)
@@ -90,27 +90,27 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 }
 
 func TestUnknownOverridesAreMistakes(t *testing.T) {
-	_, err := Load("", []string{"LAMBDA_DISPATCH_ADMIN_ADRESS=x", "LAMBDA_DISPATCH_RELAY_MAX_CONNECTIONS=many"},
+	_, err := Load("", []string{"LAMBDA_DISPATCH_CONTROL_ADMIN_ADRESS=x", "LAMBDA_DISPATCH_CONTROL_RELAY_MAX_CONNECTIONS=many"},
 		[]string{"admin.adress=x", "admin.address", "functions=x"})
-	require.EqualError(t, err, "LAMBDA_DISPATCH_ADMIN_ADRESS: unknown environment variable, "+
-		"did you mean LAMBDA_DISPATCH_ADMIN_ADDRESS?\n"+
-		"LAMBDA_DISPATCH_RELAY_MAX_CONNECTIONS: must be an integer, got \"many\"\n"+
+	require.EqualError(t, err, "LAMBDA_DISPATCH_CONTROL_ADMIN_ADRESS: unknown environment variable, "+
+		"did you mean LAMBDA_DISPATCH_CONTROL_ADMIN_ADDRESS?\n"+
+		"LAMBDA_DISPATCH_CONTROL_RELAY_MAX_CONNECTIONS: must be an integer, got \"many\"\n"+
 		"admin.adress: unknown key, did you mean admin.address?\n"+
 		"--set admin.address: must be key=value\n"+
 		"functions: unknown key: functions can be set in the file only")
-	_, err = Load("", []string{"LAMBDA_DISPATCH_FUNCTIONS=x", "LAMBDA_DISPATCH_ZZZ=x"}, []string{"listeners[0].name=x"})
-	require.EqualError(t, err, "LAMBDA_DISPATCH_FUNCTIONS: unknown environment variable: functions can be set in the file only\n"+
-		"LAMBDA_DISPATCH_ZZZ: unknown environment variable\n"+
+	_, err = Load("", []string{"LAMBDA_DISPATCH_CONTROL_FUNCTIONS=x", "LAMBDA_DISPATCH_CONTROL_ZZZ=x"}, []string{"listeners[0].name=x"})
+	require.EqualError(t, err, "LAMBDA_DISPATCH_CONTROL_FUNCTIONS: unknown environment variable: functions can be set in the file only\n"+
+		"LAMBDA_DISPATCH_CONTROL_ZZZ: unknown environment variable\n"+
 		"listeners[0].name: unknown key: listeners can be set in the file only")
 }
 
 func TestOneKindOfMistakeDoesNotHideAnother(t *testing.T) {
 	_, err := load(t, "functions: [{name: Web, rutes: []}]\nrelay: {tls: maybe, tunnel_wait: 5}\n",
-		[]string{"LAMBDA_DISPATCH_LOG_LEVEL=loud", "LAMBDA_DISPATCH_RELAY_MAX_CONNECTIONS=many"}, nil)
+		[]string{"LAMBDA_DISPATCH_CONTROL_LOG_LEVEL=loud", "LAMBDA_DISPATCH_CONTROL_RELAY_MAX_CONNECTIONS=many"}, nil)
 	_, list, _ := strings.Cut(err.Error(), ":\n") // the file's name
 	require.Equal(t, `functions[0].rutes: line 1: unknown key, did you mean routes?
 relay.tunnel_wait: line 2: must be a duration such as 30s or 1m30s, got "5"
-LAMBDA_DISPATCH_RELAY_MAX_CONNECTIONS: must be an integer, got "many"
+LAMBDA_DISPATCH_CONTROL_RELAY_MAX_CONNECTIONS: must be an integer, got "many"
 relay.tls: must be one of auto, files, off, got "maybe"
 log.level: must be one of debug, info, warn, error, got "loud"
 functions[0].name: must be 1 to 40 lower-case letters, digits and inner hyphens, got "Web"
@@ -129,5 +129,5 @@ func TestVariablesAreUnambiguous(t *testing.T) {
 		require.NotContains(t, seen, l.variable(), l.path)
 		seen[l.variable()] = l.path
 	}
-	require.Contains(t, seen, "LAMBDA_DISPATCH_STATE_DIR")
+	require.Contains(t, seen, "LAMBDA_DISPATCH_CONTROL_STATE_DIR")
 }

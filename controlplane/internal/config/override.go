@@ -6,18 +6,10 @@ import (
 	"strings"
 )
 
-// EnvPrefix begins the name of every variable that sets a key: LAMBDA_DISPATCH_ADMIN_ADDRESS is admin.address.
-const EnvPrefix = "LAMBDA_DISPATCH_"
-
 // A leaf is a scalar outside lists: what the environment and flags can set.
 type leaf struct {
 	path  string
 	value reflect.Value
-}
-
-// variable returns the name of the leaf's environment variable.
-func (l leaf) variable() string {
-	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(l.path, ".", "_"))
 }
 
 // leavesOf returns the leaves of cfg in the order of the tree. Setting a leaf changes cfg.
@@ -36,17 +28,6 @@ func appendLeaves(leaves []leaf, path string, v reflect.Value) []leaf {
 		return leaves
 	}
 	return append(leaves, leaf{path, v})
-}
-
-// applyEnvironment sets the leaves that environ names. A variable with our prefix that names no leaf is a mistake: a
-// misspelt one would otherwise be ignored without a word.
-func applyEnvironment(leaves []leaf, environ []string, p *problems) {
-	for _, entry := range environ {
-		if strings.HasPrefix(entry, EnvPrefix) {
-			name, text, _ := strings.Cut(entry, "=")
-			set(leaves, leaf.variable, EnvPrefix, name, text, "unknown environment variable", p)
-		}
-	}
 }
 
 // applyOverrides sets the leaves that "path=value" texts name.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,10 +159,19 @@ func checkPrefix(p *problems, path, prefix string) {
 		p.add(path, "must begin with one slash, got %q", prefix)
 	case strings.HasSuffix(prefix, "/"):
 		p.add(path, "must not end with a slash: %q matches what is below it too", strings.TrimRight(prefix, "/"))
-	case strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r > '~' || r == '?' || r == '#' }):
-		p.add(path, "must be a path as it stands in a request, without query and spaces, got %q", prefix)
+	case !requestPath.MatchString(prefix):
+		p.add(path, "must be a path as it stands in a request, without query, all but letters, digits and -._~!$&'()*+,;=:@ encoded "+
+			"as in %%20, got %q", prefix)
+	case dotSegment.MatchString(prefix):
+		p.add(path, "must not have a segment that is . or .., which clients resolve before they send a path, got %q", prefix)
 	}
 }
+
+// requestPath is RFC 3986's path of segments, and dotSegment what its section 5.2.4 removes, encoded or not.
+var (
+	requestPath = regexp.MustCompile(`^(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+$`)
+	dotSegment  = regexp.MustCompile(`/(\.|%2[Ee]){1,2}(/|$)`)
+)
 
 func checkHeader(p *problems, path string, match HeaderMatch) {
 	if !httpguts.ValidHeaderFieldName(match.Name) {

@@ -227,6 +227,9 @@ func TestHostsAndPaths(t *testing.T) {
 	paths := map[string]bool{
 		"": true, "/": true, "/a": true, "/a/b.c%20": true,
 		"a": false, "//a": false, "/a//b": false, "/a/": false, "/a?b": false, "/a#b": false, "/a b": false, "/ä": false,
+		"/a/../b": false, "/..": false, "/./a": false, "/a/.": false, "/a/%2e%2E/b": false, "/a/.%2e": false, "/%2E": false,
+		"/a/...": true, "/.well-known": true, "/a..b/..c": true, "/a;b=c,d@e:f": true, "/a%2Fb": true,
+		`/a\\b`: false, "/a%zz": false, "/a%2": false, "/[a]": false, "/{a}": false,
 	}
 	for path, ok := range paths {
 		var p problems

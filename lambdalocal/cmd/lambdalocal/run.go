@@ -19,21 +19,28 @@ const usage = `lambdalocal is AWS Lambda on one machine.
 Usage:
   lambdalocal run --config FILE
   lambdalocal run --function NAME='COMMAND ARGUMENT...' [--function ...]
+  lambdalocal version
 
-A command is split at blanks, and no shell reads it: quotes and variables mean nothing. For more, use a file.
+A command is split at blanks, and no shell reads it: quotes and variables mean nothing. For more, use a file. The
+first SIGTERM or Ctrl-C shuts environments down as Lambda does, a second one kills them.
 
 `
 
-// run is the program. It returns when ctx ends and everything it started has ended, and prints the bill.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// run is the program. It returns when ctx ends and everything it started has ended, and prints the bill. When force ends,
+// what still runs is killed.
+func run(ctx, force context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && slices.Contains([]string{"version", "-version", "--version"}, args[0]) {
+		fmt.Fprintln(stdout, "lambdalocal", version())
+		return nil
+	}
 	if len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
 		args = []string{"run", "--help"}
 	}
 	if len(args) == 0 || args[0] != "run" {
 		_, _ = io.WriteString(stderr, usage)
-		return errors.New("the only command is run")
+		return usagef("the only command is run")
 	}
-	cfg, log, err := parse(args[1:], stderr)
+	cfg, log, err := parse(args[1:], environ, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
@@ -44,12 +51,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer context.AfterFunc(force, func() { killAll(server) })()
 	err = server.Run(ctx)
 	return errors.Join(err, server.Ledger().Print(stdout))
 }
 
 // parse reads the flags, which win over the file.
-func parse(args []string, stderr io.Writer) (lambdalocal.Config, logrus.FieldLogger, error) {
+func parse(args, environ []string, stderr io.Writer) (lambdalocal.Config, logrus.FieldLogger, error) {
 	cfg := lambdalocal.Default()
 	flags := flag.NewFlagSet("lambdalocal run", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -65,10 +73,10 @@ func parse(args []string, stderr io.Writer) (lambdalocal.Config, logrus.FieldLog
 		return err
 	})
 	if err := flags.Parse(args); err != nil {
-		return cfg, nil, err
+		return cfg, nil, usageError{err}
 	}
 	if flags.NArg() > 0 {
-		return cfg, nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		return cfg, nil, usagef("unexpected argument %q", flags.Arg(0))
 	}
 	if *file != "" {
 		var err error
@@ -85,7 +93,7 @@ func parse(args []string, stderr io.Writer) (lambdalocal.Config, logrus.FieldLog
 		}
 	})
 	cfg.Functions = append(cfg.Functions, functions...)
-	log, err := newLogger(*level, stderr)
+	log, err := newLogger(*level, environ, stderr)
 	return cfg, log, err
 }
 
@@ -99,13 +107,17 @@ func parseFunction(text string) (lambdalocal.Function, error) {
 	return f, nil
 }
 
-func newLogger(level string, to io.Writer) (logrus.FieldLogger, error) {
+// newLogger writes colours to a terminal only, and not there if NO_COLOR is set (no-color.org).
+func newLogger(level string, environ []string, to io.Writer) (logrus.FieldLogger, error) {
 	parsed, err := logrus.ParseLevel(level)
 	if err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
+		return nil, usagef("--log-level: %w", err)
 	}
 	log := logrus.New()
 	log.SetOutput(to)
+	log.SetFormatter(&logrus.TextFormatter{DisableColors: slices.ContainsFunc(environ, func(entry string) bool {
+		return strings.HasPrefix(entry, "NO_COLOR=") && entry != "NO_COLOR="
+	})})
 	log.SetLevel(parsed)
 	return log, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func TestRunServesUntilTheContextEnds(t *testing.T) {
 	cancel()
 	var bill, log bytes.Buffer
 	args := []string{"run", "--address", "127.0.0.1:0", "--direct", "127.0.0.1:0", "--function", "web=./bootstrap --flag"}
-	require.NoError(t, run(ctx, args, &bill, &log))
+	require.NoError(t, run(ctx, context.Background(), args, nil, &bill, &log))
 	require.Contains(t, log.String(), "lambdalocal serves")
 	require.Contains(t, log.String(), "direct=\"http://127.0.0.1:")
 	require.Contains(t, log.String(), "lambdalocal has ended")
@@ -30,13 +31,13 @@ func TestRunServesUntilTheContextEnds(t *testing.T) {
 func TestFlagsWinOverTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("address: 127.0.0.1:1\nfunctions: [{name: a, command: [x], timeout: 9s}]"), 0o600))
-	cfg, _, err := parse([]string{"--config", path, "--function", "b=y z"}, os.Stderr)
+	cfg, _, err := parse([]string{"--config", path, "--function", "b=y z"}, nil, os.Stderr)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:1", cfg.Address)
 	require.Equal(t, 9*time.Second, cfg.Functions[0].Timeout)
 	require.Equal(t, []string{"y", "z"}, cfg.Functions[1].Command)
 
-	cfg, _, err = parse([]string{"--config", path, "--address", "127.0.0.1:2", "--direct", "127.0.0.1:3"}, os.Stderr)
+	cfg, _, err = parse([]string{"--config", path, "--address", "127.0.0.1:2", "--direct", "127.0.0.1:3"}, nil, os.Stderr)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:2", cfg.Address)
 	require.Equal(t, "127.0.0.1:3", cfg.Direct.Address)
@@ -54,12 +55,23 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"flag provided but not de": {"run", "--nonsense"},
 	} {
 		var out bytes.Buffer
-		require.ErrorContains(t, run(context.Background(), args, io.Discard, &out), want)
+		err := run(context.Background(), context.Background(), args, nil, io.Discard, &out)
+		require.ErrorContains(t, err, want)
+		inFile := strings.HasPrefix(want, "no such") || strings.HasPrefix(want, "functions")
+		require.Equal(t, map[bool]int{true: 1, false: 2}[inFile], exitCode(err), want)
 	}
 	for _, args := range [][]string{{"run", "--help"}, {"--help"}, {"help"}} {
 		var out bytes.Buffer
-		require.NoError(t, run(context.Background(), args, io.Discard, &out))
+		require.NoError(t, run(context.Background(), context.Background(), args, nil, io.Discard, &out))
 		require.Contains(t, out.String(), "-log-level")
 		require.Contains(t, out.String(), "split at blanks")
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, name := range []string{"version", "--version"} {
+		var out bytes.Buffer
+		require.NoError(t, run(context.Background(), context.Background(), []string{name}, nil, &out, io.Discard))
+		require.Equal(t, "lambdalocal "+version()+"\n", out.String())
 	}
 }

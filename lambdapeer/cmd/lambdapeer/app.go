@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/variables"
 )
 
 // killAfter is how long the app may take to end after it was told to.
@@ -44,23 +46,16 @@ func startApp(command []string, port string) (*app, error) {
 	return a, nil
 }
 
-// appEnv keeps our token from the app, and tells it which port is expected.
+// appEnv keeps our token, under each of its names, from the app, and tells it which port is expected.
 func appEnv(environ []string, port string) []string {
+	hidden := []string{lifecycle.TokenVar, variables.Old(lifecycle.TokenVar), plainPortVar}
 	env := make([]string, 0, len(environ)+1)
 	for _, entry := range environ {
-		if name, _, _ := strings.Cut(entry, "="); name != lifecycle.TokenVar && name != plainPortVar {
+		if name, _, _ := strings.Cut(entry, "="); !slices.Contains(hidden, name) {
 			env = append(env, entry)
 		}
 	}
 	return append(env, plainPortVar+"="+port)
-}
-
-// stop sends sig and waits for the end, which it forces in the end.
-func (a *app) stop(sig os.Signal) {
-	_ = a.cmd.Process.Signal(sig) // an error means that it has ended
-	timer := time.AfterFunc(killAfter, func() { _ = a.cmd.Process.Kill() })
-	defer timer.Stop()
-	<-a.ended
 }
 
 // how describes the end: "exit status 1", "signal: killed".

@@ -9,9 +9,12 @@ import (
 )
 
 func main() {
-	err := run(context.Background(), os.Args, os.Getenv, os.Stdout, os.Stderr)
+	err := run(context.Background(), os.Args, os.Environ(), os.Stdout, os.Stderr)
 	var exit *exitError
 	switch {
+	case errors.As(err, new(usageError)):
+		fmt.Fprintln(os.Stderr, "lambdapeer:", err)
+		os.Exit(2)
 	case errors.As(err, &exit):
 		os.Exit(exit.code)
 	case err != nil:

@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/proxy"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/variables"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -31,18 +31,21 @@ const (
 )
 
 // run is main without the process: it blocks until the peer, or the app that it wraps, has ended.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	if len(args) == 2 {
 		switch args[1] {
-		case "--help", "-h":
+		case "--help", "-help", "-h", "help":
 			fmt.Fprint(stdout, usage)
 			return nil
-		case "--version":
+		case "--version", "-version", "version":
 			fmt.Fprintln(stdout, version())
 			return nil
 		}
 	}
-	s, err := parse(args, getenv)
+	for _, warning := range variables.Warnings(environ) { // a bad value must not hide them
+		newLogger(stderr, slog.LevelWarn).Warn(warning)
+	}
+	s, err := parse(args, variables.Reader(lookup(environ)))
 	if err != nil {
 		return err
 	}
@@ -51,13 +54,23 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	defer cancel(nil)
 	signals := make(chan os.Signal, 4)
 	defer signal.Stop(signals)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	if len(s.command) == 0 {
-		go watchSignals(ctx, signals, cancel)
+		go watchSignals(ctx, signals, cancel, log)
 		return s.serve(ctx, cancel, log)
 	}
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Notify(signals, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	return s.wrap(ctx, cancel, signals, log)
+}
+
+// lookup is os.Getenv for an environment of its own.
+func lookup(environ []string) func(string) string {
+	values := make(map[string]string, len(environ))
+	for _, entry := range environ {
+		name, text, _ := strings.Cut(entry, "=")
+		values[name] = text
+	}
+	return func(name string) string { return values[name] }
 }
 
 func newLogger(w io.Writer, level slog.Level) *slog.Logger {
@@ -65,54 +78,7 @@ func newLogger(w io.Writer, level slog.Level) *slog.Logger {
 }
 
 func version() string {
-	release := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		release = info.Main.Version
-	}
-	return fmt.Sprintf("lambdapeer %s, protocol version %d", release, wire.Version)
-}
-
-func stopping(sig os.Signal) bool { return sig == syscall.SIGTERM || sig == syscall.SIGINT }
-
-// watchSignals cancels at the first signal.
-func watchSignals(ctx context.Context, signals <-chan os.Signal, cancel context.CancelCauseFunc) {
-	select {
-	case sig := <-signals:
-		cancel(&instance.Stop{Reason: wire.ReasonShutdown, Detail: sig.String()})
-	case <-ctx.Done():
-	}
-}
-
-// wrap runs the app and serves it. A signal to stop first drains, so that requests in flight finish, and then reaches the
-// app; other signals reach it at once. The app's end ends everything.
-func (s settings) wrap(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os.Signal, log *slog.Logger) error {
-	a, err := startApp(s.command, s.port)
-	if err != nil {
-		return err
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.serve(ctx, cancel, log) }()
-	last := os.Signal(syscall.SIGTERM)
-	for {
-		select {
-		case sig := <-signals:
-			if !stopping(sig) {
-				_ = a.cmd.Process.Signal(sig)
-				continue
-			}
-			last = sig
-			cancel(&instance.Stop{Reason: wire.ReasonShutdown, Detail: sig.String()})
-		case <-a.ended:
-			cancel(&instance.Stop{Reason: wire.ReasonAppExited, Detail: a.how()})
-			return errors.Join(<-served, a.result())
-		case err := <-served:
-			a.stop(last)
-			if err == nil {
-				err = a.result()
-			}
-			return err
-		}
-	}
+	return fmt.Sprintf("lambdapeer %s, protocol version %d", wire.Build(), wire.Version)
 }
 
 // serve connects the app until ctx ends.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -39,8 +40,8 @@ func start(t *testing.T, env map[string]string, args ...string) *peer {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		getenv := func(name string) string { return env[name] }
-		p.ended <- run(ctx, append([]string{"/opt/extensions/lambdapeer"}, args...), getenv, io.Discard, t.Output())
+		environ := environOf(env)
+		p.ended <- run(ctx, append([]string{"/opt/extensions/lambdapeer"}, args...), environ, io.Discard, t.Output())
 	}()
 	t.Cleanup(func() {
 		cancel(nil)
@@ -63,6 +64,14 @@ func startHasty(t *testing.T, env map[string]string) {
 		}
 	}()
 	t.Cleanup(func() { cancel(nil); <-ended })
+}
+
+func environOf(env map[string]string) []string {
+	var environ []string
+	for name, text := range env {
+		environ = append(environ, name+"="+text)
+	}
+	return environ
 }
 
 func (p *peer) end(t *testing.T) error {
@@ -228,8 +237,8 @@ func TestStaticPeerRegistersAgain(t *testing.T) {
 	})
 	app := newApp(t, func(http.ResponseWriter, *http.Request) {})
 	p := start(t, map[string]string{
-		"PORT": portOf(app), "LAMBDA_DISPATCH_RELAY": "http://" + relay.Wire().Address,
-		"LAMBDA_DISPATCH_FUNCTION": "web", "LAMBDA_DISPATCH_TOKEN": "of-the-function",
+		"PORT": portOf(app), "LAMBDA_DISPATCH_PEER_RELAY": "http://" + relay.Wire().Address,
+		"LAMBDA_DISPATCH_PEER_FUNCTION": "web", "LAMBDA_DISPATCH_PEER_TOKEN": "of-the-function",
 	})
 	var environments [2]string
 	for n := range 2 {
@@ -292,15 +301,18 @@ func TestWrapperStopsItsApp(t *testing.T) {
 
 func TestHelpVersionAndMistakes(t *testing.T) {
 	var out strings.Builder
-	none := func(string) string { return "" }
-	require.NoError(t, run(t.Context(), []string{"lambdapeer", "--help"}, none, &out, io.Discard))
+	require.NoError(t, run(t.Context(), []string{"lambdapeer", "--help"}, nil, &out, io.Discard))
 	require.Contains(t, out.String(), "lambdapeer -- COMMAND")
 	for _, name := range []string{portVar, protocolVar, pathVar, timeoutVar, asyncVar, levelVar, lifecycle.EventPathVar} {
 		require.Contains(t, out.String(), name)
 	}
 	out.Reset()
-	require.NoError(t, run(t.Context(), []string{"lambdapeer", "--version"}, none, &out, io.Discard))
-	require.Contains(t, out.String(), "protocol version 1")
+	for _, name := range []string{"--version", "version"} {
+		require.NoError(t, run(t.Context(), []string{"lambdapeer", name}, nil, &out, io.Discard))
+		require.Equal(t, version()+"\n", out.String())
+		require.Contains(t, out.String(), "protocol version 1")
+		out.Reset()
+	}
 
 	tests := []struct {
 		want string
@@ -310,23 +322,23 @@ func TestHelpVersionAndMistakes(t *testing.T) {
 		{"nothing to do", nil, nil},
 		{`unknown argument "serve"`, []string{"serve"}, nil},
 		{"no command after --", []string{"--"}, nil},
-		{`LAMBDA_DISPATCH_PORT: "70000" is not a port`, nil, map[string]string{portVar: "70000"}},
+		{`LAMBDA_DISPATCH_PEER_PORT: "70000" is not a port`, nil, map[string]string{portVar: "70000"}},
 		{`PORT: "x" is not a port`, nil, map[string]string{"PORT": "x"}},
-		{`LAMBDA_DISPATCH_PROTOCOL: "spdy" is not one of h2c, http1`, nil, map[string]string{protocolVar: "spdy"}},
-		{`LAMBDA_DISPATCH_ASYNC_INIT: "yes" is not one of false, true`, nil, map[string]string{asyncVar: "yes"}},
-		{`LAMBDA_DISPATCH_READINESS_TIMEOUT: "-1s"`, nil, map[string]string{timeoutVar: "-1s"}},
+		{`LAMBDA_DISPATCH_PEER_PROTOCOL: "spdy" is not one of h2c, http1`, nil, map[string]string{protocolVar: "spdy"}},
+		{`LAMBDA_DISPATCH_PEER_ASYNC_INIT: "yes" is not one of false, true`, nil, map[string]string{asyncVar: "yes"}},
+		{`LAMBDA_DISPATCH_PEER_READINESS_TIMEOUT: "-1s"`, nil, map[string]string{timeoutVar: "-1s"}},
 		{`LAMBDA_DISPATCH_PEER_READINESS_PROTOCOL: "udp" is not one of http, tcp`, nil, map[string]string{probeVar: "udp"}},
-		{`LAMBDA_DISPATCH_READINESS_PATH: "up" does not begin`, nil, map[string]string{pathVar: "up"}},
-		{`LAMBDA_DISPATCH_EVENT_PATH: "jobs" does not begin`, nil, map[string]string{lifecycle.EventPathVar: "jobs"}},
-		{`LAMBDA_DISPATCH_LOG_LEVEL: "loud" is not one of`, nil, map[string]string{levelVar: "loud"}},
-		{`LAMBDA_DISPATCH_RELAY: "relay:1" is not http`, nil, map[string]string{"LAMBDA_DISPATCH_RELAY": "relay:1"}},
-		{`LAMBDA_DISPATCH_FUNCTION: required`, nil, map[string]string{"LAMBDA_DISPATCH_RELAY": "http://r:1"}},
-		{`LAMBDA_DISPATCH_TOKEN: required`, nil, map[string]string{"LAMBDA_DISPATCH_RELAY": "http://r:1"}},
-		{`LAMBDA_DISPATCH_CA_FILE: open /none`, nil, map[string]string{"LAMBDA_DISPATCH_RELAY": "http://r:1", "LAMBDA_DISPATCH_CA_FILE": "/none"}},
+		{`LAMBDA_DISPATCH_PEER_READINESS_PATH: "up" does not begin`, nil, map[string]string{pathVar: "up"}},
+		{`LAMBDA_DISPATCH_PEER_EVENT_PATH: "jobs" does not begin`, nil, map[string]string{lifecycle.EventPathVar: "jobs"}},
+		{`LAMBDA_DISPATCH_PEER_LOG_LEVEL: "loud" is not one of`, nil, map[string]string{levelVar: "loud"}},
+		{`LAMBDA_DISPATCH_PEER_RELAY: "relay:1" is not http`, nil, map[string]string{"LAMBDA_DISPATCH_PEER_RELAY": "relay:1"}},
+		{`LAMBDA_DISPATCH_PEER_FUNCTION: required`, nil, map[string]string{"LAMBDA_DISPATCH_PEER_RELAY": "http://r:1"}},
+		{`LAMBDA_DISPATCH_PEER_TOKEN: required`, nil, map[string]string{"LAMBDA_DISPATCH_PEER_RELAY": "http://r:1"}},
+		{`LAMBDA_DISPATCH_PEER_CA_FILE: open /none`, nil, map[string]string{"LAMBDA_DISPATCH_PEER_RELAY": "http://r:1", "LAMBDA_DISPATCH_PEER_CA_FILE": "/none"}},
 	}
 	for _, tt := range tests {
-		getenv := func(name string) string { return tt.env[name] }
-		err := run(t.Context(), append([]string{"lambdapeer"}, tt.args...), getenv, io.Discard, io.Discard)
+		err := run(t.Context(), append([]string{"lambdapeer"}, tt.args...), environOf(tt.env), io.Discard, io.Discard)
 		require.ErrorContains(t, err, tt.want)
+		require.Equal(t, tt.env == nil, errors.As(err, new(usageError)), "exit status 2: %v", err)
 	}
 }

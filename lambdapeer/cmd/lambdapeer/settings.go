@@ -22,49 +22,49 @@ const usage = `lambdapeer connects an HTTP server to Lambda Dispatch.
   lambdapeer --help | --version
 
 In Lambda (AWS_LAMBDA_RUNTIME_API is set) it takes the function's invocations. Elsewhere it registers with a relay, if
-LAMBDA_DISPATCH_RELAY is set; if not, it only runs COMMAND.
+LAMBDA_DISPATCH_PEER_RELAY is set; if not, it only runs COMMAND.
 
 The server, on 127.0.0.1:
-  PORT                               its port (default 8080); LAMBDA_DISPATCH_PORT goes first
-  LAMBDA_DISPATCH_PROTOCOL           http1 (default), or h2c: HTTP/2 with prior knowledge, which gRPC needs
-  LAMBDA_DISPATCH_PEER_READINESS_PROTOCOL  http (default): ready once a GET is answered below 500; tcp: once a
-                                     connection is accepted
-  LAMBDA_DISPATCH_READINESS_PATH     what is asked for by http (default /)
-  LAMBDA_DISPATCH_READINESS_TIMEOUT  how long an instance waits for that, at most, one answer included (default 60s)
-  LAMBDA_DISPATCH_ASYNC_INIT         true (default): a server that is not ready 9 s after the start, or that is not and
-                                     does nothing for 1.5 s, goes on starting in its first invocation; false: no
-                                     invocation is taken before it is ready
-  LAMBDA_DISPATCH_EVENT_PATH         where events that are neither of Lambda Dispatch nor HTTP requests are POSTed to
-                                     (default /events)
-  LAMBDA_DISPATCH_PEER_FREEZE_PATH     POSTed to before Lambda may freeze the environment
-  LAMBDA_DISPATCH_PEER_THAW_PATH       POSTed to after a freeze, before the next request
-  LAMBDA_DISPATCH_PEER_FREEZE_TIMEOUT  how long each of these may take (default 2s)
+  PORT                                    its port (default 8080); LAMBDA_DISPATCH_PEER_PORT goes first
+  LAMBDA_DISPATCH_PEER_PROTOCOL           http1 (default), or h2c: HTTP/2 with prior knowledge, which gRPC needs
+  LAMBDA_DISPATCH_PEER_READINESS_PROTOCOL http (default): ready once a GET is answered below 500; tcp: once a
+                                          connection is accepted
+  LAMBDA_DISPATCH_PEER_READINESS_PATH     what is asked for by http (default /)
+  LAMBDA_DISPATCH_PEER_READINESS_TIMEOUT  how long an instance waits for that, at most, one answer included (default 60s)
+  LAMBDA_DISPATCH_PEER_ASYNC_INIT         true (default): a server that is not ready 9 s after the start, or that is not and
+                                          does nothing for 1.5 s, goes on starting in its first invocation; false: no
+                                          invocation is taken before it is ready
+  LAMBDA_DISPATCH_PEER_EVENT_PATH         where events that are neither of Lambda Dispatch nor HTTP requests are POSTed to
+                                          (default /events)
+  LAMBDA_DISPATCH_PEER_FREEZE_PATH        POSTed to before Lambda may freeze the environment
+  LAMBDA_DISPATCH_PEER_THAW_PATH          POSTed to after a freeze, before the next request
+  LAMBDA_DISPATCH_PEER_FREEZE_TIMEOUT     how long each of these may take (default 2s)
 The peer:
-  LAMBDA_DISPATCH_LOG_LEVEL          debug, info (default), warn or error; to standard error
+  LAMBDA_DISPATCH_PEER_LOG_LEVEL          debug, info (default), warn or error; to standard error
 Whom it obeys; without the first two, whoever may invoke the function (SECURITY.md):
-  LAMBDA_DISPATCH_PEER_PUBLIC_KEY    public keys of control planes, several separated by commas: nothing unsigned is obeyed
-  LAMBDA_DISPATCH_PEER_RELAYS        relays that may be dialled: host, *.example.com, address or 10.0.0.0/16, separated by commas
-  LAMBDA_DISPATCH_PEER_RELAY_CA      SHA-256 of CAs, one of which must have signed the relay's certificate
-  LAMBDA_DISPATCH_PEER_REQUIRE_TRUST true: obey nobody where none of these is set (default false)
+  LAMBDA_DISPATCH_PEER_PUBLIC_KEY         public keys of control planes, several separated by commas: nothing unsigned is obeyed
+  LAMBDA_DISPATCH_PEER_RELAYS             relays that may be dialled: host, *.example.com, address or 10.0.0.0/16, separated by commas
+  LAMBDA_DISPATCH_PEER_RELAY_CA           SHA-256 of CAs, one of which must have signed the relay's certificate
+  LAMBDA_DISPATCH_PEER_REQUIRE_TRUST      true: obey nobody where none of these is set (default false)
 Outside Lambda:
-  LAMBDA_DISPATCH_RELAY              http://host:port or https://host:port
-  LAMBDA_DISPATCH_FUNCTION           the function's name in the control plane's configuration
-  LAMBDA_DISPATCH_TOKEN              the function's token, or
-  LAMBDA_DISPATCH_TOKEN_FILE         a file that holds it
-  LAMBDA_DISPATCH_CA_FILE            PEM; for https to a relay that the system's roots do not know
+  LAMBDA_DISPATCH_PEER_RELAY              http://host:port or https://host:port
+  LAMBDA_DISPATCH_PEER_FUNCTION           the function's name in the control plane's configuration
+  LAMBDA_DISPATCH_PEER_TOKEN              the function's token, or
+  LAMBDA_DISPATCH_PEER_TOKEN_FILE         a file that holds it
+  LAMBDA_DISPATCH_PEER_CA_FILE            PEM; for https to a relay that the system's roots do not know
 `
 
 // Variables of the binary. Those of the registration are lifecycle's.
 const (
 	apiVar       = "AWS_LAMBDA_RUNTIME_API"
-	portVar      = "LAMBDA_DISPATCH_PORT"
+	portVar      = "LAMBDA_DISPATCH_PEER_PORT"
 	plainPortVar = "PORT"
-	protocolVar  = "LAMBDA_DISPATCH_PROTOCOL"
+	protocolVar  = "LAMBDA_DISPATCH_PEER_PROTOCOL"
 	probeVar     = "LAMBDA_DISPATCH_PEER_READINESS_PROTOCOL"
-	pathVar      = "LAMBDA_DISPATCH_READINESS_PATH"
-	timeoutVar   = "LAMBDA_DISPATCH_READINESS_TIMEOUT"
-	asyncVar     = "LAMBDA_DISPATCH_ASYNC_INIT"
-	levelVar     = "LAMBDA_DISPATCH_LOG_LEVEL"
+	pathVar      = "LAMBDA_DISPATCH_PEER_READINESS_PATH"
+	timeoutVar   = "LAMBDA_DISPATCH_PEER_READINESS_TIMEOUT"
+	asyncVar     = "LAMBDA_DISPATCH_PEER_ASYNC_INIT"
+	levelVar     = "LAMBDA_DISPATCH_PEER_LOG_LEVEL"
 )
 
 // settings is what arguments and environment ask for.
@@ -89,6 +89,11 @@ type settings struct {
 	initLimit time.Duration // of waiting for the app before the first invocation, with async
 	level     slog.Level
 }
+
+// A usageError is a mistake in the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
 
 // parse reads the environment; its error holds a line for each bad variable.
 func parse(args []string, getenv func(string) string) (settings, error) {
@@ -122,7 +127,7 @@ func parse(args []string, getenv func(string) string) (settings, error) {
 		err = errors.Join(err, bad)
 	}
 	if err == nil && s.api == "" && s.registrar == nil && len(s.command) == 0 {
-		err = fmt.Errorf("nothing to do: neither %s nor %s is set, and there is no command", apiVar, lifecycle.RelayVar)
+		err = usageError{fmt.Errorf("nothing to do: neither %s nor %s is set, and there is no command", apiVar, lifecycle.RelayVar)}
 	}
 	return s, err
 }
@@ -132,10 +137,10 @@ func parseCommand(args []string) ([]string, error) {
 		return nil, nil
 	}
 	if args[0] != "--" {
-		return nil, fmt.Errorf("unknown argument %q; see lambdapeer --help", args[0])
+		return nil, usageError{fmt.Errorf("unknown argument %q; see lambdapeer --help", args[0])}
 	}
 	if len(args) == 1 {
-		return nil, errors.New("no command after --")
+		return nil, usageError{errors.New("no command after --")}
 	}
 	return args[1:], nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // EventPathVar says where events that are no HTTP requests go.
-const EventPathVar = "LAMBDA_DISPATCH_EVENT_PATH"
+const EventPathVar = "LAMBDA_DISPATCH_PEER_EVENT_PATH"
 
 // ReadEventPath reads EventPathVar.
 func ReadEventPath(getenv func(string) string) (string, error) {

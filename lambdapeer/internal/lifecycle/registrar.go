@@ -24,11 +24,11 @@ import (
 
 // Variables of a peer that nobody invokes.
 const (
-	RelayVar     = "LAMBDA_DISPATCH_RELAY"
-	FunctionVar  = "LAMBDA_DISPATCH_FUNCTION"
-	TokenVar     = "LAMBDA_DISPATCH_TOKEN"
-	TokenFileVar = "LAMBDA_DISPATCH_TOKEN_FILE"
-	CAFileVar    = "LAMBDA_DISPATCH_CA_FILE"
+	RelayVar     = "LAMBDA_DISPATCH_PEER_RELAY"
+	FunctionVar  = "LAMBDA_DISPATCH_PEER_FUNCTION"
+	TokenVar     = "LAMBDA_DISPATCH_PEER_TOKEN"
+	TokenFileVar = "LAMBDA_DISPATCH_PEER_TOKEN_FILE"
+	CAFileVar    = "LAMBDA_DISPATCH_PEER_CA_FILE"
 )
 
 const (

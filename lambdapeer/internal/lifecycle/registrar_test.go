@@ -28,7 +28,7 @@ func TestAPlainRegistrationThatIsHungUpOnHintsAtTLS(t *testing.T) {
 	r, err := NewRegistrar(func(name string) string { return variables[name] })
 	require.NoError(t, err)
 	_, err = r.register(t.Context(), "e1", trust.Policy{})
-	require.ErrorContains(t, err, "LAMBDA_DISPATCH_RELAY begins with https")
+	require.ErrorContains(t, err, "LAMBDA_DISPATCH_PEER_RELAY begins with https")
 }
 
 func TestEveryBadVariableIsNamed(t *testing.T) {

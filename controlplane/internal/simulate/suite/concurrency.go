@@ -59,7 +59,7 @@ func (p Plan) RunConcurrency() ([]ConcurrencyRow, error) {
 		} else {
 			seed += uint64(what - len(concurrencies))
 		}
-		found[k], errs[k] = kind.throughput(seed, concurrency, learn)
+		found[k], errs[k] = p.throughput(kind, seed, concurrency, learn)
 	})
 	rows := make([]ConcurrencyRow, len(kinds))
 	for k, kind := range kinds {
@@ -76,10 +76,13 @@ func (p Plan) RunConcurrency() ([]ConcurrencyRow, error) {
 }
 
 // throughput finds the highest rate with that p99, within 2 %.
-func (k Kind) throughput(seed uint64, concurrency int, learn bool) (float64, error) {
+func (p Plan) throughput(k Kind, seed uint64, concurrency int, learn bool) (float64, error) {
 	low, high := 0.0, float64(mostPerSecond)
 	for high-low > 0.02*high {
 		rate := (low + high) / 2
+		if err := p.before(); err != nil {
+			return 0, err
+		}
 		p99, err := k.p99(rate, seed, concurrency, learn)
 		if err != nil {
 			return 0, err

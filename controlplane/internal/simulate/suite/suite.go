@@ -23,6 +23,7 @@ type Plan struct {
 	Concurrency int
 	Preset      lambda.Preset
 	Change      func(*simulate.Settings) // nil: nothing
+	Before      func() error             // called before each step, from any goroutine; an error ends the plan. nil: nothing
 }
 
 // A Stat is a mean over seeds and the standard deviation between them.
@@ -161,6 +162,9 @@ func (p Plan) Full() ([]Row, error) {
 
 // runAll runs all policies on one workload with one seed.
 func (p Plan) runAll(w int, seed uint64, take func(policy int, r simulate.Result)) error {
+	if err := p.before(); err != nil { // a workload may take long to make
+		return err
+	}
 	load := p.Workloads[w].Make(seed)
 	bound := load.Bound(p.Concurrency)
 	for k, policy := range p.Policies {
@@ -176,6 +180,9 @@ func (p Plan) runAll(w int, seed uint64, take func(policy int, r simulate.Result
 
 // One runs one policy on one workload.
 func (p Plan) One(load workload.Workload, policy baseline.Contender, seed uint64, samples int) (simulate.Result, error) {
+	if err := p.before(); err != nil {
+		return simulate.Result{}, err
+	}
 	s := simulate.Defaults(p.Concurrency, seed)
 	s.Lambda.Preset = p.Preset
 	s.Samples = samples
@@ -184,6 +191,13 @@ func (p Plan) One(load workload.Workload, policy baseline.Contender, seed uint64
 		p.Change(&s)
 	}
 	return simulate.Run(load, s)
+}
+
+func (p Plan) before() error {
+	if p.Before == nil {
+		return nil
+	}
+	return p.Before()
 }
 
 // forEach calls f for 0 to n-1 on all processors.
