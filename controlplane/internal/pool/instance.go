@@ -46,6 +46,7 @@ type Instance struct {
 	adopted bool
 	epoch   uint64 // of the breaker, when it was started
 	price   scaler.Price
+	start   *scaler.Start // what the fleet expects of it, first as a start, at last as an end; nil if nothing
 
 	started time.Time
 	took    time.Duration // from its start until its peer dialled for the first time; 0: it never did
@@ -220,6 +221,9 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 		p.foreign -= i.foreign
 		p.stopIdling(i)
 		p.stopRotating(i)
+	}
+	if i.state == Starting {
+		p.fleet.Over(p.now, i.start)
 	}
 	if i.state == Starting && to != Ready {
 		p.loseReplacement(i)

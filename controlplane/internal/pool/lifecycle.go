@@ -53,8 +53,9 @@ func (p *Pool) came(now time.Time, i *Instance) {
 	}
 	i.took = max(now.Sub(i.started), 1)
 	if i.environment != "" && !i.adopted {
-		p.fleet.Up(now, i.environment, i.took)
+		p.fleet.Up(now, i.environment, i.took, i.start)
 	}
+	p.fleet.Over(now, i.start)
 }
 
 func (p *Pool) ready(now time.Time, i *Instance, slots int) {
@@ -179,6 +180,9 @@ func (p *Pool) finishIdle(i *Instance) {
 
 func (p *Pool) finish(i *Instance) {
 	i.finished = true
+	if i.reason == ScaleIn || i.reason == Rotation {
+		i.start = p.fleet.Settle(p.now)
+	}
 	p.endWatch(i)
 	p.effects.Finish = append(p.effects.Finish, i)
 }
@@ -228,6 +232,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	p.drop(now, i)
 	p.settle(now, i, end)
 	p.counters.ended++
+	p.fleet.Over(now, i.start)
 	p.fleet.Ended(now, i.environment, end.Cause != "")
 	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))

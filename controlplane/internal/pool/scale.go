@@ -45,6 +45,9 @@ func (p *Pool) look() *scaler.State {
 		Failing:     p.guards.Breaker.Cause() != "",
 		Fleet:       p.fleet,
 	}
+	if p.queue.n > 0 {
+		p.state.Oldest = p.queue.head.arrived
+	}
 	if p.guards.Breaker.Spent() {
 		p.state.Waiting = 0 // they have caused all the starts that they may
 	}
@@ -70,6 +73,7 @@ func (p *Pool) order(now time.Time, want int, replace bool) {
 func (p *Pool) start(now time.Time, replace bool) {
 	i := p.add(now, false)
 	i.epoch, i.price = p.guards.Breaker.Epoch(), p.guards.Price()
+	i.start = p.fleet.Begin(now)
 	p.counters.started++
 	if replace {
 		p.replaceOldest(i)

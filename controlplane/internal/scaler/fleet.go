@@ -12,58 +12,110 @@ const (
 // The longest starts that are learned from. Lambda needs no such times: what takes longer is a network that failed, or a
 // machine that stood still, and says nothing about the next start.
 const (
-	longestWarm = time.Second
-	longestCold = 2 * time.Minute
+	longestWarm   = time.Second
+	longestCold   = 2 * time.Minute
+	longestFinish = 10 * time.Second
+)
+
+// What to assume of starts, and of the ends of instances, before one was seen.
+const (
+	assumedWarm   = 40 * time.Millisecond
+	assumedCold   = time.Second
+	assumedFinish = 20 * time.Millisecond
 )
 
 // A Fleet is what a pool learns about the environments that its instances run in, and about how long starts take.
 type Fleet struct {
-	Warm Estimate // from start to up, in an environment that was there
-	Cold Estimate // in a new one
+	Warm   Estimate // from start to up, in an environment that was there
+	Cold   Estimate // in a new one
+	finish Estimate // from when an instance is told to finish to its end
 
-	frozen map[string]time.Time // since when; the zero time: it runs
-	sure   freezes              // oldest first, as is maybe; those that ran since are skipped
-	maybe  freezes
-	count  int // of sure, without those that ran since
+	warm, cold batch // starts in progress, by what they are expected to be
+	lost       batch // starts in progress that nobody counts on
+	settling   batch // instances that were told to finish
+	claimed    int   // frozen environments, by starts in progress
+
+	known map[string]*environment
+	sure  []freeze // oldest first, as is maybe; those that ran since are skipped
+	maybe []freeze
+	count int // of sure, without those that ran since
 }
 
+type environment struct {
+	name   string
+	frozen bool
+	sure   bool   // and surely there
+	times  uint64 // that it was frozen
+}
+
+// A freeze is over once the environment ran again.
 type freeze struct {
-	environment string
-	at          time.Time
+	*environment
+	at time.Time
+	n  uint64
 }
 
-type freezes []freeze
+func (f freeze) lasts() bool { return f.frozen && f.times == f.n }
 
 // NewFleet returns a fleet that has seen nothing.
-func NewFleet() *Fleet { return &Fleet{frozen: map[string]time.Time{}} }
+func NewFleet() *Fleet { return &Fleet{known: map[string]*environment{}} }
 
-// Up says that an instance runs in an environment, and how long it took to come up.
-func (f *Fleet) Up(now time.Time, environment string, took time.Duration) {
+// Up says that a start came up in an environment, and how long it took. A nil start is one that Begin was not told of.
+func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) {
 	f.forget(now)
-	since, known := f.frozen[environment]
-	if known && !since.IsZero() && now.Sub(since) < SurelyFrozen {
-		f.count--
-	}
-	f.frozen[environment] = time.Time{}
-	if known {
-		f.Warm.Add(min(took, longestWarm))
-	} else {
+	e := f.known[name]
+	if e == nil {
+		f.known[name] = &environment{name: name}
 		f.Cold.Add(min(took, longestCold))
+		f.surprise(s)
+	} else {
+		f.unsure(e)
+		e.frozen = false
+		f.Warm.Add(min(took, longestWarm))
+	}
+	f.Over(now, s)
+}
+
+// surprise follows a start that found no frozen environment, or does not come up as if it had. If all that are in progress
+// were counted on frozen ones, these are not there any more: Lambda has given them up, or somebody else invokes the function.
+func (f *Fleet) surprise(s *Start) {
+	if s == nil || !s.claims || f.warm.n+f.cold.n+f.lost.n > f.claimed {
+		return
+	}
+	for len(f.sure) > 0 && !f.sure[0].at.After(s.at) {
+		f.doubt()
+	}
+}
+
+// doubt counts on the environment no more that froze first.
+func (f *Fleet) doubt() {
+	if oldest := f.sure[0]; oldest.lasts() {
+		f.unsure(oldest.environment)
+		f.maybe = append(f.maybe, oldest)
+	}
+	f.sure = f.sure[1:]
+}
+
+func (f *Fleet) unsure(e *environment) {
+	if e.sure {
+		e.sure = false
+		f.count--
 	}
 }
 
 // Ended says that an environment's invocation is over. It is frozen, unless it crashed.
-func (f *Fleet) Ended(now time.Time, environment string, crashed bool) {
-	since, known := f.frozen[environment]
-	if !known || !since.IsZero() {
+func (f *Fleet) Ended(now time.Time, name string, crashed bool) {
+	e := f.known[name]
+	if e == nil || e.frozen {
 		return
 	}
 	if crashed {
-		delete(f.frozen, environment)
+		delete(f.known, name)
 		return
 	}
-	f.frozen[environment] = now
-	f.sure = append(f.sure, freeze{environment, now})
+	e.frozen, e.sure = true, true
+	e.times++
+	f.sure = append(f.sure, freeze{e, now, e.times})
 	f.count++
 }
 
@@ -87,20 +139,12 @@ func (f *Fleet) Until(now time.Time) time.Time {
 
 // forget drops what was frozen for too long.
 func (f *Fleet) forget(now time.Time) {
-	for len(f.sure) > 0 {
-		oldest := f.sure[0]
-		if still := f.frozen[oldest.environment].Equal(oldest.at); still {
-			if now.Sub(oldest.at) < SurelyFrozen {
-				break
-			}
-			f.count--
-			f.maybe = append(f.maybe, oldest)
-		}
-		f.sure = f.sure[1:]
+	for len(f.sure) > 0 && (!f.sure[0].lasts() || now.Sub(f.sure[0].at) >= SurelyFrozen) {
+		f.doubt()
 	}
 	for len(f.maybe) > 0 && now.Sub(f.maybe[0].at) >= maybeFrozen {
-		if oldest := f.maybe[0]; f.frozen[oldest.environment].Equal(oldest.at) {
-			delete(f.frozen, oldest.environment)
+		if oldest := f.maybe[0]; oldest.lasts() {
+			delete(f.known, oldest.name)
 		}
 		f.maybe = f.maybe[1:]
 	}

@@ -9,6 +9,7 @@ import (
 // values.
 const (
 	rateMemory    = 50 * time.Millisecond
+	lateMemory    = time.Second
 	serviceMemory = 10 * time.Second
 )
 
@@ -21,17 +22,25 @@ type Flow struct {
 	leased     int
 
 	first, second float64   // arrivals per second, smoothed once and twice
+	arrived       forgetful // of lateMemory
 	departed      forgetful // of serviceMemory, as is busy
 	busy          forgetful // request-seconds
+	ended, work   float64   // departures and request-seconds, which fade only while requests are in flight
+	turned        turn
+}
+
+// A turn is the moment when a slot was given back or taken last, with what was known then of ended and work.
+type turn struct {
+	at          time.Time
+	ended, work float64
 }
 
 // A forgetful sum decays, and so does the time over which it was taken.
 type forgetful struct{ sum, seconds float64 }
 
-func (f *forgetful) pass(d, memory time.Duration) {
-	keep := math.Exp(-float64(d) / float64(memory))
+func (f *forgetful) pass(seconds, keep float64) {
 	f.sum *= keep
-	f.seconds = f.seconds*keep + d.Seconds()
+	f.seconds = f.seconds*keep + seconds
 }
 
 // rate is the sum per second. A short beginning counts as a tenth of a second, so that one request is no burst.
@@ -43,10 +52,21 @@ func (f *Flow) Observe(now time.Time, s *State) {
 		keep := math.Exp(-float64(d) / float64(rateMemory))
 		f.second = f.second*keep + f.first*keep*float64(d)/float64(rateMemory)
 		f.first *= keep
-		f.departed.pass(d, serviceMemory)
-		f.busy.pass(d, serviceMemory)
+		f.arrived.pass(d.Seconds(), math.Exp(-float64(d)/float64(lateMemory)))
+		keep = math.Exp(-float64(d) / float64(serviceMemory))
+		f.departed.pass(d.Seconds(), keep)
+		f.busy.pass(d.Seconds(), keep)
 		f.busy.sum += float64(f.leased) * d.Seconds()
+		if f.leased > 0 {
+			f.ended *= keep
+			f.work = f.work*keep + float64(f.leased)*d.Seconds()
+		}
 	}
+	if s.Departures > f.departures || s.Leased != f.leased {
+		f.turned = turn{now, f.ended, f.work}
+	}
+	f.arrived.sum += float64(s.Arrivals - f.arrivals)
+	f.ended += float64(s.Departures - f.departures)
 	f.first += float64(s.Arrivals-f.arrivals) / rateMemory.Seconds()
 	f.departed.sum += float64(s.Departures - f.departures)
 	f.at, f.arrivals, f.departures, f.leased = now, s.Arrivals, s.Departures, s.Leased
@@ -54,6 +74,20 @@ func (f *Flow) Observe(now time.Time, s *State) {
 
 // Rate is how many requests come in a second, lately.
 func (f *Flow) Rate() float64 { return f.second }
+
+// Lately is the same of a longer while.
+func (f *Flow) Lately() float64 { return f.arrived.rate() }
+
+// silence is after how many times the usual pause between two ends of requests it is not believed any more that slots
+// will be given back as they were: those in flight may be others than those that taught it.
+const silence = 4
+
+// Quiet is when so long a pause ends if nothing does before. Only what was known when it began counts: all that is in
+// flight makes the usual longer meanwhile.
+func (f *Flow) Quiet() time.Time {
+	pause := f.turned.work / max(1, f.turned.ended) / max(1, float64(f.leased))
+	return f.turned.at.Add(time.Duration(silence * pause * float64(time.Second)))
+}
 
 // InFlight is how many requests are in flight in the mean.
 func (f *Flow) InFlight() float64 { return f.busy.rate() }
@@ -64,6 +98,16 @@ func (f *Flow) Service() time.Duration {
 		return 0
 	}
 	return time.Duration(f.busy.sum / f.departed.sum * float64(time.Second))
+}
+
+// Usual is how long a request takes, as far back as requests were last seen. Before one has ended it is a guess: as
+// assumed, or twice as long as those in flight have taken so far.
+func (f *Flow) Usual() (service time.Duration, known bool) {
+	if f.ended < 0.5 {
+		return max(assumedService, time.Duration(2*f.work/max(1, float64(f.leased))*float64(time.Second))), false
+	}
+	among := f.ended + float64(f.leased)/(2*max(1, f.ended)) // while few have ended, those in flight are halfway
+	return time.Duration(f.work / among * float64(time.Second)), true
 }
 
 // Freed is how many of the leased slots will be given back within d.

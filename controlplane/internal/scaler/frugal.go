@@ -11,6 +11,7 @@ import (
 // every part.
 type frugal struct {
 	tuning Tuning
+	most   int // starts in progress; 0: no limit
 	flow   Flow
 	keeper Keeper
 	recent Window        // of the instances that demand needs
@@ -24,8 +25,8 @@ type frugal struct {
 
 // Frugal makes the policy with that tuning.
 func Frugal(t Tuning) Policy {
-	return func(Settings) Rule {
-		return &frugal{tuning: t, keeper: NewKeeper(), recent: NewWindow(0), peaks: NewWindow(peakMemory)}
+	return func(s Settings) Rule {
+		return &frugal{tuning: t, most: s.StartsInProgress, keeper: NewKeeper(), recent: NewWindow(0), peaks: NewWindow(peakMemory)}
 	}
 }
 
@@ -40,16 +41,10 @@ const calmAfter = 5 * time.Second
 // environments, and each attempt costs a start of all others.
 const attemptsAfter = 10 * time.Second
 
-// What to assume of starts before one was seen.
-const (
-	assumedWarm = 40 * time.Millisecond
-	assumedCold = time.Second
-)
-
 // Decide implements Rule.
 func (f *frugal) Decide(now time.Time, s *State) Want {
 	f.flow.Observe(now, s)
-	f.peaks.Observe(now, ceilDiv(s.taken(), s.Concurrency))
+	f.peaks.Observe(now, ceilDiv(f.crowd(now, s), s.Concurrency))
 	f.idle = s.Idle > 0 && s.Ready > s.Min
 	f.next = time.Time{}
 
@@ -61,6 +56,7 @@ func (f *frugal) Decide(now time.Time, s *State) Want {
 		if s.Fleet.Frozen(now) == 0 {
 			f.calm = now.Add(calmAfter)
 		}
+		f.next = sooner(f.next, s.Fleet.expires())
 		return w
 	}
 	w.Drain = min(s.Idle, max(0, s.Ready-keep))
@@ -95,29 +91,6 @@ func (f *frugal) headroom(s *State) int {
 	return int(min(f.tuning.Sigmas*math.Sqrt(moves), f.tuning.Headroom*f.flow.InFlight()))
 }
 
-// starts is how many instances to start for waiters, for headroom and for those who are about to come, beyond those on
-// their way. Waiters that will soon get a slot which is given back need none. A new environment takes so long that nothing
-// can be said about the requests until then: it is for those who wait already, and for who comes beside them.
-func (f *frugal) starts(now time.Time, s *State, head int) int {
-	short := float64(s.Waiting + head - s.Free - s.Starting*s.Concurrency)
-	lead := f.lead(now, s)
-	if s.Fleet.Frozen(now) > 0 || short > 0 && s.Waiting > 0 {
-		short += math.Floor(f.tuning.Rise * f.flow.Rise(s.demand(), lead))
-	}
-	if s.Waiting > 0 {
-		short -= math.Floor(f.flow.Freed(s.Leased, min(f.tuning.Patience, lead)))
-	}
-	return ceilDiv(int(short), s.Concurrency)
-}
-
-// lead is how long a start would take now.
-func (f *frugal) lead(now time.Time, s *State) time.Duration {
-	if s.Fleet.Frozen(now) > 0 {
-		return s.Fleet.Warm.Mean(assumedWarm)
-	}
-	return s.Fleet.Cold.Mean(assumedCold)
-}
-
 // reserve is how many instances to start only so that their environments are there, frozen, when the peak of the last
 // minutes comes again and is exceeded a little: nobody waits for a cold start then. It takes a start of everything that
 // does not run, because Lambda makes a new environment only when all others are in use. Where no start has succeeded, or
@@ -143,7 +116,19 @@ func (f *frugal) reserve(now time.Time, s *State) int {
 	}
 	f.pace = min(max(attemptsAfter, 2*f.pace), SurelyFrozen)
 	f.again = now.Add(f.pace)
-	return max(0, need-s.Live)
+	return f.beyond(s.Fleet.Spare(now), need-s.Live)
+}
+
+// beyond is how many starts make new environments, up to n in all, where so many are frozen. One more start must stay
+// possible: who comes meanwhile does not wait for the reserve.
+func (f *frugal) beyond(frozen, n int) int {
+	if f.most > 0 {
+		n = min(n, f.most-1)
+	}
+	if n <= frozen {
+		return 0
+	}
+	return n
 }
 
 // Next implements Rule.

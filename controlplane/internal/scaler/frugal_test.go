@@ -24,9 +24,9 @@ func fleet(frozen int) *scaler.Fleet {
 	f := scaler.NewFleet()
 	for k := range frozen {
 		id := string(rune('a' + k))
-		f.Up(begin, id, time.Second)
+		f.Up(begin, id, time.Second, nil)
 		f.Ended(begin, id, false)
-		f.Up(begin, id, 30*time.Millisecond)
+		f.Up(begin, id, 30*time.Millisecond, nil)
 		f.Ended(begin, id, false)
 	}
 	return f
@@ -77,6 +77,61 @@ func TestNoStartForWaitersWhoAreServedBefore(t *testing.T) {
 	require.Zero(t, r.Decide(at(now), &s).Start)
 	s.Waiting = 45
 	require.Positive(t, r.Decide(at(now), &s).Start)
+}
+
+// A start in a new environment is on its way, which is later than one in a frozen environment.
+func TestAWarmStartIsNotWaitedForLonger(t *testing.T) {
+	for _, p := range []scaler.Preference{scaler.Cost, scaler.Balanced, scaler.Latency} {
+		r, s := frugal(p), state(fleet(0))
+		s.Waiting, s.Oldest = 1, begin
+		require.Equal(t, 1, r.Decide(begin, &s).Start)
+		s.Fleet.Begin(begin)
+		s.Starting, s.Live = 1, 1
+		require.Zero(t, r.Decide(begin, &s).Start)
+		s.Fleet.Up(begin, "a", time.Second, nil)
+		s.Fleet.Ended(begin, "a", false)
+		require.Equal(t, 1, r.Decide(begin, &s).Start, "there is one now")
+		s.Fleet.Begin(begin)
+		s.Starting, s.Live = 2, 2
+		require.Zero(t, r.Decide(begin, &s).Start)
+	}
+}
+
+// Patience for a slot that is given back ends, whatever requests took before.
+func TestPatienceEnds(t *testing.T) {
+	r, s := frugal(scaler.Cost), state(fleet(20))
+	now := busy(r, &s)
+	s.Waiting, s.Oldest = 5, at(now)
+	require.Zero(t, r.Decide(at(now), &s).Start)
+	end := at(now + scaler.Cost.Tuning().Patience)
+	require.Zero(t, r.Decide(end.Add(-1), &s).Start)
+	require.Equal(t, end, r.Next())
+	require.Equal(t, 1, r.Decide(end, &s).Start)
+}
+
+// Slots that were given back every millisecond are waited for instead of a new environment, until they are given back no
+// more.
+func TestSlotsThatAreNotGivenBackAreNotCountedOn(t *testing.T) {
+	r, s := frugal(scaler.Balanced), state(fleet(0))
+	now := busy(r, &s) + 3*time.Second // nobody comes any more
+	s.Arrivals++
+	s.Departures++
+	s.Waiting, s.Oldest = 1, at(now)
+	require.Zero(t, r.Decide(at(now), &s).Start)
+	next := r.Next()
+	require.Less(t, next.Sub(at(now)), 10*time.Millisecond)
+	require.Equal(t, 1, r.Decide(next, &s).Start)
+}
+
+// The reserve leaves room for a start that somebody waits for.
+func TestTheReserveDoesNotTakeTheLastStart(t *testing.T) {
+	for most, want := range map[int]int{0: 4, 1: 0, 4: 0, 5: 4} {
+		r, s := scaler.NewRule(scaler.Settings{StartsInProgress: most}), state(fleet(3))
+		empty := state(fleet(0))
+		empty.Waiting = 25
+		r.Decide(begin, &empty)
+		require.Equal(t, want, r.Decide(at(6*time.Second), &s).Start, "of %d", most)
+	}
 }
 
 func TestOnlyIdleInstancesDrainAndSoon(t *testing.T) {

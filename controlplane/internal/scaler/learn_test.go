@@ -12,7 +12,7 @@ import (
 func TestFleetTellsColdFromWarm(t *testing.T) {
 	f := scaler.NewFleet()
 	require.False(t, f.Known())
-	f.Up(at(0), "a", time.Second)
+	f.Up(at(0), "a", time.Second, nil)
 	require.True(t, f.Known())
 	require.Equal(t, time.Second, f.Cold.Mean(0))
 	require.Equal(t, time.Minute, f.Warm.Mean(time.Minute), "not known yet")
@@ -21,7 +21,7 @@ func TestFleetTellsColdFromWarm(t *testing.T) {
 	f.Ended(at(time.Second), "a", false)
 	require.Equal(t, 1, f.Frozen(at(2*time.Second)))
 	require.Equal(t, at(time.Second+scaler.SurelyFrozen), f.Until(at(2*time.Second)))
-	f.Up(at(3*time.Second), "a", 20*time.Millisecond)
+	f.Up(at(3*time.Second), "a", 20*time.Millisecond, nil)
 	require.Equal(t, 20*time.Millisecond, f.Warm.Mean(0))
 	require.Zero(t, f.Frozen(at(3*time.Second)))
 	f.Ended(at(4*time.Second), "a", true)
@@ -32,11 +32,11 @@ func TestFleetTellsColdFromWarm(t *testing.T) {
 func TestLearnedTimesAreBounded(t *testing.T) {
 	f := scaler.NewFleet()
 	for range 10 {
-		f.Up(at(0), "a", time.Hour)
+		f.Up(at(0), "a", time.Hour, nil)
 		f.Ended(at(0), "a", true)
-		f.Up(at(0), "a", time.Hour)
+		f.Up(at(0), "a", time.Hour, nil)
 		f.Ended(at(0), "a", false)
-		f.Up(at(0), "a", time.Hour)
+		f.Up(at(0), "a", time.Hour, nil)
 		f.Ended(at(0), "a", true)
 	}
 	require.Equal(t, 2*time.Minute, f.Cold.Mean(0))
@@ -47,20 +47,57 @@ func TestLearnedTimesAreBounded(t *testing.T) {
 func TestFleetForgetsInTwoSteps(t *testing.T) {
 	f := scaler.NewFleet()
 	for _, id := range []string{"a", "b"} {
-		f.Up(at(0), id, time.Second)
+		f.Up(at(0), id, time.Second, nil)
 		f.Ended(at(0), id, false)
 	}
-	f.Up(at(time.Minute), "b", 30*time.Millisecond)
+	f.Up(at(time.Minute), "b", 30*time.Millisecond, nil)
 	f.Ended(at(time.Minute), "b", false)
 	require.Equal(t, 2, f.Frozen(at(time.Minute)))
 	require.Equal(t, 1, f.Frozen(at(scaler.SurelyFrozen)), "only the one that ran since")
-	f.Up(at(10*time.Minute), "a", 50*time.Millisecond)
+	f.Up(at(10*time.Minute), "a", 50*time.Millisecond, nil)
 	require.Equal(t, time.Second, f.Cold.Mean(0))
 	f.Ended(at(10*time.Minute), "a", false)
 	require.Equal(t, 1, f.Frozen(at(10*time.Minute)))
 	require.Zero(t, f.Frozen(at(time.Hour)))
-	f.Up(at(2*time.Hour), "a", 2*time.Second)
+	f.Up(at(2*time.Hour), "a", 2*time.Second, nil)
 	require.Greater(t, f.Cold.Mean(0), time.Second, "after hours it is another one")
+}
+
+// Starts claim frozen environments, so that two are not counted on the same one.
+func TestFleetExpectsStartsToBeWarmWhileEnvironmentsAreFrozen(t *testing.T) {
+	f := fleet(2)
+	a, b, c := f.Begin(at(0)), f.Begin(at(0)), f.Begin(at(0))
+	require.Zero(t, f.Spare(at(0)))
+	require.Equal(t, 2, f.Frozen(at(0)))
+	f.Up(at(time.Millisecond), "a", 30*time.Millisecond, a)
+	require.Zero(t, f.Spare(at(time.Millisecond)), "b's is still to come")
+	f.Ended(at(time.Millisecond), "a", false)
+	require.Equal(t, 1, f.Spare(at(time.Millisecond)))
+	f.Over(at(time.Millisecond), b)
+	f.Over(at(time.Millisecond), b)
+	require.Equal(t, 2, f.Spare(at(time.Millisecond)), "it failed, and has not used what it claimed")
+	f.Up(at(time.Second), "new", time.Second, c)
+	require.Equal(t, 2, f.Spare(at(time.Second)), "expected in a new one")
+	f.Over(at(time.Second), nil)
+}
+
+// All starts in progress were counted on frozen environments, and one comes up in a new one: Lambda has none left.
+func TestASurpriseMakesFrozenEnvironmentsDoubtful(t *testing.T) {
+	f := fleet(3)
+	s := f.Begin(at(0))
+	f.Ended(at(0), "nobody knows it", false)
+	f.Up(at(time.Second), "new", time.Second, s)
+	require.Zero(t, f.Spare(at(time.Second)))
+	s = f.Begin(at(2 * time.Second))
+	f.Up(at(3*time.Second), "a", 30*time.Millisecond, s)
+	f.Ended(at(3*time.Second), "a", false)
+	require.Equal(t, 1, f.Spare(at(3*time.Second)), "one was there after all")
+
+	f = fleet(3)
+	claims, beyond := f.Begin(at(0)), []*scaler.Start{f.Begin(at(0)), f.Begin(at(0)), f.Begin(at(0))}
+	f.Up(at(time.Second), "new", time.Second, claims)
+	require.Equal(t, 1, f.Spare(at(time.Second)), "the one expected in a new environment may have got the frozen one")
+	f.Over(at(time.Second), beyond[0])
 }
 
 // flow sees requests of one second, ten a second, from 0 to 20 s.
@@ -95,6 +132,39 @@ func TestFlowLearnsRateAndServiceTime(t *testing.T) {
 	require.Greater(t, f.Rise(s.Leased, time.Second), 50.0, "a burst")
 	f.Observe(at(now+5*time.Second), s)
 	require.Less(t, f.Rise(s.Leased, time.Second), 1.0, "it is over")
+}
+
+func TestFlowRemembersHowLongRequestsTake(t *testing.T) {
+	f, s, now := flow()
+	usual, known := f.Usual()
+	require.True(t, known)
+	require.InDelta(t, time.Second, usual, 1e8)
+	s.Departures += uint64(s.Leased)
+	s.Leased = 0
+	f.Observe(at(now), s)
+	f.Observe(at(now+time.Hour), s)
+	require.Zero(t, f.Service(), "forgotten")
+	usual, known = f.Usual()
+	require.True(t, known)
+	require.InDelta(t, time.Second, usual, 2e8)
+}
+
+// Before a request has ended, those in flight tell something.
+func TestFlowGuessesHowLongRequestsTake(t *testing.T) {
+	f, s := scaler.Flow{}, scaler.State{Arrivals: 10, Leased: 10}
+	f.Observe(begin, &s)
+	short, known := f.Usual()
+	require.False(t, known)
+	require.Less(t, short, time.Second)
+	f.Observe(at(3*time.Second), &s)
+	long, known := f.Usual()
+	require.False(t, known)
+	require.Equal(t, 6*time.Second, long)
+	s.Departures, s.Leased = 1, 9
+	f.Observe(at(3*time.Second), &s)
+	usual, known := f.Usual()
+	require.True(t, known)
+	require.InDelta(t, 5*time.Second, usual, 3e9, "one of ten ended after 3 s")
 }
 
 func TestFlowKnowsNothingAtFirst(t *testing.T) {

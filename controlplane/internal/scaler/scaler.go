@@ -37,6 +37,7 @@ type State struct {
 	Min, Max    int
 	Concurrency int // slots of one instance
 	Waiting     int
+	Oldest      time.Time // when the one came that waits longest
 	Free        int
 	Leased      int // on ready instances
 	Foreign     int // slots that are taken without a lease, on ready instances that have leases as well
@@ -59,6 +60,14 @@ func (s *State) demand() int { return s.Leased + s.Waiting }
 
 // taken is how many slots are asked for now or cannot be had.
 func (s *State) taken() int { return s.demand() + s.Foreign }
+
+// waited is for how long the oldest waiter has.
+func (s *State) waited(now time.Time) time.Duration {
+	if s.Waiting == 0 || s.Oldest.IsZero() {
+		return 0
+	}
+	return now.Sub(s.Oldest)
+}
 
 // A Want is what a rule would like to happen. No field is negative.
 type Want struct {
