@@ -22,6 +22,9 @@ const (
 	// for, and says how much of the start's time is left. Of a peer: it says such a hello. Without it, of either, a peer dials
 	// only when its app is ready: an earlier relay would take the instance for up.
 	FeatureEarlyHello Feature = "early_hello"
+	// FeatureRequeue, of a control plane: its Envoy follows a redirect that has RefusedHeader, and the refused request goes
+	// back to the queue. Of a peer: it refuses so. Without it, of either, a peer refuses with status 503, and after a second.
+	FeatureRequeue Feature = "requeue"
 )
 
 // A Description is a feature and what its lack means to whoever operates the function, as a clause.
@@ -34,6 +37,7 @@ type Description struct {
 var ofPeers = []Description{
 	{FeatureSignatures, "it cannot be told to obey signed invocations alone"},
 	{FeatureEarlyHello, "a start that waits for its app does not say what for"},
+	{FeatureRequeue, "a request that it has no slot for fails"},
 }
 
 // PeerFeatures lists what a peer of this build does and understands: the features of its hello, unless its settings add some.
@@ -47,7 +51,9 @@ func PeerFeatures() Features {
 
 // ControlFeatures lists what a control plane and a relay of this build do and understand: the features of an Invocation
 // and of a welcome.
-func ControlFeatures() Features { return Features{FeatureSignatures, FeatureEarlyHello} }
+func ControlFeatures() Features {
+	return Features{FeatureSignatures, FeatureEarlyHello, FeatureRequeue}
+}
 
 // Lacks describes what a peer of this build does and one with the features theirs does not.
 func Lacks(theirs Features) []Description {

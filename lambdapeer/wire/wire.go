@@ -41,9 +41,19 @@ const (
 	DefaultDrainLimit  = Millis(30 * time.Second)
 )
 
-// RefusedHeader, with the value 1, marks an answer of the peer itself: the request exceeded the instance's slots and the
-// app has not seen it, so that it may be sent to another instance. Peers remove it from what apps answer.
-const RefusedHeader = "Lambda-Dispatch-Refused"
+// RefusedHeader marks an answer of the peer itself: the request exceeded the instance's slots and the app has not seen it, so
+// that it may be sent to another instance. With FeatureRequeue its value is RefusedBy; then an answer with RefusedStatus and
+// the request's own URL as Location asks for that, and the request comes again with the same header. Without the feature the
+// value is 1. Peers remove the header from what apps are asked and answer.
+const (
+	RefusedHeader = "Lambda-Dispatch-Refused"
+	RefusedStatus = 307
+	// MaxReplay is the longest body, in bytes, of a request that is sent again.
+	MaxReplay = 512 << 10
+)
+
+// RefusedBy is the value of RefusedHeader that names who refused.
+func RefusedBy(function, instance string) string { return function + "/" + instance }
 
 // An Invocation tells a peer what to serve, for whom and until when. It is the payload of a Lambda invocation, and the
 // answer to a Registration.

@@ -41,7 +41,7 @@ func cookies(w http.ResponseWriter, r *http.Request) {
 	hello(w, r)
 }
 
-// anyStatus answers ?code=, with a body where that status may have one.
+// anyStatus answers ?code=, with a body where that status may have one, and to go to ?location=.
 func anyStatus(w http.ResponseWriter, r *http.Request) {
 	q := queryOf(r)
 	code := int(q.whole("code", http.StatusOK, 599))
@@ -54,6 +54,9 @@ func anyStatus(w http.ResponseWriter, r *http.Request) {
 	if code == http.StatusNoContent || code == http.StatusNotModified {
 		w.WriteHeader(code)
 		return
+	}
+	if location := r.URL.Query().Get("location"); location != "" {
+		w.Header().Set("Location", location)
 	}
 	w.WriteHeader(code)
 	_, _ = io.WriteString(w, "status "+strconv.Itoa(code)+"\n") // it fails when the client left: nobody to tell

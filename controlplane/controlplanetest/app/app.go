@@ -62,6 +62,7 @@ func (a *app) routes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"hello":     hello,
 		"sleep":     sleep,
+		"stubborn":  stubborn,
 		"inspect":   inspect,
 		"in-flight": a.showInFlight,
 		"events":    a.showEvents,

@@ -34,6 +34,17 @@ func (a *app) after(w http.ResponseWriter, r *http.Request) {
 	hello(w, r)
 }
 
+// stubborn answers after ?ms=, and goes on if its client leaves: a handler that ignores its context.
+func stubborn(w http.ResponseWriter, r *http.Request) {
+	q := queryOf(r)
+	d := q.millis("ms", 100)
+	if q.failed(w) {
+		return
+	}
+	time.Sleep(d) // stands for work
+	hello(w, r)
+}
+
 // cancelled waits until the client leaves, or half a minute. ?key= records which of them it was.
 func cancelled(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).Flush() // an answer that has begun, for clients that want to leave in its middle

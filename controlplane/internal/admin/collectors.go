@@ -10,6 +10,7 @@ const bytesPerGB = 1 << 30
 type functionCollector struct {
 	snapshot func() []FunctionStatus
 
+	returned                                    metric
 	requests, queueDepth, queueLimit, queueWait metric
 	inFlight, capacity, free, foreign           metric
 	instances                                   metric
@@ -26,6 +27,7 @@ func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
 		requests: counter("requests_total",
 			"Admissions that ended: dispatched, rejected (never queued) or evicted (queued, then left).",
 			function, "outcome", "cause"),
+		returned:   counter("returned_total", "Requests that an instance refused, unseen by the app, and that went back to the queue.", function),
 		queueDepth: gauge("queue_depth", "Requests that wait for a slot.", function),
 		queueLimit: gauge("queue_limit", "Requests that may wait for a slot.", function),
 		queueWait: gauge("queue_wait_seconds",
@@ -57,7 +59,7 @@ func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
 // Describe implements prometheus.Collector.
 func (c *functionCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range []metric{
-		c.requests, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.instances,
+		c.requests, c.returned, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.instances,
 		c.starts, c.startFailures, c.startsBlocked, c.ends, c.billed, c.billedMemory,
 		c.billedInvocations, c.estimatedInvocations, c.cost, c.costPerHour, c.plainCost, c.saved,
 	} {
@@ -94,6 +96,7 @@ func (c *functionCollector) collectCounts(s sink, f FunctionStatus) {
 	for _, r := range f.Requests {
 		s.put(c.requests, float64(r.Count), f.Name, r.Outcome, r.Cause)
 	}
+	s.put(c.returned, float64(f.Returned), f.Name)
 	s.putHistogram(c.queueWait, f.QueueWait, f.Name)
 	s.put(c.starts, float64(f.Starts), f.Name)
 	s.putAll(c.startFailures, f.StartFailures, f.Name)

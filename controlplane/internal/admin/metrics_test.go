@@ -57,6 +57,7 @@ cost_dollars{function="web"} 0.5
 cost_dollars_per_hour{function="web"} 0.25
 estimated_invocations_total{function="web"} 1
 free_slots{function="web"} 6
+returned_total{function="web"} 5
 foreign_slots{function="web"} 2
 in_flight{function="api"} 0
 in_flight{function="web"} 12

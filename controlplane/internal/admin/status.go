@@ -45,6 +45,7 @@ type FunctionStatus struct {
 	// Warnings are what the function's owner should know, and act upon one day.
 	Warnings []Warning `json:"warnings"`
 
+	Returned      uint64            `json:"returned"` // requests that an instance refused, and that went back to the queue
 	Starts        uint64            `json:"starts"`
 	StartFailures map[string]uint64 `json:"start_failures"` // by cause
 	Ends          map[string]uint64 `json:"ends"`           // instances that ended, by reason

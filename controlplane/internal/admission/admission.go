@@ -5,6 +5,16 @@ package admission
 
 import "time"
 
+// A Request asks to be admitted.
+type Request struct {
+	Function string
+	ID       string // x-request-id. Clients may choose it, and choose it twice
+	// RefusedBy is the id of the instance that had no slot for the request, which has come back for that; empty if it comes
+	// for the first time. Arrived is when Envoy got it, then; zero if that is not known.
+	RefusedBy string
+	Arrived   time.Time
+}
+
 // An Outcome is how an admission ended; also the value of a metric's label.
 type Outcome string
 
@@ -28,6 +38,7 @@ const (
 	UnknownFunction Cause = "unknown_function" // no such function, or none was named
 	Disabled        Cause = "disabled"         // the operator switched the function off
 	Canceled        Cause = "canceled"         // the client left
+	Overload        Cause = "overload"         // an instance had no slot for it, and nothing may wait
 
 	// Instances cannot be started.
 	Throttled     Cause = "throttled"
@@ -53,7 +64,7 @@ const (
 
 // Causes lists every cause.
 var Causes = []Cause{
-	QueueFull, QueueTimeout, AppStarting, Closed, UnknownFunction, Disabled, Canceled,
+	QueueFull, QueueTimeout, AppStarting, Closed, UnknownFunction, Disabled, Canceled, Overload,
 	Throttled, Denied, NotFound, TooLarge, Recursive, InitFailed, AppUnhealthy, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort,
 	Network, Unknown,
 	Malformed, Internal,

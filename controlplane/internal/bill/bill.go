@@ -105,6 +105,9 @@ func (a *Account) Leased(now time.Time) { a.plain.began(now) }
 // Released says that a request, leased then, is over.
 func (a *Account) Released(now, leased time.Time) { a.plain.ended(now, leased) }
 
+// Withdrawn says that a request, leased then, was not served there. It comes back, and costs nothing until then.
+func (a *Account) Withdrawn(now, leased time.Time) { a.plain.withdrawn(now, leased) }
+
 // A Statement is an account at one moment.
 type Statement struct {
 	Invocations uint64  // ended and billed

@@ -37,6 +37,11 @@ func (p *plain) ended(now, began time.Time) {
 	p.duration.add(wholeMillis(now.Sub(began)), 1)
 }
 
+func (p *plain) withdrawn(now, began time.Time) {
+	p.running.end(now, began)
+	p.peak.Observe(now, p.running.n)
+}
+
 // Plain is what plain Lambda would have done for the same requests, those under way included.
 type Plain struct {
 	Requests   uint64

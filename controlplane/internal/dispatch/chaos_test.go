@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
@@ -156,7 +157,7 @@ func (c *chaos) serve(id string, p *peer) (*wire.Report, error) {
 func (c *chaos) client(ctx context.Context, t *testing.T) {
 	for ctx.Err() == nil {
 		patience, leave := context.WithTimeout(ctx, c.upTo(5*time.Second))
-		lease, err := c.d.Acquire(patience, "web")
+		lease, err := c.d.Acquire(patience, admission.Request{Function: "web"})
 		leave()
 		if err != nil {
 			time.Sleep(c.upTo(200 * time.Millisecond))

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -75,7 +76,7 @@ func (w *world) busy(clients int, each time.Duration) (stop func()) {
 		all.Go(func() {
 			time.Sleep(time.Duration(n) * each / time.Duration(clients))
 			for ctx.Err() == nil {
-				l, err := w.Acquire(ctx, "web")
+				l, err := w.Acquire(ctx, admission.Request{Function: "web"})
 				time.Sleep(each)
 				if err == nil {
 					l.Release()
@@ -136,7 +137,7 @@ func TestNoTimeoutCausesInvocationsWithoutRequests(t *testing.T) {
 			timeout := time.Duration(seconds) * time.Second
 			w := newWorld(t, func(f *config.Function) { f.Lambda.Timeout = timeout })
 			go func() {
-				l, err := w.Acquire(t.Context(), "web")
+				l, err := w.Acquire(t.Context(), admission.Request{Function: "web"})
 				assert.NoError(t, err)
 				l.Release()
 			}()

@@ -100,12 +100,12 @@ func (d *Dispatcher) Start() {
 }
 
 // Acquire implements extproc.Acquirer: it returns a lease, or an *admission.Error that says why there is none.
-func (d *Dispatcher) Acquire(ctx context.Context, name string) (*Lease, error) {
-	f := d.functions[name]
+func (d *Dispatcher) Acquire(ctx context.Context, r admission.Request) (*Lease, error) {
+	f := d.functions[r.Function]
 	if f == nil {
 		return nil, admission.Reject(admission.UnknownFunction)
 	}
-	return f.acquire(ctx)
+	return f.acquire(ctx, r)
 }
 
 // Endpoints implements xds.Source.

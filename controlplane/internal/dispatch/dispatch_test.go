@@ -164,7 +164,7 @@ func (w *world) acquire(ctx context.Context) chan result { return w.acquireFrom(
 func (w *world) acquireFrom(ctx context.Context, function string) chan result {
 	out := make(chan result, 1)
 	go func() {
-		l, err := w.Acquire(ctx, function)
+		l, err := w.Acquire(ctx, admission.Request{Function: function})
 		out <- result{l, err}
 	}()
 	synctest.Wait()
@@ -266,7 +266,7 @@ func TestAFullQueueAndUnknownAndDisabledFunctionsRejectAtOnce(t *testing.T) {
 		waiting := w.acquire(t.Context())
 		requireRefused(t, <-w.acquire(t.Context()), admission.Rejected, admission.QueueFull)
 		require.Empty(t, waiting)
-		_, err := w.Acquire(t.Context(), "nope")
+		_, err := w.Acquire(t.Context(), admission.Request{Function: "nope"})
 		requireRefused(t, result{err: err}, admission.Rejected, admission.UnknownFunction)
 
 		off := newWorld(t, func(f *config.Function) { f.Disabled = true })

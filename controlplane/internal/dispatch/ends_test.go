@@ -356,7 +356,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 	w.comesUp(w.Instances()[0].ID)
 	b.ReportAllocs()
 	for b.Loop() {
-		l, err := w.Acquire(context.Background(), "web")
+		l, err := w.Acquire(context.Background(), admission.Request{Function: "web"})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
@@ -74,7 +75,7 @@ func TestAThousandFailingInvocations(t *testing.T) {
 				for range 15 {
 					clients.Go(func() {
 						for ctx.Err() == nil {
-							_, err := d.Acquire(ctx, "web")
+							_, err := d.Acquire(ctx, admission.Request{Function: "web"})
 							assert.Error(t, err)
 							time.Sleep(10 * time.Second)
 						}
@@ -116,7 +117,7 @@ func TestOneRequestCausesFewInvocations(t *testing.T) {
 				cfg := config.DefaultFunction()
 				cfg.Queue.Timeout = time.Hour
 				d, b := newBroken(t, cause, cfg)
-				_, err := d.Acquire(t.Context(), "web")
+				_, err := d.Acquire(t.Context(), admission.Request{Function: "web"})
 				require.Error(t, err)
 				require.NotEmpty(t, b.invoked())
 				require.LessOrEqual(t, len(b.invoked()), scaler.Attempts)

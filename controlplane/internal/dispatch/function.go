@@ -89,13 +89,13 @@ func (f *function) readToken() string {
 }
 
 // acquire takes a slot or waits for one. The error is an *admission.Error.
-func (f *function) acquire(ctx context.Context) (*Lease, error) {
+func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, error) {
 	if f.config.Disabled {
 		return nil, admission.Reject(admission.Disabled)
 	}
-	l := &Lease{f: f}
+	l := &Lease{f: f, id: r.ID}
 	l.request.Owner = l
-	switch f.enter(l) {
+	switch f.enter(l, f.entranceOf(r)) {
 	case pool.Leased:
 		return l, nil
 	case pool.Waiting:
@@ -105,19 +105,19 @@ func (f *function) acquire(ctx context.Context) (*Lease, error) {
 }
 
 // enter brings an arrival before the pool.
-func (f *function) enter(l *Lease) pool.RequestState {
+func (f *function) enter(l *Lease, by entrance) pool.RequestState {
 	var todo effects
-	state := f.arrive(l, &todo)
+	state := f.arrive(l, by, &todo)
 	todo.carryOut(f)
 	return state
 }
 
 // arrive is the part of enter that needs the lock. A panic must not keep it: the stream of the request survives that.
-func (f *function) arrive(l *Lease, todo *effects) pool.RequestState {
+func (f *function) arrive(l *Lease, by entrance, todo *effects) pool.RequestState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := now()
-	e := f.pool.Acquire(at, &l.request)
+	e := by(f.pool, at, &l.request)
 	state := l.request.State()
 	switch state {
 	case pool.Leased:
@@ -172,7 +172,11 @@ func (f *function) grant(at time.Time, l *Lease) {
 
 // release ends a request, whether it holds a slot, waits for one, or has ended before.
 func (f *function) release(p *pool.Pool, at time.Time, l *Lease) *pool.Effects {
-	if l.request.State() == pool.Leased {
+	switch {
+	case l.request.State() != pool.Leased:
+	case l.refused:
+		f.bill.Withdrawn(at, l.granted)
+	default:
 		f.bill.Released(at, l.granted)
 	}
 	return p.Release(at, &l.request)

@@ -10,7 +10,9 @@ import (
 // A Lease is the right to use one slot for one request. It implements extproc.Lease.
 type Lease struct {
 	f        *function
+	id       string        // of the request, as its client knows it
 	request  pool.Request  // guarded by f.mu
+	refused  bool          // by the instance; guarded by f.mu
 	woken    chan struct{} // closed when a waiting request got a slot or was evicted; nil when it never waited
 	endpoint string        // written before woken closes
 	granted  time.Time     // when it got its slot; guarded by f.mu

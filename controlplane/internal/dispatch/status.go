@@ -40,7 +40,7 @@ func (f *function) status() admin.FunctionStatus {
 	return admin.FunctionStatus{
 		Name: f.name, Provider: f.config.Provider, Disabled: f.config.Disabled,
 		QueueDepth: s.Waiting, QueueLimit: f.config.Queue.Limit,
-		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free, Foreign: s.Foreign,
+		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free, Foreign: s.Foreign, Returned: s.Returned,
 		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down,
 		Blocked: blocked(s.Blocked), Warnings: f.warnings(), BlockedDetail: sentences(f.whyBlocked(at, s.Blocked), f.startsWait(at)), Starts: s.Started,
 		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends),

@@ -9,14 +9,17 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 )
 
 // noLease is always granted and costs nothing, so that the benchmarks see this package only.
 type noLease struct{}
 
-func (noLease) Acquire(context.Context, string) (noLease, error) { return noLease{}, nil }
-func (noLease) Endpoint() string                                 { return "/run/lambda-dispatch/e/web-0001.sock" }
-func (noLease) Release()                                         {}
+func (noLease) Acquire(context.Context, admission.Request) (noLease, error) { return noLease{}, nil }
+
+func (noLease) Endpoint() string { return "/run/lambda-dispatch/e/web-0001.sock" }
+func (noLease) Release()         {}
 
 // BenchmarkProcess is what this package adds to gRPC: both codecs and the exchange, no transport.
 func BenchmarkProcess(b *testing.B) {
@@ -38,7 +41,7 @@ func BenchmarkProcess(b *testing.B) {
 
 // BenchmarkStream is one request over a unix socket, the client's half included.
 func BenchmarkStream(b *testing.B) {
-	env := start(b, func(context.Context, string) (*slot, error) {
+	env := start(b, func(context.Context, admission.Request) (*slot, error) {
 		return &slot{endpoint: "/run/e/web-0001.sock", released: make(chan struct{}, 1)}, nil
 	})
 	ctx := metadata.AppendToOutgoingContext(context.Background(), FunctionKey, "web")

@@ -20,17 +20,17 @@ type exchange struct {
 	answered bool // the request has been let through or refused
 }
 
-// first receives the request's headers.
-func (e *exchange) first() error {
-	request, err := e.stream.Recv()
+// first receives the request's headers, and what the route says of it.
+func (e *exchange) first() (admission.Request, error) {
+	message, err := e.stream.Recv()
 	if err != nil {
-		return fmt.Errorf("first message: %w: %w", err, admission.Reject(admission.Malformed))
+		return admission.Request{}, fmt.Errorf("first message: %w: %w", err, admission.Reject(admission.Malformed))
 	}
-	if request.GetRequestHeaders() == nil {
-		return fmt.Errorf("first message is %T, not request headers: %w",
-			request.GetRequest(), admission.Reject(admission.Malformed))
+	if message.GetRequestHeaders() == nil {
+		return admission.Request{}, fmt.Errorf("first message is %T, not request headers: %w",
+			message.GetRequest(), admission.Reject(admission.Malformed))
 	}
-	return nil
+	return requestOf(e.stream.Context(), message.GetRequestHeaders().GetHeaders().GetHeaders()), nil
 }
 
 // dispatch lets the request through.

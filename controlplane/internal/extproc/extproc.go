@@ -10,7 +10,6 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
@@ -20,6 +19,9 @@ import (
 const (
 	// FunctionKey is the stream's initial metadata that names the function. The route sets it; a client cannot.
 	FunctionKey = "lambda-dispatch-function"
+	// ArrivedKey is the stream's initial metadata that says when Envoy got a request that an instance has refused, in
+	// microseconds of Unix time. Only the route of such requests sets it. Their header wire.RefusedHeader names the instance.
+	ArrivedKey = "lambda-dispatch-arrived"
 	// MetadataNamespace and EndpointKey are where the reply names the endpoint in the request's dynamic metadata.
 	MetadataNamespace = "lambda-dispatch"
 	EndpointKey       = "endpoint"
@@ -37,23 +39,23 @@ type Lease interface {
 
 // An Acquirer hands out leases of type L.
 type Acquirer[L Lease] interface {
-	// Acquire waits for a slot of the function. It gives up when ctx ends or when its queue does; the error is then an
+	// Acquire waits for a slot of the request's function. It gives up when ctx ends or when its queue does; the error is then an
 	// *admission.Error, and no slot is held.
-	Acquire(ctx context.Context, function string) (L, error)
+	Acquire(ctx context.Context, r admission.Request) (L, error)
 }
 
 // A Server implements Envoy's ExternalProcessor service. Everything that a stream holds is released when it ends.
 type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
-	acquire func(ctx context.Context, function string) (Lease, error)
+	acquire func(ctx context.Context, r admission.Request) (Lease, error)
 	log     logrus.FieldLogger
 	replies replies
 }
 
 // New returns a server that asks acquirer about every request.
 func New[L Lease](acquirer Acquirer[L], log logrus.FieldLogger) *Server {
-	acquire := func(ctx context.Context, function string) (Lease, error) {
-		lease, err := acquirer.Acquire(ctx, function)
+	acquire := func(ctx context.Context, r admission.Request) (Lease, error) {
+		lease, err := acquirer.Acquire(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -76,10 +78,11 @@ func (s *Server) Process(raw extprocv3.ExternalProcessor_ProcessServer) (err err
 
 // serve runs the exchange: first message, admission, answer, wait for the end.
 func (s *Server) serve(e *exchange) error {
-	if err := e.first(); err != nil {
+	request, err := e.first()
+	if err != nil {
 		return s.refuse(e, err)
 	}
-	lease, err := s.acquire(e.stream.Context(), functionOf(e.stream.Context()))
+	lease, err := s.acquire(e.stream.Context(), request)
 	if err != nil {
 		return s.refuse(e, err)
 	}
@@ -113,12 +116,4 @@ func (s *Server) panicked(e *exchange, cause any) error {
 		return status.Error(codes.Internal, "internal error")
 	}
 	return e.refuse(admission.Reject(admission.Internal))
-}
-
-// functionOf returns the function that the route names, or "" when it names none: no function has that name.
-func functionOf(ctx context.Context) string {
-	if names := metadata.ValueFromIncomingContext(ctx, FunctionKey); len(names) == 1 {
-		return names[0]
-	}
-	return ""
 }

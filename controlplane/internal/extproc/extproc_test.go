@@ -36,10 +36,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const deadline = 20 * time.Second
 
 // An acquirerFunc is an Acquirer in one function.
-type acquirerFunc func(ctx context.Context, function string) (*slot, error)
+type acquirerFunc func(ctx context.Context, r admission.Request) (*slot, error)
 
-func (f acquirerFunc) Acquire(ctx context.Context, function string) (*slot, error) {
-	return f(ctx, function)
+func (f acquirerFunc) Acquire(ctx context.Context, r admission.Request) (*slot, error) {
+	return f(ctx, r)
 }
 
 // A slot is a lease that counts its releases.
@@ -171,8 +171,8 @@ func requireEnd(t testing.TB, stream extprocv3.ExternalProcessor_ProcessClient) 
 func TestDispatchedRequestHoldsItsLeaseUntilTheStreamEnds(t *testing.T) {
 	lease := newSlot()
 	functions := make(chan string, 1)
-	b := start(t, func(_ context.Context, function string) (*slot, error) {
-		functions <- function
+	b := start(t, func(_ context.Context, r admission.Request) (*slot, error) {
+		functions <- r.Function
 		return lease, nil
 	})
 	stream, reply := b.ask(t, "web")
@@ -198,7 +198,7 @@ func TestDispatchedRequestHoldsItsLeaseUntilTheStreamEnds(t *testing.T) {
 }
 
 func TestEveryLaterMessageGetsItsEmptyReply(t *testing.T) {
-	b := start(t, func(context.Context, string) (*slot, error) { return newSlot(), nil })
+	b := start(t, func(context.Context, admission.Request) (*slot, error) { return newSlot(), nil })
 	stream, _ := b.ask(t, "web")
 	for _, later := range []*extprocv3.ProcessingRequest{
 		{Request: &extprocv3.ProcessingRequest_RequestBody{RequestBody: &extprocv3.HttpBody{}}},
@@ -231,7 +231,7 @@ func TestLeaseIsReleasedWhenTheStreamBreaks(t *testing.T) {
 	for name, end := range tests {
 		t.Run(name, func(t *testing.T) {
 			lease := newSlot()
-			b := start(t, func(context.Context, string) (*slot, error) { return lease, nil })
+			b := start(t, func(context.Context, admission.Request) (*slot, error) { return lease, nil })
 			stream, cancel := b.open(t, "web")
 			require.NoError(t, stream.Send(request()))
 			_, err := stream.Recv()
@@ -249,7 +249,7 @@ func TestLeaseIsReleasedWhenTheStreamBreaks(t *testing.T) {
 
 func TestClientLeavesWhileQueued(t *testing.T) {
 	queued, left := make(chan struct{}), make(chan error, 1)
-	b := start(t, func(ctx context.Context, _ string) (*slot, error) {
+	b := start(t, func(ctx context.Context, _ admission.Request) (*slot, error) {
 		close(queued)
 		<-ctx.Done()
 		left <- ctx.Err()
@@ -272,7 +272,7 @@ func TestRefusals(t *testing.T) {
 		retry  string // if nobody knows when
 	}{
 		admission.QueueFull: {503, "1"}, admission.QueueTimeout: {504, ""}, admission.Closed: {503, "1"},
-		admission.UnknownFunction: {404, ""}, admission.Disabled: {404, ""}, admission.Canceled: {503, "1"},
+		admission.UnknownFunction: {404, ""}, admission.Disabled: {404, ""}, admission.Canceled: {503, "1"}, admission.Overload: {503, "1"},
 		admission.Denied: {502, ""}, admission.NotFound: {502, ""}, admission.InitFailed: {502, ""},
 		admission.Crashed: {502, ""}, admission.StartTimeout: {502, ""}, admission.TooShort: {502, ""},
 		admission.TooLarge: {502, ""}, admission.TimedOut: {502, ""}, admission.FunctionError: {502, ""},
@@ -283,8 +283,8 @@ func TestRefusals(t *testing.T) {
 	}
 	require.Len(t, tests, len(admission.Causes))
 	require.Len(t, answers, len(admission.Causes))
-	b := start(t, func(_ context.Context, function string) (*slot, error) {
-		cause, known := strings.CutSuffix(function, " in 2.1 s")
+	b := start(t, func(_ context.Context, r admission.Request) (*slot, error) {
+		cause, known := strings.CutSuffix(r.Function, " in 2.1 s")
 		refused := admission.Reject(admission.Cause(cause))
 		if known {
 			refused.RetryAfter = 2100 * time.Millisecond
@@ -304,8 +304,8 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestNoFunctionOrTwoMeanUnknown(t *testing.T) {
-	b := start(t, func(_ context.Context, function string) (*slot, error) {
-		require.Empty(t, function)
+	b := start(t, func(_ context.Context, r admission.Request) (*slot, error) {
+		require.Empty(t, r.Function)
 		return nil, admission.Reject(admission.UnknownFunction)
 	})
 	for _, names := range [][]string{nil, {""}, {"web", "api"}} {
@@ -318,7 +318,7 @@ func TestNoFunctionOrTwoMeanUnknown(t *testing.T) {
 }
 
 func TestMalformedFirstMessageIsRefused(t *testing.T) {
-	b := start(t, func(context.Context, string) (*slot, error) { panic("must not be asked") })
+	b := start(t, func(context.Context, admission.Request) (*slot, error) { panic("must not be asked") })
 	messages := map[string]func(extprocv3.ExternalProcessor_ProcessClient) error{
 		"nothing in it": func(s extprocv3.ExternalProcessor_ProcessClient) error {
 			return s.Send(&extprocv3.ProcessingRequest{})
@@ -342,8 +342,8 @@ func TestMalformedFirstMessageIsRefused(t *testing.T) {
 }
 
 func TestABugFailsOneRequestOnly(t *testing.T) {
-	b := start(t, func(_ context.Context, function string) (*slot, error) {
-		switch function {
+	b := start(t, func(_ context.Context, r admission.Request) (*slot, error) {
+		switch r.Function {
 		case "panic":
 			panic("bug")
 		case "error":
@@ -365,9 +365,9 @@ func TestABugFailsOneRequestOnly(t *testing.T) {
 // faulty is an acquirer whose leases panic when it is released.
 type faulty struct{}
 
-func (faulty) Acquire(context.Context, string) (faulty, error) { return faulty{}, nil }
-func (faulty) Endpoint() string                                { return "/run/e/web-0001.sock" }
-func (faulty) Release()                                        { panic("bug") }
+func (faulty) Acquire(context.Context, admission.Request) (faulty, error) { return faulty{}, nil }
+func (faulty) Endpoint() string                                           { return "/run/e/web-0001.sock" }
+func (faulty) Release()                                                   { panic("bug") }
 
 func TestABugAfterTheAnswerIsAnError(t *testing.T) {
 	log, _ := logtest.NewNullLogger()
@@ -383,8 +383,8 @@ func FuzzFirst(f *testing.F) {
 	f.Add([]byte{0x12, 0x00}, "web")
 	f.Add([]byte{0x22, 0x00}, "")
 	log, _ := logtest.NewNullLogger()
-	server := New(acquirerFunc(func(_ context.Context, function string) (*slot, error) {
-		if function != "web" {
+	server := New(acquirerFunc(func(_ context.Context, r admission.Request) (*slot, error) {
+		if r.Function != "web" {
 			return nil, admission.Reject(admission.UnknownFunction)
 		}
 		return newSlot(), nil

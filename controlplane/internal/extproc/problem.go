@@ -22,6 +22,7 @@ var answers = map[admission.Cause]answer{
 	admission.AppStarting:  {http.StatusGatewayTimeout, false, "The function is still starting"},
 	admission.Closed:       {http.StatusServiceUnavailable, true, "The service is shutting down"},
 	admission.Canceled:     {http.StatusServiceUnavailable, true, "The request was canceled"},
+	admission.Overload:     {http.StatusServiceUnavailable, true, "Too many requests at once"},
 
 	admission.UnknownFunction: {http.StatusNotFound, false, "There is no such function"},
 	admission.Disabled:        {http.StatusNotFound, false, "There is no such function"},

@@ -35,7 +35,7 @@ func (p *Pool) refusal(now time.Time) Cause {
 		return p.closed
 	case p.free > 0 && p.queue.n == 0:
 		return ""
-	case p.queue.n >= p.settings.QueueLimit:
+	case p.queue.n-p.returned >= p.settings.QueueLimit:
 		return QueueFull
 	case p.guards.Breaker.Open() && !p.mayServe():
 		if room, _ := p.guards.Room(now, p.load()); room == 0 {
@@ -108,11 +108,16 @@ func (p *Pool) unlease(r *Request) {
 	i := r.instance
 	free := i.free()
 	i.leases.remove(r)
+	if r.refused {
+		i.refused--
+	}
 	p.watchLeases(i)
 	r.state = Done
 	p.inFlight--
-	p.counters.departures++
-	p.learnTail(i, p.now.Sub(r.leased))
+	if !r.refused {
+		p.counters.departures++
+		p.learnTail(i, p.now.Sub(r.leased))
+	}
 	switch i.state {
 	case Ready:
 		p.busy--
@@ -139,6 +144,9 @@ func (p *Pool) serve(now time.Time) {
 
 func (p *Pool) leaveQueue(now time.Time, r *Request, to RequestState, cause Cause) {
 	p.queue.remove(r)
+	if r.returned {
+		p.returned--
+	}
 	r.state, r.cause = to, cause
 	r.waited = now.Sub(r.arrived)
 }

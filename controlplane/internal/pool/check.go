@@ -61,14 +61,17 @@ func (p *Pool) checkLeases(i *Instance) error {
 	if !p.open.lists(i.index, i.free()) {
 		return fmt.Errorf("has %d free slots, and is not listed so", i.free())
 	}
-	n := 0
+	n, refused := 0, 0
 	for r := i.leases.head; r != nil; r = r.next {
 		if n++; r.state != Leased || r.instance != i {
 			return fmt.Errorf("a lease in state %d", r.state)
 		}
+		if r.refused {
+			refused++
+		}
 	}
-	if n != i.leases.n {
-		return fmt.Errorf("%d leases, counted %d", n, i.leases.n)
+	if n != i.leases.n || refused != i.refused {
+		return fmt.Errorf("%d leases, %d of them refused, counted %d and %d", n, refused, i.leases.n, i.refused)
 	}
 	return nil
 }
@@ -123,20 +126,23 @@ func (p *Pool) checkIdle() error {
 }
 
 func (p *Pool) checkQueue() error {
-	n := 0
+	n, returned := 0, 0
 	for r := p.queue.head; r != nil; r = r.next {
 		if n++; r.state != Waiting {
 			return fmt.Errorf("queue: a request in state %d", r.state)
+		}
+		if r.returned {
+			returned++
 		}
 		if r.next != nil && r.next.arrived.Before(r.arrived) {
 			return fmt.Errorf("queue: a later request stands before an earlier one")
 		}
 	}
 	switch {
-	case n != p.queue.n:
-		return fmt.Errorf("queue: %d waiters, counted %d", n, p.queue.n)
-	case n > p.settings.QueueLimit:
-		return fmt.Errorf("queue: %d waiters, limit %d", n, p.settings.QueueLimit)
+	case n != p.queue.n, returned != p.returned:
+		return fmt.Errorf("queue: %d waiters, %d of them returned, counted %d and %d", n, returned, p.queue.n, p.returned)
+	case n-returned > p.settings.QueueLimit:
+		return fmt.Errorf("queue: %d waiters, limit %d", n-returned, p.settings.QueueLimit)
 	case n > 0 && p.free > 0:
 		return fmt.Errorf("queue: %d waiters beside %d free slots", n, p.free)
 	case n > 0 && p.closed != "":

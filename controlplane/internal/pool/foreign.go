@@ -15,6 +15,8 @@ const (
 	DefaultDelay = 20 * time.Millisecond
 	// maxDelay keeps what is remembered of leases long enough.
 	maxDelay = 100 * time.Millisecond
+	// together is within what time requests come back that were refused at the same moment.
+	together = 30 * time.Millisecond
 	maxLows  = 8
 )
 
@@ -28,9 +30,10 @@ type Foreign struct {
 	leases   recent
 	reported int       // of the latest report
 	excess   int       // at the latest report
-	at       time.Time // when it came; zero: none has
+	at       time.Time // when it came, or a refusal after it; zero: none has
 	delay    time.Duration
-	lows     []low // earlier excesses, each with those after it that are higher; oldest and lowest first
+	refused  time.Time // when the peer refused a request for the last time; zero: no longer of interest
+	lows     []low     // earlier excesses, each with those after it that are higher; oldest and lowest first
 }
 
 // A low is an excess that held until then.
@@ -43,7 +46,7 @@ type low struct {
 // not known to be of these leases alone (after a takeover); otherwise it must last like any other.
 func (f *Foreign) Begin(now time.Time, leases int, known bool) {
 	f.leases.reset(now, leases)
-	f.reported, f.excess, f.at, f.lows = 0, 0, time.Time{}, f.lows[:0]
+	f.reported, f.excess, f.at, f.refused, f.lows = 0, 0, time.Time{}, time.Time{}, f.lows[:0]
 	if known {
 		f.note(now, 0)
 	}
@@ -56,6 +59,9 @@ func (f *Foreign) Leases(now time.Time, n int) { f.leases.set(now, n) }
 func (f *Foreign) Report(now time.Time, n int, delay time.Duration) {
 	f.close(now)
 	f.reported, f.at, f.delay = n, now, min(max(delay, 0), maxDelay)
+	if now.Sub(f.refused) >= together {
+		f.refused = time.Time{}
+	}
 	f.excess = max(0, n-f.leases.most(now, now.Add(-f.delay)))
 }
 
@@ -74,12 +80,23 @@ func (f *Foreign) close(now time.Time) {
 }
 
 // Refused says that the peer has all its slots taken and so refused a request that held a lease, which is not counted in
-// leases any more. This counts at once: the request would be sent there again.
+// leases any more. This counts at once: the request would be sent there again. How many of the other leases are about to be
+// refused as well is not known, so the instance is full until a later report comes, or should have come.
 func (f *Foreign) Refused(now time.Time, slots, leases int) {
+	f.excess, f.at, f.refused = max(slots-leases, f.Slots(now)), now, now
 	f.leases.reset(now, leases)
 	f.lows = f.lows[:0]
-	f.excess = max(0, slots-leases)
-	f.note(now, f.excess)
+}
+
+// Full reports whether no slot is free, whatever the leases say.
+func (f *Foreign) Full(now time.Time) bool { return now.Before(f.fullUntil()) }
+
+// fullUntil is until when a refusal makes the instance full if no report comes.
+func (f *Foreign) fullUntil() time.Time {
+	if f.refused.IsZero() {
+		return time.Time{}
+	}
+	return f.refused.Add(reportEvery + f.delay)
 }
 
 // Slots is how many slots are foreign.
@@ -110,8 +127,11 @@ func (f *Foreign) latest(now time.Time) int {
 	return least
 }
 
-// Next is when Slots may have risen although nothing happens; zero: never.
+// Next is when Slots may have risen, or Full ends, although nothing happens; zero: never.
 func (f *Foreign) Next(now time.Time) time.Time {
+	if f.Full(now) {
+		return f.fullUntil()
+	}
 	if most := f.reported - int(f.leases.level); most <= 0 || most <= f.Slots(now) {
 		return time.Time{}
 	}

@@ -56,6 +56,7 @@ type Instance struct {
 	offered int           // requests that it may serve at once
 	slots   int           // of those, as many as are leased
 	leases  requestList
+	refused int    // of the leases, those that its peer has refused
 	granted uint64 // leases ever
 
 	environment string // in which it runs, as far as it is known
@@ -77,7 +78,8 @@ type Instance struct {
 	review   timer // when slots of it may have become foreign
 
 	watch   Foreign
-	foreign int // slots that are taken without a lease; 0 unless it is ready or draining
+	foreign int  // slots that are taken without a lease; 0 unless it is ready or draining
+	full    bool // its peer has refused a request, and has not reported since
 }
 
 // Index names the instance's endpoint: unique among instances that are not gone, and the lowest that was free and had
@@ -135,7 +137,7 @@ func (i *Instance) Late() bool { return i.late }
 
 // free is how many leases it can take now.
 func (i *Instance) free() int {
-	if i.state != Ready {
+	if i.state != Ready || i.full {
 		return 0
 	}
 	return max(0, i.slots-i.leases.n-i.foreign)
@@ -144,6 +146,14 @@ func (i *Instance) free() int {
 // mayServe reports whether it has or may yet get leases.
 func (i *Instance) mayServe() bool {
 	return i.state == Starting || i.state == Ready || i.state == Down && !i.final
+}
+
+// Leases yields the requests that hold a lease on it, oldest first.
+func (i *Instance) Leases() iter.Seq[*Request] {
+	return func(yield func(*Request) bool) {
+		for r := i.leases.head; r != nil && yield(r); r = r.next {
+		}
+	}
 }
 
 // Instances yields the instances that are not gone, by index.

@@ -68,6 +68,7 @@ type Pool struct {
 	closed  Cause // why arrivals are rejected since Close
 
 	queue    requestList
+	returned int           // of the requests in it, those that an instance has refused
 	inFlight int           // leases, those on instances that are gone included
 	lost     int           // leases on instances that are gone
 	waited   time.Duration // of the request that was leased last

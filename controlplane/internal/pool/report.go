@@ -33,10 +33,10 @@ func (p *Pool) review(now time.Time, i *Instance) {
 
 // recount brings up to date how many slots of a watched instance are foreign, and reports whether that has changed.
 func (p *Pool) recount(now time.Time, i *Instance) bool {
-	n := i.watch.Slots(now)
-	changed := n != i.foreign
+	n, full := i.watch.Slots(now), i.watch.Full(now)
+	changed := n != i.foreign || full != i.full
 	if changed {
-		p.setForeign(i, n)
+		p.setForeign(i, n, full)
 	}
 	if i.state == Draining {
 		p.finishIdle(i)
@@ -47,13 +47,13 @@ func (p *Pool) recount(now time.Time, i *Instance) bool {
 	return changed
 }
 
-func (p *Pool) setForeign(i *Instance, n int) {
+func (p *Pool) setForeign(i *Instance, n int, full bool) {
 	free := i.free()
 	if i.state == Ready {
 		p.stopIdling(i)
 		p.foreign += n - i.foreign
 	}
-	i.foreign = n
+	i.foreign, i.full = n, full
 	if i.state == Ready {
 		p.relist(i, free)
 		p.startIdling(i)
@@ -71,17 +71,17 @@ func (p *Pool) expectReview(now time.Time, i *Instance) {
 
 // watchLeases keeps the instance's record of leases.
 func (p *Pool) watchLeases(i *Instance) {
-	i.watch.Leases(p.now, i.leases.n)
+	i.watch.Leases(p.now, i.leases.n-i.refused)
 	if i.review.at == 0 && i.watched() {
 		p.expectReview(p.now, i)
 	}
 }
 
 // beginWatch follows an instance that comes up: its leases are known.
-func (p *Pool) beginWatch(i *Instance) { i.watch.Begin(p.now, i.leases.n, true) }
+func (p *Pool) beginWatch(i *Instance) { i.watch.Begin(p.now, i.leases.n-i.refused, true) }
 
 // endWatch follows one whose slots do not matter any more.
 func (p *Pool) endWatch(i *Instance) {
 	p.reviews.unset(&i.review)
-	i.foreign = 0
+	i.foreign, i.full = 0, false
 }

@@ -98,3 +98,90 @@ func TestReportsOfOthersAreIgnored(t *testing.T) {
 	w.end(i, "")
 	w.report(i, 7)
 }
+
+// A refused request comes back to the place of its arrival: before those who came later, behind those who came sooner.
+func TestARefusedRequestComesBackToItsPlace(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Scaling.Policy, s.Scaling.Max, s.QueueLimit = nil, 1, 2 })
+	rs := w.acquireN(2)
+	i := w.up()
+	w.requireStates(pool.Leased, rs)
+	arrived := w.now
+	w.run(time.Second, nil)
+	others := w.acquireN(8)
+	early, late := w.acquire(), w.acquire()
+	require.Equal(t, pool.Rejected, w.acquire().State(), "two wait, which is the limit")
+
+	back := &pool.Request{}
+	w.did(w.p.Return(w.now, back, pool.Refusal{Arrived: arrived, By: i, Lease: rs[0]}))
+	require.Equal(t, pool.Waiting, back.State())
+	require.Equal(t, 1, i.Foreign(), "somebody else has the tenth slot")
+	w.release(rs[0])
+	require.Zero(t, w.p.Stats().Free)
+	require.Equal(t, pool.Rejected, w.acquire().State())
+	w.release(others[0])
+	require.Zero(t, w.p.Stats().Free, "who else is about to be refused is not known")
+	require.Equal(t, pool.Waiting, back.State())
+	w.run(50*time.Millisecond, nil)
+	w.report(i, 9)
+	w.release(others[1:3]...)
+	require.Equal(t, []*pool.Request{rs[0], rs[1], back, early, late}, append(rs[:2:2], w.dispatched[2:]...))
+	require.Equal(t, 1050*time.Millisecond, back.Waited())
+	require.EqualValues(t, 1, w.p.Stats().Returned)
+}
+
+// Nobody waits longer for having been refused, and where nothing may wait nothing does.
+func TestARefusedRequestHasNoMoreTimeThanOthers(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Scaling.Max = 1 })
+	w.acquire()
+	i := w.up()
+	w.acquireN(9)
+	back := &pool.Request{}
+	w.did(w.p.Return(w.now, back, pool.Refusal{Arrived: w.now.Add(-29 * time.Second), By: i}))
+	w.run(1100*time.Millisecond, nil)
+	require.Equal(t, pool.Evicted, back.State())
+	require.Equal(t, pool.QueueTimeout, back.Cause())
+
+	w = story(t, func(s *pool.Settings) { s.QueueLimit, s.Scaling.Min, s.Scaling.Max = 0, 1, 1 })
+	i = w.up()
+	w.acquireN(10)
+	back = &pool.Request{}
+	w.did(w.p.Return(w.now, back, pool.Refusal{By: i}))
+	require.Equal(t, pool.Rejected, back.State())
+	require.Equal(t, pool.Overload, back.Cause())
+	w.did(w.p.Close(w.now, ""))
+	back = &pool.Request{}
+	w.did(w.p.Return(w.now, back, pool.Refusal{By: i}))
+	require.Equal(t, pool.Closed, back.Cause())
+}
+
+// Of a crowd that is refused together nobody is sent to the same instance again, whichever ends come first.
+func TestACrowdIsRefusedOnce(t *testing.T) {
+	for _, endsFirst := range []bool{true, false} {
+		w := story(t, func(s *pool.Settings) { s.Scaling.Policy = nil })
+		rs := w.acquireN(10)
+		first := w.up()
+		w.report(first, 10)
+		w.run(time.Second, nil)
+		w.release(rs...) // and their handlers work on
+		crowd := w.acquireN(10)
+		w.requireStates(pool.Leased, crowd)
+		if endsFirst {
+			w.release(crowd...)
+		}
+		backs := make([]*pool.Request, len(crowd))
+		for k := range crowd {
+			backs[k] = &pool.Request{}
+			w.did(w.p.Return(w.now, backs[k], pool.Refusal{Arrived: w.now, By: first, Lease: crowd[k]}))
+		}
+		w.release(crowd...)
+		w.requireStates(pool.Waiting, backs)
+		w.report(first, 10)
+		w.requireStates(pool.Waiting, backs)
+		w.run(100*time.Millisecond, nil)
+		w.report(first, 10)
+		w.requireStates(pool.Waiting, backs)
+		require.Equal(t, 10, first.Foreign())
+		w.up()
+		w.requireStates(pool.Leased, backs)
+	}
+}

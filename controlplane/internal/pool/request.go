@@ -15,6 +15,7 @@ const (
 	QueueTimeout Cause = "queue_timeout"
 	Closed       Cause = "closed"
 	AppStarting  Cause = "app_starting" // waited as long as it may, for an instance whose app does not take requests yet
+	Overload     Cause = "overload"     // an instance had no slot for it, and nothing may wait
 )
 
 // A RequestState is how far a request has come.
@@ -41,6 +42,8 @@ type Request struct {
 	instance   *Instance
 	arrived    time.Time
 	waited     time.Duration
+	returned   bool // an instance has refused it before
+	refused    bool // while leased: the instance refuses it
 	leased     time.Time
 	sample     uint64   // of the limiter
 	next, prev *Request // in the queue or among its instance's leases
@@ -75,6 +78,22 @@ func (l *requestList) push(r *Request) {
 		l.tail.next = r
 	}
 	l.tail = r
+	l.n++
+}
+
+// insert puts r before another one of the list, or at the end where that is nil.
+func (l *requestList) insert(r, before *Request) {
+	if before == nil {
+		l.push(r)
+		return
+	}
+	r.prev, r.next = before.prev, before
+	before.prev = r
+	if r.prev == nil {
+		l.head = r
+	} else {
+		r.prev.next = r
+	}
 	l.n++
 }
 

@@ -20,6 +20,7 @@ type Stats struct {
 	// Counters since New. Started and Adopted, less Ended, are the instances that exist.
 	Started, Adopted, Ended uint64
 	Failed                  Failures // failed starts
+	Returned                uint64   // requests that an instance refused and that came back
 
 	Blocked scaler.Block // why starts are withheld; the zero Block if they are not
 }
@@ -34,7 +35,7 @@ func (p *Pool) Stats() Stats {
 		Starting: p.count[Starting], Ready: p.count[Ready], Draining: p.count[Draining], Down: p.count[Down],
 		Rotating: p.rotating,
 		Started:  p.counters.started, Adopted: p.counters.adopted, Ended: p.counters.ended,
-		Failed:  p.counters.failed,
+		Failed: p.counters.failed, Returned: p.counters.returned,
 		Blocked: p.blocked(),
 	}
 }
@@ -50,6 +51,7 @@ func (p *Pool) blocked() scaler.Block {
 type counters struct {
 	started, adopted, ended uint64
 	arrivals, departures    uint64
+	returned                uint64
 	failed                  Failures
 }
 

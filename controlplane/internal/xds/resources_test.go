@@ -2,6 +2,7 @@ package xds_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,8 +56,36 @@ func plainRoutes(host *routev3.VirtualHost) []string {
 func TestRoutesRetryOnlyWhatNobodyHasProcessed(t *testing.T) {
 	for _, r := range functionRoutes(xds.Resources(testConfig(testFunction("a", config.Route{}))).Routes[0].GetVirtualHosts()[0]) {
 		policy := r.GetRoute().GetRetryPolicy()
+		if r.GetName() == "a/again" {
+			require.Equal(t, "connect-failure,refused-stream", policy.GetRetryOn(), "once is enough")
+			continue
+		}
 		require.Equal(t, "connect-failure,refused-stream,retriable-headers", policy.GetRetryOn())
 		require.Equal(t, "lambda-dispatch-refused", policy.GetRetriableHeaders()[0].GetName())
+	}
+}
+
+// A refused request finds its function wherever a route leads there, whatever its path has become, before any route of its
+// first way.
+func TestRefusedRequestsHaveRoutesOfTheirOwn(t *testing.T) {
+	a := testFunction("a", config.Route{Path: "/a", StripPrefix: true}, config.Route{Host: "a.test"})
+	off := testFunction("off", config.Route{Path: "/off"})
+	off.Disabled = true
+	for _, host := range xds.Resources(testConfig(a, testFunction("b", config.Route{Path: "/b"}), off)).Routes[0].GetVirtualHosts() {
+		again := map[string]int{}
+		plain := 0
+		for _, r := range functionRoutes(host) {
+			if !strings.HasSuffix(r.GetName(), "/again") {
+				plain++
+				continue
+			}
+			again[r.GetName()]++
+			require.Zero(t, plain, "before all others")
+			require.Equal(t, "lambda-dispatch-refused", r.GetMatch().GetHeaders()[0].GetName())
+			require.Nil(t, r.GetRoute().GetRegexRewrite())
+			require.Nil(t, r.GetRoute().GetInternalRedirectPolicy(), "once is enough")
+		}
+		require.Equal(t, map[string]int{"a/again": 2, "b/again": 2}, again, host.GetName())
 	}
 }
 

@@ -18,7 +18,6 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // anyHost is Envoy's word for a virtual host that takes what no other one does.
@@ -27,7 +26,8 @@ const anyHost = "*"
 // What a request may cost again. Only failures after which nothing can have been processed are retried: a socket that
 // does not connect, a stream that the peer refused, an answer that the peer marked as never begun.
 const (
-	retryOn      = "connect-failure,refused-stream,retriable-headers"
+	retryOn      = "connect-failure,refused-stream"
+	ifRefused    = ",retriable-headers"
 	retries      = 3
 	retryBackOff = 5 * time.Millisecond
 )
@@ -49,8 +49,8 @@ func routeConfiguration(cfg *config.Config, l config.Listener) *routev3.RouteCon
 		// A host is matched without its port, and the app sees it as the client sent it.
 		IgnorePortInHostMatching: true,
 		RequestHeadersToAdd:      []*corev3.HeaderValueOption{forwardedHost(l)},
-		RequestHeadersToRemove:   append(hearsay(l), "x-envoy-external-address", "x-envoy-original-path"),
-		ResponseHeadersToRemove:  []string{wire.RefusedHeader},
+		RequestHeadersToRemove:   append(hearsay(l), "x-envoy-external-address", "x-envoy-original-path", originalURL),
+		ResponseHeadersToRemove:  []string{extproc.RefusedHeader},
 	}
 	for _, host := range hostsOf(routes) {
 		out.VirtualHosts = append(out.VirtualHosts, virtualHost(host, routes))
@@ -118,10 +118,10 @@ func hostsOf(routes []routed) []string {
 // virtualHost holds every route that its host can match: Envoy looks into one virtual host only, the most specific one.
 func virtualHost(host string, routes []routed) *routev3.VirtualHost {
 	out := &routev3.VirtualHost{Name: host, Domains: []string{host}, Routes: []*routev3.Route{malformedHost(), malformedPath()}}
+	routes = slices.DeleteFunc(slices.Clone(routes), func(r routed) bool { return !covers(r.Host, host) })
+	out.Routes = append(out.Routes, againRoutes(routes)...)
 	for _, r := range routes {
-		if covers(r.Host, host) {
-			out.Routes = append(out.Routes, r.resources()...)
-		}
+		out.Routes = append(out.Routes, r.resources()...)
 	}
 	return out
 }
@@ -172,6 +172,9 @@ func (r routed) resource(upgrade, leased bool) *routev3.Route {
 		Match:                match,
 		Action:               &routev3.Route_Route{Route: action},
 		TypedPerFilterConfig: map[string]*anypb.Any{extProcName: r.filterConfig()},
+	}
+	if !upgrade {
+		action.InternalRedirectPolicy = r.followRefusals()
 	}
 	if upgrade {
 		// An upgrade has no body to wait with, and a peer that speaks HTTP/1.1 answers an odd Expect by itself.
@@ -232,15 +235,13 @@ func (r routed) waitingLimit() time.Duration {
 
 func retryPolicy(t config.Timeouts) *routev3.RetryPolicy {
 	return &routev3.RetryPolicy{
-		RetryOn:           retryOn,
+		RetryOn:           retryOn + ifRefused,
 		NumRetries:        wrapperspb.UInt32(retries),
 		PerTryTimeout:     unlessZero(t.FirstByte),
 		PerTryIdleTimeout: unlessZero(t.Idle),
 		RetryBackOff:      &routev3.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(retryBackOff)},
-		RetriableHeaders: []*routev3.HeaderMatcher{{
-			Name:                 strings.ToLower(wire.RefusedHeader),
-			HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
-		}},
+		// Of the first peers, which cannot make Envoy send a request again (see again.go).
+		RetriableHeaders: []*routev3.HeaderMatcher{header(extproc.RefusedHeader, exact("1"))},
 	}
 }
 
@@ -255,11 +256,11 @@ func hasLease() *matcherv3.MetadataMatcher {
 	}
 }
 
-// filterConfig turns the filter on, which the listener has off, and tells it the function's name.
-func (r routed) filterConfig() *anypb.Any {
+// filterConfig turns the filter on, which the listener has off, and tells it the function's name and what else the control
+// plane must know.
+func (r routed) filterConfig(more ...*corev3.HeaderValue) *anypb.Any {
+	function := &corev3.HeaderValue{Key: extproc.FunctionKey, Value: r.function.Name}
 	return pack(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{
-		Overrides: &extprocv3.ExtProcOverrides{
-			GrpcInitialMetadata: []*corev3.HeaderValue{{Key: extproc.FunctionKey, Value: r.function.Name}},
-		},
+		Overrides: &extprocv3.ExtProcOverrides{GrpcInitialMetadata: append([]*corev3.HeaderValue{function}, more...)},
 	}})
 }

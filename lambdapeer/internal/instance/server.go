@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/slots"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 const (
@@ -17,8 +18,6 @@ const (
 	// before they stall the others. They bound what an unread upload costs. net/http allows less than 4 MiB.
 	streamWindow = 512 << 10
 	connWindow   = 4<<20 - 1
-	// slotWait is how long a request above the cap may wait for a cancelled one to unwind.
-	slotWait = time.Second
 	// goAway is how long the other end may take to close a tunnel that has nothing open and was told to go away. Envoy
 	// does at once.
 	goAway = 100 * time.Millisecond
@@ -41,7 +40,7 @@ type server struct {
 func newServer(c Config) *server {
 	ctx, cut := context.WithCancel(context.Background())
 	s := &server{
-		gate:    slots.New(c.Invocation.Concurrency, slotWait),
+		gate:    slots.New(c.Invocation.Concurrency, mark(c.Invocation)),
 		busy:    newBusy(),
 		tunnels: newQueue(),
 		cut:     cut,
@@ -53,6 +52,14 @@ func newServer(c Config) *server {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	s.http.HTTP2.MaxConcurrentStreams = max(256, 2*c.Invocation.Concurrency) // the gate refuses with a header; HTTP/2 would stall
 	return s
+}
+
+// mark is what a refused request comes back with; empty if the control plane takes none back.
+func mark(i wire.Invocation) string {
+	if !i.Features.Has(wire.FeatureRequeue) {
+		return ""
+	}
+	return wire.RefusedBy(i.Function, i.Instance)
 }
 
 // newHTTPServer has no timeouts: Envoy enforces them, and a tunnel may be idle for as long as its instance lives.
@@ -121,7 +128,7 @@ func (s *server) close() (left int) {
 // NewPlainServer returns a server without tunnels, with the same settings and context values but no cap. Every request's
 // context is a child of ctx, and ends with cut.
 func NewPlainServer(ctx context.Context, h http.Handler, environment string, log *slog.Logger) (s *http.Server, cut func()) {
-	gate := slots.New(0, 0)
+	gate := slots.New(0, "")
 	ctx, cancel := context.WithCancel(NewContext(ctx, Info{Environment: environment, Gate: gate}))
 	s = newHTTPServer(gate.Wrap(h), log)
 	s.BaseContext = func(net.Listener) context.Context { return ctx }

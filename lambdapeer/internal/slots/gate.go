@@ -8,13 +8,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // A Gate lets at most its number of slots through to a handler at once. A request above that waits a short time, because
 // a cancelled predecessor may still be unwinding; then it is refused, unseen by the handler.
 type Gate struct {
-	slots int // 0: no cap
-	wait  time.Duration
+	slots int    // 0: no cap
+	mark  string // empty: no request is asked for again
 
 	mu       sync.Mutex // guards the fields below
 	inFlight int
@@ -26,9 +28,10 @@ type Gate struct {
 	changed chan struct{}
 }
 
-// New returns a Gate of slots, none of them taken. With 0 slots it only counts.
-func New(slots int, wait time.Duration) *Gate {
-	return &Gate{slots: slots, wait: wait, changed: make(chan struct{}, 1)}
+// New returns a Gate of slots, none of them taken. With 0 slots it only counts. With a mark it refuses requests that Envoy
+// can send again in a way that makes it do so, to another instance; they come with the mark then.
+func New(slots int, mark string) *Gate {
+	return &Gate{slots: slots, mark: mark, changed: make(chan struct{}, 1)}
 }
 
 // InFlight returns how many requests hold a slot.
@@ -45,8 +48,9 @@ func (g *Gate) Counts() (requests, refused int64) {
 	return g.requests, g.refused
 }
 
-// Changed receives once after each Arm, when afterwards a request is given a slot, gives it back, or is refused. It is for one receiver, which reads
-// InFlight after Arm and so misses nothing, while a gate that is not armed costs its requests nothing.
+// Changed receives once after each Arm, when afterwards a request is given a slot, gives it back, or is refused. It is for
+// one receiver, which reads InFlight after Arm and so misses nothing, while a gate that is not armed costs its requests
+// nothing.
 func (g *Gate) Changed() <-chan struct{} { return g.changed }
 
 // Arm makes the next of these events send on Changed.
@@ -62,8 +66,8 @@ func (g *Gate) signal() {
 	}
 }
 
-// acquire waits for a slot as long as the gate allows and ctx lives, and tells whether it got one.
-func (g *Gate) acquire(ctx context.Context) bool {
+// acquire waits for a slot, so long at most and while ctx lives, and tells whether it got one.
+func (g *Gate) acquire(ctx context.Context, wait time.Duration) bool {
 	g.mu.Lock()
 	if g.slots == 0 || g.inFlight < g.slots {
 		g.inFlight++
@@ -81,11 +85,11 @@ func (g *Gate) acquire(ctx context.Context) bool {
 	granted := make(chan struct{})
 	place := g.waiting.PushBack(granted)
 	g.mu.Unlock()
-	return g.await(ctx, granted, place)
+	return g.await(ctx, wait, granted, place)
 }
 
-func (g *Gate) await(ctx context.Context, granted chan struct{}, place *list.Element) bool {
-	timer := time.NewTimer(g.wait)
+func (g *Gate) await(ctx context.Context, wait time.Duration, granted chan struct{}, place *list.Element) bool {
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-granted:
@@ -130,12 +134,14 @@ func (g *Gate) release() {
 }
 
 // Wrap returns a handler that holds a slot around each call of next, until it returns, or for a hijacked connection until
-// that is closed. It removes wire.RefusedHeader from what next answers, and answers 502 in its place if a header would be
-// too long for HTTP/2 to Envoy.
+// that is closed. It removes wire.RefusedHeader from what next is asked and answers, and answers 502 in its place if a header
+// would be too long for HTTP/2 to Envoy.
 func (g *Gate) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !g.acquire(r.Context()) {
-			refuse(w)
+		target := g.again(r)
+		r.Header.Del(wire.RefusedHeader)
+		if !g.acquire(r.Context(), patience(r, target)) {
+			g.refuse(w, r, target)
 			return
 		}
 		guarded := &writer{ResponseWriter: w, gate: g, http2: r.ProtoMajor == 2}

@@ -25,7 +25,7 @@ func answer(h http.Handler) *httptest.ResponseRecorder {
 
 func TestAboveTheCapWaitsThenIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(1, time.Second)
+		g := New(1, "")
 		release := make(chan struct{})
 		h := g.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 		var wg sync.WaitGroup
@@ -47,21 +47,21 @@ func TestAboveTheCapWaitsThenIsRefused(t *testing.T) {
 
 func TestFreedSlotGoesToTheOldestWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(2, time.Second)
+		g := New(2, "")
 		ctx := context.Background()
-		require.True(t, g.acquire(ctx))
-		require.True(t, g.acquire(ctx))
+		require.True(t, g.acquire(ctx, time.Second))
+		require.True(t, g.acquire(ctx, time.Second))
 		var order []int
 		var wg sync.WaitGroup
 		for n := range 2 {
 			wg.Go(func() {
-				if g.acquire(ctx) {
+				if g.acquire(ctx, time.Second) {
 					order = append(order, n)
 				}
 			})
 			synctest.Wait()
 		}
-		require.False(t, g.acquire(ctx), "no more waiters than slots")
+		require.False(t, g.acquire(ctx, time.Second), "no more waiters than slots")
 		g.release()
 		synctest.Wait()
 		g.release()
@@ -73,17 +73,17 @@ func TestFreedSlotGoesToTheOldestWaiter(t *testing.T) {
 
 func TestWaiterThatLeavesTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(1, time.Hour)
-		require.True(t, g.acquire(context.Background()))
+		g := New(1, "")
+		require.True(t, g.acquire(context.Background(), time.Second))
 		ctx, cancel := context.WithCancel(context.Background())
 		got := make(chan bool)
-		go func() { got <- g.acquire(ctx) }()
+		go func() { got <- g.acquire(ctx, time.Second) }()
 		synctest.Wait()
 		cancel()
 		require.False(t, <-got)
 		g.release()
 		require.Zero(t, g.InFlight())
-		require.True(t, g.acquire(context.Background()))
+		require.True(t, g.acquire(context.Background(), time.Second))
 	})
 }
 
@@ -92,7 +92,7 @@ func TestCapHoldsUnderAnySequence(t *testing.T) {
 		slots := rapid.IntRange(1, 4).Draw(rt, "slots")
 		held := rapid.SliceOfN(rapid.IntRange(0, 20), 1, 40).Draw(rt, "held_ms")
 		synctest.Test(t, func(t *testing.T) {
-			g := New(slots, 15*time.Millisecond)
+			g := New(slots, "")
 			var inside, most atomic.Int64
 			h := g.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				n := inside.Add(1)
@@ -120,10 +120,10 @@ func TestCapHoldsUnderAnySequence(t *testing.T) {
 }
 
 func TestChangedFiresOncePerArm(t *testing.T) {
-	g := New(0, 0)
+	g := New(0, "")
 	g.Arm()
 	for range 10 {
-		g.acquire(context.Background())
+		g.acquire(context.Background(), time.Second)
 	}
 	<-g.Changed()
 	require.Empty(t, g.Changed())
@@ -140,7 +140,7 @@ func TestAppsCannotRefuseForThePeer(t *testing.T) {
 		"flush":  func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
 		"none":   func(http.ResponseWriter, *http.Request) {},
 	} {
-		w := answer(New(1, 0).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w := answer(New(1, "").Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header()[lower] = []string{"1"}
 			w.Header().Set(wire.RefusedHeader, "1")
 			w.Header().Set("Kept", "1")
@@ -158,7 +158,7 @@ func TestHeadersThatWouldEndTheTunnelAreReplaced(t *testing.T) {
 		{maxField + 1, 2, http.StatusBadGateway},
 		{maxField + 1, 1, http.StatusTeapot},
 	} {
-		h := New(1, 0).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := New(1, "").Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "3")
 			w.Header().Set("Long", strings.Repeat("x", c.size))
 			w.WriteHeader(http.StatusTeapot)
@@ -177,7 +177,7 @@ func TestHeadersThatWouldEndTheTunnelAreReplaced(t *testing.T) {
 }
 
 func TestTrailersThatWouldEndTheTunnelAbortTheAnswer(t *testing.T) {
-	g := New(1, 0)
+	g := New(1, "")
 	h := g.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("app"))
 		w.Header().Set(http.TrailerPrefix+"Long", strings.Repeat("x", maxField+1))
@@ -189,7 +189,7 @@ func TestTrailersThatWouldEndTheTunnelAbortTheAnswer(t *testing.T) {
 }
 
 func BenchmarkGate(b *testing.B) {
-	h := New(64, time.Second).Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	h := New(64, "").Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
 	b.ReportAllocs()
 	for b.Loop() {

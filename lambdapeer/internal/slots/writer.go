@@ -12,12 +12,6 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// refuse answers for the peer, before any app has seen the request.
-func refuse(w http.ResponseWriter) {
-	w.Header().Set(wire.RefusedHeader, "1")
-	problem.Overload.Write(w)
-}
-
 // maxField is the longest name or value of a header field that Envoy takes over HTTP/2. A longer one ends the whole tunnel
 // in Envoy's decoder, and with it every other request there. (Envoy's limit on the whole header ends one answer only.)
 const maxField = 64 << 10

@@ -1,0 +1,51 @@
+package extproc
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+const requestIDHeader = "x-request-id"
+
+// RefusedHeader is wire.RefusedHeader as Envoy writes it.
+var RefusedHeader = strings.ToLower(wire.RefusedHeader)
+
+// requestOf is what Envoy says of a request. Without the word of its route no request has been refused before, whatever its
+// headers say.
+func requestOf(ctx context.Context, headers []*corev3.HeaderValue) admission.Request {
+	r := admission.Request{Function: said(ctx, FunctionKey), ID: valueOf(headers, requestIDHeader)}
+	arrived := said(ctx, ArrivedKey)
+	if arrived == "" {
+		return r
+	}
+	_, r.RefusedBy, _ = strings.Cut(valueOf(headers, RefusedHeader), "/")
+	if micros, err := strconv.ParseInt(arrived, 10, 64); err == nil {
+		r.Arrived = time.UnixMicro(micros)
+	}
+	return r
+}
+
+// said returns what the route says under that key, or "" when it says nothing.
+func said(ctx context.Context, key string) string {
+	if values := metadata.ValueFromIncomingContext(ctx, key); len(values) == 1 {
+		return values[0]
+	}
+	return ""
+}
+
+func valueOf(headers []*corev3.HeaderValue, name string) string {
+	for _, h := range headers {
+		if h.GetKey() == name {
+			return string(h.GetRawValue())
+		}
+	}
+	return ""
+}

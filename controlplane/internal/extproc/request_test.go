@@ -1,0 +1,49 @@
+package extproc
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+)
+
+// What Envoy says of a request, by its route and by its headers.
+func TestWhatEnvoySaysOfARequest(t *testing.T) {
+	headers := []*corev3.HeaderValue{
+		{Key: "x-request-id", RawValue: []byte("0001")}, {Key: "lambda-dispatch-refused", RawValue: []byte("web/i-1")},
+	}
+	for name, c := range map[string]struct {
+		route   []string
+		headers []*corev3.HeaderValue
+		want    admission.Request
+	}{
+		"first":        {[]string{FunctionKey, "web"}, headers[:1], admission.Request{Function: "web", ID: "0001"}},
+		"nothing":      {nil, nil, admission.Request{}},
+		"header alone": {[]string{FunctionKey, "web"}, headers, admission.Request{Function: "web", ID: "0001"}},
+		"refused": {
+			[]string{FunctionKey, "web", ArrivedKey, "1795893555180978"},
+			headers,
+			admission.Request{Function: "web", ID: "0001", RefusedBy: "i-1", Arrived: time.UnixMicro(1795893555180978)},
+		},
+		"no time": {
+			[]string{FunctionKey, "web", ArrivedKey, "-"},
+			headers,
+			admission.Request{Function: "web", ID: "0001", RefusedBy: "i-1"},
+		},
+		"no instance": {
+			[]string{FunctionKey, "web", ArrivedKey, "1"},
+			headers[:1],
+			admission.Request{Function: "web", ID: "0001", Arrived: time.UnixMicro(1)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := metadata.NewIncomingContext(context.Background(), metadata.Pairs(c.route...))
+			require.Equal(t, c.want, requestOf(ctx, c.headers))
+		})
+	}
+}

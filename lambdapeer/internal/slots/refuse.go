@@ -1,0 +1,91 @@
+package slots
+
+import (
+	"cmp"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/problem"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+const (
+	// longWait is for requests that fail when they are refused; it is the time that an app has to notice that the client of
+	// the request before has left.
+	longWait = time.Second
+	// shortWait is for those that Envoy sends to another instance. It is longer than handlers that are done take to return.
+	shortWait = 25 * time.Millisecond
+	// shortBody is a body that is probably here, whole, when its request is.
+	shortBody = 64 << 10
+	// bodyWait is how long the end of a refused request's body is waited for.
+	bodyWait = 25 * time.Millisecond
+	// retryAfter tells clients when to come again, in seconds.
+	retryAfter = "1"
+)
+
+// again returns where Envoy finds a refused request again: its own URL; empty if the request cannot be sent again, has been
+// already, or nobody has said that it may. Its body is another matter.
+func (g *Gate) again(r *http.Request) string {
+	switch {
+	case g.mark == "", r.Header.Get(wire.RefusedHeader) != "", r.ProtoMajor != 2, r.Method == http.MethodConnect:
+		return ""
+	case r.ContentLength > wire.MaxReplay, len(r.Trailer) > 0:
+		return "" // Envoy would lose the trailers
+	}
+	scheme := r.Header.Get("X-Forwarded-Proto")
+	if scheme != "http" && scheme != "https" || !plainHost(r.Host) || !plainPath(r.RequestURI) {
+		return ""
+	}
+	return scheme + "://" + r.Host + r.RequestURI
+}
+
+// plainHost tells whether a host survives being part of a URL.
+func plainHost(host string) bool {
+	return host != "" && strings.Trim(host, "-.0123456789:ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyz") == ""
+}
+
+// plainPath tells whether a path with its query survives being part of a URL.
+func plainPath(path string) bool {
+	if !strings.HasPrefix(path, "/") {
+		return false
+	}
+	for k := range len(path) {
+		if c := path[k]; c <= ' ' || c > '~' || c == '#' {
+			return false
+		}
+	}
+	return true
+}
+
+// patience is how long a request may wait for a slot.
+func patience(r *http.Request, target string) time.Duration {
+	if target != "" && r.ContentLength >= 0 && r.ContentLength <= shortBody {
+		return shortWait
+	}
+	return longWait
+}
+
+// refuse answers for the peer, before any app has seen the request. Envoy follows a redirect that has the header by
+// itself, to the queue, if the request is complete and it has kept all of it; what would fail there is not asked for.
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, target string) {
+	p := problem.Overload
+	w.Header().Set(wire.RefusedHeader, cmp.Or(g.mark, "1"))
+	if target != "" && complete(w, r) {
+		w.Header().Set("Location", target)
+		p.Status = wire.RefusedStatus
+	} else {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	p.Write(w)
+}
+
+// complete tells whether the request has come to its end, and is no longer than what Envoy keeps.
+func complete(w http.ResponseWriter, r *http.Request) bool {
+	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait)) != nil {
+		return false
+	}
+	n, err := io.Copy(io.Discard, io.LimitReader(r.Body, wire.MaxReplay+1))
+	return err == nil && n <= wire.MaxReplay && len(r.Trailer) == 0
+}
