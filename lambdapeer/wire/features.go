@@ -25,6 +25,9 @@ const (
 	// FeatureRequeue, of a control plane: its Envoy follows a redirect that has RefusedHeader, and the refused request goes
 	// back to the queue. Of a peer: it refuses so. Without it, of either, a peer refuses with status 503, and after a second.
 	FeatureRequeue Feature = "requeue"
+	// FeatureLinger, of a peer: it keeps its invocation for linger_ms after the last answer. Without it the control plane does,
+	// as far as it decides about the end: a peer that drains by itself ends at once.
+	FeatureLinger Feature = "linger"
 )
 
 // A Description is a feature and what its lack means to whoever operates the function, as a clause.
@@ -38,6 +41,7 @@ var ofPeers = []Description{
 	{FeatureSignatures, "it cannot be told to obey signed invocations alone"},
 	{FeatureEarlyHello, "a start that waits for its app does not say what for"},
 	{FeatureRequeue, "a request that it has no slot for fails"},
+	{FeatureLinger, "what its app does after an answer may be cut off near the end of an invocation"},
 }
 
 // PeerFeatures lists what a peer of this build does and understands: the features of its hello, unless its settings add some.

@@ -40,6 +40,7 @@ func (inv Invocation) Validate() error {
 		checkLimit("drain_margin_ms", inv.DrainMargin),
 		checkLimit("dial_timeout_ms", inv.DialTimeout),
 		checkLimit("drain_limit_ms", inv.DrainLimit),
+		checkLimit("linger_ms", inv.Linger),
 		inv.Features.Validate(),
 	}
 	for i, r := range inv.Relays {

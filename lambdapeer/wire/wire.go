@@ -68,6 +68,10 @@ type Invocation struct {
 	DialTimeout Millis  `json:"dial_timeout_ms"` // give up when no relay could be reached for this long, twice that after one was lost; 0: DefaultDialTimeout
 	DrainLimit  Millis  `json:"drain_limit_ms"`  // requests still in flight this long after a drain began are cut; 0: DefaultDrainLimit
 
+	// Linger is how long the invocation lasts, at least, after the last answer: the app may work on. A drain's limit and the
+	// deadline come first.
+	Linger Millis `json:"linger_ms,omitempty"`
+
 	// Features is what the control plane and its relays understand, so that a peer knows before it dials.
 	Features Features `json:"features,omitzero"`
 

@@ -31,6 +31,7 @@ Flags of simulate:
   --policy NAME,...   some of those below; default all
   --seeds N           runs of each pair, default 20, from --first-seed N on, default 1
   --concurrency N     requests that one instance serves at once, default 10
+  --linger D          how long an instance is kept after its last answer, as scaling.linger, default 0s
   --preset NAME       start times: image (default), zip, jvm
   --plots DIR         write an SVG for each workload and policy, first seed
   --json FILE         write all numbers

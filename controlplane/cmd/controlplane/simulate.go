@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/report"
@@ -109,6 +110,7 @@ func parseSimulation(args []string) (*simulation, error) {
 	flags.IntVar(&s.plan.Seeds, "seeds", 20, "")
 	flags.Uint64Var(&s.plan.FirstSeed, "first-seed", 1, "")
 	flags.IntVar(&s.plan.Concurrency, "concurrency", 10, "")
+	linger := flags.Duration("linger", 0, "")
 	flags.StringVar(&s.plots, "plots", "", "")
 	flags.StringVar(&s.json, "json", "", "")
 	preset := flags.String("preset", lambda.Presets()[0].Name, "")
@@ -129,9 +131,10 @@ func parseSimulation(args []string) (*simulation, error) {
 	if flags.NArg() > 0 {
 		return nil, usagef("unexpected argument %q", flags.Arg(0))
 	}
-	if s.plan.Seeds < 1 || s.plan.Concurrency < 1 {
-		return nil, usagef("--seeds and --concurrency must be at least 1")
+	if s.plan.Seeds < 1 || s.plan.Concurrency < 1 || *linger < 0 {
+		return nil, usagef("--seeds and --concurrency must be at least 1, and --linger not negative")
 	}
+	s.plan.Change = func(c *simulate.Settings) { c.Pool.Linger = *linger }
 	for _, path := range traces {
 		if err := s.addTrace(path); err != nil {
 			return nil, err

@@ -163,5 +163,6 @@ type Scaling struct {
 	StartTimeout     time.Duration `yaml:"start_timeout"`     // invoked, but never dialled
 	Preference       string        `yaml:"preference"`        // cost, balanced or latency: what decides where they conflict
 	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest drain that no deadline of Lambda's bounds; Timeouts.Total if that is longer
+	Linger           time.Duration `yaml:"linger"`            // how long an instance is kept after its last answer, for what its app does then
 	DollarsPerHour   float64       `yaml:"dollars_per_hour"`  // what the instances may cost; 0: no ceiling
 }

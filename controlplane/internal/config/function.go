@@ -36,6 +36,19 @@ func (f Function) validate(p *problems, path string) {
 	positive(p, path+".queue.timeout", f.Queue.Timeout, time.Hour)
 	f.Timeouts.validate(p, path+".timeouts")
 	f.Scaling.validate(p, path+".scaling")
+	f.validateLinger(p, path+".scaling.linger")
+}
+
+// validateLinger wants the app's time after an answer to fit into an invocation beside the requests.
+func (f Function) validateLinger(p *problems, path string) {
+	switch linger, most := f.Scaling.Linger, f.Lambda.Timeout/3; {
+	case linger < 0:
+		p.add(path, "must not be negative, got %s", linger)
+	case linger > 0 && f.Provider == ProviderStatic:
+		p.add(path, "has no effect, because provider is static: nothing freezes such peers")
+	case f.Provider == ProviderLambda && linger > most && most > 0:
+		p.add(path, "must be at most a third of lambda.timeout, which is %s, got %s", f.Lambda.Timeout, linger)
+	}
 }
 
 func (f Function) validateProvider(p *problems, path string) {

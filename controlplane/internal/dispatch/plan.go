@@ -36,6 +36,7 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 		QueueLimit:   cfg.Queue.Limit,
 		QueueTimeout: cfg.Queue.Timeout,
 		StartTimeout: s.StartTimeout,
+		Linger:       s.Linger,
 		DrainTimeout: drainLimit(cfg),
 		Margin:       margin(cfg),
 		Seed:         uint64(time.Now().UnixNano()),
@@ -67,19 +68,20 @@ func (p plan) price(memoryMB int) scaler.Price {
 	return scaler.NewPrice(p.rates.PerHour(memoryMB), p.rates.Request)
 }
 
-// margin is how long before the end of their invocation instances stop taking requests, at least: the pool learns whether
+// margin is how long before the end of their invocation instances stop taking requests, at least, so that a request can end
+// and its app can do what it does afterwards: the pool learns whether
 // requests take longer. With a total timeout none does.
 func margin(cfg config.Function) pool.Margin {
 	if total := cfg.Timeouts.Total; total > 0 {
-		return pool.Margin{Request: total, Bounded: true}
+		return pool.Margin{Request: total + cfg.Scaling.Linger, Bounded: true}
 	}
-	return pool.Margin{Request: max(cfg.Scaling.DrainTimeout, pool.DefaultRequest)}
+	return pool.Margin{Request: max(cfg.Scaling.DrainTimeout, pool.DefaultRequest) + cfg.Scaling.Linger}
 }
 
 // drainLimit is how long an instance may drain that no invocation ends, or when the control plane stops: as configured, or as
-// long as a request that is allowed takes.
+// long as a request that is allowed takes; and what its app does after the last one.
 func drainLimit(cfg config.Function) time.Duration {
-	return max(cfg.Scaling.DrainTimeout, cfg.Timeouts.Total+time.Second)
+	return max(cfg.Scaling.DrainTimeout, cfg.Timeouts.Total+time.Second) + cfg.Scaling.Linger
 }
 
 // signedFor is how long a signature outlives a start that has failed: a payload may be delivered late.
@@ -108,6 +110,7 @@ func (f *function) unsigned(i *instance) wire.Invocation {
 		DrainMargin: wire.Millis(f.plan.drainMargin),
 		DialTimeout: wire.DefaultDialTimeout,
 		DrainLimit:  wire.Millis(f.plan.drainLimit),
+		Linger:      wire.Millis(f.plan.settings.Linger),
 		Features:    wire.ControlFeatures(),
 	}
 }

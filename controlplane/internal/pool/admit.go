@@ -111,6 +111,7 @@ func (p *Pool) unlease(r *Request) {
 	if r.refused {
 		i.refused--
 	}
+	i.answered = p.now
 	p.watchLeases(i)
 	r.state = Done
 	p.inFlight--

@@ -45,7 +45,7 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 		return fmt.Errorf("%d leases on %d slots of %d", i.leases.n, i.slots, i.offered)
 	case i.offered > p.settings.Concurrency, i.slots > i.offered:
 		return fmt.Errorf("%d slots of %d, asked for %d", i.slots, i.offered, p.settings.Concurrency)
-	case i.state == Draining && i.leases.n == 0 && i.foreign == 0 && !i.finished:
+	case i.state == Draining && i.leases.n == 0 && i.foreign == 0 && i.linger.at == 0 && !i.finished:
 		return fmt.Errorf("has nothing in flight, and was not told to finish")
 	case i.foreign < 0, i.foreign > 0 && !i.watched():
 		return fmt.Errorf("%d foreign slots", i.foreign)
@@ -110,7 +110,7 @@ func (p *Pool) checkCounts() error {
 func (p *Pool) checkIdle() error {
 	n, taken := 0, 0
 	for i := range p.Instances() {
-		idle := i.state == Ready && !i.adopted && i.leases.n == 0
+		idle := i.state == Ready && !i.adopted && i.leases.n == 0 && i.linger.at == 0
 		if idle {
 			n++
 			taken += i.foreign
@@ -153,7 +153,7 @@ func (p *Pool) checkQueue() error {
 
 // checkTimers checks that whatever must end by a deadline has a timer.
 func (p *Pool) checkTimers() error {
-	for _, heap := range []timers{p.timers, p.reviews} {
+	for _, heap := range []timers{p.timers, p.lingering, p.reviews} {
 		for k, t := range heap {
 			if t.at != k+1 || p.table[t.of.index] != t.of || k > 0 && t.due.Before(heap[(k-1)/2].due) {
 				return fmt.Errorf("timer %d: of instance %d, out of order", k, t.of.index)

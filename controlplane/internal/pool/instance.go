@@ -74,7 +74,10 @@ type Instance struct {
 	replaced    bool // rotating, and a replacement was started
 	replaces    *Instance
 
+	answered time.Time // when its last lease ended; zero: it had none
+
 	deadline timer // of its state
+	linger   timer // until it need not be kept any more
 	review   timer // when slots of it may have become foreign
 
 	watch   Foreign
@@ -196,7 +199,7 @@ func (p *Pool) takeIndex(now time.Time) int {
 func (p *Pool) add(now time.Time, adopted bool) *Instance {
 	index := p.takeIndex(now)
 	i := &Instance{index: index, adopted: adopted, started: now}
-	i.deadline.of, i.review.of = i, i
+	i.deadline.of, i.linger.of, i.review.of = i, i, i
 	p.table[index] = i
 	p.live++
 	p.tally(i, 1)
@@ -232,6 +235,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 		p.stopIdling(i)
 		p.stopRotating(i)
 	}
+	p.lingering.unset(&i.linger)
 	if i.state == Starting {
 		p.fleet.Over(p.now, i.start)
 	}
@@ -258,7 +262,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 
 // startIdling and stopIdling keep track of the instances that serve nobody and that we may drain.
 func (p *Pool) startIdling(i *Instance) {
-	if i.leases.n == 0 && !i.adopted {
+	if i.leases.n == 0 && !i.adopted && !p.linger(i) {
 		p.idle.add(i.index)
 		p.nIdle++
 		p.idleTaken += i.foreign
@@ -266,7 +270,8 @@ func (p *Pool) startIdling(i *Instance) {
 }
 
 func (p *Pool) stopIdling(i *Instance) {
-	if i.leases.n == 0 && !i.adopted {
+	p.lingering.unset(&i.linger)
+	if p.idle.has(i.index) {
 		p.idle.remove(i.index)
 		p.nIdle--
 		p.idleTaken -= i.foreign

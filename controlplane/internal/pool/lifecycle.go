@@ -165,11 +165,12 @@ func (p *Pool) setKill(now time.Time, i *Instance) {
 	p.timers.set(&i.deadline, i.killAt.Add(-min(lastCall, i.killAt.Sub(now)/4)))
 }
 
-// finishIdle tells an instance that drains to finish, once no lease is out on it and no slot is taken otherwise. Before
+// finishIdle tells an instance that drains to finish, once no lease is out on it, no slot is taken otherwise and it need not
+// be kept for what its app does after an answer. Before
 // that, a request may still be on its way from us through Envoy, and a peer that has nothing in flight could not know of
 // it and would be gone when it comes. Without a lease nobody waits for what the peer still does: it has the drain timeout.
 func (p *Pool) finishIdle(i *Instance) {
-	if i.finished || i.leases.n > 0 {
+	if i.finished || i.leases.n > 0 || p.linger(i) {
 		return
 	}
 	p.hurry(p.now, i)

@@ -21,6 +21,7 @@ type Settings struct {
 	StartTimeout time.Duration // started, but not up by then: a failed start; 0: for ever
 	// DrainTimeout is how long an instance may drain that has no end of its own, or whose leases have all ended, and every
 	// one after Close. Then: Kill.
+	Linger       time.Duration // how long an instance is kept after its last lease: its app may work on
 	DrainTimeout time.Duration
 	Spread       bool          // lease from the emptiest instance; otherwise from the fullest that has a free slot
 	Lifetime     time.Duration // from start to when its invocation is over, for an instance without EndBy; 0: it may run for ever
@@ -85,9 +86,10 @@ type Pool struct {
 	idleTaken int       // of those, on instances without a lease that we started
 	free      int       // slots of ready instances that can be leased
 	open      slotIndex // ready instances with a free slot
-	idle      indexSet  // ready instances without a lease that we started
+	idle      indexSet  // ready instances without a lease that we started and that need not linger
 	nIdle     int
 	timers    timers // deadlines of instances
+	lingering timers // ends of the time that they are kept after their last lease
 	reviews   timers // of their foreign slots
 
 	guards     *scaler.Guards

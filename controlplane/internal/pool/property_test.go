@@ -24,6 +24,7 @@ func drawSettings(t *rapid.T) pool.Settings {
 		QueueTimeout: second("queue timeout", 60),
 		StartTimeout: second("start timeout", 20),
 		DrainTimeout: second("drain timeout", 10) + time.Millisecond,
+		Linger:       rapid.SampledFrom([]time.Duration{0, 0, time.Second, 5 * time.Second}).Draw(t, "linger"),
 		Lifetime:     second("lifetime", 30),
 		Margin:       pool.Margin{Request: second("margin", 20), Bounded: rapid.Bool().Draw(t, "bounded")},
 		Scaling: scaler.Settings{
@@ -58,7 +59,8 @@ type model struct {
 	instances []*pool.Instance             // not ended
 	drainAt   map[*pool.Instance]time.Time // when the drain began, or was hurried
 	deadlines map[*pool.Instance]time.Time
-	gaveUp    map[*pool.Instance]bool // drained or timed out: no lease any more
+	answered  map[*pool.Instance]time.Time // when a lease on it ended last
+	gaveUp    map[*pool.Instance]bool      // drained or timed out: no lease any more
 	startedAt []time.Time
 	lost      []time.Time // until when instances that were lost may run on
 	adopted   int
@@ -72,6 +74,7 @@ func newModel(t *rapid.T) *model {
 		t: t, s: s, p: pool.New(s), now: time.Unix(1_000_000, 0),
 		arrived: map[*pool.Request]time.Time{},
 		drainAt: map[*pool.Instance]time.Time{}, deadlines: map[*pool.Instance]time.Time{}, gaveUp: map[*pool.Instance]bool{},
+		answered: map[*pool.Instance]time.Time{},
 	}
 	m.apply(m.p.Tick(m.now), nil)
 	return m
@@ -99,11 +102,15 @@ func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
 	}
 	for _, i := range e.Drain {
 		require.NotEmpty(m.t, i.DrainReason())
+		if i.DrainReason() == pool.ScaleIn && m.s.Scaling.Policy == nil {
+			require.False(m.t, m.now.Before(m.lingersUntil(i)), "drained as surplus while its app may be at work")
+		}
 		m.giveUp(i)
 	}
 	for _, i := range e.Finish {
 		require.True(m.t, m.gaveUp[i])
-		require.True(m.t, i.InFlight() == 0 || !m.now.Before(m.lastCall(i)), "told to finish too early")
+		ready := i.InFlight() == 0 && !m.now.Before(m.lingersUntil(i))
+		require.True(m.t, ready || !m.now.Before(m.lastCall(i)), "told to finish too early")
 		if i.InFlight() == 0 {
 			m.hurry(i)
 		}
@@ -147,6 +154,15 @@ func (m *model) hurry(i *pool.Instance) {
 	if at, ok := m.deadlines[i]; ok && m.now.Add(m.s.DrainTimeout).Before(at) {
 		m.drainAt[i], m.deadlines[i] = m.now, m.now.Add(m.s.DrainTimeout)
 	}
+}
+
+// lingersUntil is until when an instance is kept after its last lease.
+func (m *model) lingersUntil(i *pool.Instance) time.Time {
+	at, ok := m.answered[i]
+	if !ok {
+		return time.Time{}
+	}
+	return at.Add(m.s.Linger)
 }
 
 // lastCall is the earliest time at which an instance with leases may be told to finish.
@@ -320,10 +336,16 @@ func (m *model) release(t *rapid.T) {
 	}
 	r := rapid.SampledFrom(m.leased).Draw(t, "lease")
 	m.leased = without(t, m.leased, r)
-	m.apply(m.p.Release(m.now, r), nil)
+	m.free(r)
 	before := m.p.Stats()
 	m.apply(m.p.Release(m.now, r), nil)
 	require.Equal(t, before, m.p.Stats(), "the second release changed something")
+}
+
+// free ends a lease.
+func (m *model) free(r *pool.Request) {
+	m.answered[r.Instance()] = m.now
+	m.apply(m.p.Release(m.now, r), nil)
 }
 
 func (m *model) some(t *rapid.T, states ...pool.InstanceState) *pool.Instance {
@@ -509,7 +531,7 @@ func (m *model) rest() {
 	for len(m.leased) > 0 {
 		r := m.leased[0]
 		m.leased = m.leased[1:]
-		m.apply(m.p.Release(m.now, r), nil)
+		m.free(r)
 	}
 	for len(m.instances) > 0 {
 		m.endOne(m.instances[0], "")
@@ -558,7 +580,7 @@ func (m *model) behave(t *rapid.T, d time.Duration) {
 		for len(m.leased) > 0 {
 			r := m.leased[0]
 			m.leased = m.leased[1:]
-			m.apply(m.p.Release(m.now, r), nil)
+			m.free(r)
 		}
 		m.honest(t)
 		m.obey(t)

@@ -53,6 +53,9 @@ func (p *Pool) setForeign(i *Instance, n int, full bool) {
 		p.stopIdling(i)
 		p.foreign += n - i.foreign
 	}
+	if i.foreign > 0 && n == 0 {
+		i.answered = p.now // the app has just come to an end of what nobody waits for
+	}
 	i.foreign, i.full = n, full
 	if i.state == Ready {
 		p.relist(i, free)

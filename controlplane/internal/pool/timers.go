@@ -15,6 +15,9 @@ func (p *Pool) Tick(now time.Time) *Effects {
 	for t := p.timers.first(); t != nil && !now.Before(t.due); t = p.timers.first() {
 		p.expire(now, t.of)
 	}
+	for t := p.lingering.first(); t != nil && !now.Before(t.due); t = p.lingering.first() {
+		p.lingered(t.of)
+	}
 	for t := p.reviews.first(); t != nil && !now.Before(t.due); t = p.reviews.first() {
 		p.review(now, t.of)
 	}
@@ -105,7 +108,7 @@ func (p *Pool) Next() time.Time {
 	if p.queue.n > 0 {
 		next = p.deadline(p.queue.head)
 	}
-	for _, heap := range []timers{p.timers, p.reviews} {
+	for _, heap := range []timers{p.timers, p.lingering, p.reviews} {
 		if t := heap.first(); t != nil {
 			next = earlier(next, t.due)
 		}

@@ -98,6 +98,7 @@ type instance struct {
 	confirm  *time.Timer // runs while draining by our own decision, until released
 	limit    *time.Timer // runs while draining
 	limitAt  time.Time   // when it fires
+	linger   *time.Timer // runs while draining with nothing in flight, until the app has had its time
 	load     *time.Timer
 }
 
@@ -111,6 +112,7 @@ func newInstance(c Config) (*instance, error) {
 		quiet:    stopped(),
 		confirm:  stopped(),
 		limit:    stopped(),
+		linger:   stopped(),
 		load:     stopped(),
 	}
 	i.server = newServer(c)
@@ -177,7 +179,7 @@ func (i *instance) loop(ctx context.Context) {
 		deadline.Reset(time.Until(i.drainAt))
 	}
 	defer func() {
-		for _, t := range []*time.Timer{i.dial, deadline, i.quiet, i.confirm, i.limit, i.load} {
+		for _, t := range []*time.Timer{i.dial, deadline, i.quiet, i.confirm, i.limit, i.linger, i.load} {
 			t.Stop()
 		}
 		i.app.stopTimers()
@@ -205,7 +207,9 @@ func (i *instance) loop(ctx context.Context) {
 		case <-i.load.C:
 			i.reportLoad()
 		case <-i.quiet.C:
-			i.ended = i.released && i.server.gate.InFlight() == 0 // else the next change starts the timer again
+			i.ended = i.released && i.done() // else the next change starts the timer again
+		case <-i.linger.C:
+			i.lingered()
 		case <-i.confirm.C:
 			i.release()
 		case <-i.limit.C:
@@ -293,7 +297,8 @@ func (i *instance) linkDown(l *link, gone bool, err error) {
 	switch {
 	case i.up > 0:
 	case i.draining && i.server.gate.InFlight() == 0:
-		i.ended = true // nobody is left to send anything new
+		i.released = true // nobody is left to send anything new
+		i.ended = i.done()
 	case i.allGone():
 		i.end(wire.ReasonRefused)
 	}
@@ -311,6 +316,9 @@ func (i *instance) allGone() bool {
 // unreachable ends the instance: no link was up for the dial timeout, or for twice that after one was lost.
 func (i *instance) unreachable() {
 	switch {
+	case i.draining && i.server.gate.InFlight() == 0:
+		i.released = true
+		i.ended = i.done()
 	case i.draining:
 		i.timeUp()
 	case !i.reached:
@@ -332,6 +340,9 @@ func (i *instance) end(reason wire.Reason) {
 		causes = append(causes, fmt.Sprintf("no relay answered within %v", i.dialTimeout))
 	}
 	i.reason, i.detail = reason, strings.Join(causes, "; ")
+	if i.outlast() {
+		return
+	}
 	i.ended, i.cut = true, true
 }
 
@@ -343,7 +354,7 @@ func (i *instance) drain(reason wire.Reason, detail string, by *link) {
 	i.draining, i.reason, i.detail = true, reason, detail
 	i.log.Debug("draining", "reason", reason, "in_flight", i.server.gate.InFlight())
 	i.broadcast(wire.Message{Kind: wire.KindDrain, Reason: reason, Detail: wire.CutDetail(detail)}, by)
-	if (i.up == 0 || i.app.waiting() != "") && i.server.gate.InFlight() == 0 {
+	if (i.up == 0 || i.app.waiting() != "") && i.done() {
 		i.ended = true
 		return
 	}
@@ -397,7 +408,7 @@ func (i *instance) changed() {
 	if i.draining {
 		i.server.gate.Arm()
 		i.quiet.Reset(quiet)
-		i.ended = i.ended || i.told && i.server.gate.InFlight() == 0
+		i.ended = i.ended || i.told && i.done()
 	}
 	if !i.loadDue {
 		i.loadDue = true

@@ -23,6 +23,7 @@ type Gate struct {
 	waiting  list.List // of chan struct{}, oldest first; a closed one has been given a slot
 	requests int64
 	refused  int64
+	ended    time.Time // when the last request ended that left none in flight; zero: none has
 
 	armed   atomic.Bool
 	changed chan struct{}
@@ -129,8 +130,18 @@ func (g *Gate) release() {
 		return
 	}
 	g.inFlight--
+	if g.inFlight == 0 {
+		g.ended = time.Now()
+	}
 	g.mu.Unlock()
 	g.signal()
+}
+
+// Idle returns since when nothing has been in flight: the zero time if nothing ever was. ok is false if something is.
+func (g *Gate) Idle() (since time.Time, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ended, g.inFlight == 0
 }
 
 // Wrap returns a handler that holds a slot around each call of next, until it returns, or for a hijacked connection until
