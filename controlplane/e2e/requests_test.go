@@ -16,6 +16,7 @@ func TestRequests(t *testing.T) {
 	t.Run("header limits", func(t *testing.T) { eachWay(t, stack, headersAboveTheLimitsAreRefused) })
 	t.Run("huge headers", func(t *testing.T) { eachWay(t, stack, hugeHeadersHarmTheirClientOnly) })
 	t.Run("semantics", func(t *testing.T) { eachWay(t, stack, semanticsAreKept) })
+	t.Run("peer's own", func(t *testing.T) { eachKind(t, stack, peersAnswerNothingByThemselves) })
 	t.Run("continue", func(t *testing.T) { eachKind(t, stack, continueIsForTheFunctionToSay) })
 	t.Run("trailers", func(t *testing.T) { eachWay(t, stack, trailersPassBothWays) })
 	t.Run("early hints", func(t *testing.T) { eachWay(t, stack, earlyHintsPass) })

@@ -29,6 +29,8 @@ func semanticsAreKept(t *testing.T, s site) {
 		{http.MethodHead, "/bytes?n=1000&length=true", "", 200, map[string]string{"Content-Length": "1000"}, ""},
 		{http.MethodHead, "/status?code=404", "", 404, nil, ""},
 		{http.MethodGet, "/status?code=204", "", 204, map[string]string{"Content-Length": ""}, ""},
+		{http.MethodGet, "/status?code=204&length=2", "", 204, map[string]string{"Content-Length": ""}, ""},
+		{http.MethodGet, "/status?code=200&hop-by-hop=true", "", 200, map[string]string{"Upgrade": "", "Keep-Alive": ""}, "status 200\n"},
 		{http.MethodGet, "/status?code=304", "", 304, nil, ""},
 		{http.MethodGet, "/status?code=418", "", 418, nil, "status 418\n"},
 		{http.MethodGet, "/status?code=503", "", 503, map[string]string{"Retry-After": ""}, "status 503\n"},
@@ -134,4 +136,33 @@ func earlyHintsPass(t *testing.T, s site) {
 	a := s.do(r)
 	require.Equal(t, http.StatusOK, a.StatusCode)
 	require.Equal(t, []string{"103 </style.css>; rel=preload; as=style"}, hints)
+}
+
+// What reaches a peer's own HTTP/1.1 server is an upgrade, and that server answers what it does not like by itself, without a
+// cause. None of it gets there.
+func peersAnswerNothingByThemselves(t *testing.T, s site) {
+	upgrade := "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+	for what, c := range map[string]struct {
+		head   string
+		status int
+	}{
+		"malformed host":   {"Host: u@" + s.host() + "\r\n" + upgrade, http.StatusBadRequest},
+		"two hosts":        {"Host: " + s.host() + "\r\nHost: " + s.host() + "\r\n" + upgrade, http.StatusBadRequest},
+		"odd expectation":  {"Host: " + s.host() + "\r\nExpect: foo\r\n" + upgrade, http.StatusOK},
+		"expects continue": {"Host: " + s.host() + "\r\nExpect: 100-continue\r\n" + upgrade, http.StatusOK},
+	} {
+		a := s.raw("GET /hello HTTP/1.1\r\n" + c.head + "\r\n")
+		require.Equal(t, c.status, a.StatusCode, "%s: %s", what, a.body)
+		if c.status >= http.StatusBadRequest {
+			require.Equal(t, "request_invalid", a.cause(s), what)
+		}
+	}
+	nobody := s.raw("GET /" + s.name + "/inspect HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n")
+	want := ""
+	if s.name == "binary-h2c" {
+		want = "localhost" // HTTP/2 has no empty host
+	}
+	require.Equal(t, want, nobody.inspection(t).Host)
+	old := s.raw("GET /" + s.name + "/inspect HTTP/1.0\r\n\r\n")
+	require.Equal(t, "localhost", old.inspection(t).Host)
 }

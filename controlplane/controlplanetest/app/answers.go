@@ -41,7 +41,8 @@ func cookies(w http.ResponseWriter, r *http.Request) {
 	hello(w, r)
 }
 
-// anyStatus answers ?code=, with a body where that status may have one, and to go to ?location=.
+// anyStatus answers ?code=, with a body where that status may have one, and to go to ?location=. ?length= is the length of an
+// answer without a body. With ?hop-by-hop=true it says what servers say to HTTP/1 clients.
 func anyStatus(w http.ResponseWriter, r *http.Request) {
 	q := queryOf(r)
 	code := int(q.whole("code", http.StatusOK, 599))
@@ -51,7 +52,15 @@ func anyStatus(w http.ResponseWriter, r *http.Request) {
 	if q.failed(w) {
 		return
 	}
+	if q.flag("hop-by-hop") {
+		for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "h2c", "Keep-Alive": "timeout=5"} {
+			w.Header().Set(name, value)
+		}
+	}
 	if code == http.StatusNoContent || code == http.StatusNotModified {
+		if length := q.values.Get("length"); length != "" {
+			w.Header().Set("Content-Length", length)
+		}
 		w.WriteHeader(code)
 		return
 	}

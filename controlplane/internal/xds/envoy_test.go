@@ -394,6 +394,7 @@ func TestRequestsThroughEnvoy(t *testing.T) {
 			resp, body, err := f.get(t, path)
 			require.NoError(t, err)
 			requireProblem(t, want.status, want.cause, resp, body)
+			require.Equal(t, want.status == http.StatusServiceUnavailable, resp.Header.Get("Retry-After") == "1")
 		}
 		f.appSees(t, "/go")
 	})

@@ -15,14 +15,14 @@ const (
 	namelessHost = "localhost"
 )
 
-// http1 is what HTTP/1 clients may speak: HTTP/1.0 too, and any method. An offer to upgrade to something else is a request
-// like any other (RFC 9110, 7.8); Envoy would refuse it.
+// http1 is what HTTP/1 clients may speak: HTTP/1.0 too. An offer to upgrade to something else is a request like any other
+// (RFC 9110, 7.8); Envoy would refuse it. Methods are those that Envoy knows, because its option to take others is not
+// covered by its threat model.
 func http1() *corev3.Http1ProtocolOptions {
 	return &corev3.Http1ProtocolOptions{
 		EnableTrailers:        true,
 		AcceptHttp_10:         true,
 		DefaultHostForHttp_10: namelessHost,
-		AllowCustomMethods:    true,
 		IgnoreHttp_11Upgrade: []*matcherv3.StringMatcher{{MatchPattern: &matcherv3.StringMatcher_SafeRegex{
 			SafeRegex: &matcherv3.RegexMatcher{Regex: anythingBut(upgradeProtocol)},
 		}}},

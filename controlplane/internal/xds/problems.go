@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"slices"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -32,6 +33,8 @@ const (
 	causeInvalid     = "request_invalid"
 	causeUnsupported = "request_unsupported"
 	causeOverload    = "overload"
+	causeNoInstance  = "no_instance"
+	causeUnreachable = "instance_unreachable"
 )
 
 // problems are in the order of looking: the first whose condition holds decides. Where Envoy refuses what it could not
@@ -40,10 +43,10 @@ const (
 var problems = []problem{
 	{flagged("NR"), 0, noFunction, causeNoRoute},
 	{flagged("NC"), 0, noFunction, causeNoRoute},
-	{flagged("UH"), 0, "No instance is ready", "no_instance"},
+	{flagged("UH"), 0, "No instance is ready", causeNoInstance},
 	{flagged("UT"), 0, "The function did not answer in time", "response_timeout"},
 	{flagged("SI"), 0, "Nothing was sent in either direction for too long", "idle_timeout"},
-	{flagged("UF"), 0, "The instance could not be reached", "instance_unreachable"},
+	{flagged("UF"), 0, "The instance could not be reached", causeUnreachable},
 	{flagged("UC"), 502, "The instance ended before it answered", "instance_lost"},
 	{flagged("UR"), 502, "The function aborted its answer", "answer_aborted"},
 	{flagged("UPE"), 502, "The function's answer is malformed or its headers are too large", "answer_invalid"},
@@ -59,6 +62,19 @@ var problems = []problem{
 	{flagged("DPE"), 0, malformed, causeInvalid},
 	{all(unexplained(), below(500)), 0, malformed, causeInvalid},
 	{unexplained(), 0, "Internal error", "internal"},
+}
+
+// passing are the causes of 503s that another try may not meet.
+var passing = []string{causeNoInstance, causeUnreachable, causeOverload}
+
+// Causes lists the causes of Envoy's own answers, each once. docs/operating.md says what they mean.
+func Causes() []string {
+	causes := []string{causeDisabled}
+	for _, p := range problems {
+		causes = append(causes, p.cause)
+	}
+	slices.Sort(causes)
+	return slices.Compact(causes)
 }
 
 // localReplies makes problem documents of Envoy's errors; the control plane's answers and the routes' refusals are such
@@ -87,6 +103,9 @@ func (p problem) mapper() *hcmv3.ResponseMapper {
 	}
 	if p.status != 0 {
 		mapper.StatusCode = number(p.status)
+	}
+	if slices.Contains(passing, p.cause) {
+		mapper.HeadersToAdd = []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "retry-after", Value: "1"}}}
 	}
 	return mapper
 }

@@ -13,29 +13,27 @@ import (
 const soundHost = `(?:\[(?:[0-9A-Fa-f:.]+|[vV][0-9A-Fa-f]+\.[-A-Za-z0-9._~!$&'()*+;=:]+)\]|(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*)` +
 	`(?::0*(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{0,4}))?`
 
-// brokenEscape matches paths, without their query, in which a % is not followed by two hexadecimal digits.
-const brokenEscape = `(?s).*%(?:[^0-9A-Fa-f].*|[0-9A-Fa-f][^0-9A-Fa-f].*|[0-9A-Fa-f]?)`
+// soundPath matches what a peer's server takes for a path with its query. It is wider than RFC 3986: any character that can be seen.
+const soundPath = `/(?:[!-$&->@-~]|%[0-9A-Fa-f]{2})*(?:\?[!-~]*)?`
 
 // malformedHost refuses what names no host, or two. Envoy looks at its characters only.
-func malformedHost() *routev3.Route {
-	host := header(":authority", &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{
-		SafeRegex: &matcherv3.RegexMatcher{Regex: soundHost},
-	}})
-	host.InvertMatch = true
-	match := &routev3.RouteMatch{
-		PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"},
-		Headers:       []*routev3.HeaderMatcher{host},
-	}
-	return refusal("malformed-host", match, 400, malformed, causeInvalid)
-}
+func malformedHost() *routev3.Route { return refuseUnless("malformed-host", ":authority", soundHost) }
 
 // malformedPath refuses what no instance would take: a Go server resets the stream of such a request, which would look
 // like a fault of the function's.
-func malformedPath() *routev3.Route {
-	match := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{
-		SafeRegex: &matcherv3.RegexMatcher{Regex: brokenEscape},
-	}}
-	return refusal("malformed-path", match, 400, malformed, causeInvalid)
+func malformedPath() *routev3.Route { return refuseUnless("malformed-path", ":path", soundPath) }
+
+// refuseUnless refuses requests with a header that the expression does not match from its beginning to its end.
+func refuseUnless(name, headerName, regex string) *routev3.Route {
+	unsound := header(headerName, &matcherv3.StringMatcher{
+		MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}},
+	})
+	unsound.InvertMatch = true
+	match := &routev3.RouteMatch{
+		PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"},
+		Headers:       []*routev3.HeaderMatcher{unsound},
+	}
+	return refusal(name, match, 400, malformed, causeInvalid)
 }
 
 // refusal is a route that Envoy answers by itself.

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// maxHeader is above what Envoy lets through, so that Envoy's limit is the one that clients meet.
-	maxHeader = 1 << 20
+	// maxHeader is above the largest that a listener of Envoy's may be told to let through, 8 MiB, so that Envoy's limit is the
+	// one that clients meet: net/http's answer is no problem document.
+	maxHeader = 16 << 20
 	// Receive windows: enough for several GB/s next door and 25 MB/s at 20 ms, and eight stalled uploads on one tunnel
 	// before they stall the others. They bound what an unread upload costs. net/http allows less than 4 MiB.
 	streamWindow = 512 << 10
@@ -131,6 +132,7 @@ func NewPlainServer(ctx context.Context, h http.Handler, environment string, log
 	gate := slots.New(0, "")
 	ctx, cancel := context.WithCancel(NewContext(ctx, Info{Environment: environment, Gate: gate}))
 	s = newHTTPServer(gate.Wrap(h), log)
+	s.MaxHeaderBytes = http.DefaultMaxHeaderBytes // no Envoy is before it
 	s.BaseContext = func(net.Listener) context.Context { return ctx }
 	return s, cancel
 }

@@ -5,6 +5,8 @@ package problem
 import (
 	"fmt"
 	"net/http"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // A Problem is a constant: its texts are sent as they are, and to clients, so they tell nothing about this instance.
@@ -16,10 +18,10 @@ type Problem struct {
 
 // The peer's problems.
 var (
-	NoAnswer = Problem{http.StatusBadGateway, "The app did not answer", "no_answer"}
-	// Envoy answers with these causes too.
-	AnswerInvalid = Problem{http.StatusBadGateway, "The function's answer is malformed or its headers are too large", "answer_invalid"}
-	Overload      = Problem{http.StatusServiceUnavailable, "Too many requests at once", "overload"}
+	NoAnswer = Problem{http.StatusBadGateway, "The app did not answer", wire.CauseNoAnswer}
+	// Envoy answers with these causes, too.
+	AnswerInvalid = Problem{http.StatusBadGateway, "The function's answer is malformed or its headers are too large", wire.CauseAnswerInvalid}
+	Overload      = Problem{http.StatusServiceUnavailable, "Too many requests at once", wire.CauseOverload}
 )
 
 // Write answers with the problem. What the header holds besides is sent as well.

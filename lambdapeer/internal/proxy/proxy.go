@@ -6,28 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"strings"
 	"sync"
-	"time"
-
-	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/problem"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-const (
-	// idle is below the keep-alive timeouts that servers have (Node 5 s, gunicorn 2 s), so that no request meets a
-	// connection that the app is about to close.
-	idle       = time.Second
-	dialLimit  = 5 * time.Second
-	maxHeader  = 1 << 20 // of an answer; above it 502
-	bufferSize = 32 << 10
-	// Windows of HTTP/2 to the app: what one slow client, and all of them, may make the peer hold.
-	streamWindow = 512 << 10
-	connWindow   = 16 << 20
-)
+const bufferSize = 32 << 10
 
 // A Proxy is an http.Handler in front of one app.
 type Proxy struct {
@@ -41,16 +26,13 @@ type Proxy struct {
 func New(address string, h2c bool, log *slog.Logger) *Proxy {
 	p := &Proxy{address: address, transport: newTransport(h2c)}
 	p.ReverseProxy = httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { rewrite(r, address) },
-		Transport: p.transport,
-		ModifyResponse: func(r *http.Response) error {
-			r.Header.Del(wire.RefusedHeader) // in an upgrade's 101 too, which the gate does not see
-			return nil
-		},
-		FlushInterval: -1,
-		BufferPool:    &buffers{},
-		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		ErrorHandler:  func(w http.ResponseWriter, r *http.Request, err error) { fail(w, r, err, log) },
+		Rewrite:        func(r *httputil.ProxyRequest) { rewrite(r, address, h2c) },
+		Transport:      p.transport,
+		ModifyResponse: checkAnswer,
+		FlushInterval:  -1,
+		BufferPool:     &buffers{},
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { fail(w, r, err, log) },
 	}
 	return p
 }
@@ -126,14 +108,14 @@ func (p *Proxy) Tell(ctx context.Context, path, word string) error {
 func (p *Proxy) CloseIdle() { p.transport.CloseIdleConnections() }
 
 // rewrite undoes what httputil does to a request: Envoy has decided about all of it.
-func rewrite(r *httputil.ProxyRequest, address string) {
+func rewrite(r *httputil.ProxyRequest, address string, h2c bool) {
 	out := r.Out
 	out.URL.Scheme, out.URL.Host = "http", address
 	out.URL.RawQuery, out.URL.ForceQuery = r.In.URL.RawQuery, r.In.URL.ForceQuery
 	if path, _, _ := strings.Cut(r.In.RequestURI, "?"); exact(path) {
 		out.URL.Opaque = path
 	}
-	out.Host = r.In.Host
+	out.Host = hostOf(r.In, h2c)
 	out.Header.Del(EventHeader)
 	out.Trailer = r.In.Trailer // the map that is filled when the body has been read
 	if out.Body != nil && r.In.ProtoMajor == 2 {
@@ -144,6 +126,24 @@ func rewrite(r *httputil.ProxyRequest, address string) {
 			out.Header[name] = values
 		}
 	}
+}
+
+const (
+	// noHost makes net/http send a Host field without a value, as for every host that is none. An empty one it would replace by
+	// the app's own address.
+	noHost = " "
+	// namelessHost is sent instead over HTTP/2, which has no such field. Envoy calls the host of HTTP/1.0 the same.
+	namelessHost = "localhost"
+)
+
+func hostOf(in *http.Request, h2c bool) string {
+	switch {
+	case in.Host != "":
+		return in.Host
+	case h2c && in.Header.Get("Upgrade") == "":
+		return namelessHost
+	}
+	return noHost
 }
 
 // upload is a request's body whose Close ends a Read that is under way, which that of httputil.ReverseProxy does not. An app
@@ -163,90 +163,6 @@ func (u upload) Close() error {
 // exact tells whether net/url can send path as it is. It takes an opaque path that begins with // for a host.
 func exact(path string) bool {
 	return strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//")
-}
-
-// fail answers for an app that did not. A client that has left gets none: its request is aborted.
-func fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
-	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler)
-	}
-	log.Warn("app did not answer", "error", err)
-	problem.NoAnswer.Write(w)
-}
-
-// transport chooses the protocol to the app.
-type transport struct {
-	*http.Transport                 // for most requests
-	upgrades        *http.Transport // HTTP/1.1
-}
-
-func newTransport(h2c bool) *transport {
-	t := &transport{upgrades: newBase()}
-	t.Transport = t.upgrades
-	if h2c {
-		t.Transport = newBase()
-		t.Protocols = new(http.Protocols)
-		t.Protocols.SetUnencryptedHTTP2(true)
-		t.HTTP2 = &http.HTTP2Config{
-			MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow,
-		}
-	}
-	return t
-}
-
-// RoundTrip implements http.RoundTripper.
-func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Header.Get("Upgrade") != "" {
-		return t.upgrades.RoundTrip(r)
-	}
-	return t.Transport.RoundTrip(r)
-}
-
-func (t *transport) CloseIdleConnections() {
-	t.Transport.CloseIdleConnections()
-	t.upgrades.CloseIdleConnections()
-}
-
-// newBase has no proxy, no compression and no limit on connections: the slots limit them.
-func newBase() *http.Transport {
-	dialer := &net.Dialer{Timeout: dialLimit, KeepAlive: -1}
-	return &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return &answerConn{Conn: conn}, nil
-		},
-		DisableCompression:     true,
-		MaxIdleConns:           0,
-		MaxIdleConnsPerHost:    1 << 20,
-		IdleConnTimeout:        idle,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: maxHeader,
-		WriteBufferSize:        bufferSize,
-	}
-}
-
-// answerConn lets the app's answer decide how a request went. An app that answers early (413, say) and closes makes the
-// rest of the upload fail, and http.Transport would report that failure although the answer is there to be read. So a
-// failed write counts as done; reading then finds the answer, or the end of the connection.
-type answerConn struct {
-	net.Conn
-}
-
-// Write implements net.Conn.
-func (c *answerConn) Write(p []byte) (int, error) {
-	_, _ = c.Conn.Write(p)
-	return len(p), nil
-}
-
-// CloseWrite lets an upgraded connection be half closed.
-func (c *answerConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return net.ErrClosed
 }
 
 // buffers is the pool of copy buffers.

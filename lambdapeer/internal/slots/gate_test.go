@@ -196,3 +196,29 @@ func BenchmarkGate(b *testing.B) {
 		h.ServeHTTP(w, r)
 	}
 }
+
+// Handlers that were written for HTTP/1 must not have their answers refused by Envoy.
+func TestAnswersOverHTTP2HaveNothingOfHTTP1(t *testing.T) {
+	h := New(0, "").Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "upgrade", "X-Kept"} {
+			w.Header()[name] = []string{"x"}
+		}
+		w.Header().Set("Content-Length", "2")
+		if r.URL.Path == "/204" {
+			w.WriteHeader(http.StatusNoContent)
+		}
+		_, _ = w.Write([]byte("ok"))
+	}))
+	for path, want := range map[string]http.Header{
+		"/":    {"X-Kept": {"x"}, "Content-Length": {"2"}},
+		"/204": {"X-Kept": {"x"}},
+	} {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.ProtoMajor = 2
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		got := w.Result().Header
+		got.Del("Content-Type") // guessed
+		require.Equal(t, want, got, path)
+	}
+}

@@ -50,18 +50,38 @@ func (w *writer) clean() {
 	}
 }
 
-// sanitize removes the peer's own header, in any spelling that an app may set by indexing the map, and tells whether a
+// sanitize removes what is not for the app to say, in any spelling that it may set by indexing the map, and tells whether a
 // field is too long to be sent.
 func (w *writer) sanitize() (tooLong bool) {
 	header := w.Header()
 	for key, values := range header {
-		if len(key) == len(wire.RefusedHeader) && strings.EqualFold(key, wire.RefusedHeader) {
+		if reserved(key) || w.http2 && hopByHop(key) {
 			delete(header, key)
 			continue
 		}
 		tooLong = tooLong || w.http2 && (len(key) > maxField || slices.ContainsFunc(values, longer))
 	}
 	return tooLong
+}
+
+func reserved(key string) bool {
+	return len(key) == len(wire.RefusedHeader) && strings.EqualFold(key, wire.RefusedHeader)
+}
+
+// hopByHop tells fields of one connection. HTTP/2 has no place for them, and Envoy takes an answer with one for malformed;
+// handlers that were written for HTTP/1 set them.
+func hopByHop(key string) bool {
+	switch len(key) {
+	case len("Upgrade"):
+		return strings.EqualFold(key, "Upgrade")
+	case len("Connection"):
+		return strings.EqualFold(key, "Connection") || strings.EqualFold(key, "Keep-Alive")
+	case len("Proxy-Connection"):
+		return strings.EqualFold(key, "Proxy-Connection")
+	case len("Transfer-Encoding"):
+		return strings.EqualFold(key, "Transfer-Encoding")
+	}
+	return false
 }
 
 func longer(value string) bool { return len(value) > maxField }
@@ -80,6 +100,9 @@ func (w *writer) WriteHeader(status int) {
 			w.ResponseWriter.WriteHeader(status)
 		}
 		return
+	}
+	if status == http.StatusNoContent {
+		w.Header().Del("Content-Length") // RFC 9110, 8.6; Envoy waits for the bytes
 	}
 	w.clean()
 	if !w.replaced {

@@ -1,0 +1,69 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/problem"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// errMalformed is wrapped by errors that say why an answer is no HTTP.
+var errMalformed = errors.New("malformed answer")
+
+// checkAnswer refuses what nobody could pass on, and removes the peer's own header: in an upgrade's 101 too, which the gate
+// does not see.
+func checkAnswer(r *http.Response) error {
+	r.Header.Del(wire.RefusedHeader)
+	switch {
+	case r.StatusCode < http.StatusContinue:
+		return fmt.Errorf("%w: status %d", errMalformed, r.StatusCode)
+	case r.StatusCode == http.StatusSwitchingProtocols:
+		asked, got := r.Request.Header.Get("Upgrade"), r.Header.Get("Upgrade")
+		if asked == "" || !strings.EqualFold(asked, got) {
+			return fmt.Errorf("%w: the app upgrades to %q, the client asked for %q", errMalformed, got, asked)
+		}
+	case r.StatusCode == http.StatusNoContent, r.StatusCode == http.StatusNotModified:
+		r.Body = noContent{r.Body}
+	}
+	return nil
+}
+
+// noContent is the body of an answer that has none, whatever length it states: that of 304 is another answer's. Over HTTP/2
+// net/http waits for the bytes and misses them.
+type noContent struct {
+	io.ReadCloser
+}
+
+// Read implements io.Reader. It blocks until the answer has ended.
+func (b noContent) Read(p []byte) (int, error) {
+	_, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return 0, err
+}
+
+// broken tells whether the connection to the app, rather than what the app sent, is why there is no answer.
+func broken(err error) bool {
+	var failed *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &failed)
+}
+
+// fail answers for an app that did not. A client that has left gets none: its request is aborted.
+func fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	log.Warn("app did not answer", "error", err)
+	if errors.Is(err, errMalformed) {
+		problem.AnswerInvalid.Write(w)
+		return
+	}
+	problem.NoAnswer.Write(w)
+}
