@@ -130,7 +130,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 		return err
 	}
 	s.admin, err = admin.New(admin.Options{
-		Address: cfg.Admin.Address, Source: s.dispatcher, Ready: s.ready, Relay: s.relayStatus, XDS: s.xdsStatus,
+		Address: cfg.Admin.Address, Hosts: cfg.Admin.Hosts, Source: s.dispatcher, Ready: s.ready, Relay: s.relayStatus, XDS: s.xdsStatus,
 		Version: Version(), Log: log,
 	})
 	return err

@@ -123,11 +123,31 @@ func TestStartRunsAnEnvoyThatWaitsForItsControlPlane(t *testing.T) {
 	listeners, err := p.Listeners(ctx)
 	require.NoError(t, err)
 	require.Empty(t, listeners)
+	requireNothingForPages(ctx, t, p)
 
 	p.Stop(patience)
 	p.Stop(patience)
 	require.NoError(t, p.Wait(), "SIGTERM is a way to end")
 	require.ErrorContains(t, p.Ready(ctx), "has ended before")
+}
+
+// requireNothingForPages expects that a web page, which can send what it likes, gets numbers at most.
+func requireNothingForPages(ctx context.Context, t *testing.T, p *envoy.Process) {
+	t.Helper()
+	for _, path := range []string{
+		"/quitquitquit", "/drain_listeners", "/healthcheck/fail", "/logging?level=trace", "/reset_counters", "/runtime_modify?a=b",
+		"/stats/recentlookups/enable", "/config_dump", "/certs", "/", "/config_dump?a=/stats", "//config_dump", "/stats/../config_dump",
+		"/%63onfig_dump",
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			_, err := p.Admin(ctx, method, path)
+			require.ErrorContains(t, err, "403", "%s %s", method, path)
+		}
+	}
+	for _, path := range []string{"/server_info", "/clusters", "/clusters?format=json", "/stats?filter=ext_proc", "/stats/prometheus"} {
+		_, err := p.Admin(ctx, "GET", path)
+		require.NoError(t, err, path)
+	}
 }
 
 func TestStartTellsThatEnvoyCannotRun(t *testing.T) {

@@ -131,8 +131,8 @@ func (p *Process) Wait() error {
 	return nil
 }
 
-// Stop ends Envoy: SIGTERM, and SIGKILL after the grace. Connections are cut; to let requests finish, drain the listeners
-// by the admin interface first. It returns when the process is gone and is harmless twice.
+// Stop ends Envoy: SIGTERM, and SIGKILL after the grace. Connections are cut. It returns when the process is gone and is
+// harmless twice.
 func (p *Process) Stop(grace time.Duration) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(grace, func() { _ = p.cmd.Process.Kill() })

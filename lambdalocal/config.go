@@ -9,9 +9,11 @@ import (
 
 // A Config is the whole of a Server's configuration.
 type Config struct {
-	Address   string `yaml:"address"` // host:port of the Invoke API
-	Region    string `yaml:"region"`
-	AccountID string `yaml:"account_id"`
+	Address string `yaml:"address"` // host:port of the Invoke API
+	// Hosts are names by which the Invoke API may be called, beside localhost and IP addresses; *.example.com for all below.
+	Hosts     []string `yaml:"hosts"`
+	Region    string   `yaml:"region"`
+	AccountID string   `yaml:"account_id"`
 	// AccountConcurrency is how many invocations of all functions may be in progress at once.
 	AccountConcurrency int        `yaml:"account_concurrency"`
 	ScalingRate        int        `yaml:"scaling_rate"` // new environments of one function in 10 s

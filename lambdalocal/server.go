@@ -21,6 +21,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/faults"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/guard"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/invokeapi"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/link"
@@ -72,7 +73,7 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 		f.warnOfMissing(log)
 		s.functions[f.Name] = function.New(s.withFaults(f.Name, w.function(f)))
 	}
-	if err := s.listen("invoke API", cfg.Address, s.handler(cfg, shared)); err != nil {
+	if err := s.listen("invoke API", cfg.Address, guard.New(cfg.Hosts, s.handler(cfg, shared))); err != nil {
 		return nil, err
 	}
 	if cfg.Direct.Address != "" {

@@ -26,6 +26,7 @@ var (
 	versionName  = regexp.MustCompile(`^[1-9][0-9]*$`)
 	aliasName    = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,128}$`)
 	onlyDigits   = regexp.MustCompile(`^[0-9]+$`)
+	hostName     = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
 )
 
 // mistakes collects errors with the path of what is wrong.
@@ -42,6 +43,9 @@ func (c Config) Validate() error {
 	var m mistakes
 	_, _, err := net.SplitHostPort(c.Address)
 	m.check(err == nil, "address", "must be host:port, got %q", c.Address)
+	for i, host := range c.Hosts {
+		m.check(hostName.MatchString(host), fmt.Sprintf("hosts[%d]", i), "must be a name without a port, or *. before one, got %q", host)
+	}
 	m.check(regionName.MatchString(c.Region), "region", "must be a region's name, got %q", c.Region)
 	m.check(accountID.MatchString(c.AccountID), "account_id", "must be 12 digits, got %q", c.AccountID)
 	m.check(c.AccountConcurrency > 0, "account_concurrency", "must be positive, got %d", c.AccountConcurrency)

@@ -29,7 +29,8 @@ const (
 
 // Options are what New needs. Address, Source and Log are required.
 type Options struct {
-	Address  string // host:port; port 0 lets the system choose
+	Address  string   // host:port; port 0 lets the system choose
+	Hosts    []string // names by which it may be called, beside localhost and its own; *.example.com for all below
 	Source   Source
 	Ready    func() error         // nil: ready now. An error says why not. Nil function: always ready
 	Relay    func() RelayStatus   // nil: no metrics of a relay
@@ -64,7 +65,7 @@ func New(o Options) (*Server, error) {
 	return &Server{
 		listener: listener,
 		http: &http.Server{
-			Handler:           guard(listener.Addr(), o.Address, routes(o)),
+			Handler:           guard(o.Address, o.Hosts, routes(o)),
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       requestTimeout,
 			WriteTimeout:      answerTimeout,

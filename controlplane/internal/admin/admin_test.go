@@ -261,7 +261,7 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 	for _, host := range []string{"evil.example", "evil.example:9900", "localhost.evil.example", "127.0.0.1.evil.example"} {
 		answer, body := d.do(t, "GET", "/api/v1/instances", "", "Host", host)
 		requireProblem(t, answer, body, http.StatusForbidden,
-			"the Host header must be localhost, an IP address or the configured address")
+			"the Host header must be localhost, an IP address, the configured address or one of admin.hosts")
 	}
 	for _, headers := range [][]string{
 		{"Origin", "https://evil.example"},
@@ -280,13 +280,25 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
-func TestConfiguredAndPublicNames(t *testing.T) {
-	require.True(t, isLocalName("ops.internal:9900", "OPS.internal"))
-	require.False(t, isLocalName("ops.internal", ""))
-	require.False(t, isLocalName("", ""))
-	d := open(t, func(o *Options) { o.Address = "0.0.0.0:0" })
-	answer, _ := d.do(t, "GET", "/healthz", "", "Host", "controlplane.prod.svc:9900")
-	require.Equal(t, http.StatusOK, answer.StatusCode)
+// On every interface, as in a container, a page's own name may lead here as well.
+func TestOnlyConfiguredNamesAreAnswered(t *testing.T) {
+	d := open(t, func(o *Options) {
+		o.Address, o.Hosts = "0.0.0.0:0", []string{"controlplane.prod.svc", "*.ops.example"}
+	})
+	for host, status := range map[string]int{
+		"controlplane.prod.svc:9900": http.StatusOK, "CONTROLPLANE.prod.svc": http.StatusOK, "a.ops.example": http.StatusOK,
+		"a.b.OPS.example:1": http.StatusOK, "10.0.0.7:9900": http.StatusOK, "localhost": http.StatusOK,
+		"page.example:9900": http.StatusForbidden, "ops.example": http.StatusForbidden, ".ops.example": http.StatusForbidden,
+		"evilops.example": http.StatusForbidden, "0.0.0.0.page.example": http.StatusForbidden,
+	} {
+		answer, _ := d.do(t, "GET", "/healthz", "", "Host", host)
+		require.Equal(t, status, answer.StatusCode, host)
+		answer, _ = d.do(t, "POST", "/api/v1/functions/web/drain", "", "Host", host, "Origin", "http://"+host, "Sec-Fetch-Site", "same-origin")
+		require.Equal(t, status == http.StatusOK, answer.StatusCode == http.StatusAccepted, host)
+	}
+	require.True(t, allowed("ops.internal:9900", []string{"OPS.internal"}))
+	require.False(t, allowed("ops.internal", []string{""}))
+	require.True(t, allowed("", nil), "HTTP/1.0, which no browser sends")
 }
 
 func TestNewNamesWhatIsWrong(t *testing.T) {

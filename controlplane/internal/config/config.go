@@ -41,7 +41,8 @@ type ListenerTLS struct {
 
 // Admin is the address of health, metrics and the API.
 type Admin struct {
-	Address string `yaml:"address"`
+	Address string   `yaml:"address"`
+	Hosts   []string `yaml:"hosts"` // names by which it may be called, beside localhost and its own
 }
 
 // Relay is where peers dial in.

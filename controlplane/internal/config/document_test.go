@@ -34,6 +34,9 @@ func appendKeys(keys []key, path string, v reflect.Value) []key {
 		}
 		return keys
 	case reflect.Slice:
+		if v.Type().Elem().Kind() != reflect.Struct {
+			return append(keys, key{path, "list", v})
+		}
 		return appendKeys(keys, path+"[]", v.Index(0))
 	case reflect.Pointer:
 		return appendKeys(append(keys, key{path: path, kind: "block"}), path, v.Elem())

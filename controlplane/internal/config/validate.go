@@ -65,6 +65,9 @@ func (c Config) Validate() error {
 	c.validateStateDir(&p)
 	c.validateListeners(&p)
 	checkAddress(&p, "admin.address", c.Admin.Address)
+	for i, host := range c.Admin.Hosts {
+		checkHost(&p, fmt.Sprintf("admin.hosts[%d]", i), host)
+	}
 	c.Relay.validate(&p)
 	c.Signing.validate(&p)
 	c.AWS.validate(&p)

@@ -164,6 +164,10 @@ func TestValidateRefuses(t *testing.T) {
 			"functions[0].queue.timeout: must be at most 1h0m0s, got 2h0m0s",
 		},
 		{
+			func(c *Config) { c.Admin.Hosts = []string{"ops.example", "ops:9900"} },
+			`admin.hosts[1]: must be a lower-case host name without a port, such as example.com or *.example.com, got "ops:9900"`,
+		},
+		{
 			func(c *Config) { c.Functions[0].Timeouts = Timeouts{-1, -1, -1} },
 			"functions[0].timeouts.first_byte: must be between 0s and 24h0m0s, got -1ns\n" +
 				"functions[0].timeouts.idle: must be between 0s and 24h0m0s, got -1ns\n" +

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/guard"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/patient"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/telemetry"
 )
@@ -49,7 +50,7 @@ func newBoot(e *Environment) (*boot, error) {
 		env: e, addr: listener.Addr().String(), events: telemetry.NewHub(), runtime: runtimeStarted,
 		dead: make(chan struct{}), changed: make(chan struct{}),
 	}
-	b.server = &http.Server{Handler: b.handler(), ReadHeaderTimeout: 10 * time.Second}
+	b.server = &http.Server{Handler: guard.Processes(b.handler()), ReadHeaderTimeout: 10 * time.Second}
 	b.ended.Go(func() { _ = b.server.Serve(patient.Listener(listener, e.cfg.Log)) })
 	return b, nil
 }

@@ -169,7 +169,7 @@ func TestAnAnswerThatBreaksOffIsAnError(t *testing.T) {
 	s, result := running(t, Invocation{}, nil)
 	conn, err := net.Dial("tcp", s.current().addr)
 	require.NoError(t, err)
-	_, err = io.WriteString(conn, "POST "+idPath+"response HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+	_, err = io.WriteString(conn, "POST "+idPath+"response HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
 	require.NoError(t, err)
 	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
