@@ -1,0 +1,80 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+// slowApp is a function whose init takes so long.
+func slowApp(t *testing.T, init time.Duration, concurrency int, prefer string) controlplanetest.Function {
+	f := controlplanetest.App(t, fmt.Sprintf("%s-%d-%s", init, concurrency, prefer), controlplanetest.Library)
+	f.Local.ColdStartDelay = lambdalocal.Fixed(init)
+	f.Scaling.Concurrency, f.Scaling.Preference = concurrency, prefer
+	return f
+}
+
+var preferences = []string{config.PreferCost, config.PreferBalanced, config.PreferLatency}
+
+// The second visitor comes two seconds after the first one was served: his environment is frozen, and the reserve starts.
+func TestLongInitsAreNotWaitedForBesideAFrozenEnvironment(t *testing.T) {
+	var o controlplanetest.Options
+	for _, init := range []time.Duration{7 * time.Second, 14 * time.Second} {
+		for _, concurrency := range []int{1, 10} {
+			for _, prefer := range preferences {
+				o.Functions = append(o.Functions, slowApp(t, init, concurrency, prefer))
+			}
+		}
+	}
+	stack := controlplanetest.Start(t, o)
+	for _, f := range o.Functions {
+		t.Run(f.Name, func(t *testing.T) {
+			t.Parallel() // they wait
+			s := stack.In(t)
+			client := controlplanetest.Client(t, controlplanetest.HTTP1)
+			first := fetch(t.Context(), client, s.URL("/"+f.Name+"/hello"))
+			require.True(t, first.served(), first)
+			require.Greater(t, first.took, f.Local.ColdStartDelay.Min, "it has an init, or this test shows nothing")
+			time.Sleep(2 * time.Second) // a visitor comes when he comes
+			second := fetch(t.Context(), client, s.URL("/"+f.Name+"/hello"))
+			require.True(t, second.served(), second)
+			require.Less(t, second.took, 2*time.Second)
+		})
+	}
+}
+
+// One instance, once it is up, serves all who came meanwhile sooner than others could: nothing else is started for them.
+func TestLongInitsAreNotMadeForEachRequest(t *testing.T) {
+	const requests, apart = 26, 200 * time.Millisecond
+	var o controlplanetest.Options
+	for _, prefer := range preferences {
+		o.Functions = append(o.Functions, slowApp(t, 5*time.Second, 1, prefer))
+	}
+	stack := controlplanetest.Start(t, o)
+	for _, f := range o.Functions {
+		t.Run(f.Name, func(t *testing.T) {
+			t.Parallel() // they wait
+			s := stack.In(t)
+			client := controlplanetest.Client(t, controlplanetest.HTTP1)
+			var all sync.WaitGroup
+			results := make([]result, requests)
+			for k := range results {
+				all.Go(func() { results[k] = fetch(t.Context(), client, s.URL("/"+f.Name+"/sleep?ms=100")) })
+				time.Sleep(apart) // they come when they come
+			}
+			all.Wait()
+			for _, r := range results {
+				require.Equal(t, http.StatusOK, r.status, r)
+			}
+			require.LessOrEqual(t, s.Function(f.Name).Starts, uint64(5), "of %d", requests)
+		})
+	}
+}
