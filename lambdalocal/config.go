@@ -57,12 +57,14 @@ type Function struct {
 	Architecture  string            `yaml:"architecture"`   // x86_64 or arm64: decides the price, nothing else
 	// ReservedConcurrency is how many invocations may be in progress at once, whatever other functions do; the others share
 	// what is left of the account's. Nil: the function is one of the others.
-	ReservedConcurrency *int      `yaml:"reserved_concurrency"`
-	ColdStartDelay      Span      `yaml:"cold_start_delay"` // before init, not billed
-	IdleExpiry          Span      `yaml:"idle_expiry"`      // life of an idle environment
-	Events              Events    `yaml:"events"`
-	Versions            []Version `yaml:"versions"`
-	Aliases             []Alias   `yaml:"aliases"`
+	ReservedConcurrency *int `yaml:"reserved_concurrency"`
+	// InvokeMode says how the direct front end answers for the function: buffered, or response_stream as its parts come.
+	InvokeMode     string    `yaml:"invoke_mode"`
+	ColdStartDelay Span      `yaml:"cold_start_delay"` // before init, not billed
+	IdleExpiry     Span      `yaml:"idle_expiry"`      // life of an idle environment
+	Events         Events    `yaml:"events"`
+	Versions       []Version `yaml:"versions"`
+	Aliases        []Alias   `yaml:"aliases"`
 }
 
 // An Extension is a program that registers with the Extensions API under its name. In a file it may be its argument list
@@ -111,10 +113,16 @@ func Default() Config {
 	}
 }
 
+// Invoke modes of a function's URL.
+const (
+	Buffered       = "buffered"
+	ResponseStream = "response_stream"
+)
+
 // DefaultFunction is a function without a command. Timeout, memory and what becomes of events are Lambda's own defaults.
 func DefaultFunction(name string) Function {
 	return Function{
-		Name: name, Timeout: 3 * time.Second, InitTimeout: 10 * time.Second, MemoryMB: 128, Architecture: "x86_64",
+		Name: name, Timeout: 3 * time.Second, InitTimeout: 10 * time.Second, MemoryMB: 128, Architecture: "x86_64", InvokeMode: Buffered,
 		ColdStartDelay: Fixed(0), IdleExpiry: Span{Min: 5 * time.Minute, Max: 15 * time.Minute},
 		Events: Events{MaxAge: 6 * time.Hour, MaxRetries: 2, RetryDelay: time.Minute, ThrottleDelay: time.Second},
 	}

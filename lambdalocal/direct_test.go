@@ -36,6 +36,9 @@ func urlLoop() {
 			answer = []byte("{")
 		case "/wrong":
 			answer = []byte(`{"statusCode":"ok"}`)
+		case "/stream":
+			streamSlowly(path)
+			continue
 		case "/alone":
 			record("in " + strconv.Itoa(os.Getpid()))
 			time.Sleep(30 * time.Millisecond)
@@ -43,6 +46,26 @@ func urlLoop() {
 		}
 		call("POST", path, nil, answer)
 	}
+}
+
+// streamSlowly answers with a head, a first part, and when the test lets it a second one.
+func streamSlowly(path string) {
+	parts, write := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(write, `{"statusCode":202,"headers":{"X-One":"1"}}`+strings.Repeat("\x00", 8)+"first ")
+		for !released() {
+			time.Sleep(time.Millisecond)
+		}
+		_, _ = io.WriteString(write, "second")
+		_ = write.Close()
+	}()
+	request, err := http.NewRequest(http.MethodPost, "http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+path, parts)
+	check(err)
+	request.Header.Set("Lambda-Runtime-Function-Response-Mode", "streaming")
+	request.Header.Set("Content-Type", "application/vnd.awslambda.http-integration-response")
+	response, err := http.DefaultClient.Do(request)
+	check(err)
+	_ = response.Body.Close()
 }
 
 func direct(t *testing.T, change func(*lambdalocal.Function)) *machine {
@@ -201,4 +224,24 @@ func TestADirectRequestMayNameAnAlias(t *testing.T) {
 	m := direct(t, twoVersions)
 	m.do("GET", "/web:next/", nil, nil)
 	require.Equal(t, "2", m.Environments()[0].Version)
+}
+
+func TestAFunctionURLMayStreamItsAnswer(t *testing.T) {
+	t.Parallel()
+	m := direct(t, func(f *lambdalocal.Function) { f.InvokeMode = lambdalocal.ResponseStream })
+	response, err := http.Get(m.DirectURL() + "/web/stream")
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, 202, response.StatusCode)
+	require.Equal(t, "1", response.Header.Get("X-One"))
+	first := make([]byte, len("first "))
+	_, err = io.ReadFull(response.Body, first)
+	require.NoError(t, err)
+	require.Equal(t, "first ", string(first), "it comes before the second is written")
+	m.release()
+	rest, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Equal(t, "second", string(rest))
+	status, _ := m.do(http.MethodGet, "/web/error", nil, nil)
+	require.Equal(t, 502, status.StatusCode)
 }

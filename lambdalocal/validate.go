@@ -105,6 +105,8 @@ func (f Function) validate(m *mistakes, path string) {
 	m.check(f.MemoryMB >= minMemoryMB && f.MemoryMB <= maxMemoryMB, path+".memory_mb", "must be %d to %d, got %d", minMemoryMB, maxMemoryMB, f.MemoryMB)
 	m.check(f.Architecture == string(ledger.X86) || f.Architecture == string(ledger.ARM), path+".architecture",
 		"must be %s or %s, got %q", ledger.X86, ledger.ARM, f.Architecture)
+	m.check(f.InvokeMode == Buffered || f.InvokeMode == ResponseStream, path+".invoke_mode",
+		"must be %s or %s, got %q", Buffered, ResponseStream, f.InvokeMode)
 	m.check(f.ReservedConcurrency == nil || *f.ReservedConcurrency >= 0, path+".reserved_concurrency", "must not be negative")
 	f.ColdStartDelay.validate(m, path+".cold_start_delay")
 	f.IdleExpiry.validate(m, path+".idle_expiry")

@@ -28,6 +28,7 @@ func (w wiring) function(f Function) function.Config {
 		Architecture: architecture,
 		Events:       function.Events(f.Events),
 		ScalingRate:  w.cfg.ScalingRate,
+		StreamURL:    f.InvokeMode == ResponseStream,
 		ColdStart:    f.ColdStartDelay.pick,
 		IdleExpiry:   f.IdleExpiry.pick,
 		Ports:        w.ports,

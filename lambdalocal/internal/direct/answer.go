@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // An answer is an HTTP response.
@@ -16,14 +17,41 @@ type answer struct {
 	body   []byte
 }
 
-// A response is what a function answers that wants to say more than a body.
+// A response is what a function answers that wants to say more than a body. A field that is null counts as left out.
 type response struct {
-	StatusCode      *int                `json:"statusCode"`
-	Headers         map[string]any      `json:"headers"`
-	MultiHeaders    map[string][]string `json:"multiValueHeaders"`
-	Cookies         []string            `json:"cookies"`
-	Body            string              `json:"body"`
-	IsBase64Encoded bool                `json:"isBase64Encoded"`
+	StatusCode      status           `json:"statusCode"`
+	Headers         map[string]any   `json:"headers"`
+	MultiHeaders    map[string][]any `json:"multiValueHeaders"`
+	Cookies         []string         `json:"cookies"`
+	Body            text             `json:"body"`
+	IsBase64Encoded bool             `json:"isBase64Encoded"`
+}
+
+// A status may be a number or a string of digits.
+type status int
+
+// UnmarshalJSON accepts 200 to 599.
+func (s *status) UnmarshalJSON(data []byte) error {
+	n, err := strconv.Atoi(strings.Trim(string(data), `"`))
+	if err != nil || n < 200 || n > 599 {
+		return fmt.Errorf("statusCode must be 200 to 599, got %.40s", data)
+	}
+	*s = status(n)
+	return nil
+}
+
+// A text is a string, or any other JSON value as it is written.
+type text string
+
+// UnmarshalJSON accepts all of JSON.
+func (t *text) UnmarshalJSON(data []byte) error {
+	if data[0] == '"' {
+		return json.Unmarshal(data, (*string)(t))
+	}
+	if string(data) != "null" {
+		*t = text(data)
+	}
+	return nil
 }
 
 var errNoResponse = errors.New("not JSON")
@@ -34,9 +62,9 @@ func parseAnswer(payload []byte) (answer, error) {
 		return answer{}, errNoResponse
 	}
 	var probe struct {
-		StatusCode *json.RawMessage `json:"statusCode"`
+		StatusCode json.RawMessage `json:"statusCode"`
 	}
-	if json.Unmarshal(payload, &probe) != nil || probe.StatusCode == nil { // no object, or one of the function's own
+	if json.Unmarshal(payload, &probe) != nil || probe.StatusCode == nil || string(probe.StatusCode) == "null" { // no object, or one of the function's own
 		return answer{status: http.StatusOK, header: contentType(http.Header{}), body: payload}, nil
 	}
 	var r response
@@ -47,31 +75,51 @@ func parseAnswer(payload []byte) (answer, error) {
 }
 
 func (r response) answer() (answer, error) {
-	if *r.StatusCode < 200 || *r.StatusCode > 599 {
-		return answer{}, fmt.Errorf("statusCode must be 200 to 599, got %d", *r.StatusCode)
+	header, err := r.header()
+	if err != nil {
+		return answer{}, err
 	}
-	a := answer{status: *r.StatusCode, header: http.Header{}, body: []byte(r.Body)}
-	for name, value := range r.Headers {
-		text, err := headerValue(value)
-		if err != nil {
-			return answer{}, fmt.Errorf("headers: %s: %w", name, err)
-		}
-		a.header.Set(name, text)
-	}
-	for name, values := range r.MultiHeaders {
-		a.header[http.CanonicalHeaderKey(name)] = values
-	}
-	for _, cookie := range r.Cookies {
-		a.header.Add("Set-Cookie", cookie)
-	}
-	contentType(a.header)
+	a := answer{status: int(r.StatusCode), header: contentType(header), body: []byte(r.Body)}
 	if r.IsBase64Encoded {
-		var err error
-		if a.body, err = base64.StdEncoding.DecodeString(r.Body); err != nil {
+		if a.body, err = base64.StdEncoding.DecodeString(string(r.Body)); err != nil {
 			return answer{}, fmt.Errorf("body: %w", err)
 		}
 	}
 	return a, nil
+}
+
+// header puts all fields together. A multi-value entry wins for its name.
+func (r response) header() (http.Header, error) {
+	header := http.Header{}
+	for name, value := range r.Headers {
+		if err := addValue(header, name, value); err != nil {
+			return nil, fmt.Errorf("headers: %w", err)
+		}
+	}
+	for name, values := range r.MultiHeaders {
+		header.Del(name)
+		for _, value := range values {
+			if err := addValue(header, name, value); err != nil {
+				return nil, fmt.Errorf("multiValueHeaders: %w", err)
+			}
+		}
+	}
+	for _, cookie := range r.Cookies {
+		header.Add("Set-Cookie", cookie)
+	}
+	return header, nil
+}
+
+func addValue(header http.Header, name string, value any) error {
+	if value == nil {
+		return nil
+	}
+	text, err := headerValue(value)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	header.Add(name, text)
+	return nil
 }
 
 // headerValue takes what JSON has in place of a string, too.

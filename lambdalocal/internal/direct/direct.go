@@ -40,52 +40,88 @@ type target struct {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := request.NewID()
 	w.Header().Set("X-Amzn-RequestId", id)
-	answer, err := h.invoke(w, r, id)
+	t, inv, err := h.invocation(w, r, id)
 	switch {
-	case r.Context().Err() != nil: // nobody to answer to; the invocation goes on
 	case err != nil:
+	case t.function.Config().StreamURL:
+		err = h.stream(w, r, t, inv)
+	default:
+		err = h.buffer(w, r, t, inv)
+	}
+	if err != nil && r.Context().Err() == nil { // else nobody is there to answer to; the invocation goes on
 		h.Log.WithError(err).WithField("request", id).Debug("direct request failed")
 		serviceerror.Send(w, err)
-	default:
-		answer.send(w, r)
 	}
 }
 
 var errFunction = &serviceerror.Error{Type: "InternalServerErrorException", Status: http.StatusBadGateway, Message: "Internal Server Error"}
 
-func (h *Handler) invoke(w http.ResponseWriter, r *http.Request, id string) (answer, error) {
+// invocation makes one of the request.
+func (h *Handler) invocation(w http.ResponseWriter, r *http.Request, id string) (target, environment.Invocation, error) {
 	t, ok := h.find(r)
 	if !ok {
-		return answer{}, serviceerror.New(serviceerror.TypeNotFound, "no function for %s%s", r.Host, r.URL.Path)
+		return t, environment.Invocation{}, serviceerror.New(serviceerror.TypeNotFound, "no function for %s%s", r.Host, r.URL.Path)
 	}
 	version, ok := t.function.Resolve(t.qualifier)
 	if !ok {
-		return answer{}, serviceerror.New(serviceerror.TypeNotFound, "function %s has no version or alias %q", t.name, t.qualifier)
+		return t, environment.Invocation{}, serviceerror.New(serviceerror.TypeNotFound, "function %s has no version or alias %q", t.name, t.qualifier)
 	}
 	body, err := request.Body(r, maxPayload)
 	if err != nil {
-		return answer{}, err
+		return t, environment.Invocation{}, err
 	}
 	inv := environment.Invocation{ID: id, ARN: h.arn(t), Version: version, TraceID: request.TraceID(r)}
 	w.Header().Set(request.TraceHeader, inv.TraceID)
 	r.Header.Set(request.TraceHeader, inv.TraceID)
 	if inv.Payload = event(r, t, id, body); len(inv.Payload) > maxPayload {
-		return answer{}, serviceerror.New(serviceerror.TypeTooLarge, "the request makes an event of more than %d bytes", maxPayload)
+		err = serviceerror.New(serviceerror.TypeTooLarge, "the request makes an event of more than %d bytes", maxPayload)
 	}
+	return t, inv, err
+}
+
+// buffer answers when the whole answer is there.
+func (h *Handler) buffer(w http.ResponseWriter, r *http.Request, t target, inv environment.Invocation) error {
 	result, err := t.function.Invoke(r.Context(), function.Call{Invocation: inv, Front: ledger.Direct})
 	if err != nil {
-		return answer{}, err
+		return err
 	}
 	if result.Outcome != environment.Succeeded {
-		h.explain(t, id, result)
-		return answer{}, errFunction
+		h.explain(t, inv.ID, result)
+		return errFunction
 	}
 	a, err := parseAnswer(result.Payload)
 	if err != nil {
-		h.Log.WithError(err).WithFields(logrus.Fields{"request": id, "function": t.name}).Warn("the function's answer is no HTTP response")
-		return answer{}, errFunction
+		h.blame(t, inv.ID, err)
+		return errFunction
 	}
-	return a, nil
+	a.send(w, r)
+	return nil
+}
+
+// stream answers as the answer comes. One that has begun and will not be whole is broken off.
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, t target, inv environment.Invocation) error {
+	s := &stream{w: w}
+	inv.Kind, inv.Stream = s.kind, s.chunk
+	result, err := t.function.Invoke(r.Context(), function.Call{Invocation: inv, Front: ledger.Direct})
+	succeeded := err == nil && result.Outcome == environment.Succeeded
+	begun, wrong := s.close(succeeded)
+	switch {
+	case err != nil:
+	case wrong != nil:
+		h.blame(t, inv.ID, wrong)
+		err = errFunction
+	case !succeeded:
+		h.explain(t, inv.ID, result)
+		err = errFunction
+	}
+	if err != nil && begun {
+		panic(http.ErrAbortHandler)
+	}
+	return err
+}
+
+func (h *Handler) blame(t target, id string, err error) {
+	h.Log.WithError(err).WithFields(logrus.Fields{"request": id, "function": t.name}).Warn("the function's answer is no HTTP response")
 }
 
 // maxExplained is how much of a function's own error the log gets, in bytes.

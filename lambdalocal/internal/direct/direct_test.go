@@ -3,6 +3,8 @@ package direct
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,6 +26,11 @@ func TestWhatIsAnAnswer(t *testing.T) {
 		{`{"statusCode":204}`, 204, "application/json", ``},
 		{`{"statusCode":500,"headers":{"content-type":"text/html","x-n":1,"x-b":true},"body":"<p>"}`, 500, "text/html", `<p>`},
 		{`{"statusCode":200,"body":"aGk=","isBase64Encoded":true}`, 200, "application/json", `hi`},
+		{`{"statusCode":"200","body":"OK"}`, 200, "application/json", `OK`},
+		{`{"statusCode":"302","headers":{"location":"/x"},"body":{"a": 1}}`, 302, "application/json", `{"a": 1}`},
+		{`{"statusCode":200,"body":1}`, 200, "application/json", `1`},
+		{`{"statusCode":200,"headers":null,"multiValueHeaders":null,"cookies":null,"body":null,"isBase64Encoded":null}`, 200, "application/json", ``},
+		{`{"statusCode":200,"headers":{"x":null,"content-type":"a/b"},"multiValueHeaders":{"content-type":["c/d"]}}`, 200, "c/d", ``},
 	} {
 		a, err := parseAnswer([]byte(test.payload))
 		require.NoError(t, err, test.payload)
@@ -32,7 +39,7 @@ func TestWhatIsAnAnswer(t *testing.T) {
 		require.Equal(t, test.body, string(a.body), test.payload)
 	}
 	for _, payload := range []string{
-		`{`, `{"statusCode":"ok"}`, `{"statusCode":99}`, `{"statusCode":600}`, `{"statusCode":101}`, `{"statusCode":200,"body":1}`,
+		`{`, `{"statusCode":"ok"}`, `{"statusCode":99}`, `{"statusCode":600}`, `{"statusCode":101}`, `{"statusCode":"0x10"}`, `{"statusCode":"99"}`,
 		`{"statusCode":200,"headers":{"x":[]}}`, `{"statusCode":200,"body":"*","isBase64Encoded":true}`,
 	} {
 		_, err := parseAnswer([]byte(payload))
@@ -51,7 +58,7 @@ func TestTheConnectionIsNotTheFunctions(t *testing.T) {
 func TestWhichBodiesAreText(t *testing.T) {
 	for kind, want := range map[string]bool{
 		"": true, "text/html; charset=utf-8": true, "application/json": true, "application/problem+json": true,
-		"application/x-www-form-urlencoded": true, "image/png": false, "application/octet-stream": false, "/": false,
+		"application/x-www-form-urlencoded": false, "image/png": false, "application/octet-stream": false, "/": false,
 	} {
 		require.Equal(t, want, isText(http.Header{"Content-Type": {kind}}), kind)
 	}
@@ -71,4 +78,49 @@ func FuzzParseAnswer(f *testing.F) {
 		require.LessOrEqual(t, a.status, 599)
 		a.send(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	})
+}
+
+func TestAStreamedAnswerMayBeginWithItsHead(t *testing.T) {
+	w := httptest.NewRecorder()
+	s := &stream{w: w}
+	s.kind(integration)
+	whole := `{"statusCode":"201","headers":{"Content-Type":"text/plain","Content-Length":"9"},"cookies":["a=b"]}` + string(separator) + "body"
+	for n := range whole { // byte by byte
+		require.NoError(t, s.chunk([]byte(whole[n:n+1])))
+	}
+	begun, wrong := s.close(true)
+	require.True(t, begun)
+	require.NoError(t, wrong)
+	require.Equal(t, "201 body", strconv.Itoa(w.Code)+" "+w.Body.String())
+	require.Equal(t, http.Header{"Content-Type": {"text/plain"}, "Set-Cookie": {"a=b"}}, w.Header())
+	require.ErrorIs(t, s.chunk([]byte("late")), errCallerHasGone)
+}
+
+func TestAStreamedAnswerWithoutAHeadIsABody(t *testing.T) {
+	for _, body := range []string{"", `{"statusCode":500}`} {
+		w := httptest.NewRecorder()
+		s := &stream{w: w}
+		s.kind("")
+		if body != "" {
+			require.NoError(t, s.chunk([]byte(body)))
+		}
+		_, wrong := s.close(true)
+		require.NoError(t, wrong)
+		require.Equal(t, 200, w.Code)
+		require.Equal(t, "application/octet-stream", w.Header().Get("Content-Type"))
+		require.Equal(t, body, w.Body.String())
+	}
+}
+
+func TestAHeadThatIsNoneIsNotSent(t *testing.T) {
+	for name, head := range map[string]string{
+		"no JSON": "x" + string(separator), "status": `{"statusCode":7}` + string(separator), "too long": strings.Repeat("x", maxPrelude+1), "cut": `{"statusCode":200}`,
+	} {
+		s := &stream{w: httptest.NewRecorder()}
+		s.kind(integration)
+		_ = s.chunk([]byte(head))
+		begun, wrong := s.close(true)
+		require.Error(t, wrong, name)
+		require.False(t, begun, name)
+	}
 }

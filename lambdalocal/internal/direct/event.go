@@ -105,7 +105,7 @@ func parameters(r *http.Request) map[string]string {
 	return all
 }
 
-// isText says whether a body can be a JSON string as it is.
+// isText says whether a body goes into the event as it is. Forms do not: AWS encodes them.
 func isText(h http.Header) bool {
 	if h.Get("Content-Encoding") != "" {
 		return false
@@ -115,7 +115,7 @@ func isText(h http.Header) bool {
 		return h.Get("Content-Type") == ""
 	}
 	switch kind {
-	case "application/json", "application/javascript", "application/xml", "application/x-www-form-urlencoded":
+	case "application/json", "application/javascript", "application/xml":
 		return true
 	}
 	return strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml")

@@ -72,6 +72,9 @@ func (b *boot) receive(inv *invocation, r *http.Request) ([]byte, error) {
 	if inv.Stream != nil {
 		pass = inv.stream
 	}
+	if inv.Kind != nil {
+		inv.Kind(r.Header.Get("Content-Type"))
+	}
 	chunk := make([]byte, 32<<10)
 	for size := 0; ; {
 		n, err := r.Body.Read(chunk)

@@ -17,6 +17,7 @@ type Config struct {
 	Modified     time.Time // when all of them are taken for modified
 	Architecture ledger.Architecture
 	Events       Events
+	StreamURL    bool                 // the function's URL streams its answers
 	ScalingRate  int                  // new environments per 10 s
 	ColdStart    func() time.Duration // from placement to the start of init: called once per environment
 	IdleExpiry   func() time.Duration // how long an idle environment is kept: called once per freeze
