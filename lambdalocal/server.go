@@ -111,7 +111,7 @@ func (s *Server) closeFronts() error {
 func (s *Server) handler(cfg Config, shared *account.Account) http.Handler {
 	mux := http.NewServeMux()
 	api := &invokeapi.Handler{
-		Account: shared, AccountID: cfg.AccountID, Region: cfg.Region, Code: &s.code, Log: s.log,
+		Account: shared, AccountID: cfg.AccountID, Region: cfg.Region, Direct: s.DirectURL, Code: &s.code, Log: s.log,
 	}
 	for _, name := range s.names {
 		api.Functions = append(api.Functions, s.functions[name])

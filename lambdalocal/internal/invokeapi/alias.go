@@ -36,10 +36,13 @@ func (h *Handler) listAliases(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	list := []alias{}
+	of := r.URL.Query().Get("FunctionVersion")
 	for _, a := range f.Aliases() {
-		list = append(list, h.alias(t, a))
+		if of == "" || of == a.Version || a.Weights[of] > 0 {
+			list = append(list, h.alias(t, a))
+		}
 	}
-	return http.StatusOK, map[string]any{"Aliases": list}, nil
+	return page(r, "Aliases", list)
 }
 
 func (h *Handler) getAlias(r *http.Request) (int, any, error) {

@@ -70,6 +70,9 @@ func (h *Handler) call(r *http.Request) (call, error) {
 // find returns the function that the path and the query name, whose qualifier may not exist.
 func (h *Handler) find(r *http.Request) (target, *function.Function, error) {
 	t, err := parseTarget(r.PathValue("name"), r.URL.Query().Get("Qualifier"))
+	if err == nil {
+		err = h.foreign(t)
+	}
 	if err != nil {
 		return t, nil, err
 	}
@@ -78,6 +81,18 @@ func (h *Handler) find(r *http.Request) (target, *function.Function, error) {
 		return t, nil, h.notFound(t)
 	}
 	return t, h.Functions[i], nil
+}
+
+// foreign says why a function of another region or account is not to be reached here.
+func (h *Handler) foreign(t target) error {
+	switch {
+	case t.region != "" && t.region != h.Region:
+		return serviceerror.New(serviceerror.TypeNotFound, "Functions from '%s' are not reachable in this region ('%s')", t.region, h.Region)
+	case t.account != "" && t.account != h.AccountID:
+		return serviceerror.New(serviceerror.TypeAccessDenied,
+			"not authorized to perform this action on the function %s of account %s", t.name, t.account)
+	}
+	return nil
 }
 
 func (h *Handler) notFound(t target) error {

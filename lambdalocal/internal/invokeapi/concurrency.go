@@ -108,7 +108,7 @@ func (h *Handler) listProvisioned(r *http.Request) (int, any, error) {
 			list = append(list, body)
 		}
 	}
-	return http.StatusOK, map[string]any{"ProvisionedConcurrencyConfigs": list}, nil
+	return page(r, "ProvisionedConcurrencyConfigs", list)
 }
 
 func (h *Handler) deleteProvisioned(r *http.Request) (int, any, error) {

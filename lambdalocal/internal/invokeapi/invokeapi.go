@@ -22,6 +22,7 @@ type Handler struct {
 	Account   *account.Account
 	AccountID string
 	Region    string
+	Direct    func() string // address of the direct front end, http://host:port; empty: there is none
 	Code      *code.Store
 	Log       logrus.FieldLogger
 }

@@ -29,6 +29,12 @@ func (h *Handler) registerManagement(mux *http.ServeMux) {
 		"PUT /2015-03-31/functions/{name}/aliases/{alias}":            h.updateAlias,
 		"DELETE /2015-03-31/functions/{name}/aliases/{alias}":         h.deleteAlias,
 		"GET /2015-03-31/functions/{name}/aliases/{alias}":            h.getAlias,
+		"GET /2015-03-31/functions/{name}/policy":                     h.getPolicy,
+		"GET /2017-03-31/tags/{name}":                                 h.listTags,
+		"GET /2019-09-25/functions/{name}/event-invoke-config":        h.getEventInvokeConfig,
+		"GET /2020-06-30/functions/{name}/code-signing-config":        h.getCodeSigning,
+		"GET /2021-10-31/functions/{name}/url":                        h.getFunctionURL,
+		"GET /2021-10-31/functions/{name}/urls":                       h.listFunctionURLs,
 		"PUT /2017-10-31/functions/{name}/concurrency":                h.putConcurrency,
 		"GET /2019-09-30/functions/{name}/concurrency":                h.getConcurrency,
 		"DELETE /2017-10-31/functions/{name}/concurrency":             h.deleteConcurrency,
@@ -68,7 +74,7 @@ func (h *Handler) getAccountSettings(*http.Request) (int, any, error) {
 	}, nil
 }
 
-// listFunctions lists the latest versions, or all. The list is never long enough for a second page.
+// listFunctions lists the latest versions, or all.
 func (h *Handler) listFunctions(r *http.Request) (int, any, error) {
 	list := []configuration{}
 	for _, f := range h.Functions {
@@ -77,7 +83,7 @@ func (h *Handler) listFunctions(r *http.Request) (int, any, error) {
 			list = append(list, h.published(f)...)
 		}
 	}
-	return http.StatusOK, map[string]any{"Functions": list}, nil
+	return page(r, "Functions", list)
 }
 
 func (h *Handler) getFunction(r *http.Request) (int, any, error) {
@@ -86,7 +92,7 @@ func (h *Handler) getFunction(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	body := map[string]any{
-		"Configuration": c, "Code": map[string]string{"RepositoryType": "lambdalocal", "Location": "file://" + version.Dir},
+		"Configuration": c, "Tags": map[string]string{}, "Code": map[string]string{"RepositoryType": "lambdalocal", "Location": "file://" + version.Dir},
 	}
 	if reserved := f.Config().Share.Reserved(); reserved != nil {
 		body["Concurrency"] = concurrency{reserved}
@@ -106,17 +112,17 @@ func (h *Handler) listVersions(r *http.Request) (int, any, error) {
 	}
 	list := append([]configuration{h.latest(f)}, h.published(f)...)
 	list[0].FunctionArn += ":" + function.Latest
-	return http.StatusOK, map[string]any{"Versions": list}, nil
+	return page(r, "Versions", list)
 }
 
 func (h *Handler) latest(f *function.Function) configuration {
 	v, _ := f.Version(function.Latest)
-	return h.configuration(f, target{v.Function, v.Version}, v)
+	return h.configuration(f, target{name: v.Function, qualifier: v.Version}, v)
 }
 
 func (h *Handler) published(f *function.Function) (list []configuration) {
 	for _, v := range f.Versions() {
-		list = append(list, h.configuration(f, target{v.Function, v.Version}, v))
+		list = append(list, h.configuration(f, target{name: v.Function, qualifier: v.Version}, v))
 	}
 	return list
 }

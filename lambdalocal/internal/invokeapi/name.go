@@ -8,12 +8,14 @@ import (
 )
 
 var (
-	targetRule    = regexp.MustCompile(`^(?:arn:[a-z-]+:lambda:[a-z0-9-]+:)?(?:[0-9]{12}:)?(?:function:)?([a-zA-Z0-9-_]{1,64})(?::(.*))?$`)
+	targetRule    = regexp.MustCompile(`^(?:arn:[a-z-]+:lambda:([a-z0-9-]+):)?(?:([0-9]{12}):)?(?:function:)?([a-zA-Z0-9-_]{1,64})(?::(.*))?$`)
 	qualifierRule = regexp.MustCompile(`^(\$LATEST|[a-zA-Z0-9-_]{1,128})$`)
 )
 
 // A target is the function that a request names.
 type target struct {
+	region    string // empty unless it was named
+	account   string // empty unless it was named
 	name      string
 	qualifier string // never empty
 }
@@ -22,9 +24,9 @@ type target struct {
 func parseTarget(text, parameter string) (target, error) {
 	parts := targetRule.FindStringSubmatch(text)
 	if parts == nil {
-		return target{}, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not the name of a function", text)
+		return target{}, serviceerror.Invalid(text, "functionName", "must satisfy regular expression pattern: %s", targetRule)
 	}
-	t := target{name: parts[1], qualifier: parts[2]}
+	t := target{region: parts[1], account: parts[2], name: parts[3], qualifier: parts[4]}
 	switch {
 	case t.qualifier == "" && parameter == "":
 		t.qualifier = function.Latest
@@ -35,7 +37,7 @@ func parseTarget(text, parameter string) (target, error) {
 			"The derived qualifier from the function name does not match the specified qualifier.")
 	}
 	if !qualifierRule.MatchString(t.qualifier) {
-		return target{}, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not a version or an alias", t.qualifier)
+		return target{}, serviceerror.Invalid(t.qualifier, "qualifier", "must satisfy regular expression pattern: %s", qualifierRule)
 	}
 	return t, nil
 }

@@ -18,7 +18,7 @@ func TestParseTarget(t *testing.T) {
 	} {
 		got, err := parseTarget(test.text, test.parameter)
 		require.NoError(t, err, test.text)
-		require.Equal(t, target{name: test.name, qualifier: test.qualifier}, got, test.text)
+		require.Equal(t, test.name+" "+test.qualifier, got.name+" "+got.qualifier, test.text)
 	}
 	for _, test := range [][2]string{{"", ""}, {"we b", ""}, {"web:live", "other"}, {"web:a b", ""}, {"web:a:b", ""}, {"web", "$OLDEST"}} {
 		_, err := parseTarget(test[0], test[1])
@@ -36,7 +36,7 @@ func FuzzParseTarget(f *testing.F) {
 			require.NotEmpty(t, got.qualifier)
 			again, err := parseTarget(got.name, got.qualifier)
 			require.NoError(t, err)
-			require.Equal(t, got, again)
+			require.Equal(t, target{name: got.name, qualifier: got.qualifier}, again)
 		}
 	})
 }

@@ -208,7 +208,7 @@ func (h *Handler) publish(status int, f *function.Function, description string) 
 		return 0, nil, serviceerror.New(serviceerror.TypeService, "%v", err)
 	}
 	h.Log.WithFields(logrus.Fields{"function": v.Function, "version": v.Version}).Info("version published")
-	return status, h.configuration(f, target{v.Function, v.Version}, v), nil
+	return status, h.configuration(f, target{name: v.Function, qualifier: v.Version}, v), nil
 }
 
 // frozen is where the version's code stays as it is. A folder that is too large for a copy is left to its owner.

@@ -32,6 +32,7 @@ const (
 	TypeUnknown        = "UnknownOperationException"
 	TypeConflict       = "ResourceConflictException"
 	TypeNotProvisioned = "ProvisionedConcurrencyConfigNotFoundException"
+	TypeValidation     = "ValidationException"
 )
 
 // Reasons of a TooManyRequestsException.
@@ -52,6 +53,7 @@ var statuses = map[string]int{
 	TypeUnknown:        http.StatusNotFound,
 	TypeConflict:       http.StatusConflict,
 	TypeNotProvisioned: http.StatusNotFound,
+	TypeValidation:     http.StatusBadRequest,
 }
 
 // Known says whether there is an error of this type.
@@ -60,6 +62,12 @@ func Known(kind string) bool { return statuses[kind] != 0 }
 // New returns an error of a known type.
 func New(kind, format string, args ...any) *Error {
 	return &Error{Type: kind, Status: statuses[kind], Message: fmt.Sprintf(format, args...)}
+}
+
+// Invalid says what is wrong with a parameter's value, in the words of the front door, which checks it before Lambda does.
+func Invalid(value, parameter, format string, args ...any) *Error {
+	return New(TypeValidation, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member %s",
+		value, parameter, fmt.Sprintf(format, args...))
 }
 
 // Throttled is the answer above a limit. Reason says which.
