@@ -46,14 +46,14 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer) erro
 		return nil
 	}
 	if getenv(contract.PlainVariable) == "1" {
-		return servePlain(ctx, a.handler(), getenv("PORT"), stdout)
+		return servePlain(ctx, a.handler(), net.JoinHostPort(getenv(contract.HostVariable), getenv("PORT")), stdout)
 	}
 	return (&lambdapeer.Peer{Handler: a.handler(), OnFreeze: a.freezes, OnThaw: a.thaws}).Run(ctx)
 }
 
 // servePlain speaks HTTP/1.1 and HTTP/2 without TLS, which gRPC needs, until ctx ends; then it answers what is in flight.
-func servePlain(ctx context.Context, handler http.Handler, port string, stdout io.Writer) error {
-	listener, err := net.Listen("tcp", ":"+port)
+func servePlain(ctx context.Context, handler http.Handler, address string, stdout io.Writer) error {
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}

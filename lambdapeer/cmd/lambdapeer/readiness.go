@@ -10,8 +10,10 @@ import (
 
 const (
 	// Pauses between two looks at an app that is starting: short at first, for those that start fast.
+	// An app that takes long is asked less often: it may find out a twentieth later that it is ready.
 	leastLook = 2 * time.Millisecond
 	mostLook  = 50 * time.Millisecond
+	rarely    = 20
 	// silentFor is how long an app may leave a probe unanswered until that is worth a word. Every againAfter words it is asked
 	// once more, beside the probe that it has not answered: it may have lost that one while it started. A probe beside another
 	// is cut at the next one; the first is not, since an app may be slow.
@@ -31,6 +33,7 @@ type readiness struct {
 	limit time.Duration
 	log   *slog.Logger
 	ready bool
+	what  string // the last thing said
 }
 
 // wait blocks until the app takes requests, for at most the limit, and says what it did instead, when that changes. The
@@ -41,9 +44,12 @@ func (r *readiness) wait(ctx context.Context, say func(what string)) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.limit, fmt.Errorf("not ready within %v", r.limit))
 	w := watcher{readiness: r, say: say, began: time.Now()}
+	if r.what != "" {
+		say(r.what) // in an earlier wait
+	}
 	defer w.asking.Wait()
 	defer cancel()
-	for pause := leastLook; ; pause = min(2*pause, mostLook) {
+	for pause := leastLook; ; pause = min(2*pause, max(mostLook, time.Since(w.began)/rarely)) {
 		err := w.look(ctx)
 		if err == nil {
 			r.ready = true
@@ -67,7 +73,6 @@ type watcher struct {
 	*readiness
 	say      func(what string)
 	began    time.Time
-	what     string    // the last thing said
 	at       time.Time // of the last description
 	asking   sync.WaitGroup
 	warnings int

@@ -10,10 +10,10 @@ import (
 
 const (
 	every = 250 * time.Millisecond
-	// window is how long they must have done nothing, and busy how much processor time that may be. An app that is asked
-	// whether it is ready spends some on its answers.
+	// window is how long they must have done nothing, and busy how much processor time that may be, a fifth of it: an app that
+	// is asked whether it is ready spends some on its answers, and one that starts takes all that it can get.
 	window = 1500 * time.Millisecond
-	busy   = 50 * time.Millisecond
+	busy   = window / 5
 )
 
 // A sample is the processor time that a group of processes has used.

@@ -54,8 +54,8 @@ func TestIdleIsAWhileWithoutWork(t *testing.T) {
 		want time.Duration
 	}{
 		"nothing ever":         {func(int64) sample { return sample{} }, window},
-		"work for two":         {func(ms int64) sample { return sample{used: time.Duration(min(ms, 2000)) * time.Millisecond / 4} }, 2*time.Second + window},
-		"some for each look":   {func(ms int64) sample { return sample{used: time.Duration(ms) * time.Millisecond / 100} }, window},
+		"work for two":         {func(ms int64) sample { return sample{used: time.Duration(min(ms, 2000)) * time.Millisecond} }, 2*time.Second + window},
+		"some for each look":   {func(ms int64) sample { return sample{used: time.Duration(ms) * time.Millisecond / 10} }, window},
 		"a disk for two":       {func(ms int64) sample { return sample{blocked: ms <= 2000} }, 2*time.Second + window},
 		"one that ends":        {func(ms int64) sample { return sample{used: time.Duration(max(0, 2000-ms)) * time.Hour} }, 2*time.Second + window},
 		"busy to the very end": {func(ms int64) sample { return sample{used: time.Duration(ms) * time.Millisecond} }, 0},

@@ -177,6 +177,19 @@ func TestAControlStreamIsLostWhileTheAppIsWaitedFor(t *testing.T) {
 	require.Equal(t, wire.ReasonScaleIn, r.end(t).Reason)
 }
 
+// A peer that comes when its start was given up has a cause all the same: it is not the relay's refusal.
+func TestAnAppThatIsNotReadyIsTheCauseThoughTheRelayRefuses(t *testing.T) {
+	leaks(t)
+	relay, app := relaytest.Start(t), newSlowApp()
+	relay.Refuse(401, "no such instance")
+	r := serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Ready: app.wait})
+	app.says <- "GET /: connection refused"
+	report := r.end(t)
+	require.Equal(t, wire.ReasonAppUnhealthy, report.Reason)
+	require.Contains(t, report.Detail, "GET /: connection refused")
+	require.Contains(t, report.Detail, "no such instance")
+}
+
 // Without a relay there is nobody to tell, and no use in waiting for the app.
 func TestARelayThatIsNotReachedEndsTheWait(t *testing.T) {
 	leaks(t)

@@ -340,6 +340,9 @@ func (i *instance) end(reason wire.Reason) {
 		causes = append(causes, fmt.Sprintf("no relay answered within %v", i.dialTimeout))
 	}
 	i.reason, i.detail = reason, strings.Join(causes, "; ")
+	if what := i.app.waiting(); what != "" && reason == wire.ReasonRefused {
+		i.reason, i.detail = wire.ReasonAppUnhealthy, fmt.Sprintf("the app is not ready yet: %s; and it is too late: %s", what, i.detail)
+	}
 	if i.outlast() {
 		return
 	}
