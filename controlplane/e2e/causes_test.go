@@ -1,12 +1,14 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -230,4 +232,32 @@ func TestAnEarlierPeerIsNamed(t *testing.T) {
 	require.Empty(t, s.Function("today").Warnings)
 	require.Empty(t, s.Instances("today")[0].Lacks)
 	require.NotEmpty(t, s.Instances("today")[0].Build)
+}
+
+// An app that serves one request at a time behind several slots is named in the function's status; one that does not is not.
+func TestAnAppThatServesOneAtATime(t *testing.T) {
+	one := controlplanetest.App(t, "one", controlplanetest.Binary)
+	one.Local.Env[contract.SerialVariable] = "1"
+	many := controlplanetest.App(t, "many", controlplanetest.Binary)
+	one.Scaling.Min, many.Scaling.Min = 1, 1
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{one, many}})
+	client := controlplanetest.Client(t, controlplanetest.HTTP1)
+	pairs := func(function string) {
+		eventuallyReady(s, function, 1)
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() { fetch(t.Context(), client, s.URL("/"+function+"/sleep?ms=40")) })
+		}
+		both.Wait()
+	}
+	s.Eventually("named", func() error {
+		pairs("one")
+		pairs("many")
+		if len(s.Function("one").Warnings) == 0 {
+			return errors.New("no warning")
+		}
+		return nil
+	})
+	require.Equal(t, admin.SerialApp, s.Function("one").Warnings[0].Word)
+	require.Empty(t, s.Function("many").Warnings)
 }

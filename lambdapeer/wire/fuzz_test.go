@@ -17,6 +17,7 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte(`{"kind":"hello","version":1,"instance":"i","environment":"e","slots":1,"function_version":"$LATEST","build":"v1","features":["a"]}` + "\n"))
 	f.Add([]byte(`{"kind":"welcome","build":"v1","features":[],"start_left_ms":59000}` + "\n"))
 	f.Add([]byte(`{"kind":"hello","version":1,"instance":"i","environment":"e","slots":1,"waiting":"GET /: connection refused"}` + "\n"))
+	f.Add([]byte(`{"kind":"notice","notice":"serial_app"}` + "\n"))
 	f.Add([]byte(`{"kind":"waiting","waiting":"GET / answered 503"}` + "\n" + `{"kind":"ready","left_ms":1}` + "\n"))
 	f.Add([]byte(`{"kind":"load","in_flight":3}` + "\n" + `{"kind":"drain","reason":"deadline"}` + "\n"))
 	f.Add([]byte(`{"kind":"goodbye","report":{"lambda_dispatch":1,"instance":"i","reason":"shutdown","served_ms":1}}` + "\n"))

@@ -103,6 +103,8 @@ func (m Message) Validate() error {
 		err = errors.Join(m.validateSender(), checkLimit("start_left_ms", m.StartLeft))
 	case KindWaiting:
 		err = errors.Join(checkDetail("waiting", m.Waiting), checkRequired("waiting", m.Waiting))
+	case KindNotice:
+		err = checkWord("notice", string(m.Notice), MaxFeature)
 	case KindReady:
 		err = checkLimit("left_ms", m.Left)
 	case KindLoad:

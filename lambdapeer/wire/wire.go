@@ -153,6 +153,9 @@ type Message struct {
 	// hello, waiting: what the app that is not ready did last, for people; empty: it is ready
 	Waiting string `json:"waiting,omitempty"`
 
+	// notice
+	Notice Notice `json:"notice,omitempty"`
+
 	// welcome: how long a start may still take, if the hello said that it waits; 0: no limit
 	StartLeft Millis `json:"start_left_ms,omitempty"`
 
@@ -165,6 +168,14 @@ type Message struct {
 	Report *Report `json:"report,omitempty"`
 }
 
+// A Notice is a word for something about the app that its owner should know.
+type Notice string
+
+// Notices.
+const (
+	NoticeSerialApp Notice = "serial_app" // it answers overlapping requests one after another, although it has several slots
+)
+
 // A Kind names a control message.
 type Kind string
 
@@ -174,6 +185,7 @@ const (
 	KindWelcome Kind = "welcome" // relay: the answer to hello; the instance is known and may get requests
 	KindWaiting Kind = "waiting" // peer, after a hello that waits: what for, on change
 	KindReady   Kind = "ready"   // peer, after a hello that waits: it waits no longer, and may get requests
+	KindNotice  Kind = "notice"  // peer: something about the app that its owner should know
 	KindLoad    Kind = "load"    // peer: requests in flight, coalesced
 	KindDrain   Kind = "drain"   // both: no new requests from now on; finish what is in flight
 	KindGoodbye Kind = "goodbye" // peer: nothing is in flight any more; the last message

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,8 @@ type app struct {
 	journal     *journal
 	grpc        *grpc.Server
 	pool        pool
+	serial      bool
+	turn        sync.Mutex // of requests, if serial
 
 	inFlight    atomic.Int64
 	maxInFlight atomic.Int64
@@ -42,6 +45,7 @@ func newApp(getenv func(string) string) (*app, error) {
 		pid:         strconv.Itoa(os.Getpid()),
 		readyAt:     time.Now().Add(unready),
 		exit:        os.Exit,
+		serial:      getenv(contract.SerialVariable) == "1",
 		grpc:        grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20)),
 	}
 	contract.RegisterEcho(a.grpc)
@@ -124,6 +128,10 @@ func (a *app) handler() http.Handler {
 		if r.URL.Path == contract.FreezePath && a.told(r) {
 			w.WriteHeader(http.StatusNoContent)
 			return
+		}
+		if a.serial {
+			a.turn.Lock()
+			defer a.turn.Unlock()
 		}
 		counted.ServeHTTP(w, r)
 	})

@@ -63,6 +63,7 @@ type Warning struct {
 // Words of warnings.
 const (
 	PeerLacks = "peer_lacks" // lambdapeer in the function's image is older than the control plane, and lacks something
+	SerialApp = "serial_app" // the app serves one request at a time, although an instance has several slots
 )
 
 // A Bill is what a function's invocations cost. What is billed has ended, and is as Lambda reported it; the rest includes

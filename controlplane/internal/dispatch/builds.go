@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -94,7 +95,30 @@ func (f *function) warnings() []admin.Warning {
 			out = append(out, admin.Warning{Word: admin.PeerLacks, Detail: cost})
 		}
 	}
+	if !f.serialAt.IsZero() && now().Sub(f.serialAt) < serialFor {
+		out = append(out, admin.Warning{Word: admin.SerialApp, Detail: f.serialDetail()})
+	}
 	return out
+}
+
+// serialFor is how long a function is said to serve one request at a time after an instance last found so: it may have been
+// deployed anew.
+const serialFor = time.Hour
+
+// serial takes note of an app that serves one request at a time, and warns, once.
+func (f *function) serial(i *instance) {
+	f.mu.Lock()
+	news := f.serialAt.IsZero()
+	f.serialAt = now()
+	f.mu.Unlock()
+	if news {
+		f.log.WithField("instance", i.id).Warn(f.serialDetail())
+	}
+}
+
+func (f *function) serialDetail() string {
+	return fmt.Sprintf("the app serves one request at a time: requests that overlapped were answered strictly one after another, "+
+		"although an instance may get %d at once. Give its server more workers or threads, or set scaling.concurrency to 1", f.config.Scaling.Slots())
 }
 
 // current lists the builds of the peers that are there; where there is none, the one that was there last. The caller holds

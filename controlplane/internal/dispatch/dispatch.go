@@ -137,6 +137,13 @@ func (d *Dispatcher) Load(id string, load relay.Load) {
 	}
 }
 
+// Notice implements relay.Events.
+func (d *Dispatcher) Notice(id string, word wire.Notice) {
+	if i := d.instance(id); i != nil && word == wire.NoticeSerialApp {
+		i.function.serial(i)
+	}
+}
+
 // Draining implements relay.Events.
 func (d *Dispatcher) Draining(id string, reason wire.Reason) {
 	if i := d.instance(id); i != nil {

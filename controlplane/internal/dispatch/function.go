@@ -40,6 +40,7 @@ type function struct {
 	ends      map[string]uint64 // instances ended, by reason
 	said      said              // by failures
 	builds    builds            // of lambdapeer, met so far
+	serialAt  time.Time         // when an instance last said that its app serves one request at a time; zero: none did
 	bill      *bill.Account
 	priced    int  // MB of memory that starts are priced at
 	proven    bool // an instance has been up

@@ -155,3 +155,22 @@ func TestTheLastPeerIsRemembered(t *testing.T) {
 	require.True(t, news)
 	require.Contains(t, f.builds[len(f.builds)-1].cost(), "lambdapeer of a build that does not say which it is is older")
 }
+
+// An app that serves one request at a time is named while it does, and for a while after.
+func TestAnAppThatServesOneAtATimeIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		id, lease := w.up()
+		defer lease.Release()
+		w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10, Peer: relay.Peer{Features: wire.PeerFeatures()}})
+		w.Notice(id, "of_tomorrow")
+		require.Empty(t, w.Functions()[0].Warnings)
+		w.Notice(id, wire.NoticeSerialApp)
+		warnings := w.Functions()[0].Warnings
+		require.Len(t, warnings, 1)
+		require.Equal(t, admin.SerialApp, warnings[0].Word)
+		require.Contains(t, warnings[0].Detail, "although an instance may get 10 at once")
+		pass(2 * time.Hour)
+		require.Empty(t, w.Functions()[0].Warnings)
+	})
+}

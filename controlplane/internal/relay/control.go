@@ -29,7 +29,7 @@ type Commands interface {
 }
 
 // Events is what a relay tells the control plane. Calls for one instance come in order and never overlap: any number of
-// Waiting, then Up, then any number of Load and at most one Draining; after Lost another Up may follow; at the end Down. Every expected instance ends
+// Waiting, then Up, then any number of Load and Notice and at most one Draining; after Lost another Up may follow; at the end Down. Every expected instance ends
 // with exactly one Down, also one that never came up and one that was forgotten. No call is made from within a Commands
 // method, so a caller of those may hold its locks. Implementations return quickly.
 type Events interface {
@@ -39,6 +39,8 @@ type Events interface {
 	Up(Up)
 	// Load: what the peer counts as in flight.
 	Load(instance string, load Load)
+	// Notice: the peer found something about its app; the word may be one of a later build.
+	Notice(instance string, word wire.Notice)
 	// Draining: the peer drains by its own decision.
 	Draining(instance string, reason wire.Reason)
 	// Lost: the control stream broke off and the socket is gone. Requests on tunnels go on for as long as those carry them.

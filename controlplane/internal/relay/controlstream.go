@@ -103,6 +103,8 @@ func (c *controlStream) follow() (*wire.Report, error) {
 		case m.Kind == wire.KindLoad:
 			load := Load{InFlight: m.InFlight, Way: roundTrip(c.conn.tcp)}
 			c.inst.tell(func(b *mailbox) { b.load = &load })
+		case m.Kind == wire.KindNotice:
+			c.inst.tell(func(b *mailbox) { b.notice = m.Notice })
 		case m.Kind == wire.KindDrain:
 			drained = true
 			c.inst.tell(func(b *mailbox) { b.draining = m.Reason })

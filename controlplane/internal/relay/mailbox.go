@@ -19,6 +19,7 @@ type mailbox struct {
 	waiting  *Waiting
 	up       *Up
 	load     *Load
+	notice   wire.Notice
 	draining wire.Reason
 	drained  bool
 	lost     error
@@ -87,6 +88,10 @@ func (m *mailbox) nextLocked() func() {
 		load := *m.load
 		m.load = nil
 		return func() { m.events.Load(m.id, load) }
+	case m.wasUp && m.notice != "":
+		notice := m.notice
+		m.notice = ""
+		return func() { m.events.Notice(m.id, notice) }
 	case m.wasUp && m.draining != "" && !m.drained:
 		reason := m.draining
 		m.drained = true

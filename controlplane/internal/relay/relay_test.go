@@ -49,6 +49,7 @@ func (e *recorder) Up(up Up) {
 
 func (e *recorder) Waiting(w Waiting)                 { e.note("waiting %s %s: %s", w.Instance, w.Environment, w.What) }
 func (e *recorder) Load(id string, l Load)            { e.note("load %s %d", id, l.InFlight) }
+func (e *recorder) Notice(id string, n wire.Notice)   { e.note("notice %s %s", id, n) }
 func (e *recorder) Draining(id string, r wire.Reason) { e.note("draining %s %s", id, r) }
 
 func (e *recorder) Lost(id string, _ error) { e.note("lost %s", id) }

@@ -90,6 +90,13 @@ func TestAPeerThatWaitsIsToldHowLongItsStartMayTake(t *testing.T) {
 	}
 }
 
+func TestANoticeReachesTheControlPlane(t *testing.T) {
+	b := newBed(t, plain)
+	c, _ := b.up("a")
+	require.NoError(t, c.Encode(wire.Message{Kind: wire.KindNotice, Notice: wire.NoticeSerialApp}))
+	b.eventually(func() bool { return b.events.has("notice a serial_app") }, "not heard")
+}
+
 // An instance that waits for its app can be told to end, and can lose its network and come back.
 func TestAPeerThatWaitsDrainsAndComesBack(t *testing.T) {
 	b := newBed(t, plain)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/serial"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -46,6 +47,9 @@ type Config struct {
 	// Ready blocks until the app takes requests; meanwhile it says what it waits for, when that changes. An error ends the
 	// instance as unhealthy. Nil: the app takes requests. It is for control planes with wire.FeatureEarlyHello only.
 	Ready func(ctx context.Context, say func(what string)) error
+
+	// Watch finds out whether the app serves one request at a time, over the instances of an environment. Nil: nobody looks.
+	Watch *serial.Watch
 }
 
 // A Stop is the cause to cancel Serve's context with, for a reason other than wire.ReasonShutdown.
@@ -100,7 +104,10 @@ type instance struct {
 	limitAt  time.Time   // when it fires
 	linger   *time.Timer // runs while draining with nothing in flight, until the app has had its time
 	load     *time.Timer
+	serial   bool // the app was found to serve one request at a time
 }
+
+var notice = wire.Message{Kind: wire.KindNotice, Notice: wire.NoticeSerialApp}
 
 func newInstance(c Config) (*instance, error) {
 	i := &instance{
@@ -186,6 +193,7 @@ func (i *instance) loop(ctx context.Context) {
 	}()
 	i.server.gate.Arm()
 	stop := ctx.Done()
+	found := i.config.Watch.Found()
 	for !i.ended {
 		select {
 		case <-stop:
@@ -198,6 +206,10 @@ func (i *instance) loop(ctx context.Context) {
 			i.giveUpApp("its start was about to be given up")
 		case <-i.app.say.C:
 			i.sayWaiting()
+		case <-found:
+			found, i.serial = nil, true
+			i.log.Warn("the app serves one request at a time: more than one slot is of no use to it")
+			i.broadcast(notice, nil)
 		case e := <-i.events:
 			i.handle(e)
 		case <-i.dial.C:
@@ -272,6 +284,9 @@ func (i *instance) linkUp(e event) {
 	}
 	if i.draining {
 		_ = c.send(wire.Message{Kind: wire.KindDrain, Reason: i.reason})
+	}
+	if i.serial {
+		_ = c.send(notice)
 	}
 	i.changed()
 }

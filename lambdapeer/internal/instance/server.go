@@ -47,6 +47,9 @@ func newServer(c Config) *server {
 		cut:     cut,
 		served:  make(chan struct{}),
 	}
+	if c.Invocation.Concurrency > 1 {
+		s.gate.Watch(c.Watch)
+	}
 	ctx = NewContext(ctx, Info{Environment: c.Environment, Gate: s.gate})
 	s.http = newHTTPServer(s.gate.Wrap(c.Handler), c.Logger)
 	s.http.ConnState = s.busy.note

@@ -13,6 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/events"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/serial"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
@@ -49,6 +50,15 @@ type Environment struct {
 
 	served bool // an instance has been served
 	asleep bool // the app has been told of a freeze, and not yet of a thaw
+	watch  *serial.Watch
+}
+
+// watched is what looks at the app's requests, over all instances.
+func (e *Environment) watched() *serial.Watch {
+	if e.watch == nil {
+		e.watch = serial.New()
+	}
+	return e.watch
 }
 
 // RunLambda serves the invocations of the Runtime API until ctx ends, which is no error, or the API fails. Cancel ctx
@@ -139,7 +149,7 @@ func failureType(err error) string {
 func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request string, deadline time.Time) wire.Report {
 	c := instance.Config{
 		Invocation: inv, Relays: e.Trust.Relays, SignedOnly: e.Trust.SignedOnly(), Deadline: deadline,
-		Environment: e.ID, Version: e.Version, RequestID: fitting(request), LogStream: e.LogStream, Cold: !e.served,
+		Environment: e.ID, Version: e.Version, RequestID: fitting(request), LogStream: e.LogStream, Cold: !e.served, Watch: e.watched(),
 		Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
 	}
 	e.served = true

@@ -9,14 +9,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/serial"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // A Gate lets at most its number of slots through to a handler at once. A request above that waits a short time, because
 // a cancelled predecessor may still be unwinding; then it is refused, unseen by the handler.
 type Gate struct {
-	slots int    // 0: no cap
-	mark  string // empty: no request is asked for again
+	slots int           // 0: no cap
+	mark  string        // empty: no request is asked for again
+	watch *serial.Watch // nil: nobody looks
 
 	mu       sync.Mutex // guards the fields below
 	inFlight int
@@ -34,6 +36,9 @@ type Gate struct {
 func New(slots int, mark string) *Gate {
 	return &Gate{slots: slots, mark: mark, changed: make(chan struct{}, 1)}
 }
+
+// Watch has w see the requests from now on. It is called before the first one.
+func (g *Gate) Watch(w *serial.Watch) { g.watch = w }
 
 // InFlight returns how many requests hold a slot.
 func (g *Gate) InFlight() int {
@@ -155,7 +160,7 @@ func (g *Gate) Wrap(next http.Handler) http.Handler {
 			g.refuse(w, r, target)
 			return
 		}
-		guarded := &writer{ResponseWriter: w, gate: g, http2: r.ProtoMajor == 2}
+		guarded := &writer{ResponseWriter: w, gate: g, http2: r.ProtoMajor == 2, seen: g.watch.Begin(r), ctx: r.Context()}
 		defer guarded.done()
 		next.ServeHTTP(guarded, r)
 	})

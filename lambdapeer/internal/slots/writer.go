@@ -2,6 +2,7 @@ package slots
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/problem"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/serial"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -22,6 +24,8 @@ type writer struct {
 	http.ResponseWriter
 	gate  *Gate
 	http2 bool
+	seen  *serial.Request
+	ctx   context.Context // of the request
 
 	cleaned  bool // the final header has been written
 	replaced bool // it is not the app's
@@ -30,6 +34,7 @@ type writer struct {
 
 // done runs when the handler has returned, and aborts the answer if its trailers would end the tunnel.
 func (w *writer) done() {
+	defer func() { w.seen.Ended(w.hijacked || w.ctx.Err() != nil) }()
 	if w.hijacked {
 		return
 	}
@@ -45,6 +50,7 @@ func (w *writer) clean() {
 		return
 	}
 	w.cleaned = true
+	w.seen.Answered()
 	if w.sanitize() {
 		w.replace()
 	}

@@ -23,6 +23,7 @@ const FreezePath = "/told"
 const (
 	PlainVariable      = "APP_PLAIN"          // 1: a plain HTTP server on $PORT, without the library
 	HostVariable       = "APP_HOST"           // listen there only, with APP_PLAIN
+	SerialVariable     = "APP_SERIAL"         // 1: serve one request at a time, but for /
 	EventsVariable     = "APP_EVENTS"         // a file to append events to
 	StartDelayVariable = "APP_START_DELAY_MS" // listen only after so long
 	ReadyAfterVariable = "APP_READY_AFTER_MS" // answer 503 at / until so long after the start

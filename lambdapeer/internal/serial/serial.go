@@ -1,0 +1,157 @@
+// Package serial finds out whether an app serves one request at a time, from the times of those that overlap.
+//
+// It looks at pairs: a request A that came when nothing was in flight, and the next one, B, of the same kind, that came
+// within the first half of A's time. An app that serves them together answers B about as long after A as B came after A, or
+// before A. One that serves one at a time begins with B when A has ended: B's answer comes after A's end, and that takes about
+// as long as A took. Apps whose times vary do so by chance now and then, and so it takes several pairs in a row; one pair
+// that contradicts begins the count anew.
+package serial
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// enough is how many pairs in a row say that the app serves one at a time. If each said so by chance one time in four,
+	// this many would once in 16 million.
+	enough = 12
+	// doubts is how many pairs may contradict before nobody looks any more.
+	doubts = 20
+	// shortest is the shortest A that counts. Shorter ones follow each other on one processor whatever the app does.
+	shortest = 20 * time.Millisecond
+)
+
+// A Watch is one app's. The nil Watch sees nothing. It is safe for concurrent use.
+type Watch struct {
+	over  atomic.Bool // it is known, or given up
+	found chan struct{}
+
+	mu       sync.Mutex // guards the fields below
+	now      func() time.Time
+	inFlight int
+	first    *Request // A; nil: none, or the pair is of no use
+	second   *Request // B
+	pairs    int      // in a row
+	against  int
+}
+
+// New returns a Watch that has seen nothing.
+func New() *Watch { return &Watch{found: make(chan struct{}), now: time.Now} }
+
+// Found is closed when the app is known to serve one request at a time. It is nil for a nil Watch.
+func (w *Watch) Found() <-chan struct{} {
+	if w == nil {
+		return nil
+	}
+	return w.found
+}
+
+// A Request is one that the app has. The nil Request is one that nobody looks at.
+type Request struct {
+	watch *Watch
+	kind  string // of a first one
+	began time.Time
+	ended time.Time // zero: not yet
+}
+
+// Begin takes note of a request that the app gets. Answered, which may be left out, and Ended follow.
+func (w *Watch) Begin(r *http.Request) *Request {
+	if w == nil || w.over.Load() {
+		return nil
+	}
+	q := &Request{watch: w}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	q.began = w.now()
+	w.inFlight++
+	switch {
+	case w.inFlight == 1:
+		q.kind = kindOf(r)
+		w.first, w.second = q, nil
+	case w.first == nil || w.second != nil || !w.first.ended.IsZero():
+	case kindOf(r) == w.first.kind:
+		w.second = q
+	default:
+		w.first = nil
+	}
+	return q
+}
+
+// Answered says that the app has begun to answer.
+func (q *Request) Answered() {
+	if q == nil || q.watch.over.Load() {
+		return
+	}
+	w := q.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if q == w.second && w.first.ended.IsZero() {
+		w.contradict()
+	}
+}
+
+// Ended says that the app is done with the request. One that was cut short says nothing about the app.
+func (q *Request) Ended(cut bool) {
+	if q == nil {
+		return
+	}
+	w := q.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.inFlight--
+	q.ended = w.now()
+	switch {
+	case q != w.first && q != w.second || w.first == nil:
+	case cut:
+		w.first, w.second = nil, nil
+	case q == w.first:
+		w.firstEnded(q.ended.Sub(q.began))
+	default:
+		w.compare()
+	}
+}
+
+// firstEnded keeps the pair if it can tell anything.
+func (w *Watch) firstEnded(took time.Duration) {
+	if w.second == nil || took < shortest || w.second.began.Sub(w.first.began) > took/2 {
+		w.first, w.second = nil, nil
+	}
+}
+
+// compare looks at a pair whose second request has ended.
+func (w *Watch) compare() {
+	a, b := w.first, w.second
+	if a.ended.IsZero() || b.ended.Sub(a.ended) < a.ended.Sub(a.began)*3/4 {
+		w.contradict()
+		return
+	}
+	w.first, w.second = nil, nil
+	if w.pairs++; w.pairs == enough && w.over.CompareAndSwap(false, true) {
+		close(w.found)
+	}
+}
+
+func (w *Watch) contradict() {
+	w.first, w.second, w.pairs = nil, nil, 0
+	if w.against++; w.against == doubts {
+		w.over.Store(true)
+	}
+}
+
+// kindOf groups requests that are likely to take as long: those of one method and path, whatever number is in it.
+func kindOf(r *http.Request) string {
+	var kind strings.Builder
+	kind.WriteString(r.Method)
+	for part := range strings.SplitSeq(r.URL.Path, "/") {
+		if strings.ContainsAny(part, "0123456789") {
+			part = "*"
+		}
+		kind.WriteByte('/')
+		kind.WriteString(part)
+	}
+	return kind.String()
+}

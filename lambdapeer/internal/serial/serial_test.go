@@ -1,0 +1,243 @@
+package serial
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// An app takes a request's path, and the time that one of its kind takes, alone.
+type app func(path string, work time.Duration)
+
+// oneAtATime is a server with one thread.
+func oneAtATime() app {
+	busy := make(chan struct{}, 1) // time does not pass in a bubble while somebody waits for a mutex
+	return func(_ string, work time.Duration) {
+		busy <- struct{}{}
+		defer func() { <-busy }()
+		time.Sleep(work)
+	}
+}
+
+func together() app { return func(_ string, work time.Duration) { time.Sleep(work) } }
+
+// sharing is one processor that all requests share fairly, in turns of a millisecond.
+func sharing() app {
+	turn := make(chan struct{}, 1)
+	return func(_ string, work time.Duration) {
+		for left := work; left > 0; left -= time.Millisecond {
+			turn <- struct{}{}
+			time.Sleep(time.Millisecond)
+			<-turn
+		}
+	}
+}
+
+// perPath serves one at a time of each path, and several paths together.
+func perPath() app {
+	var mu sync.Mutex
+	paths := map[string]app{}
+	return func(path string, work time.Duration) {
+		mu.Lock()
+		if paths[path] == nil {
+			paths[path] = oneAtATime()
+		}
+		serve := paths[path]
+		mu.Unlock()
+		serve(path, work)
+	}
+}
+
+// A load is who asks: how long until the next request, for what, and how long that takes alone.
+type load func(r *rand.Rand) (wait time.Duration, path string, work time.Duration)
+
+func poisson(r *rand.Rand, mean time.Duration) time.Duration {
+	return time.Duration(r.ExpFloat64() * float64(mean))
+}
+
+// found runs n requests of the load against the app and tells whether it is found to serve one at a time.
+func found(t *testing.T, seed uint64, n int, newApp func() app, next load) (yes bool, after int) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		w, serve := New(), newApp()
+		var all sync.WaitGroup
+		for i := range n {
+			wait, path, work := next(r)
+			time.Sleep(wait)
+			all.Go(func() {
+				q := w.Begin(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}})
+				serve(path, work)
+				q.Answered()
+				q.Ended(false)
+			})
+			select {
+			case <-w.Found():
+				if !yes {
+					yes, after = true, i
+				}
+			default:
+			}
+		}
+		all.Wait()
+		select {
+		case <-w.Found():
+			yes = true
+		default:
+		}
+	})
+	return yes, after
+}
+
+func fixed(mean, work time.Duration) load {
+	return func(r *rand.Rand) (time.Duration, string, time.Duration) { return poisson(r, mean), "/items/7", work }
+}
+
+func varied(mean, work time.Duration) load {
+	return func(r *rand.Rand) (time.Duration, string, time.Duration) {
+		return poisson(r, mean), fmt.Sprint("/items/", r.IntN(1000)), 10*time.Millisecond + poisson(r, work)
+	}
+}
+
+func TestAnAppThatServesOneAtATimeIsFound(t *testing.T) {
+	for name, next := range map[string]load{
+		"fixed, half busy": fixed(200*time.Millisecond, 100*time.Millisecond),
+		"fixed, seldom":    fixed(time.Second, 100*time.Millisecond),
+		"slow ones":        fixed(4*time.Second, 2*time.Second),
+		"jitter, half busy": func(r *rand.Rand) (time.Duration, string, time.Duration) {
+			return poisson(r, 200*time.Millisecond), "/", time.Duration(90+r.IntN(20)) * time.Millisecond
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(8) {
+				yes, after := found(t, seed, 2000, oneAtATime, next)
+				require.True(t, yes, "seed %d", seed)
+				require.Less(t, after, 2000)
+			}
+		})
+	}
+}
+
+// A false alarm sends somebody to look for what is not there: none in thousands of requests of each kind.
+func TestAnAppThatServesTogetherIsNotFound(t *testing.T) {
+	page := func(r *rand.Rand) (time.Duration, string, time.Duration) { // a fast answer and a slow one, always together
+		if r.IntN(2) == 0 {
+			return 2 * time.Second, "/page", 40 * time.Millisecond
+		}
+		return time.Millisecond, "/api", 200 * time.Millisecond
+	}
+	for name, tt := range map[string]struct {
+		app  func() app
+		next load
+	}{
+		"fixed":          {together, fixed(100*time.Millisecond, 100*time.Millisecond)},
+		"fixed, seldom":  {together, fixed(time.Second, 100*time.Millisecond)},
+		"varied":         {together, varied(100*time.Millisecond, 100*time.Millisecond)},
+		"varied, seldom": {together, varied(time.Second, 100*time.Millisecond)},
+		"wildly varied":  {together, varied(time.Second, 5*time.Second)},
+		"one processor":  {sharing, fixed(200*time.Millisecond, 50*time.Millisecond)},
+		"pages":          {together, page},
+		"too short":      {oneAtATime, fixed(10*time.Millisecond, 5*time.Millisecond)},
+		"never two": {oneAtATime, func(*rand.Rand) (time.Duration, string, time.Duration) {
+			return time.Second, "/", 500 * time.Millisecond
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(8) {
+				yes, _ := found(t, seed, 2000, tt.app, tt.next)
+				require.False(t, yes, "seed %d", seed)
+			}
+		})
+	}
+}
+
+// A lock on something that all requests of a kind need is found as well: it serves those one at a time.
+func TestOneLockForAKindIsFound(t *testing.T) {
+	yes, _ := found(t, 1, 2000, perPath, fixed(200*time.Millisecond, 100*time.Millisecond))
+	require.True(t, yes)
+}
+
+// Requests that their clients left, and apps that stream, are no evidence.
+func TestWhatSaysNothing(t *testing.T) {
+	for name, end := range map[string]func(a, b *Request){
+		"cut first": func(a, b *Request) {
+			time.Sleep(100 * time.Millisecond)
+			a.Ended(true)
+			time.Sleep(100 * time.Millisecond)
+			b.Ended(false)
+		},
+		"cut second": func(a, b *Request) {
+			time.Sleep(100 * time.Millisecond)
+			a.Ended(false)
+			time.Sleep(100 * time.Millisecond)
+			b.Ended(true)
+		},
+		"the second answers first": func(a, b *Request) {
+			time.Sleep(50 * time.Millisecond)
+			b.Answered()
+			time.Sleep(50 * time.Millisecond)
+			a.Ended(false)
+			time.Sleep(100 * time.Millisecond)
+			b.Ended(false)
+		},
+		"the second is first": func(a, b *Request) {
+			time.Sleep(50 * time.Millisecond)
+			b.Ended(false)
+			a.Ended(false)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := New()
+				request := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}}
+				for range 5 * enough {
+					a := w.Begin(request)
+					b := w.Begin(request)
+					end(a, b)
+				}
+				require.Zero(t, w.pairs)
+				require.Zero(t, w.inFlight)
+			})
+		})
+	}
+}
+
+func TestNobodyLooksAnyMore(t *testing.T) {
+	w := New()
+	w.against = doubts - 1
+	w.mu.Lock()
+	w.contradict()
+	w.mu.Unlock()
+	require.Nil(t, w.Begin(&http.Request{URL: &url.URL{Path: "/"}}))
+	var none *Watch
+	q := none.Begin(nil)
+	q.Answered()
+	q.Ended(false)
+	require.Nil(t, none.Found())
+}
+
+func TestKinds(t *testing.T) {
+	kind := func(method, path string) string {
+		return kindOf(&http.Request{Method: method, URL: &url.URL{Path: path}})
+	}
+	require.Equal(t, kind("GET", "/items/7"), kind("GET", "/items/12345"))
+	require.NotEqual(t, kind("GET", "/items/7"), kind("GET", "/items"))
+	require.NotEqual(t, kind("GET", "/items"), kind("POST", "/items"))
+}
+
+func BenchmarkRequest(b *testing.B) {
+	w := New()
+	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/items/7/parts"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		q := w.Begin(r)
+		q.Answered()
+		q.Ended(false)
+	}
+}
