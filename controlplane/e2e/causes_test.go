@@ -246,7 +246,7 @@ func TestAnAppThatServesOneAtATime(t *testing.T) {
 		eventuallyReady(s, function, 1)
 		var both sync.WaitGroup
 		for range 2 {
-			both.Go(func() { fetch(t.Context(), client, s.URL("/"+function+"/sleep?ms=40")) })
+			both.Go(func() { fetch(t.Context(), client, s.URL("/"+function+"/sleep?ms=100")) })
 		}
 		both.Wait()
 	}

@@ -148,7 +148,7 @@ func (s settings) awaitInit(ctx context.Context, app *readiness, log *slog.Logge
 	if s.async {
 		limited, cancel = context.WithTimeout(ctx, s.initLimit)
 		go func() {
-			if idle.Await(limited) {
+			if idle.Await(limited, apiVar+"="+s.api) {
 				cancel()
 			}
 		}()

@@ -12,8 +12,9 @@ import (
 )
 
 // beside runs a shell script as a child for as long as the test.
-func beside(t *testing.T, script string) {
+func beside(t *testing.T, script string, env ...string) {
 	cmd := exec.Command("sh", "-c", script)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "OURS=1"}, env...)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
@@ -21,7 +22,7 @@ func beside(t *testing.T, script string) {
 	})
 }
 
-func ours() (sample, bool) { return look(os.Getpid(), -1) }
+func ours() (sample, bool) { return look(os.Getpid(), -1, "OURS=1") }
 
 func TestProcessesThatWaitAreIdle(t *testing.T) {
 	beside(t, "sleep 60 & sleep 60")
@@ -38,6 +39,16 @@ func TestAProcessThatWorksIsNotIdle(t *testing.T) {
 		now, ok := ours()
 		return ok && now.used-before.used > busy
 	}, 30*time.Second, 10*time.Millisecond)
+}
+
+// A machine may run other environments beside this one.
+func TestOnlyTheProcessesOfOneEnvironmentCount(t *testing.T) {
+	beside(t, "sleep 60")
+	require.Eventually(t, func() bool { _, ok := look(os.Getpid(), -1, "OURS=1"); return ok }, 30*time.Second, 10*time.Millisecond)
+	_, found := look(os.Getpid(), -1, "OURS=")
+	require.False(t, found)
+	_, found = look(os.Getpid(), -1, "URS=1")
+	require.False(t, found)
 }
 
 func TestAloneNothingCanBeTold(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -18,8 +19,9 @@ type process struct {
 	used        time.Duration // by it and by its children that have ended
 }
 
-// look adds up the processes below parent, self left out. It tells nothing where there is none.
-func look(parent, self int) (sample, bool) {
+// look adds up the processes below parent, self left out, and those of its children that have not the mark in their
+// environment. It tells nothing where there is none.
+func look(parent, self int, mark string) (sample, bool) {
 	children := map[int][]process{}
 	files, _ := filepath.Glob("/proc/[0-9]*/stat") // has no error for this pattern
 	for _, file := range files {
@@ -32,7 +34,8 @@ func look(parent, self int) (sample, bool) {
 		}
 	}
 	now, found := sample{at: time.Now()}, false
-	for below := children[parent]; len(below) > 0; {
+	below := slices.DeleteFunc(children[parent], func(p process) bool { return !marked(p.pid, mark) })
+	for len(below) > 0 {
 		p := below[0]
 		below = append(below[1:], children[p.pid]...)
 		delete(children, p.pid)
@@ -43,6 +46,12 @@ func look(parent, self int) (sample, bool) {
 		}
 	}
 	return now, found
+}
+
+// marked tells whether a process has the mark, or may have it.
+func marked(pid int, mark string) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	return err != nil || bytes.Contains(append([]byte{0}, text...), append([]byte("\x00"+mark), 0))
 }
 
 // parse reads a line such as "42 (my app) S 1 ...". The name may hold anything, so what counts comes after its last

@@ -3,4 +3,4 @@
 package idle
 
 // look cannot tell here.
-func look(_, _ int) (sample, bool) { return sample{}, false }
+func look(_, _ int, _ string) (sample, bool) { return sample{}, false }

@@ -1,9 +1,9 @@
 // Package serial finds out whether an app serves one request at a time, from the times of those that overlap.
 //
 // It looks at pairs: a request A that came when nothing was in flight, and the next one, B, of the same kind, that came
-// within the first half of A's time. An app that serves them together answers B about as long after A as B came after A, or
-// before A. One that serves one at a time begins with B when A has ended: B's answer comes after A's end, and that takes about
-// as long as A took. Apps whose times vary do so by chance now and then, and so it takes several pairs in a row; one pair
+// within the first quarter of A's time. An app that serves them together answers B about as long after A as B came after A,
+// or before A. One that serves one at a time begins with B when A has ended: B's answer comes after A's end, and that takes
+// about as long as A took. Apps whose times vary do so by chance now and then, and so it takes many pairs in a row; one pair
 // that contradicts begins the count anew.
 package serial
 
@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// enough is how many pairs in a row say that the app serves one at a time. If each said so by chance one time in four,
-	// this many would once in 16 million.
-	enough = 12
+	// enough is how many pairs in a row say that the app serves one at a time. Of pairs that say anything, one in four says so
+	// by chance where times vary without bound; this many in a row do once in four thousand million.
+	enough = 16
 	// doubts is how many pairs may contradict before nobody looks any more.
 	doubts = 20
 	// shortest is the shortest A that counts. Shorter ones follow each other on one processor whatever the app does.
@@ -117,7 +117,7 @@ func (q *Request) Ended(cut bool) {
 
 // firstEnded keeps the pair if it can tell anything.
 func (w *Watch) firstEnded(took time.Duration) {
-	if w.second == nil || took < shortest || w.second.began.Sub(w.first.began) > took/2 {
+	if w.second == nil || took < shortest || w.second.began.Sub(w.first.began) > took/4 {
 		w.first, w.second = nil, nil
 	}
 }
@@ -125,10 +125,18 @@ func (w *Watch) firstEnded(took time.Duration) {
 // compare looks at a pair whose second request has ended.
 func (w *Watch) compare() {
 	a, b := w.first, w.second
-	if a.ended.IsZero() || b.ended.Sub(a.ended) < a.ended.Sub(a.began)*3/4 {
+	took, later := a.ended.Sub(a.began), b.ended.Sub(a.ended)
+	switch {
+	case a.ended.IsZero() || later < took*35/100:
 		w.contradict()
-		return
+	case later < took/2 || later > 2*took: // it says nothing
+		w.first, w.second = nil, nil
+	default:
+		w.agree()
 	}
+}
+
+func (w *Watch) agree() {
 	w.first, w.second = nil, nil
 	if w.pairs++; w.pairs == enough && w.over.CompareAndSwap(false, true) {
 		close(w.found)
