@@ -235,7 +235,7 @@ func TestAnEarlierPeerIsNamed(t *testing.T) {
 }
 
 // An app that serves one request at a time behind several slots is named in the function's status; one that does not is not.
-func TestAnAppThatServesOneAtATime(t *testing.T) {
+func TestLongAnAppThatServesOneAtATime(t *testing.T) {
 	one := controlplanetest.App(t, "one", controlplanetest.Binary)
 	one.Local.Env[contract.SerialVariable] = "1"
 	many := controlplanetest.App(t, "many", controlplanetest.Binary)
@@ -247,6 +247,7 @@ func TestAnAppThatServesOneAtATime(t *testing.T) {
 		var both sync.WaitGroup
 		for range 2 {
 			both.Go(func() { fetch(t.Context(), client, s.URL("/"+function+"/sleep?ms=100")) })
+			time.Sleep(10 * time.Millisecond) // a pair that counts does not come together
 		}
 		both.Wait()
 	}

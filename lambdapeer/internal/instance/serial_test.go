@@ -27,7 +27,7 @@ func TestAnAppThatServesOneAtATimeIsNamed(t *testing.T) {
 		}
 		turn.Lock()
 		defer turn.Unlock()
-		time.Sleep(40 * time.Millisecond) // the app's work
+		time.Sleep(80 * time.Millisecond) // the app's work
 	})
 	relay, watch := relaytest.Start(t), serial.New()
 	r := serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Handler: handler, Watch: watch})
@@ -42,6 +42,7 @@ func TestAnAppThatServesOneAtATimeIsNamed(t *testing.T) {
 		var both sync.WaitGroup
 		both.Go(func() { get(t, client, "/") })
 		<-began
+		time.Sleep(7 * time.Millisecond) // a pair that counts does not come together
 		both.Go(func() { get(t, client, "/") })
 		both.Wait()
 		for len(began) > 0 {

@@ -1,7 +1,7 @@
 // Package serial finds out whether an app serves one request at a time, from the times of those that overlap.
 //
-// It looks at pairs: a request A that came when nothing was in flight, and the next one, B, of the same kind, that came
-// within the first quarter of A's time. An app that serves them together answers B about as long after A as B came after A,
+// It looks at pairs: a request A that came when nothing was in flight, and the next one, B, of the same kind, that came when
+// the app had A for certain, and within the first quarter of A's time. An app that serves them together answers B about as long after A as B came after A,
 // or before A. One that serves one at a time begins with B when A has ended: B's answer comes after A's end, and that takes
 // about as long as A took. Apps whose times vary do so by chance now and then, and so it takes many pairs in a row; one pair
 // that contradicts begins the count anew.
@@ -21,8 +21,9 @@ const (
 	enough = 16
 	// doubts is how many pairs may contradict before nobody looks any more.
 	doubts = 20
-	// shortest is the shortest A that counts. Shorter ones follow each other on one processor whatever the app does.
-	shortest = 20 * time.Millisecond
+	// apart is how long after A a B that counts comes. Those that come together reach the app in any order. So what counts takes
+	// 20 ms at least; shorter ones follow each other on one processor whatever the app does.
+	apart = 5 * time.Millisecond
 )
 
 // A Watch is one app's. The nil Watch sees nothing. It is safe for concurrent use.
@@ -73,7 +74,7 @@ func (w *Watch) Begin(r *http.Request) *Request {
 		q.kind = kindOf(r)
 		w.first, w.second = q, nil
 	case w.first == nil || w.second != nil || !w.first.ended.IsZero():
-	case kindOf(r) == w.first.kind:
+	case kindOf(r) == w.first.kind && q.began.Sub(w.first.began) >= apart:
 		w.second = q
 	default:
 		w.first = nil
@@ -117,7 +118,7 @@ func (q *Request) Ended(cut bool) {
 
 // firstEnded keeps the pair if it can tell anything.
 func (w *Watch) firstEnded(took time.Duration) {
-	if w.second == nil || took < shortest || w.second.began.Sub(w.first.began) > took/4 {
+	if w.second == nil || w.second.began.Sub(w.first.began) > took/4 {
 		w.first, w.second = nil, nil
 	}
 }

@@ -198,6 +198,7 @@ func TestWhatSaysNothing(t *testing.T) {
 				request := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}}
 				for range 5 * enough {
 					a := w.Begin(request)
+					time.Sleep(apart)
 					b := w.Begin(request)
 					end(a, b)
 				}
@@ -206,6 +207,17 @@ func TestWhatSaysNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Requests that come together reach the app in any order.
+func TestRequestsThatComeTogetherSayNothing(t *testing.T) {
+	w := New()
+	request := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}}
+	a, b := w.Begin(request), w.Begin(request)
+	b.Answered()
+	b.Ended(false)
+	a.Ended(false)
+	require.Zero(t, w.against+w.pairs)
 }
 
 func TestNobodyLooksAnyMore(t *testing.T) {
