@@ -24,7 +24,7 @@ func slowApp(t *testing.T, init time.Duration, concurrency int, prefer string) c
 
 var preferences = []string{config.PreferCost, config.PreferBalanced, config.PreferLatency}
 
-// The second visitor comes two seconds after the first one was served: his environment is frozen, and the reserve starts.
+// Scenario 41. The second visitor comes two seconds after the first one was served: his environment is frozen, and the reserve starts.
 func TestLongInitsAreNotWaitedForBesideAFrozenEnvironment(t *testing.T) {
 	var o controlplanetest.Options
 	for _, init := range []time.Duration{7 * time.Second, 14 * time.Second} {
@@ -49,6 +49,24 @@ func TestLongInitsAreNotWaitedForBesideAFrozenEnvironment(t *testing.T) {
 			require.Less(t, second.took, 2*time.Second)
 		})
 	}
+}
+
+// Nothing is started for the reserve while Envoy is away.
+func TestAnOutageOfEnvoyCostsNothing(t *testing.T) {
+	f := controlplanetest.App(t, "web", controlplanetest.Library)
+	f.Scaling.Preference = config.PreferBalanced
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
+	client := controlplanetest.Client(t, controlplanetest.HTTP1)
+	require.True(t, fetch(t.Context(), client, s.URL("/web/hello")).served())
+	s.StopEnvoy()
+	s.Eventually("gone", func() error {
+		if f := s.Function("web"); f.Starting+f.Ready+f.Draining > 0 {
+			return fmt.Errorf("%d starting, %d ready, %d draining", f.Starting, f.Ready, f.Draining)
+		}
+		return nil
+	})
+	starts := s.Function("web").Starts
+	require.Never(t, func() bool { return s.Function("web").Starts > starts }, 8*time.Second, 100*time.Millisecond)
 }
 
 // One instance, once it is up, serves all who came meanwhile sooner than others could: nothing else is started for them.

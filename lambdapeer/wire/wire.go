@@ -118,6 +118,7 @@ const (
 	ReasonScaleIn          Reason = "scale_in"          // the control plane: capacity is surplus
 	ReasonRotation         Reason = "rotation"          // the control plane: the deadline is near, a replacement is ready
 	ReasonOperator         Reason = "operator"          // the control plane: somebody asked
+	ReasonNoEnvoy          Reason = "no_envoy"          // the control plane: no Envoy takes the instance's endpoint
 	ReasonStopping         Reason = "stopping"          // the control plane itself shuts down
 	ReasonDeadline         Reason = "deadline"          // the peer: its invocation's deadline is near
 	ReasonShutdown         Reason = "shutdown"          // the peer: SHUTDOWN event or SIGTERM

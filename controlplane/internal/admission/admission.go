@@ -54,6 +54,7 @@ const (
 	Untrusted     Cause = "untrusted"
 	StartTimeout  Cause = "start_timeout"
 	TooShort      Cause = "too_short"
+	NoEnvoy       Cause = "no_envoy"
 	Network       Cause = "network"
 	Unknown       Cause = "unknown"
 
@@ -65,7 +66,7 @@ const (
 // Causes lists every cause.
 var Causes = []Cause{
 	QueueFull, QueueTimeout, AppStarting, Closed, UnknownFunction, Disabled, Canceled, Overload,
-	Throttled, Denied, NotFound, TooLarge, Recursive, InitFailed, AppUnhealthy, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort,
+	Throttled, Denied, NotFound, TooLarge, Recursive, InitFailed, AppUnhealthy, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort, NoEnvoy,
 	Network, Unknown,
 	Malformed, Internal,
 }

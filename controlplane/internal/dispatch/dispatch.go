@@ -123,6 +123,13 @@ func (d *Dispatcher) Waiting(w relay.Waiting) {
 	}
 }
 
+// Connected implements xds.Source.
+func (d *Dispatcher) Connected(envoys int) {
+	for _, name := range d.names {
+		d.functions[name].reach(envoys > 0)
+	}
+}
+
 // Up implements relay.Events.
 func (d *Dispatcher) Up(up relay.Up) {
 	if i := d.instance(up.Instance); i != nil {

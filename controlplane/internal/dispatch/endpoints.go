@@ -80,6 +80,11 @@ func (e endpoint) describe() xds.Endpoint {
 	return out
 }
 
+// reach tells the pool whether an Envoy is connected.
+func (f *function) reach(reachable bool) {
+	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Reach(at, reachable) })
+}
+
 // acked notes which endpoints Envoy knows, and lets instances serve that only waited for that.
 func (f *function) acked(paths []string) {
 	var todo effects
@@ -92,6 +97,7 @@ func (f *function) acked(paths []string) {
 			f.ready(at, e.instance, &todo)
 		}
 	}
+	f.apply(at, f.pool.Reach(at, true), &todo)
 	f.mu.Unlock()
 	todo.carryOut(f)
 }

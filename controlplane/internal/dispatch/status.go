@@ -77,6 +77,8 @@ func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
 	case scaler.DollarsTotal:
 		return fmt.Sprintf("budget.dollars_per_hour leaves too little: %.4f is taken, and one instance costs %.4f",
 			f.d.budget.PerHour(at), f.plan.rates.PerHour(f.priced))
+	case scaler.Unreachable:
+		return "no Envoy is connected: nothing is started before a request waits, or one is"
 	case scaler.Backoff:
 		return backoffDetail(at, b) + f.said.because(b.Cause)
 	}

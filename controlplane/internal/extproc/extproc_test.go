@@ -278,6 +278,7 @@ func TestRefusals(t *testing.T) {
 		admission.TooLarge: {502, ""}, admission.TimedOut: {502, ""}, admission.FunctionError: {502, ""},
 		admission.Untrusted: {502, ""}, admission.Recursive: {502, ""}, admission.AppUnhealthy: {502, ""},
 		admission.AppStarting: {504, ""},
+		admission.NoEnvoy:     {503, "1"},
 		admission.Throttled:   {503, "1"}, admission.Network: {503, "1"}, admission.Unknown: {503, "1"},
 		admission.Malformed: {500, ""}, admission.Internal: {500, ""},
 	}

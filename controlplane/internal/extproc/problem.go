@@ -40,6 +40,7 @@ var answers = map[admission.Cause]answer{
 	admission.StartTimeout:  {http.StatusBadGateway, false, "The function does not start in time"},
 	admission.TooShort:      {http.StatusBadGateway, false, "The function does not run long enough to serve"},
 
+	admission.NoEnvoy:   {http.StatusServiceUnavailable, true, "The function cannot be reached"},
 	admission.Throttled: {http.StatusServiceUnavailable, true, "The function is throttled"},
 	admission.Network:   {http.StatusServiceUnavailable, true, "The function cannot be reached"},
 	admission.Unknown:   {http.StatusServiceUnavailable, true, "The function is unavailable"},

@@ -161,7 +161,7 @@ func (p *Pool) checkTimers() error {
 		}
 	}
 	for i := range p.Instances() {
-		timed := i.state == Starting && !i.dialled && p.settings.StartTimeout > 0 || i.state == Ready && !i.ends.IsZero() ||
+		timed := i.state == Starting && (i.dialled && !i.adopted || !i.dialled && p.settings.StartTimeout > 0) || i.state == Ready && !i.ends.IsZero() ||
 			i.state == Draining && !i.killed
 		if timed != (i.deadline.at > 0) {
 			return fmt.Errorf("instance %d (%s): has a timer: %t, needs one: %t", i.index, i.state, i.deadline.at > 0, timed)

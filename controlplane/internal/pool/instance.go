@@ -33,6 +33,7 @@ const (
 	Rotation Reason = "rotation"
 	Operator Reason = "operator"
 	Stopping Reason = "stopping"
+	NoEnvoy  Reason = "no_envoy"
 )
 
 // An Instance is one invocation, or one peer that registered by itself. Its exported fields belong to the caller, the rest
@@ -59,8 +60,9 @@ type Instance struct {
 	refused int    // of the leases, those that its peer has refused
 	granted uint64 // leases ever
 
-	environment string // in which it runs, as far as it is known
-	dialled     bool   // its peer is there: the start timeout does not run
+	environment string    // in which it runs, as far as it is known
+	heldUntil   time.Time // when it is let go, if no Envoy knows its endpoint then
+	dialled     bool      // its peer is there: the start timeout does not run
 	wasUp       bool
 	failed      bool      // counted as a failed start
 	late        bool      // that, because it was not up in time
@@ -208,6 +210,7 @@ func (p *Pool) add(now time.Time, adopted bool) *Instance {
 }
 
 func (p *Pool) setStartTimeout(i *Instance) {
+	p.timers.unset(&i.deadline)
 	if p.settings.StartTimeout > 0 {
 		p.timers.set(&i.deadline, i.started.Add(p.settings.StartTimeout))
 	}

@@ -34,14 +34,14 @@ func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
 	return &p.effects
 }
 
-// Dialled says that the instance's peer is there, while something else still keeps it from serving: its start has not
-// failed, however long that lasts.
+// Dialled says that the instance's peer is there, while no Envoy knows its endpoint yet: the start has not failed, but it
+// is not kept for ever.
 func (p *Pool) Dialled(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
 	if i.state == Starting {
 		p.came(now, i)
 		i.dialled = true
-		p.timers.unset(&i.deadline)
+		p.hold(now, i)
 	}
 	return &p.effects
 }

@@ -68,6 +68,8 @@ type Pool struct {
 	leased  bool  // a slot was leased in this event
 	closed  Cause // why arrivals are rejected since Close
 
+	unreachable bool // no Envoy is connected
+
 	queue    requestList
 	returned int           // of the requests in it, those that an instance has refused
 	inFlight int           // leases, those on instances that are gone included

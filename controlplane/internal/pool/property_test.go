@@ -235,6 +235,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"up":        m.up,
 		"up all":    m.upAll,
 		"dialled":   m.dialled,
+		"reach":     m.reach,
 		"down":      m.down,
 		"end":       m.end,
 		"fail":      m.fail,
@@ -376,6 +377,11 @@ func (m *model) upAll(*rapid.T) {
 }
 
 func (m *model) dialled(t *rapid.T) { m.apply(m.p.Dialled(m.now, m.some(t)), nil) }
+
+// reach lets the last Envoy go, or one come.
+func (m *model) reach(t *rapid.T) {
+	m.apply(m.p.Reach(m.now, rapid.Bool().Draw(t, "reachable")), nil)
+}
 
 func (m *model) down(t *rapid.T) {
 	i := m.some(t)

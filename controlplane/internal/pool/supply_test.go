@@ -37,6 +37,8 @@ type lab struct {
 	done     int
 	longest  time.Duration // wait
 	check    func(*lab)    // after every event
+	outage   bool          // no Envoy is there: who comes up is held until it is over
+	held     map[*pool.Instance]bool
 }
 
 type labEvent struct {
@@ -60,7 +62,7 @@ func labSettings(p scaler.Preference, concurrency int) pool.Settings {
 }
 
 func newLab(t require.TestingT, s pool.Settings, cold time.Duration) *lab {
-	l := &lab{t: t, settings: s, p: pool.New(s), now: time.Unix(1_000_000, 0), cold: cold}
+	l := &lab{t: t, settings: s, p: pool.New(s), now: time.Unix(1_000_000, 0), cold: cold, held: map[*pool.Instance]bool{}}
 	l.did(l.p.Tick(l.now))
 	return l
 }
@@ -132,8 +134,27 @@ func (l *lab) start(i *pool.Instance) {
 	i.Owner = environment
 	l.after(took, func() {
 		i.In(fmt.Sprint(environment))
+		if l.outage {
+			l.held[i] = true
+			l.did(l.p.Dialled(l.now, i))
+			return
+		}
 		l.did(l.p.Up(l.now, i, l.settings.Concurrency))
 	})
+}
+
+func (l *lab) setOutage(outage bool) {
+	l.outage = outage
+	l.did(l.p.Reach(l.now, !outage))
+	if outage {
+		return
+	}
+	for i := range l.held {
+		if i.State() == pool.Starting {
+			l.did(l.p.Up(l.now, i, l.settings.Concurrency))
+		}
+	}
+	clear(l.held)
 }
 
 func (l *lab) end(i *pool.Instance) {

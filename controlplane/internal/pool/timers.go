@@ -77,6 +77,10 @@ const undialled = 15 * time.Second
 func (p *Pool) expire(now time.Time, i *Instance) {
 	switch i.state {
 	case Starting:
+		if i.dialled {
+			p.letGo(now, i)
+			return
+		}
 		i.final, i.killed, i.late = true, true, true
 		p.move(i, Down)
 		p.fail(now, i, scaler.StartTimeout)

@@ -28,14 +28,15 @@ const (
 	StartTimeout  Cause = "start_timeout"  // invoked, but nobody dialled in time
 	TooShort      Cause = "too_short"      // came up, but ended or had to end before it served anything
 
-	Network Cause = "network" // Lambda, or from the function the relay, could not be reached
-	Unknown Cause = "unknown" // anything else
+	NoEnvoy Cause = "no_envoy" // up, but no Envoy took its endpoint
+	Network Cause = "network"  // Lambda, or from the function the relay, could not be reached
+	Unknown Cause = "unknown"  // anything else
 )
 
 // StartCauses lists the causes of failed starts. A cause that is not in it counts as Unknown.
 var StartCauses = [...]Cause{
 	ThrottledReserved, ThrottledAccount, ThrottledRate, Throttled, Denied, NotFound, TooLarge, Recursive,
-	InitFailed, AppUnhealthy, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort, Network, Unknown,
+	InitFailed, AppUnhealthy, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort, NoEnvoy, Network, Unknown,
 }
 
 // StartCause returns c if it is one of StartCauses, and Unknown if not.
@@ -98,7 +99,7 @@ func ruleOf(c Cause) rule {
 		return rule{first: 200 * time.Millisecond, longest: short, refused: true, freed: true, several: true}
 	case ThrottledRate, Throttled:
 		return rule{first: 200 * time.Millisecond, longest: short, refused: true, several: true}
-	case Network:
+	case Network, NoEnvoy:
 		return rule{first: 200 * time.Millisecond, longest: short, several: true}
 	default:
 		return rule{first: 200 * time.Millisecond, longest: long, several: true}

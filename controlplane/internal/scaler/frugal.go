@@ -33,6 +33,10 @@ func Frugal(t Tuning) Policy {
 // peakMemory is for how long a peak is expected to come again.
 const peakMemory = 10 * time.Minute
 
+// longestKeep is for how long an idle instance is kept at most, whatever was learned: with what the window forgets late it
+// makes a second.
+const longestKeep = 850 * time.Millisecond
+
 // calmAfter is how long nobody must have waited for a new environment before the reserve is looked at: it does not press,
 // and a burst may go on.
 const calmAfter = 5 * time.Second
@@ -75,6 +79,7 @@ func (f *frugal) keep(now time.Time, s *State, head int) int {
 	if f.tuning.Learn {
 		span = f.keeper.Keep(restart)
 	}
+	span = min(span, longestKeep)
 	f.recent.SetSpan(span)
 	f.recent.Observe(now, needed)
 	if span == 0 {
@@ -97,7 +102,7 @@ func (f *frugal) headroom(s *State) int {
 // starts fail, there is none.
 func (f *frugal) reserve(now time.Time, s *State) int {
 	peak := f.peaks.Peak(now)
-	if f.tuning.Reserve == 0 || peak == 0 || s.Starting > 0 || s.Failing || !s.Fleet.Known() {
+	if f.tuning.Reserve == 0 || peak == 0 || s.Starting > 0 || s.Failing || s.Unreachable || !s.Fleet.Known() {
 		return 0
 	}
 	if now.Before(f.calm) {

@@ -19,6 +19,7 @@ const (
 	Dollars      Reason = "dollars"       // one more would cost more per hour than the function may
 	DollarsTotal Reason = "dollars_total" // one more would cost more per hour than all functions may
 	Backoff      Reason = "backoff"       // starts fail: Block.Cause
+	Unreachable  Reason = "no_envoy"      // no Envoy is connected, and nobody waits
 	Never        Reason = "never"         // the settings forbid starts
 )
 

@@ -49,10 +49,11 @@ type State struct {
 	Rotating    int // ready, but near the end of their lifetime
 	Unreplaced  int // of those, the ones with no replacement on its way
 
-	Failing    bool   // the last start failed
-	Arrivals   uint64 // requests that came, ever
-	Departures uint64 // of those, the ones whose lease has ended
-	Fleet      *Fleet // what is known about environments
+	Unreachable bool   // no Envoy is there that could send requests to what is started now
+	Failing     bool   // the last start failed
+	Arrivals    uint64 // requests that came, ever
+	Departures  uint64 // of those, the ones whose lease has ended
+	Fleet       *Fleet // what is known about environments
 }
 
 // demand is how many slots are asked for now.

@@ -25,4 +25,6 @@ type Source interface {
 	// Acked tells which endpoints every connected Envoy now knows: leases may name them. The slice is sorted and
 	// belongs to the callee.
 	Acked(function string, paths []string)
+	// Connected tells how many Envoys have a stream, whenever that has changed.
+	Connected(envoys int)
 }

@@ -51,6 +51,7 @@ type Server struct {
 	// Owned by Run.
 	published   map[string]*assignment
 	buf         []Endpoint
+	connected   int // Envoys that the Source was told of
 	lastPush    time.Time
 	lastWeights time.Time
 	weights     map[string]bool // functions whose weights are to be sampled at the next tick
@@ -257,8 +258,12 @@ func (s *Server) publishWeights() error {
 	return s.publish(functions, true)
 }
 
-// report tells the Source what the Envoys know by now.
+// report tells the Source which Envoys are there, and what they know by now.
 func (s *Server) report() {
+	if n := s.acks.connected(); n != s.connected {
+		s.connected = n
+		s.source.Connected(n)
+	}
 	for function, paths := range s.acks.news() {
 		s.source.Acked(function, paths)
 	}

@@ -168,6 +168,25 @@ func TestTheLastAnswerStandsWhileNoEnvoyIsConnected(t *testing.T) {
 	cp.eventuallyKnown(t, "a", "/e/1", "/e/2")
 }
 
+// The pool hears of each Envoy that comes or goes.
+func TestEnvoysThatComeAndGoAreReported(t *testing.T) {
+	cp := startControlPlane(t, "a")
+	require.Empty(t, cp.connections(), "none has been there")
+	told := func(want ...int) {
+		require.Eventually(t, func() bool { return slices.Equal(want, cp.connections()) }, patience, time.Millisecond)
+	}
+	first := cp.connect(t)
+	first.subscribe(resourcev3.ClusterType)
+	told(1)
+	second := cp.connect(t)
+	second.subscribe(resourcev3.ClusterType)
+	told(1, 2)
+	first.close()
+	told(1, 2, 1)
+	second.close()
+	told(1, 2, 1, 0)
+}
+
 func TestARefusalIsLoggedAndLeavesWhatWasKnown(t *testing.T) {
 	cp := startControlPlane(t, "a")
 	e := cp.connect(t)

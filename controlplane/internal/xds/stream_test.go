@@ -32,6 +32,7 @@ type pool struct {
 	endpoints map[string][]xds.Endpoint
 	acked     map[string][]string
 	reads     int
+	connected []int
 }
 
 func newPool() *pool {
@@ -49,6 +50,18 @@ func (p *pool) Acked(function string, paths []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.acked[function] = paths
+}
+
+func (p *pool) Connected(envoys int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.connected = append(p.connected, envoys)
+}
+
+func (p *pool) connections() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.connected)
 }
 
 func (p *pool) set(function string, endpoints ...xds.Endpoint) {

@@ -90,6 +90,7 @@ func newTracker(want map[string][]string, log logrus.FieldLogger) *tracker {
 }
 
 func (t *tracker) opened(id int64) {
+	defer t.nudge()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.streams[id] = &streamState{
@@ -267,6 +268,13 @@ func intersection(a, b []string) []string {
 		}
 	}
 	return both
+}
+
+// connected is how many streams there are.
+func (t *tracker) connected() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.streams)
 }
 
 func (t *tracker) ready() bool {

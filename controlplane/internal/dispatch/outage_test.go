@@ -1,0 +1,68 @@
+package dispatch
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+func (w *world) function() admin.FunctionStatus { return w.Functions()[0] }
+
+// finish ends the instance as its peer does when it is told to.
+func (w *world) finish(id string) {
+	w.t.Helper()
+	reason := w.drainedFor(id)
+	require.NotEmpty(w.t, reason, "not told to finish")
+	report := wire.Report{Reason: reason}
+	w.Down(id, &report, nil)
+	w.end(id, End{Report: &report})
+}
+
+// After a request, the reserve would be filled; not while Envoy is away.
+func TestNoReserveWhileNoEnvoyIsConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Scaling.Preference = config.PreferBalanced })
+		w.Connected(1)
+		id, lease := w.up()
+		w.Connected(0)
+		lease.Release()
+		time.Sleep(time.Second)
+		w.finish(id)
+		time.Sleep(time.Hour)
+		require.Len(t, w.instances(), 1)
+	})
+}
+
+// An instance of the minimum that comes up without an Envoy is let go after a second, says why, and is there again when
+// one comes.
+func TestAnInstanceThatNoEnvoyKnowsIsLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 1 })
+		w.Connected(1)
+		w.Connected(0)
+		id := w.instances()[0]
+		w.comesUp(id)
+		time.Sleep(2 * time.Second)
+		w.finish(id)
+		require.Equal(t, map[string]uint64{"no_envoy": 1}, w.function().Ends)
+		require.Equal(t, map[string]uint64{"no_envoy": 1}, w.function().StartFailures)
+		require.Equal(t, "no_envoy", w.function().Blocked)
+		require.Contains(t, w.function().BlockedDetail, "Envoy")
+		time.Sleep(time.Hour)
+		require.Len(t, w.instances(), 1)
+
+		w.Connected(1)
+		ids := w.instances()
+		require.Len(t, ids, 2)
+		w.comesUp(ids[1])
+		w.publish()
+		require.Equal(t, 1, w.function().Ready)
+		require.Empty(t, w.function().Blocked)
+	})
+}
