@@ -15,6 +15,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
@@ -126,11 +127,18 @@ func (c *chaos) serve(id string, p *peer) (*wire.Report, error) {
 	var lost <-chan time.Time
 	leaves, crashes := time.After(time.Second+c.upTo(time.Minute)), time.After(time.Second+c.upTo(3*time.Minute))
 	drain := p.drain
+	if c.oneIn(3) { // and perhaps much later than anybody waits for it
+		c.d.Waiting(relay.Waiting{Instance: id, Environment: "env", What: "GET / answered 503"})
+	}
 	for {
 		select {
 		case <-up:
 			c.d.Up(relay.Up{Instance: id, Environment: "env", Slots: 1 + int(c.upTo(4)), Left: time.Minute})
 			c.d.Load(id, relay.Load{InFlight: 1})
+			if c.oneIn(8) {
+				c.d.Notice(id, wire.NoticeSerialApp)
+				c.d.Waiting(relay.Waiting{Instance: id, Environment: "env", What: "of no use any more"})
+			}
 			if c.oneIn(4) {
 				lost = time.After(c.upTo(10 * time.Second))
 			}
@@ -211,6 +219,12 @@ func (c *chaos) check(t *testing.T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	require.NoError(t, f.pool.Check())
+	for core := range f.pool.Instances() {
+		i := core.Owner.(*instance)
+		if core.State() == pool.Ready || core.State() == pool.Draining {
+			require.Empty(t, f.waitsFor(i, now()), "it does not start any more")
+		}
+	}
 }
 
 func TestChaosLeavesNothingBehind(t *testing.T) {

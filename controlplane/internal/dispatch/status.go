@@ -79,6 +79,8 @@ func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
 			f.d.budget.PerHour(at), f.plan.rates.PerHour(f.priced))
 	case scaler.Unreachable:
 		return "no Envoy is connected: nothing is started before a request waits, or one is"
+	case scaler.Never:
+		return "peers of this function register by themselves, and too few are there"
 	case scaler.Backoff:
 		return backoffDetail(at, b) + f.said.because(b.Cause)
 	}
