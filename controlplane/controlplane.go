@@ -64,7 +64,7 @@ func PublicKey(file string) (string, error) {
 // A Server is the control plane and relay of one process.
 type Server struct {
 	config     *Config
-	signing    signing.Key
+	outside    *outside
 	log        logrus.FieldLogger
 	dispatcher *dispatch.Dispatcher
 	relay      *relay.Relay
@@ -87,7 +87,7 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 	s.dispatcher.Connect(dispatch.Connection{
 		Relay:   s.relay,
 		Socket:  s.relay.SocketPath,
-		Relays:  []wire.Relay{s.relay.Advertised()},
+		Relays:  func() []wire.Relay { return []wire.Relay{s.relay.Advertised()} },
 		Changed: s.xds.Changed,
 	})
 	// Last, because it has goroutines from the beginning.
@@ -105,21 +105,21 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	if err != nil {
 		return err
 	}
-	if cfg.Signing.KeyFile != "" {
-		if s.signing, err = signing.Load(cfg.Signing.KeyFile); err != nil {
-			return fmt.Errorf("signing.key_file: %w", err)
-		}
+	if s.outside, err = readOutside(cfg, log); err != nil {
+		return err
 	}
 	s.dispatcher = dispatch.New(dispatch.Options{
-		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Key: key, Signing: s.signing, Log: log,
+		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Key: key,
+		Tokens: s.outside.tokens, Signing: s.outside.signingKey, Log: log,
 	})
 	if s.xds, err = xds.New(cfg, s.dispatcher, log); err != nil {
 		return err
 	}
+	s.outside.follow(s.xds)
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}
-	s.relay, err = relay.New(relayConfig(cfg, key), s.dispatcher, log)
+	s.relay, err = relay.New(s.relayConfig(key), s.dispatcher, log)
 	if errors.Is(err, relay.ErrDirInUse) {
 		return fmt.Errorf("state_dir: another control plane uses %s", cfg.StateDir)
 	}
@@ -131,6 +131,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	}
 	s.admin, err = admin.New(admin.Options{
 		Address: cfg.Admin.Address, Hosts: cfg.Admin.Hosts, Source: s.dispatcher, Ready: s.ready, Relay: s.relayStatus, XDS: s.xdsStatus,
+		Files:   s.outside.status,
 		Version: Version(), Log: log,
 	})
 	return err
@@ -148,19 +149,21 @@ func (s *Server) close() {
 	}
 }
 
-func relayConfig(cfg *Config, key token.Key) relay.Config {
-	return relay.Config{
-		Address:         cfg.Relay.Address,
-		Advertise:       cfg.Relay.Advertise,
-		TLS:             relay.TLSMode(cfg.Relay.TLS),
-		CertificateFile: cfg.Relay.CertificateFile,
-		KeyFile:         cfg.Relay.KeyFile,
-		CAFile:          cfg.Relay.CAFile,
-		Dir:             filepath.Join(cfg.StateDir, "e"),
-		TunnelWait:      cfg.Relay.TunnelWait,
-		MaxConnections:  cfg.Relay.MaxConnections,
-		Key:             key,
+func (s *Server) relayConfig(key token.Key) relay.Config {
+	cfg := s.config
+	c := relay.Config{
+		Address:        cfg.Relay.Address,
+		Advertise:      cfg.Relay.Advertise,
+		TLS:            relay.TLSMode(cfg.Relay.TLS),
+		Dir:            filepath.Join(cfg.StateDir, "e"),
+		TunnelWait:     cfg.Relay.TunnelWait,
+		MaxConnections: cfg.Relay.MaxConnections,
+		Key:            key,
 	}
+	if s.outside.relay != nil {
+		c.Identity = s.outside.relay.Get
+	}
+	return c
 }
 
 // AdminAddr is the admin address, host:port.

@@ -13,8 +13,10 @@ import (
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/patient"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 )
 
 // Run serves until ctx ends or a part fails, and returns when all that it started has ended.
@@ -26,6 +28,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts := newGroup()
 	stopAdmin := parts.run("admin", s.admin.Run)
 	stopRelay := parts.run("relay", s.relay.Run)
+	stopFiles := parts.run("files", s.outside.watch.Run)
 	stopXDS := parts.run("xds", s.xds.Run)
 	stopControl := parts.run("control socket", s.serveControl)
 	if ctx.Err() == nil {
@@ -41,6 +44,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.shutdown()
 	stopControl()
+	stopFiles()
 	stopXDS()
 	stopRelay()
 	stopAdmin()
@@ -52,7 +56,7 @@ func (s *Server) announce() {
 	s.log.WithFields(logrus.Fields{
 		"admin": s.AdminAddr(), "relay": s.RelayAddr(), "functions": len(s.config.Functions),
 	}).Info("control plane runs")
-	if public := s.signing.Public(); public != "" {
+	if public := s.outside.signingKey().Public(); public != "" {
 		s.log.WithField("public_key", public).Info("invocations are signed")
 	}
 	if beyondLoopback(s.AdminAddr()) {
@@ -87,18 +91,35 @@ func (s *Server) serveControl(ctx context.Context) error {
 	return nil // ctx ended before it began
 }
 
-// ready says why requests should not come here, yet or any more; nil when they may.
-func (s *Server) ready() error {
-	if s.stopping.Load() {
-		return errors.New("the control plane stops")
+// ready says whether requests may come here, and what Envoys know.
+func (s *Server) ready() admin.Readiness {
+	x := s.xds.Stats()
+	r := admin.Readiness{Envoys: x.Connected}
+	for _, one := range x.Refusals {
+		r.Refused = append(r.Refused, admin.Refused(one))
 	}
-	if s.xds.Ready() {
-		return nil
+	r.Reason = s.unready(x)
+	return r
+}
+
+// unready says why requests should not come here, yet or any more; empty when they may. An Envoy that has all it needs
+// serves on when it refuses a later state of something.
+func (s *Server) unready(x xds.Stats) string {
+	switch {
+	case s.stopping.Load():
+		return "the control plane stops"
+	case s.xds.Ready():
+		return ""
+	case x.Connected == 0 && x.LastLeft.IsZero():
+		return "no Envoy has connected yet"
+	case x.Connected == 0:
+		return fmt.Sprintf("no Envoy is connected: the last one left %s ago", time.Since(x.LastLeft).Truncate(time.Second))
+	case len(x.Refusals) > 0:
+		first := x.Refusals[0]
+		return fmt.Sprintf("an Envoy refuses its configuration, which is offered again: %s %s: %s", first.Service, first.Resource, first.Why)
+	default:
+		return "no Envoy has accepted its first configuration yet"
 	}
-	if why := s.xds.Stats().Refusal; why != "" {
-		return fmt.Errorf("an Envoy refuses its configuration: %s", why)
-	}
-	return errors.New("no Envoy has accepted its first configuration yet")
 }
 
 // listenControl opens Envoy's socket. A stale one, whose process is gone, is replaced; that no other process uses the

@@ -24,5 +24,9 @@ func (s *Server) relayStatus() admin.RelayStatus {
 
 func (s *Server) xdsStatus() admin.XDSStatus {
 	x := s.xds.Stats()
-	return admin.XDSStatus{Envoys: x.Connected, Pushes: x.Pushes, Acks: x.Acks, Nacks: x.Nacks}
+	refused := map[string]int{"lds": 0, "rds": 0, "cds": 0, "eds": 0, "sds": 0}
+	for _, one := range x.Refusals {
+		refused[one.Service]++
+	}
+	return admin.XDSStatus{Envoys: x.Connected, Pushes: x.Pushes, Acks: x.Acks, Nacks: x.Nacks, Refused: refused}
 }

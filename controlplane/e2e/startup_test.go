@@ -81,7 +81,7 @@ func refusedControlPlane(t *testing.T, set string) string {
 	return string(out)
 }
 
-// A port in use, of those that Envoy opens: the control plane's log and /readyz name it.
+// A port in use, of those that Envoy opens: the control plane's log and /readyz name it. When it is free it serves.
 func TestAListenersPortInUse(t *testing.T) {
 	binary := envoytest.Binary(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -98,15 +98,32 @@ func TestAListenersPortInUse(t *testing.T) {
 	proxy, err := envoy.Start(ctx, envoy.Options{Binary: binary, StateDir: dir, AdminAddress: "127.0.0.1:0", Log: new(strings.Builder)})
 	require.NoError(t, err)
 	defer proxy.Stop(time.Second)
-	require.Eventually(t, func() bool {
+	readyz := func() (status int, said string) {
 		response, err := http.Get("http://" + admin + "/readyz")
 		if err != nil {
-			return false
+			return 0, ""
 		}
 		defer func() { _ = response.Body.Close() }()
-		said := new(strings.Builder)
-		_ = response.Write(said)
-		return response.StatusCode == http.StatusServiceUnavailable && strings.Contains(said.String(), taken.Addr().String())
+		text := new(strings.Builder)
+		_ = response.Write(text)
+		return response.StatusCode, text.String()
+	}
+	require.Eventually(t, func() bool {
+		status, said := readyz()
+		return status == http.StatusServiceUnavailable && strings.Contains(said, taken.Addr().String()) && strings.Contains(said, `"offers": 2`)
+	}, controlplanetest.Patience, 10*time.Millisecond)
+	require.NoError(t, taken.Close())
+	require.Eventually(t, func() bool {
+		response, err := http.Get("http://" + taken.Addr().String())
+		return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusNotFound
+	}, controlplanetest.Patience, 10*time.Millisecond)
+	status, said := readyz()
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, said, `"refused": []`)
+	proxy.Stop(time.Second)
+	require.Eventually(t, func() bool {
+		status, said := readyz()
+		return status == http.StatusServiceUnavailable && strings.Contains(said, "no Envoy is connected: the last one left ")
 	}, controlplanetest.Patience, 10*time.Millisecond)
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	require.NoError(t, cmd.Wait())

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -96,8 +97,12 @@ func check(ctx context.Context, args, environ []string, stdout io.Writer) error 
 	if err != nil {
 		return err
 	}
+	warnings, err := cfg.CheckValidity(time.Now())
+	if err != nil {
+		return fmt.Errorf("certificates:\n%w", err)
+	}
 	fmt.Fprintln(stdout, "the configuration is valid")
-	for _, warning := range controlplane.EnvironmentWarnings(environ) {
+	for _, warning := range append(controlplane.EnvironmentWarnings(environ), warnings...) {
 		fmt.Fprintln(stdout, "warning:", warning)
 	}
 	if len(cfg.Functions) == 0 {

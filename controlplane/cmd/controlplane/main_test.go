@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair/keypairtest"
 )
 
 // asProgram makes this test binary the program itself, for what only a process can show.
@@ -121,6 +122,25 @@ func TestCheckSaysWhatItChecked(t *testing.T) {
 	require.Equal(t, "the configuration is valid", first)
 	require.Regexp(t, "^(Envoy .* accepts what it would be sent|not checked by Envoy: no envoy .*)\n$", second)
 	require.Empty(t, stderr)
+}
+
+func TestCheckLooksAtCertificates(t *testing.T) {
+	config := func(w keypairtest.Wish) string {
+		w.Names = []string{"front.test"}
+		certificate, key := keypairtest.Files(t, w)
+		return file(t, "{aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /web}]}], listeners: [{name: front, "+
+			"address: '127.0.0.1:8443', tls: {certificate_file: "+certificate+", key_file: "+key+"}}]}")
+	}
+	now := time.Now()
+	stdout, _, err := try(t, "check", config(keypairtest.Wish{Until: now.Add(15 * 24 * time.Hour)}))
+	require.NoError(t, err)
+	require.NotContains(t, stdout, "warning")
+	stdout, _, err = try(t, "check", config(keypairtest.Wish{Until: now.Add(10*24*time.Hour + time.Hour)}))
+	require.NoError(t, err)
+	require.Contains(t, stdout, "\nwarning: listeners[0].tls.certificate_file: the certificate expires in 10 days, at ")
+	stdout, _, err = try(t, "check", config(keypairtest.Wish{Until: now.Add(-time.Hour)}))
+	require.ErrorContains(t, err, "listeners[0].tls.certificate_file: the certificate has expired, at ")
+	require.Empty(t, stdout)
 }
 
 func TestCheckWarnsOfAFileWithoutFunctions(t *testing.T) {

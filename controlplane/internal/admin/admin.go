@@ -32,9 +32,10 @@ type Options struct {
 	Address  string   // host:port; port 0 lets the system choose
 	Hosts    []string // names by which it may be called, beside localhost and its own; *.example.com for all below
 	Source   Source
-	Ready    func() error         // nil: ready now. An error says why not. Nil function: always ready
+	Ready    func() Readiness     // nil: always ready
 	Relay    func() RelayStatus   // nil: no metrics of a relay
 	XDS      func() XDSStatus     // nil: no metrics of xDS
+	Files    func() FilesStatus   // nil: no metrics of files
 	Registry *prometheus.Registry // where the metrics are registered and served from; nil: a new one
 	Version  string               // of the build, for build_info
 	Log      logrus.FieldLogger
@@ -53,7 +54,7 @@ func New(o Options) (*Server, error) {
 		o.Registry = prometheus.NewRegistry()
 	}
 	if o.Ready == nil {
-		o.Ready = func() error { return nil }
+		o.Ready = func() Readiness { return Readiness{} }
 	}
 	if err := register(o); err != nil {
 		return nil, fmt.Errorf("admin metrics: %w", err)

@@ -140,20 +140,25 @@ func requireProblem(t *testing.T, answer *http.Response, body string, code int, 
 }
 
 func TestHealthAndReadiness(t *testing.T) {
-	reason := errors.New("no Envoy has accepted the first state")
-	d := open(t, func(o *Options) { o.Ready = func() error { return reason } })
+	since := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	ready := Readiness{Reason: "no Envoy has accepted the first state"}
+	d := open(t, func(o *Options) { o.Ready, o.Files = func() Readiness { return ready }, filesStatus })
 
 	answer, body := d.do(t, "GET", "/healthz", "")
 	require.Equal(t, http.StatusOK, answer.StatusCode)
 	require.JSONEq(t, `{"status":"alive"}`, body)
 
 	answer, body = d.do(t, "GET", "/readyz", "")
-	requireProblem(t, answer, body, http.StatusServiceUnavailable, reason.Error())
+	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+	require.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"))
+	require.JSONEq(t, `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"no Envoy has accepted the first state",
+		"envoys":0,"refused":[],"files_not_taken":{"relay":"the key does not fit"}}`, body)
 
-	reason = nil
+	ready = Readiness{Envoys: 2, Refused: []Refused{{"test/e1", "lds", "front", "in use", since, 3}}}
 	answer, body = d.do(t, "GET", "/readyz", "")
 	require.Equal(t, http.StatusOK, answer.StatusCode)
-	require.JSONEq(t, `{"status":"ready"}`, body)
+	require.JSONEq(t, `{"status":"ready","envoys":2,"files_not_taken":{"relay":"the key does not fit"},"refused":[
+		{"envoy":"test/e1","service":"lds","resource":"front","detail":"in use","since":"2026-11-28T12:00:00Z","offers":3}]}`, body)
 	require.Equal(t, "no-store", answer.Header.Get("Cache-Control"))
 	require.Equal(t, "nosniff", answer.Header.Get("X-Content-Type-Options"))
 }

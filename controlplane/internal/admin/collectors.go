@@ -154,8 +154,8 @@ func (c *relayCollector) Collect(ch chan<- prometheus.Metric) {
 
 // An xdsCollector does the same for xDS.
 type xdsCollector struct {
-	snapshot                    func() XDSStatus
-	envoys, pushes, acks, nacks metric
+	snapshot                             func() XDSStatus
+	envoys, pushes, acks, nacks, refused metric
 }
 
 func newXDSCollector(snapshot func() XDSStatus) *xdsCollector {
@@ -165,12 +165,13 @@ func newXDSCollector(snapshot func() XDSStatus) *xdsCollector {
 		pushes:   counter("xds_pushes_total", "Updates sent to an Envoy.", "type"),
 		acks:     counter("xds_acks_total", "Updates that an Envoy accepted.", "type"),
 		nacks:    counter("xds_nacks_total", "Updates that an Envoy refused.", "type"),
+		refused:  gauge("xds_refused", "Resources that connected Envoys have not taken and are offered again.", "type"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *xdsCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{c.envoys, c.pushes, c.acks, c.nacks} {
+	for _, m := range []metric{c.envoys, c.pushes, c.acks, c.nacks, c.refused} {
 		ch <- m.desc
 	}
 }
@@ -182,4 +183,44 @@ func (c *xdsCollector) Collect(ch chan<- prometheus.Metric) {
 	s.putAll(c.pushes, x.Pushes)
 	s.putAll(c.acks, x.Acks)
 	s.putAll(c.nacks, x.Nacks)
+	for service, n := range x.Refused {
+		s.put(c.refused, float64(n), service)
+	}
+}
+
+// A filesCollector does the same for files that others replace.
+type filesCollector struct {
+	snapshot         func() FilesStatus
+	expires, refused metric
+}
+
+func newFilesCollector(snapshot func() FilesStatus) *filesCollector {
+	return &filesCollector{
+		snapshot: snapshot,
+		expires: gauge("certificate_expiry_timestamp_seconds",
+			"When a certificate that is in use expires, in seconds since 1970.", "certificate"),
+		refused: gauge("files_not_taken",
+			"1 while files hold something that does not fit, and what they held before is in use.", "file"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *filesCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.expires.desc
+	ch <- c.refused.desc
+}
+
+// Collect implements prometheus.Collector.
+func (c *filesCollector) Collect(ch chan<- prometheus.Metric) {
+	s, f := sink(ch), c.snapshot()
+	for name, when := range f.Expires {
+		s.put(c.expires, float64(when.Unix()), name)
+	}
+	for name, why := range f.Refused {
+		value := 0.0
+		if why != "" {
+			value = 1
+		}
+		s.put(c.refused, value, name)
+	}
 }

@@ -27,6 +27,9 @@ func register(o Options) error {
 	if o.XDS != nil {
 		all = append(all, newXDSCollector(o.XDS))
 	}
+	if o.Files != nil {
+		all = append(all, newFilesCollector(o.Files))
+	}
 	var errs []error
 	for _, c := range all {
 		errs = append(errs, o.Registry.Register(c))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -20,7 +21,7 @@ func everything(t *testing.T) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	require.NoError(t, register(Options{
 		Registry: registry, Source: &fake{}, Version: "1.2.3",
-		Relay: relayStatus, XDS: xdsStatus,
+		Relay: relayStatus, XDS: xdsStatus, Files: filesStatus,
 	}))
 	return registry
 }
@@ -30,7 +31,14 @@ func relayStatus() RelayStatus {
 }
 
 func xdsStatus() XDSStatus {
-	return XDSStatus{1, map[string]uint64{"eds": 4}, map[string]uint64{"eds": 3}, map[string]uint64{"cds": 1}}
+	return XDSStatus{1, map[string]uint64{"eds": 4}, map[string]uint64{"eds": 3}, map[string]uint64{"cds": 1}, map[string]int{"lds": 2}}
+}
+
+func filesStatus() FilesStatus {
+	return FilesStatus{
+		Expires: map[string]time.Time{"listener/front": time.Unix(1_800_000_000, 0)},
+		Refused: map[string]string{"listener/front": "", "relay": "the key does not fit"},
+	}
 }
 
 func TestMetricsPassLint(t *testing.T) {
@@ -45,7 +53,7 @@ func TestMetricsPassLint(t *testing.T) {
 
 func TestMetricValues(t *testing.T) {
 	d := open(t, func(o *Options) {
-		o.Relay, o.XDS = relayStatus, xdsStatus
+		o.Relay, o.XDS, o.Files = relayStatus, xdsStatus, filesStatus
 	})
 	_, body := d.do(t, "GET", "/metrics", "")
 	for _, line := range strings.Split(strings.TrimSpace(`
@@ -92,7 +100,11 @@ starts_total{function="web"} 9
 xds_acks_total{type="eds"} 3
 xds_envoys_connected 1
 xds_nacks_total{type="cds"} 1
-xds_pushes_total{type="eds"} 4`), "\n") {
+xds_pushes_total{type="eds"} 4
+xds_refused{type="lds"} 2
+certificate_expiry_timestamp_seconds{certificate="listener/front"} 1.8e+09
+files_not_taken{file="listener/front"} 0
+files_not_taken{file="relay"} 1`), "\n") {
 		require.Contains(t, body, "\n"+namespace+"_"+line+"\n")
 	}
 	require.NotContains(t, body, `starts_blocked{cause="",`)

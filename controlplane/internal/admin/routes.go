@@ -17,7 +17,7 @@ import (
 func routes(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/healthz", read(func(w http.ResponseWriter, _ *http.Request) { answer(w, status{"alive"}) }))
-	mux.Handle("/readyz", read(readiness(o.Ready)))
+	mux.Handle("/readyz", read(readiness(o)))
 	mux.Handle("/metrics", read(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{Registry: o.Registry}).ServeHTTP))
 	mux.Handle("/api/v1/functions", read(functions(o.Source)))
 	mux.Handle("/api/v1/functions/{name}", read(function(o.Source)))
@@ -38,7 +38,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `Lambda Dispatch, control plane
 
 GET  /healthz                         200 while the process works
-GET  /readyz                          200 once Envoy has its configuration, else 503 and why
+GET  /readyz                          200 once Envoy has its configuration, else 503 and why; what Envoys refuse
 GET  /metrics                         for Prometheus
 GET  /api/v1/functions                each function: queue, slots, instances, failures, bill
 GET  /api/v1/functions/{name}         one of them
@@ -80,14 +80,42 @@ type status struct {
 	Status string `json:"status"`
 }
 
-func readiness(ready func() error) http.HandlerFunc {
+// A knowledge is what /readyz adds to either answer.
+type knowledge struct {
+	Envoys  int               `json:"envoys"`
+	Refused []Refused         `json:"refused"`
+	Files   map[string]string `json:"files_not_taken"` // why, by name
+}
+
+func readiness(o Options) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
-			fail(w, http.StatusServiceUnavailable, err.Error())
+		r := o.Ready()
+		more := knowledge{r.Envoys, orEmpty(r.Refused), notTaken(o.Files)}
+		if r.Reason == "" {
+			answer(w, struct {
+				status
+				knowledge
+			}{status{"ready"}, more})
 			return
 		}
-		answer(w, status{"ready"})
+		send(w, http.StatusServiceUnavailable, problemType, struct {
+			problem
+			knowledge
+		}{newProblem(http.StatusServiceUnavailable, r.Reason), more})
 	}
+}
+
+func notTaken(files func() FilesStatus) map[string]string {
+	why := map[string]string{}
+	if files == nil {
+		return why
+	}
+	for name, refused := range files().Refused {
+		if refused != "" {
+			why[name] = refused
+		}
+	}
+	return why
 }
 
 func functions(source Source) http.HandlerFunc {
@@ -171,8 +199,14 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
+const problemType = "application/problem+json"
+
+func newProblem(code int, detail string) problem {
+	return problem{"about:blank", http.StatusText(code), code, detail}
+}
+
 func fail(w http.ResponseWriter, code int, detail string) {
-	send(w, code, "application/problem+json", problem{"about:blank", http.StatusText(code), code, detail})
+	send(w, code, problemType, newProblem(code, detail))
 }
 
 // send writes body as JSON that people can read too. An error means that the client has gone: nobody is left to be told.

@@ -150,4 +150,29 @@ type XDSStatus struct {
 	Pushes map[string]uint64
 	Acks   map[string]uint64
 	Nacks  map[string]uint64
+	// Refused are the resources that connected Envoys have not taken and are offered again.
+	Refused map[string]int
+}
+
+// A Readiness tells whether requests may come here.
+type Readiness struct {
+	Reason  string    // why not; empty: they may
+	Envoys  int       // connected now
+	Refused []Refused // what they have not taken, and are offered again
+}
+
+// A Refused is a resource that a connected Envoy has not taken.
+type Refused struct {
+	Envoy    string    `json:"envoy"`
+	Service  string    `json:"service"` // lds, rds, cds, eds or sds
+	Resource string    `json:"resource"`
+	Why      string    `json:"detail"` // in Envoy's words
+	Since    time.Time `json:"since"`
+	Offers   int       `json:"offers"`
+}
+
+// A FilesStatus is what is known of files that others replace, by name: listener/front, relay, token/web, signing.
+type FilesStatus struct {
+	Expires map[string]time.Time // certificates in use
+	Refused map[string]string    // why what the files hold now was not taken; empty: it was
 }

@@ -33,7 +33,7 @@ type Listener struct {
 	TrustedHops int `yaml:"trusted_hops"`
 }
 
-// ListenerTLS names the files, readable by Envoy, of a listener's certificate.
+// ListenerTLS names the files of a listener's certificate. The control plane reads them, and again when they change.
 type ListenerTLS struct {
 	CertificateFile string `yaml:"certificate_file"`
 	KeyFile         string `yaml:"key_file"`
@@ -56,8 +56,17 @@ type Relay struct {
 	KeyFile         string        `yaml:"key_file"`
 	CAFile          string        `yaml:"ca_file"`
 	TunnelWait      time.Duration `yaml:"tunnel_wait"` // how long a connection of Envoy's waits for a tunnel
-	// MaxConnections limits the tunnels and control streams that are open at once, handshakes included.
+	// MaxConnections limits the tunnels and control streams that are open at once.
 	MaxConnections int `yaml:"max_connections"`
+}
+
+// Files are those of tls: files, in the order of ParseRelayPair.
+func (r Relay) Files() []string {
+	files := []string{r.CertificateFile, r.KeyFile}
+	if r.CAFile != "" {
+		files = append(files, r.CAFile)
+	}
+	return files
 }
 
 // Signing proves to functions who invokes them.

@@ -1,10 +1,7 @@
 package config
 
 import (
-	"bytes"
 	"cmp"
-	"crypto/tls"
-	"crypto/x509"
 	"net"
 	"net/netip"
 	"os"
@@ -16,9 +13,6 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 )
-
-// minToken is the shortest token of a static provider, in bytes.
-const minToken = 16
 
 func oneOf(p *problems, path, got string, allowed ...string) {
 	if !slices.Contains(allowed, got) {
@@ -96,46 +90,37 @@ func checkFile(p *problems, path, file string) {
 	}
 }
 
-func checkKeyPair(p *problems, path, certificate, key string) {
+// checkContents reads files and has them parsed. What it reports is at the path. It tells whether there is nothing to report.
+func checkContents[T any](p *problems, path string, parse func([][]byte) (T, error), files ...string) bool {
+	var contents [][]byte
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			p.add(path, "%w", err)
+			return false
+		}
+		contents = append(contents, text)
+	}
+	_, err := parse(contents)
+	if err != nil {
+		p.add(path, "%w", err)
+	}
+	return err == nil
+}
+
+func checkKeyPair(p *problems, path, certificate, key string) bool {
 	before := len(p.found)
 	checkFile(p, path+".certificate_file", certificate)
 	checkFile(p, path+".key_file", key)
-	if len(p.found) > before {
-		return
-	}
-	if _, err := tls.LoadX509KeyPair(certificate, key); err != nil {
-		p.add(path+".certificate_file", "with key_file: %w", err)
-	}
+	return len(p.found) == before && checkContents(p, path+".certificate_file", ParsePair, certificate, key)
 }
 
-func checkCA(p *problems, path, file string) {
-	text, err := os.ReadFile(file)
-	switch {
-	case err != nil:
-		p.add(path, "%w", err)
-	case len(text) > maxCA:
-		p.add(path, "must have at most %d bytes, got %d: every invocation carries it, so give the one CA that signed, not a bundle",
-			maxCA, len(text))
-	case !x509.NewCertPool().AppendCertsFromPEM(text):
-		p.add(path, "holds no PEM certificate: %s", file)
-	}
-}
-
-// maxCA lets an invocation hold it twice, once signed, within the protocol's limit of 64 KiB.
-const maxCA = 28 << 10
-
-// checkToken never shows what the file holds.
 func checkToken(p *problems, path, file string) {
 	if file == "" {
 		p.add(path, "must be set, because provider is static")
 		return
 	}
-	token, err := os.ReadFile(file)
-	if err != nil {
-		p.add(path, "%w", err)
-	} else if n := len(bytes.TrimSpace(token)); n < minToken {
-		p.add(path, "must hold a token of at least %d bytes, got %d", minToken, n)
-	}
+	checkContents(p, path, ParseToken, file)
 }
 
 // checkHost accepts nothing, a lower-case name or IPv4 address, or *. before one. Ports are not part of a host here.

@@ -107,8 +107,7 @@ func (c Config) validateListeners(p *problems) {
 func (l Listener) validate(p *problems, path string) {
 	checkListenAddress(p, path+".address", l.Address)
 	if l.TLS != nil {
-		checkFile(p, path+".tls.certificate_file", l.TLS.CertificateFile)
-		checkFile(p, path+".tls.key_file", l.TLS.KeyFile)
+		checkKeyPair(p, path+".tls", l.TLS.CertificateFile, l.TLS.KeyFile)
 	}
 	within(p, path+".max_request_headers_kib", l.MaxRequestHeaders, 1, 8192)
 	within(p, path+".trusted_hops", l.TrustedHops, 0, 32)
@@ -139,9 +138,12 @@ func (r Relay) validateAdvertise(p *problems) {
 
 func (r Relay) validateFiles(p *problems) {
 	if r.TLS == RelayTLSFiles {
-		checkKeyPair(p, "relay", r.CertificateFile, r.KeyFile)
+		ok := checkKeyPair(p, "relay", r.CertificateFile, r.KeyFile)
 		if r.CAFile != "" {
-			checkCA(p, "relay.ca_file", r.CAFile)
+			ok = checkContents(p, "relay.ca_file", parseCA, r.CAFile) && ok
+		}
+		if ok {
+			checkContents(p, "relay.certificate_file", ParseRelayPair, r.Files()...)
 		}
 		return
 	}

@@ -1,12 +1,6 @@
 package config
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair/keypairtest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 )
 
@@ -39,15 +35,14 @@ func write(t *testing.T, name, text string) string {
 
 // keyPair makes a certificate and its key and returns their paths.
 func keyPair(t *testing.T) (certificate, key string) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := x509.Certificate{SerialNumber: big.NewInt(1)}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, private.Public(), private)
-	require.NoError(t, err)
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	return write(t, "tls.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))),
-		write(t, "tls.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+	t.Helper()
+	return keyPairUntil(t, time.Now().Add(time.Hour))
+}
+
+// keyPairUntil is valid for hours before a time.
+func keyPairUntil(t *testing.T, end time.Time) (certificate, key string) {
+	t.Helper()
+	return keypairtest.Files(t, keypairtest.Wish{Names: []string{"relay.test"}, From: end.Add(-2 * time.Hour), Until: end})
 }
 
 func TestValidateRefuses(t *testing.T) {
@@ -244,15 +239,18 @@ func TestHostsAndPaths(t *testing.T) {
 
 func TestRelayFiles(t *testing.T) {
 	certificate, key := keyPair(t)
-	_, other := keyPair(t)
+	another, other := keyPair(t)
 	cfg := Default()
 	cfg.Relay.TLS, cfg.Relay.CertificateFile, cfg.Relay.KeyFile, cfg.Relay.CAFile = RelayTLSFiles, certificate, key, certificate
 	require.NoError(t, cfg.Validate())
 
+	cfg.Relay.CAFile = another
+	require.ErrorContains(t, cfg.Validate(), "relay.certificate_file: with ca_file: x509: ")
+
 	cfg.Relay.KeyFile, cfg.Relay.CAFile = other, key
 	err := cfg.Validate()
 	require.ErrorContains(t, err, "relay.certificate_file: with key_file: tls: private key does not match public key")
-	require.ErrorContains(t, err, "relay.ca_file: holds no PEM certificate: "+key)
+	require.ErrorContains(t, err, "relay.ca_file: holds no PEM certificate")
 
 	bundle := filepath.Join(t.TempDir(), "bundle")
 	require.NoError(t, os.WriteFile(bundle, make([]byte, maxCA+1), 0o600))
@@ -261,6 +259,55 @@ func TestRelayFiles(t *testing.T) {
 
 	cfg.Relay.CAFile = filepath.Join(t.TempDir(), "none")
 	require.ErrorIs(t, cfg.Validate(), os.ErrNotExist)
+}
+
+func TestListenersFiles(t *testing.T) {
+	certificate, key := keyPair(t)
+	_, other := keyPair(t)
+	garbage := write(t, "garbage", "garbage\n")
+	cfg := Default()
+	try := func(certificate, key string) error {
+		cfg.Listeners[0].TLS = &ListenerTLS{CertificateFile: certificate, KeyFile: key}
+		return cfg.Validate()
+	}
+	require.NoError(t, try(certificate, key))
+	require.ErrorContains(t, try(certificate, other), "listeners[0].tls.certificate_file: with key_file: tls: private key does not match")
+	require.ErrorContains(t, try(garbage, garbage), "listeners[0].tls.certificate_file: with key_file: tls: failed to find any PEM data")
+	require.ErrorContains(t, try("", garbage+".none"), "listeners[0].tls.certificate_file: must be set")
+	require.ErrorIs(t, try("", garbage+".none"), os.ErrNotExist)
+}
+
+// What has expired is for check to refuse: a control plane that starts with it still serves everything else.
+func TestValidity(t *testing.T) {
+	now := time.Now()
+	certificate, key := keyPairUntil(t, now.Add(20*24*time.Hour))
+	soon, soonKey := keyPairUntil(t, now.Add(5*24*time.Hour+time.Minute))
+	cfg := Default()
+	cfg.Listeners = append(cfg.Listeners, cfg.Listeners[0])
+	cfg.Listeners[0].TLS = &ListenerTLS{CertificateFile: soon, KeyFile: soonKey}
+	cfg.Listeners[1].Name, cfg.Listeners[1].Address = "other", "127.0.0.1:8443"
+	cfg.Listeners[1].TLS = &ListenerTLS{CertificateFile: certificate, KeyFile: key}
+	cfg.Relay.TLS, cfg.Relay.CertificateFile, cfg.Relay.KeyFile, cfg.Relay.CAFile = RelayTLSFiles, certificate, key, certificate
+	require.NoError(t, cfg.Validate())
+
+	warnings, err := cfg.CheckValidity(now.Add(20*24*time.Hour - time.Minute))
+	require.Len(t, warnings, 2)
+	require.ErrorIs(t, err, keypair.ErrExpired)
+	require.ErrorContains(t, err, "listeners[0].tls.certificate_file: the certificate has expired, at ")
+	require.NotContains(t, err.Error(), "\n")
+
+	warnings, err = cfg.CheckValidity(now.Add(20*24*time.Hour - 90*time.Minute))
+	require.ErrorIs(t, err, keypair.ErrExpired)
+	require.Len(t, warnings, 2)
+
+	cfg.Listeners, cfg.Relay.TLS = cfg.Listeners[:1], RelayTLSAuto
+	warnings, err = cfg.CheckValidity(now)
+	require.ErrorIs(t, err, keypair.ErrNotYetValid)
+	require.Empty(t, warnings)
+	warnings, err = cfg.CheckValidity(now.Add(5*24*time.Hour - 30*time.Minute))
+	require.NoError(t, err)
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "listeners[0].tls.certificate_file: the certificate expires in ")
 }
 
 func TestSigningKeyFile(t *testing.T) {

@@ -32,8 +32,10 @@ type Options struct {
 	Pricing   config.Pricing
 	Budget    config.Budget
 	Key       token.Key
-	Signing   signing.Key // the zero Key: invocations are not signed
-	Log       logrus.FieldLogger
+	// What follows may be replaced while the control plane runs, and is asked for anew each time.
+	Tokens  map[string]func() string // by function name, that peers register with; none for functions that are invoked
+	Signing func() signing.Key       // nil, or the zero Key: invocations are not signed
+	Log     logrus.FieldLogger
 }
 
 // A Dispatcher holds the pool of every function. It implements extproc.Acquirer, relay.Events, xds.Source and
@@ -44,10 +46,10 @@ type Dispatcher struct {
 	names     []string // sorted
 	relay     relay.Commands
 	socket    func(endpoint string) string
-	relays    []wire.Relay
+	relays    func() []wire.Relay
 	changed   func(function string)
 	key       token.Key
-	signing   signing.Key
+	signing   func() signing.Key
 	budget    *scaler.Budget // of all functions together; nil: no ceiling
 	log       logrus.FieldLogger
 
@@ -70,6 +72,9 @@ func New(o Options) *Dispatcher {
 		log:       o.Log.WithField("component", "dispatch"),
 		instances: map[string]*instance{},
 	}
+	if d.signing == nil {
+		d.signing = func() signing.Key { return signing.Key{} }
+	}
 	d.stop, d.cut = context.WithCancel(context.Background())
 	for _, cfg := range o.Functions {
 		d.functions[cfg.Name] = newFunction(d, cfg, o)
@@ -83,13 +88,16 @@ func New(o Options) *Dispatcher {
 type Connection struct {
 	Relay   relay.Commands
 	Socket  func(endpoint string) string // the unix socket of an endpoint's name
-	Relays  []wire.Relay                 // what peers are told to dial
+	Relays  func() []wire.Relay          // what peers are told to dial now
 	Changed func(function string)        // the function's endpoints changed; must not block
 }
 
 // Connect completes the wiring. It is called once, before any part runs that calls the Dispatcher.
 func (d *Dispatcher) Connect(c Connection) {
 	d.relay, d.socket, d.relays, d.changed = c.Relay, c.Socket, c.Relays, c.Changed
+	if d.relays == nil {
+		d.relays = func() []wire.Relay { return nil }
+	}
 }
 
 // Start starts the minimum of every function.
@@ -175,7 +183,7 @@ func (d *Dispatcher) Down(id string, report *wire.Report, err error) {
 // Register implements relay.Events: a peer that nobody invoked joins the function whose token it holds.
 func (d *Dispatcher) Register(_ context.Context, bearer string, r wire.Registration) (wire.Invocation, error) {
 	f := d.functions[r.Function]
-	if f == nil || f.staticToken == "" || !token.Equal(bearer, f.staticToken) {
+	if f == nil || f.token == nil || !token.Equal(bearer, f.token()) {
 		return wire.Invocation{}, relay.ErrUnauthorized
 	}
 	return f.adopt(r)

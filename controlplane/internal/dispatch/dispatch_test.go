@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,8 @@ import (
 // world is everything around a dispatcher, by hand: Lambda, the relay and Envoy.
 type world struct {
 	*Dispatcher
-	t testing.TB
+	t     testing.TB
+	token atomic.Value // string, that peers register with
 
 	mu       sync.Mutex
 	invoked  []wire.Invocation
@@ -46,7 +48,7 @@ func newSigningWorld(t testing.TB, key signing.Key, change func(*config.Function
 	if change != nil {
 		change(&cfg)
 	}
-	return newWorldWith(t, Options{Functions: []config.Function{cfg}, Signing: key})
+	return newWorldWith(t, Options{Functions: []config.Function{cfg}, Signing: func() signing.Key { return key }})
 }
 
 func newWorldOf(t testing.TB, budget config.Budget, functions ...config.Function) *world {
@@ -59,16 +61,20 @@ func newWorldWith(t testing.TB, o Options) *world {
 	log.SetOutput(t.Output())
 	w := &world{t: t, ends: map[string]chan End{}, drained: map[string]wire.Reason{}}
 	providers := map[string]Provider{}
+	w.token.Store(staticToken)
+	o.Tokens = map[string]func() string{}
 	for _, cfg := range o.Functions {
 		if cfg.Provider == config.ProviderLambda {
 			providers[cfg.Name] = w
+		} else {
+			o.Tokens[cfg.Name] = func() string { return w.token.Load().(string) }
 		}
 	}
 	o.Providers, o.Pricing, o.Key, o.Log = providers, config.Default().Pricing, token.NewKey(), log
 	w.Dispatcher = New(o)
 	w.Connect(Connection{
 		Relay: commands{w}, Socket: func(endpoint string) string { return "/e/" + endpoint }, Changed: func(string) {},
-		Relays: []wire.Relay{{Address: "relay.example.com:7443"}},
+		Relays: func() []wire.Relay { return []wire.Relay{{Address: "relay.example.com:7443"}} },
 	})
 	w.Start()
 	t.Cleanup(func() {
@@ -395,6 +401,51 @@ func TestPeersRegisterWithTheFunctionsToken(t *testing.T) {
 		w.Down(inv.Instance, nil, relay.ErrControlEnded)
 		_, err = w.Register(t.Context(), secret, wire.Registration{Function: "web"})
 		require.NoError(t, err, "its place is free again")
+	})
+}
+
+// A token that was replaced is worth nothing from then on; instances that have registered with it stay.
+func TestATokenIsReplaced(t *testing.T) {
+	secret, registering := static(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, registering)
+		_, err := w.Register(t.Context(), secret, wire.Registration{Function: "web"})
+		require.NoError(t, err)
+		w.token.Store("another one, long enough")
+		_, err = w.Register(t.Context(), secret, wire.Registration{Function: "web"})
+		require.ErrorIs(t, err, relay.ErrUnauthorized)
+		_, err = w.Register(t.Context(), "another one, long enough", wire.Registration{Function: "web"})
+		require.NoError(t, err)
+		require.Len(t, w.Instances(), 2)
+	})
+}
+
+// All peers of a function may register at once, as after a restart, and then a tenth of them a second.
+func TestPeersRegisterTooOften(t *testing.T) {
+	secret, registering := static(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) {
+			registering(f)
+			f.Scaling.Max = 50
+		})
+		try := func() error {
+			inv, err := w.Register(t.Context(), secret, wire.Registration{Function: "web"})
+			if err == nil {
+				w.Down(inv.Instance, nil, relay.ErrControlEnded)
+			}
+			return err
+		}
+		for range 50 {
+			require.NoError(t, try())
+		}
+		require.ErrorIs(t, try(), relay.ErrRegisterTooOften)
+		_, err := w.Register(t.Context(), "guess", wire.Registration{Function: "web"})
+		require.ErrorIs(t, err, relay.ErrUnauthorized, "which costs the function's peers nothing")
+		time.Sleep(time.Second)
+		for range 5 {
+			require.NoError(t, try())
+		}
+		require.ErrorIs(t, try(), relay.ErrRegisterTooOften)
 	})
 }
 

@@ -3,8 +3,6 @@ package dispatch
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,12 +21,12 @@ import (
 // endsByReason is how many instances have ended, by reason.
 func (w *world) endsByReason() map[string]uint64 { return w.Functions()[0].Ends }
 
+// staticToken is what peers of static functions register with, until a test changes the world's token.
+const staticToken = "0123456789abcdef"
+
 // static is a function whose peers register with a token.
-func static(t *testing.T) (secret string, change func(*config.Function)) {
-	secret = "0123456789abcdef"
-	file := filepath.Join(t.TempDir(), "token")
-	require.NoError(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
-	return secret, func(f *config.Function) { f.Provider, f.Static.TokenFile = config.ProviderStatic, file }
+func static(*testing.T) (secret string, change func(*config.Function)) {
+	return staticToken, func(f *config.Function) { f.Provider = config.ProviderStatic }
 }
 
 func TestADisabledFunctionStartsNoMinimum(t *testing.T) {

@@ -2,8 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,13 +18,13 @@ import (
 // A function is one pool with its lock, its timer and the effects of its decisions.
 type function struct {
 	// Static after newFunction.
-	d           *Dispatcher
-	name        string
-	config      config.Function
-	provider    Provider
-	staticToken string
-	plan        plan
-	log         logrus.FieldLogger
+	d        *Dispatcher
+	name     string
+	config   config.Function
+	provider Provider
+	token    func() string // that peers register with; nil: none can
+	plan     plan
+	log      logrus.FieldLogger
 
 	// mu guards the fields below. It is never held while calling a relay, a provider or Envoy.
 	mu        sync.Mutex
@@ -54,6 +52,7 @@ func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
 		name:     cfg.Name,
 		config:   cfg,
 		provider: o.Providers[cfg.Name],
+		token:    o.Tokens[cfg.Name],
 		plan:     plan,
 		log:      d.log.WithField("function", cfg.Name),
 		ends:     map[string]uint64{},
@@ -61,7 +60,6 @@ func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
 		bill:     bill.NewAccount(plan.rates, cfg.Lambda.MemoryMB),
 		priced:   cfg.Lambda.MemoryMB,
 	}
-	f.staticToken = f.readToken()
 	f.registers = registrations(cfg.Scaling.Max)
 	f.pool = pool.New(f.plan.settings)
 	f.timer = time.AfterFunc(time.Hour, f.tick)
@@ -73,20 +71,6 @@ func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
 // second.
 func registrations(instances int) bucket.Bucket {
 	return bucket.New(min(max(1, float64(instances)/10), 50), max(10, instances))
-}
-
-// readToken reads the token of self-registering peers. Validation has read the file before; should it vanish in between,
-// nobody can register.
-func (f *function) readToken() string {
-	if f.config.Provider != config.ProviderStatic {
-		return ""
-	}
-	raw, err := os.ReadFile(f.config.Static.TokenFile)
-	if err != nil {
-		f.log.WithError(err).Error("no peer can register: the token cannot be read")
-		return ""
-	}
-	return strings.TrimSpace(string(raw))
 }
 
 // acquire takes a slot or waits for one. The error is an *admission.Error.

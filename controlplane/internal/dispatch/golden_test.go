@@ -15,7 +15,9 @@ import (
 func TestThePayloadHoldsWhatEarlierOnesHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		w.relays = []wire.Relay{{Address: "relay.example:8443", Name: "relay.lambda-dispatch"}}
+		w.relays = func() []wire.Relay {
+			return []wire.Relay{{Address: "relay.example:8443", Name: "relay.lambda-dispatch"}}
+		}
 		w.acquire(t.Context())
 		w.instances()
 		payload, err := json.Marshal(w.invoked[0])

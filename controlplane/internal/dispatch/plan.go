@@ -90,7 +90,7 @@ const signedFor = time.Minute
 // invocation is what the instance's peer is told. Should it not be possible to sign it, peers that ask for a signature say so.
 func (f *function) invocation(i *instance) wire.Invocation {
 	issued := now()
-	signed, err := f.d.signing.Sign(f.unsigned(i), signature.Claims{
+	signed, err := f.d.signing().Sign(f.unsigned(i), signature.Claims{
 		Audience: f.plan.audience, Issued: issued, Expires: issued.Add(f.plan.settings.StartTimeout + signedFor),
 	})
 	if err != nil {
@@ -104,7 +104,7 @@ func (f *function) unsigned(i *instance) wire.Invocation {
 		Version:     wire.Version,
 		Instance:    i.id,
 		Function:    f.name,
-		Relays:      f.d.relays,
+		Relays:      f.d.relays(),
 		Token:       f.d.key.Mint(f.name, i.id, i.core.Started().Add(f.plan.tokenLife)),
 		Concurrency: f.config.Scaling.Slots(),
 		DrainMargin: wire.Millis(f.plan.drainMargin),

@@ -74,9 +74,10 @@ func TestTheLargestCAFits(t *testing.T) {
 		key := signing.New()
 		w := newSigningWorld(t, key, func(f *config.Function) { f.Name = strings.Repeat("w", config.MaxNameLength) })
 		line := strings.Repeat("x", 64) + "\n"
-		w.relays = []wire.Relay{{
+		longest := wire.Relay{
 			Address: strings.Repeat("r", 253) + ":65535", TLS: true, Name: strings.Repeat("r", 253), CA: strings.Repeat(line, (28<<10)/len(line)),
-		}}
+		}
+		w.relays = func() []wire.Relay { return []wire.Relay{longest} }
 		f := w.functions[w.names[0]]
 		f.tick()
 		f.mu.Lock()

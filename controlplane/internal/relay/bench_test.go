@@ -194,7 +194,7 @@ func TestPeersProcess(t *testing.T) {
 // remoteBed is a relay in another process, for dialling only.
 func remoteBed(t testing.TB) *bed {
 	ca := os.Getenv("RELAY_CA")
-	id := identity{ca: ca, name: autoName}
+	id := identity{vouched: func() (string, string) { return ca, autoName }}
 	if ca != "" {
 		id.config = serverConfig(nil)
 	}

@@ -25,16 +25,14 @@ import (
 
 // Config is what New needs.
 type Config struct {
-	Address         string // host:port to listen on
-	Advertise       string // host:port that peers dial; empty: what we listen on
-	TLS             TLSMode
-	CertificateFile string // with TLSFiles
-	KeyFile         string // with TLSFiles
-	CAFile          string // with TLSFiles, optional: what peers check the certificate against
-	Dir             string // of the endpoints' sockets; made if need be, 0700, at most 56 bytes of path
-	TunnelWait      time.Duration
-	MaxConnections  int // of peers that were let in
-	Key             token.Key
+	Address        string // host:port to listen on
+	Advertise      string // host:port that peers dial; empty: what we listen on
+	TLS            TLSMode
+	Identity       func() Identity // with TLSFiles: as it is now
+	Dir            string          // of the endpoints' sockets; made if need be, 0700, at most 56 bytes of path
+	TunnelWait     time.Duration
+	MaxConnections int // of peers that were let in
+	Key            token.Key
 	// FirstByte is how long a connection may be silent at first. 0: 1.5 s, after which a peer has given up, too.
 	FirstByte time.Duration
 	// HandshakeTimeout bounds TLS, request and registration together, and the hello once more. 0: 5 s.
@@ -169,13 +167,14 @@ func (r *Relay) SocketPath(endpoint string) string { return r.sockets.path(endpo
 // Addr returns the address that the relay listens on.
 func (r *Relay) Addr() net.Addr { return r.listener.Addr() }
 
-// Advertised returns what peers need to dial the relay and to know that it is the one.
+// Advertised returns what peers need to dial the relay now and to know that it is the one.
 func (r *Relay) Advertised() wire.Relay {
 	address := r.config.Advertise
 	if address == "" {
 		address = r.Addr().String()
 	}
-	return wire.Relay{Address: address, TLS: r.identity.config != nil, CA: r.identity.ca, Name: r.identity.name}
+	ca, name := r.identity.vouched()
+	return wire.Relay{Address: address, TLS: r.identity.config != nil, CA: ca, Name: name}
 }
 
 // Stats returns the relay's gauges and counters.

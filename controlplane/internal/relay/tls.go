@@ -2,12 +2,11 @@ package relay
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
-	"os"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair"
 )
 
 // A TLSMode says how connections of peers are encrypted.
@@ -16,15 +15,21 @@ type TLSMode string
 // TLS modes.
 const (
 	TLSAuto  TLSMode = "auto"  // a certificate of our own CA, which is made at start and handed to peers
-	TLSFiles TLSMode = "files" // a certificate from files
+	TLSFiles TLSMode = "files" // the operator's certificate, Config.Identity
 	TLSOff   TLSMode = "off"   // plain TCP: for tests, and where the network itself is encrypted
 )
 
-// identity is what a relay shows and what peers check it against.
+// An Identity is a certificate of the operator's and what peers check it against. It may be replaced while a relay runs.
+type Identity struct {
+	Pair keypair.Pair
+	CA   string // PEM for peers; empty: their system's roots
+}
+
+// identity is what a relay shows.
 type identity struct {
 	config *tls.Config // nil: plain TCP
-	ca     string      // PEM for peers; empty: their system's roots
-	name   string      // that the certificate carries
+	// vouched is the PEM for peers, and the name that the certificate carries.
+	vouched func() (ca, name string)
 }
 
 func newIdentity(c Config) (identity, error) {
@@ -32,9 +37,9 @@ func newIdentity(c Config) (identity, error) {
 	case TLSAuto:
 		return autoIdentity()
 	case TLSFiles:
-		return fileIdentity(c.CertificateFile, c.KeyFile, c.CAFile)
+		return fileIdentity(c.Identity)
 	case TLSOff:
-		return identity{}, nil
+		return identity{vouched: func() (ca, name string) { return "", "" }}, nil
 	default:
 		return identity{}, fmt.Errorf("tls: must be %s, %s or %s, got %q", TLSAuto, TLSFiles, TLSOff, c.TLS)
 	}
@@ -45,46 +50,24 @@ func autoIdentity() (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	return identity{config: serverConfig(authority.certificate), ca: authority.pem(), name: autoName}, nil
+	ca := authority.pem()
+	return identity{
+		config:  serverConfig(authority.certificate),
+		vouched: func() (string, string) { return ca, autoName },
+	}, nil
 }
 
-func fileIdentity(certificateFile, keyFile, caFile string) (identity, error) {
-	pair, err := tls.LoadX509KeyPair(certificateFile, keyFile)
-	if err != nil {
-		return identity{}, fmt.Errorf("certificate: %w", err)
+func fileIdentity(current func() Identity) (identity, error) {
+	if current == nil {
+		return identity{}, errors.New("tls: files without an identity")
 	}
-	id := identity{name: nameOf(pair.Leaf)}
-	if id.name == "" {
-		return identity{}, fmt.Errorf("certificate %s: carries no DNS name and no IP address to check it against", certificateFile)
-	}
-	if caFile != "" {
-		if id.ca, err = readCA(caFile); err != nil {
-			return identity{}, err
-		}
-	}
-	id.config = serverConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil })
-	return id, nil
-}
-
-func nameOf(c *x509.Certificate) string {
-	if len(c.DNSNames) > 0 {
-		return c.DNSNames[0]
-	}
-	if len(c.IPAddresses) > 0 {
-		return c.IPAddresses[0].String()
-	}
-	return ""
-}
-
-func readCA(file string) (string, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("ca: %w", err)
-	}
-	if block, _ := pem.Decode(text); block == nil || block.Type != "CERTIFICATE" {
-		return "", fmt.Errorf("ca: %s holds no PEM certificate", file)
-	}
-	return string(text), nil
+	return identity{
+		config: serverConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return current().Pair.Certificate, nil }),
+		vouched: func() (ca, name string) {
+			now := current()
+			return now.CA, now.Pair.Name()
+		},
+	}, nil
 }
 
 // serverConfig keeps session tickets on, which the standard library rotates: a peer's second and later connections skip

@@ -4,12 +4,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"os"
-	"path/filepath"
+	"math/big"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 func TestLaterConnectionsResume(t *testing.T) {
@@ -55,34 +58,62 @@ func TestTheLeafIsRenewedInTime(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestCertificateFromFiles(t *testing.T) {
-	dir := t.TempDir()
-	a, err := newAuthority()
-	require.NoError(t, err)
-	leaf, err := a.sign()
+// operators returns an identity of a CA's, with a new certificate.
+func operators(t *testing.T, ca *authority) Identity {
+	t.Helper()
+	leaf, err := ca.sign()
 	require.NoError(t, err)
 	key, err := x509.MarshalPKCS8PrivateKey(leaf.PrivateKey)
 	require.NoError(t, err)
-	write := func(name, kind string, der []byte) string {
-		file := filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
-		return file
-	}
-	files := func(c *Config) {
-		c.TLS = TLSFiles
-		c.CertificateFile = write("cert.pem", "CERTIFICATE", leaf.Certificate[0])
-		c.KeyFile = write("key.pem", "PRIVATE KEY", key)
-		c.CAFile = write("ca.pem", "CERTIFICATE", a.cert.Raw)
-	}
-	b := newBed(t, files)
-	b.up("a")
-	require.Equal(t, a.pem(), b.Advertised().CA)
+	pair, err := keypair.Parse(
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	require.NoError(t, err)
+	return Identity{Pair: pair, CA: ca.pem()}
+}
 
-	for name, c := range map[string]Config{
-		"certificate": {TLS: TLSFiles, CertificateFile: "/nowhere", KeyFile: "/nowhere"},
-		"tls: must":   {TLS: "maybe"},
-	} {
+// A renewed certificate is for those who come later. Connections that stand do not notice.
+func TestARenewedCertificate(t *testing.T) {
+	ca, err := newAuthority()
+	require.NoError(t, err)
+	var current atomic.Pointer[Identity]
+	renew := func(ca *authority) *big.Int {
+		next := operators(t, ca)
+		current.Store(&next)
+		return next.Pair.Leaf().SerialNumber
+	}
+	shown := func(b *bed) *big.Int {
+		c, err := b.tryDial(nil)
+		require.NoError(t, err)
+		defer c.Close()
+		return c.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber
+	}
+	first := renew(ca)
+	b := newBed(t, func(c *Config) {
+		c.TLS, c.Identity = TLSFiles, func() Identity { return *current.Load() }
+	})
+	control, peer := b.up("a")
+	envoy := b.envoy("a")
+	require.Equal(t, ca.pem(), b.Advertised().CA)
+	require.Equal(t, first, shown(b))
+
+	second := renew(ca)
+	require.NotEqual(t, first, second)
+	require.Equal(t, second, shown(b))
+	exchangeBoth(t, envoy, peer, "as before")
+	require.NoError(t, control.Encode(wire.Message{Kind: wire.KindLoad, InFlight: 1}))
+	b.eventually(func() bool { return b.events.has("load a 1") }, "no load")
+
+	other, err := newAuthority()
+	require.NoError(t, err)
+	third := renew(other)
+	require.Equal(t, other.pem(), b.Advertised().CA, "instances that start now are told")
+	require.Equal(t, third, shown(b))
+}
+
+func TestIdentitiesThatAreNone(t *testing.T) {
+	for says, c := range map[string]Config{"without an identity": {TLS: TLSFiles}, "tls: must": {TLS: "maybe"}} {
 		_, err := newIdentity(c)
-		require.ErrorContains(t, err, name)
+		require.ErrorContains(t, err, says)
 	}
 }

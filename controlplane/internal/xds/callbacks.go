@@ -33,7 +33,7 @@ func (s *Server) streamOpened(ctx context.Context, id int64, _ string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	s.acks.opened(id)
+	s.acks.opened(id, againOn(ctx))
 	return nil
 }
 

@@ -9,7 +9,6 @@ import (
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	uuidv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/request_id/uuid/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -49,10 +48,7 @@ func listener(cfg *config.Config, l config.Listener) *listenerv3.Listener {
 	}}}
 	if l.TLS != nil {
 		chain.TransportSocketConnectTimeout = durationpb.New(shakeHands)
-		chain.TransportSocket = &corev3.TransportSocket{
-			Name:       tlsName,
-			ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: pack(tlsContext(l.TLS))},
-		}
+		withCertificate(chain, bySDS(l.Name))
 	}
 	return &listenerv3.Listener{
 		Name:                          l.Name,
@@ -75,20 +71,6 @@ func socketAddress(address string) *corev3.Address {
 		Address:       ipPort.Addr().String(),
 		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(ipPort.Port())},
 	}}}
-}
-
-func tlsContext(t *config.ListenerTLS) *tlsv3.DownstreamTlsContext {
-	file := func(path string) *corev3.DataSource {
-		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
-	}
-	return &tlsv3.DownstreamTlsContext{CommonTlsContext: &tlsv3.CommonTlsContext{
-		AlpnProtocols: []string{"h2", "http/1.1"},
-		TlsParams:     &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2},
-		TlsCertificates: []*tlsv3.TlsCertificate{{
-			CertificateChain: file(t.CertificateFile),
-			PrivateKey:       file(t.KeyFile),
-		}},
-	}}
 }
 
 // connectionManager is HTTP as clients see it: both versions, WebSocket, paths and headers passed on as they came.

@@ -19,6 +19,7 @@ import (
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	configv3 "github.com/envoyproxy/go-control-plane/pkg/server/config"
 	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
@@ -84,7 +85,7 @@ func New(cfg *config.Config, source Source, log logrus.FieldLogger) (*Server, er
 	}
 	slices.Sort(s.functions)
 	s.caches = caches(set)
-	s.acks = newTracker(expectations(set, s.functions), s.log)
+	s.acks = newTracker(expectations(set, s.functions, secrets(cfg)), s.log)
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -96,6 +97,7 @@ func caches(set ResourceSet) map[string]*cachev3.LinearCache {
 		resourcev3.RouteType:    linear(resourcev3.RouteType, set.Routes),
 		resourcev3.ClusterType:  linear(resourcev3.ClusterType, set.Clusters),
 		resourcev3.EndpointType: cachev3.NewLinearCache(resourcev3.EndpointType),
+		resourcev3.SecretType:   cachev3.NewLinearCache(resourcev3.SecretType),
 	}
 }
 
@@ -117,7 +119,13 @@ func (s *Server) Register(g *grpc.Server) {
 	for url, c := range s.caches {
 		mux.Caches[url] = c
 	}
-	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, serverv3.NewServer(s.streams, mux, s.callbacks()))
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, service{serverv3.NewServer(s.streams, mux, s.callbacks(), named())})
+}
+
+// named keeps a request that names nothing from meaning all, but for listeners and clusters: Envoy sends such a one where it
+// has dropped what it was about to subscribe to.
+func named() configv3.XDSOption {
+	return configv3.DeactivateLegacyWildcardForTypes([]string{resourcev3.RouteType, resourcev3.EndpointType, resourcev3.SecretType})
 }
 
 // Changed says that the function's endpoints may have changed. It costs a map entry and never blocks.
@@ -157,6 +165,9 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-s.wake:
 		case <-s.acks.wake:
 			s.report()
+			continue
+		case <-s.offersDue():
+			s.acks.offer(time.Now())
 			continue
 		case <-s.weightsDue():
 			if err := s.publishWeights(); err != nil {
@@ -249,6 +260,15 @@ func (s *Server) weightsDue() <-chan time.Time {
 		return nil
 	}
 	return time.After(time.Until(s.lastWeights.Add(weightsEvery)))
+}
+
+// offersDue is when something that was refused is offered again; never, while nothing is.
+func (s *Server) offersDue() <-chan time.Time {
+	next := s.acks.nextOffer()
+	if next.IsZero() {
+		return nil
+	}
+	return time.After(time.Until(next))
 }
 
 func (s *Server) publishWeights() error {

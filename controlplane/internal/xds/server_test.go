@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
@@ -203,12 +204,69 @@ func TestARefusalIsLoggedAndLeavesWhatWasKnown(t *testing.T) {
 		return entry.Level == logrus.ErrorLevel && entry.Data["detail"] == "no such thing" && entry.Data["service"] == "eds"
 	}, patience, time.Millisecond)
 	require.Equal(t, []string{"/e/1"}, cp.known("a"))
-	require.Equal(t, "eds: no such thing", cp.Stats().Refusal)
+	refusals := cp.Stats().Refusals
+	require.Len(t, refusals, 1)
+	require.Equal(t, xds.Refusal{Envoy: "test/e1", Service: "eds", Resource: "a", Why: "no such thing", Since: refusals[0].Since, Offers: 1}, refusals[0])
 
 	cp.update("a", up("/e/3"))
 	e.ack(e.receive(resourcev3.EndpointType))
 	cp.eventuallyKnown(t, "a", "/e/3")
-	require.Empty(t, cp.Stats().Refusal)
+	require.Empty(t, cp.Stats().Refusals)
+}
+
+// What was refused is offered again, each resource by itself, to the Envoy that refused it and to no other.
+func TestWhatWasRefusedIsOfferedAgain(t *testing.T) {
+	for url, names := range map[string][]string{
+		resourcev3.ClusterType: nil, resourcev3.ListenerType: {"*"}, resourcev3.EndpointType: {"a", "b"}, resourcev3.RouteType: {"front"},
+	} {
+		t.Run(url, func(t *testing.T) {
+			cp := startControlPlane(t, "a", "b")
+			content, refuser := cp.connect(t), cp.connect(t)
+			for _, e := range []*envoyClient{content, refuser} {
+				e.subscribe(url, names...)
+			}
+			content.ack(content.receive(url))
+			first := refuser.receive(url)
+			refuser.nack(first, "the first time")
+			refused := map[string]bool{}
+			for range 2 * len(first.GetResources()) {
+				again := refuser.receive(url)
+				require.Len(t, again.GetResources(), 1)
+				require.Empty(t, again.GetRemovedResources())
+				resource := again.GetResources()[0]
+				require.True(t, slices.ContainsFunc(first.GetResources(), func(r *discoveryv3.Resource) bool {
+					return r.GetName() == resource.GetName() && proto.Equal(r.GetResource(), resource.GetResource())
+				}), "the same")
+				if refused[resource.GetName()] {
+					refuser.ack(again)
+				} else {
+					refuser.nack(again, "once more")
+				}
+				refused[resource.GetName()] = true
+			}
+			require.Eventually(t, func() bool { return len(cp.Stats().Refusals) == 0 }, patience, time.Millisecond)
+			require.EqualValues(t, 2+2*len(first.GetResources()), total(cp.Stats().Pushes), "nothing to the other one")
+		})
+	}
+}
+
+// An Envoy whose listener cannot open its port drops the listener's route, before or after it has asked for it, and subscribes
+// again when the listener is added again.
+func TestWhatIsSubscribedToAgainIsSentAgain(t *testing.T) {
+	cp := startControlPlane(t, "a", "b")
+	e := cp.connect(t)
+	e.subscribe(resourcev3.RouteType) // to nothing any more
+	for range 2 {
+		e.subscribe(resourcev3.RouteType, "front")
+		r := e.receive(resourcev3.RouteType)
+		require.Len(t, r.GetResources(), 1)
+		e.ack(r)
+	}
+	e.follow("a", "b")
+	e.subscribe(resourcev3.EndpointType, "b")
+	r := e.receive(resourcev3.EndpointType)
+	require.Len(t, r.GetResources(), 1)
+	require.Equal(t, "b", r.GetResources()[0].GetName())
 }
 
 func TestStateOfTheWorldStreamsAreRefused(t *testing.T) {

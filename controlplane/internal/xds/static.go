@@ -30,6 +30,9 @@ func StaticConfig(cfg *config.Config) ([]byte, error) {
 		if err := inlineRoutes(l, set.Routes[i]); err != nil {
 			return nil, err
 		}
+		if tls := cfg.Listeners[i].TLS; tls != nil {
+			withCertificate(l.GetFilterChains()[0], byFile(tls))
+		}
 	}
 	boot.DynamicResources.LdsConfig, boot.DynamicResources.CdsConfig = nil, nil
 	boot.StaticResources.Listeners = set.Listeners

@@ -1,20 +1,12 @@
 package xds_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair/keypairtest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
@@ -72,23 +64,6 @@ func TestEnvoyNamesWhatIsWrong(t *testing.T) {
 
 func certificate(t *testing.T) *config.ListenerTLS {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	files := &config.ListenerTLS{
-		CertificateFile: filepath.Join(t.TempDir(), "cert.pem"),
-		KeyFile:         filepath.Join(t.TempDir(), "key.pem"),
-	}
-	writePEM(t, files.CertificateFile, "CERTIFICATE", der)
-	writePEM(t, files.KeyFile, "PRIVATE KEY", keyDER)
-	return files
-}
-
-func writePEM(t *testing.T, path, kind string, der []byte) {
-	t.Helper()
-	require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+	certificate, key := keypairtest.Files(t, keypairtest.Wish{Names: []string{"localhost"}})
+	return &config.ListenerTLS{CertificateFile: certificate, KeyFile: key}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
@@ -19,7 +20,8 @@ type Stats struct {
 	Acks      map[string]uint64 // responses that an Envoy took over
 	Nacks     map[string]uint64 // responses that an Envoy refused
 	Connected int               // Envoys with a stream now
-	Refusal   string            // why a connected Envoy refused what it was sent last; empty: none did
+	LastLeft  time.Time         // when the last one of them went, unless one is connected; zero: none ever was
+	Refusals  []Refusal         // what connected Envoys have not taken, in a stable order
 }
 
 var services = map[string]string{
@@ -27,6 +29,7 @@ var services = map[string]string{
 	resourcev3.RouteType:    "rds",
 	resourcev3.ClusterType:  "cds",
 	resourcev3.EndpointType: "eds",
+	resourcev3.SecretType:   "sds",
 }
 
 // A tracker knows what each Envoy has acknowledged. An Envoy is its stream: ids in bootstraps need not differ.
@@ -43,13 +46,15 @@ type tracker struct {
 	mu       sync.Mutex
 	streams  map[int64]*streamState
 	told     map[string][]string // function: what the Source was told
+	lastLeft time.Time
 	counters Stats
 }
 
 // A streamState is one Envoy's knowledge.
 type streamState struct {
 	node    string
-	refusal map[string]string              // type URL: why the last response was refused
+	again   again
+	refused map[string]map[string]*refused // type URL, name
 	pending map[string]pending             // nonce: what the response held
 	acked   map[string]map[string]struct{} // type URL: names acknowledged at least once
 	known   map[string][]string            // function: paths; an entry means that this Envoy serves it
@@ -62,8 +67,8 @@ type pending struct {
 }
 
 // expectations names every resource of a full state.
-func expectations(set ResourceSet, functions []string) map[string][]string {
-	want := map[string][]string{resourcev3.EndpointType: functions}
+func expectations(set ResourceSet, functions, secrets []string) map[string][]string {
+	want := map[string][]string{resourcev3.EndpointType: functions, resourcev3.SecretType: secrets}
 	for _, l := range set.Listeners {
 		want[resourcev3.ListenerType] = append(want[resourcev3.ListenerType], l.GetName())
 	}
@@ -89,12 +94,13 @@ func newTracker(want map[string][]string, log logrus.FieldLogger) *tracker {
 	}
 }
 
-func (t *tracker) opened(id int64) {
+func (t *tracker) opened(id int64, again again) {
 	defer t.nudge()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.streams[id] = &streamState{
-		refusal: make(map[string]string),
+		again:   again,
+		refused: make(map[string]map[string]*refused),
 		pending: make(map[string]pending),
 		acked:   make(map[string]map[string]struct{}),
 		known:   make(map[string][]string),
@@ -106,6 +112,9 @@ func (t *tracker) closed(id int64) {
 	stream := t.streams[id]
 	delete(t.streams, id)
 	left := len(t.streams)
+	if stream != nil && left == 0 {
+		t.lastLeft = time.Now()
+	}
 	t.mu.Unlock()
 	if stream != nil {
 		t.log.WithFields(logrus.Fields{"envoy": stream.node, "connected": left}).Info("an Envoy disconnected")
@@ -134,6 +143,11 @@ func (t *tracker) sent(id int64, r *discoveryv3.DeltaDiscoveryResponse) {
 	t.counters.Pushes[services[p.url]]++
 	if stream := t.streams[id]; stream != nil {
 		stream.pending[r.GetNonce()] = p
+		for _, name := range p.names {
+			if refused := stream.refused[p.url][name]; refused != nil {
+				refused.next = time.Time{} // there will be an answer
+			}
+		}
 	}
 }
 
@@ -160,15 +174,19 @@ func (t *tracker) received(id int64, r *discoveryv3.DeltaDiscoveryRequest) {
 	}
 	connected := t.introduce(stream, r)
 	t.alreadyServes(stream, r)
-	refused := t.settle(stream, r)
+	news := t.settle(stream, r)
 	t.mu.Unlock()
 	if connected {
 		t.log.WithField("envoy", stream.node).Info("an Envoy connected")
 	}
-	if refused {
-		t.log.WithFields(logrus.Fields{
-			"envoy": stream.node, "service": services[r.GetTypeUrl()], "detail": r.GetErrorDetail().GetMessage(),
-		}).Error("Envoy refuses what it was sent")
+	log := t.log.WithFields(logrus.Fields{"envoy": stream.node, "service": services[r.GetTypeUrl()]})
+	switch news {
+	case refusedNow:
+		log.WithField("detail", r.GetErrorDetail().GetMessage()).Error("Envoy refuses what it was sent; it is offered again")
+	case refusedAgain:
+		log.WithField("detail", r.GetErrorDetail().GetMessage()).Debug("Envoy refuses again what it was sent")
+	case taken:
+		log.Info("Envoy has taken what it had refused")
 	}
 	t.nudge()
 }
@@ -194,32 +212,45 @@ func (t *tracker) alreadyServes(stream *streamState, r *discoveryv3.DeltaDiscove
 	}
 }
 
-// settle matches the request with the response that it answers, and tells whether that was refused.
-func (t *tracker) settle(stream *streamState, r *discoveryv3.DeltaDiscoveryRequest) (refused bool) {
+// An answer is what is news in an Envoy's answer to a response.
+type answer uint8
+
+const (
+	ordinary answer = iota
+	refusedNow
+	refusedAgain // for the same reason
+	taken        // what was refused before
+)
+
+// settle matches the request with the response that it answers, and tells what is news.
+func (t *tracker) settle(stream *streamState, r *discoveryv3.DeltaDiscoveryRequest) answer {
 	p, ok := stream.pending[r.GetResponseNonce()]
 	if !ok {
-		return false
+		return ordinary
 	}
 	delete(stream.pending, r.GetResponseNonce())
 	if r.GetErrorDetail() != nil {
 		t.counters.Nacks[services[p.url]]++
-		stream.refusal[p.url] = r.GetErrorDetail().GetMessage()
-		return true
+		return stream.refuse(p, r.GetErrorDetail().GetMessage(), time.Now())
 	}
 	t.counters.Acks[services[p.url]]++
-	delete(stream.refusal, p.url)
-	stream.take(p)
-	return false
+	return stream.take(p)
 }
 
-func (s *streamState) take(p pending) {
+func (s *streamState) take(p pending) answer {
+	news := ordinary
 	if s.acked[p.url] == nil {
 		s.acked[p.url] = make(map[string]struct{})
 	}
 	for _, name := range p.names {
 		s.acked[p.url][name] = struct{}{}
+		if s.refused[p.url][name] != nil {
+			delete(s.refused[p.url], name)
+			news = taken
+		}
 	}
 	maps.Copy(s.known, p.paths)
+	return news
 }
 
 // news returns the functions whose common knowledge differs from what news returned before. The slices are the
@@ -304,11 +335,9 @@ func (t *tracker) stats() Stats {
 	defer t.mu.Unlock()
 	stats := t.counters
 	stats.Pushes, stats.Acks, stats.Nacks = maps.Clone(stats.Pushes), maps.Clone(stats.Acks), maps.Clone(stats.Nacks)
-	stats.Connected = len(t.streams)
-	for _, stream := range t.streams {
-		for url, why := range stream.refusal {
-			stats.Refusal = fmt.Sprintf("%s: %s", services[url], why)
-		}
+	stats.Connected, stats.Refusals = len(t.streams), t.refusalsLocked()
+	if stats.Connected == 0 {
+		stats.LastLeft = t.lastLeft
 	}
 	return stats
 }

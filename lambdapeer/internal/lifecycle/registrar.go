@@ -36,12 +36,31 @@ const (
 	maxErrorText  = 1 << 10
 )
 
-// A Registrar asks a relay for an instance to serve.
+// A Registrar asks a relay for an instance to serve. It reads token and CA at each time, since files are replaced.
 type Registrar struct {
 	url      string
 	function string
-	token    string
-	http     *http.Client
+	token    latest[string]
+	roots    latest[*x509.CertPool]
+}
+
+// latest is what read returned last without an error.
+type latest[T any] struct {
+	value T
+	read  func() (T, error)
+}
+
+func newLatest[T any](read func() (T, error)) (latest[T], error) {
+	value, err := read()
+	return latest[T]{value, read}, err
+}
+
+// get reads again. What cannot be read, or does not fit, leaves what was there before.
+func (l *latest[T]) get() T {
+	if value, err := l.read(); err == nil {
+		l.value = value
+	}
+	return l.value
 }
 
 // NewRegistrar reads the variables. It returns nil when RelayVar is not set; the error reports every bad one, one a line.
@@ -55,20 +74,24 @@ func NewRegistrar(getenv func(string) string) (*Registrar, error) {
 	if function == "" {
 		errFunction = fmt.Errorf("%s: required with %s", FunctionVar, RelayVar)
 	}
-	token, errToken := readToken(getenv)
-	roots, errCA := readCA(getenv(CAFileVar))
+	token, errToken := newLatest(func() (string, error) { return readToken(getenv) })
+	roots, errCA := newLatest(func() (*x509.CertPool, error) { return readCA(getenv(CAFileVar)) })
 	if err := errors.Join(errRelay, errFunction, errToken, errCA); err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{
-		DialContext:       (&net.Dialer{KeepAliveConfig: tunnel.KeepAlive}).DialContext,
-		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots},
-		DisableKeepAlives: true, // one call per instance
+	return &Registrar{url: base + wire.RegisterPath, function: function, token: token, roots: roots}, nil
+}
+
+// client is for one call.
+func (r *Registrar) client() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:       (&net.Dialer{KeepAliveConfig: tunnel.KeepAlive}).DialContext,
+			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: r.roots.get()},
+			DisableKeepAlives: true,
+		},
+		Timeout: registerLimit, CheckRedirect: refuseRedirect,
 	}
-	return &Registrar{
-		url: base + wire.RegisterPath, function: function, token: token,
-		http: &http.Client{Transport: transport, Timeout: registerLimit, CheckRedirect: refuseRedirect},
-	}, nil
 }
 
 // refuseRedirect keeps the answer that of the relay which was configured.
@@ -130,9 +153,9 @@ func (r *Registrar) register(ctx context.Context, environment string, policy tru
 	if err != nil {
 		return wire.Invocation{}, err
 	}
-	req.Header.Set("Authorization", "Bearer "+r.token)
+	req.Header.Set("Authorization", "Bearer "+r.token.get())
 	req.Header.Set("Content-Type", "application/json")
-	res, err := r.http.Do(req)
+	res, err := r.client().Do(req)
 	if errors.Is(err, io.EOF) && req.URL.Scheme == "http" {
 		return wire.Invocation{}, fmt.Errorf("%w: if the relay speaks TLS, %s begins with https", err, RelayVar)
 	}

@@ -1,7 +1,12 @@
 package lifecycle
 
 import (
+	"encoding/pem"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,4 +42,37 @@ func TestEveryBadVariableIsNamed(t *testing.T) {
 	for _, name := range []string{RelayVar, FunctionVar, TokenFileVar, CAFileVar} {
 		require.ErrorContains(t, err, name+": ")
 	}
+}
+
+// A token that is replaced on both sides needs no restart.
+func TestATokenFileIsReadAtEachRegistration(t *testing.T) {
+	tokens := make(chan string, 1)
+	relay := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tokens <- r.Header.Get("Authorization")
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer relay.Close()
+	dir := t.TempDir()
+	token, ca := filepath.Join(dir, "token"), filepath.Join(dir, "ca")
+	write := func(file string, text []byte) { require.NoError(t, os.WriteFile(file, text, 0o600)) }
+	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: relay.Certificate().Raw})
+	write(token, []byte("the first token"))
+	write(ca, trusted)
+	variables := map[string]string{RelayVar: relay.URL, FunctionVar: "web", TokenFileVar: token, CAFileVar: ca}
+	r, err := NewRegistrar(func(name string) string { return variables[name] })
+	require.NoError(t, err)
+	registers := func(want string) {
+		t.Helper()
+		_, err := r.register(t.Context(), "e1", trust.Policy{})
+		require.ErrorContains(t, err, "401")
+		require.Equal(t, "Bearer "+want, <-tokens)
+	}
+	registers("the first token")
+	write(token, []byte("the second token\n"))
+	registers("the second token")
+	write(token, nil)
+	write(ca, []byte("garbage"))
+	registers("the second token")
+	write(token, []byte("the third token"))
+	registers("the third token")
 }

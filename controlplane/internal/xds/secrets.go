@@ -1,0 +1,71 @@
+package xds
+
+import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair"
+)
+
+// SetCertificate gives a listener with TLS its certificate, which goes to Envoy with its key. It may be called before Run, and must
+// be called once for each such listener: Envoy does not open it before. Later ones replace it, and cut no connection.
+func (s *Server) SetCertificate(listener string, pair keypair.Pair) {
+	if err := s.caches[resourcev3.SecretType].UpdateResource(listener, secret(listener, pair)); err != nil {
+		s.log.WithError(err).WithField("listener", listener).Error("certificate not published")
+	}
+}
+
+func secret(listener string, pair keypair.Pair) *tlsv3.Secret {
+	inline := func(pem []byte) *corev3.DataSource {
+		return &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: pem}}
+	}
+	return &tlsv3.Secret{Name: listener, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
+		CertificateChain: inline(pair.Chain), PrivateKey: inline(pair.Key),
+	}}}
+}
+
+// withCertificate makes a listener speak TLS. The certificate comes apart, by SDS, so that another one changes no listener.
+func withCertificate(chain *listenerv3.FilterChain, certificate func(*tlsv3.CommonTlsContext)) {
+	common := &tlsv3.CommonTlsContext{
+		AlpnProtocols: []string{"h2", "http/1.1"},
+		TlsParams:     &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2},
+	}
+	certificate(common)
+	chain.TransportSocket = &corev3.TransportSocket{
+		Name: tlsName,
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: pack(&tlsv3.DownstreamTlsContext{
+			CommonTlsContext: common,
+		})},
+	}
+}
+
+// bySDS has Envoy fetch the listener's certificate from here.
+func bySDS(listener string) func(*tlsv3.CommonTlsContext) {
+	return func(c *tlsv3.CommonTlsContext) {
+		c.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{{Name: listener, SdsConfig: adsSource()}}
+	}
+}
+
+// byFile has Envoy read the files, for a configuration that stands by itself.
+func byFile(t *config.ListenerTLS) func(*tlsv3.CommonTlsContext) {
+	file := func(path string) *corev3.DataSource {
+		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
+	}
+	return func(c *tlsv3.CommonTlsContext) {
+		c.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: file(t.CertificateFile), PrivateKey: file(t.KeyFile)}}
+	}
+}
+
+// secrets names the certificates of a full state.
+func secrets(cfg *config.Config) []string {
+	var names []string
+	for _, l := range cfg.Listeners {
+		if l.TLS != nil {
+			names = append(names, l.Name)
+		}
+	}
+	return names
+}
