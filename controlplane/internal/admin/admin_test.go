@@ -30,7 +30,7 @@ func (*fake) Functions() []FunctionStatus {
 		{
 			Name: "web", Provider: "lambda",
 			QueueDepth: 1, QueueLimit: 1000, InFlight: 12, Capacity: 20, Free: 6, Foreign: 2,
-			Starting: 3, Ready: 2, Draining: 1, Blocked: "throttled_rate", BlockedDetail: "starts fail",
+			Starting: 3, Ready: 2, Draining: 1, Frozen: 4, Blocked: "throttled_rate", BlockedDetail: "starts fail",
 			Warnings: []Warning{{Word: PeerLacks, Detail: "older"}},
 			Returned: 5, Starts: 9, StartFailures: map[string]uint64{"throttled_rate": 3}, Ends: map[string]uint64{"scale_in": 4},
 			Requests:  []RequestCount{{"rejected", "queue_full", 2}, {"dispatched", "", 7}},
@@ -168,13 +168,13 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 	answer, body := d.do(t, "GET", "/api/v1/functions", "")
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	empty := `{"name":"api","provider":"","disabled":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
-		"free":0,"foreign":0,"starting":0,"ready":0,"draining":0,"down":0,"blocked":"","blocked_detail":"","warnings":null,"returned":0,"starts":0,"start_failures":{},"ends":{},"requests":[],
+		"free":0,"foreign":0,"starting":0,"ready":0,"draining":0,"down":0,"frozen":0,"blocked":"","blocked_detail":"","warnings":null,"returned":0,"starts":0,"start_failures":{},"ends":{},"requests":[],
 		"queue_wait":{"bounds_seconds":[],"counts":[],"sum_seconds":0},"bill":{"memory_mb":0,"billed_invocations":0,
 		"estimated_invocations":0,"billed_seconds":0,"billed_gb_seconds":0,"running_invocations":0,"gb_seconds":0,"dollars":0,
 		"dollars_per_hour":0,"plain":{"requests":0,"cold_starts":0,"billed_seconds":0,"gb_seconds":0,"dollars":0},
 		"saved_dollars":0}}`
 	full := `{"name":"web","provider":"lambda","disabled":false,"queue_depth":1,"queue_limit":1000,"in_flight":12,
-		"capacity":20,"free":6,"foreign":2,"starting":3,"ready":2,"draining":1,"down":0,"blocked":"throttled_rate",
+		"capacity":20,"free":6,"foreign":2,"starting":3,"ready":2,"draining":1,"down":0,"frozen":4,"blocked":"throttled_rate",
 		"blocked_detail":"starts fail","warnings":[{"word":"peer_lacks","detail":"older"}],"returned":5,"starts":9,"start_failures":{"throttled_rate":3},"ends":{"scale_in":4},
 		"requests":[{"outcome":"dispatched","cause":"","count":7},{"outcome":"rejected","cause":"queue_full","count":2}],
 		"queue_wait":{"bounds_seconds":[0,0.1],"counts":[4,2,1],"sum_seconds":1.5},

@@ -13,7 +13,7 @@ type functionCollector struct {
 	returned                                    metric
 	requests, queueDepth, queueLimit, queueWait metric
 	inFlight, capacity, free, foreign           metric
-	instances                                   metric
+	instances, frozen                           metric
 	starts, startFailures, startsBlocked, ends  metric
 	billed, billedMemory                        metric
 	billedInvocations, estimatedInvocations     metric
@@ -37,6 +37,7 @@ func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
 		free:     gauge("free_slots", "Slots of ready instances that can be leased.", function),
 		foreign: gauge("foreign_slots",
 			"Slots of ready instances that are taken without a lease: clients have left, and the app works on.", function),
+		frozen:        gauge("frozen_environments", "Environments that served, and are likely to be kept frozen by Lambda.", function),
 		instances:     gauge("instances", "Instances that have not ended.", function, "state"),
 		starts:        counter("starts_total", "Instances started.", function),
 		startFailures: counter("start_failures_total", "Starts that failed.", function, "cause"),
@@ -59,7 +60,7 @@ func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
 // Describe implements prometheus.Collector.
 func (c *functionCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range []metric{
-		c.requests, c.returned, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.instances,
+		c.requests, c.returned, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.instances, c.frozen,
 		c.starts, c.startFailures, c.startsBlocked, c.ends, c.billed, c.billedMemory,
 		c.billedInvocations, c.estimatedInvocations, c.cost, c.costPerHour, c.plainCost, c.saved,
 	} {
@@ -83,6 +84,7 @@ func (c *functionCollector) collectState(s sink, f FunctionStatus) {
 	s.put(c.capacity, float64(f.Capacity), f.Name)
 	s.put(c.free, float64(f.Free), f.Name)
 	s.put(c.foreign, float64(f.Foreign), f.Name)
+	s.put(c.frozen, float64(f.Frozen), f.Name)
 	s.put(c.instances, float64(f.Starting), f.Name, "starting")
 	s.put(c.instances, float64(f.Ready), f.Name, "ready")
 	s.put(c.instances, float64(f.Draining), f.Name, "draining")

@@ -38,6 +38,7 @@ type FunctionStatus struct {
 	Ready    int    `json:"ready"`
 	Draining int    `json:"draining"`
 	Down     int    `json:"down"`    // tunnels gone, invocation not ended
+	Frozen   int    `json:"frozen"`  // environments that served, and are likely to be kept frozen by Lambda
 	Blocked  string `json:"blocked"` // why no instance is started although one is wanted: a guard, a cause, or empty
 	// BlockedDetail says it in a sentence, with what Lambda or the peer said when starts fail, and with what a start waits for
 	// that takes long.

@@ -167,6 +167,7 @@ type Scaling struct {
 	Concurrency      int           `yaml:"concurrency"` // slots of one instance; 0: learned, see Slots
 	Min              int           `yaml:"min"`
 	Max              int           `yaml:"max"`
+	MaxEnvironments  int           `yaml:"max_environments"` // that may exist, running and frozen; 0: no bound
 	StartsInProgress int           `yaml:"starts_in_progress"`
 	StartsPerSecond  float64       `yaml:"starts_per_second"` // token bucket's refill
 	StartsBurst      int           `yaml:"starts_burst"`      // token bucket's size

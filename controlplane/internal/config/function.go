@@ -37,6 +37,9 @@ func (f Function) validate(p *problems, path string) {
 	f.Timeouts.validate(p, path+".timeouts")
 	f.Scaling.validate(p, path+".scaling")
 	f.validateLinger(p, path+".scaling.linger")
+	if f.Provider == ProviderStatic && f.Scaling.MaxEnvironments != 0 {
+		p.add(path+".scaling.max_environments", "has no effect, because provider is static")
+	}
 }
 
 // validateLinger wants the app's time after an answer to fit into an invocation beside the requests.
@@ -102,6 +105,10 @@ func (s Scaling) validate(p *problems, path string) {
 	within(p, path+".max", s.Max, 1, MaxInstances)
 	if s.Min > s.Max {
 		p.add(path+".min", "must be at most max, got %d with max %d", s.Min, s.Max)
+	}
+	within(p, path+".max_environments", s.MaxEnvironments, 0, 2*MaxInstances)
+	if s.MaxEnvironments > 0 && s.Min > s.MaxEnvironments {
+		p.add(path+".min", "must be at most max_environments, got %d with max_environments %d", s.Min, s.MaxEnvironments)
 	}
 	within(p, path+".starts_in_progress", s.StartsInProgress, 1, 1000)
 	if s.StartsPerSecond <= 0 || s.StartsPerSecond > 1000 || math.IsNaN(s.StartsPerSecond) {

@@ -41,7 +41,7 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 		Margin:       margin(cfg),
 		Seed:         uint64(time.Now().UnixNano()),
 		Scaling: scaler.Settings{
-			Min: s.Min, Max: s.Max,
+			Min: s.Min, Max: s.Max, Environments: s.MaxEnvironments,
 			StartsInProgress: s.StartsInProgress, StartsPerSecond: s.StartsPerSecond, StartsBurst: s.StartsBurst,
 			DollarsPerHour: s.DollarsPerHour, Price: p.price(cfg.Lambda.MemoryMB),
 			Preference: scaler.Preference(s.Preference),

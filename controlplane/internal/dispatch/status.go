@@ -41,7 +41,7 @@ func (f *function) status() admin.FunctionStatus {
 		Name: f.name, Provider: f.config.Provider, Disabled: f.config.Disabled,
 		QueueDepth: s.Waiting, QueueLimit: f.config.Queue.Limit,
 		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free, Foreign: s.Foreign, Returned: s.Returned,
-		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down,
+		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down, Frozen: s.Frozen,
 		Blocked: blocked(s.Blocked), Warnings: f.warnings(), BlockedDetail: sentences(f.whyBlocked(at, s.Blocked), f.startsWait(at)), Starts: s.Started,
 		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends),
 		Requests: f.outcomes.requests(), QueueWait: f.outcomes.histogram(),
@@ -68,6 +68,8 @@ func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
 	switch b.Reason {
 	case scaler.AtMax:
 		return fmt.Sprintf("scaling.max is %d instances", s.Max)
+	case scaler.NoPlace:
+		return fmt.Sprintf("scaling.max_environments is %d", s.MaxEnvironments)
 	case scaler.InProgress:
 		return fmt.Sprintf("scaling.starts_in_progress is %d", s.StartsInProgress)
 	case scaler.Rate:

@@ -30,6 +30,7 @@ func drawSettings(t *rapid.T) pool.Settings {
 		Scaling: scaler.Settings{
 			Min:              rapid.IntRange(0, 2).Draw(t, "min"),
 			Max:              rapid.IntRange(0, 6).Draw(t, "max"),
+			Environments:     rapid.SampledFrom([]int{0, 0, 1, 3, 6}).Draw(t, "environments"),
 			StartsInProgress: rapid.IntRange(0, 4).Draw(t, "starts in progress"),
 			StartsPerSecond:  rapid.SampledFrom([]float64{0, 0.3, 1, 7}).Draw(t, "rate"),
 			StartsBurst:      rapid.IntRange(0, 5).Draw(t, "burst"),
@@ -63,6 +64,7 @@ type model struct {
 	gaveUp    map[*pool.Instance]bool      // drained or timed out: no lease any more
 	startedAt []time.Time
 	lost      []time.Time // until when instances that were lost may run on
+	settling  []time.Time // until when environments may not be found that have just frozen
 	adopted   int
 	ended     int
 	closed    bool
@@ -185,6 +187,7 @@ func (m *model) check() {
 	require.Equal(m.t, len(m.instances), st.Live())
 	require.Equal(m.t, len(m.startedAt), int(st.Started))
 	require.Equal(m.t, m.ended, int(st.Ended))
+	m.checkEnvironments()
 	for _, r := range m.waiting {
 		require.Equal(m.t, pool.Waiting, r.State())
 	}
@@ -204,6 +207,22 @@ func (m *model) checkRate() {
 			m.t.Fatalf("%d starts in %v, allowed %v", n, m.now.Sub(from), allowed)
 		}
 	}
+}
+
+// checkEnvironments counts the environments that exist if Lambda makes a new one only when it finds none that is frozen.
+func (m *model) checkEnvironments() {
+	if m.s.Scaling.Environments == 0 {
+		return
+	}
+	past := func(until time.Time) bool { return !m.now.Before(until) }
+	m.lost, m.settling = slices.DeleteFunc(m.lost, past), slices.DeleteFunc(m.settling, past)
+	n := len(m.lost) + len(m.settling)
+	for _, i := range m.instances {
+		if !i.Adopted() {
+			n++
+		}
+	}
+	require.LessOrEqual(m.t, n, m.s.Scaling.Environments)
 }
 
 // checkDollars checks what is spent right now, those included of which nobody knows whether they run.
@@ -421,6 +440,9 @@ func (m *model) endAs(i *pool.Instance, end pool.End) {
 	m.instances = without(m.t, m.instances, i)
 	m.ended++
 	delete(m.deadlines, i)
+	if !end.Lost && !i.Adopted() {
+		m.settling = append(m.settling, m.now.Add(100*time.Millisecond))
+	}
 	m.apply(m.p.Ended(m.now, i, end), nil)
 	m.apply(m.p.Ended(m.now, i, end), nil)
 	require.Equal(m.t, pool.Gone, i.State())
@@ -544,7 +566,7 @@ func (m *model) rest() {
 	}
 	st := m.p.Stats()
 	require.Equal(m.t, int(st.Ended), int(st.Started+st.Adopted), "every start ends once")
-	st.Started, st.Adopted, st.Ended, st.Failed, st.Returned, st.Blocked = 0, 0, 0, pool.Failures{}, 0, scaler.Block{}
+	st.Started, st.Adopted, st.Ended, st.Failed, st.Returned, st.Frozen, st.Blocked = 0, 0, 0, pool.Failures{}, 0, 0, scaler.Block{}
 	require.Equal(m.t, pool.Stats{}, st)
 	require.True(m.t, m.p.Next().IsZero(), "nothing is left to do")
 	require.Zero(m.t, m.s.Scaling.Total.PerHour(m.now.Add(time.Hour)), "every claim is given back")

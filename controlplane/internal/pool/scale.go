@@ -27,7 +27,7 @@ func (p *Pool) scale(now time.Time) {
 // look is what the rule sees.
 func (p *Pool) look() *scaler.State {
 	p.state = scaler.State{
-		Min: p.settings.Scaling.Min, Max: p.settings.Scaling.Max,
+		Min: p.settings.Scaling.Min, Max: p.settings.Scaling.Most(),
 		Concurrency: p.concurrency(),
 		Waiting:     p.queue.n,
 		Free:        p.free,

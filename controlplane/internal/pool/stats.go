@@ -15,6 +15,7 @@ type Stats struct {
 	Foreign  int // of those, the ones that are taken although no lease is out on them
 
 	Starting, Ready, Draining, Down int // instances
+	Frozen                          int // environments that are surely there for a start, and not running
 	Rotating                        int // of the ready ones, near the end of their lifetime
 
 	// Counters since New. Started and Adopted, less Ended, are the instances that exist.
@@ -33,8 +34,8 @@ func (p *Pool) Stats() Stats {
 	return Stats{
 		Waiting: p.queue.n, InFlight: p.inFlight, Capacity: p.capacity, Free: p.free, Foreign: p.foreign,
 		Starting: p.count[Starting], Ready: p.count[Ready], Draining: p.count[Draining], Down: p.count[Down],
-		Rotating: p.rotating,
-		Started:  p.counters.started, Adopted: p.counters.adopted, Ended: p.counters.ended,
+		Rotating: p.rotating, Frozen: p.fleet.Frozen(p.now),
+		Started: p.counters.started, Adopted: p.counters.adopted, Ended: p.counters.ended,
 		Failed: p.counters.failed, Returned: p.counters.returned,
 		Blocked: p.blocked(),
 	}

@@ -13,14 +13,15 @@ type Reason string
 // Reasons, also metric labels.
 const (
 	None         Reason = ""
-	AtMax        Reason = "max"           // as many instances as allowed
-	InProgress   Reason = "in_progress"   // enough starts on the way
-	Rate         Reason = "rate"          // the token bucket is empty
-	Dollars      Reason = "dollars"       // one more would cost more per hour than the function may
-	DollarsTotal Reason = "dollars_total" // one more would cost more per hour than all functions may
-	Backoff      Reason = "backoff"       // starts fail: Block.Cause
-	Unreachable  Reason = "no_envoy"      // no Envoy is connected, and nobody waits
-	Never        Reason = "never"         // the settings forbid starts
+	AtMax        Reason = "max"              // as many instances as allowed
+	NoPlace      Reason = "max_environments" // as many environments as allowed
+	InProgress   Reason = "in_progress"      // enough starts on the way
+	Rate         Reason = "rate"             // the token bucket is empty
+	Dollars      Reason = "dollars"          // one more would cost more per hour than the function may
+	DollarsTotal Reason = "dollars_total"    // one more would cost more per hour than all functions may
+	Backoff      Reason = "backoff"          // starts fail: Block.Cause
+	Unreachable  Reason = "no_envoy"         // no Envoy is connected, and nobody waits
+	Never        Reason = "never"            // the settings forbid starts
 )
 
 // A Block tells the operator why starts are withheld.
@@ -44,6 +45,7 @@ type Guards struct {
 	settings Settings
 	bucket   bucket.Bucket
 	own      *Budget
+	places   *Budget
 	price    Price
 }
 
@@ -54,6 +56,7 @@ func NewGuards(s Settings, seed uint64) *Guards {
 		settings: s,
 		bucket:   bucket.New(s.StartsPerSecond, s.StartsBurst),
 		own:      NewBudget(s.DollarsPerHour),
+		places:   newPlaces(s.Environments),
 		price:    s.Price,
 	}
 }
@@ -68,6 +71,8 @@ func (g *Guards) Room(now time.Time, l Load) (int, Block) {
 	room, block := g.Breaker.Room(now, l.Starting, s.StartsInProgress)
 	limit := s.Max + min(l.Rotating, s.Surge())
 	room, block = tighter(room, block, limit-l.Live, Block{Reason: AtMax})
+	places, free := g.places.Room(now, place)
+	room, block = tighter(room, block, places, Block{Reason: NoPlace, Until: free})
 	room, block = tighter(room, block, s.StartsInProgress-l.Starting, Block{Reason: InProgress})
 	room, block = tighter(room, block, g.bucket.Tokens(now), Block{Reason: Rate, Until: g.bucket.Next(now)})
 	affordable, until := g.own.Room(now, g.price)
@@ -90,6 +95,7 @@ func (g *Guards) Take(now time.Time, l Load, want int) (int, Block) {
 	// Others draw on the total between our look at it and our claim: the claim counts.
 	n, until := g.settings.Total.Claim(now, g.price, min(want, room))
 	g.own.Claim(now, g.price, n)
+	g.places.Claim(now, place, n)
 	g.bucket.Take(now, n)
 	switch {
 	case n == want:
@@ -109,8 +115,9 @@ func (g *Guards) Price() Price { return g.price }
 // Reprice says what starts cost from now on.
 func (g *Guards) Reprice(p Price) { g.price = p }
 
-// Release says that an instance has ended which had cost that price. Its claim on the money is held for at least hold.
+// Release says that an instance has ended which had cost that price. Its claims on money and place are held for at least hold.
 func (g *Guards) Release(now time.Time, p Price, hold time.Duration) {
+	g.places.Release(now, place, hold)
 	g.own.Release(now, p, hold)
 	g.settings.Total.Release(now, p, hold)
 }

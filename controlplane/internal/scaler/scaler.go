@@ -14,6 +14,7 @@ type Settings struct {
 	// Max bounds the instances that exist, draining ones included. Those that rotate or drain may exceed it, by Surge at
 	// most. With 0 nothing is ever started.
 	Max              int
+	Environments     int        // that may exist, running and frozen, rotation included; 0: no bound
 	StartsInProgress int        // starts not yet up, at most; with 0 nothing is ever started
 	StartsPerSecond  float64    // refill of the token bucket that every start draws on
 	StartsBurst      int        // size of that bucket
@@ -27,6 +28,14 @@ type Settings struct {
 // Surge is by how many instances Max may be exceeded, so that a replacement can serve before the old instance stops, and
 // while that finishes its requests: a quarter of Max, at least one.
 func (s Settings) Surge() int { return max(1, s.Max/4) }
+
+// Most is how many instances may serve at once.
+func (s Settings) Most() int {
+	if s.Environments > 0 {
+		return min(s.Max, s.Environments)
+	}
+	return s.Max
+}
 
 // Never reports whether these settings forbid all starts: peers come by themselves, or not at all.
 func (s Settings) Never() bool { return s.Max <= 0 || s.StartsInProgress <= 0 || s.StartsBurst <= 0 }

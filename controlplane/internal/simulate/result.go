@@ -22,10 +22,11 @@ type Result struct {
 	All     Waits // of the requests that got a slot
 	Settled Waits // of those that came after WarmUp
 
-	ColdStarts int
-	WarmStarts int
-	Refused    int // Invokes that Lambda throttled, or whose init failed
-	Invoked    int
+	ColdStarts   int
+	WarmStarts   int
+	Refused      int // Invokes that Lambda throttled, or whose init failed
+	Invoked      int
+	Environments int // that existed at once, running and frozen, at most
 
 	Bill      lambda.Bill
 	GBSeconds float64
@@ -180,8 +181,8 @@ func (w *world) result() Result {
 		Requests: w.next, Rejected: m.rejected, Evicted: m.evicted, Failed: m.failed,
 		All: m.all, Settled: m.settled, Latency: m.latency,
 		ColdStarts: m.colds, WarmStarts: m.warms, Refused: int(w.pool.Stats().Failed.Total()),
-		Invoked: int(w.pool.Stats().Started),
-		Bill:    bill, GBSeconds: bill.GBSeconds(w.settings.Lambda.MemoryMB), Dollars: bill.Dollars(w.settings.Lambda.MemoryMB),
+		Invoked: int(w.pool.Stats().Started), Environments: w.lambda.Most,
+		Bill: bill, GBSeconds: bill.GBSeconds(w.settings.Lambda.MemoryMB), Dollars: bill.Dollars(w.settings.Lambda.MemoryMB),
 		Bound: m.bound, Work: m.work, Slots: w.settings.Pool.Concurrency,
 		QueueEmpty: max(0, m.emptyAt-max(0, m.waitFrom)), Emptied: m.emptied,
 		Series: m.series,

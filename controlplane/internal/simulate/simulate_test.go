@@ -105,6 +105,28 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// A database that takes so many connections must not see more environments, whatever comes: bursts, rotation, crashes.
+func TestEnvironmentsAreBounded(t *testing.T) {
+	for name, change := range map[string]func(*simulate.Settings){
+		"bursts":      func(*simulate.Settings) {},
+		"short lives": func(s *simulate.Settings) { s.Lambda.Timeout, s.Pool.Lifetime = 15*second, 15*second },
+		"crashes":     func(s *simulate.Settings) { s.Crashes = 20 * second },
+		"expiry":      func(s *simulate.Settings) { s.Lambda.IdleLeast, s.Lambda.IdleMost = second, 20*second },
+		"a minimum":   func(s *simulate.Settings) { s.Pool.Scaling.Min, s.Until = 3, 600*second },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := simulate.Defaults(10, 3)
+			s.Pool.Scaling.Max = 50
+			change(&s)
+			require.Greater(t, run(t, bursts(2), s).Environments, 6, "without a bound, or this test shows nothing")
+			s.Pool.Scaling.Environments = 6
+			r := run(t, bursts(2), s)
+			require.LessOrEqual(t, r.Environments, 6)
+			require.Greater(t, len(r.Latency), r.Requests*9/10, "it still serves")
+		})
+	}
+}
+
 func TestSamplesCoverTheRun(t *testing.T) {
 	s := simulate.Defaults(10, 1)
 	s.Samples = 100

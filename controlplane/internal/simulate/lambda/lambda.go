@@ -85,6 +85,7 @@ type Invocation struct {
 // A Lambda is one function in one account.
 type Lambda struct {
 	Bill     Bill
+	Most     int // environments that ever existed at once
 	settings Settings
 	rand     *rand.Rand
 	frozen   []*Environment // the latest last
@@ -111,6 +112,7 @@ func (l *Lambda) Invoke(now time.Duration) (Invocation, Outcome) {
 	l.running++
 	l.Bill.Invocations++
 	invocation := l.begin(now)
+	l.Most = max(l.Most, l.running+len(l.frozen))
 	switch {
 	case invocation.Cold && l.rand.Float64() < l.settings.InitFails:
 		return invocation, InitFails

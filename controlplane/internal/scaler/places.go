@@ -1,0 +1,21 @@
+package scaler
+
+import "time"
+
+// Places bound the environments that exist, running and frozen. Lambda makes a new one only when none is frozen, so there are
+// never more than instances ran at once; each instance takes a place from its start to its end. An environment is not frozen
+// at the moment of its last answer: one that is invoked then would not be found. So a place stays taken for a moment longer.
+
+// settles is how long after its last answer an environment may not be there yet for the next start.
+const settles = 100 * time.Millisecond
+
+// place is what an instance takes of them.
+var place = Price{hour: 1, fee: settles}
+
+// newPlaces returns that many places; nil, which has no bound, for 0.
+func newPlaces(n int) *Budget {
+	if n <= 0 {
+		return nil
+	}
+	return &Budget{ceiling: int64(n)}
+}
