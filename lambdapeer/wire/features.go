@@ -18,6 +18,8 @@ const (
 	FeatureSignatures Feature = "signatures"
 	// FeatureSignedOnly, of a peer: it has a public key. Without it whoever may invoke the function commands the peer.
 	FeatureSignedOnly Feature = "signed_only"
+	// FeatureKnownRelays, of a peer: its environment says which relays it dials. Without this and signed_only it dials any.
+	FeatureKnownRelays Feature = "known_relays"
 	// FeatureEarlyHello, of a control plane: it understands a hello of a peer whose app is not ready, shows what that waits
 	// for, and says how much of the start's time is left. Of a peer: it says such a hello. Without it, of either, a peer dials
 	// only when its app is ready: an earlier relay would take the instance for up.

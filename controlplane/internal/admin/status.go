@@ -65,6 +65,7 @@ type Warning struct {
 const (
 	PeerLacks = "peer_lacks" // lambdapeer in the function's image is older than the control plane, and lacks something
 	SerialApp = "serial_app" // the app serves one request at a time, although an instance has several slots
+	Unguarded = "unguarded"  // invocations are signed, and the function's lambdapeer obeys any
 )
 
 // A Bill is what a function's invocations cost. What is billed has ended, and is as Lambda reported it; the rest includes

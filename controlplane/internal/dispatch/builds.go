@@ -64,11 +64,27 @@ func (b build) title() string {
 func (f *function) meet(p relay.Peer) {
 	f.mu.Lock()
 	met, news := f.builds.meet(p)
+	was := f.unguarded
+	f.unguarded = f.obeysAny(p)
+	exposed := f.unguarded && !was
 	f.mu.Unlock()
+	if exposed {
+		f.log.Warn(unguardedDetail)
+	}
 	if news && len(met.lacks) > 0 {
 		f.log.WithFields(logrus.Fields{"build": met.name, "lacks": names(met.lacks)}).
 			Warn("the function's " + met.cost() + ". Build its image anew to get them")
 	}
+}
+
+// unguardedDetail says what it means that a peer obeys any invocation, and what to do.
+const unguardedDetail = "invocations are signed, but the function's lambdapeer has no key to check them with: whoever may invoke the function " +
+	"can have it serve any relay. Set LAMBDA_DISPATCH_PEER_PUBLIC_KEY in its environment"
+
+// obeysAny tells whether a peer obeys whoever invokes it although it need not: we sign, and it could check.
+func (f *function) obeysAny(p relay.Peer) bool {
+	return f.provider != nil && f.d.signing().Public() != "" && p.Features.Has(wire.FeatureSignatures) &&
+		!p.Features.Has(wire.FeatureSignedOnly) && !p.Features.Has(wire.FeatureKnownRelays)
 }
 
 func names(lacks []wire.Description) []string {
@@ -94,6 +110,9 @@ func (f *function) warnings() []admin.Warning {
 		if cost := b.cost(); cost != "" {
 			out = append(out, admin.Warning{Word: admin.PeerLacks, Detail: cost})
 		}
+	}
+	if f.unguarded {
+		out = append(out, admin.Warning{Word: admin.Unguarded, Detail: unguardedDetail})
 	}
 	if !f.serialAt.IsZero() && now().Sub(f.serialAt) < serialFor {
 		out = append(out, admin.Warning{Word: admin.SerialApp, Detail: f.serialDetail()})

@@ -38,6 +38,7 @@ type function struct {
 	ends      map[string]uint64 // instances ended, by reason
 	said      said              // by failures
 	builds    builds            // of lambdapeer, met so far
+	unguarded bool              // the peer met last obeys whoever invokes the function, although we sign
 	serialAt  time.Time         // when an instance last said that its app serves one request at a time; zero: none did
 	bill      *bill.Account
 	priced    int  // MB of memory that starts are priced at

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
@@ -66,6 +69,36 @@ func TestWhatAPeerThatRegistersGetsIsSigned(t *testing.T) {
 		_, err = reopened(t, key, inv, "static:web", 0)
 		require.NoError(t, err)
 	})
+}
+
+// A key in the control plane alone protects nobody.
+func TestAPeerWithoutAKeyIsWarnedAbout(t *testing.T) {
+	for name, tt := range map[string]struct {
+		signs    bool
+		features wire.Features
+		want     bool
+	}{
+		"no key anywhere":  {false, wire.PeerFeatures(), false},
+		"no key there":     {true, wire.PeerFeatures(), true},
+		"too old":          {true, nil, false}, // said otherwise
+		"with a key":       {true, append(wire.PeerFeatures(), wire.FeatureSignedOnly), false},
+		"a list of relays": {true, append(wire.PeerFeatures(), wire.FeatureKnownRelays), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				key := signing.Key{}
+				if tt.signs {
+					key = signing.New()
+				}
+				w := newSigningWorld(t, key, func(f *config.Function) { f.Scaling.Min = 1 })
+				w.publish()
+				id := w.instances()[0]
+				w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10, Peer: relay.Peer{Features: tt.features}})
+				warned := slices.ContainsFunc(w.Functions()[0].Warnings, func(w admin.Warning) bool { return w.Word == admin.Unguarded })
+				require.Equal(t, tt.want, warned)
+			})
+		})
+	}
 }
 
 // The largest CA stands in the payload twice, and the payload has a limit.

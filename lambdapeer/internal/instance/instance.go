@@ -33,7 +33,7 @@ const (
 type Config struct {
 	Invocation    wire.Invocation // valid, and to be obeyed
 	Relays        trust.Relays    // may be dialled
-	SignedOnly    bool            // nothing unsigned is obeyed
+	Features      wire.Features   // of this peer's settings, beside those of its build
 	Deadline      time.Time       // of the invocation; zero: none
 	Environment   string
 	Version       string // of the function's code; empty: not known
@@ -128,9 +128,7 @@ func newInstance(c Config) (*instance, error) {
 		Environment: c.Environment, Slots: c.Invocation.Concurrency, Cold: c.Cold,
 		FunctionVersion: c.Version, RequestID: c.RequestID, LogStream: c.LogStream, Build: wire.Build(), Features: wire.PeerFeatures(),
 	}
-	if c.SignedOnly {
-		hello.Features = append(hello.Features, wire.FeatureSignedOnly)
-	}
+	hello.Features = append(hello.Features, c.Features...)
 	for _, relay := range c.Invocation.Relays {
 		d, err := tunnel.NewDialer(relay, c.Invocation.Token, c.Relays.Control(relay.Address), &i.traffic)
 		if err != nil {

@@ -148,7 +148,7 @@ func failureType(err error) string {
 // and else before. request is Lambda's id of the invocation, if there is one.
 func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request string, deadline time.Time) wire.Report {
 	c := instance.Config{
-		Invocation: inv, Relays: e.Trust.Relays, SignedOnly: e.Trust.SignedOnly(), Deadline: deadline,
+		Invocation: inv, Relays: e.Trust.Relays, Features: e.Trust.Features(), Deadline: deadline,
 		Environment: e.ID, Version: e.Version, RequestID: fitting(request), LogStream: e.LogStream, Cold: !e.served, Watch: e.watched(),
 		Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
 	}

@@ -31,7 +31,12 @@ type Policy struct {
 // Read reads the variables. The error reports every bad one, one a line.
 func Read(getenv func(string) string) (Policy, error) {
 	var p Policy
-	var errs [4]error
+	var errs [7]error
+	for n, name := range []string{PublicKeyVar, RelaysVar, RelayCAVar} {
+		if text := getenv(name); text != "" && len(signature.Words(text)) == 0 {
+			errs[4+n] = fmt.Errorf("%s: %q names nothing: without the variable everybody would be obeyed", name, text)
+		}
+	}
 	p.keys, errs[0] = signature.ParsePublic(getenv(PublicKeyVar))
 	if errs[0] != nil {
 		errs[0] = fmt.Errorf("%s: %w", PublicKeyVar, errs[0])
@@ -51,8 +56,16 @@ func Read(getenv func(string) string) (Policy, error) {
 // Blind tells whether the policy obeys whoever sends an invocation.
 func (p Policy) Blind() bool { return len(p.keys) == 0 && p.Relays.any() }
 
-// SignedOnly tells whether nothing is obeyed that is not signed.
-func (p Policy) SignedOnly() bool { return len(p.keys) > 0 }
+// Features are the words for what is obeyed, for the control plane.
+func (p Policy) Features() (words wire.Features) {
+	if len(p.keys) > 0 {
+		words = append(words, wire.FeatureSignedOnly)
+	}
+	if !p.Relays.any() {
+		words = append(words, wire.FeatureKnownRelays)
+	}
+	return words
+}
 
 // An Error says that an invocation is not obeyed, and why.
 type Error struct {

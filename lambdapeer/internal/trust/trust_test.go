@@ -103,6 +103,10 @@ func TestEveryBadVariableIsNamed(t *testing.T) {
 	for name := range bad {
 		require.ErrorContains(t, err, name+": ")
 	}
+	for name := range bad {
+		_, err := trust.Read(func(asked string) string { return map[string]string{name: " , "}[asked] })
+		require.ErrorContains(t, err, name+": ", "a list of nothing is a mistake, not permission for all")
+	}
 	for _, place := range []string{"*", "*.", "a..b", "relay:x", "relay:99999", "http://relay", "a*.example.com", "*.*.example.com", "::1%eth0"} {
 		_, err := trust.Read(func(name string) string { return map[string]string{trust.RelaysVar: place}[name] })
 		require.ErrorContains(t, err, trust.RelaysVar, place)
