@@ -8,6 +8,8 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -71,8 +73,8 @@ func includes(path string, now, then any) error {
 	}
 	switch then := then.(type) {
 	case map[string]any:
-		for name, value := range then {
-			if err := includes(path+"."+name, now.(map[string]any)[name], value); err != nil {
+		for _, name := range slices.Sorted(maps.Keys(then)) {
+			if err := includes(path+"."+name, now.(map[string]any)[name], then[name]); err != nil {
 				return err
 			}
 		}
