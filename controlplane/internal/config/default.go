@@ -11,6 +11,7 @@ func Default() Config {
 		StateDir:  "/run/lambda-dispatch",
 		Listeners: []Listener{front},
 		Admin:     Admin{Address: "127.0.0.1:9900"},
+		Shutdown:  Shutdown{Grace: 15 * time.Second},
 		Relay: Relay{
 			Address:        "127.0.0.1:7443",
 			TLS:            RelayTLSAuto,

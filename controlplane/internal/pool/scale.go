@@ -15,7 +15,7 @@ func (p *Pool) scale(now time.Time) {
 	if p.closed != "" {
 		return
 	}
-	want := p.withhold(p.rule.Decide(now, p.look()))
+	want := p.wanted(p.withhold(p.rule.Decide(now, p.look())))
 	p.order(now, want.Start, false)
 	p.order(now, want.Replace, true)
 	if want.Drain > 0 && p.queue.n == 0 && !p.leased {

@@ -39,10 +39,11 @@ func (t *tunnel) fromPeer() {
 	}
 	counter := &t.inst.relay.counters.fromPeers
 	if err == nil {
-		err = deliver(envoy, b, counter)
+		t.traffic.answered.Store(true)
+		err = t.deliver(envoy, b, counter)
 	}
 	if err == nil {
-		err = pump(envoy, t.conn, counter)
+		err = t.pump(envoy, t.conn, counter)
 	}
 	t.leave(t.finishToEnvoy(err))
 }
@@ -55,7 +56,10 @@ func (t *tunnel) finishToEnvoy(err error) (orderly bool) {
 func (t *tunnel) fromEnvoy() {
 	in, err := newLazyReader(t.envoy)
 	if err == nil {
-		err = pump(t.conn, in, &t.inst.relay.counters.toPeers)
+		err = t.begin(in)
+	}
+	if err == nil {
+		err = t.pump(t.conn, in, &t.inst.relay.counters.toPeers)
 	}
 	// Envoy closes a connection for good; nobody is left to read what the peer may still send.
 	orderly := errors.Is(err, io.EOF) && !hungUp(t.envoy)
@@ -93,13 +97,13 @@ func (t *tunnel) abort() {
 }
 
 // pump copies until an end or an error, io.EOF included, and returns it.
-func pump(dst io.Writer, src source, counter *atomic.Uint64) error {
+func (t *tunnel) pump(dst io.Writer, src source, counter *atomic.Uint64) error {
 	for {
 		b, err := src.read()
 		if err != nil {
 			return err
 		}
-		if err := deliver(dst, b, counter); err != nil {
+		if err := t.deliver(dst, b, counter); err != nil {
 			return err
 		}
 	}
@@ -107,7 +111,8 @@ func pump(dst io.Writer, src source, counter *atomic.Uint64) error {
 
 // deliver writes a buffer out and releases it. It blocks for as long as the other side does not read: that is how a slow
 // reader slows its sender down, with one buffer between them.
-func deliver(dst io.Writer, b *buffer, counter *atomic.Uint64) error {
+func (t *tunnel) deliver(dst io.Writer, b *buffer, counter *atomic.Uint64) error {
+	t.traffic.passed.Add(1)
 	n, err := dst.Write(b.bytes())
 	counter.Add(uint64(n))
 	b.release()

@@ -230,3 +230,29 @@ func TestNoMessageWaitsForTheNext(t *testing.T) {
 		})
 	})
 }
+
+// Envoy speaks HTTP/1.1 on tunnels of upgraded connections only.
+func TestIdleUpgradedConnectionsAreEnded(t *testing.T) {
+	b := newBed(t, plain)
+	_, first := b.up("a")
+	upgraded := b.envoy("a")
+	exchange(t, upgraded, first, "GET /ws HTTP/1.1\r\n\r\n")
+	exchange(t, first, upgraded, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+	second := b.tunnel("a")
+	unanswered := b.envoy("a")
+	exchange(t, unanswered, second, "GET /slow HTTP/1.1\r\n\r\n")
+	third := b.tunnel("a")
+	requests := b.envoy("a")
+	exchange(t, requests, third, "PRI * HTTP/2.0\r\n\r\n")
+	exchange(t, third, requests, "settings")
+
+	require.Zero(t, b.EndIdleUpgrades(), "nobody knows yet what is idle")
+	exchange(t, upgraded, first, "a message")
+	require.Zero(t, b.EndIdleUpgrades(), "something has passed")
+	require.Equal(t, 1, b.EndIdleUpgrades())
+	requireEnd(t, upgraded)
+	requireEnd(t, first)
+	b.eventually(func() bool { return b.Stats().Spliced == 2 }, "others are still spliced")
+	exchange(t, second, unanswered, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+	exchange(t, third, requests, "an answer")
+}
