@@ -48,6 +48,7 @@ func (i *instance) endIdleUpgrades() (ended int) {
 	defer i.mu.Unlock()
 	for t := range i.spliced {
 		if t.traffic.idle() && t.traffic.upgrade.Load() && t.traffic.answered.Load() {
+			t.conn.reset() // a mere end could be half of one, and the app would go on
 			t.abort()
 			ended++
 		}
