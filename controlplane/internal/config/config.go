@@ -168,6 +168,8 @@ type Timeouts struct {
 	FirstByte time.Duration `yaml:"first_byte"` // request complete to response headers
 	Idle      time.Duration `yaml:"idle"`       // no byte in either direction
 	Total     time.Duration `yaml:"total"`      // request complete to response complete
+	// HalfClosed is how long an upgraded connection may last after its client has stopped sending. Never zero.
+	HalfClosed time.Duration `yaml:"half_closed"`
 }
 
 // Scaling bounds and shapes the pool of one function.

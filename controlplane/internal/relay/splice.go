@@ -49,7 +49,10 @@ func (t *tunnel) fromPeer() {
 }
 
 func (t *tunnel) finishToEnvoy(err error) (orderly bool) {
-	return errors.Is(err, io.EOF) && t.envoy.CloseWrite() == nil
+	if errors.Is(err, io.EOF) {
+		return t.envoy.CloseWrite() == nil
+	}
+	return hungUp(t.envoy) // then the other direction knows best how to end
 }
 
 // fromEnvoy carries Envoy's bytes to the peer.
@@ -61,12 +64,19 @@ func (t *tunnel) fromEnvoy() {
 	if err == nil {
 		err = t.pump(t.conn, in, &t.inst.relay.counters.toPeers)
 	}
-	// Envoy closes a connection for good; nobody is left to read what the peer may still send.
-	orderly := errors.Is(err, io.EOF) && !hungUp(t.envoy)
-	if errors.Is(err, io.EOF) {
-		orderly = t.conn.CloseWrite() == nil && orderly
+	t.leave(t.finishToPeer(err))
+}
+
+// finishToPeer passes the end of what Envoy sends on. Envoy closes a connection for good, and then nobody is left to read what
+// the peer may still send: the peer is told by a reset, as soon as it has everything.
+func (t *tunnel) finishToPeer(err error) (orderly bool) {
+	switch {
+	case !errors.Is(err, io.EOF):
+		return false
+	case hungUp(t.envoy):
+		return unsent(t.conn.tcp) > 0 // the sweep ends it then
 	}
-	t.leave(orderly)
+	return t.conn.CloseWrite() == nil
 }
 
 // leave ends one direction. Both connections are closed when the other direction has ended too, or at once when this one
@@ -92,6 +102,9 @@ func (t *tunnel) leave(orderly bool) {
 
 // abort closes both connections of a spliced tunnel. It is harmless twice.
 func (t *tunnel) abort() {
+	if hungUp(t.envoy) && unsent(t.conn.tcp) == 0 {
+		t.conn.reset()
+	}
 	_ = t.conn.Close()
 	_ = t.envoy.Close()
 }

@@ -2,6 +2,8 @@ package relay
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"sync/atomic"
 )
 
@@ -36,11 +38,7 @@ func (r *Relay) EndIdleUpgrades() (ended int) {
 func (r *Relay) list() []*instance {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all := make([]*instance, 0, len(r.instances))
-	for _, i := range r.instances {
-		all = append(all, i)
-	}
-	return all
+	return slices.Collect(maps.Values(r.instances))
 }
 
 func (i *instance) endIdleUpgrades() (ended int) {
