@@ -19,9 +19,9 @@ type Settings struct {
 	QueueLimit   int           // requests that may wait; with 0 nothing waits, and so nothing starts but Scaling.Min
 	QueueTimeout time.Duration // how long a request may wait; 0: for ever
 	StartTimeout time.Duration // started, but not up by then: a failed start; 0: for ever
+	Linger       time.Duration // how long an instance is kept after its last lease: its app may work on
 	// DrainTimeout is how long an instance may drain that has no end of its own, or whose leases have all ended, and every
 	// one after Close. Then: Kill.
-	Linger       time.Duration // how long an instance is kept after its last lease: its app may work on
 	DrainTimeout time.Duration
 	Spread       bool          // lease from the emptiest instance; otherwise from the fullest that has a free slot
 	Lifetime     time.Duration // from start to when its invocation is over, for an instance without EndBy; 0: it may run for ever

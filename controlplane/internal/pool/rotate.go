@@ -166,7 +166,7 @@ func (p *Pool) finishReplacement(now time.Time, n *Instance) {
 func (p *Pool) loseReplacement(n *Instance) {
 	old := n.replaces
 	n.replaces = nil
-	if old != nil && old.rotating {
+	if old != nil && old.replaced { // not if it has been down since, and rotates anew
 		old.replaced = false
 		p.unreplaced++
 	}

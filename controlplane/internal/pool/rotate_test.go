@@ -172,6 +172,24 @@ func TestAFailedReplacementIsTriedAgain(t *testing.T) {
 	require.Equal(t, pool.Draining, i.State())
 }
 
+// The old instance was down meanwhile and rotates anew: the start that fails is not its replacement any more.
+func TestAReplacementThatFailsAfterTheOldOneWasDown(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Lifetime = 10 * time.Minute })
+	w.acquire()
+	old := w.up()
+	for len(w.started) == 0 {
+		w.run(time.Second, nil)
+	}
+	w.did(w.p.Down(w.now, old))
+	w.did(w.p.Up(w.now, old, 10))
+	for w.p.Stats().Rotating == 0 {
+		w.run(100*time.Millisecond, nil)
+	}
+	w.fail("crashed")
+	w.run(10*time.Second, nil)
+	require.Len(t, w.started, 1, "one replacement for one instance")
+}
+
 // The timeout of 3 s is below any useful margin: each instance lives, is used, and goes.
 func TestThreeSecondFunctionDoesNotLoop(t *testing.T) {
 	w := story(t, func(s *pool.Settings) { s.Lifetime = 3 * time.Second })
