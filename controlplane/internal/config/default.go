@@ -11,7 +11,6 @@ func Default() Config {
 		StateDir:  "/run/lambda-dispatch",
 		Listeners: []Listener{front},
 		Admin:     Admin{Address: "127.0.0.1:9900"},
-		Shutdown:  Shutdown{Grace: 15 * time.Second},
 		Relay: Relay{
 			Address:        "127.0.0.1:7443",
 			TLS:            RelayTLSAuto,
@@ -37,7 +36,7 @@ func DefaultFunction() Function {
 		Provider: ProviderLambda,
 		Lambda:   Lambda{Timeout: 15 * time.Minute, Architecture: ArchitectureX86},
 		Queue:    Queue{Limit: 1000, Timeout: 30 * time.Second},
-		Timeouts: Timeouts{FirstByte: time.Minute, Idle: 5 * time.Minute, HalfClosed: 10 * time.Second},
+		Timeouts: Timeouts{FirstByte: time.Minute, Idle: 5 * time.Minute},
 		Scaling: Scaling{
 			Concurrency:      10,
 			Max:              100,

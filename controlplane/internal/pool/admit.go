@@ -84,9 +84,19 @@ func (p *Pool) Release(now time.Time, r *Request) *Effects {
 	return &p.effects
 }
 
+// next is the index of the instance to lease from.
+func (p *Pool) next() int {
+	if p.fresh[Ready] > 0 {
+		if index := p.openFresh.next(); index >= 0 {
+			return index
+		}
+	}
+	return p.open.next()
+}
+
 // lease gives r a slot of an instance that has a free one.
 func (p *Pool) lease(r *Request) {
-	i := p.table[p.open.next()]
+	i := p.table[p.next()]
 	free := i.free()
 	p.stopIdling(i)
 	i.leases.push(r)
@@ -118,6 +128,9 @@ func (p *Pool) unlease(r *Request) {
 	if !r.refused {
 		p.counters.departures++
 		p.learnTail(i, p.now.Sub(r.leased))
+	}
+	if p.roll != nil && !r.refused {
+		p.roll.Took(i.fresh, p.now.Sub(r.leased))
 	}
 	switch i.state {
 	case Ready:

@@ -8,7 +8,7 @@ import (
 // Check returns the first invariant that does not hold, or nil. It looks at everything and is for tests and simulations.
 func (p *Pool) Check() error {
 	for _, check := range []func() error{
-		p.checkInstances, p.checkCounts, p.checkIdle, p.checkQueue, p.checkTimers, p.checkStarts, p.checkRotation,
+		p.checkInstances, p.checkCounts, p.checkIdle, p.checkQueue, p.checkTimers, p.checkStarts, p.checkRotation, p.checkRollout,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -58,7 +58,11 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 // checkLeases checks that the instance can be leased exactly if it is ready and has a free slot, and that its leases
 // name it.
 func (p *Pool) checkLeases(i *Instance) error {
-	if !p.open.lists(i.index, i.free()) {
+	other := &p.openFresh
+	if i.fresh {
+		other = &p.open
+	}
+	if !p.index(i).lists(i.index, i.free()) || !other.lists(i.index, 0) {
 		return fmt.Errorf("has %d free slots, and is not listed so", i.free())
 	}
 	n, refused := 0, 0
@@ -78,7 +82,7 @@ func (p *Pool) checkLeases(i *Instance) error {
 
 func (p *Pool) checkCounts() error {
 	leases, capacity, busy, free, foreign, live, rotating, unreplaced := p.lost, 0, 0, 0, 0, 0, 0, 0
-	var count, adopted [Gone]int
+	var count, adopted, fresh [Gone]int
 	for i := range p.Instances() {
 		live++
 		leases += i.leases.n
@@ -86,6 +90,9 @@ func (p *Pool) checkCounts() error {
 		free += i.free()
 		if i.adopted {
 			adopted[i.state]++
+		}
+		if i.fresh {
+			fresh[i.state]++
 		}
 		if i.state == Ready {
 			capacity += i.slots
@@ -101,7 +108,7 @@ func (p *Pool) checkCounts() error {
 	}
 	got := []int{p.inFlight, p.capacity, p.busy, p.free, p.foreign, p.live, p.rotating, p.unreplaced}
 	want := []int{leases, capacity, busy, free, foreign, live, rotating, unreplaced}
-	if !slices.Equal(got, want) || count != p.count || adopted != p.adopted {
+	if !slices.Equal(got, want) || count != p.count || adopted != p.adopted || fresh != p.fresh {
 		return fmt.Errorf("in-flight, capacity, busy, free, foreign, live, rotating, unreplaced are counted as %v, but are %v", got, want)
 	}
 	return nil
@@ -197,6 +204,24 @@ func (p *Pool) checkRotation() error {
 			return fmt.Errorf("instance %d (%s): rotating %t, replaced %t", i.index, i.state, i.rotating, i.replaced)
 		case i.replaces != nil && i.state != Starting && i.replaces.rotating:
 			return fmt.Errorf("instance %d (%s): replaces another, but is not starting", i.index, i.state)
+		}
+	}
+	return nil
+}
+
+// checkRollout checks that nothing is fresh without a rollout, and that what is runs what that brings.
+func (p *Pool) checkRollout() error {
+	if p.roll != nil && p.roll.Phase().Over() {
+		return fmt.Errorf("rollout: %s, but not forgotten", p.roll.Phase())
+	}
+	for i := range p.Instances() {
+		switch {
+		case i.fresh && p.roll == nil:
+			return fmt.Errorf("instance %d (%s): fresh without a rollout", i.index, i.state)
+		case i.fresh && p.roll.to.pinned() && p.roll.to.share(i.version) == 0:
+			return fmt.Errorf("instance %d (%s): fresh, but runs version %q", i.index, i.state, i.version)
+		case i.adopted && i.fresh:
+			return fmt.Errorf("instance %d (%s): fresh, but nobody started it", i.index, i.state)
 		}
 	}
 	return nil

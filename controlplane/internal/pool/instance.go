@@ -31,6 +31,7 @@ type Reason string
 const (
 	ScaleIn  Reason = "scale_in"
 	Rotation Reason = "rotation"
+	Rollout  Reason = "rollout"
 	Operator Reason = "operator"
 	Stopping Reason = "stopping"
 	NoEnvoy  Reason = "no_envoy"
@@ -59,6 +60,14 @@ type Instance struct {
 	leases  requestList
 	refused int    // of the leases, those that its peer has refused
 	granted uint64 // leases ever
+
+	pin     string // the version that it was started as; empty: as the qualifier led to
+	version string // of the code that it runs, as far as it is known
+	fresh   bool   // it is one of those that a rollout brings
+	stale   bool   // it was not there when a rollout ended that would have replaced it
+	fleet   *scaler.Fleet
+	answers uint64 // that its peer has counted
+	errors  uint64 // of those, 5xx
 
 	environment string    // in which it runs, as far as it is known
 	heldUntil   time.Time // when it is let go, if no Envoy knows its endpoint then
@@ -124,6 +133,19 @@ func (i *Instance) DrainReason() Reason { return i.reason }
 func (i *Instance) EndBy(t time.Time) {
 	if !i.wasUp {
 		i.ends = t
+	}
+}
+
+// Pin is the version that it is to be invoked as; empty: as the function's qualifier leads to.
+func (i *Instance) Pin() string { return i.pin }
+
+// Version is the version of the code that it runs; empty: not known.
+func (i *Instance) Version() string { return i.version }
+
+// Runs names the version of the code that it runs. It is called before the first Up; afterwards it changes nothing.
+func (i *Instance) Runs(version string) {
+	if !i.wasUp && i.pin == "" {
+		i.version = version
 	}
 }
 
@@ -230,7 +252,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 	p.timers.unset(&i.deadline)
 	p.tally(i, -1)
 	if i.state == Ready {
-		p.open.remove(i.index, i.free())
+		p.index(i).remove(i.index, i.free())
 		p.capacity -= i.slots
 		p.busy -= i.leases.n
 		p.free -= i.free()
@@ -240,7 +262,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 	}
 	p.lingering.unset(&i.linger)
 	if i.state == Starting {
-		p.fleet.Over(p.now, i.start)
+		i.fleet.Over(p.now, i.start)
 	}
 	if i.state == Starting && to != Ready {
 		p.loseReplacement(i)
@@ -255,7 +277,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 	p.tally(i, 1)
 	if to == Ready {
 		p.beginWatch(i)
-		p.open.add(i.index, i.free())
+		p.index(i).add(i.index, i.free())
 		p.capacity += i.slots
 		p.busy += i.leases.n
 		p.free += i.free()
@@ -285,6 +307,9 @@ func (p *Pool) tally(i *Instance, n int) {
 	p.count[i.state] += n
 	if i.adopted {
 		p.adopted[i.state] += n
+	}
+	if i.fresh {
+		p.fresh[i.state] += n
 	}
 }
 

@@ -31,7 +31,7 @@ func (p *Pool) learn(r *Request) {
 
 // relist follows a change of an instance's free slots, of which it had so many before.
 func (p *Pool) relist(i *Instance, had int) {
-	p.open.remove(i.index, had)
-	p.open.add(i.index, i.free())
+	p.index(i).remove(i.index, had)
+	p.index(i).add(i.index, i.free())
 	p.free += i.free() - had
 }

@@ -52,10 +52,11 @@ func (p *Pool) came(now time.Time, i *Instance) {
 		return
 	}
 	i.took = max(now.Sub(i.started), 1)
+	p.notice(now, i)
 	if i.environment != "" && !i.adopted {
-		p.fleet.Up(now, i.environment, i.took, i.start)
+		i.fleet.Up(now, i.environment, i.took, i.start)
 	}
-	p.fleet.Over(now, i.start)
+	i.fleet.Over(now, i.start)
 }
 
 func (p *Pool) ready(now time.Time, i *Instance, slots int) {
@@ -72,6 +73,11 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	}
 	if !i.ends.IsZero() && i.ends.Sub(now)-p.settings.Margin.least(i.life) < leastLife {
 		p.tooLate(now, i, first)
+		return
+	}
+	if i.stale {
+		p.drain(now, i, Rollout)
+		p.scale(now)
 		return
 	}
 	p.move(i, Ready)
@@ -181,8 +187,8 @@ func (p *Pool) finishIdle(i *Instance) {
 
 func (p *Pool) finish(i *Instance) {
 	i.finished = true
-	if i.reason == ScaleIn || i.reason == Rotation {
-		i.start = p.fleet.Settle(p.now)
+	if i.reason == ScaleIn || i.reason == Rotation || i.reason == Rollout {
+		i.start = i.fleet.Settle(p.now)
 	}
 	p.endWatch(i)
 	p.effects.Finish = append(p.effects.Finish, i)
@@ -233,8 +239,11 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	p.drop(now, i)
 	p.settle(now, i, end)
 	p.counters.ended++
-	p.fleet.Over(now, i.start)
-	p.fleet.Ended(now, i.environment, end.Cause != "")
+	i.fleet.Over(now, i.start)
+	i.fleet.Ended(now, i.environment, end.Cause != "")
+	if p.roll != nil && i.fresh && i.wasUp && blames(end.Cause) {
+		p.roll.Crashed(now)
+	}
 	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))
 	}
@@ -279,6 +288,10 @@ func (p *Pool) fail(now time.Time, i *Instance, cause Cause) {
 		return
 	}
 	p.counters.failed.add(cause)
+	if p.roll != nil && i.fresh && blames(cause) {
+		p.roll.Failed(now, string(cause)) // what is wrong with new code withholds no start of the old one
+		return
+	}
 	p.guards.Breaker.Failed(now, cause, i.epoch, i.wasUp)
 }
 
@@ -292,7 +305,9 @@ func (p *Pool) Adopt(now time.Time) (*Instance, error) {
 		return nil, ErrFull
 	}
 	p.counters.adopted++
-	return p.add(now, true), nil
+	i := p.add(now, true)
+	i.fleet = p.fleet // which never hears of it
+	return i, nil
 }
 
 // Close evicts all waiters, drains all instances, and rejects what arrives from now on, all with the cause.
@@ -305,6 +320,9 @@ func (p *Pool) Close(now time.Time, cause Cause) *Effects {
 		p.closed = Closed
 	}
 	p.evictAll(now, p.closed)
+	if p.roll != nil {
+		p.endRoll(false)
+	}
 	for i := range p.Instances() {
 		if i.mayServe() {
 			p.drain(now, i, Stopping)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
@@ -26,6 +27,7 @@ type Settings struct {
 	Spread       bool          // lease from the emptiest instance; otherwise from the fullest that has a free slot
 	Lifetime     time.Duration // from start to when its invocation is over, for an instance without EndBy; 0: it may run for ever
 	Margin       Margin
+	Rollout      rollout.Plan // of rollouts that begin by themselves
 	Scaling      scaler.Settings
 	Seed         uint64 // for jitter
 }
@@ -69,7 +71,6 @@ type Pool struct {
 	closed  Cause // why arrivals are rejected since Close
 
 	unreachable bool // no Envoy is connected
-	retiring    bool // Close follows
 
 	queue    requestList
 	returned int           // of the requests in it, those that an instance has refused
@@ -83,12 +84,14 @@ type Pool struct {
 	live      int
 	count     [Gone]int // live instances by state
 	adopted   [Gone]int // those of them that nobody started
+	fresh     [Gone]int // those of them that a rollout brings
 	capacity  int       // slots of ready instances
 	busy      int       // leases on them
 	foreign   int       // slots of ready instances that are taken without a lease
 	idleTaken int       // of those, on instances without a lease that we started
 	free      int       // slots of ready instances that can be leased
-	open      slotIndex // ready instances with a free slot
+	open      slotIndex // ready instances with a free slot, but for those of openFresh
+	openFresh slotIndex // fresh ones
 	idle      indexSet  // ready instances without a lease that we started and that need not linger
 	nIdle     int
 	timers    timers // deadlines of instances
@@ -105,6 +108,14 @@ type Pool struct {
 	unreplaced int             // of those, without a replacement on its way
 	unticked   bool            // Min has not been looked at yet
 	counters   counters
+
+	route    Route         // of new instances; during a rollout the one that it leads away from
+	roll     *renewal      // nil: no rollout is under way
+	peak     scaler.Window // of the instances that what is in flight filled
+	rejected Route         // a rollout to it was given up; the zero Route: none was
+	seen     []string      // versions that are expected where Lambda chooses them; at most two for an alias, more are not kept
+	lastRoll Progress
+	rollouts uint64 // steps of rollouts
 }
 
 // New returns an empty pool. When Min is set, Next is due at once.
@@ -114,11 +125,12 @@ func New(s Settings) *Pool {
 		settings: s,
 		rule:     scaler.NewRule(s.Scaling),
 		rand:     rand.New(rand.NewPCG(s.Seed, 1)),
-		open:     newSlotIndex(s.Concurrency, s.Spread),
+		open:     newSlotIndex(s.Concurrency, s.Spread), openFresh: newSlotIndex(s.Concurrency, s.Spread),
 		guards:   scaler.NewGuards(s.Scaling, s.Seed),
 		fleet:    scaler.NewFleet(),
 		unticked: s.Scaling.Min > 0,
 	}
+	p.peak = scaler.NewWindow(time.Minute)
 	if s.Learn {
 		p.limiter = scaler.NewLimiter(s.Concurrency)
 	}

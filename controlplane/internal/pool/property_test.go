@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
 )
@@ -66,12 +67,14 @@ type model struct {
 	lost      []time.Time // until when instances that were lost may run on
 	settling  []time.Time // until when environments may not be found that have just frozen
 	adopted   int
+	answers   uint64
 	ended     int
 	closed    bool
 }
 
-func newModel(t *rapid.T) *model {
-	s := drawSettings(t)
+func newModel(t *rapid.T) *model { return newModelOf(t, drawSettings(t)) }
+
+func newModelOf(t *rapid.T, s pool.Settings) *model {
 	m := &model{
 		t: t, s: s, p: pool.New(s), now: time.Unix(1_000_000, 0),
 		arrived: map[*pool.Request]time.Time{},
@@ -269,6 +272,10 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"pass":      m.pass,
 		"jump":      m.jump,
 		"close":     m.close,
+		"route":     m.route,
+		"renew":     m.renew,
+		"abort":     m.abort,
+		"answer":    m.answer,
 	}
 }
 
@@ -381,8 +388,41 @@ func (m *model) some(t *rapid.T, states ...pool.InstanceState) *pool.Instance {
 	return rapid.SampledFrom(fit).Draw(t, "instance")
 }
 
+func drawPlan(t *rapid.T) rollout.Plan {
+	return rollout.Plan{
+		Steps:     [][]float64{nil, {0.5}, {0.1, 0.5, 1}}[rapid.IntRange(0, 2).Draw(t, "steps")],
+		Hold:      time.Duration(rapid.IntRange(0, 20).Draw(t, "hold")) * time.Second,
+		MaxErrors: rapid.SampledFrom([]float64{0, 0.1}).Draw(t, "errors"),
+		Known:     rapid.Bool().Draw(t, "known"),
+	}
+}
+
+func (m *model) route(t *rapid.T) {
+	to := rapid.SampledFrom([]pool.Route{
+		{}, {Version: "1"}, {Version: "2"}, {Version: "1", Extra: "2", Share: 0.3}, {Version: "3", Extra: "2", Share: 0.9},
+	}).Draw(t, "route")
+	m.apply(m.p.Route(m.now, to, drawPlan(t), rapid.Bool().Draw(t, "forced")), nil)
+}
+
+func (m *model) renew(t *rapid.T) {
+	m.apply(m.p.Renew(m.now, drawPlan(t), rapid.Bool().Draw(t, "changed")), nil)
+}
+
+func (m *model) abort(*rapid.T) {
+	e, _ := m.p.AbortRollout(m.now)
+	m.apply(e, nil)
+}
+
+func (m *model) answer(t *rapid.T) {
+	i := m.some(t)
+	m.answers += 50
+	m.p.Answered(i, m.answers, m.answers/rapid.Uint64Range(1, 50).Draw(t, "one of"))
+}
+
 func (m *model) up(t *rapid.T) {
 	i := m.some(t)
+	i.Runs(rapid.SampledFrom([]string{"", "1", "2", "3"}).Draw(t, "version"))
+	i.In(rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "environment"))
 	m.apply(m.p.Up(m.now, i, rapid.IntRange(0, 6).Draw(t, "slots")), nil)
 	require.False(t, m.gaveUp[i] && i.State() == pool.Ready)
 }
@@ -622,6 +662,34 @@ func (m *model) behave(t *rapid.T, d time.Duration) {
 		m.tick()
 	}
 	m.upAll(t)
+}
+
+// Whatever happened before, a rollout whose instances behave comes to an end, and then all run what it was to bring.
+func TestRolloutsEnd(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSettings(t)
+		s.Lifetime, s.StartTimeout, s.Scaling.DollarsPerHour, s.Scaling.Total = 0, 0, 0, nil // there is room and time
+		s.Scaling.Environments = 0
+		s.Scaling.Max, s.Scaling.StartsInProgress = max(1, s.Scaling.Max), max(1, s.Scaling.StartsInProgress)
+		s.Scaling.StartsBurst, s.Scaling.StartsPerSecond = max(1, s.Scaling.StartsBurst), max(0.3, s.Scaling.StartsPerSecond)
+		m := newModelOf(t, s)
+		actions := m.actions()
+		delete(actions, "close")
+		delete(actions, "adopt")
+		t.Repeat(actions)
+		m.apply(m.p.Reach(m.now, true), nil)
+		to := pool.Route{Version: "7"}
+		m.apply(m.p.Route(m.now, to, drawPlan(t), true), nil)
+		m.behave(t, 3*time.Minute)
+		g := m.p.Rollout()
+		require.Equal(t, to, m.p.Routed(), "%s %s, wants %d, fresh %d + %d, old %d, failures %d, blocked %+v",
+			g.Phase, g.Cause, g.Want, g.Fresh, g.Starting, g.Old, g.Failures, m.p.Stats())
+		for i := range m.p.Instances() {
+			if i.State() == pool.Ready && i.Version() != "" { // of the others nobody knows better
+				require.Equal(t, "7", i.Version())
+			}
+		}
+	})
 }
 
 // Under endless failures of any kind, starts are bounded by the requests, however long they wait.

@@ -15,17 +15,20 @@ func (p *Pool) scale(now time.Time) {
 	if p.closed != "" {
 		return
 	}
-	want := p.wanted(p.withhold(p.rule.Decide(now, p.look())))
+	p.peak.Observe(now, p.needed())
+	want := p.withhold(p.rule.Decide(now, p.look()))
 	p.order(now, want.Start, false)
 	p.order(now, want.Replace, true)
 	if want.Drain > 0 && p.queue.n == 0 && !p.leased {
 		p.drainSurplus(now, want.Drain) // never what was leased in this very step: a later event will do
 	}
+	p.advance(now)
 	p.evictHopeless(now)
 }
 
 // look is what the rule sees.
 func (p *Pool) look() *scaler.State {
+	next := p.choose(p.now)
 	p.state = scaler.State{
 		Min: p.settings.Scaling.Min, Max: p.settings.Scaling.Most(),
 		Concurrency: p.concurrency(),
@@ -44,7 +47,11 @@ func (p *Pool) look() *scaler.State {
 		Departures:  p.counters.departures,
 		Unreachable: p.unreachable,
 		Failing:     p.guards.Breaker.Cause() != "",
-		Fleet:       p.fleet,
+		Renewing:    p.roll != nil || p.now.Sub(p.lastRoll.Began) < unhurried,
+		Fleet:       next.fleet,
+	}
+	if p.roll != nil && !next.fresh {
+		p.state.Starting -= p.fresh[Starting] // they take long, and an old one is there at once
 	}
 	if p.queue.n > 0 {
 		p.state.Oldest = p.queue.head.arrived
@@ -56,7 +63,11 @@ func (p *Pool) look() *scaler.State {
 }
 
 func (p *Pool) load() scaler.Load {
-	return scaler.Load{Live: p.live, Starting: p.startsInProgress(), Rotating: p.rotating + p.count[Draining]}
+	going := p.rotating + p.count[Draining]
+	if p.roll != nil {
+		going += max(0, p.oldToGo())
+	}
+	return scaler.Load{Live: p.live, Starting: p.startsInProgress(), Rotating: going}
 }
 
 // order makes as many of the wanted starts as the guards allow, and remembers what withholds the rest.
@@ -66,25 +77,32 @@ func (p *Pool) order(now time.Time, want int, replace bool) {
 	}
 	n, block := p.guards.Take(now, p.load(), want)
 	for range n {
-		p.start(now, replace)
+		i := p.start(now, p.choose(now))
+		if replace {
+			p.replaceOldest(i)
+		}
 	}
 	p.block = block
 }
 
-func (p *Pool) start(now time.Time, replace bool) {
+func (p *Pool) start(now time.Time, o order) *Instance {
 	i := p.add(now, false)
 	i.epoch, i.price = p.guards.Breaker.Epoch(), p.guards.Price()
-	i.start = p.fleet.Begin(now)
+	i.pin, i.version, i.fleet = o.pin, o.pin, o.fleet
+	i.start = i.fleet.Begin(now)
+	p.setFresh(i, o.fresh)
 	p.counters.started++
-	if replace {
-		p.replaceOldest(i)
-	}
 	p.effects.Start = append(p.effects.Start, i)
+	return i
 }
 
 // drainSurplus drains n ready instances that we started. The idle ones among them cost nothing to lose, and are found
 // quickly.
 func (p *Pool) drainSurplus(now time.Time, n int) {
+	if p.roll != nil {
+		p.drainOldSurplus(now, n)
+		return
+	}
 	for ; n > 0 && p.rotating == 0 && p.nIdle > 0; n-- {
 		p.drain(now, p.table[p.idle.max()], ScaleIn)
 	}
@@ -93,17 +111,31 @@ func (p *Pool) drainSurplus(now time.Time, n int) {
 	}
 }
 
-// drainAny drains those near their end first, then the least loaded, then the oldest.
-func (p *Pool) drainAny(now time.Time, n int) {
-	var surplus []*Instance
+// drainOldSurplus drains only what the rollout is to replace, and what is idle.
+func (p *Pool) drainOldSurplus(now time.Time, n int) {
+	idle := p.drainable(func(i *Instance) bool { return !i.fresh && p.idle.has(i.index) })
+	for _, i := range idle[:min(n, len(idle))] {
+		p.drain(now, i, ScaleIn)
+	}
+}
+
+// drainable are the instances that we started, serve, and fit, in the order in which they may best be drained: those near
+// their end first, then the least loaded, then the oldest.
+func (p *Pool) drainable(fits func(*Instance) bool) []*Instance {
+	var out []*Instance
 	for i := range p.Instances() {
-		if i.state == Ready && !i.adopted {
-			surplus = append(surplus, i)
+		if i.state == Ready && !i.adopted && fits(i) {
+			out = append(out, i)
 		}
 	}
-	slices.SortFunc(surplus, func(a, b *Instance) int {
+	slices.SortFunc(out, func(a, b *Instance) int {
 		return cmp.Or(a.drainRank()-b.drainRank(), a.leases.n-b.leases.n, a.started.Compare(b.started))
 	})
+	return out
+}
+
+func (p *Pool) drainAny(now time.Time, n int) {
+	surplus := p.drainable(func(*Instance) bool { return true })
 	for _, i := range surplus[:min(n, len(surplus))] {
 		p.drain(now, i, i.surplusReason())
 	}

@@ -120,6 +120,11 @@ func (p *Pool) Next() time.Time {
 	if !p.block.Until.IsZero() {
 		next = earlier(next, p.block.Until)
 	}
+	if p.roll != nil {
+		if at := p.roll.Next(); at.After(p.now) {
+			next = earlier(next, at)
+		}
+	}
 	if at := p.rule.Next(); p.closed == "" && !at.IsZero() {
 		next = earlier(next, at)
 	}

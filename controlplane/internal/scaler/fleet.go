@@ -60,6 +60,13 @@ func (f freeze) lasts() bool { return f.frozen && f.times == f.n }
 // NewFleet returns a fleet that has seen nothing.
 func NewFleet() *Fleet { return &Fleet{known: map[string]*environment{}} }
 
+// Renew returns what is known of the environments of other code: none, but about as long starts.
+func (f *Fleet) Renew() *Fleet {
+	n := NewFleet()
+	n.Warm, n.Cold, n.finish = f.Warm, f.Cold, f.finish
+	return n
+}
+
 // Up says that a start came up in an environment, and how long it took. A nil start is one that Begin was not told of.
 func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) {
 	f.forget(now)

@@ -35,7 +35,7 @@ type Block struct {
 type Load struct {
 	Live     int // all that exist
 	Starting int // starts in progress
-	Rotating int // ready ones that are to be replaced, and those that drain
+	Rotating int // those that are to be replaced, and those that drain
 }
 
 // Guards compose all that bounds starts, whatever the policy wants: the maximum, starts in progress, the start rate, money,

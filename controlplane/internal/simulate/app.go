@@ -22,6 +22,7 @@ func (a App) cores() float64 {
 // begin starts the work of a request that got its slot.
 func (w *world) begin(r *request) {
 	r.on = r.Instance().Owner.(*instance)
+	w.meter.deployment.leased(w, r)
 	cpu := time.Duration(float64(r.work.Service) * w.settings.App.CPU)
 	if cpu == 0 {
 		w.events.push(event{at: w.now + r.work.Service, kind: done, request: r})

@@ -16,6 +16,8 @@ const (
 	initFailed      // the app did not come up
 	finished        // an invocation ended because it was told to
 	killed          // it ended otherwise
+	deployed        // the alias leads to another version
+	read            // the control plane has read that
 )
 
 // An event lies in the future.

@@ -38,6 +38,8 @@ type Result struct {
 	QueueEmpty time.Duration // from the first wait until the queue was empty
 	Emptied    int           // instances started until then
 
+	Deployed Deployed
+
 	Latency []time.Duration // sorted, from arrival to answer, of the requests that were served
 	Series  []Sample
 }
@@ -104,6 +106,7 @@ type meter struct {
 	waitFrom                  time.Duration // when the first wait began; negative: not yet
 	emptyAt                   time.Duration
 	emptied                   int
+	deployment                Deployed
 }
 
 func newMeter(load workload.Workload, s Settings) meter {
@@ -185,6 +188,7 @@ func (w *world) result() Result {
 		Bill: bill, GBSeconds: bill.GBSeconds(w.settings.Lambda.MemoryMB), Dollars: bill.Dollars(w.settings.Lambda.MemoryMB),
 		Bound: m.bound, Work: m.work, Slots: w.settings.Pool.Concurrency,
 		QueueEmpty: max(0, m.emptyAt-max(0, m.waitFrom)), Emptied: m.emptied,
-		Series: m.series,
+		Deployed: m.deployment.sorted(),
+		Series:   m.series,
 	}
 }

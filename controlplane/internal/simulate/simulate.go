@@ -23,6 +23,7 @@ type Settings struct {
 	Samples int           // points in the time series of Result; 0: none
 	Until   time.Duration // end early; 0: when all is done and gone
 	After   time.Duration // latencies are those of requests that came later than this
+	Deploy  *Deployment   // nil: the code stays as it is
 }
 
 // Defaults are the server's own for a function of that concurrency, with room for more instances and waiters.
@@ -98,6 +99,7 @@ func Run(load workload.Workload, s Settings) (Result, error) {
 		rand:   rand.New(rand.NewPCG(s.Lambda.Seed, 5)),
 		meter:  newMeter(load, s),
 	}
+	w.planDeployment()
 	for w.step() {
 		if err := w.check(); err != nil {
 			return Result{}, fmt.Errorf("at %s: %w", w.now, err)
@@ -212,7 +214,7 @@ const longWait = 100 * time.Millisecond
 
 // start invokes the function.
 func (w *world) start(core *pool.Instance) {
-	invocation, outcome := w.lambda.Invoke(w.now)
+	invocation, outcome := w.lambda.Invoke(w.now, core.Pin())
 	i := &instance{core: core, invocation: invocation}
 	core.Owner = i
 	w.running++
@@ -225,6 +227,7 @@ func (w *world) start(core *pool.Instance) {
 		w.colds++
 	}
 	w.meter.started(invocation.Cold)
+	w.meter.deployment.started(w, i)
 	switch outcome {
 	case lambda.InitFails:
 		w.events.push(event{at: invocation.Up, kind: initFailed, instance: i})
@@ -255,6 +258,8 @@ func (w *world) happen(e event) {
 		w.end(e.instance, "")
 	case killed:
 		w.end(e.instance, scaler.Crashed)
+	case deployed, read:
+		w.deploy(e.kind)
 	}
 }
 
@@ -267,6 +272,7 @@ func (w *world) up(i *instance) {
 	}
 	first := i.core.State() == pool.Starting
 	i.core.In(i.invocation.Environment.ID)
+	i.core.Runs(i.invocation.Environment.Version)
 	i.core.EndBy(epoch.Add(i.invocation.Deadline))
 	w.carryOutAfter(w.pool.Up(w.clock(), i.core, w.settings.Pool.Concurrency), first && i.invocation.Cold)
 }
@@ -279,6 +285,7 @@ func (w *world) end(i *instance, cause pool.Cause) {
 	i.ended = true
 	w.running--
 	if !i.throttled {
+		w.meter.deployment.ended(w, i)
 		if i.invocation.Cold && i.core.State() == pool.Starting {
 			w.colds--
 		}

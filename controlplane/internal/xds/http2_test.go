@@ -2,6 +2,7 @@ package xds_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -131,7 +132,7 @@ func readHTTP2(t *testing.T, framer *http2.Framer) string {
 			require.Equal(t, http2.ErrCodeProtocol, frame.ErrCode)
 			return "reset"
 		case *http2.GoAwayFrame:
-			require.Equal(t, http2.ErrCodeNo, frame.ErrCode, string(frame.DebugData()))
+			require.Equal(t, http2.ErrCodeNo, frame.ErrCode, fmt.Sprintf("%s", frame.DebugData()))
 		}
 		if ended {
 			return r.outcome(t)

@@ -4,6 +4,7 @@ package lambda
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -59,6 +60,7 @@ func (b Bill) Dollars(memoryMB int) float64 {
 // An Environment is Lambda's sandbox.
 type Environment struct {
 	ID      string
+	Version string        // of the code
 	expires time.Duration // if it stays frozen
 }
 
@@ -91,29 +93,46 @@ type Lambda struct {
 	frozen   []*Environment // the latest last
 	running  int
 	created  int
-	allowed  float64 // new environments now
+	alias    string          // the version that the function's alias leads to
+	broken   map[string]bool // versions whose init fails
+	allowed  float64         // new environments now
 	refilled time.Duration
 }
 
 // New returns a function that nobody has invoked.
 func New(s Settings) *Lambda {
-	return &Lambda{settings: s, rand: rand.New(rand.NewPCG(s.Seed, 11)), allowed: float64(s.NewPer10s)}
+	return &Lambda{
+		settings: s, rand: rand.New(rand.NewPCG(s.Seed, 11)), allowed: float64(s.NewPer10s),
+		alias: FirstVersion, broken: map[string]bool{},
+	}
 }
 
-// Invoke runs the function in the environment that froze last, or in a new one.
-func (l *Lambda) Invoke(now time.Duration) (Invocation, Outcome) {
+// FirstVersion is what the alias leads to at first.
+const FirstVersion = "1"
+
+// Deploy makes the alias lead to a version, whose init may fail.
+func (l *Lambda) Deploy(version string, broken bool) { l.alias, l.broken[version] = version, broken }
+
+// Invoke runs a version of the function, the alias's if that is empty, in the environment of it that froze last, or in a new
+// one.
+func (l *Lambda) Invoke(now time.Duration, version string) (Invocation, Outcome) {
+	if version == "" {
+		version = l.alias
+	}
 	if l.settings.Concurrency > 0 && l.running >= l.settings.Concurrency {
 		return Invocation{}, Throttled
 	}
 	l.expire(now)
-	if len(l.frozen) == 0 && !l.mayCreate(now) {
+	if l.last(version) < 0 && !l.mayCreate(now) {
 		return Invocation{}, Throttled
 	}
 	l.running++
 	l.Bill.Invocations++
-	invocation := l.begin(now)
+	invocation := l.begin(now, version)
 	l.Most = max(l.Most, l.running+len(l.frozen))
 	switch {
+	case invocation.Cold && l.broken[version]:
+		return invocation, InitFails
 	case invocation.Cold && l.rand.Float64() < l.settings.InitFails:
 		return invocation, InitFails
 	case l.rand.Float64() < l.settings.DialFails:
@@ -122,17 +141,27 @@ func (l *Lambda) Invoke(now time.Duration) (Invocation, Outcome) {
 	return invocation, Runs
 }
 
-func (l *Lambda) begin(now time.Duration) Invocation {
+// last is where the environment of the version is that froze last; -1: there is none.
+func (l *Lambda) last(version string) int {
+	k := len(l.frozen) - 1
+	for k >= 0 && l.frozen[k].Version != version {
+		k--
+	}
+	return k
+}
+
+func (l *Lambda) begin(now time.Duration, version string) Invocation {
 	p := l.settings.Preset
 	var i Invocation
 	var handler time.Duration
-	if n := len(l.frozen); n > 0 {
-		i.Environment, l.frozen = l.frozen[n-1], l.frozen[:n-1]
+	if k := l.last(version); k >= 0 {
+		i.Environment = l.frozen[k]
+		l.frozen = slices.Delete(l.frozen, k, k+1)
 		i.BilledFrom = now + p.Thaw.draw(l.rand)
 		handler = i.BilledFrom
 	} else {
 		l.created++
-		i.Environment, i.Cold = &Environment{ID: strconv.Itoa(l.created)}, true
+		i.Environment, i.Cold = &Environment{ID: strconv.Itoa(l.created), Version: version}, true
 		i.BilledFrom = now + p.Place.draw(l.rand)
 		handler = i.BilledFrom + p.Init.draw(l.rand)
 	}

@@ -14,7 +14,7 @@ const minute = time.Minute
 
 func invoke(t *testing.T, l *lambda.Lambda, now time.Duration) lambda.Invocation {
 	t.Helper()
-	i, outcome := l.Invoke(now)
+	i, outcome := l.Invoke(now, "")
 	require.Equal(t, lambda.Runs, outcome)
 	return i
 }
@@ -46,18 +46,35 @@ func TestLimits(t *testing.T) {
 	for range 10 {
 		running = append(running, invoke(t, l, 0))
 	}
-	_, outcome := l.Invoke(0)
+	_, outcome := l.Invoke(0, "")
 	require.Equal(t, lambda.Throttled, outcome, "ten new ones in 10 s")
 	invoke(t, l, time.Second)
-	_, outcome = l.Invoke(time.Second)
+	_, outcome = l.Invoke(time.Second, "")
 	require.Equal(t, lambda.Throttled, outcome, "one a second after that")
 	for range 4 {
 		invoke(t, l, minute)
 	}
-	_, outcome = l.Invoke(minute)
+	_, outcome = l.Invoke(minute, "")
 	require.Equal(t, lambda.Throttled, outcome, "the account's concurrency")
 	l.End(minute, running[0], false)
 	require.False(t, invoke(t, l, minute).Cold)
+}
+
+// Environments of another version are kept, and serve who asks for that version.
+func TestAVersionHasEnvironmentsOfItsOwn(t *testing.T) {
+	l := lambda.New(lambda.Defaults())
+	first := invoke(t, l, 0)
+	require.Equal(t, lambda.FirstVersion, first.Environment.Version)
+	l.End(minute, first, false)
+	l.Deploy("2", false)
+	second := invoke(t, l, minute)
+	require.True(t, second.Cold)
+	require.Equal(t, "2", second.Environment.Version)
+	again, _ := l.Invoke(minute, lambda.FirstVersion)
+	require.Same(t, first.Environment, again.Environment)
+	l.Deploy("3", true)
+	_, outcome := l.Invoke(minute, "")
+	require.Equal(t, lambda.InitFails, outcome)
 }
 
 func TestTheBillRoundsUp(t *testing.T) {

@@ -1,0 +1,69 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
+)
+
+// Progress is how far a rollout has come, or how the last one ended.
+type Progress struct {
+	From, To Route
+	Phase    rollout.Phase // empty: there was none
+	Cause    rollout.Cause // why it was given up
+	Back     bool          // what it had brought is being replaced by what was there before
+	Share    float64       // of the capacity, in this step; 0: one instance is tried
+	Began    time.Time
+	Ended    time.Time // zero: it goes on
+
+	Want, Fresh, Starting, Old int // instances: to have, of the new version up, on their way, old ones that serve
+	Failures                   int // starts in a row
+	Before, After              rollout.Sample
+}
+
+// Rollout is the rollout under way, or the last one.
+func (p *Pool) Rollout() Progress {
+	if p.roll == nil || p.roll.back {
+		last := p.lastRoll
+		last.Back = p.roll != nil
+		return last
+	}
+	return p.progress()
+}
+
+func (p *Pool) progress() Progress {
+	r := p.roll
+	g := Progress{
+		From: r.from, To: r.to, Phase: r.Phase(), Cause: r.Cause(), Share: r.Share(), Began: r.began,
+		Want: r.n, Fresh: p.fresh[Ready], Starting: p.fresh[Starting], Old: p.count[Ready] - p.fresh[Ready], Failures: r.Failures(),
+	}
+	g.Before, g.After = r.Samples()
+	return g
+}
+
+// Rollouts changes with each step of a rollout.
+func (p *Pool) Rollouts() uint64 { return p.rollouts }
+
+// Routed is the route of new instances, when no rollout is under way, and the one from which a rollout leads away else.
+func (p *Pool) Routed() Route { return p.route }
+
+// note keeps how a rollout ended, unless it undid another.
+func (p *Pool) note(cause rollout.Cause) {
+	p.rollouts++
+	if p.roll.back {
+		return
+	}
+	if cause != "" {
+		p.roll.Abort(cause)
+	}
+	p.lastRoll = p.progress()
+	p.lastRoll.Ended = p.now
+}
+
+// Answered says how many answers the instance's peer has counted since it began, and how many of them were 5xx.
+func (p *Pool) Answered(i *Instance, answers, errors uint64) {
+	if p.roll != nil && i.state == Ready && answers >= i.answers && errors >= i.errors {
+		p.roll.Answered(i.fresh, answers-i.answers, errors-i.errors)
+	}
+	i.answers, i.errors = answers, errors
+}

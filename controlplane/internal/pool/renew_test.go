@@ -1,0 +1,283 @@
+package pool_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
+)
+
+var (
+	one = pool.Route{Version: "1"}
+	two = pool.Route{Version: "2"}
+)
+
+// A deployment is a pool that serves 45 requests at once by version 1, pinned or as Lambda chose it.
+type deployment struct {
+	*world
+	busy   []*pool.Request
+	lambda func() string // the version that Lambda would choose
+	fails  string        // the version whose starts fail
+	starts map[string]int
+	waits  int
+}
+
+const deployed = 5 // instances
+
+func deploy(t *testing.T, pinned bool, change func(*pool.Settings)) *deployment {
+	d := &deployment{world: story(t, change), lambda: func() string { return "1" }, starts: map[string]int{}}
+	if pinned {
+		d.did(d.p.Route(d.now, one, rollout.Plan{}, false))
+	}
+	d.busy = d.acquireN(45)
+	d.comeUp()
+	require.Equal(t, deployed, d.p.Stats().Ready)
+	d.waits = 0
+	return d
+}
+
+// comeUp lets all that was started come up, as the version that it is.
+func (d *deployment) comeUp() {
+	for len(d.started) > 0 {
+		i := d.takeStarted()
+		version := i.Pin()
+		if version == "" {
+			version = d.lambda()
+		}
+		d.starts[version]++
+		if version == d.fails {
+			d.end(i, "init_failed")
+			continue
+		}
+		i.Runs(version)
+		i.In(fmt.Sprintf("%s-%d", version, d.starts[version]))
+		d.did(d.p.Up(d.now, i, 10))
+	}
+}
+
+// serve lets requests end and come for that long.
+func (d *deployment) serve(for_ time.Duration) {
+	for end := d.now.Add(for_); d.now.Before(end); {
+		d.run(100*time.Millisecond, nil)
+		for k := range d.busy {
+			d.release(d.busy[k])
+			r := d.acquire()
+			if r.State() == pool.Waiting {
+				d.waits++
+			}
+			d.busy[k] = r
+		}
+		d.comeUp()
+		d.endDrained()
+	}
+}
+
+// running are the versions of what is ready.
+func (d *deployment) running() map[string]int {
+	out := map[string]int{}
+	for i := range d.p.Instances() {
+		if i.State() == pool.Ready {
+			out[i.Version()]++
+		}
+	}
+	return out
+}
+
+// Whoever knows what the alias leads to starts instances by number: old and new ones, as it sees fit.
+func TestAVersionReplacesAnotherBeforeItStops(t *testing.T) {
+	d := deploy(t, true, nil)
+	lowest := deployed
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Second}, false))
+	for range 50 {
+		d.serve(100 * time.Millisecond)
+		lowest = min(lowest, d.p.Stats().Ready)
+	}
+	require.Equal(t, map[string]int{"2": deployed}, d.running())
+	require.Equal(t, deployed, lowest, "no gap in capacity")
+	require.Zero(t, d.waits)
+	require.Equal(t, map[string]int{"1": deployed, "2": deployed}, d.starts)
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+	require.Equal(t, two, d.p.Routed())
+	for _, i := range d.drained {
+		require.Equal(t, pool.Rollout, i.DrainReason())
+	}
+}
+
+func TestOneInstanceIsTriedFirst(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: 10 * time.Second}, false))
+	d.serve(9 * time.Second)
+	require.Equal(t, map[string]int{"1": deployed - 1, "2": 1}, d.running())
+	g := d.p.Rollout()
+	require.Equal(t, rollout.Watching, g.Phase)
+	require.Equal(t, []int{deployed, 1, deployed - 1}, []int{g.Want, g.Fresh, g.Old})
+	d.serve(3 * time.Second)
+	require.Equal(t, map[string]int{"2": deployed}, d.running())
+}
+
+// A version that does not come up serves nobody, and the old one goes on, is started anew, too.
+func TestAVersionThatDoesNotComeUpServesNobody(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.Lifetime = time.Minute })
+	d.fails = "2"
+	d.did(d.p.Route(d.now, two, rollout.Plan{}, false))
+	d.serve(10 * time.Second)
+	g := d.p.Rollout()
+	require.Equal(t, rollout.Aborted, g.Phase)
+	require.Equal(t, rollout.Cause("init_failed"), g.Cause)
+	require.Equal(t, 3, d.starts["2"])
+	require.Empty(t, d.p.Stats().Blocked)
+	d.did(d.p.Route(d.now, two, rollout.Plan{}, false)) // as each look at the alias says
+	d.serve(3 * time.Minute)
+	require.Equal(t, map[string]int{"1": deployed}, d.running())
+	require.Greater(t, d.starts["1"], 2*deployed, "they rotated meanwhile")
+	require.Equal(t, 3, d.starts["2"], "not tried again")
+	require.Zero(t, d.waits)
+
+	d.fails = ""
+	d.did(d.p.Route(d.now, two, rollout.Plan{}, true)) // an operator has mended it
+	d.serve(10 * time.Second)
+	require.Equal(t, map[string]int{"2": deployed}, d.running())
+}
+
+func TestABadVersionIsReplacedByTheOldOne(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.did(d.p.Route(d.now, two, rollout.Plan{Steps: []float64{0.5, 1}, Hold: 5 * time.Second, MaxErrors: 0.1}, false))
+	d.serve(7 * time.Second)
+	require.Equal(t, map[string]int{"1": 2, "2": 3}, d.running())
+	for i := range d.p.Instances() {
+		if i.Version() == "2" {
+			d.p.Answered(i, 100, 50)
+		}
+	}
+	d.serve(5 * time.Second)
+	require.Equal(t, rollout.Aborted, d.p.Rollout().Phase)
+	require.Equal(t, rollout.Errors, d.p.Rollout().Cause)
+	require.Equal(t, map[string]int{"1": deployed}, d.running())
+	require.False(t, d.p.Rollout().Back)
+	require.Zero(t, d.waits)
+}
+
+func TestAnOperatorAborts(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour}, false))
+	d.serve(time.Second)
+	e, ok := d.p.AbortRollout(d.now)
+	d.did(e)
+	require.True(t, ok)
+	d.serve(5 * time.Second)
+	require.Equal(t, map[string]int{"1": deployed}, d.running())
+	_, ok = d.p.AbortRollout(d.now)
+	require.False(t, ok)
+}
+
+func TestAnotherVersionComesDuringARollout(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour}, false))
+	d.serve(time.Second)
+	d.did(d.p.Route(d.now, pool.Route{Version: "3"}, rollout.Plan{}, false))
+	d.serve(5 * time.Second)
+	require.Equal(t, map[string]int{"3": deployed}, d.running())
+	d.did(d.p.Route(d.now, one, rollout.Plan{}, false)) // and back
+	d.serve(5 * time.Second)
+	require.Equal(t, map[string]int{"1": deployed}, d.running())
+}
+
+func TestAnAliasWithWeightsHasBothVersions(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.Lifetime = time.Minute })
+	both := pool.Route{Version: "1", Extra: "2", Share: 0.2}
+	d.did(d.p.Route(d.now, both, rollout.Plan{}, false))
+	d.serve(5 * time.Second)
+	require.Equal(t, map[string]int{"1": 4, "2": 1}, d.running())
+	for range 10 {
+		d.serve(30 * time.Second) // they rotate
+		d.did(d.p.Route(d.now, both, rollout.Plan{}, false))
+		require.Equal(t, map[string]int{"1": 4, "2": 1}, d.running())
+	}
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+	d.did(d.p.Route(d.now, two, rollout.Plan{}, false))
+	d.serve(5 * time.Second)
+	require.Equal(t, map[string]int{"2": deployed}, d.running())
+	d.did(d.p.Route(d.now, both, rollout.Plan{}, false))
+	d.serve(5 * time.Second)
+	require.Equal(t, map[string]int{"1": 4, "2": 1}, d.running())
+}
+
+// Where nobody may read the alias, the first instance of another version tells that it has moved.
+func TestAnInstanceTellsThatTheAliasHasMoved(t *testing.T) {
+	d := deploy(t, false, nil)
+	d.lambda = func() string { return "2" }
+	more := d.acquireN(10) // one more instance is wanted
+	d.comeUp()
+	d.release(more...)
+	d.serve(5 * time.Second)
+	require.Equal(t, map[string]int{"2": deployed + 1}, d.running())
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+	require.LessOrEqual(t, d.starts["2"], deployed+1)
+}
+
+// Lambda chooses one of two versions for each start: that is one rollout at most, and not one after the other.
+func TestAnAliasWithWeightsThatNobodyReads(t *testing.T) {
+	d := deploy(t, false, func(s *pool.Settings) { s.Lifetime = time.Minute })
+	began, k := d.p.Rollouts(), 0
+	d.lambda = func() string {
+		k++
+		return []string{"1", "1", "2"}[k%3]
+	}
+	d.serve(5 * time.Minute)
+	require.Greater(t, k, 5*deployed, "they rotated")
+	require.LessOrEqual(t, d.p.Rollouts()-began, uint64(6), "the steps of one")
+	require.Len(t, d.running(), 2)
+}
+
+func TestADrainOfAllIsMakeBeforeBreak(t *testing.T) {
+	for _, pinned := range []bool{true, false} {
+		d := deploy(t, pinned, nil)
+		before := d.p.Stats().Started
+		d.did(d.p.Renew(d.now, rollout.Plan{Known: true}, false))
+		d.serve(5 * time.Second)
+		require.Equal(t, map[string]int{"1": deployed}, d.running())
+		require.EqualValues(t, deployed, d.p.Stats().Started-before)
+		require.Zero(t, d.waits)
+		require.Len(t, d.drained, deployed)
+	}
+}
+
+// The guards hold: at the maximum a quarter more is there for the time of the rollout.
+func TestARolloutStaysWithinTheGuards(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.Scaling.Max = deployed })
+	most := 0
+	d.did(d.p.Route(d.now, two, rollout.Plan{}, false))
+	for range 100 {
+		d.serve(100 * time.Millisecond)
+		most = max(most, d.p.Stats().Live())
+	}
+	require.Equal(t, map[string]int{"2": deployed}, d.running())
+	require.LessOrEqual(t, most, deployed+1)
+	require.Zero(t, d.waits)
+}
+
+// Nobody is there, but a warm environment is: the new version's becomes warm before the old one's is given up.
+func TestAFunctionAtZeroKeepsWarm(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.release(d.busy...)
+	d.busy = nil
+	d.run(time.Minute, d.endDrained)
+	require.Zero(t, d.p.Stats().Live())
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Second}, false))
+	r := d.acquire()
+	require.Len(t, d.world.started, 2)
+	require.Equal(t, []string{"2", "1"}, []string{d.world.started[0].Pin(), d.world.started[1].Pin()})
+	d.world.started[0], d.world.started[1] = d.world.started[1], d.world.started[0] // it is warm, and up first
+	d.comeUp()
+	require.Equal(t, "1", r.Instance().Version())
+	d.release(r)
+	d.serve(3 * time.Second)
+	require.Equal(t, two, d.p.Routed())
+	r = d.acquire()
+	d.comeUp()
+	require.Equal(t, "2", r.Instance().Version())
+}

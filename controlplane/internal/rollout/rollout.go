@@ -1,0 +1,208 @@
+// Package rollout decides how far a version of a function may replace another: step by step, watched at each, and given up
+// when it fails. It is pure: time is an argument. It knows no instance; the pool starts and drains them as it says.
+package rollout
+
+import (
+	"math"
+	"time"
+)
+
+// A Plan says how a version replaces another. The zero value tries one instance, then replaces all.
+type Plan struct {
+	// Steps are the shares of the capacity that the new version gets one after the other, rising, up to 1. Before the first
+	// step one instance is tried. Without steps there is one, of all.
+	Steps []float64
+	// Hold is how long each step but the last is watched once it is reached.
+	Hold time.Duration
+	// MaxErrors is the share of 5xx answers beyond that of the old version at which a rollout is given up; 0: never.
+	MaxErrors float64
+	// MaxSlower is how many times as long as on the old version 99 of 100 requests may take; 0: as long as they like.
+	MaxSlower float64
+	// Known leaves out the try of one instance: the version has served before.
+	Known bool
+}
+
+// A Phase is what a rollout does now.
+type Phase string
+
+// Phases.
+const (
+	Starting  Phase = "starting"  // instances of the step are on their way
+	Watching  Phase = "watching"  // they are up, and serve
+	Finishing Phase = "finishing" // the last step is reached: what is left of the old version drains
+	Done      Phase = "done"
+	Aborted   Phase = "aborted" // see Cause
+)
+
+// Over reports whether nothing more happens.
+func (p Phase) Over() bool { return p == Done || p == Aborted }
+
+// A Cause says why a rollout was given up: one of these, or that of a start which failed.
+type Cause string
+
+// Causes beside those of starts.
+const (
+	Errors     Cause = "errors"     // too many 5xx answers
+	Slow       Cause = "slow"       // requests take too long
+	Crashes    Cause = "crashes"    // instances that had come up ended by themselves
+	ByOperator Cause = "operator"   // somebody asked for it
+	Superseded Cause = "superseded" // another version came
+)
+
+// How often what fails is tried.
+const (
+	attempts   = 3 // failures in a row
+	firstPause = time.Second
+)
+
+// A Rollout is one replacement. It belongs to one caller at a time.
+type Rollout struct {
+	plan     Plan
+	share    float64 // of the capacity, in the end
+	step     int     // -1: the try of one instance
+	phase    Phase
+	cause    Cause
+	since    time.Time // when the phase began
+	again    time.Time // no start before that
+	failures int       // starts that failed in a row, and crashes
+	before   Sample    // of the old version
+	after    Sample
+}
+
+// Begin returns a rollout that brings a version up to that share of the capacity.
+func Begin(now time.Time, plan Plan, share float64) *Rollout {
+	if len(plan.Steps) == 0 || plan.Steps[len(plan.Steps)-1] < 1 {
+		plan.Steps = append(append([]float64(nil), plan.Steps...), 1)
+	}
+	r := &Rollout{plan: plan, share: share, step: -1, phase: Starting, since: now}
+	if plan.Known {
+		r.step = 0
+	}
+	return r
+}
+
+// Want is how many of n instances should run the new version in this step.
+func (r *Rollout) Want(n int) int {
+	if r.step < 0 {
+		return min(1, n)
+	}
+	return int(math.Ceil(r.plan.Steps[r.step]*r.share*float64(n) - 1e-9))
+}
+
+// MayStart reports whether an instance of the new version may be started now.
+func (r *Rollout) MayStart(now time.Time) bool { return !r.phase.Over() && !now.Before(r.again) }
+
+// Look takes in how many of n instances run the new version and serve, and how many old ones are left beyond those that stay.
+func (r *Rollout) Look(now time.Time, n, ready, surplus int) {
+	switch r.phase {
+	case Starting:
+		if ready >= r.Want(n) {
+			r.reached(now)
+		}
+	case Watching:
+		if r.judge(); r.phase == Watching && ready >= r.Want(n) && now.Sub(r.since) >= r.plan.Hold {
+			r.step++
+			r.enter(now, Starting)
+			r.Look(now, n, ready, surplus)
+		}
+	case Finishing:
+		if r.judge(); r.phase == Finishing && surplus <= 0 {
+			r.enter(now, Done)
+		}
+	}
+}
+
+// reached is the end of a step's starts.
+func (r *Rollout) reached(now time.Time) {
+	r.failures = 0
+	if r.step == len(r.plan.Steps)-1 {
+		r.enter(now, Finishing)
+	} else {
+		r.enter(now, Watching)
+	}
+}
+
+func (r *Rollout) enter(now time.Time, p Phase) { r.phase, r.since = p, now }
+
+// judge gives up a version that is worse than the old one.
+func (r *Rollout) judge() {
+	switch {
+	case r.after.fails(r.before, r.plan.MaxErrors):
+		r.Abort(Errors)
+	case r.after.slower(r.before, r.plan.MaxSlower):
+		r.Abort(Slow)
+	}
+}
+
+// Failed says that a start of the new version failed. The next one waits, twice as long each time; after three in a row the
+// rollout is given up.
+func (r *Rollout) Failed(now time.Time, cause string) {
+	if r.phase.Over() {
+		return
+	}
+	if r.failures++; r.failures >= attempts {
+		r.Abort(Cause(cause))
+		return
+	}
+	r.again = now.Add(firstPause << (r.failures - 1))
+}
+
+// Crashed says that an instance of the new version which had come up ended by itself.
+func (r *Rollout) Crashed(now time.Time) { r.Failed(now, string(Crashes)) }
+
+// Abort gives the rollout up.
+func (r *Rollout) Abort(cause Cause) {
+	if !r.phase.Over() {
+		r.phase, r.cause = Aborted, cause
+	}
+}
+
+// Took says how long a request was in flight on an instance of the new version, or of the old one.
+func (r *Rollout) Took(fresh bool, d time.Duration) { r.sample(fresh).took(d) }
+
+// Answered says that an instance of the new version, or of the old one, has given more answers, and how many of them were
+// errors of the server.
+func (r *Rollout) Answered(fresh bool, answers, errors uint64) {
+	r.sample(fresh).answered(answers, errors)
+}
+
+func (r *Rollout) sample(fresh bool) *Sample {
+	if fresh {
+		return &r.after
+	}
+	return &r.before
+}
+
+// Next is when Look may have something new to say although nothing happens; zero: never.
+func (r *Rollout) Next() time.Time {
+	switch {
+	case r.phase == Watching:
+		return r.since.Add(r.plan.Hold)
+	case r.phase == Starting:
+		return r.again
+	}
+	return time.Time{}
+}
+
+// Phase is what the rollout does now.
+func (r *Rollout) Phase() Phase { return r.phase }
+
+// Cause is why it was given up; empty if it was not.
+func (r *Rollout) Cause() Cause { return r.cause }
+
+// Tried reports whether an instance of the new version has come up, or had before.
+func (r *Rollout) Tried() bool { return r.step >= 0 || r.phase != Starting }
+
+// Share is the part of the capacity that the new version gets in this step; 0: one instance is tried.
+func (r *Rollout) Share() float64 {
+	if r.step < 0 {
+		return 0
+	}
+	return r.plan.Steps[r.step] * r.share
+}
+
+// Failures is how many starts have failed in a row.
+func (r *Rollout) Failures() int { return r.failures }
+
+// Samples are what the old and the new version have done since the rollout began.
+func (r *Rollout) Samples() (before, after Sample) { return r.before, r.after }

@@ -1,0 +1,172 @@
+package rollout_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
+)
+
+var dawn = time.Unix(1_000_000, 0)
+
+const n = 20
+
+// reach lets as many instances be up as the step wants.
+func reach(now time.Time, r *rollout.Rollout) { r.Look(now, n, r.Want(n), n-r.Want(n)) }
+
+func TestOneInstanceIsTriedBeforeAllFollow(t *testing.T) {
+	r := rollout.Begin(dawn, rollout.Plan{Hold: 3 * time.Second}, 1)
+	require.Equal(t, 1, r.Want(n))
+	require.False(t, r.Tried())
+	reach(dawn, r)
+	require.Equal(t, rollout.Watching, r.Phase())
+	require.True(t, r.Tried())
+	require.Equal(t, dawn.Add(3*time.Second), r.Next())
+	r.Look(dawn.Add(2*time.Second), n, 1, n-1)
+	require.Equal(t, 1, r.Want(n))
+	r.Look(dawn.Add(3*time.Second), n, 1, n-1)
+	require.Equal(t, n, r.Want(n))
+	require.Equal(t, rollout.Starting, r.Phase())
+	r.Look(dawn.Add(4*time.Second), n, n, 5)
+	require.Equal(t, rollout.Finishing, r.Phase())
+	r.Look(dawn.Add(5*time.Second), n, n, 0)
+	require.Equal(t, rollout.Done, r.Phase())
+}
+
+func TestStepsAreTakenInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		steps := []float64{0.1, 0.25, 0.5}[:rapid.IntRange(0, 3).Draw(t, "steps")]
+		share := rapid.SampledFrom([]float64{0.1, 0.5, 1}).Draw(t, "share")
+		size := rapid.IntRange(1, 100).Draw(t, "n")
+		known := rapid.Bool().Draw(t, "known")
+		r := rollout.Begin(dawn, rollout.Plan{Steps: steps, Hold: time.Second, Known: known}, share)
+		want := r.Want(size)
+		if !known {
+			require.Equal(t, 1, want)
+		}
+		now := dawn
+		for k := 0; !r.Phase().Over(); k++ {
+			require.Less(t, k, 30)
+			require.GreaterOrEqual(t, r.Want(size), want, "never less than before, but for the first")
+			want = r.Want(size)
+			now = now.Add(time.Second)
+			r.Look(now, size, want, 0)
+		}
+		require.Equal(t, rollout.Done, r.Phase())
+		require.GreaterOrEqual(t, float64(want), share*float64(size)-1e-6)
+		require.Less(t, float64(want), share*float64(size)+1)
+	})
+}
+
+func TestStartsThatFailAreTriedThreeTimes(t *testing.T) {
+	r := rollout.Begin(dawn, rollout.Plan{}, 1)
+	r.Failed(dawn, "init_failed")
+	require.False(t, r.MayStart(dawn))
+	require.True(t, r.MayStart(dawn.Add(time.Second)))
+	r.Failed(dawn.Add(time.Second), "init_failed")
+	require.False(t, r.MayStart(dawn.Add(2*time.Second)), "twice as long")
+	r.Failed(dawn.Add(4*time.Second), "init_failed")
+	require.Equal(t, rollout.Aborted, r.Phase())
+	require.Equal(t, rollout.Cause("init_failed"), r.Cause())
+	reach(dawn.Add(5*time.Second), r)
+	require.Equal(t, rollout.Aborted, r.Phase(), "for good")
+}
+
+func TestAStartThatComesUpForgivesThoseBefore(t *testing.T) {
+	r := rollout.Begin(dawn, rollout.Plan{Steps: []float64{0.5, 1}}, 1)
+	for range 3 {
+		require.Equal(t, rollout.Starting, r.Phase())
+		r.Failed(dawn, "crashed")
+		r.Failed(dawn, "crashed")
+		want := r.Want(n)
+		reach(dawn, r)
+		r.Look(dawn, n, want, n) // on to the next step
+	}
+	require.Equal(t, rollout.Finishing, r.Phase())
+}
+
+func TestAnInstanceThatKeepsCrashingAborts(t *testing.T) {
+	r := rollout.Begin(dawn, rollout.Plan{Hold: time.Hour}, 1)
+	reach(dawn, r)
+	for range 3 {
+		r.Crashed(dawn)
+		r.Look(dawn, n, 0, n)
+		r.Look(dawn, n, 1, n-1)
+	}
+	require.Equal(t, rollout.Aborted, r.Phase())
+	require.Equal(t, rollout.Crashes, r.Cause())
+}
+
+func TestAVersionThatAnswersWithErrorsIsGivenUp(t *testing.T) {
+	for name, tt := range map[string]struct {
+		most              float64
+		oldErrors, errors uint64
+		answers           uint64
+		aborts            bool
+	}{
+		"all fail":           {0.1, 0, 50, 50, true},
+		"few answers":        {0.1, 0, 19, 19, false},
+		"few errors":         {0.1, 0, 2, 20, false},
+		"within the limit":   {0.1, 0, 9, 100, false},
+		"above the limit":    {0.1, 0, 11, 100, true},
+		"the old one, too":   {0.1, 30, 35, 100, false},
+		"worse than the old": {0.1, 30, 45, 100, true},
+		"not watched":        {0, 0, 100, 100, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := rollout.Begin(dawn, rollout.Plan{Hold: time.Hour, MaxErrors: tt.most}, 1)
+			reach(dawn, r)
+			r.Answered(false, 100, tt.oldErrors)
+			r.Answered(true, tt.answers, tt.errors)
+			reach(dawn.Add(time.Second), r)
+			require.Equal(t, tt.aborts, r.Phase() == rollout.Aborted)
+			if tt.aborts {
+				require.Equal(t, rollout.Errors, r.Cause())
+			}
+		})
+	}
+}
+
+func TestASlowVersionIsGivenUp(t *testing.T) {
+	for name, tt := range map[string]struct {
+		most     float64
+		old, now time.Duration
+		requests int
+		aborts   bool
+	}{
+		"three times":       {2, 100 * time.Millisecond, 300 * time.Millisecond, 300, true},
+		"a little":          {2, 100 * time.Millisecond, 150 * time.Millisecond, 300, false},
+		"few requests":      {2, 100 * time.Millisecond, time.Minute, 100, false},
+		"nobody notices":    {2, 2 * time.Millisecond, 20 * time.Millisecond, 300, false},
+		"not watched":       {0, 100 * time.Millisecond, time.Minute, 300, false},
+		"one in a thousand": {2, 100 * time.Millisecond, 100 * time.Millisecond, 1000, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := rollout.Begin(dawn, rollout.Plan{Hold: time.Hour, MaxSlower: tt.most}, 1)
+			reach(dawn, r)
+			for range tt.requests {
+				r.Took(false, tt.old)
+				r.Took(true, tt.now)
+			}
+			r.Took(true, 10*time.Minute)
+			reach(dawn.Add(time.Second), r)
+			require.Equal(t, tt.aborts, r.Phase() == rollout.Aborted)
+		})
+	}
+}
+
+func TestTheP99IsAFifthTooLargeAtMost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		took := time.Duration(rapid.IntRange(2, 600_000).Draw(t, "ms")) * time.Millisecond
+		r := rollout.Begin(dawn, rollout.Plan{}, 1)
+		for range 300 {
+			r.Took(true, took)
+		}
+		_, after := r.Samples()
+		require.GreaterOrEqual(t, after.P99(), took)
+		require.LessOrEqual(t, after.P99(), took*13/10)
+	})
+}
