@@ -176,12 +176,13 @@ func (s site) process() string {
 func (s site) eventuallyInFlight(want int) {
 	s.t.Helper()
 	s.Eventually(fmt.Sprintf("%d in flight", want), func() error {
-		leases, reported := s.Function(s.name).InFlight, 0
+		f := s.Function(s.name)
+		leases, reported := f.InFlight, 0
 		for _, i := range s.Instances(s.name) {
 			reported += i.Reported
 		}
 		if leases != want || reported != want {
-			return fmt.Errorf("%d leases, peers report %d", leases, reported)
+			return fmt.Errorf("%d leases, peers report %d, %d foreign, %d wait", leases, reported, f.Foreign, f.QueueDepth)
 		}
 		return nil
 	})

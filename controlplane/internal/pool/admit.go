@@ -138,6 +138,7 @@ func (p *Pool) unlease(r *Request) {
 		p.relist(i, free)
 		p.startIdling(i)
 		p.learn(r)
+		p.distrust(i)
 	case Draining:
 		p.finishIdle(i)
 	case Gone:

@@ -30,7 +30,7 @@ type Foreign struct {
 	leases   recent
 	reported int       // of the latest report
 	excess   int       // at the latest report
-	at       time.Time // when it came, or a refusal after it; zero: none has
+	at       time.Time // when it came, or when something else made excess; zero: none has
 	delay    time.Duration
 	refused  time.Time // when the peer refused a request for the last time; zero: no longer of interest
 	lows     []low     // earlier excesses, each with those after it that are higher; oldest and lowest first
@@ -86,6 +86,17 @@ func (f *Foreign) Refused(now time.Time, slots, leases int) {
 	f.excess, f.at, f.refused = max(slots-leases, f.Slots(now)), now, now
 	f.leases.reset(now, leases)
 	f.lows = f.lows[:0]
+}
+
+// Suspect counts at once what the latest report has beyond the leases of now, until the next one comes, or should have come.
+// It reports whether that is more than before.
+func (f *Foreign) Suspect(now time.Time) bool {
+	open := f.reported - int(f.leases.level)
+	if f.at.IsZero() || open <= f.Slots(now) {
+		return false
+	}
+	f.excess, f.at, f.lows = open, now, f.lows[:0]
+	return true
 }
 
 // Full reports whether no slot is free, whatever the leases say.

@@ -13,6 +13,9 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 		return &p.effects
 	}
 	i.watch.Report(now, inFlight, delay)
+	if p.returned > 0 {
+		i.watch.Suspect(now) // leases may have ended since the report was true
+	}
 	if p.recount(now, i) {
 		p.serve(now)
 		p.scale(now)

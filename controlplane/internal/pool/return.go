@@ -23,6 +23,9 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 	}
 	p.counters.returned++
 	p.noteRefusal(now, back)
+	if p.returned == 0 {
+		p.distrustAll(now)
+	}
 	switch {
 	case p.closed != "":
 		r.state, r.cause = Rejected, p.closed
@@ -66,4 +69,27 @@ func (p *Pool) noteRefusal(now time.Time, back Refusal) {
 	}
 	i.watch.Refused(now, i.offered, i.leases.n-i.refused)
 	p.recount(now, i)
+}
+
+// A request that is refused a second time fails. So while one that came back waits, a slot whose lease has ended is free
+// only when a report says so: crowds leave together, and an app that works on for one client does so for others.
+
+// distrustAll begins that.
+func (p *Pool) distrustAll(now time.Time) {
+	for i := range p.Instances() {
+		p.suspect(now, i)
+	}
+}
+
+// distrust follows the end of a lease.
+func (p *Pool) distrust(i *Instance) {
+	if p.returned > 0 {
+		p.suspect(p.now, i)
+	}
+}
+
+func (p *Pool) suspect(now time.Time, i *Instance) {
+	if i.state == Ready && i.watch.Suspect(now) {
+		p.recount(now, i)
+	}
 }

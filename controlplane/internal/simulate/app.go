@@ -23,6 +23,10 @@ func (a App) cores() float64 {
 func (w *world) begin(r *request) {
 	r.on = r.Instance().Owner.(*instance)
 	w.meter.deployment.leased(w, r)
+	if w.settings.Peers.Way > 0 {
+		w.depart(r)
+		return
+	}
 	cpu := time.Duration(float64(r.work.Service) * w.settings.App.CPU)
 	if cpu == 0 {
 		w.events.push(event{at: w.now + r.work.Service, kind: done, request: r})

@@ -18,6 +18,15 @@ const (
 	killed          // it ended otherwise
 	deployed        // the alias leads to another version
 	read            // the control plane has read that
+
+	// Of Peers.
+	reached  // a request is at its instance's peer
+	left     // a client leaves
+	waited   // a request waits for its slot in vain
+	handled  // a handler returns
+	answered // an answer is complete at the client
+	sampled  // a peer counts its requests
+	told     // its report is heard; version is the count
 )
 
 // An event lies in the future.

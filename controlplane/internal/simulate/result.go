@@ -19,6 +19,12 @@ type Result struct {
 	Evicted  int // waited in vain
 	Failed   int // were in flight when their instance died
 
+	// With Settings.Peers.
+	Left       int           // their clients left
+	Overloaded int           // were refused by two instances
+	Returned   int           // were refused by one
+	Foreign    time.Duration // slots times time that they counted as foreign
+
 	All     Waits // of the requests that got a slot
 	Settled Waits // of those that came after WarmUp
 
@@ -92,6 +98,8 @@ type Sample struct {
 // A meter takes notes during a run.
 type meter struct {
 	rejected, evicted, failed int
+	left, overloaded          int
+	foreign                   time.Duration
 	colds, warms              int
 	all, settled              Waits
 	latency                   []time.Duration
@@ -123,6 +131,7 @@ func newMeter(load workload.Workload, s Settings) meter {
 func (m *meter) pass(w *world, at time.Duration) {
 	s := w.pool.Stats()
 	m.work += time.Duration(s.InFlight) * (at - w.now)
+	m.foreign += time.Duration(s.Foreign) * (at - w.now)
 	switch {
 	case s.Waiting > 0 && m.waitFrom < 0:
 		m.waitFrom = w.now
@@ -182,6 +191,7 @@ func (w *world) result() Result {
 	bill := w.lambda.Bill
 	return Result{
 		Requests: w.next, Rejected: m.rejected, Evicted: m.evicted, Failed: m.failed,
+		Left: m.left, Overloaded: m.overloaded, Returned: int(w.pool.Stats().Returned), Foreign: m.foreign,
 		All: m.all, Settled: m.settled, Latency: m.latency,
 		ColdStarts: m.colds, WarmStarts: m.warms, Refused: int(w.pool.Stats().Failed.Total()),
 		Invoked: int(w.pool.Stats().Started), Environments: w.lambda.Most,

@@ -19,6 +19,7 @@ type Settings struct {
 	Pool    pool.Settings
 	Lambda  lambda.Settings
 	App     App
+	Peers   Peers
 	Crashes time.Duration // mean time between crashes of an instance; 0: never
 	Samples int           // points in the time series of Result; 0: none
 	Until   time.Duration // end early; 0: when all is done and gone
@@ -61,6 +62,7 @@ type instance struct {
 	finishing  bool
 	processor  processor
 	version    int // of its pending processor event
+	peer       peer
 }
 
 // A request is on its way through the simulation.
@@ -70,6 +72,8 @@ type request struct {
 	on      *instance
 	cpuEnd  float64 // virtual time at which its share of the processor is done
 	aborted bool
+	pending int  // events of Peers that are to come
+	again   bool // an instance has refused it before
 }
 
 // A world is one run.
@@ -177,7 +181,7 @@ func (w *world) fresh() *request {
 }
 
 func (w *world) recycle(r *request) {
-	r.on, r.aborted = nil, false
+	r.on, r.aborted, r.again = nil, false, false
 	w.spare = append(w.spare, r)
 }
 
@@ -201,12 +205,21 @@ func (w *world) carryOutAfter(e *pool.Effects, cold bool) {
 	for _, core := range e.Finish {
 		if i := core.Owner.(*instance); !i.finishing {
 			i.finishing = true
-			w.events.push(event{at: w.now + w.lambda.Finish(), kind: finished, instance: i})
+			w.finish(i)
 		}
 	}
 	for _, core := range e.Kill {
 		w.events.push(event{at: w.now, kind: killed, instance: core.Owner.(*instance)})
 	}
+}
+
+// finish ends an instance that was told to finish, when nothing works there any more.
+func (w *world) finish(i *instance) {
+	if i.peer.working > 0 {
+		i.peer.finishes = true
+		return
+	}
+	w.events.push(event{at: w.now + w.lambda.Finish(), kind: finished, instance: i})
 }
 
 // longWait is longer than what a warm start takes.
@@ -260,6 +273,12 @@ func (w *world) happen(e event) {
 		w.end(e.instance, scaler.Crashed)
 	case deployed, read:
 		w.deploy(e.kind)
+	case sampled:
+		w.sampled(e.instance)
+	case told:
+		w.heard(e)
+	default:
+		w.happenAt(e)
 	}
 }
 
@@ -300,6 +319,10 @@ func (w *world) end(i *instance, cause pool.Cause) {
 
 // abort fails what is in flight on an instance. Its events stay, and find it gone.
 func (w *world) abort(i *instance) {
+	if w.settings.Peers.Way > 0 {
+		w.cutAt(i)
+		return
+	}
 	var cut []*request
 	for _, e := range w.events.heap {
 		if e.kind == done && e.request.on == i {
