@@ -21,7 +21,8 @@ import (
 
 // Run serves until ctx ends or a part fails, and returns when all that it started has ended.
 //
-// The order at the end: first the dispatcher, while everything else still works, so that requests in flight finish over
+// The order at the end: first everything serves on for the grace, while readiness and health paths fail; then the dispatcher
+// stops, while everything else still works, so that requests in flight finish over
 // their tunnels and the invocations end with a report; then the stream to Envoy, which has nothing left to ask; then xDS
 // and the relay; at last the admin address, so that an operator can watch the rest.
 func (s *Server) Run(ctx context.Context) error {
@@ -38,6 +39,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 	select {
 	case <-ctx.Done():
+		s.retire(parts.failed)
 	case <-parts.failed:
 	}
 	s.log.Info("control plane stops: instances drain")
@@ -73,11 +75,52 @@ func beyondLoopback(address string) bool {
 	return err == nil && !ipPort.Addr().Unmap().IsLoopback()
 }
 
-// shutdown gives the instances as long as the slowest of them may take, and a second more to say so.
+const (
+	quiet        = time.Second            // nothing has come for so long: clients have gone elsewhere
+	idleUpgrades = 500 * time.Millisecond // how long an upgraded connection is without a byte that is ended first
+)
+
+// retire tells load balancers to go elsewhere, and serves on until nothing comes any more, at most for the grace.
+func (s *Server) retire(failed <-chan struct{}) {
+	s.stopping.Store(true)
+	if err := s.xds.Retire(); err != nil {
+		s.log.WithError(err).Error("health paths do not fail")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.Shutdown.Grace)
+	defer cancel()
+	go func() {
+		select {
+		case <-failed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	s.log.WithField("grace", s.config.Shutdown.Grace).Info("control plane retires: what comes is served, while anything does")
+	s.dispatcher.Retire(ctx, quiet)
+}
+
+// shutdown gives the instances as long as the slowest of them may take, and a second more to say so. Upgraded connections
+// that are idle would take all of it.
 func (s *Server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.dispatcher.DrainLimit()+time.Second)
 	defer cancel()
+	var upgrades sync.WaitGroup
+	upgrades.Go(func() { s.endIdleUpgrades(ctx) })
 	s.dispatcher.Shutdown(ctx)
+	cancel()
+	upgrades.Wait()
+}
+
+func (s *Server) endIdleUpgrades(ctx context.Context) {
+	ticker := time.NewTicker(idleUpgrades)
+	defer ticker.Stop()
+	for s.relay.EndIdleUpgrades(); ; s.relay.EndIdleUpgrades() {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // serveControl serves Envoy on the control socket until ctx ends.

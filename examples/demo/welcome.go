@@ -13,7 +13,7 @@ Lambda Dispatch is up.
 
   front door   http://%[1]s/   functions: /%[4]s
   admin        http://%[2]s/   lists what is there: metrics, functions, instances
-  Envoy admin  http://%[3]s/
+  Envoy admin  http://%[3]s/stats   also /clusters, /listeners, /ready
   local Lambda http://%[8]s/   its ledger and faults are below /lambdalocal/
 %[7]s
 In a second terminal, try:

@@ -41,6 +41,7 @@ func (inv Invocation) Validate() error {
 		checkLimit("dial_timeout_ms", inv.DialTimeout),
 		checkLimit("drain_limit_ms", inv.DrainLimit),
 		checkLimit("linger_ms", inv.Linger),
+		checkLimit("half_closed_ms", inv.HalfClosed),
 		inv.Features.Validate(),
 	}
 	for i, r := range inv.Relays {

@@ -39,6 +39,7 @@ const (
 const (
 	DefaultDialTimeout = Millis(1500 * time.Millisecond)
 	DefaultDrainLimit  = Millis(30 * time.Second)
+	DefaultHalfClosed  = Millis(10 * time.Second)
 )
 
 // RefusedHeader marks an answer of the peer itself: the request exceeded the instance's slots and the app has not seen it, so
@@ -71,6 +72,9 @@ type Invocation struct {
 	// Linger is how long the invocation lasts, at least, after the last answer: the app may work on. A drain's limit and the
 	// deadline come first.
 	Linger Millis `json:"linger_ms,omitempty"`
+
+	// HalfClosed is how long an upgraded connection may last after its client has stopped sending; 0: DefaultHalfClosed.
+	HalfClosed Millis `json:"half_closed_ms,omitempty"`
 
 	// Features is what the control plane and its relays understand, so that a peer knows before it dials.
 	Features Features `json:"features,omitzero"`

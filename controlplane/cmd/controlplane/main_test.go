@@ -15,7 +15,11 @@ import (
 	"testing"
 	"time"
 
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair/keypairtest"
@@ -231,6 +235,33 @@ func (p *process) end() error {
 	return p.Wait()
 }
 
+// request asks for a slot, as Envoy does, and waits for none.
+func (p *process) request(function string) {
+	p.t.Helper()
+	conn, err := grpc.NewClient("unix:"+filepath.Join(p.dir, "control.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(p.t, err)
+	p.t.Cleanup(func() { _ = conn.Close() })
+	ctx := metadata.AppendToOutgoingContext(p.t.Context(), "lambda-dispatch-function", function)
+	stream, err := extprocv3.NewExternalProcessorClient(conn).Process(ctx)
+	require.NoError(p.t, err)
+	headers := &extprocv3.ProcessingRequest_RequestHeaders{RequestHeaders: &extprocv3.HttpHeaders{}}
+	require.NoError(p.t, stream.Send(&extprocv3.ProcessingRequest{Request: headers}))
+}
+
+// A start that nobody waits for is no work.
+func TestTheFirstSIGTERMEndsItAtOnceWhereNobodyAsks(t *testing.T) {
+	lambda := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}))
+	defer lambda.Close()
+	p := start(t, "{aws: {endpoint: '"+lambda.URL+"'}, "+
+		"functions: [{name: web, routes: [{path: /web}], scaling: {min: 1, drain_timeout: 1h}}]}")
+	p.says("instance starts")
+	p.signal()
+	require.NoError(t, p.end())
+}
+
 func TestSIGTERMEndsItInOrder(t *testing.T) {
 	p := start(t, valid)
 	p.says("control plane runs")
@@ -268,11 +299,12 @@ func TestASecondSIGTERMEndsItAtOnce(t *testing.T) {
 		<-r.Context().Done() // an invocation that takes longer than anybody waits
 	}))
 	defer lambda.Close()
-	p := start(t, "{aws: {endpoint: '"+lambda.URL+"'}, "+
-		"functions: [{name: web, routes: [{path: /web}], scaling: {min: 1, drain_timeout: 1h}}]}")
+	p := start(t, "{aws: {endpoint: '"+lambda.URL+"'}, shutdown: {grace: 10m}, functions: [{name: web, routes: [{path: /web}]}]}")
+	p.says("control plane runs")
+	p.request("web")
 	p.says("instance starts")
 	p.signal()
-	p.says("control plane stops")
+	p.says("control plane retires")
 	ended := make(chan error, 1)
 	go func() { ended <- p.end() }()
 	for {

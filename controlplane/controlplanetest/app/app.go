@@ -87,6 +87,7 @@ func (a *app) routes() map[string]http.HandlerFunc {
 		"sse":       sse,
 		"cancelled": cancelled,
 		"ws":        ws,
+		"deaf":      deaf,
 
 		"query": a.pool.query,
 		"after": a.after,

@@ -56,6 +56,16 @@ func ws(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// deaf upgrades the connection and then neither reads it nor writes it, nor looks whether anybody is there.
+func deaf(w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r)
+	if err != nil {
+		return
+	}
+	time.Sleep(time.Hour)
+	_ = conn.Drop()
+}
+
 func closeCommand(message string) (code int, reason string, asked bool) {
 	if len(message) > 200 || !strings.HasPrefix(message, "close ") {
 		return 0, "", false

@@ -13,6 +13,7 @@ type Config struct {
 	StateDir  string     `yaml:"state_dir"` // sockets live here: control.sock for Envoy, e/ for endpoints
 	Listeners []Listener `yaml:"listeners"`
 	Admin     Admin      `yaml:"admin"`
+	Shutdown  Shutdown   `yaml:"shutdown"`
 	Relay     Relay      `yaml:"relay"`
 	Signing   Signing    `yaml:"signing"`
 	AWS       AWS        `yaml:"aws"`
@@ -31,6 +32,8 @@ type Listener struct {
 	MaxRequestHeaders int `yaml:"max_request_headers_kib"`
 	// TrustedHops is how many proxies before Envoy may be believed about X-Forwarded-For.
 	TrustedHops int `yaml:"trusted_hops"`
+	// HealthPath is answered by Envoy itself: 200, and 503 once the control plane has got SIGTERM. Empty: there is none.
+	HealthPath string `yaml:"health_path"`
 }
 
 // ListenerTLS names the files of a listener's certificate. The control plane reads them, and again when they change.
@@ -43,6 +46,11 @@ type ListenerTLS struct {
 type Admin struct {
 	Address string   `yaml:"address"`
 	Hosts   []string `yaml:"hosts"` // names by which it may be called, beside localhost and its own
+}
+
+// Shutdown is how the control plane ends.
+type Shutdown struct {
+	Grace time.Duration `yaml:"grace"` // how long it serves on after SIGTERM while requests come; 0: not at all
 }
 
 // Relay is where peers dial in.
@@ -160,6 +168,8 @@ type Timeouts struct {
 	FirstByte time.Duration `yaml:"first_byte"` // request complete to response headers
 	Idle      time.Duration `yaml:"idle"`       // no byte in either direction
 	Total     time.Duration `yaml:"total"`      // request complete to response complete
+	// HalfClosed is how long an upgraded connection may last after its client has stopped sending. Never zero.
+	HalfClosed time.Duration `yaml:"half_closed"`
 }
 
 // Scaling bounds and shapes the pool of one function.

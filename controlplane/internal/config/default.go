@@ -11,6 +11,7 @@ func Default() Config {
 		StateDir:  "/run/lambda-dispatch",
 		Listeners: []Listener{front},
 		Admin:     Admin{Address: "127.0.0.1:9900"},
+		Shutdown:  Shutdown{Grace: 15 * time.Second},
 		Relay: Relay{
 			Address:        "127.0.0.1:7443",
 			TLS:            RelayTLSAuto,
@@ -36,7 +37,7 @@ func DefaultFunction() Function {
 		Provider: ProviderLambda,
 		Lambda:   Lambda{Timeout: 15 * time.Minute, Architecture: ArchitectureX86},
 		Queue:    Queue{Limit: 1000, Timeout: 30 * time.Second},
-		Timeouts: Timeouts{FirstByte: time.Minute, Idle: 5 * time.Minute},
+		Timeouts: Timeouts{FirstByte: time.Minute, Idle: 5 * time.Minute, HalfClosed: 10 * time.Second},
 		Scaling: Scaling{
 			Concurrency:      10,
 			Max:              100,

@@ -86,6 +86,7 @@ func (t Timeouts) validate(p *problems, path string) {
 	within(p, path+".first_byte", t.FirstByte, 0, forever)
 	within(p, path+".idle", t.Idle, 0, forever)
 	within(p, path+".total", t.Total, 0, forever)
+	within(p, path+".half_closed", t.HalfClosed, time.Millisecond, time.Hour)
 }
 
 // LearnedSlots is the most that is learned where scaling.concurrency is 0.

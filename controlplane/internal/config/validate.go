@@ -68,6 +68,7 @@ func (c Config) Validate() error {
 	for i, host := range c.Admin.Hosts {
 		checkHost(&p, fmt.Sprintf("admin.hosts[%d]", i), host)
 	}
+	within(&p, "shutdown.grace", c.Shutdown.Grace, 0, 10*time.Minute)
 	c.Relay.validate(&p)
 	c.Signing.validate(&p)
 	c.AWS.validate(&p)
@@ -111,6 +112,10 @@ func (l Listener) validate(p *problems, path string) {
 	}
 	within(p, path+".max_request_headers_kib", l.MaxRequestHeaders, 1, 8192)
 	within(p, path+".trusted_hops", l.TrustedHops, 0, 32)
+	if l.HealthPath == "/" {
+		p.add(path+".health_path", "must not be / alone, which no function could serve then")
+	}
+	checkPrefix(p, path+".health_path", l.HealthPath)
 }
 
 func (r Relay) validate(p *problems) {

@@ -163,10 +163,11 @@ func TestValidateRefuses(t *testing.T) {
 			`admin.hosts[1]: must be a lower-case host name without a port, such as example.com or *.example.com, got "ops:9900"`,
 		},
 		{
-			func(c *Config) { c.Functions[0].Timeouts = Timeouts{-1, -1, -1} },
+			func(c *Config) { c.Functions[0].Timeouts = Timeouts{-1, -1, -1, 0} },
 			"functions[0].timeouts.first_byte: must be between 0s and 24h0m0s, got -1ns\n" +
 				"functions[0].timeouts.idle: must be between 0s and 24h0m0s, got -1ns\n" +
-				"functions[0].timeouts.total: must be between 0s and 24h0m0s, got -1ns",
+				"functions[0].timeouts.total: must be between 0s and 24h0m0s, got -1ns\n" +
+				"functions[0].timeouts.half_closed: must be between 1ms and 1h0m0s, got 0s",
 		},
 		{
 			func(c *Config) {

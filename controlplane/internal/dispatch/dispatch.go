@@ -59,7 +59,6 @@ type Dispatcher struct {
 
 	mu        sync.Mutex
 	instances map[string]*instance // by id, from start until the invocation's end
-	idle      chan struct{}        // closed when the last instance is gone; nil while nobody waits for that
 }
 
 // New prepares the pools and starts nothing. Connect must follow, before any other method.
@@ -220,23 +219,6 @@ func (d *Dispatcher) RetryFunction(name string) error {
 	return nil
 }
 
-// Shutdown rejects what waits, drains every instance and returns when all have ended or ctx has. Requests in flight
-// finish meanwhile. After ctx the remaining invocations are left to end by themselves.
-func (d *Dispatcher) Shutdown(ctx context.Context) {
-	for _, name := range d.names {
-		d.functions[name].close()
-	}
-	select {
-	case <-d.emptied():
-	case <-ctx.Done():
-	}
-	d.cut()
-	d.invocations.Wait()
-	for _, name := range d.names {
-		d.functions[name].stopTimer()
-	}
-}
-
 // DrainLimit is how long an instance may take to drain when the control plane stops, of whichever function.
 func (d *Dispatcher) DrainLimit() time.Duration {
 	var limit time.Duration
@@ -244,19 +226,6 @@ func (d *Dispatcher) DrainLimit() time.Duration {
 		limit = max(limit, f.plan.settings.DrainTimeout)
 	}
 	return limit
-}
-
-// emptied returns a channel that is closed when no instance is left.
-func (d *Dispatcher) emptied() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	idle := make(chan struct{})
-	if len(d.instances) == 0 {
-		close(idle)
-	} else {
-		d.idle = idle
-	}
-	return idle
 }
 
 func (d *Dispatcher) instance(id string) *instance {
@@ -275,10 +244,6 @@ func (d *Dispatcher) forget(i *instance) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.instances, i.id)
-	if len(d.instances) == 0 && d.idle != nil {
-		close(d.idle)
-		d.idle = nil
-	}
 }
 
 // freed lets functions try again that were held back by what they share with one of whose instances ended.

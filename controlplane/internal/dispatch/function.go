@@ -35,6 +35,7 @@ type function struct {
 	stopped   bool      // the timer is not to be armed any more
 	endpoints endpoints
 	outcomes  outcomes
+	arrived   time.Time         // when a request last did
 	ends      map[string]uint64 // instances ended, by reason
 	said      said              // by failures
 	builds    builds            // of lambdapeer, met so far
@@ -103,6 +104,7 @@ func (f *function) arrive(l *Lease, by entrance, todo *effects) pool.RequestStat
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := now()
+	f.arrived = at
 	e := by(f.pool, at, &l.request)
 	state := l.request.State()
 	switch state {

@@ -111,6 +111,7 @@ func (f *function) unsigned(i *instance) wire.Invocation {
 		DialTimeout: wire.DefaultDialTimeout,
 		DrainLimit:  wire.Millis(f.plan.drainLimit),
 		Linger:      wire.Millis(f.plan.settings.Linger),
+		HalfClosed:  wire.Millis(f.config.Timeouts.HalfClosed),
 		Features:    wire.ControlFeatures(),
 	}
 }

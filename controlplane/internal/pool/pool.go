@@ -71,6 +71,7 @@ type Pool struct {
 	closed  Cause // why arrivals are rejected since Close
 
 	unreachable bool // no Envoy is connected
+	retiring    bool // Close follows
 
 	queue    requestList
 	returned int           // of the requests in it, those that an instance has refused

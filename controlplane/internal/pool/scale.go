@@ -16,7 +16,7 @@ func (p *Pool) scale(now time.Time) {
 		return
 	}
 	p.peak.Observe(now, p.needed())
-	want := p.withhold(p.rule.Decide(now, p.look()))
+	want := p.wanted(p.withhold(p.rule.Decide(now, p.look())))
 	p.order(now, want.Start, false)
 	p.order(now, want.Replace, true)
 	if want.Drain > 0 && p.queue.n == 0 && !p.leased {

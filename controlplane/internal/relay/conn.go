@@ -108,3 +108,9 @@ func (c *peerConn) Close() error {
 	}
 	return c.tcp.Close()
 }
+
+// reset closes at once, and the peer learns that nobody reads any more either. What was written may not be delivered.
+func (c *peerConn) reset() {
+	_ = c.tcp.SetLinger(0) // an error means that it is closed
+	_ = c.Close()
+}

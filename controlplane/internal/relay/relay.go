@@ -109,6 +109,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.tasks.Add(1) // so that no count begins at zero while we wait below
 	stop := context.AfterFunc(ctx, func() { _ = r.listener.Close() })
 	defer stop()
+	r.tasks.Go(r.sweep)
 	err := r.serve(ctx)
 
 	// First nobody new, then everything that stands, each with its Down; the directory last, when no socket is left.
@@ -124,12 +125,8 @@ func (r *Relay) Run(ctx context.Context) error {
 func (r *Relay) endAll() {
 	r.mu.Lock()
 	r.closed = true
-	all := make([]*instance, 0, len(r.instances))
-	for _, i := range r.instances {
-		all = append(all, i)
-	}
 	r.mu.Unlock()
-	for _, i := range all {
+	for _, i := range r.list() {
 		i.end(ending{err: ErrStopped}, 0)
 	}
 }

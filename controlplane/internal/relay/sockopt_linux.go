@@ -51,6 +51,19 @@ func hungUp(c *net.UnixConn) bool {
 	return err != nil || errors.Is(failed, syscall.EPIPE) || errors.Is(failed, syscall.ECONNRESET)
 }
 
+// unsent is how many bytes the other end has not acknowledged. 0 as well where nobody knows.
+func unsent(c *net.TCPConn) (n int) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	err = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
+
 // maxDescriptors is how many files, sockets included, the process may have open. 0: unknown.
 func maxDescriptors() int {
 	var limit syscall.Rlimit

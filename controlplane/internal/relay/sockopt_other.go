@@ -16,4 +16,7 @@ func roundTrip(*net.TCPConn) time.Duration { return 0 }
 // hungUp is for Linux; elsewhere an end of sending is taken as only that, and the write after it finds out.
 func hungUp(*net.UnixConn) bool { return false }
 
+// unsent is for Linux; elsewhere nobody tells.
+func unsent(*net.TCPConn) int { return 0 }
+
 func maxDescriptors() int { return 0 }

@@ -39,30 +39,44 @@ func (t *tunnel) fromPeer() {
 	}
 	counter := &t.inst.relay.counters.fromPeers
 	if err == nil {
-		err = deliver(envoy, b, counter)
+		t.traffic.answered.Store(true)
+		err = t.deliver(envoy, b, counter)
 	}
 	if err == nil {
-		err = pump(envoy, t.conn, counter)
+		err = t.pump(envoy, t.conn, counter)
 	}
 	t.leave(t.finishToEnvoy(err))
 }
 
 func (t *tunnel) finishToEnvoy(err error) (orderly bool) {
-	return errors.Is(err, io.EOF) && t.envoy.CloseWrite() == nil
+	if errors.Is(err, io.EOF) {
+		return t.envoy.CloseWrite() == nil
+	}
+	return hungUp(t.envoy) // then the other direction knows best how to end
 }
 
 // fromEnvoy carries Envoy's bytes to the peer.
 func (t *tunnel) fromEnvoy() {
 	in, err := newLazyReader(t.envoy)
 	if err == nil {
-		err = pump(t.conn, in, &t.inst.relay.counters.toPeers)
+		err = t.begin(in)
 	}
-	// Envoy closes a connection for good; nobody is left to read what the peer may still send.
-	orderly := errors.Is(err, io.EOF) && !hungUp(t.envoy)
-	if errors.Is(err, io.EOF) {
-		orderly = t.conn.CloseWrite() == nil && orderly
+	if err == nil {
+		err = t.pump(t.conn, in, &t.inst.relay.counters.toPeers)
 	}
-	t.leave(orderly)
+	t.leave(t.finishToPeer(err))
+}
+
+// finishToPeer passes the end of what Envoy sends on. Envoy closes a connection for good, and then nobody is left to read what
+// the peer may still send: the peer is told by a reset, as soon as it has everything.
+func (t *tunnel) finishToPeer(err error) (orderly bool) {
+	switch {
+	case !errors.Is(err, io.EOF):
+		return false
+	case hungUp(t.envoy):
+		return unsent(t.conn.tcp) > 0 // the sweep ends it then
+	}
+	return t.conn.CloseWrite() == nil
 }
 
 // leave ends one direction. Both connections are closed when the other direction has ended too, or at once when this one
@@ -88,18 +102,21 @@ func (t *tunnel) leave(orderly bool) {
 
 // abort closes both connections of a spliced tunnel. It is harmless twice.
 func (t *tunnel) abort() {
+	if hungUp(t.envoy) && unsent(t.conn.tcp) == 0 {
+		t.conn.reset()
+	}
 	_ = t.conn.Close()
 	_ = t.envoy.Close()
 }
 
 // pump copies until an end or an error, io.EOF included, and returns it.
-func pump(dst io.Writer, src source, counter *atomic.Uint64) error {
+func (t *tunnel) pump(dst io.Writer, src source, counter *atomic.Uint64) error {
 	for {
 		b, err := src.read()
 		if err != nil {
 			return err
 		}
-		if err := deliver(dst, b, counter); err != nil {
+		if err := t.deliver(dst, b, counter); err != nil {
 			return err
 		}
 	}
@@ -107,7 +124,8 @@ func pump(dst io.Writer, src source, counter *atomic.Uint64) error {
 
 // deliver writes a buffer out and releases it. It blocks for as long as the other side does not read: that is how a slow
 // reader slows its sender down, with one buffer between them.
-func deliver(dst io.Writer, b *buffer, counter *atomic.Uint64) error {
+func (t *tunnel) deliver(dst io.Writer, b *buffer, counter *atomic.Uint64) error {
+	t.traffic.passed.Add(1)
 	n, err := dst.Write(b.bytes())
 	counter.Add(uint64(n))
 	b.release()

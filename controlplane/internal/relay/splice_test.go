@@ -7,7 +7,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"runtime"
+	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +56,44 @@ func TestEnvoyGoneClosesTheTunnel(t *testing.T) {
 		require.NoError(t, envoy.Close())
 		requireEnd(t, peer)
 		b.eventually(func() bool { return b.Stats().Spliced == 0 }, "the tunnel waits for a peer that has nobody to answer")
+	})
+}
+
+// A peer cannot tell from an orderly end whether anybody still reads what it sends. It can from a reset, which comes after
+// everything that was sent to it.
+func TestEnvoyGoneIsAResetAfterTheLastByte(t *testing.T) {
+	modes(t, func(t *testing.T, b *bed) {
+		for _, size := range []int{0, 10, 500_000} {
+			name := strconv.Itoa(size)
+			_, peer := b.up(name)
+			envoy := b.envoy(name)
+			exchange(t, envoy, peer, "request")
+			last := bytes.Repeat([]byte("x"), size)
+			go func() {
+				_, _ = envoy.Write(last)
+				_ = envoy.Close()
+			}()
+			got, err := io.ReadAll(peer)
+			require.ErrorIs(t, err, syscall.ECONNRESET, "%d bytes", size)
+			require.Len(t, got, size)
+		}
+		b.eventually(func() bool { return b.Stats().Spliced == 0 }, "still spliced")
+	})
+}
+
+// Nobody reads and nobody writes: only a look at Envoy's side finds out.
+func TestEnvoyGoneEndsATunnelThatTakesNothing(t *testing.T) {
+	modes(t, func(t *testing.T, b *bed) {
+		_, peer := b.up("a")
+		envoy := b.envoy("a")
+		exchange(t, envoy, peer, "request")
+		require.NoError(t, envoy.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
+		_, err := envoy.Write(make([]byte, 64<<20))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "the peer reads nothing")
+		require.NoError(t, envoy.Close())
+		b.eventually(func() bool { return b.Stats().Spliced == 0 }, "the tunnel waits for a peer that reads nothing")
+		_, err = io.Copy(io.Discard, peer)
+		require.Error(t, err)
 	})
 }
 
@@ -229,4 +270,31 @@ func TestNoMessageWaitsForTheNext(t *testing.T) {
 			require.NoError(rt, err)
 		})
 	})
+}
+
+// Envoy speaks HTTP/1.1 on tunnels of upgraded connections only.
+func TestIdleUpgradedConnectionsAreEnded(t *testing.T) {
+	b := newBed(t, plain)
+	_, first := b.up("a")
+	upgraded := b.envoy("a")
+	exchange(t, upgraded, first, "GET /ws HTTP/1.1\r\n\r\n")
+	exchange(t, first, upgraded, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+	second := b.tunnel("a")
+	unanswered := b.envoy("a")
+	exchange(t, unanswered, second, "GET /slow HTTP/1.1\r\n\r\n")
+	third := b.tunnel("a")
+	requests := b.envoy("a")
+	exchange(t, requests, third, "PRI * HTTP/2.0\r\n\r\n")
+	exchange(t, third, requests, "settings")
+
+	require.Zero(t, b.EndIdleUpgrades(), "nobody knows yet what is idle")
+	exchange(t, upgraded, first, "a message")
+	require.Zero(t, b.EndIdleUpgrades(), "something has passed")
+	require.Equal(t, 1, b.EndIdleUpgrades())
+	requireEnd(t, upgraded)
+	_, err := first.Read(make([]byte, 1))
+	require.ErrorIs(t, err, syscall.ECONNRESET, "an end that cannot be taken for half of one")
+	b.eventually(func() bool { return b.Stats().Spliced == 2 }, "others are still spliced")
+	exchange(t, second, unanswered, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+	exchange(t, third, requests, "an answer")
 }

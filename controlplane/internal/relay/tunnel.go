@@ -16,6 +16,9 @@ type tunnel struct {
 
 	envoy *net.UnixConn // guarded by inst.mu until the tunnel is spliced, then static
 	open  int           // directions that still flow; guarded by inst.mu
+	gone  bool          // a sweep has seen that envoy is closed; guarded by inst.mu
+
+	traffic traffic // once it is spliced
 }
 
 // A waiter is a connection of Envoy's that no tunnel was there for. No goroutine waits with it.

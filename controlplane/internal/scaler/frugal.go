@@ -10,17 +10,19 @@ import (
 // environments, and starts for waiters only what will be there before a slot is. docs/scaling.md has the numbers behind
 // every part.
 type frugal struct {
-	tuning Tuning
-	most   int // starts in progress; 0: no limit
-	flow   Flow
-	keeper Keeper
-	recent Window        // of the instances that demand needs
-	peaks  Window        // of demand, in instances
-	idle   bool          // time alone may make an instance surplus
-	calm   time.Time     // when the reserve is looked at
-	pace   time.Duration // between attempts to fill it
-	again  time.Time
-	next   time.Time // when it may want a start
+	tuning  Tuning
+	most    int // starts in progress; 0: no limit
+	flow    Flow
+	service time.Duration // of a request, while some wait
+	known   bool          // it is no guess
+	keeper  Keeper
+	recent  Window        // of the instances that demand needs
+	peaks   Window        // of demand, in instances
+	idle    bool          // time alone may make an instance surplus
+	calm    time.Time     // when the reserve is looked at
+	pace    time.Duration // between attempts to fill it
+	again   time.Time
+	next    time.Time // when it may want a start
 }
 
 // Frugal makes the policy with that tuning.
@@ -48,6 +50,9 @@ const attemptsAfter = 10 * time.Second
 // Decide implements Rule.
 func (f *frugal) Decide(now time.Time, s *State) Want {
 	f.flow.Observe(now, s)
+	if s.Waiting > 0 {
+		f.service, f.known = f.flow.Usual()
+	}
 	f.peaks.Observe(now, ceilDiv(f.crowd(now, s), s.Concurrency))
 	f.idle = s.Idle > 0 && s.Ready > s.Min
 	f.next = time.Time{}

@@ -76,13 +76,12 @@ func (f *frugal) givenBack(now time.Time, s *State, lead time.Duration) float64 
 // gathered meanwhile within as long as a start takes. It is fewer than wait once they have waited for longer than a
 // request takes: one slot serves several of them.
 func (f *frugal) pressing(now time.Time, s *State, lead time.Duration) float64 {
-	service, known := f.flow.Usual()
 	waited := s.waited(now)
-	if s.Waiting < 2 || waited <= service {
+	if s.Waiting < 2 || waited <= f.service {
 		return float64(s.Waiting)
 	}
-	slots := float64(s.Waiting-1) * float64(service) / float64(waited)
-	if known {
+	slots := float64(s.Waiting-1) * float64(f.service) / float64(waited)
+	if f.known {
 		slots *= 1 + min(1, float64(waited)/float64(lead))
 	}
 	return min(max(1, slots), float64(s.Waiting))
@@ -91,11 +90,10 @@ func (f *frugal) pressing(now time.Time, s *State, lead time.Duration) float64 {
 // lasting is how many requests will wait when a start in a new environment is up, those who come until then included, if
 // none is made: when it is none, the start would bring nobody forward. Where that cannot be said it is infinite.
 func (f *frugal) lasting(now time.Time, s *State, lead time.Duration, warm int) float64 {
-	usual, known := f.flow.Usual()
-	if !known {
+	if !f.known {
 		return math.Inf(1)
 	}
-	service, until := max(usual, time.Microsecond).Seconds(), lead.Seconds()
+	service, until := max(f.service, time.Microsecond).Seconds(), lead.Seconds()
 	left := float64(s.Waiting-s.Free) + max(f.flow.Lately(), f.flow.Rate())*until
 	if quiet := f.flow.Quiet(); now.Before(quiet) {
 		f.next = sooner(f.next, quiet)
@@ -112,8 +110,7 @@ func (f *frugal) crowd(now time.Time, s *State) int {
 	if waited <= 0 {
 		return s.taken()
 	}
-	service, _ := f.flow.Usual()
-	covered := min(1, float64(service)/float64(waited))
-	leased := float64(s.Leased) * max(0, 1-float64(waited)/float64(max(service, 1)))
+	covered := min(1, float64(f.service)/float64(waited))
+	leased := float64(s.Leased) * max(0, 1-float64(waited)/float64(max(f.service, 1)))
 	return int(math.Ceil(float64(s.Waiting)*covered+leased)) + s.Foreign
 }

@@ -213,7 +213,7 @@ func (f *front) serveControl(t *testing.T, functions []config.Function) {
 	t.Helper()
 	cfg := testConfig(functions...)
 	cfg.StateDir = f.dir
-	cfg.Listeners[0].Address = "127.0.0.1:0"
+	cfg.Listeners[0].Address, cfg.Listeners[0].HealthPath = "127.0.0.1:0", "/healthz"
 	cfg.Listeners = append(cfg.Listeners, config.Listener{Name: "behind", Address: "127.0.0.1:0", TrustedHops: 1})
 	cp := &controlPlane{pool: newPool()}
 	for _, function := range functions {

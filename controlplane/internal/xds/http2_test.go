@@ -2,7 +2,6 @@ package xds_test
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -132,7 +131,7 @@ func readHTTP2(t *testing.T, framer *http2.Framer) string {
 			require.Equal(t, http2.ErrCodeProtocol, frame.ErrCode)
 			return "reset"
 		case *http2.GoAwayFrame:
-			require.Equal(t, http2.ErrCodeNo, frame.ErrCode, fmt.Sprintf("%s", frame.DebugData()))
+			require.Equal(t, http2.ErrCodeNo, frame.ErrCode, string(frame.DebugData()))
 		}
 		if ended {
 			return r.outcome(t)

@@ -31,7 +31,7 @@ func Resources(cfg *config.Config) ResourceSet {
 	var set ResourceSet
 	for _, l := range cfg.Listeners {
 		set.Listeners = append(set.Listeners, listener(cfg, l))
-		set.Routes = append(set.Routes, routeConfiguration(cfg, l))
+		set.Routes = append(set.Routes, withHealth(routeConfiguration(cfg, l), l, false))
 	}
 	for _, f := range cfg.Functions {
 		set.Clusters = append(set.Clusters, cluster(cfg, f), upgradeCluster(cfg, f))

@@ -44,7 +44,8 @@ type Server struct {
 	caches    map[string]*cachev3.LinearCache
 	acks      *tracker
 	log       logrus.FieldLogger
-	populated chan struct{} // closed when the first full state is in the caches
+	retired   map[string]types.Resource // routes of listeners with a health path, from Retire on
+	populated chan struct{}             // closed when the first full state is in the caches
 	// streams ends when Run does: every open stream with it.
 	streams    context.Context
 	endStreams context.CancelFunc
@@ -73,6 +74,7 @@ func New(cfg *config.Config, source Source, log logrus.FieldLogger) (*Server, er
 	s := &Server{
 		source:    source,
 		log:       log.WithField("component", "xds"),
+		retired:   retiredRoutes(cfg),
 		populated: make(chan struct{}),
 		published: make(map[string]*assignment),
 		weights:   make(map[string]bool),

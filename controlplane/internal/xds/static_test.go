@@ -2,6 +2,7 @@ package xds_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -30,7 +31,7 @@ func TestEnvoyAcceptsWhatConfigurationsBecome(t *testing.T) {
 	disabled := testFunction("off", config.Route{Path: "/off"})
 	disabled.Disabled = true
 	endless := testFunction("endless", config.Route{Path: "/endless", StripPrefix: true})
-	endless.Timeouts = config.Timeouts{}
+	endless.Timeouts = config.Timeouts{HalfClosed: time.Second}
 	endless.Scaling.Concurrency = 1000
 
 	withTLS := testConfig(testFunction("web", config.Route{Host: "*.example.com"}, config.Route{Host: "example.com", Listener: "secure"}))

@@ -50,6 +50,7 @@ func newServer(c Config) *server {
 	if c.Invocation.Concurrency > 1 {
 		s.gate.Watch(c.Watch)
 	}
+	s.gate.HalfClosed = orElse(c.Invocation.HalfClosed, wire.DefaultHalfClosed)
 	ctx = NewContext(ctx, Info{Environment: c.Environment, Gate: s.gate})
 	s.http = newHTTPServer(s.gate.Wrap(c.Handler), c.Logger)
 	s.http.ConnState = s.busy.note

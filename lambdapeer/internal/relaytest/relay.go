@@ -171,6 +171,19 @@ func (c *trackedConn) Close() error {
 	return c.Conn.Close()
 }
 
+// CloseWrite lets a tunnel be half closed.
+func (c *trackedConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
+
+// Reset closes a tunnel as a relay does when Envoy's connection has gone. It must not be delayed.
+func Reset(t testing.TB, tunnel net.Conn) {
+	t.Helper()
+	if secured, ok := tunnel.(*tls.Conn); ok {
+		tunnel = secured.NetConn()
+	}
+	require.NoError(t, tunnel.(*trackedConn).Conn.(*net.TCPConn).SetLinger(0))
+	require.NoError(t, tunnel.Close())
+}
+
 func (r *Relay) handle(conn net.Conn) {
 	in := bufio.NewReader(conn)
 	req, err := http.ReadRequest(in)

@@ -16,6 +16,10 @@ import (
 // A Gate lets at most its number of slots through to a handler at once. A request above that waits a short time, because
 // a cancelled predecessor may still be unwinding; then it is refused, unseen by the handler.
 type Gate struct {
+	// HalfClosed is how long an upgraded connection may last after its client has stopped sending. 0: no limit. It is set
+	// before the gate is used.
+	HalfClosed time.Duration
+
 	slots int           // 0: no cap
 	mark  string        // empty: no request is asked for again
 	watch *serial.Watch // nil: nobody looks
@@ -162,6 +166,11 @@ func (g *Gate) Wrap(next http.Handler) http.Handler {
 		}
 		guarded := &writer{ResponseWriter: w, gate: g, http2: r.ProtoMajor == 2, seen: g.watch.Begin(r), ctx: r.Context()}
 		defer guarded.done()
+		if !guarded.http2 { // it may be upgraded, and net/http does not see the end of such a connection
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			guarded.leave, r = cancel, r.WithContext(ctx)
+		}
 		next.ServeHTTP(guarded, r)
 	})
 }

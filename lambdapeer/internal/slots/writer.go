@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/problem"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/serial"
@@ -26,6 +25,7 @@ type writer struct {
 	http2 bool
 	seen  *serial.Request
 	ctx   context.Context // of the request
+	leave func()          // ends the request's context
 
 	cleaned  bool // the final header has been written
 	replaced bool // it is not the app's
@@ -147,24 +147,9 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.hijacked = true
-	return &slotConn{Conn: conn, release: sync.OnceFunc(w.gate.release)}, buffered, nil
-}
-
-type slotConn struct {
-	net.Conn
-	release func()
-}
-
-// Close implements net.Conn.
-func (c *slotConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
-}
-
-// CloseWrite passes a half close on, which proxies of upgraded connections use.
-func (c *slotConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return net.ErrClosed
+	c := upgrade(conn, w.gate.HalfClosed, func() {
+		w.leave()
+		w.gate.release()
+	})
+	return c, through(c, buffered), nil
 }

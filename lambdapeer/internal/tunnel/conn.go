@@ -45,11 +45,17 @@ func (c *Conn) Await() error {
 // Doubt makes the connection end when data on it stays unacknowledged for d: it may lead nowhere. A full receiver counts
 // as well, so only doubt is a reason.
 func (c *Conn) Doubt(d time.Duration) {
-	below := c.conn
-	if secured, ok := below.(*tls.Conn); ok {
-		below = secured.NetConn()
+	setUserTimeout(c.below(), d)
+}
+
+// Lost tells whether the other end has reset the connection, even if nobody reads or writes it. One call at most says so.
+func (c *Conn) Lost() bool { return wasReset(c.below()) }
+
+func (c *Conn) below() net.Conn {
+	if secured, ok := c.conn.(*tls.Conn); ok {
+		return secured.NetConn()
 	}
-	setUserTimeout(below, d)
+	return c.conn
 }
 
 // OnClose makes the first Close call f. It must be called before the connection is handed on, and at most once.

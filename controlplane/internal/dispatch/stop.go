@@ -1,0 +1,89 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+)
+
+// How the end of a dispatcher is watched. Both are small beside what is waited for.
+const (
+	retiresEvery = 20 * time.Millisecond
+	servesEvery  = 2 * time.Millisecond
+)
+
+// Retire serves on, before Shutdown, until nothing has arrived for quiet and nobody waits, or until ctx ends. Nothing starts any
+// more that no waiter needs.
+func (d *Dispatcher) Retire(ctx context.Context, quiet time.Duration) {
+	for _, name := range d.names {
+		d.functions[name].do((*pool.Pool).Retire)
+	}
+	for d.wanted(quiet) && pause(ctx, retiresEvery) {
+	}
+}
+
+// wanted tells whether a request waits, or has arrived within the time.
+func (d *Dispatcher) wanted(within time.Duration) bool {
+	for _, f := range d.functions {
+		if f.wanted(within) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *function) wanted(within time.Duration) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pool.Stats().Waiting > 0 || !f.arrived.IsZero() && now().Sub(f.arrived) < within
+}
+
+// Shutdown rejects what waits, drains every instance and returns when all that serve have ended or ctx has. Requests in flight
+// finish meanwhile. An instance that was not up yet is not waited for: nobody else waits for it either, and it ends when it
+// finds no relay. So do those that remain after ctx.
+func (d *Dispatcher) Shutdown(ctx context.Context) {
+	for _, name := range d.names {
+		d.functions[name].close()
+	}
+	for d.serves() && pause(ctx, servesEvery) {
+	}
+	d.cut()
+	d.invocations.Wait()
+	for _, name := range d.names {
+		d.functions[name].stopTimer()
+	}
+}
+
+// serves tells whether an instance has requests in flight, a peer, or said goodbye and its invocation is about to end.
+func (d *Dispatcher) serves() bool {
+	for _, f := range d.functions {
+		if f.serves() {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *function) serves() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for core := range f.pool.Instances() {
+		if i := core.Owner.(*instance); i.isUp || core.InFlight() > 0 || i.goodbye != nil && !i.ended {
+			return true
+		}
+	}
+	return false
+}
+
+// pause waits a moment, and tells whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
