@@ -16,6 +16,7 @@ import (
 	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -189,6 +190,15 @@ func TestEnvironmentAndFlagsOverrideTheFile(t *testing.T) {
 	require.ErrorContains(t, err, "log.level")
 	err = run(t.Context(), []string{"check", "--set", "log.level=warn", path}, environ, io.Discard, io.Discard)
 	require.NoError(t, err)
+}
+
+func TestNoColourWhereNobodyWantsIt(t *testing.T) {
+	cfg, err := controlplane.LoadConfig("", nil, nil)
+	require.NoError(t, err)
+	for setting, off := range map[string]bool{"NO_COLOR=1": true, "NO_COLOR=": false, "NO_COLOURS=1": false} {
+		format := logger(cfg, []string{setting}, io.Discard).Formatter.(*logrus.TextFormatter)
+		require.Equal(t, off, format.DisableColors, setting)
+	}
 }
 
 // A process is the program, running.
