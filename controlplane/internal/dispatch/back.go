@@ -41,6 +41,9 @@ func (f *function) refused(at time.Time, r admission.Request, by *instance) pool
 // leaseOf finds the latest lease of a request on an instance; nil if it has been released. Envoy ends the first stream of
 // a refused request before it opens the second, and either may be heard first.
 func leaseOf(core *pool.Instance, id string) (latest *Lease) {
+	if id == "" {
+		return nil // Envoy names every request
+	}
 	for r := range core.Leases() {
 		if l := r.Owner.(*Lease); l.id == id {
 			latest = l
