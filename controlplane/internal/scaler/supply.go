@@ -29,7 +29,9 @@ func (f *frugal) warmStarts(now time.Time, s *State, head int) int {
 	}
 	lead := s.Fleet.Warm.Mean(assumedWarm)
 	short := float64(s.Waiting+head-s.Free-(s.Starting-s.Fleet.cold.n-s.Fleet.lost.n)*s.Concurrency) - f.givenBack(now, s, lead)
-	short += math.Floor(f.tuning.Rise * f.flow.Rise(s.demand(), lead))
+	if s.demand() > 0 { // what came until now came to an end otherwise
+		short += math.Floor(f.tuning.Rise * f.flow.Rise(s.demand(), lead))
+	}
 	return min(ceilDiv(int(short), s.Concurrency), spare)
 }
 
