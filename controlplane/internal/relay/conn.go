@@ -17,6 +17,7 @@ type peerConn struct {
 	serial   uint64    // counts accepted connections: tells which of two is older
 	counters *counters
 	closed   atomic.Bool
+	counted  atomic.Bool // among the connections of those who are let in
 
 	// Owned by the handshake's goroutine.
 	visit *door.Visit // nil once the peer is let in
@@ -49,7 +50,18 @@ func (c *peerConn) admit() error {
 		c.below.visit = nil
 	}
 	c.counters.connections.Add(1)
+	c.counted.Store(true)
+	if c.closed.Load() { // somebody gave it up meanwhile
+		c.uncount()
+	}
 	return nil
+}
+
+// uncount is harmless twice, and before admit.
+func (c *peerConn) uncount() {
+	if c.counted.Swap(false) {
+		c.counters.connections.Add(-1)
+	}
 }
 
 // startTLS shakes hands, if there is anything to shake.
@@ -103,9 +115,7 @@ func (c *peerConn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
-	if c.visit == nil {
-		c.counters.connections.Add(-1)
-	}
+	c.uncount()
 	return c.tcp.Close()
 }
 
