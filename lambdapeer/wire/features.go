@@ -30,6 +30,9 @@ const (
 	// FeatureLinger, of a peer: it keeps its invocation for linger_ms after the last answer. Without it the control plane does,
 	// as far as it decides about the end: a peer that drains by itself ends at once.
 	FeatureLinger Feature = "linger"
+	// FeatureAnswers, of a peer: its load counts answers, and those that are 5xx. Without it a rollout does not see that a
+	// version answers with errors.
+	FeatureAnswers Feature = "answers"
 )
 
 // A Description is a feature and what its lack means to whoever operates the function, as a clause.
@@ -44,6 +47,7 @@ var ofPeers = []Description{
 	{FeatureEarlyHello, "a start that waits for its app does not say what for"},
 	{FeatureRequeue, "a request that it has no slot for fails"},
 	{FeatureLinger, "what its app does after an answer may be cut off near the end of an invocation"},
+	{FeatureAnswers, "a rollout does not see that a new version answers with errors"},
 }
 
 // PeerFeatures lists what a peer of this build does and understands: the features of its hello, unless its settings add some.

@@ -109,7 +109,7 @@ func (m Message) Validate() error {
 	case KindReady:
 		err = checkLimit("left_ms", m.Left)
 	case KindLoad:
-		err = checkRange("in_flight", m.InFlight, 0, MaxSlots)
+		err = errors.Join(checkRange("in_flight", m.InFlight, 0, MaxSlots), checkCount("answers", m.Answers), checkCount("errors", m.Errors))
 	case KindDrain:
 		err = errors.Join(checkReason(m.Reason), checkDetail("detail", m.Detail))
 	case KindGoodbye:

@@ -121,6 +121,7 @@ type Reason string
 const (
 	ReasonScaleIn          Reason = "scale_in"          // the control plane: capacity is surplus
 	ReasonRotation         Reason = "rotation"          // the control plane: the deadline is near, a replacement is ready
+	ReasonRollout          Reason = "rollout"           // the control plane: another one has taken its place, of another version say
 	ReasonOperator         Reason = "operator"          // the control plane: somebody asked
 	ReasonNoEnvoy          Reason = "no_envoy"          // the control plane: no Envoy takes the instance's endpoint
 	ReasonStopping         Reason = "stopping"          // the control plane itself shuts down
@@ -165,7 +166,9 @@ type Message struct {
 	StartLeft Millis `json:"start_left_ms,omitempty"`
 
 	// load
-	InFlight int `json:"in_flight,omitempty"`
+	InFlight int   `json:"in_flight,omitempty"`
+	Answers  int64 `json:"answers,omitempty"` // given since the instance began, refusals not included
+	Errors   int64 `json:"errors,omitempty"`  // of those, with a status of 500 or more
 
 	// drain, goodbye, refused
 	Reason Reason  `json:"reason,omitempty"`

@@ -27,6 +27,8 @@ const (
 	confirmWait = time.Second
 	// loadEvery is the least time between two load messages.
 	loadEvery = 100 * time.Millisecond
+	// countsEvery is the least time between two that tell of nothing but answers.
+	countsEvery = time.Second
 )
 
 // Config says what to serve.
@@ -85,26 +87,27 @@ type instance struct {
 	schedule
 
 	// Owned by the loop.
-	up       int       // links with a control stream
-	reached  bool      // a link was up
-	since    time.Time // of the first welcome, or of the app's readiness if that came later; zero: not yet
-	draining bool
-	reason   wire.Reason
-	detail   string
-	ended    bool
-	cut      bool      // requests were in flight when the drain's limit came
-	loadAt   time.Time // last report
-	loadDue  bool
-	dial     *time.Timer // runs while no link is up
-	told     bool        // by a relay, that no request is on its way any more
-	released bool        // no new request is expected any more, but for those of the quiet time
-	quiet    *time.Timer // runs while draining
-	confirm  *time.Timer // runs while draining by our own decision, until released
-	limit    *time.Timer // runs while draining
-	limitAt  time.Time   // when it fires
-	linger   *time.Timer // runs while draining with nothing in flight, until the app has had its time
-	load     *time.Timer
-	serial   bool // the app was found to serve one request at a time
+	up        int       // links with a control stream
+	reached   bool      // a link was up
+	since     time.Time // of the first welcome, or of the app's readiness if that came later; zero: not yet
+	draining  bool
+	reason    wire.Reason
+	detail    string
+	ended     bool
+	cut       bool      // requests were in flight when the drain's limit came
+	loadAt    time.Time // last report
+	countsDue bool      // the load timer runs for answers alone
+	loadDue   bool
+	dial      *time.Timer // runs while no link is up
+	told      bool        // by a relay, that no request is on its way any more
+	released  bool        // no new request is expected any more, but for those of the quiet time
+	quiet     *time.Timer // runs while draining
+	confirm   *time.Timer // runs while draining by our own decision, until released
+	limit     *time.Timer // runs while draining
+	limitAt   time.Time   // when it fires
+	linger    *time.Timer // runs while draining with nothing in flight, until the app has had its time
+	load      *time.Timer
+	serial    bool // the app was found to serve one request at a time
 }
 
 var notice = wire.Message{Kind: wire.KindNotice, Notice: wire.NoticeSerialApp}
@@ -264,7 +267,7 @@ func (i *instance) handle(e event) {
 
 func (i *instance) linkUp(e event) {
 	l, c := e.link, e.control
-	l.control, l.load, l.err, l.waits = c, 0, nil, c.waiting != ""
+	l.control, l.load, l.answers, l.err, l.waits = c, 0, 0, nil, c.waiting != ""
 	i.up++
 	i.reached = true
 	i.dial.Stop()
@@ -433,17 +436,25 @@ func (i *instance) changed() {
 }
 
 // reportLoad tells each relay how many requests are in flight, also if it was told the same before: its silence says that
-// none has begun, ended or been refused. Zero is not repeated. It arms the gate first, so that no later change is missed.
+// none has begun, ended or been refused. Zero is repeated each countsEvery only, if answers were given meanwhile. It arms the
+// gate first, so that no later change is missed.
 func (i *instance) reportLoad() {
-	i.loadDue, i.loadAt = false, time.Now()
+	i.loadDue, i.countsDue, i.loadAt = false, false, time.Now()
 	i.server.gate.Arm()
-	n := i.server.gate.InFlight()
+	m := wire.Message{Kind: wire.KindLoad, InFlight: i.server.gate.InFlight()}
+	m.Answers, m.Errors = i.server.gate.Answers()
 	for _, l := range i.links {
-		if l.control == nil || n == 0 && l.load == 0 {
-			continue
+		switch {
+		case l.control == nil, m.InFlight == 0 && l.load == 0 && m.Answers == l.answers:
+		case m.InFlight == 0 && l.load == 0 && i.loadAt.Sub(l.told) < countsEvery:
+			i.countsDue = true
+		default:
+			l.load, l.answers, l.told = m.InFlight, m.Answers, i.loadAt
+			_ = l.control.send(m) // a failure closes it, and its link tells
 		}
-		l.load = n
-		_ = l.control.send(wire.Message{Kind: wire.KindLoad, InFlight: n}) // a failure closes it, and its link tells
+	}
+	if i.countsDue {
+		i.load.Reset(countsEvery) // unless something changes before
 	}
 }
 

@@ -588,3 +588,31 @@ func TestHijackedConnectionHoldsItsSlot(t *testing.T) {
 	require.Equal(t, "hello from env-1 with 1 in flight", body)
 	conn.Close()
 }
+
+// Requests that are over before anybody could report them are told of by their answers, soon, and not each by itself.
+func TestAnswersAreReported(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	serve(t, instance.Config{Invocation: relaytest.Invocation(10, relay), Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/bad" {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		})})
+	control, _ := relay.Welcome(t)
+	client := relay.Client(t, true)
+	for n := range 50 {
+		path := "/"
+		if n%5 == 0 {
+			path = "/bad"
+		}
+		get(t, client, path)
+	}
+	messages, last := 0, wire.Message{}
+	for last.Answers < 50 {
+		last = control.Await(t, wire.KindLoad)
+		messages++
+	}
+	require.EqualValues(t, 10, last.Errors)
+	require.Less(t, messages, 50)
+}

@@ -30,9 +30,11 @@ type link struct {
 	// Owned by the instance's loop.
 	control *control // nil: down
 	gone    bool     // the relay refuses us for good
-	load    int      // last reported
-	waits   bool     // its hello said that the app is waited for, and it was not told otherwise
-	err     error    // why it is down
+	load    int      // last reported, as are the answers
+	answers int64
+	told    time.Time // when
+	waits   bool      // its hello said that the app is waited for, and it was not told otherwise
+	err     error     // why it is down
 }
 
 // An event is what a link tells the loop.

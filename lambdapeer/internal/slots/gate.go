@@ -31,6 +31,9 @@ type Gate struct {
 	refused  int64
 	ended    time.Time // when the last request ended that left none in flight; zero: none has
 
+	answers atomic.Int64
+	errors  atomic.Int64 // of them, 5xx
+
 	armed   atomic.Bool
 	changed chan struct{}
 }
@@ -56,6 +59,17 @@ func (g *Gate) Counts() (requests, refused int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.requests, g.refused
+}
+
+// Answers returns how many answers the handler has given, and how many of them with a status of 500 or more.
+func (g *Gate) Answers() (answers, errors int64) { return g.answers.Load(), g.errors.Load() }
+
+// answered counts an answer with that status.
+func (g *Gate) answered(status int) {
+	g.answers.Add(1)
+	if status >= http.StatusInternalServerError {
+		g.errors.Add(1)
+	}
 }
 
 // Changed receives once after each Arm, when afterwards a request is given a slot, gives it back, or is refused. It is for

@@ -222,3 +222,22 @@ func TestAnswersOverHTTP2HaveNothingOfHTTP1(t *testing.T) {
 		require.Equal(t, want, got, path)
 	}
 }
+
+func TestAnswersAreCountedByStatus(t *testing.T) {
+	g := New(10, "")
+	for _, h := range []http.HandlerFunc{
+		func(http.ResponseWriter, *http.Request) {},
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) },
+		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
+		func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusEarlyHints)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			w.WriteHeader(http.StatusOK) // too late
+		},
+		func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", http.StatusInternalServerError) },
+	} {
+		answer(g.Wrap(h))
+	}
+	answers, errors := g.Answers()
+	require.Equal(t, []int64{5, 2}, []int64{answers, errors})
+}

@@ -27,6 +27,7 @@ type writer struct {
 	ctx   context.Context // of the request
 	leave func()          // ends the request's context
 
+	status   int  // of the answer; 0: none was given yet
 	cleaned  bool // the final header has been written
 	replaced bool // it is not the app's
 	hijacked bool
@@ -39,6 +40,7 @@ func (w *writer) done() {
 		return
 	}
 	defer w.gate.release()
+	defer func() { w.gate.answered(w.status) }()
 	w.clean() // net/http writes the header now, if nobody did
 	if w.sanitize() {
 		panic(http.ErrAbortHandler)
@@ -94,7 +96,7 @@ func longer(value string) bool { return len(value) > maxField }
 
 // replace answers in the app's place.
 func (w *writer) replace() {
-	w.replaced = true
+	w.replaced, w.status = true, http.StatusBadGateway
 	clear(w.Header())
 	problem.AnswerInvalid.Write(w.ResponseWriter)
 }
@@ -109,6 +111,9 @@ func (w *writer) WriteHeader(status int) {
 	}
 	if status == http.StatusNoContent {
 		w.Header().Del("Content-Length") // RFC 9110, 8.6; Envoy waits for the bytes
+	}
+	if w.status == 0 {
+		w.status = status
 	}
 	w.clean()
 	if !w.replaced {
