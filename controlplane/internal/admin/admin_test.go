@@ -17,13 +17,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A fake is a Source with one function and two instances.
-type fake struct{ drained, retried []string }
+type fake struct {
+	drained, retried []string
+	atOnce           bool // of the last drain
+	rollouts         []RolloutPlan
+	aborted          int
+}
 
 func (*fake) Functions() []FunctionStatus {
 	return []FunctionStatus{
@@ -32,6 +39,8 @@ func (*fake) Functions() []FunctionStatus {
 			QueueDepth: 1, QueueLimit: 1000, InFlight: 12, Capacity: 20, Free: 6, Foreign: 2,
 			Starting: 3, Ready: 2, Draining: 1, Frozen: 4, Blocked: "throttled_rate", BlockedDetail: "starts fail",
 			Warnings: []Warning{{Word: PeerLacks, Detail: "older"}},
+			Versions: map[string]int{"7": 2}, Rollouts: map[string]uint64{"done": 1},
+			Rollout:  &RolloutStatus{From: "7", To: "8", Phase: "watching", Share: 0.5, BeganAt: time.Unix(1.8e9, 0).UTC(), Want: 4, Fresh: 2, Old: 2},
 			Returned: 5, Starts: 9, StartFailures: map[string]uint64{"throttled_rate": 3}, Ends: map[string]uint64{"scale_in": 4},
 			Requests:  []RequestCount{{"rejected", "queue_full", 2}, {"dispatched", "", 7}},
 			QueueWait: Histogram{Bounds: []float64{0, .1}, Counts: []uint64{4, 2, 1}, Sum: 1.5},
@@ -57,11 +66,30 @@ func (*fake) Instances() []InstanceStatus {
 	}
 }
 
-func (f *fake) DrainFunction(name string) error {
+func (f *fake) DrainFunction(name string, atOnce bool) error {
 	if name != "web" {
 		return fmt.Errorf("function %q: %w", name, ErrNotFound)
 	}
-	f.drained = append(f.drained, name)
+	f.drained, f.atOnce = append(f.drained, name), atOnce
+	return nil
+}
+
+func (f *fake) StartRollout(name string, plan RolloutPlan) error {
+	switch name {
+	case "web":
+		f.rollouts = append(f.rollouts, plan)
+		return nil
+	case "api":
+		return fmt.Errorf("function %q: %w: its peers register by themselves", name, ErrNotPossible)
+	}
+	return fmt.Errorf("function %q: %w", name, ErrNotFound)
+}
+
+func (f *fake) AbortRollout(name string) error {
+	if name != "web" {
+		return fmt.Errorf("function %q: %w: no rollout is under way", name, ErrNotPossible)
+	}
+	f.aborted++
 	return nil
 }
 
@@ -168,14 +196,17 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 	answer, body := d.do(t, "GET", "/api/v1/functions", "")
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	empty := `{"name":"api","provider":"","disabled":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
-		"free":0,"foreign":0,"starting":0,"ready":0,"draining":0,"down":0,"frozen":0,"blocked":"","blocked_detail":"","warnings":null,"returned":0,"starts":0,"start_failures":{},"ends":{},"requests":[],
+		"free":0,"foreign":0,"starting":0,"ready":0,"draining":0,"down":0,"frozen":0,"blocked":"","blocked_detail":"","warnings":null,"versions":{},"rollout":null,"rollouts":{},"returned":0,"starts":0,"start_failures":{},"ends":{},"requests":[],
 		"queue_wait":{"bounds_seconds":[],"counts":[],"sum_seconds":0},"bill":{"memory_mb":0,"billed_invocations":0,
 		"estimated_invocations":0,"billed_seconds":0,"billed_gb_seconds":0,"running_invocations":0,"gb_seconds":0,"dollars":0,
 		"dollars_per_hour":0,"plain":{"requests":0,"cold_starts":0,"billed_seconds":0,"gb_seconds":0,"dollars":0},
 		"saved_dollars":0}}`
 	full := `{"name":"web","provider":"lambda","disabled":false,"queue_depth":1,"queue_limit":1000,"in_flight":12,
 		"capacity":20,"free":6,"foreign":2,"starting":3,"ready":2,"draining":1,"down":0,"frozen":4,"blocked":"throttled_rate",
-		"blocked_detail":"starts fail","warnings":[{"word":"peer_lacks","detail":"older"}],"returned":5,"starts":9,"start_failures":{"throttled_rate":3},"ends":{"scale_in":4},
+		"blocked_detail":"starts fail","warnings":[{"word":"peer_lacks","detail":"older"}],"versions":{"7":2},"rollouts":{"done":1},
+		"rollout":{"from":"7","to":"8","phase":"watching","cause":"","detail":"","back":false,"share":0.5,"began_at":"2027-01-15T08:00:00Z","ended_at":null,
+		"instances":4,"fresh":2,"starting":0,"old":2,"old_served":{"answers":0,"errors":0,"p99_seconds":0},"fresh_served":{"answers":0,"errors":0,"p99_seconds":0}},
+		"returned":5,"starts":9,"start_failures":{"throttled_rate":3},"ends":{"scale_in":4},
 		"requests":[{"outcome":"dispatched","cause":"","count":7},{"outcome":"rejected","cause":"queue_full","count":2}],
 		"queue_wait":{"bounds_seconds":[0,0.1],"counts":[4,2,1],"sum_seconds":1.5},
 		"bill":{"memory_mb":512,"billed_invocations":4,"estimated_invocations":1,"billed_seconds":60,"billed_gb_seconds":30,
@@ -210,6 +241,7 @@ func TestDrain(t *testing.T) {
 		require.JSONEq(t, `{"status":"draining"}`, body)
 	}
 	require.Equal(t, []string{"web", "a1"}, d.source.drained)
+	require.False(t, d.source.atOnce)
 
 	answer, body := d.do(t, "POST", "/api/v1/functions/none/drain", "")
 	requireProblem(t, answer, body, http.StatusNotFound, `function "none": not found`)
@@ -220,6 +252,48 @@ func TestDrain(t *testing.T) {
 	answer, body = d.do(t, "POST", "/api/v1/instances/a1/drain", strings.Repeat("x", maxBodyBytes+1))
 	requireProblem(t, answer, body, http.StatusRequestEntityTooLarge, "the request's body cannot be read, or is too large")
 	require.Len(t, d.source.drained, 2)
+	_, _ = d.do(t, "POST", "/api/v1/functions/web/drain?now", "")
+	require.True(t, d.source.atOnce)
+}
+
+func TestRollout(t *testing.T) {
+	d := open(t, nil)
+	const path = "/api/v1/functions/web/rollout"
+	answer, body := d.do(t, "POST", path, "")
+	require.Equal(t, http.StatusAccepted, answer.StatusCode)
+	require.JSONEq(t, `{"status":"rolling out"}`, body)
+	answer, body = d.do(t, "POST", path, `{"steps": [0.1, 0.5], "hold": "30s", "max_errors": 0, "max_slower": 2}`)
+	require.Equal(t, http.StatusAccepted, answer.StatusCode, body)
+	require.Equal(t, RolloutPlan{}, d.source.rollouts[0])
+	configured := config.DefaultFunction().Rollout
+	require.Equal(t, configured, d.source.rollouts[0].Over(configured))
+	require.Equal(t, config.Rollout{Watch: configured.Watch, Steps: []float64{0.1, 0.5}, Hold: 30 * time.Second, MaxSlower: 2},
+		d.source.rollouts[1].Over(configured))
+
+	for body, want := range map[string]string{
+		`{"stepz": []}`:        `the request's body: json: unknown field "stepz"`,
+		`[]`:                   "the request's body: json: cannot unmarshal array",
+		`{"steps": [0.5, 2]}`:  "steps[1]: must be above the one before and at most 1, got 2",
+		`{"hold": "soon"}`:     `hold: must be a duration, such as "10s", got "soon"`,
+		`{"max_slower": 0.5}`:  "max_slower: must be 0, or above 1 and at most 1000, got 0.5",
+		`{"max_errors": 1.01}`: "max_errors: must be 0 to 1, got 1.01",
+	} {
+		answer, got := d.do(t, "POST", path, body)
+		require.Equal(t, http.StatusBadRequest, answer.StatusCode)
+		require.Contains(t, got, strings.ReplaceAll(want, `"`, `\"`))
+	}
+	require.Len(t, d.source.rollouts, 2)
+
+	answer, body = d.do(t, "DELETE", path, "")
+	require.Equal(t, http.StatusAccepted, answer.StatusCode)
+	require.JSONEq(t, `{"status":"aborting"}`, body)
+	require.Equal(t, 1, d.source.aborted)
+	answer, body = d.do(t, "POST", "/api/v1/functions/api/rollout", "")
+	requireProblem(t, answer, body, http.StatusConflict, `function "api": not possible: its peers register by themselves`)
+	answer, body = d.do(t, "DELETE", "/api/v1/functions/api/rollout", "")
+	requireProblem(t, answer, body, http.StatusConflict, `function "api": not possible: no rollout is under way`)
+	answer, body = d.do(t, "POST", "/api/v1/functions/none/rollout", "")
+	requireProblem(t, answer, body, http.StatusNotFound, `function "none": not found`)
 }
 
 func TestRetry(t *testing.T) {

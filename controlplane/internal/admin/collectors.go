@@ -14,6 +14,7 @@ type functionCollector struct {
 	requests, queueDepth, queueLimit, queueWait metric
 	inFlight, capacity, free, foreign           metric
 	instances, frozen                           metric
+	versions, rollouts, rolloutShare            metric
 	starts, startFailures, startsBlocked, ends  metric
 	billed, billedMemory                        metric
 	billedInvocations, estimatedInvocations     metric
@@ -38,6 +39,9 @@ func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
 		foreign: gauge("foreign_slots",
 			"Slots of ready instances that are taken without a lease: clients have left, and the app works on.", function),
 		frozen:        gauge("frozen_environments", "Environments that served, and are likely to be kept frozen by Lambda.", function),
+		versions:      gauge("version_instances", "Ready instances by version of the function's code.", function, "version"),
+		rollouts:      counter("rollouts_total", "Rollouts that ended: done, or given up because of the cause.", function, "outcome"),
+		rolloutShare:  gauge("rollout_share", "Share of the capacity that a rollout under way gives to the new version in this step.", function),
 		instances:     gauge("instances", "Instances that have not ended.", function, "state"),
 		starts:        counter("starts_total", "Instances started.", function),
 		startFailures: counter("start_failures_total", "Starts that failed.", function, "cause"),
@@ -61,6 +65,7 @@ func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
 func (c *functionCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range []metric{
 		c.requests, c.returned, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.instances, c.frozen,
+		c.versions, c.rollouts, c.rolloutShare,
 		c.starts, c.startFailures, c.startsBlocked, c.ends, c.billed, c.billedMemory,
 		c.billedInvocations, c.estimatedInvocations, c.cost, c.costPerHour, c.plainCost, c.saved,
 	} {
@@ -89,6 +94,12 @@ func (c *functionCollector) collectState(s sink, f FunctionStatus) {
 	s.put(c.instances, float64(f.Ready), f.Name, "ready")
 	s.put(c.instances, float64(f.Draining), f.Name, "draining")
 	s.put(c.instances, float64(f.Down), f.Name, "down")
+	for version, n := range f.Versions {
+		s.put(c.versions, float64(n), f.Name, version)
+	}
+	if r := f.Rollout; r != nil && r.EndedAt == nil {
+		s.put(c.rolloutShare, r.Share, f.Name)
+	}
 	if f.Blocked != "" {
 		s.put(c.startsBlocked, 1, f.Name, f.Blocked)
 	}
@@ -103,6 +114,7 @@ func (c *functionCollector) collectCounts(s sink, f FunctionStatus) {
 	s.put(c.starts, float64(f.Starts), f.Name)
 	s.putAll(c.startFailures, f.StartFailures, f.Name)
 	s.putAll(c.ends, f.Ends, f.Name)
+	s.putAll(c.rollouts, f.Rollouts, f.Name)
 }
 
 func (c *functionCollector) collectBill(s sink, f FunctionStatus) {

@@ -94,6 +94,8 @@ relay_tunnels{state="spliced"} 6
 requests_total{cause="",function="web",outcome="dispatched"} 7
 requests_total{cause="queue_full",function="web",outcome="rejected"} 2
 start_failures_total{cause="throttled_rate",function="web"} 3
+rollout_share{function="web"} 0.5
+rollouts_total{function="web",outcome="done"} 1
 saved_dollars{function="web"} -0.125
 starts_blocked{cause="throttled_rate",function="web"} 1
 starts_total{function="web"} 9

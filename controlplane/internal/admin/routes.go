@@ -22,7 +22,8 @@ func routes(o Options) http.Handler {
 	mux.Handle("/api/v1/functions", read(functions(o.Source)))
 	mux.Handle("/api/v1/functions/{name}", read(function(o.Source)))
 	mux.Handle("/api/v1/instances", read(instances(o.Source)))
-	mux.Handle("/api/v1/functions/{name}/drain", write(begin(o.Source.DrainFunction, "name", "draining")))
+	mux.Handle("/api/v1/functions/{name}/drain", write(drainOf(o.Source)))
+	mux.Handle("/api/v1/functions/{name}/rollout", rolloutOf(o.Source))
 	mux.Handle("/api/v1/functions/{name}/retry", write(begin(o.Source.RetryFunction, "name", "trying")))
 	mux.Handle("/api/v1/instances/{id}/drain", write(begin(o.Source.DrainInstance, "id", "draining")))
 	mux.Handle("/{$}", read(index))
@@ -43,7 +44,8 @@ GET  /metrics                         for Prometheus
 GET  /api/v1/functions                each function: queue, slots, instances, failures, bill
 GET  /api/v1/functions/{name}         one of them
 GET  /api/v1/instances                each instance that has not ended
-POST /api/v1/functions/{name}/drain   drain all instances that the function has now; new ones start when needed
+POST /api/v1/functions/{name}/rollout replace all instances by those of the version that the qualifier leads to; DELETE gives it up
+POST /api/v1/functions/{name}/drain   replace all instances that the function has now by others; ?now drains all at once
 POST /api/v1/functions/{name}/retry   what made starts fail is mended: try again at once
 POST /api/v1/instances/{id}/drain     drain one instance
 `)
@@ -165,6 +167,12 @@ func (f *FunctionStatus) fill() {
 	if f.Ends == nil {
 		f.Ends = map[string]uint64{}
 	}
+	if f.Versions == nil {
+		f.Versions = map[string]int{}
+	}
+	if f.Rollouts == nil {
+		f.Rollouts = map[string]uint64{}
+	}
 }
 
 // orEmpty makes no elements an empty list in JSON, not null.
@@ -178,14 +186,21 @@ func orEmpty[T any](list []T) []T {
 // begin begins what a source does to the function or instance that the path names; it does not wait for its end.
 func begin(action func(string) error, key, doing string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		switch err := action(r.PathValue(key)); {
-		case errors.Is(err, ErrNotFound):
-			fail(w, http.StatusNotFound, err.Error())
-		case err != nil:
-			fail(w, http.StatusInternalServerError, err.Error())
-		default:
-			send(w, http.StatusAccepted, "application/json", status{doing})
-		}
+		began(w, action(r.PathValue(key)), doing)
+	}
+}
+
+// began answers that something has begun, or why it has not.
+func began(w http.ResponseWriter, err error, doing string) {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		fail(w, http.StatusNotFound, err.Error())
+	case errors.Is(err, ErrNotPossible):
+		fail(w, http.StatusConflict, err.Error())
+	case err != nil:
+		fail(w, http.StatusInternalServerError, err.Error())
+	default:
+		send(w, http.StatusAccepted, "application/json", status{doing})
 	}
 }
 

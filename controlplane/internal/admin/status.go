@@ -8,13 +8,22 @@ import (
 // ErrNotFound is what a Source's drains wrap when there is no such function or instance.
 var ErrNotFound = errors.New("not found")
 
+// ErrNotPossible is what a Source wraps when what is asked for makes no sense now.
+var ErrNotPossible = errors.New("not possible")
+
 // A Source is what the API and the metrics show. Its methods are called from many goroutines and return snapshots that
 // belong to the caller; they must not block on the network.
 type Source interface {
 	Functions() []FunctionStatus
 	Instances() []InstanceStatus
-	// DrainFunction drains every instance that the function has now.
-	DrainFunction(name string) error
+	// DrainFunction replaces every instance that the function has now by another, the new ones first; at once drains all
+	// without that.
+	DrainFunction(name string, atOnce bool) error
+	// StartRollout replaces every instance by those of the version that the function's qualifier leads to. The fields of the
+	// plan that are nil are as configured.
+	StartRollout(name string, plan RolloutPlan) error
+	// AbortRollout gives a rollout up: the old version goes on, or comes back.
+	AbortRollout(name string) error
 	// RetryFunction lets starts that failed be tried again at once.
 	RetryFunction(name string) error
 	// DrainInstance drains one instance.
@@ -46,6 +55,11 @@ type FunctionStatus struct {
 	// Warnings are what the function's owner should know, and act upon one day.
 	Warnings []Warning `json:"warnings"`
 
+	Versions map[string]int `json:"versions"` // ready instances by version of the code, as far as it is known
+	Rollout  *RolloutStatus `json:"rollout"`  // under way, or the last one; null: there was none
+	// Rollouts counts how they ended: done, or the cause why they were given up.
+	Rollouts map[string]uint64 `json:"rollouts"`
+
 	Returned      uint64            `json:"returned"` // requests that an instance refused, and that went back to the queue
 	Starts        uint64            `json:"starts"`
 	StartFailures map[string]uint64 `json:"start_failures"` // by cause
@@ -65,8 +79,36 @@ type Warning struct {
 const (
 	PeerLacks = "peer_lacks" // lambdapeer in the function's image is older than the control plane, and lacks something
 	SerialApp = "serial_app" // the app serves one request at a time, although an instance has several slots
+	Unseen    = "unseen"     // what the qualifier leads to cannot be read: deployments are noticed late
 	Unguarded = "unguarded"  // invocations are signed, and the function's lambdapeer obeys any
 )
+
+// A RolloutStatus is how far a rollout has come, or how it ended.
+type RolloutStatus struct {
+	From   string `json:"from"` // versions
+	To     string `json:"to"`
+	Phase  string `json:"phase"`  // starting, watching, finishing, done, aborted
+	Cause  string `json:"cause"`  // why it was aborted
+	Detail string `json:"detail"` // in a sentence
+	Back   bool   `json:"back"`   // what it had brought is being replaced by the old version
+
+	Share    float64    `json:"share"` // of the capacity, in this step; 0: one instance is tried
+	BeganAt  time.Time  `json:"began_at"`
+	EndedAt  *time.Time `json:"ended_at"`
+	Want     int        `json:"instances"` // to have in the end
+	Fresh    int        `json:"fresh"`     // of the new version, ready
+	Starting int        `json:"starting"`  // of the new version
+	Old      int        `json:"old"`       // of the old version, ready
+	Before   Served     `json:"old_served"`
+	After    Served     `json:"fresh_served"`
+}
+
+// Served is what one version has done since a rollout began, as far as peers and leases tell.
+type Served struct {
+	Answers    uint64  `json:"answers"`
+	Errors     uint64  `json:"errors"`      // of those, 5xx
+	P99Seconds float64 `json:"p99_seconds"` // 0: too few requests to say
+}
 
 // A Bill is what a function's invocations cost. What is billed has ended, and is as Lambda reported it; the rest includes
 // the invocations under way, as far as they have come.

@@ -97,14 +97,21 @@ func httpClient(together int) aws.HTTPClient {
 		})
 }
 
-// Function returns the provider for one function plus qualifier ("" is $LATEST). name may be an ARN.
+// Function returns the provider for one function plus qualifier ("" is $LATEST). name may be an ARN, which may end with the
+// qualifier.
 func (a *API) Function(name, qualifier string) *Function {
+	if arn := strings.Split(name, ":"); qualifier == "" && len(arn) == arnParts+1 {
+		name, qualifier = strings.Join(arn[:arnParts], ":"), arn[arnParts]
+	}
 	f := &Function{client: a.client, name: aws.String(name)}
 	if qualifier != "" {
 		f.qualifier = aws.String(qualifier)
 	}
 	return f
 }
+
+// arnParts is how many parts an ARN without a qualifier has.
+const arnParts = 7
 
 // A Function is a dispatch.Provider.
 type Function struct {
@@ -114,22 +121,26 @@ type Function struct {
 }
 
 // Invoke implements dispatch.Provider.
-func (f *Function) Invoke(ctx context.Context, invocation wire.Invocation) dispatch.End {
-	end := f.invoke(ctx, invocation)
+func (f *Function) Invoke(ctx context.Context, version string, invocation wire.Invocation) dispatch.End {
+	end := f.invoke(ctx, version, invocation)
 	// A function that is not ours may answer with the event that it got. Its token is nobody's to read, in logs neither.
 	end.Detail = wire.CutDetail(strings.ReplaceAll(end.Detail, invocation.Token, "(token)"))
 	return end
 }
 
-func (f *Function) invoke(ctx context.Context, invocation wire.Invocation) dispatch.End {
+func (f *Function) invoke(ctx context.Context, version string, invocation wire.Invocation) dispatch.End {
 	payload, err := json.Marshal(invocation)
 	if err != nil {
 		return dispatch.End{Cause: scaler.Unknown, Detail: fmt.Sprintf("encode payload: %v", err), NeverRan: true}
 	}
+	qualifier := f.qualifier
+	if version != "" {
+		qualifier = aws.String(version)
+	}
 	call := &progress{}
 	out, err := f.client.Invoke(call.follow(ctx), &lambda.InvokeInput{
 		FunctionName:   f.name,
-		Qualifier:      f.qualifier,
+		Qualifier:      qualifier,
 		InvocationType: types.InvocationTypeRequestResponse,
 		LogType:        types.LogTypeTail,
 		Payload:        payload,
@@ -138,6 +149,7 @@ func (f *Function) invoke(ctx context.Context, invocation wire.Invocation) dispa
 		return failed(err, call)
 	}
 	end := ended(out)
+	end.Version = aws.ToString(out.ExecutedVersion)
 	end.Request, _ = awsmiddleware.GetRequestIDMetadata(out.ResultMetadata)
 	return end
 }

@@ -126,6 +126,7 @@ type Function struct {
 	Queue    Queue    `yaml:"queue"`
 	Timeouts Timeouts `yaml:"timeouts"`
 	Scaling  Scaling  `yaml:"scaling"`
+	Rollout  Rollout  `yaml:"rollout"`
 }
 
 // Lambda names what to invoke.
@@ -149,6 +150,15 @@ type Route struct {
 	Path        string       `yaml:"path"`     // prefix on segment borders; empty: any
 	StripPrefix bool         `yaml:"strip_prefix"`
 	Header      *HeaderMatch `yaml:"header"`
+}
+
+// Rollout says how new code takes the place of old.
+type Rollout struct {
+	Watch     time.Duration `yaml:"watch"`      // how often Lambda is asked what the qualifier leads to; 0: never
+	Steps     []float64     `yaml:"steps"`      // shares of the capacity, rising; one instance is tried before
+	Hold      time.Duration `yaml:"hold"`       // how long each step is watched
+	MaxErrors float64       `yaml:"max_errors"` // share of 5xx answers beyond the old version's; above it the rollout is given up. 0: never
+	MaxSlower float64       `yaml:"max_slower"` // times as slow as the old version, at the 99th percentile; 0: however slow
 }
 
 // A HeaderMatch holds when the header has exactly this value.

@@ -48,5 +48,6 @@ func DefaultFunction() Function {
 			Preference:       PreferBalanced,
 			DrainTimeout:     30 * time.Second,
 		},
+		Rollout: Rollout{Watch: 10 * time.Second, Hold: 3 * time.Second, MaxErrors: 0.2},
 	}
 }

@@ -37,6 +37,7 @@ func (f Function) validate(p *problems, path string) {
 	f.Timeouts.validate(p, path+".timeouts")
 	f.Scaling.validate(p, path+".scaling")
 	f.validateLinger(p, path+".scaling.linger")
+	f.Rollout.validate(p, path+".rollout")
 	if f.Provider == ProviderStatic && f.Scaling.MaxEnvironments != 0 {
 		p.add(path+".scaling.max_environments", "has no effect, because provider is static")
 	}
@@ -119,6 +120,39 @@ func (s Scaling) validate(p *problems, path string) {
 	positive(p, path+".start_timeout", s.StartTimeout, 15*time.Minute)
 	oneOf(p, path+".preference", s.Preference, PreferCost, PreferBalanced, PreferLatency)
 	positive(p, path+".drain_timeout", s.DrainTimeout, forever)
+}
+
+// MaxSteps bounds the steps of a rollout.
+const MaxSteps = 20
+
+// Validate reports everything that is wrong with r, by the names of its keys.
+func (r Rollout) Validate() error {
+	var p problems
+	r.validate(&p, "")
+	return p.err()
+}
+
+func (r Rollout) validate(p *problems, path string) {
+	if r.Watch != 0 {
+		within(p, join(path, "watch"), r.Watch, time.Second, time.Hour)
+	}
+	if len(r.Steps) > MaxSteps {
+		p.add(join(path, "steps"), "must be at most %d, got %d", MaxSteps, len(r.Steps))
+	}
+	last := 0.0
+	for i, step := range r.Steps {
+		if step <= last || step > 1 {
+			p.add(fmt.Sprintf("%s[%d]", join(path, "steps"), i), "must be above the one before and at most 1, got %v", step)
+		}
+		last = step
+	}
+	within(p, join(path, "hold"), r.Hold, 0, time.Hour)
+	if r.MaxErrors < 0 || r.MaxErrors > 1 {
+		p.add(join(path, "max_errors"), "must be 0 to 1, got %v", r.MaxErrors)
+	}
+	if r.MaxSlower != 0 && (r.MaxSlower <= 1 || r.MaxSlower > 1000) {
+		p.add(join(path, "max_slower"), "must be 0, or above 1 and at most 1000, got %v", r.MaxSlower)
+	}
 }
 
 // validateRoute checks one route; seen maps the conditions of the routes before it to their paths.

@@ -111,6 +111,9 @@ func (f *function) warnings() []admin.Warning {
 			out = append(out, admin.Warning{Word: admin.PeerLacks, Detail: cost})
 		}
 	}
+	if f.versions.trouble != "" {
+		out = append(out, admin.Warning{Word: admin.Unseen, Detail: f.versions.trouble})
+	}
 	if f.unguarded {
 		out = append(out, admin.Warning{Word: admin.Unguarded, Detail: unguardedDetail})
 	}

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -82,7 +83,7 @@ func signal(p *peer, which func(*peer) chan struct{}) {
 }
 
 // Invoke returns the peer's answer, a refusal, or an error of the network while the peer lives on.
-func (c *chaos) Invoke(ctx context.Context, inv wire.Invocation) End {
+func (c *chaos) Invoke(ctx context.Context, version string, inv wire.Invocation) End {
 	p := c.find(inv.Instance)
 	lost := 10 * time.Minute
 	switch {
@@ -99,6 +100,21 @@ func (c *chaos) Invoke(ctx context.Context, inv wire.Invocation) End {
 	case <-ctx.Done():
 		return End{Cause: scaler.Network, Detail: "canceled"}
 	}
+}
+
+// Routing leads to one version after the other, and now and then nobody may know.
+func (c *chaos) Routing(context.Context) (Routing, error) {
+	switch {
+	case c.oneIn(10):
+		return Routing{}, ErrForbidden
+	case c.oneIn(5):
+		return Routing{Revision: fmt.Sprint(int(c.upTo(3)))}, nil
+	}
+	route := pool.Route{Version: fmt.Sprint(1 + int(c.upTo(3)))}
+	if c.oneIn(3) {
+		route.Extra, route.Share = "9", 0.3
+	}
+	return Routing{Route: route}, nil
 }
 
 // live is a peer's life, from Expect to Down.
@@ -236,6 +252,7 @@ func TestChaosLeavesNothingBehind(t *testing.T) {
 func survive(t *testing.T, seed uint64) {
 	cfg := config.DefaultFunction()
 	cfg.Name = "web"
+	cfg.Rollout.Watch, cfg.Rollout.Hold = 10*time.Second, time.Second
 	cfg.Queue.Limit, cfg.Queue.Timeout = 20, 3*time.Second
 	cfg.Lambda.Timeout = time.Minute
 	cfg.Scaling.Concurrency, cfg.Scaling.Min, cfg.Scaling.Max = 3, 1, 8

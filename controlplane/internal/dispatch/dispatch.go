@@ -54,6 +54,7 @@ type Dispatcher struct {
 	log       logrus.FieldLogger
 
 	invocations sync.WaitGroup // providers' Invoke calls under way
+	background  sync.WaitGroup // what reads of functions
 	stop        context.Context
 	cut         context.CancelFunc // ends stop: Invoke calls return without their answer
 
@@ -99,10 +100,14 @@ func (d *Dispatcher) Connect(c Connection) {
 	}
 }
 
-// Start starts the minimum of every function.
+// Start starts the minimum of every function, and follows what their qualifiers lead to.
 func (d *Dispatcher) Start() {
 	for _, name := range d.names {
-		d.functions[name].tick()
+		f := d.functions[name]
+		f.tick()
+		if f.provider != nil && f.config.Rollout.Watch > 0 {
+			d.background.Go(func() { f.follow(d.stop) })
+		}
 	}
 }
 
@@ -195,16 +200,6 @@ func (d *Dispatcher) DrainInstance(id string) error {
 		return fmt.Errorf("instance %q: %w", id, admin.ErrNotFound)
 	}
 	i.function.drain(i)
-	return nil
-}
-
-// DrainFunction implements admin.Source: it drains every instance that the function has now.
-func (d *Dispatcher) DrainFunction(name string) error {
-	f := d.functions[name]
-	if f == nil {
-		return fmt.Errorf("function %q: %w", name, admin.ErrNotFound)
-	}
-	f.drainAll()
 	return nil
 }
 

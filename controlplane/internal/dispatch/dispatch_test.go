@@ -34,6 +34,11 @@ type world struct {
 	expected []relay.Expectation
 	drained  map[string]wire.Reason
 	forgot   []string
+
+	versions   map[string]string // that instances were invoked as
+	routing    Routing           // what may be read of the function's versions
+	unreadable error
+	reads      int
 }
 
 // newWorld must be called inside a synctest bubble, for all that waits.
@@ -59,7 +64,7 @@ func newWorldOf(t testing.TB, budget config.Budget, functions ...config.Function
 func newWorldWith(t testing.TB, o Options) *world {
 	log := logrus.New()
 	log.SetOutput(t.Output())
-	w := &world{t: t, ends: map[string]chan End{}, drained: map[string]wire.Reason{}}
+	w := &world{t: t, ends: map[string]chan End{}, drained: map[string]wire.Reason{}, versions: map[string]string{}}
 	providers := map[string]Provider{}
 	w.token.Store(staticToken)
 	o.Tokens = map[string]func() string{}
@@ -85,9 +90,10 @@ func newWorldWith(t testing.TB, o Options) *world {
 	return w
 }
 
-func (w *world) Invoke(ctx context.Context, inv wire.Invocation) End {
+func (w *world) Invoke(ctx context.Context, version string, inv wire.Invocation) End {
 	end := make(chan End, 1)
 	w.mu.Lock()
+	w.versions[inv.Instance] = version
 	w.invoked = append(w.invoked, inv)
 	w.ends[inv.Instance] = end
 	w.mu.Unlock()
@@ -97,6 +103,14 @@ func (w *world) Invoke(ctx context.Context, inv wire.Invocation) End {
 	case <-ctx.Done():
 		return End{Cause: scaler.Unknown}
 	}
+}
+
+// Routing is what the test has set.
+func (w *world) Routing(context.Context) (Routing, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reads++
+	return w.routing, w.unreadable
 }
 
 func (w *world) Expect(e relay.Expectation) {

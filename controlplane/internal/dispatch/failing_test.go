@@ -25,13 +25,15 @@ type broken struct {
 	at    []time.Time // invoked
 }
 
-func (b *broken) Invoke(context.Context, wire.Invocation) End {
+func (b *broken) Invoke(context.Context, string, wire.Invocation) End {
 	b.mu.Lock()
 	b.at = append(b.at, time.Now())
 	b.mu.Unlock()
 	time.Sleep(50 * time.Millisecond)
 	return End{Cause: b.cause}
 }
+
+func (*broken) Routing(context.Context) (Routing, error) { return Routing{}, nil }
 
 func (b *broken) invoked() []time.Time {
 	b.mu.Lock()

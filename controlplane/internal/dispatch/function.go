@@ -38,9 +38,11 @@ type function struct {
 	arrived   time.Time         // when a request last did
 	ends      map[string]uint64 // instances ended, by reason
 	said      said              // by failures
-	builds    builds            // of lambdapeer, met so far
-	unguarded bool              // the peer met last obeys whoever invokes the function, although we sign
-	serialAt  time.Time         // when an instance last said that its app serves one request at a time; zero: none did
+	versions  versions
+	rollouts  rollouts
+	builds    builds    // of lambdapeer, met so far
+	unguarded bool      // the peer met last obeys whoever invokes the function, although we sign
+	serialAt  time.Time // when an instance last said that its app serves one request at a time; zero: none did
 	bill      *bill.Account
 	priced    int  // MB of memory that starts are priced at
 	proven    bool // an instance has been up
@@ -59,6 +61,7 @@ func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
 		log:      d.log.WithField("function", cfg.Name),
 		ends:     map[string]uint64{},
 		said:     said{},
+		rollouts: rollouts{count: map[string]uint64{}},
 		bill:     bill.NewAccount(plan.rates, cfg.Lambda.MemoryMB),
 		priced:   cfg.Lambda.MemoryMB,
 	}
@@ -211,6 +214,7 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 	for _, i := range e.Kill {
 		todo.kill = append(todo.kill, f.killed(i.Owner.(*instance), at))
 	}
+	todo.turn = f.turned()
 	todo.changed = todo.changed || len(e.Start)+len(e.Drain)+len(e.Kill) > 0
 	f.arm(at)
 }
@@ -239,6 +243,7 @@ type effects struct {
 	kill    []verdict
 	ready   []arrival
 	finish  []order
+	turn    *turn // of a rollout
 	changed bool
 }
 
@@ -264,6 +269,9 @@ type verdict struct {
 }
 
 func (e *effects) carryOut(f *function) {
+	if e.turn != nil {
+		e.turn.log(f.log)
+	}
 	for _, i := range e.start {
 		f.invoke(i)
 	}

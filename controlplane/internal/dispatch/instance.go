@@ -53,13 +53,17 @@ func (f *function) begin(at time.Time, core *pool.Instance) *instance {
 
 // invoke starts an instance and follows it to its end.
 func (f *function) invoke(i *instance) {
-	f.log.WithField("instance", i.id).Info("instance starts")
+	log := f.log.WithField("instance", i.id)
+	if version := i.core.Pin(); version != "" {
+		log = log.WithField("version", version)
+	}
+	log.Info("instance starts")
 	f.d.relay.Expect(f.expectation(i))
 	f.watch(i)
 	go func() {
 		defer f.d.invocations.Done()
 		invocation := f.invocation(i)
-		end := f.provider.Invoke(f.d.stop, invocation)
+		end := f.provider.Invoke(f.d.stop, i.core.Pin(), invocation)
 		end.Detail = withoutToken(end.Detail, invocation.Token)
 		f.returned(i, end)
 	}()
@@ -149,6 +153,7 @@ func (f *function) up(i *instance, up relay.Up) {
 	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
 	i.peer, i.met = up.Peer, true
 	i.core.In(up.Environment)
+	i.core.Runs(up.Peer.FunctionVersion)
 	if up.Left > 0 && f.provider != nil {
 		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.
 		i.core.EndBy(at.Add(min(up.Left, f.config.Lambda.Timeout)))
@@ -178,6 +183,7 @@ func (f *function) ready(at time.Time, i *instance, todo *effects) {
 func (f *function) reported(i *instance, load relay.Load) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.reported = load.InFlight
+		p.Answered(i.core, load.Answers, load.Errors)
 		return p.Report(at, i.core, load.InFlight, pool.DefaultDelay+load.Way)
 	})
 }
@@ -249,23 +255,6 @@ func (f *function) drain(i *instance) {
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects { return p.Drain(at, i.core, pool.Operator) })
 }
 
-func (f *function) drainAll() {
-	for _, i := range f.live() {
-		f.drain(i)
-	}
-}
-
-// live lists the instances that have not ended.
-func (f *function) live() []*instance {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var out []*instance
-	for core := range f.pool.Instances() {
-		out = append(out, core.Owner.(*instance))
-	}
-	return out
-}
-
 // killed takes note of an instance that has passed its deadline. The caller holds f.mu.
 func (f *function) killed(i *instance, at time.Time) verdict {
 	if i.core.Late() {
@@ -312,6 +301,7 @@ func (f *function) ended(i *instance, end End) {
 	f.d.forget(i)
 	f.d.relay.Forget(i.id)
 	todo.carryOut(f)
+	f.denied(i, end)
 	f.d.freed(f)
 }
 

@@ -39,6 +39,7 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 		Linger:       s.Linger,
 		DrainTimeout: drainLimit(cfg),
 		Margin:       margin(cfg),
+		Rollout:      planOf(cfg.Rollout),
 		Seed:         uint64(time.Now().UnixNano()),
 		Scaling: scaler.Settings{
 			Min: s.Min, Max: s.Max, Environments: s.MaxEnvironments,

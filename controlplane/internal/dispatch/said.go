@@ -19,6 +19,16 @@ func (s said) note(end End) {
 	}
 }
 
+// latest is what follows a sentence about some failure.
+func (s said) latest() string {
+	for cause := range s {
+		if s[cause] != "" {
+			return s.because(cause)
+		}
+	}
+	return ""
+}
+
 // because is what follows a sentence about that cause.
 func (s said) because(cause scaler.Cause) string {
 	if s[cause] == "" {

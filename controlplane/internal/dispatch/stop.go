@@ -49,6 +49,7 @@ func (d *Dispatcher) Shutdown(ctx context.Context) {
 	for d.serves() && pause(ctx, servesEvery) {
 	}
 	d.cut()
+	d.background.Wait()
 	d.invocations.Wait()
 	for _, name := range d.names {
 		d.functions[name].stopTimer()

@@ -136,6 +136,20 @@ func (p *Pool) Drain(now time.Time, i *Instance, why Reason) *Effects {
 	return &p.effects
 }
 
+// DrainAll makes all instances finish and end that exist now, whether others can take their place or not. What is in flight
+// has the drain timeout.
+func (p *Pool) DrainAll(now time.Time) *Effects {
+	now = p.enter(now)
+	for i := range p.Instances() {
+		if i.mayServe() {
+			p.drain(now, i, Operator)
+		}
+		p.hurry(now, i)
+	}
+	p.scale(now)
+	return &p.effects
+}
+
 func (p *Pool) drain(now time.Time, i *Instance, why Reason) {
 	i.reason = why
 	p.effects.Drain = append(p.effects.Drain, i)

@@ -212,7 +212,7 @@ func (p *Pool) oldToStay() int {
 func (p *Pool) startFresh(now time.Time) {
 	r := p.roll
 	short := r.Want(r.n) - p.fresh[Ready] - p.fresh[Starting]
-	if short <= 0 || !r.MayStart(now) || p.block.Reason != "" || p.unreachable {
+	if short <= 0 || !r.MayStart(now) || p.block.Reason != "" || p.unreachable || p.retiring {
 		return
 	}
 	n, block := p.guards.Take(now, p.load(), short)

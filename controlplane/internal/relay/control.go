@@ -69,6 +69,8 @@ type Up struct {
 // A Load is what a peer counted a little while ago.
 type Load struct {
 	InFlight int
+	Answers  uint64 // given since the instance began
+	Errors   uint64 // of those, 5xx
 	// Way is what the network added to its age: a round trip, as the kernel measures it, and as much as it varies. 0: not
 	// known.
 	Way time.Duration

@@ -101,7 +101,7 @@ func (c *controlStream) follow() (*wire.Report, error) {
 		case m.Kind == wire.KindReady:
 			c.inst.appReady(c, m.Left)
 		case m.Kind == wire.KindLoad:
-			load := Load{InFlight: m.InFlight, Way: roundTrip(c.conn.tcp)}
+			load := Load{InFlight: m.InFlight, Answers: uint64(m.Answers), Errors: uint64(m.Errors), Way: roundTrip(c.conn.tcp)}
 			c.inst.tell(func(b *mailbox) { b.load = &load })
 		case m.Kind == wire.KindNotice:
 			c.inst.tell(func(b *mailbox) { b.notice = m.Notice })

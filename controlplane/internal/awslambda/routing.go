@@ -1,0 +1,68 @@
+package awslambda
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+)
+
+// latest is the name of the version that is not published.
+const latest = "$LATEST"
+
+var published = regexp.MustCompile(`^[0-9]+$`)
+
+// Routing implements dispatch.Provider. An alias leads to one version or to two, which it tells; $LATEST has a revision; a
+// version never changes.
+func (f *Function) Routing(ctx context.Context) (dispatch.Routing, error) {
+	switch qualifier := aws.ToString(f.qualifier); {
+	case published.MatchString(qualifier):
+		return dispatch.Routing{}, nil
+	case qualifier == "" || qualifier == latest:
+		return f.revision(ctx)
+	default:
+		return f.alias(ctx)
+	}
+}
+
+func (f *Function) alias(ctx context.Context) (dispatch.Routing, error) {
+	out, err := f.client.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: f.name, Name: f.qualifier})
+	if err != nil {
+		return dispatch.Routing{}, unread("alias", err)
+	}
+	version := aws.ToString(out.FunctionVersion)
+	if version == latest {
+		return f.revision(ctx)
+	}
+	route := pool.Route{Version: version}
+	if out.RoutingConfig != nil {
+		for extra, share := range out.RoutingConfig.AdditionalVersionWeights { // Lambda allows one
+			if share > 0 && share <= 1 {
+				route.Extra, route.Share = extra, share
+			}
+		}
+	}
+	return dispatch.Routing{Route: route}, nil
+}
+
+// revision is that of code and configuration together: Lambda makes new environments for either.
+func (f *Function) revision(ctx context.Context) (dispatch.Routing, error) {
+	out, err := f.client.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: f.name})
+	if err != nil {
+		return dispatch.Routing{}, unread("configuration", err)
+	}
+	return dispatch.Routing{Revision: aws.ToString(out.LastModified) + " " + aws.ToString(out.CodeSha256)}, nil
+}
+
+func unread(what string, err error) error {
+	if code := status(err); code == http.StatusForbidden || code == http.StatusUnauthorized {
+		return fmt.Errorf("%s: %w: %w", what, dispatch.ErrForbidden, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,136 @@
+package dispatch
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// rollouts count how rollouts ended, by outcome: done, or the cause why they were given up. Guarded by the function's mu.
+type rollouts struct {
+	steps uint64 // of the pool, as known
+	ended time.Time
+	count map[string]uint64
+}
+
+// A turn is a step of a rollout, with what is said about it.
+type turn struct {
+	pool.Progress
+	detail string
+}
+
+// turned is the step that the rollout has made in this event; nil if it has made none. The caller holds f.mu.
+func (f *function) turned() *turn {
+	r := &f.rollouts
+	if r.steps == f.pool.Rollouts() {
+		return nil
+	}
+	r.steps = f.pool.Rollouts()
+	t := &turn{Progress: f.pool.Rollout()}
+	t.detail = f.rolloutDetail(t.Progress)
+	if t.Phase.Over() && t.Ended.After(r.ended) {
+		r.ended = t.Ended
+		r.count[cmp.Or(string(t.Cause), string(t.Phase))]++
+	}
+	return t
+}
+
+// log says what an operator should know of a step.
+func (t *turn) log(log logrus.FieldLogger) {
+	log = log.WithFields(logrus.Fields{
+		"from": routeName(t.From), "to": routeName(t.To), "fresh": t.Fresh, "old": t.Old, "instances": t.Want,
+	})
+	switch {
+	case t.Back:
+		log.WithField("cause", t.Cause).Info("what the rollout had brought is replaced by the old version")
+	case t.Phase == rollout.Aborted && t.Cause != rollout.Superseded:
+		log.WithFields(logrus.Fields{"cause": t.Cause, "detail": t.detail}).Warn("rollout given up")
+	case t.Phase == rollout.Aborted:
+		log.Info("rollout ends: another one begins")
+	case t.Phase == rollout.Done:
+		log.WithField("took", t.Ended.Sub(t.Began).Round(time.Millisecond)).Info("rollout done")
+	default:
+		log.WithFields(logrus.Fields{"phase": t.Phase, "share": t.Share}).Info("rollout")
+	}
+}
+
+// routeName is a route for people.
+func routeName(r pool.Route) string {
+	switch {
+	case r.Version == "":
+		return "as the qualifier leads to"
+	case r.Extra == "":
+		return r.Version
+	}
+	return fmt.Sprintf("%s, and %s for %.0f%%", r.Version, r.Extra, 100*r.Share)
+}
+
+// rolloutDetail says in a sentence what a rollout does. The caller holds f.mu.
+func (f *function) rolloutDetail(g pool.Progress) string {
+	before, after := g.Before, g.After
+	switch {
+	case g.Cause == rollout.Errors:
+		return fmt.Sprintf("%.1f %% of the new version's answers are errors, of the old one's %.1f %%", 100*after.ErrorShare(), 100*before.ErrorShare())
+	case g.Cause == rollout.Slow:
+		return fmt.Sprintf("99 of 100 requests take up to %s on the new version, up to %s on the old one", rounded(after.P99()), rounded(before.P99()))
+	case g.Cause == rollout.Crashes:
+		return "instances of the new version ended by themselves" + f.said.because(scaler.Crashed)
+	case g.Cause == rollout.ByOperator:
+		return "an operator has ended it"
+	case g.Cause == rollout.Superseded:
+		return "another one has begun"
+	case g.Cause != "":
+		return "instances of the new version do not come up: " + string(g.Cause) + f.said.because(scaler.Cause(g.Cause))
+	case g.Phase == rollout.Starting && g.Failures > 0:
+		return fmt.Sprintf("starts fail, %d in a row%s", g.Failures, f.said.latest())
+	}
+	return ""
+}
+
+func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+// rolloutStatus is what the API tells. The caller holds f.mu.
+func (f *function) rolloutStatus() *admin.RolloutStatus {
+	g := f.pool.Rollout()
+	if g.Phase == "" {
+		return nil
+	}
+	s := &admin.RolloutStatus{
+		From: routeName(g.From), To: routeName(g.To), Phase: string(g.Phase), Cause: string(g.Cause), Detail: f.rolloutDetail(g),
+		Back: g.Back, Share: g.Share, BeganAt: g.Began.UTC(),
+		Want: g.Want, Fresh: g.Fresh, Starting: g.Starting, Old: g.Old,
+		Before: served(g.Before), After: served(g.After),
+	}
+	if !g.Ended.IsZero() {
+		ended := g.Ended.UTC()
+		s.EndedAt = &ended
+	}
+	return s
+}
+
+func served(s rollout.Sample) admin.Served {
+	answers, errors := s.Answers()
+	return admin.Served{Answers: answers, Errors: errors, P99Seconds: s.P99().Seconds()}
+}
+
+// ready counts ready instances by version. The caller holds f.mu.
+func (f *function) readyByVersion() map[string]int {
+	out := map[string]int{}
+	for core := range f.pool.Instances() {
+		if core.State() == pool.Ready && core.Version() != "" {
+			out[core.Version()]++
+		}
+	}
+	return out
+}
+
+// rolloutsEnded are the outcomes. The caller holds f.mu.
+func (f *function) rolloutsEnded() map[string]uint64 { return maps.Clone(f.rollouts.count) }
