@@ -1,0 +1,207 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+)
+
+// versioned is a function with versions 1, 2 and 3, of which the last does not come up. The alias leads to the first.
+func versioned(t *testing.T, init time.Duration) controlplanetest.Function {
+	f := controlplanetest.App(t, "web", controlplanetest.Library)
+	f.Scaling.Preference = config.PreferBalanced
+	f.Lambda.Qualifier = "live"
+	f.Rollout.Watch = time.Second
+	f.Local.InitTimeout = 30 * time.Second
+	f.Local.Env[contract.StartDelayVariable] = strconv.FormatInt(init.Milliseconds(), 10)
+	f.Local.Versions = []lambdalocal.Version{{Name: "1"}, {Name: "2"}, {Name: "3", Command: []string{"/bin/false"}}}
+	f.Local.Aliases = []lambdalocal.Alias{{Name: "live", Version: "1"}}
+	return f
+}
+
+// moveAlias makes the alias lead to a version, and to others by weight.
+func moveAlias(t *testing.T, s *controlplanetest.Stack, version string, weights map[string]float64) {
+	t.Helper()
+	client := lambda.New(lambda.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String(s.Lambda.InvokeURL()), Credentials: aws.AnonymousCredentials{},
+	})
+	_, err := client.UpdateAlias(t.Context(), &lambda.UpdateAliasInput{
+		FunctionName: aws.String("web"), Name: aws.String("live"), FunctionVersion: aws.String(version),
+		RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: weights},
+	})
+	require.NoError(t, err)
+}
+
+// busyOf counts the environments of a version that serve, and all that there were.
+func busyOf(s *controlplanetest.Stack, version string) (busy, all int) {
+	for _, e := range s.Lambda.Environments() {
+		if e.Version == version {
+			all++
+			if e.State == lambdalocal.StateBusy {
+				busy++
+			}
+		}
+	}
+	return busy, all
+}
+
+// requests sends so many a second, each of a tenth of a second.
+func requests(t *testing.T, s *controlplanetest.Stack, perSecond int) *load {
+	l := newLoad(t, s, "/web/sleep?ms=100")
+	l.pause = 100 * time.Millisecond
+	l.start(perSecond/5, endless)
+	return l
+}
+
+// longest is how long the slowest of the requests took that began in the time.
+func longest(results []result, from, to time.Time) time.Duration {
+	most := time.Duration(0)
+	for _, r := range results {
+		if !r.began.Before(from) && r.began.Before(to) {
+			most = max(most, r.took)
+		}
+	}
+	return most
+}
+
+// Scenario 51: code is deployed under load, and nobody notices: no request waits for a cold start, no more is started than is
+// needed, and the old code is gone within a minute.
+func TestLongRolloutUnderLoad(t *testing.T) {
+	for _, tt := range []struct {
+		perSecond int
+		init      time.Duration
+	}{{50, 5 * time.Second}, {240, 14 * time.Second}} {
+		t.Run(fmt.Sprintf("%d a second, init %v", tt.perSecond, tt.init), func(t *testing.T) {
+			s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{versioned(t, tt.init)}})
+			warm := requests(t, s, tt.perSecond)
+			s.Eventually("warm", func() error {
+				if f := s.Function("web"); f.Ready == 0 || f.QueueDepth > 0 || f.Starting > 0 {
+					return fmt.Errorf("%d are ready, %d start, %d requests wait", f.Ready, f.Starting, f.QueueDepth)
+				}
+				return nil
+			})
+			warm.stop()
+			l := requests(t, s, tt.perSecond)
+			began := time.Now()
+			most := mostReady(s, began.Add(10*time.Second), nil)
+			moved := time.Now()
+			moveAlias(t, s, "2", nil)
+			gone := time.Time{}
+			mostReady(s, moved.Add(time.Minute), func() bool {
+				if busy, _ := busyOf(s, "1"); busy > 0 {
+					return false
+				}
+				gone = time.Now()
+				return true
+			})
+			require.NotZero(t, gone, "the old code serves on")
+			results := l.stop()
+			requireServed(t, results)
+			before, after := longest(results, began, moved), longest(results, moved, time.Now())
+			_, starts := busyOf(s, "2")
+			t.Logf("longest before %v, after %v; %d ready before, %d starts; old code gone after %v", before, after, most, starts, gone.Sub(moved))
+			require.Less(t, after, before+250*time.Millisecond)
+			require.LessOrEqual(t, starts, (5*most+3)/4)
+			f := s.Function("web")
+			require.Equal(t, map[string]uint64{"done": 1}, f.Rollouts)
+			require.Equal(t, f.Ready, f.Versions["2"])
+		})
+	}
+}
+
+// mostReady is the most instances that were ready at once until then, or until something is so.
+func mostReady(s *controlplanetest.Stack, until time.Time, so func() bool) (most int) {
+	for time.Now().Before(until) && (so == nil || !so()) {
+		most = max(most, s.Function("web").Ready)
+		time.Sleep(20 * time.Millisecond) // between looks, not for a state
+	}
+	return most
+}
+
+// Scenario 51: a version that does not come up serves nobody, and the old one goes on; nothing is tried again until the alias
+// moves.
+func TestARolloutOfBrokenCode(t *testing.T) {
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{versioned(t, 0)}})
+	l := requests(t, s, 50)
+	s.Eventually("version 1", versions(s, "1"))
+	moveAlias(t, s, "3", nil)
+	s.Eventually("given up", func() error {
+		if f := s.Function("web"); f.Rollouts["init_failed"] == 0 {
+			return fmt.Errorf("%+v", f.Rollout)
+		}
+		return nil
+	})
+	f := s.Function("web")
+	require.Equal(t, "aborted", f.Rollout.Phase)
+	require.Contains(t, f.Rollout.Detail, "instances of the new version do not come up")
+	require.Empty(t, f.Blocked, "starts of the old version are not held back")
+	moveAlias(t, s, "2", nil)
+	s.Eventually("version 2", versions(s, "2"))
+	requireServed(t, l.stop())
+	require.EqualValues(t, 3, s.Function("web").StartFailures["init_failed"])
+	require.Equal(t, map[string]uint64{"init_failed": 1, "done": 1}, s.Function("web").Rollouts)
+}
+
+// versions expects that only one version is ready, and that no rollout is under way.
+func versions(s *controlplanetest.Stack, want string) func() error {
+	return func() error {
+		f := s.Function("web")
+		if f.Ready == 0 || f.Versions[want] != f.Ready || f.Rollout != nil && f.Rollout.EndedAt == nil {
+			return fmt.Errorf("%v of %d ready, rollout %+v", f.Versions, f.Ready, f.Rollout)
+		}
+		return nil
+	}
+}
+
+// Scenario 51: an alias with weights has both versions served, without an end of rollouts; a drain replaces all, and no request
+// waits for it.
+func TestAnAliasWithWeightsIsServedByBothVersions(t *testing.T) {
+	f := versioned(t, 0)
+	f.Scaling.Min, f.Scaling.Concurrency = 4, 5
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
+	l := requests(t, s, 50)
+	s.Eventually("version 1", versions(s, "1"))
+	moveAlias(t, s, "1", map[string]float64{"2": 0.25})
+	both := func() error {
+		f := s.Function("web")
+		if f.Versions["1"] == 0 || f.Versions["2"] == 0 || f.Rollout == nil || f.Rollout.Phase != "done" {
+			return fmt.Errorf("%v, rollout %+v", f.Versions, f.Rollout)
+		}
+		return nil
+	}
+	s.Eventually("both", both)
+	ids := func() (all []string) {
+		for _, i := range s.Instances("web") {
+			if i.State == "ready" {
+				all = append(all, i.ID)
+			}
+		}
+		return all
+	}
+	before := ids()
+	status, body := s.AdminPost("/api/v1/functions/web/drain")
+	require.Equal(t, http.StatusAccepted, status, body)
+	s.Eventually("all others", func() error {
+		for _, id := range ids() {
+			if slices.Contains(before, id) {
+				return fmt.Errorf("%s is there still", id)
+			}
+		}
+		return both()
+	})
+	requireServed(t, l.stop())
+	require.EqualValues(t, 2, s.Function("web").Rollouts["done"], "one for the alias and one for the drain")
+}
