@@ -9,7 +9,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 )
 
 // comeBack brings a refused request before the dispatcher again.
@@ -47,7 +47,7 @@ func TestARefusedRequestIsServedElsewhere(t *testing.T) {
 				ids := w.instances()
 				require.Len(t, ids, 2)
 				w.publish()
-				w.Up(relay.Up{Instance: ids[1], Environment: "other", Slots: 1})
+				w.Up(relays.Up{Instance: ids[1], Environment: "other", Slots: 1})
 				r := <-back
 				require.NoError(t, r.err)
 				require.Equal(t, "/e/web/0001", r.lease.Endpoint())
@@ -94,7 +94,7 @@ func TestForeignSlotsAreShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		id, lease := w.up()
-		w.Load(id, relay.Load{InFlight: 7, Way: time.Millisecond})
+		w.Load(id, relays.Load{InFlight: 7, Way: time.Millisecond})
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Equal(t, 6, w.Functions()[0].Foreign)
@@ -102,7 +102,7 @@ func TestForeignSlotsAreShown(t *testing.T) {
 		require.Equal(t, 6, w.Instances()[0].Foreign)
 		require.Equal(t, 7, w.Instances()[0].Reported)
 		require.EqualValues(t, 3, w.Endpoints("web", nil)[0].Weight)
-		w.Load(id, relay.Load{InFlight: 1})
+		w.Load(id, relays.Load{InFlight: 1})
 		require.Equal(t, 9, w.Functions()[0].Free)
 		lease.Release()
 	})

@@ -10,7 +10,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -27,7 +27,7 @@ type build struct {
 type builds []build
 
 // meet takes note of a peer's build, and tells whether it is a new one, or one that lacks other things than before.
-func (b *builds) meet(p relay.Peer) (build, bool) {
+func (b *builds) meet(p relays.Peer) (build, bool) {
 	met := build{name: p.Build, lacks: wire.Lacks(p.Features)}
 	at := slices.IndexFunc(*b, func(known build) bool { return known.name == met.name && slices.Equal(known.lacks, met.lacks) })
 	news := at < 0
@@ -61,7 +61,7 @@ func (b build) title() string {
 }
 
 // meet warns once of each build of lambdapeer that lacks something. The caller holds no lock.
-func (f *function) meet(p relay.Peer) {
+func (f *function) meet(p relays.Peer) {
 	f.mu.Lock()
 	met, news := f.builds.meet(p)
 	was := f.unguarded
@@ -82,7 +82,7 @@ const unguardedDetail = "invocations are signed, but the function's lambdapeer h
 	"can have it serve any relay. Set LAMBDA_DISPATCH_PEER_PUBLIC_KEY in its environment"
 
 // obeysAny tells whether a peer obeys whoever invokes it although it need not: we sign, and it could check.
-func (f *function) obeysAny(p relay.Peer) bool {
+func (f *function) obeysAny(p relays.Peer) bool {
 	return f.provider != nil && f.d.signing().Public() != "" && p.Features.Has(wire.FeatureSignatures) &&
 		!p.Features.Has(wire.FeatureSignedOnly) && !p.Features.Has(wire.FeatureKnownRelays)
 }

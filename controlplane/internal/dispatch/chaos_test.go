@@ -17,7 +17,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -56,7 +56,7 @@ func (c *chaos) find(id string) *peer {
 	return c.peers[id]
 }
 
-func (c *chaos) Expect(e relay.Expectation) {
+func (c *chaos) Expect(e relays.Expectation) {
 	p := &peer{drain: make(chan struct{}, 1), forget: make(chan struct{}, 1), answer: make(chan End, 1)}
 	c.mu.Lock()
 	c.peers[e.Instance] = p
@@ -118,7 +118,7 @@ func (c *chaos) Routing(context.Context) (Routing, error) {
 }
 
 // live is a peer's life, from Expect to Down.
-func (c *chaos) live(e relay.Expectation, p *peer) {
+func (c *chaos) live(e relays.Expectation, p *peer) {
 	report, err := c.serve(e.Instance, p)
 	answer := End{Cause: scaler.Crashed}
 	if report != nil {
@@ -144,22 +144,22 @@ func (c *chaos) serve(id string, p *peer) (*wire.Report, error) {
 	leaves, crashes := time.After(time.Second+c.upTo(time.Minute)), time.After(time.Second+c.upTo(3*time.Minute))
 	drain := p.drain
 	if c.oneIn(3) { // and perhaps much later than anybody waits for it
-		c.d.Waiting(relay.Waiting{Instance: id, Environment: "env", What: "GET / answered 503"})
+		c.d.Waiting(relays.Waiting{Instance: id, Environment: "env", What: "GET / answered 503"})
 	}
 	for {
 		select {
 		case <-up:
-			c.d.Up(relay.Up{Instance: id, Environment: "env", Slots: 1 + int(c.upTo(4)), Left: time.Minute})
-			c.d.Load(id, relay.Load{InFlight: 1})
+			c.d.Up(relays.Up{Instance: id, Environment: "env", Slots: 1 + int(c.upTo(4)), Left: time.Minute})
+			c.d.Load(id, relays.Load{InFlight: 1})
 			if c.oneIn(8) {
 				c.d.Notice(id, wire.NoticeSerialApp)
-				c.d.Waiting(relay.Waiting{Instance: id, Environment: "env", What: "of no use any more"})
+				c.d.Waiting(relays.Waiting{Instance: id, Environment: "env", What: "of no use any more"})
 			}
 			if c.oneIn(4) {
 				lost = time.After(c.upTo(10 * time.Second))
 			}
 		case <-lost:
-			c.d.Lost(id, relay.ErrControlEnded)
+			c.d.Lost(id, relays.ErrControlEnded)
 			up = time.After(c.upTo(3 * time.Second))
 		case <-leaves:
 			c.d.Draining(id, wire.ReasonShutdown)
@@ -170,9 +170,9 @@ func (c *chaos) serve(id string, p *peer) (*wire.Report, error) {
 			time.Sleep(c.upTo(50 * time.Millisecond))
 			return &wire.Report{Reason: wire.ReasonScaleIn}, nil
 		case <-crashes:
-			return nil, relay.ErrControlEnded
+			return nil, relays.ErrControlEnded
 		case <-p.forget:
-			return nil, relay.ErrForgotten
+			return nil, relays.ErrForgotten
 		}
 	}
 }

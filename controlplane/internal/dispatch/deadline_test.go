@@ -13,7 +13,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -37,7 +37,7 @@ func (w *world) obedient(d, startsIn, left time.Duration) (invocations, together
 			if at, waits := ups[id]; waits && !time.Now().Before(at) {
 				delete(ups, id)
 				deadlines[id] = time.Now().Add(left)
-				w.Up(relay.Up{Instance: id, Environment: environment, Slots: 10, Left: left})
+				w.Up(relays.Up{Instance: id, Environment: environment, Slots: 10, Left: left})
 			}
 			deadline, up := deadlines[id]
 			if w.drainedFor(id) != "" || up && !time.Now().Before(deadline) {

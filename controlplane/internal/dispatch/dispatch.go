@@ -17,7 +17,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
@@ -38,13 +38,13 @@ type Options struct {
 	Log     logrus.FieldLogger
 }
 
-// A Dispatcher holds the pool of every function. It implements extproc.Acquirer, relay.Events, xds.Source and
+// A Dispatcher holds the pool of every function. It implements extproc.Acquirer, relays.Events, xds.Source and
 // admin.Source.
 type Dispatcher struct {
 	// Static after Connect.
 	functions map[string]*function
 	names     []string // sorted
-	relay     relay.Commands
+	relay     relays.Commands
 	socket    func(endpoint string) string
 	relays    func() []wire.Relay
 	changed   func(function string)
@@ -86,7 +86,7 @@ func New(o Options) *Dispatcher {
 
 // Connection is the other half of a Dispatcher's wiring: parts that were built with the Dispatcher in hand.
 type Connection struct {
-	Relay   relay.Commands
+	Relay   relays.Commands
 	Socket  func(endpoint string) string // the unix socket of an endpoint's name
 	Relays  func() []wire.Relay          // what peers are told to dial now
 	Changed func(function string)        // the function's endpoints changed; must not block
@@ -128,8 +128,8 @@ func (d *Dispatcher) Endpoints(name string, buf []xds.Endpoint) []xds.Endpoint {
 // Acked implements xds.Source.
 func (d *Dispatcher) Acked(name string, paths []string) { d.functions[name].acked(paths) }
 
-// Waiting implements relay.Events.
-func (d *Dispatcher) Waiting(w relay.Waiting) {
+// Waiting implements relays.Events.
+func (d *Dispatcher) Waiting(w relays.Waiting) {
 	if i := d.instance(w.Instance); i != nil {
 		i.function.waiting(i, w)
 	}
@@ -142,53 +142,53 @@ func (d *Dispatcher) Connected(envoys int) {
 	}
 }
 
-// Up implements relay.Events.
-func (d *Dispatcher) Up(up relay.Up) {
+// Up implements relays.Events.
+func (d *Dispatcher) Up(up relays.Up) {
 	if i := d.instance(up.Instance); i != nil {
 		i.function.up(i, up)
 	}
 }
 
-// Load implements relay.Events.
-func (d *Dispatcher) Load(id string, load relay.Load) {
+// Load implements relays.Events.
+func (d *Dispatcher) Load(id string, load relays.Load) {
 	if i := d.instance(id); i != nil {
 		i.function.reported(i, load)
 	}
 }
 
-// Notice implements relay.Events.
+// Notice implements relays.Events.
 func (d *Dispatcher) Notice(id string, word wire.Notice) {
 	if i := d.instance(id); i != nil && word == wire.NoticeSerialApp {
 		i.function.serial(i)
 	}
 }
 
-// Draining implements relay.Events.
+// Draining implements relays.Events.
 func (d *Dispatcher) Draining(id string, reason wire.Reason) {
 	if i := d.instance(id); i != nil {
 		i.function.draining(i, reason)
 	}
 }
 
-// Lost implements relay.Events.
+// Lost implements relays.Events.
 func (d *Dispatcher) Lost(id string, err error) {
 	if i := d.instance(id); i != nil {
 		i.function.lost(i, err)
 	}
 }
 
-// Down implements relay.Events.
+// Down implements relays.Events.
 func (d *Dispatcher) Down(id string, report *wire.Report, err error) {
 	if i := d.instance(id); i != nil {
 		i.function.down(i, report, err)
 	}
 }
 
-// Register implements relay.Events: a peer that nobody invoked joins the function whose token it holds.
+// Register implements relays.Events: a peer that nobody invoked joins the function whose token it holds.
 func (d *Dispatcher) Register(_ context.Context, bearer string, r wire.Registration) (wire.Invocation, error) {
 	f := d.functions[r.Function]
 	if f == nil || f.token == nil || !token.Equal(bearer, f.token()) {
-		return wire.Invocation{}, relay.ErrUnauthorized
+		return wire.Invocation{}, relays.ErrUnauthorized
 	}
 	return f.adopt(r)
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
@@ -31,7 +31,7 @@ type world struct {
 	mu       sync.Mutex
 	invoked  []wire.Invocation
 	ends     map[string]chan End
-	expected []relay.Expectation
+	expected []relays.Expectation
 	drained  map[string]wire.Reason
 	forgot   []string
 
@@ -113,7 +113,7 @@ func (w *world) Routing(context.Context) (Routing, error) {
 	return w.routing, w.unreadable
 }
 
-func (w *world) Expect(e relay.Expectation) {
+func (w *world) Expect(e relays.Expectation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.expected = append(w.expected, e)
@@ -131,7 +131,7 @@ func (w *world) Forget(id string) {
 	w.forgot = append(w.forgot, id)
 }
 
-// commands is the world as relay.Commands: Drain and Register of the embedded Dispatcher have other meanings.
+// commands is the world as relays.Commands: Drain and Register of the embedded Dispatcher have other meanings.
 type commands struct{ *world }
 
 func (c commands) Drain(id string, reason wire.Reason) {
@@ -162,7 +162,7 @@ func (w *world) publish() {
 	w.Acked("web", paths)
 }
 
-func (w *world) comesUp(id string) { w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10}) }
+func (w *world) comesUp(id string) { w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10}) }
 
 // end ends an invocation the way a provider tells.
 func (w *world) end(id string, e End) {
@@ -354,7 +354,7 @@ func TestTheDeadlineCountsFromWhereThePeerSays(t *testing.T) {
 		id := w.instances()[0]
 		w.publish()
 		time.Sleep(10 * time.Second) // of the bubble's clock: Lambda's init, which no timeout counts
-		w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10, Left: 3 * time.Second})
+		w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10, Left: 3 * time.Second})
 		(<-got).lease.Release()
 		require.Equal(t, xds.Healthy, w.health("/e/web/0000"))
 		time.Sleep(1900 * time.Millisecond)
@@ -369,7 +369,7 @@ func TestAShorterTimeoutInTheConfigurationHolds(t *testing.T) {
 		got := w.acquire(t.Context())
 		id := w.instances()[0]
 		w.publish()
-		w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10, Left: 15 * time.Minute})
+		w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10, Left: 15 * time.Minute})
 		(<-got).lease.Release()
 		time.Sleep(3 * time.Second) // of the bubble's clock
 		synctest.Wait()
@@ -381,7 +381,7 @@ func TestALostInstanceGetsNoMoreRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		id, lease := w.up()
-		w.Down(id, nil, relay.ErrControlEnded)
+		w.Down(id, nil, relays.ErrControlEnded)
 		next := w.acquire(t.Context())
 		require.Empty(t, next)
 		require.Len(t, w.instances(), 2, "a replacement for the one that is lost")
@@ -399,7 +399,7 @@ func TestPeersRegisterWithTheFunctionsToken(t *testing.T) {
 		})
 		for _, wrong := range []string{"", "guess", secret + "x"} {
 			_, err := w.Register(t.Context(), wrong, wire.Registration{Function: "web"})
-			require.ErrorIs(t, err, relay.ErrUnauthorized)
+			require.ErrorIs(t, err, relays.ErrUnauthorized)
 		}
 		inv, err := w.Register(t.Context(), secret, wire.Registration{Function: "web", Environment: "laptop"})
 		require.NoError(t, err)
@@ -412,7 +412,7 @@ func TestPeersRegisterWithTheFunctionsToken(t *testing.T) {
 		(<-got).lease.Release()
 		time.Sleep(time.Hour)
 		require.Empty(t, w.drainedFor(inv.Instance), "peers that came by themselves stay")
-		w.Down(inv.Instance, nil, relay.ErrControlEnded)
+		w.Down(inv.Instance, nil, relays.ErrControlEnded)
 		_, err = w.Register(t.Context(), secret, wire.Registration{Function: "web"})
 		require.NoError(t, err, "its place is free again")
 	})
@@ -427,7 +427,7 @@ func TestATokenIsReplaced(t *testing.T) {
 		require.NoError(t, err)
 		w.token.Store("another one, long enough")
 		_, err = w.Register(t.Context(), secret, wire.Registration{Function: "web"})
-		require.ErrorIs(t, err, relay.ErrUnauthorized)
+		require.ErrorIs(t, err, relays.ErrUnauthorized)
 		_, err = w.Register(t.Context(), "another one, long enough", wire.Registration{Function: "web"})
 		require.NoError(t, err)
 		require.Len(t, w.Instances(), 2)
@@ -445,21 +445,21 @@ func TestPeersRegisterTooOften(t *testing.T) {
 		try := func() error {
 			inv, err := w.Register(t.Context(), secret, wire.Registration{Function: "web"})
 			if err == nil {
-				w.Down(inv.Instance, nil, relay.ErrControlEnded)
+				w.Down(inv.Instance, nil, relays.ErrControlEnded)
 			}
 			return err
 		}
 		for range 50 {
 			require.NoError(t, try())
 		}
-		require.ErrorIs(t, try(), relay.ErrRegisterTooOften)
+		require.ErrorIs(t, try(), relays.ErrRegisterTooOften)
 		_, err := w.Register(t.Context(), "guess", wire.Registration{Function: "web"})
-		require.ErrorIs(t, err, relay.ErrUnauthorized, "which costs the function's peers nothing")
+		require.ErrorIs(t, err, relays.ErrUnauthorized, "which costs the function's peers nothing")
 		time.Sleep(time.Second)
 		for range 5 {
 			require.NoError(t, try())
 		}
-		require.ErrorIs(t, try(), relay.ErrRegisterTooOften)
+		require.ErrorIs(t, try(), relays.ErrRegisterTooOften)
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -64,7 +64,7 @@ func TestAPeerThatIsLostForAMomentServesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Scaling.Concurrency = 2 })
 		id, lease := w.up()
-		w.Lost(id, relay.ErrControlEnded)
+		w.Lost(id, relays.ErrControlEnded)
 		require.Equal(t, xds.Unhealthy, w.health(lease.Endpoint()))
 		require.Equal(t, 1, w.Functions()[0].InFlight)
 		waits := w.acquire(t.Context())
@@ -92,7 +92,7 @@ func TestAStartWaitsForEnvoyAndForALostPeerOnlyItsTime(t *testing.T) {
 				time.Sleep(55 * time.Second)
 				require.Len(t, w.instances(), 1)
 				if lost {
-					w.Lost(id, relay.ErrControlEnded)
+					w.Lost(id, relays.ErrControlEnded)
 					synctest.Wait()
 					require.Contains(t, w.forgot, id)
 					require.Equal(t, uint64(1), w.Functions()[0].StartFailures["start_timeout"])
@@ -112,7 +112,7 @@ func TestEnvoyBringsNoLostPeerUp(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 1 })
 		id := w.instances()[0]
 		w.comesUp(id)
-		w.Lost(id, relay.ErrControlEnded)
+		w.Lost(id, relays.ErrControlEnded)
 		w.publish()
 		require.Equal(t, 1, w.Functions()[0].Starting)
 		w.comesUp(id)
@@ -128,7 +128,7 @@ func TestALostPeerThatDrainsEndsInTime(t *testing.T) {
 				w := newWorld(t, nil)
 				id, lease := w.up()
 				require.NoError(t, w.DrainInstance(id))
-				w.Lost(id, relay.ErrControlEnded)
+				w.Lost(id, relays.ErrControlEnded)
 				if back {
 					w.comesUp(id)
 				}
@@ -204,7 +204,7 @@ func TestAnInstanceThatHasEndedDoesNotComeUp(t *testing.T) {
 		i := w.instance(id)
 		w.publish()
 		w.end(id, End{Cause: scaler.Crashed})
-		i.function.up(i, relay.Up{Instance: id, Environment: "env", Slots: 10})
+		i.function.up(i, relays.Up{Instance: id, Environment: "env", Slots: 10})
 		require.False(t, i.isUp)
 		require.Zero(t, w.Functions()[0].Ready)
 	})
@@ -219,7 +219,7 @@ func TestTheNextInstanceAtAnEndpointIsNotTakenForTheOldOne(t *testing.T) {
 		id, second := w.up()
 		require.NotEqual(t, old, id)
 		require.Equal(t, first.Endpoint(), second.Endpoint(), "lowest free first")
-		w.Down(old, nil, relay.ErrControlEnded)
+		w.Down(old, nil, relays.ErrControlEnded)
 		first.Release()
 		require.Equal(t, 1, w.Functions()[0].InFlight)
 		require.Equal(t, 1, w.Functions()[0].Ready)
@@ -254,7 +254,7 @@ func TestALeaseOnADrainingInstancePastItsDeadline(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Contains(t, w.forgot, id, "cut")
-		w.Down(id, nil, relay.ErrForgotten)
+		w.Down(id, nil, relays.ErrForgotten)
 		require.Equal(t, 1, w.Functions()[0].Down, "its invocation goes on, and counts")
 		lease.Release()
 		w.end(id, End{Report: &wire.Report{Reason: wire.ReasonRelayLost}})
@@ -271,14 +271,14 @@ func TestAPeerThatRegisteredAndMissesADeadlineIsGone(t *testing.T) {
 		served, err := w.Register(t.Context(), secret, wire.Registration{Function: "web"})
 		require.NoError(t, err)
 		w.publish()
-		w.Up(relay.Up{Instance: served.Instance, Environment: "laptop", Slots: 10, Left: time.Hour})
+		w.Up(relays.Up{Instance: served.Instance, Environment: "laptop", Slots: 10, Left: time.Hour})
 		require.Equal(t, 1, w.Functions()[0].Ready, "it has no timeout of ours")
 		require.NoError(t, w.DrainInstance(served.Instance))
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		for _, id := range []string{never.Instance, served.Instance} {
 			require.Contains(t, w.forgot, id)
-			w.Down(id, nil, relay.ErrForgotten)
+			w.Down(id, nil, relays.ErrForgotten)
 		}
 		require.Equal(t, map[string]uint64{"start_timeout": 1, "crashed": 1}, w.endsByReason())
 		requireIdle(t, w)
@@ -299,7 +299,7 @@ func TestShutdownLeavesInvocationsThatDoNotEnd(t *testing.T) {
 		require.Equal(t, w.DrainLimit()+time.Second, time.Since(began))
 		require.Equal(t, map[string]uint64{"unknown": 1}, w.endsByReason())
 		lease.Release() // when its stream ends, which is later
-		w.Down(id, nil, relay.ErrForgotten)
+		w.Down(id, nil, relays.ErrForgotten)
 		requireIdle(t, w)
 		requireNothingLeft(t, w.Dispatcher)
 	})

@@ -8,7 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -22,7 +22,7 @@ type instance struct {
 
 	// Guarded by function.mu.
 	environment string
-	peer        relay.Peer  // what its last hello said of it
+	peer        relays.Peer // what its last hello said of it
 	reported    int         // requests in flight as the peer counts them
 	met         bool        // there was a hello
 	wait        wait        // for what it waits while it starts
@@ -110,7 +110,7 @@ func (f *function) adopt(r wire.Registration) (wire.Invocation, error) {
 	at := now()
 	if !f.registers.Try(at) {
 		f.mu.Unlock()
-		return wire.Invocation{}, relay.ErrRegisterTooOften
+		return wire.Invocation{}, relays.ErrRegisterTooOften
 	}
 	core, err := f.pool.Adopt(at)
 	if err != nil {
@@ -128,8 +128,8 @@ func (f *function) adopt(r wire.Registration) (wire.Invocation, error) {
 	return f.invocation(i), nil
 }
 
-func (f *function) expectation(i *instance) relay.Expectation {
-	return relay.Expectation{
+func (f *function) expectation(i *instance) relays.Expectation {
+	return relays.Expectation{
 		Instance: i.id,
 		Function: f.name,
 		Endpoint: i.endpoint,
@@ -140,7 +140,7 @@ func (f *function) expectation(i *instance) relay.Expectation {
 }
 
 // up brings an instance into the pool, or lets it wait until Envoy knows its endpoint.
-func (f *function) up(i *instance, up relay.Up) {
+func (f *function) up(i *instance, up relays.Up) {
 	f.meet(up.Peer)
 	var todo effects
 	f.mu.Lock()
@@ -180,7 +180,7 @@ func (f *function) ready(at time.Time, i *instance, todo *effects) {
 }
 
 // reported compares what a peer counts with the leases: what is more holds slots that nobody leased.
-func (f *function) reported(i *instance, load relay.Load) {
+func (f *function) reported(i *instance, load relays.Load) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.reported = load.InFlight
 		p.Answered(i.core, load.Answers, load.Errors)
@@ -221,7 +221,7 @@ func (f *function) lost(i *instance, err error) {
 // down takes an instance out of service whose tunnels are gone. Where no invocation's answer will come, that is also its
 // end.
 func (f *function) down(i *instance, report *wire.Report, err error) {
-	if report == nil && !errors.Is(err, relay.ErrForgotten) {
+	if report == nil && !errors.Is(err, relays.ErrForgotten) {
 		f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: it did not come back")
 	}
 	last, served := f.provider == nil, false // without an invocation, or without its answer

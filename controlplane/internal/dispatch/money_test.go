@@ -11,7 +11,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -150,7 +150,7 @@ func TestPeersThatCameByThemselvesAreNotOnTheBill(t *testing.T) {
 		lease := (<-w.acquire(t.Context())).lease
 		time.Sleep(time.Second)
 		lease.Release()
-		w.Down(inv.Instance, nil, relay.ErrControlEnded)
+		w.Down(inv.Instance, nil, relays.ErrControlEnded)
 		require.Zero(t, w.bill())
 	})
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
@@ -93,7 +93,7 @@ func TestAPeerWithoutAKeyIsWarnedAbout(t *testing.T) {
 				w := newSigningWorld(t, key, func(f *config.Function) { f.Scaling.Min = 1 })
 				w.publish()
 				id := w.instances()[0]
-				w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10, Peer: relay.Peer{Features: tt.features}})
+				w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10, Peer: relays.Peer{Features: tt.features}})
 				warned := slices.ContainsFunc(w.Functions()[0].Warnings, func(w admin.Warning) bool { return w.Word == admin.Unguarded })
 				require.Equal(t, tt.want, warned)
 			})

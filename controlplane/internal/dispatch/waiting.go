@@ -7,7 +7,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
@@ -67,7 +67,7 @@ func (f *function) waitLevel() logrus.Level {
 }
 
 // waiting takes note of a peer that is there and waits for its app.
-func (f *function) waiting(i *instance, w relay.Waiting) {
+func (f *function) waiting(i *instance, w relays.Waiting) {
 	f.meet(w.Peer)
 	f.mu.Lock()
 	if i.ended || i.core.State() != pool.Starting {

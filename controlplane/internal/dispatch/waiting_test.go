@@ -11,7 +11,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -19,7 +19,7 @@ import (
 func oneMinimum(f *config.Function) { f.Scaling.Min = 1 }
 
 func (w *world) waits(id, what string) {
-	w.Waiting(relay.Waiting{Instance: id, Environment: "env", What: what, Peer: relay.Peer{Features: wire.PeerFeatures()}})
+	w.Waiting(relays.Waiting{Instance: id, Environment: "env", What: what, Peer: relays.Peer{Features: wire.PeerFeatures()}})
 }
 
 // pass lets virtual time pass.
@@ -101,7 +101,7 @@ func TestAPeerThatWentWhileItsAppStartedIsNotMissing(t *testing.T) {
 		w := newWorld(t, oneMinimum)
 		id := w.instances()[0]
 		w.waits(id, "GET / answered 503")
-		w.Down(id, nil, relay.ErrControlEnded)
+		w.Down(id, nil, relays.ErrControlEnded)
 		require.Equal(t, "its peer, which dialled and is not heard any more", w.Instances()[0].WaitsFor)
 	})
 }
@@ -122,8 +122,8 @@ func TestAPeerThatLacksSomethingIsNamed(t *testing.T) {
 		require.Empty(t, w.Functions()[0].Warnings)
 		ids := w.instances()
 		w.publish()
-		w.Up(relay.Up{Instance: ids[0], Environment: "a", Slots: 10, Peer: relay.Peer{Build: "v0.1.0"}})
-		w.Up(relay.Up{Instance: ids[1], Environment: "b", Slots: 10, Peer: relay.Peer{Build: "v9", Features: wire.PeerFeatures()}})
+		w.Up(relays.Up{Instance: ids[0], Environment: "a", Slots: 10, Peer: relays.Peer{Build: "v0.1.0"}})
+		w.Up(relays.Up{Instance: ids[1], Environment: "b", Slots: 10, Peer: relays.Peer{Build: "v9", Features: wire.PeerFeatures()}})
 		warnings := w.Functions()[0].Warnings
 		require.Len(t, warnings, 1)
 		require.Equal(t, admin.PeerLacks, warnings[0].Word)
@@ -143,15 +143,15 @@ func TestAPeerThatLacksSomethingIsNamed(t *testing.T) {
 func TestTheLastPeerIsRemembered(t *testing.T) {
 	f := &function{}
 	for n := range 3 * maxBuilds {
-		f.builds.meet(relay.Peer{Build: fmt.Sprint("v", n)})
+		f.builds.meet(relays.Peer{Build: fmt.Sprint("v", n)})
 	}
 	require.Len(t, f.builds, maxBuilds)
-	_, news := f.builds.meet(relay.Peer{Build: fmt.Sprint("v", 3*maxBuilds-1)})
+	_, news := f.builds.meet(relays.Peer{Build: fmt.Sprint("v", 3*maxBuilds-1)})
 	require.False(t, news, "warned of before")
-	_, news = f.builds.meet(relay.Peer{Build: fmt.Sprint("v", 3*maxBuilds-1), Features: wire.PeerFeatures()})
+	_, news = f.builds.meet(relays.Peer{Build: fmt.Sprint("v", 3*maxBuilds-1), Features: wire.PeerFeatures()})
 	require.True(t, news, "the same name, another build")
 	require.Len(t, f.builds, maxBuilds)
-	_, news = f.builds.meet(relay.Peer{})
+	_, news = f.builds.meet(relays.Peer{})
 	require.True(t, news)
 	require.Contains(t, f.builds[len(f.builds)-1].cost(), "lambdapeer of a build that does not say which it is is older")
 }
@@ -162,7 +162,7 @@ func TestAnAppThatServesOneAtATimeIsNamed(t *testing.T) {
 		w := newWorld(t, nil)
 		id, lease := w.up()
 		defer lease.Release()
-		w.Up(relay.Up{Instance: id, Environment: "env", Slots: 10, Peer: relay.Peer{Features: wire.PeerFeatures()}})
+		w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10, Peer: relays.Peer{Features: wire.PeerFeatures()}})
 		w.Notice(id, "of_tomorrow")
 		require.Empty(t, w.Functions()[0].Warnings)
 		w.Notice(id, wire.NoticeSerialApp)

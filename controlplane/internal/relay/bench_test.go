@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -158,7 +159,7 @@ func resident(b *testing.B) int64 {
 // startPeers runs this test binary again, as the peers, so that their memory does not count.
 func startPeers(b *testing.B, bed *bed, count int) (stop func()) {
 	for n := range count {
-		bed.Expect(Expectation{
+		bed.Expect(relays.Expectation{
 			Instance: fmt.Sprintf("i-%d", n), Function: "web", Endpoint: fmt.Sprintf("bench/%d", n), Expires: time.Now().Add(patience),
 		})
 	}

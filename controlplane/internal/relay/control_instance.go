@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -54,7 +55,7 @@ func (i *instance) attach(c *controlStream) error {
 	}
 	if again {
 		i.log.Warn("the peer lost its control stream and dialled again")
-		i.tell(func(m *mailbox) { m.load = &Load{} }) // each control stream's loads begin there
+		i.tell(func(m *mailbox) { m.load = &relays.Load{} }) // each control stream's loads begin there
 	}
 	if err := c.send(i.welcome(c)); err != nil {
 		i.lose(c, nil, err)
@@ -81,7 +82,7 @@ func (i *instance) waitsFor(c *controlStream, what string) {
 	i.mu.Lock()
 	current := i.control == c && i.waits
 	if current {
-		waiting := Waiting{Instance: i.Instance, Environment: i.owner, What: what, Peer: peerOf(c.hello)}
+		waiting := relays.Waiting{Instance: i.Instance, Environment: i.owner, What: what, Peer: peerOf(c.hello)}
 		i.mail.note(func(m *mailbox) { m.waiting = &waiting })
 	}
 	i.mu.Unlock()

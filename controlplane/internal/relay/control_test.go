@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -58,10 +59,10 @@ func TestADrainAskedForEarlyFollowsTheWelcome(t *testing.T) {
 
 func TestAnInstanceThatNobodyDialsForExpires(t *testing.T) {
 	b := newBed(t, plain)
-	b.Expect(Expectation{Instance: "a", Function: "web", Endpoint: "web/0001", Expires: time.Now().Add(time.Millisecond)})
+	b.Expect(relays.Expectation{Instance: "a", Function: "web", Endpoint: "web/0001", Expires: time.Now().Add(time.Millisecond)})
 	b.eventually(func() bool { return b.events.has("down a") }, "never down")
 	_, err := b.events.down("a")
-	require.ErrorIs(t, err, ErrNeverDialled)
+	require.ErrorIs(t, err, relays.ErrNeverDialled)
 }
 
 func TestForgetClosesEverything(t *testing.T) {
@@ -79,7 +80,7 @@ func TestForgetClosesEverything(t *testing.T) {
 	require.Error(t, err)
 	b.eventually(func() bool { return b.events.has("down a") }, "never down")
 	_, err = b.events.down("a")
-	require.ErrorIs(t, err, ErrForgotten)
+	require.ErrorIs(t, err, relays.ErrForgotten)
 	b.Forget("a")
 }
 
@@ -94,7 +95,7 @@ func TestAPeerThatDoesNotComeBackEndsTheInstance(t *testing.T) {
 	requireEnd(t, envoy)
 	b.eventually(func() bool { return b.events.has("down a") }, "never down")
 	_, err := b.events.down("a")
-	require.ErrorIs(t, err, ErrControlEnded)
+	require.ErrorIs(t, err, relays.ErrControlEnded)
 }
 
 // A network that loses the control stream for a moment costs no request whose tunnel stands.
@@ -151,9 +152,9 @@ func TestDoubtfulTunnelsBringNobodyUp(t *testing.T) {
 func TestAnUpThatNobodyHasHeardOfIsTakenBack(t *testing.T) {
 	events := &recorder{downs: map[string]error{}, reports: map[string]*wire.Report{}}
 	m := newMailbox(events, "a")
-	m.note(func(m *mailbox) { m.up = &Up{Instance: "a"} })
-	m.note(func(m *mailbox) { m.lose(ErrControlEnded) })
-	m.note(func(m *mailbox) { m.down = &ending{err: ErrControlEnded} })
+	m.note(func(m *mailbox) { m.up = &relays.Up{Instance: "a"} })
+	m.note(func(m *mailbox) { m.lose(relays.ErrControlEnded) })
+	m.note(func(m *mailbox) { m.down = &ending{err: relays.ErrControlEnded} })
 	m.deliver()
 	require.Equal(t, []string{"down a"}, events.all())
 }
@@ -163,7 +164,7 @@ func TestATimerThatFiresLateEndsNobody(t *testing.T) {
 	b := newBed(t, plain)
 	_, peer := b.up("a")
 	i := b.find("a")
-	i.giveUp(ErrControlEnded)
+	i.giveUp(relays.ErrControlEnded)
 	i.expire()
 	exchangeBoth(t, b.envoy("a"), peer, "still here")
 }
@@ -359,9 +360,9 @@ func TestTheHelloDescribesThePeer(t *testing.T) {
 		Kind: wire.KindHello, Version: wire.Version, Instance: "a", Environment: "env-a", Slots: 3, Left: wire.Millis(time.Minute),
 		FunctionVersion: "7", Build: "v1.2.3", Features: wire.Features{"of_tomorrow"},
 	}
-	require.Equal(t, Up{
+	require.Equal(t, relays.Up{
 		Instance: "a", Environment: "env-a", Slots: 3, Left: time.Minute,
-		Peer: Peer{Build: "v1.2.3", Features: wire.Features{"of_tomorrow"}, FunctionVersion: "7"},
+		Peer: relays.Peer{Build: "v1.2.3", Features: wire.Features{"of_tomorrow"}, FunctionVersion: "7"},
 	}, newUp("a", said))
 	require.Zero(t, newUp("a", hello("a")).Peer)
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -90,18 +91,18 @@ func (c *controlStream) follow() (*wire.Report, error) {
 		m, err := c.next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil, ErrControlEnded
+			return nil, relays.ErrControlEnded
 		case err != nil:
 			return nil, err
 		case !c.inst.mayMessage() || m.Kind == wire.KindDrain && drained:
 			c.inst.relay.counters.drop(DropMessagesTooOften)
-			return nil, ErrTooOften
+			return nil, relays.ErrTooOften
 		case m.Kind == wire.KindWaiting:
 			c.inst.waitsFor(c, m.Waiting)
 		case m.Kind == wire.KindReady:
 			c.inst.appReady(c, m.Left)
 		case m.Kind == wire.KindLoad:
-			load := Load{InFlight: m.InFlight, Answers: uint64(m.Answers), Errors: uint64(m.Errors), Way: roundTrip(c.conn.tcp)}
+			load := relays.Load{InFlight: m.InFlight, Answers: uint64(m.Answers), Errors: uint64(m.Errors), Way: roundTrip(c.conn.tcp)}
 			c.inst.tell(func(b *mailbox) { b.load = &load })
 		case m.Kind == wire.KindNotice:
 			c.inst.tell(func(b *mailbox) { b.notice = m.Notice })

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -130,11 +131,11 @@ func TestRegister(t *testing.T) {
 	b.events.register = func(bearer string, r wire.Registration) (wire.Invocation, error) {
 		switch {
 		case r.Function == "none":
-			return wire.Invocation{}, fmt.Errorf("%w: none", ErrUnknownFunction)
+			return wire.Invocation{}, fmt.Errorf("%w: none", relays.ErrUnknownFunction)
 		case r.Function == "full":
 			return wire.Invocation{}, errors.New("no room")
 		case bearer != "secret":
-			return wire.Invocation{}, ErrUnauthorized
+			return wire.Invocation{}, relays.ErrUnauthorized
 		}
 		return invocation, nil
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -32,10 +33,10 @@ const (
 // An instance is one invocation's tunnels, control stream and socket. It is expected, then up, perhaps lost and up again,
 // then ended; ended is final, so that a token is worth nothing after the end.
 type instance struct {
-	Expectation // static
-	relay       *Relay
-	log         logrus.FieldLogger
-	mail        *mailbox
+	relays.Expectation // static
+	relay              *Relay
+	log                logrus.FieldLogger
+	mail               *mailbox
 
 	mu       sync.Mutex
 	rates    rates
@@ -61,7 +62,7 @@ type instance struct {
 	cutter   *time.Timer // ends the linger
 }
 
-func newInstance(r *Relay, e Expectation) *instance {
+func newInstance(r *Relay, e relays.Expectation) *instance {
 	i := &instance{
 		Expectation: e,
 		relay:       r,
@@ -81,7 +82,7 @@ func (i *instance) expire() {
 	dialled := i.owner != ""
 	i.mu.Unlock()
 	if !dialled {
-		i.end(ending{err: ErrNeverDialled}, 0)
+		i.end(ending{err: relays.ErrNeverDialled}, 0)
 	}
 }
 
@@ -109,15 +110,15 @@ func (i *instance) comeUp() {
 	i.mail.deliver()
 }
 
-func newUp(instance string, hello wire.Message) Up {
-	return Up{
+func newUp(instance string, hello wire.Message) relays.Up {
+	return relays.Up{
 		Instance: instance, Environment: hello.Environment, Slots: hello.Slots, Cold: hello.Cold, Left: hello.Left.Duration(),
 		Peer: peerOf(hello),
 	}
 }
 
-func peerOf(hello wire.Message) Peer {
-	return Peer{
+func peerOf(hello wire.Message) relays.Peer {
+	return relays.Peer{
 		Build: hello.Build, Features: hello.Features, FunctionVersion: hello.FunctionVersion,
 		RequestID: hello.RequestID, LogStream: hello.LogStream,
 	}

@@ -3,6 +3,7 @@ package relay
 import (
 	"sync"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -10,15 +11,15 @@ import (
 // room for one of each kind, which is enough: of what happens more than once only the last counts. An Up that nobody has
 // heard of yet is taken back by Lost.
 type mailbox struct {
-	events Events
+	events relays.Events
 	id     string
 
 	mu       sync.Mutex
 	busy     bool // somebody delivers; what is put meanwhile is delivered by them
 	wasUp    bool
-	waiting  *Waiting
-	up       *Up
-	load     *Load
+	waiting  *relays.Waiting
+	up       *relays.Up
+	load     *relays.Load
 	notice   wire.Notice
 	draining wire.Reason
 	drained  bool
@@ -32,7 +33,7 @@ type ending struct {
 	err    error
 }
 
-func newMailbox(events Events, id string) *mailbox {
+func newMailbox(events relays.Events, id string) *mailbox {
 	return &mailbox{events: events, id: id}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -52,11 +53,11 @@ func sendInvocation(conn *peerConn, invocation wire.Invocation) error {
 
 func registerStatus(err error) int {
 	switch {
-	case errors.Is(err, ErrUnauthorized):
+	case errors.Is(err, relays.ErrUnauthorized):
 		return http.StatusUnauthorized
-	case errors.Is(err, ErrUnknownFunction):
+	case errors.Is(err, relays.ErrUnknownFunction):
 		return http.StatusNotFound
-	case errors.Is(err, ErrRegisterTooOften):
+	case errors.Is(err, relays.ErrRegisterTooOften):
 		return http.StatusTooManyRequests
 	default:
 		return http.StatusServiceUnavailable

@@ -1,6 +1,6 @@
 // Package relay joins connections that Envoy opens to connections that peers dialled. It listens on one port for peers
 // and on one unix socket per instance for Envoy, checks who may serve, and copies bytes; of what it copies it knows
-// nothing. It decides nothing either: the control plane tells it whom to expect (Commands) and hears who is up (Events).
+// nothing. It decides nothing either: the control plane tells it whom to expect (relays.Commands) and hears who is up (relays.Events).
 //
 // What grows has a limit: connections in all, those that have shown no valid token (see package door), idle tunnels and
 // waiting connections per instance, how often an instance may dial and speak, the size of every message, and the time of
@@ -19,6 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/door"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -44,11 +45,11 @@ const (
 	defaultHandshakeTimeout = 5 * time.Second
 )
 
-// A Relay is one port for peers and the sockets of their instances. It implements Commands.
+// A Relay is one port for peers and the sockets of their instances. It implements relays.Commands.
 type Relay struct {
 	// Static after New.
 	config   Config
-	events   Events
+	events   relays.Events
 	log      logrus.FieldLogger
 	identity identity
 	listener *net.TCPListener
@@ -67,7 +68,7 @@ type Relay struct {
 }
 
 // New opens the port and takes possession of the directory. Run must follow, also to give them back.
-func New(config Config, events Events, log logrus.FieldLogger) (*Relay, error) {
+func New(config Config, events relays.Events, log logrus.FieldLogger) (*Relay, error) {
 	config.FirstByte = cmp.Or(config.FirstByte, defaultFirstByte)
 	config.HandshakeTimeout = cmp.Or(config.HandshakeTimeout, defaultHandshakeTimeout)
 	if config.TunnelWait <= 0 || config.MaxConnections <= 0 {
@@ -127,12 +128,12 @@ func (r *Relay) endAll() {
 	r.closed = true
 	r.mu.Unlock()
 	for _, i := range r.list() {
-		i.end(ending{err: ErrStopped}, 0)
+		i.end(ending{err: relays.ErrStopped}, 0)
 	}
 }
 
-// Expect implements Commands. A second Expect of an instance changes nothing.
-func (r *Relay) Expect(e Expectation) {
+// Expect implements relays.Commands. A second Expect of an instance changes nothing.
+func (r *Relay) Expect(e relays.Expectation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed || r.instances[e.Instance] != nil {
@@ -143,17 +144,17 @@ func (r *Relay) Expect(e Expectation) {
 	r.instances[e.Instance] = newInstance(r, e)
 }
 
-// Drain implements Commands.
+// Drain implements relays.Commands.
 func (r *Relay) Drain(id string, reason wire.Reason) {
 	if i := r.find(id); i != nil {
 		i.requestDrain(reason)
 	}
 }
 
-// Forget implements Commands.
+// Forget implements relays.Commands.
 func (r *Relay) Forget(id string) {
 	i := r.find(id)
-	if i != nil && i.stop(ending{err: ErrForgotten}, 0) {
+	if i != nil && i.stop(ending{err: relays.ErrForgotten}, 0) {
 		go i.finish() // the instance's own count keeps Run waiting for it
 	}
 }

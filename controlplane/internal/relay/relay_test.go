@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -43,12 +44,14 @@ func (e *recorder) note(format string, args ...any) {
 	e.calls = append(e.calls, fmt.Sprintf(format, args...))
 }
 
-func (e *recorder) Up(up Up) {
+func (e *recorder) Up(up relays.Up) {
 	e.note("up %s %s %d %v", up.Instance, up.Environment, up.Slots, up.Cold)
 }
 
-func (e *recorder) Waiting(w Waiting)                 { e.note("waiting %s %s: %s", w.Instance, w.Environment, w.What) }
-func (e *recorder) Load(id string, l Load)            { e.note("load %s %d", id, l.InFlight) }
+func (e *recorder) Waiting(w relays.Waiting) {
+	e.note("waiting %s %s: %s", w.Instance, w.Environment, w.What)
+}
+func (e *recorder) Load(id string, l relays.Load)     { e.note("load %s %d", id, l.InFlight) }
 func (e *recorder) Notice(id string, n wire.Notice)   { e.note("notice %s %s", id, n) }
 func (e *recorder) Draining(id string, r wire.Reason) { e.note("draining %s %s", id, r) }
 
@@ -129,7 +132,7 @@ func newBed(t testing.TB, change ...func(*Config)) *bed {
 func plain(c *Config) { c.TLS = TLSOff }
 
 func (b *bed) expect(id string) {
-	b.Expect(Expectation{Instance: id, Function: "web", Endpoint: "web/" + endpointNumber(id), Expires: time.Now().Add(time.Minute)})
+	b.Expect(relays.Expectation{Instance: id, Function: "web", Endpoint: "web/" + endpointNumber(id), Expires: time.Now().Add(time.Minute)})
 }
 
 func endpointNumber(id string) string { return fmt.Sprintf("%04d", len(id)) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -142,7 +143,7 @@ func TestTooManyMessages(t *testing.T) {
 	require.EqualValues(t, 1, b.Stats().Dropped[DropMessagesTooOften])
 	b.eventually(func() bool { return b.events.has("down a") }, "never down")
 	_, err := b.events.down("a")
-	require.ErrorIs(t, err, ErrTooOften)
+	require.ErrorIs(t, err, relays.ErrTooOften)
 }
 
 // As many as a peer of ours sends while a relay stands still for a minute.

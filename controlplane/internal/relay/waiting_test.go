@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -76,7 +77,7 @@ func TestAPeerThatWaitsIsToldHowLongItsStartMayTake(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, plain)
-			b.Expect(Expectation{Instance: "a", Function: "web", Endpoint: "web/0001", Expires: time.Now().Add(time.Minute), StartBy: tt.by})
+			b.Expect(relays.Expectation{Instance: "a", Function: "web", Endpoint: "web/0001", Expires: time.Now().Add(time.Minute), StartBy: tt.by})
 			c, said := b.stream("a"), waiting("a", "GET /: connection refused")
 			if tt.notEarly {
 				said.Waiting = ""

@@ -1,4 +1,5 @@
-package relay
+// Package relays is what a relay and the control plane tell each other about instances: whom to expect, and who is up.
+package relays
 
 import (
 	"context"
