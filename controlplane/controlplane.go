@@ -20,6 +20,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
@@ -112,7 +113,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Key: key,
 		Tokens: s.outside.tokens, Signing: s.outside.signingKey, Log: log,
 	})
-	if s.xds, err = xds.New(cfg, s.dispatcher, log); err != nil {
+	if s.xds, err = xds.New(cfg, log); err != nil {
 		return err
 	}
 	s.outside.follow(s.xds)
@@ -173,8 +174,8 @@ func (s *Server) AdminAddr() string { return s.admin.Address() }
 func (s *Server) RelayAddr() string { return s.relay.Addr().String() }
 
 // providers prepares one provider for each function that is invoked. The API is opened once, and only when one is.
-func providers(ctx context.Context, cfg *Config) (map[string]dispatch.Provider, error) {
-	out := map[string]dispatch.Provider{}
+func providers(ctx context.Context, cfg *Config) (map[string]provider.Provider, error) {
+	out := map[string]provider.Provider{}
 	var api *awslambda.API
 	for _, f := range cfg.Functions {
 		if f.Provider != config.ProviderLambda {

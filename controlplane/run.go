@@ -30,7 +30,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stopAdmin := parts.run("admin", s.admin.Run)
 	stopRelay := parts.run("relay", s.relay.Run)
 	stopFiles := parts.run("files", s.outside.watch.Run)
-	stopXDS := parts.run("xds", s.xds.Run)
+	stopXDS := parts.run("xds", func(ctx context.Context) error { return s.xds.Run(ctx, s.dispatcher) })
 	stopControl := parts.run("control socket", s.serveControl)
 	if ctx.Err() == nil {
 		s.announce()

@@ -42,6 +42,23 @@ func TestTheCoreAndThePeerImportOnlyTheStandardLibrary(t *testing.T) {
 	}
 }
 
+// The shell that decides and those who carry it out know the same small vocabularies, and not each other.
+func TestTheShellKnowsNoEdge(t *testing.T) {
+	const shell = "controlplane/internal/dispatch"
+	edges := []string{"admin", "awslambda", "door", "extproc", "relay", "xds"}
+	for _, dependency := range outsiders(t, shell) {
+		for _, foreign := range []string{"envoyproxy", "google.golang.org/grpc", "google.golang.org/protobuf", "prometheus", "aws-sdk-go"} {
+			require.NotContains(t, dependency, foreign, "%s imports it", shell)
+		}
+		for _, edge := range edges {
+			require.NotEqual(t, module+"controlplane/internal/"+edge, dependency, "%s imports it", shell)
+		}
+	}
+	for _, edge := range edges {
+		require.NotContains(t, outsiders(t, "controlplane/internal/"+edge), module+shell, "%s imports it", edge)
+	}
+}
+
 func TestLambdalocalImitatesLambdaAndKnowsNothingOfUs(t *testing.T) {
 	for _, dependency := range outsiders(t, "lambdalocal/...") {
 		if strings.HasPrefix(dependency, module) {

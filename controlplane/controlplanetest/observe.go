@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
 // Eventually polls until check gives nil, and fails the test with its last error when that takes too long.
@@ -59,10 +59,10 @@ func (s *Stack) admin(method, path string) (status int, body string) {
 }
 
 // Function is what the API says about a function.
-func (s *Stack) Function(name string) admin.FunctionStatus {
+func (s *Stack) Function(name string) operator.Function {
 	s.t.Helper()
 	var list struct {
-		Functions []admin.FunctionStatus `json:"functions"`
+		Functions []operator.Function `json:"functions"`
 	}
 	s.adminJSON("/api/v1/functions", &list)
 	for _, f := range list.Functions {
@@ -71,17 +71,17 @@ func (s *Stack) Function(name string) admin.FunctionStatus {
 		}
 	}
 	require.Failf(s.t, "no such function", "%q is not in the API's list", name)
-	return admin.FunctionStatus{}
+	return operator.Function{}
 }
 
 // Instances is what the API says about a function's instances.
-func (s *Stack) Instances(function string) []admin.InstanceStatus {
+func (s *Stack) Instances(function string) []operator.Instance {
 	s.t.Helper()
 	var list struct {
-		Instances []admin.InstanceStatus `json:"instances"`
+		Instances []operator.Instance `json:"instances"`
 	}
 	s.adminJSON("/api/v1/instances", &list)
-	var out []admin.InstanceStatus
+	var out []operator.Instance
 	for _, i := range list.Instances {
 		if i.Function == function {
 			out = append(out, i)

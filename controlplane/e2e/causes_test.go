@@ -16,8 +16,8 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -224,7 +224,7 @@ func TestAnEarlierPeerIsNamed(t *testing.T) {
 	eventuallyReady(s, "today", 1)
 	warnings := s.Function("old").Warnings
 	require.Len(t, warnings, 1)
-	require.Equal(t, admin.PeerLacks, warnings[0].Word)
+	require.Equal(t, operator.PeerLacks, warnings[0].Word)
 	for _, d := range wire.Lacks(nil) {
 		require.Contains(t, warnings[0].Detail, d.Without)
 		require.Contains(t, s.Instances("old")[0].Lacks, string(d.Feature))
@@ -259,6 +259,6 @@ func TestLongAnAppThatServesOneAtATime(t *testing.T) {
 		}
 		return nil
 	})
-	require.Equal(t, admin.SerialApp, s.Function("one").Warnings[0].Word)
+	require.Equal(t, operator.SerialApp, s.Function("one").Warnings[0].Word)
 	require.Empty(t, s.Function("many").Warnings)
 }

@@ -14,8 +14,8 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -169,7 +169,7 @@ func TestAnInstanceLeadsToItsLog(t *testing.T) {
 	s := startBoth(t, nil)
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		seen := map[string]bool{}
-		var first admin.InstanceStatus
+		var first operator.Instance
 		for range 3 {
 			held := startLoad(t, s, 1, 1, "/"+name+"/sleep?ms=500")
 			eventuallyReady(s, name, 1)

@@ -17,7 +17,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
@@ -188,7 +188,7 @@ func environmentID(name string) string {
 }
 
 // environmentOf finds an instance in Lambda, by the id of its invocation.
-func environmentOf(t *testing.T, s *controlplanetest.Stack, i admin.InstanceStatus) lambdalocal.Environment {
+func environmentOf(t *testing.T, s *controlplanetest.Stack, i operator.Instance) lambdalocal.Environment {
 	t.Helper()
 	for _, e := range s.Lambda.Environments() {
 		if e.RequestID == i.RequestID {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -177,7 +177,7 @@ func (c *cell) run(t *testing.T, s *controlplanetest.Stack, stalls *stallWatch) 
 		return err
 	})
 	results := l.stop()
-	var settled admin.FunctionStatus
+	var settled operator.Function
 	s.Eventually("settled", func() error {
 		f := s.Function(c.function)
 		if settled = f; f.Starting+f.Draining+f.Down > 0 {
@@ -234,7 +234,7 @@ func (c *cell) count(s *controlplanetest.Stack, began time.Time, results []resul
 }
 
 // requireClear holds the failures against what the fault may do.
-func (c *cell) requireClear(t *testing.T, f admin.FunctionStatus, results []result, stalled bool) {
+func (c *cell) requireClear(t *testing.T, f operator.Function, results []result, stalled bool) {
 	lost, refused := 0, 0
 	for _, r := range results {
 		switch {
@@ -263,7 +263,7 @@ func (c *cell) requireClear(t *testing.T, f admin.FunctionStatus, results []resu
 }
 
 // lostInstances is how many instances came up and did not end in order.
-func lostInstances(f admin.FunctionStatus) int {
+func lostInstances(f operator.Function) int {
 	lost := int(f.Starts) - f.Ready
 	for _, reason := range []wire.Reason{wire.ReasonScaleIn, wire.ReasonOperator, wire.ReasonRotation, wire.ReasonDeadline} {
 		lost -= int(f.Ends[string(reason)])

@@ -12,13 +12,13 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
 // busiest is the ready instance with the most requests.
-func busiest(t *testing.T, s *controlplanetest.Stack, name string) admin.InstanceStatus {
+func busiest(t *testing.T, s *controlplanetest.Stack, name string) operator.Instance {
 	t.Helper()
-	var most admin.InstanceStatus
+	var most operator.Instance
 	for _, i := range s.Instances(name) {
 		if i.State == "ready" && (most.ID == "" || i.InFlight > most.InFlight) {
 			most = i

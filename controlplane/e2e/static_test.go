@@ -17,9 +17,9 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair/keypairtest"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -192,9 +192,9 @@ func lifeOfAPeer(s site, f staticFunction, peer controlplanetest.Peer) {
 }
 
 // eventuallyInstances waits until so many are ready, and no other is left.
-func (s site) eventuallyInstances(n int) []admin.InstanceStatus {
+func (s site) eventuallyInstances(n int) []operator.Instance {
 	s.t.Helper()
-	var all []admin.InstanceStatus
+	var all []operator.Instance
 	s.Eventually(fmt.Sprint(n, " instances"), func() error {
 		all = s.Instances(s.name)
 		if ready := s.Function(s.name).Ready; len(all) != n || ready != n {

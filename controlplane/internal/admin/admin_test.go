@@ -18,8 +18,10 @@ import (
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"go.uber.org/goleak"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,35 +30,35 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fake struct {
 	drained, retried []string
 	atOnce           bool // of the last drain
-	rollouts         []RolloutPlan
+	rollouts         []operator.RolloutPlan
 	aborted          int
 }
 
-func (*fake) Functions() []FunctionStatus {
-	return []FunctionStatus{
+func (*fake) Functions() []operator.Function {
+	return []operator.Function{
 		{
 			Name: "web", Provider: "lambda",
 			QueueDepth: 1, QueueLimit: 1000, InFlight: 12, Capacity: 20, Free: 6, Foreign: 2,
 			Starting: 3, Ready: 2, Draining: 1, Frozen: 4, Blocked: "throttled_rate", BlockedDetail: "starts fail",
-			Warnings: []Warning{{Word: PeerLacks, Detail: "older"}},
+			Warnings: []operator.Warning{{Word: operator.PeerLacks, Detail: "older"}},
 			Versions: map[string]int{"7": 2}, Rollouts: map[string]uint64{"done": 1},
-			Rollout:  &RolloutStatus{From: "7", To: "8", Phase: "watching", Share: 0.5, BeganAt: time.Unix(1.8e9, 0).UTC(), Want: 4, Fresh: 2, Old: 2},
+			Rollout:  &operator.Rollout{From: "7", To: "8", Phase: "watching", Share: 0.5, BeganAt: time.Unix(1.8e9, 0).UTC(), Want: 4, Fresh: 2, Old: 2},
 			Returned: 5, Starts: 9, StartFailures: map[string]uint64{"throttled_rate": 3}, Ends: map[string]uint64{"scale_in": 4},
-			Requests:  []RequestCount{{"rejected", "queue_full", 2}, {"dispatched", "", 7}},
-			QueueWait: Histogram{Bounds: []float64{0, .1}, Counts: []uint64{4, 2, 1}, Sum: 1.5},
-			Bill: Bill{
+			Requests:  []operator.RequestCount{{Outcome: "rejected", Cause: "queue_full", Count: 2}, {Outcome: "dispatched", Count: 7}},
+			QueueWait: operator.Histogram{Bounds: []float64{0, .1}, Counts: []uint64{4, 2, 1}, Sum: 1.5},
+			Bill: operator.Bill{
 				MemoryMB: 512, Invocations: 4, Estimated: 1, BilledSeconds: 60, BilledGBSeconds: 30,
 				Running: 6, GBSeconds: 33, Dollars: 0.5, DollarsPerHour: 0.25,
-				Plain: PlainBill{Requests: 7, ColdStarts: 2, BilledSeconds: 40, GBSeconds: 20, Dollars: 0.375}, SavedDollars: -0.125,
+				Plain: operator.PlainBill{Requests: 7, ColdStarts: 2, BilledSeconds: 40, GBSeconds: 20, Dollars: 0.375}, SavedDollars: -0.125,
 			},
 		},
 		{Name: "api"},
 	}
 }
 
-func (*fake) Instances() []InstanceStatus {
+func (*fake) Instances() []operator.Instance {
 	started := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	return []InstanceStatus{
+	return []operator.Instance{
 		{ID: "b2", Function: "web", State: "draining", Endpoint: "web/0002", DrainReason: "operator"},
 		{
 			ID: "a1", Function: "web", State: "ready", Endpoint: "web/0001", InFlight: 3, Foreign: 2, Slots: 10,
@@ -68,26 +70,26 @@ func (*fake) Instances() []InstanceStatus {
 
 func (f *fake) DrainFunction(name string, atOnce bool) error {
 	if name != "web" {
-		return fmt.Errorf("function %q: %w", name, ErrNotFound)
+		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
 	}
 	f.drained, f.atOnce = append(f.drained, name), atOnce
 	return nil
 }
 
-func (f *fake) StartRollout(name string, plan RolloutPlan) error {
+func (f *fake) StartRollout(name string, plan operator.RolloutPlan) error {
 	switch name {
 	case "web":
 		f.rollouts = append(f.rollouts, plan)
 		return nil
 	case "api":
-		return fmt.Errorf("function %q: %w: its peers register by themselves", name, ErrNotPossible)
+		return fmt.Errorf("function %q: %w: its peers register by themselves", name, operator.ErrNotPossible)
 	}
-	return fmt.Errorf("function %q: %w", name, ErrNotFound)
+	return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
 }
 
 func (f *fake) AbortRollout(name string) error {
 	if name != "web" {
-		return fmt.Errorf("function %q: %w: no rollout is under way", name, ErrNotPossible)
+		return fmt.Errorf("function %q: %w: no rollout is under way", name, operator.ErrNotPossible)
 	}
 	f.aborted++
 	return nil
@@ -95,7 +97,7 @@ func (f *fake) AbortRollout(name string) error {
 
 func (f *fake) RetryFunction(name string) error {
 	if name != "web" {
-		return fmt.Errorf("function %q: %w", name, ErrNotFound)
+		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
 	}
 	f.retried = append(f.retried, name)
 	return nil
@@ -109,7 +111,7 @@ func (f *fake) DrainInstance(id string) error {
 	case "broken":
 		return errors.New("relay is gone")
 	}
-	return fmt.Errorf("instance %q: %w", id, ErrNotFound)
+	return fmt.Errorf("instance %q: %w", id, operator.ErrNotFound)
 }
 
 // A door is a server under test.
@@ -264,7 +266,7 @@ func TestRollout(t *testing.T) {
 	require.JSONEq(t, `{"status":"rolling out"}`, body)
 	answer, body = d.do(t, "POST", path, `{"steps": [0.1, 0.5], "hold": "30s", "max_errors": 0, "max_slower": 2}`)
 	require.Equal(t, http.StatusAccepted, answer.StatusCode, body)
-	require.Equal(t, RolloutPlan{}, d.source.rollouts[0])
+	require.Equal(t, operator.RolloutPlan{}, d.source.rollouts[0])
 	configured := config.DefaultFunction().Rollout
 	require.Equal(t, configured, d.source.rollouts[0].Over(configured))
 	require.Equal(t, config.Rollout{Watch: configured.Watch, Steps: []float64{0.1, 0.5}, Hold: 30 * time.Second, MaxSlower: 2},

@@ -1,6 +1,10 @@
 package admin
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
+)
 
 // bytesPerGB turns the bill's gigabytes into the bytes that metrics are counted in.
 const bytesPerGB = 1 << 30
@@ -8,7 +12,7 @@ const bytesPerGB = 1 << 30
 // A functionCollector turns one snapshot of all functions into metrics at each scrape, so that requests pay nothing for
 // metrics beyond a plain counter under a lock that they hold anyway.
 type functionCollector struct {
-	snapshot func() []FunctionStatus
+	snapshot func() []operator.Function
 
 	returned                                    metric
 	requests, queueDepth, queueLimit, queueWait metric
@@ -21,7 +25,7 @@ type functionCollector struct {
 	cost, costPerHour, plainCost, saved         metric
 }
 
-func newFunctionCollector(snapshot func() []FunctionStatus) *functionCollector {
+func newFunctionCollector(snapshot func() []operator.Function) *functionCollector {
 	const function = "function"
 	return &functionCollector{
 		snapshot: snapshot,
@@ -82,7 +86,7 @@ func (c *functionCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (c *functionCollector) collectState(s sink, f FunctionStatus) {
+func (c *functionCollector) collectState(s sink, f operator.Function) {
 	s.put(c.queueDepth, float64(f.QueueDepth), f.Name)
 	s.put(c.queueLimit, float64(f.QueueLimit), f.Name)
 	s.put(c.inFlight, float64(f.InFlight), f.Name)
@@ -105,7 +109,7 @@ func (c *functionCollector) collectState(s sink, f FunctionStatus) {
 	}
 }
 
-func (c *functionCollector) collectCounts(s sink, f FunctionStatus) {
+func (c *functionCollector) collectCounts(s sink, f operator.Function) {
 	for _, r := range f.Requests {
 		s.put(c.requests, float64(r.Count), f.Name, r.Outcome, r.Cause)
 	}
@@ -117,7 +121,7 @@ func (c *functionCollector) collectCounts(s sink, f FunctionStatus) {
 	s.putAll(c.rollouts, f.Rollouts, f.Name)
 }
 
-func (c *functionCollector) collectBill(s sink, f FunctionStatus) {
+func (c *functionCollector) collectBill(s sink, f operator.Function) {
 	s.put(c.billed, f.Bill.BilledSeconds, f.Name)
 	s.put(c.billedMemory, f.Bill.BilledGBSeconds*bytesPerGB, f.Name)
 	s.put(c.billedInvocations, float64(f.Bill.Invocations), f.Name)

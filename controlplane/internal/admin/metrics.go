@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
 const namespace = "lambda_dispatch"
@@ -67,7 +69,7 @@ func (s sink) putAll(m metric, values map[string]uint64, labels ...string) {
 	}
 }
 
-func (s sink) putHistogram(m metric, h Histogram, labels ...string) {
+func (s sink) putHistogram(m metric, h operator.Histogram, labels ...string) {
 	cumulative, count := make(map[float64]uint64, len(h.Bounds)), uint64(0)
 	for i, n := range h.Counts {
 		count += n

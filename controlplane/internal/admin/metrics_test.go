@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
 // everything returns a registry in which every metric has a value.
@@ -152,13 +154,13 @@ func labelsOf(m *dto.Metric) string {
 
 // BenchmarkScrape is one scrape with a hundred functions.
 func BenchmarkScrape(b *testing.B) {
-	list := make([]FunctionStatus, 100)
+	list := make([]operator.Function, 100)
 	for i := range list {
 		list[i] = (&fake{}).Functions()[0]
 		list[i].Name = fmt.Sprintf("web-%d", i)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newFunctionCollector(func() []FunctionStatus { return list }))
+	registry.MustRegister(newFunctionCollector(func() []operator.Function { return list }))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := registry.Gather(); err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
 // routes is the list of everything that is served.
@@ -123,23 +125,23 @@ func notTaken(files func() FilesStatus) map[string]string {
 func functions(source Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		list := source.Functions()
-		slices.SortFunc(list, func(a, b FunctionStatus) int { return cmp.Compare(a.Name, b.Name) })
+		slices.SortFunc(list, func(a, b operator.Function) int { return cmp.Compare(a.Name, b.Name) })
 		for i := range list {
-			list[i].fill()
+			fill(&list[i])
 		}
-		answer(w, map[string][]FunctionStatus{"functions": orEmpty(list)})
+		answer(w, map[string][]operator.Function{"functions": orEmpty(list)})
 	}
 }
 
 func function(source Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name, list := r.PathValue("name"), source.Functions()
-		n := slices.IndexFunc(list, func(f FunctionStatus) bool { return f.Name == name })
+		n := slices.IndexFunc(list, func(f operator.Function) bool { return f.Name == name })
 		if n < 0 {
-			fail(w, http.StatusNotFound, fmt.Sprintf("function %q: %v", name, ErrNotFound))
+			fail(w, http.StatusNotFound, fmt.Sprintf("function %q: %v", name, operator.ErrNotFound))
 			return
 		}
-		list[n].fill()
+		fill(&list[n])
 		answer(w, list[n])
 	}
 }
@@ -147,17 +149,17 @@ func function(source Source) http.HandlerFunc {
 func instances(source Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		list := source.Instances()
-		slices.SortFunc(list, func(a, b InstanceStatus) int {
+		slices.SortFunc(list, func(a, b operator.Instance) int {
 			return cmp.Or(cmp.Compare(a.Function, b.Function), cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.ID, b.ID))
 		})
-		answer(w, map[string][]InstanceStatus{"instances": orEmpty(list)})
+		answer(w, map[string][]operator.Instance{"instances": orEmpty(list)})
 	}
 }
 
 // fill makes lists and maps that the source left out empty in JSON, not null, and gives lists a stable order.
-func (f *FunctionStatus) fill() {
+func fill(f *operator.Function) {
 	f.Requests = orEmpty(f.Requests)
-	slices.SortFunc(f.Requests, func(a, b RequestCount) int {
+	slices.SortFunc(f.Requests, func(a, b operator.RequestCount) int {
 		return cmp.Or(cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Cause, b.Cause))
 	})
 	f.QueueWait.Bounds, f.QueueWait.Counts = orEmpty(f.QueueWait.Bounds), orEmpty(f.QueueWait.Counts)
@@ -193,9 +195,9 @@ func begin(action func(string) error, key, doing string) http.HandlerFunc {
 // began answers that something has begun, or why it has not.
 func began(w http.ResponseWriter, err error, doing string) {
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, operator.ErrNotFound):
 		fail(w, http.StatusNotFound, err.Error())
-	case errors.Is(err, ErrNotPossible):
+	case errors.Is(err, operator.ErrNotPossible):
 		fail(w, http.StatusConflict, err.Error())
 	case err != nil:
 		fail(w, http.StatusInternalServerError, err.Error())

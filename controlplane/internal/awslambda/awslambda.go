@@ -22,7 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -113,25 +113,25 @@ func (a *API) Function(name, qualifier string) *Function {
 // arnParts is how many parts an ARN without a qualifier has.
 const arnParts = 7
 
-// A Function is a dispatch.Provider.
+// A Function is a provider.Provider.
 type Function struct {
 	client    *lambda.Client
 	name      *string
 	qualifier *string
 }
 
-// Invoke implements dispatch.Provider.
-func (f *Function) Invoke(ctx context.Context, version string, invocation wire.Invocation) dispatch.End {
+// Invoke implements provider.Provider.
+func (f *Function) Invoke(ctx context.Context, version string, invocation wire.Invocation) provider.End {
 	end := f.invoke(ctx, version, invocation)
 	// A function that is not ours may answer with the event that it got. Its token is nobody's to read, in logs neither.
 	end.Detail = wire.CutDetail(strings.ReplaceAll(end.Detail, invocation.Token, "(token)"))
 	return end
 }
 
-func (f *Function) invoke(ctx context.Context, version string, invocation wire.Invocation) dispatch.End {
+func (f *Function) invoke(ctx context.Context, version string, invocation wire.Invocation) provider.End {
 	payload, err := json.Marshal(invocation)
 	if err != nil {
-		return dispatch.End{Cause: scaler.Unknown, Detail: fmt.Sprintf("encode payload: %v", err), NeverRan: true}
+		return provider.End{Cause: scaler.Unknown, Detail: fmt.Sprintf("encode payload: %v", err), NeverRan: true}
 	}
 	qualifier := f.qualifier
 	if version != "" {

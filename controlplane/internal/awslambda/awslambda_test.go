@@ -24,7 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -51,14 +51,14 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, s.body)
 }
 
-func invoke(t *testing.T, s *service) dispatch.End {
+func invoke(t *testing.T, s *service) provider.End {
 	t.Helper()
 	server := httptest.NewServer(s)
 	defer server.Close()
 	return invokeAt(t, server.URL)
 }
 
-func invokeAt(t *testing.T, url string) dispatch.End {
+func invokeAt(t *testing.T, url string) provider.End {
 	t.Helper()
 	api, err := New(t.Context(), "", url, 10)
 	require.NoError(t, err)

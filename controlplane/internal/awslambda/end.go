@@ -13,14 +13,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // failed classifies an Invoke that the API did not accept, or whose answer never came.
-func failed(err error, call *progress) dispatch.End {
-	end := dispatch.End{Detail: err.Error()}
+func failed(err error, call *progress) provider.End {
+	end := provider.End{Detail: err.Error()}
 	var throttled *types.TooManyRequestsException
 	var api smithy.APIError
 	switch {
@@ -94,8 +94,8 @@ func status(err error) int {
 }
 
 // ended reads the answer of an invocation that ran.
-func ended(out *lambda.InvokeOutput) dispatch.End {
-	end := dispatch.End{Usage: parseTail(aws.ToString(out.LogResult))}
+func ended(out *lambda.InvokeOutput) provider.End {
+	end := provider.End{Usage: parseTail(aws.ToString(out.LogResult))}
 	if out.FunctionError != nil {
 		end.Cause, end.Detail = functionError(out.Payload, *out.FunctionError == "Handled")
 		return end

@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 )
 
 // latest is the name of the version that is not published.
@@ -18,12 +18,12 @@ const latest = "$LATEST"
 
 var published = regexp.MustCompile(`^[0-9]+$`)
 
-// Routing implements dispatch.Provider. An alias leads to one version or to two, which it tells; $LATEST has a revision; a
+// Routing implements provider.Provider. An alias leads to one version or to two, which it tells; $LATEST has a revision; a
 // version never changes.
-func (f *Function) Routing(ctx context.Context) (dispatch.Routing, error) {
+func (f *Function) Routing(ctx context.Context) (provider.Routing, error) {
 	switch qualifier := aws.ToString(f.qualifier); {
 	case published.MatchString(qualifier):
-		return dispatch.Routing{}, nil
+		return provider.Routing{}, nil
 	case qualifier == "" || qualifier == latest:
 		return f.revision(ctx)
 	default:
@@ -31,10 +31,10 @@ func (f *Function) Routing(ctx context.Context) (dispatch.Routing, error) {
 	}
 }
 
-func (f *Function) alias(ctx context.Context) (dispatch.Routing, error) {
+func (f *Function) alias(ctx context.Context) (provider.Routing, error) {
 	out, err := f.client.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: f.name, Name: f.qualifier})
 	if err != nil {
-		return dispatch.Routing{}, unread("alias", err)
+		return provider.Routing{}, unread("alias", err)
 	}
 	version := aws.ToString(out.FunctionVersion)
 	if version == latest {
@@ -48,21 +48,21 @@ func (f *Function) alias(ctx context.Context) (dispatch.Routing, error) {
 			}
 		}
 	}
-	return dispatch.Routing{Route: route}, nil
+	return provider.Routing{Route: route}, nil
 }
 
 // revision is that of code and configuration together: Lambda makes new environments for either.
-func (f *Function) revision(ctx context.Context) (dispatch.Routing, error) {
+func (f *Function) revision(ctx context.Context) (provider.Routing, error) {
 	out, err := f.client.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: f.name})
 	if err != nil {
-		return dispatch.Routing{}, unread("configuration", err)
+		return provider.Routing{}, unread("configuration", err)
 	}
-	return dispatch.Routing{Revision: aws.ToString(out.LastModified) + " " + aws.ToString(out.CodeSha256)}, nil
+	return provider.Routing{Revision: aws.ToString(out.LastModified) + " " + aws.ToString(out.CodeSha256)}, nil
 }
 
 func unread(what string, err error) error {
 	if code := status(err); code == http.StatusForbidden || code == http.StatusUnauthorized {
-		return fmt.Errorf("%s: %w: %w", what, dispatch.ErrForbidden, err)
+		return fmt.Errorf("%s: %w: %w", what, provider.ErrForbidden, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

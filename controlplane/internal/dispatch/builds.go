@@ -8,7 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -104,21 +104,21 @@ func (f *function) lacks(i *instance) []string {
 }
 
 // warnings are what the function's owner should know. The caller holds f.mu.
-func (f *function) warnings() []admin.Warning {
-	out := []admin.Warning{}
+func (f *function) warnings() []operator.Warning {
+	out := []operator.Warning{}
 	for _, b := range f.current() {
 		if cost := b.cost(); cost != "" {
-			out = append(out, admin.Warning{Word: admin.PeerLacks, Detail: cost})
+			out = append(out, operator.Warning{Word: operator.PeerLacks, Detail: cost})
 		}
 	}
 	if f.versions.trouble != "" {
-		out = append(out, admin.Warning{Word: admin.Unseen, Detail: f.versions.trouble})
+		out = append(out, operator.Warning{Word: operator.Unseen, Detail: f.versions.trouble})
 	}
 	if f.unguarded {
-		out = append(out, admin.Warning{Word: admin.Unguarded, Detail: unguardedDetail})
+		out = append(out, operator.Warning{Word: operator.Unguarded, Detail: unguardedDetail})
 	}
 	if !f.serialAt.IsZero() && now().Sub(f.serialAt) < serialFor {
-		out = append(out, admin.Warning{Word: admin.SerialApp, Detail: f.serialDetail()})
+		out = append(out, operator.Warning{Word: operator.SerialApp, Detail: f.serialDetail()})
 	}
 	return out
 }

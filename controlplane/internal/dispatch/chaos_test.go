@@ -17,6 +17,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
@@ -37,9 +38,9 @@ type chaos struct {
 
 // A peer is one instance. Its life, like the relay, reports Up, Draining and Down in order, and Down exactly once.
 type peer struct {
-	drain  chan struct{} // capacity 1
-	forget chan struct{} // capacity 1
-	answer chan End      // capacity 1: of the invocation
+	drain  chan struct{}     // capacity 1
+	forget chan struct{}     // capacity 1
+	answer chan provider.End // capacity 1: of the invocation
 }
 
 func (c *chaos) upTo(d time.Duration) time.Duration {
@@ -57,7 +58,7 @@ func (c *chaos) find(id string) *peer {
 }
 
 func (c *chaos) Expect(e relays.Expectation) {
-	p := &peer{drain: make(chan struct{}, 1), forget: make(chan struct{}, 1), answer: make(chan End, 1)}
+	p := &peer{drain: make(chan struct{}, 1), forget: make(chan struct{}, 1), answer: make(chan provider.End, 1)}
 	c.mu.Lock()
 	c.peers[e.Instance] = p
 	c.mu.Unlock()
@@ -83,12 +84,12 @@ func signal(p *peer, which func(*peer) chan struct{}) {
 }
 
 // Invoke returns the peer's answer, a refusal, or an error of the network while the peer lives on.
-func (c *chaos) Invoke(ctx context.Context, version string, inv wire.Invocation) End {
+func (c *chaos) Invoke(ctx context.Context, version string, inv wire.Invocation) provider.End {
 	p := c.find(inv.Instance)
 	lost := 10 * time.Minute
 	switch {
 	case c.oneIn(20):
-		return End{Cause: scaler.Throttled}
+		return provider.End{Cause: scaler.Throttled}
 	case c.oneIn(10):
 		lost = c.upTo(20 * time.Second)
 	}
@@ -96,33 +97,33 @@ func (c *chaos) Invoke(ctx context.Context, version string, inv wire.Invocation)
 	case end := <-p.answer:
 		return end
 	case <-time.After(lost):
-		return End{Cause: scaler.Network, Detail: "connection reset"}
+		return provider.End{Cause: scaler.Network, Detail: "connection reset"}
 	case <-ctx.Done():
-		return End{Cause: scaler.Network, Detail: "canceled"}
+		return provider.End{Cause: scaler.Network, Detail: "canceled"}
 	}
 }
 
 // Routing leads to one version after the other, and now and then nobody may know.
-func (c *chaos) Routing(context.Context) (Routing, error) {
+func (c *chaos) Routing(context.Context) (provider.Routing, error) {
 	switch {
 	case c.oneIn(10):
-		return Routing{}, ErrForbidden
+		return provider.Routing{}, provider.ErrForbidden
 	case c.oneIn(5):
-		return Routing{Revision: fmt.Sprint(int(c.upTo(3)))}, nil
+		return provider.Routing{Revision: fmt.Sprint(int(c.upTo(3)))}, nil
 	}
 	route := pool.Route{Version: fmt.Sprint(1 + int(c.upTo(3)))}
 	if c.oneIn(3) {
 		route.Extra, route.Share = "9", 0.3
 	}
-	return Routing{Route: route}, nil
+	return provider.Routing{Route: route}, nil
 }
 
 // live is a peer's life, from Expect to Down.
 func (c *chaos) live(e relays.Expectation, p *peer) {
 	report, err := c.serve(e.Instance, p)
-	answer := End{Cause: scaler.Crashed}
+	answer := provider.End{Cause: scaler.Crashed}
 	if report != nil {
-		answer = End{Report: report}
+		answer = provider.End{Report: report}
 	}
 	if c.oneIn(2) { // the answer comes first
 		p.answer <- answer
@@ -262,7 +263,7 @@ func survive(t *testing.T, seed uint64) {
 	log.SetLevel(logrus.ErrorLevel)
 	c := &chaos{rand: rand.New(rand.NewPCG(seed, 0)), peers: map[string]*peer{}, acked: map[string]bool{}}
 	c.d = New(Options{
-		Functions: []config.Function{cfg}, Providers: map[string]Provider{"web": c}, Key: token.NewKey(), Log: log,
+		Functions: []config.Function{cfg}, Providers: map[string]provider.Provider{"web": c}, Key: token.NewKey(), Log: log,
 	})
 	c.d.Connect(Connection{
 		Relay: c, Socket: func(endpoint string) string { return "/e/" + endpoint }, Changed: func(string) {},

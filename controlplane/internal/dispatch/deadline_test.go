@@ -13,6 +13,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -43,7 +44,7 @@ func (w *world) obedient(d, startsIn, left time.Duration) (invocations, together
 			if w.drainedFor(id) != "" || up && !time.Now().Before(deadline) {
 				delete(alive, id)
 				fleet.frozen = append(fleet.frozen, environment)
-				w.end(id, End{Report: &wire.Report{Reason: wire.ReasonRotation}})
+				w.end(id, provider.End{Report: &wire.Report{Reason: wire.ReasonRotation}})
 			}
 		}
 		together = max(together, len(alive))

@@ -13,22 +13,23 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // Options are what a Dispatcher needs from the parts around it.
 type Options struct {
 	Functions []config.Function
-	Providers map[string]Provider // by function name; none for functions whose peers register by themselves
+	Providers map[string]provider.Provider // by function name; none for functions whose peers register by themselves
 	Pricing   config.Pricing
 	Budget    config.Budget
 	Key       token.Key
@@ -38,7 +39,7 @@ type Options struct {
 	Log     logrus.FieldLogger
 }
 
-// A Dispatcher holds the pool of every function. It implements extproc.Acquirer, relays.Events, xds.Source and
+// A Dispatcher holds the pool of every function. It implements extproc.Acquirer, relays.Events, upstream.Source and
 // admin.Source.
 type Dispatcher struct {
 	// Static after Connect.
@@ -120,12 +121,12 @@ func (d *Dispatcher) Acquire(ctx context.Context, r admission.Request) (*Lease, 
 	return f.acquire(ctx, r)
 }
 
-// Endpoints implements xds.Source.
-func (d *Dispatcher) Endpoints(name string, buf []xds.Endpoint) []xds.Endpoint {
+// Endpoints implements upstream.Source.
+func (d *Dispatcher) Endpoints(name string, buf []upstream.Endpoint) []upstream.Endpoint {
 	return d.functions[name].appendEndpoints(buf)
 }
 
-// Acked implements xds.Source.
+// Acked implements upstream.Source.
 func (d *Dispatcher) Acked(name string, paths []string) { d.functions[name].acked(paths) }
 
 // Waiting implements relays.Events.
@@ -135,7 +136,7 @@ func (d *Dispatcher) Waiting(w relays.Waiting) {
 	}
 }
 
-// Connected implements xds.Source.
+// Connected implements upstream.Source.
 func (d *Dispatcher) Connected(envoys int) {
 	for _, name := range d.names {
 		d.functions[name].reach(envoys > 0)
@@ -197,7 +198,7 @@ func (d *Dispatcher) Register(_ context.Context, bearer string, r wire.Registrat
 func (d *Dispatcher) DrainInstance(id string) error {
 	i := d.instance(id)
 	if i == nil {
-		return fmt.Errorf("instance %q: %w", id, admin.ErrNotFound)
+		return fmt.Errorf("instance %q: %w", id, operator.ErrNotFound)
 	}
 	i.function.drain(i)
 	return nil
@@ -207,7 +208,7 @@ func (d *Dispatcher) DrainInstance(id string) error {
 func (d *Dispatcher) RetryFunction(name string) error {
 	f := d.functions[name]
 	if f == nil {
-		return fmt.Errorf("function %q: %w", name, admin.ErrNotFound)
+		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
 	}
 	f.log.Info("an operator says that starts may be tried again")
 	f.do((*pool.Pool).Retry)

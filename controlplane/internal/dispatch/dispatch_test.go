@@ -14,11 +14,12 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -30,13 +31,13 @@ type world struct {
 
 	mu       sync.Mutex
 	invoked  []wire.Invocation
-	ends     map[string]chan End
+	ends     map[string]chan provider.End
 	expected []relays.Expectation
 	drained  map[string]wire.Reason
 	forgot   []string
 
 	versions   map[string]string // that instances were invoked as
-	routing    Routing           // what may be read of the function's versions
+	routing    provider.Routing  // what may be read of the function's versions
 	unreadable error
 	reads      int
 }
@@ -64,8 +65,8 @@ func newWorldOf(t testing.TB, budget config.Budget, functions ...config.Function
 func newWorldWith(t testing.TB, o Options) *world {
 	log := logrus.New()
 	log.SetOutput(t.Output())
-	w := &world{t: t, ends: map[string]chan End{}, drained: map[string]wire.Reason{}, versions: map[string]string{}}
-	providers := map[string]Provider{}
+	w := &world{t: t, ends: map[string]chan provider.End{}, drained: map[string]wire.Reason{}, versions: map[string]string{}}
+	providers := map[string]provider.Provider{}
 	w.token.Store(staticToken)
 	o.Tokens = map[string]func() string{}
 	for _, cfg := range o.Functions {
@@ -90,8 +91,8 @@ func newWorldWith(t testing.TB, o Options) *world {
 	return w
 }
 
-func (w *world) Invoke(ctx context.Context, version string, inv wire.Invocation) End {
-	end := make(chan End, 1)
+func (w *world) Invoke(ctx context.Context, version string, inv wire.Invocation) provider.End {
+	end := make(chan provider.End, 1)
 	w.mu.Lock()
 	w.versions[inv.Instance] = version
 	w.invoked = append(w.invoked, inv)
@@ -101,12 +102,12 @@ func (w *world) Invoke(ctx context.Context, version string, inv wire.Invocation)
 	case e := <-end:
 		return e
 	case <-ctx.Done():
-		return End{Cause: scaler.Unknown}
+		return provider.End{Cause: scaler.Unknown}
 	}
 }
 
 // Routing is what the test has set.
-func (w *world) Routing(context.Context) (Routing, error) {
+func (w *world) Routing(context.Context) (provider.Routing, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reads++
@@ -165,7 +166,7 @@ func (w *world) publish() {
 func (w *world) comesUp(id string) { w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10}) }
 
 // end ends an invocation the way a provider tells.
-func (w *world) end(id string, e End) {
+func (w *world) end(id string, e provider.End) {
 	w.mu.Lock()
 	ch := w.ends[id]
 	w.mu.Unlock()
@@ -204,7 +205,7 @@ func (w *world) up() (id string, lease *Lease) {
 	return id, r.lease
 }
 
-func (w *world) health(path string) xds.Health {
+func (w *world) health(path string) upstream.Health {
 	for _, e := range w.Endpoints("web", nil) {
 		if e.Path == path {
 			return e.Health
@@ -229,13 +230,13 @@ func TestTheFirstRequestStartsAnInstanceAndGetsItsSlot(t *testing.T) {
 		ids := w.instances()
 		require.Len(t, ids, 1)
 		require.Equal(t, "web/0000", w.expected[0].Endpoint)
-		require.Equal(t, xds.Unhealthy, w.health("/e/web/0000"), "published before it is up")
+		require.Equal(t, upstream.Unhealthy, w.health("/e/web/0000"), "published before it is up")
 		w.publish()
 		w.comesUp(ids[0])
 		r := <-got
 		require.NoError(t, r.err)
 		require.Equal(t, "/e/web/0000", r.lease.Endpoint())
-		require.Equal(t, xds.Healthy, w.health("/e/web/0000"))
+		require.Equal(t, upstream.Healthy, w.health("/e/web/0000"))
 		r.lease.Release()
 		r.lease.Release()
 		again := <-w.acquire(t.Context())
@@ -299,7 +300,7 @@ func TestDeniedInvocationsAnswerTheWaitersWithTheCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		got := w.acquire(t.Context())
-		w.end(w.instances()[0], End{Cause: scaler.Denied, Detail: "AccessDeniedException"})
+		w.end(w.instances()[0], provider.End{Cause: scaler.Denied, Detail: "AccessDeniedException"})
 		requireRefused(t, <-got, admission.Evicted, admission.Denied)
 		requireRefused(t, <-w.acquire(t.Context()), admission.Rejected, admission.Denied)
 		require.Len(t, w.instances(), 1, "nobody asks again in vain")
@@ -314,9 +315,9 @@ func TestAnIdleInstanceIsDrainedAndItsEndpointStays(t *testing.T) {
 		time.Sleep(10 * time.Second) // of the bubble's clock
 		synctest.Wait()
 		require.Equal(t, wire.ReasonScaleIn, w.drainedFor(id))
-		require.Equal(t, xds.Draining, w.health("/e/web/0000"))
-		w.end(id, End{Report: &wire.Report{Reason: wire.ReasonScaleIn}})
-		require.Equal(t, xds.Unhealthy, w.health("/e/web/0000"))
+		require.Equal(t, upstream.Draining, w.health("/e/web/0000"))
+		w.end(id, provider.End{Report: &wire.Report{Reason: wire.ReasonScaleIn}})
+		require.Equal(t, upstream.Unhealthy, w.health("/e/web/0000"))
 		require.Contains(t, w.forgot, id)
 
 		time.Sleep(retention + time.Second)
@@ -329,7 +330,7 @@ func TestAnInstanceWithALeaseIsNotToldToFinish(t *testing.T) {
 		w := newWorld(t, nil)
 		id, lease := w.up()
 		require.NoError(t, w.DrainInstance(id))
-		require.Equal(t, xds.Draining, w.health("/e/web/0000"))
+		require.Equal(t, upstream.Draining, w.health("/e/web/0000"))
 		require.Empty(t, w.drainedFor(id), "the request may still be on its way through Envoy")
 		lease.Release()
 		require.Equal(t, wire.ReasonOperator, w.drainedFor(id))
@@ -356,7 +357,7 @@ func TestTheDeadlineCountsFromWhereThePeerSays(t *testing.T) {
 		time.Sleep(10 * time.Second) // of the bubble's clock: Lambda's init, which no timeout counts
 		w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10, Left: 3 * time.Second})
 		(<-got).lease.Release()
-		require.Equal(t, xds.Healthy, w.health("/e/web/0000"))
+		require.Equal(t, upstream.Healthy, w.health("/e/web/0000"))
 		time.Sleep(1900 * time.Millisecond)
 		synctest.Wait()
 		require.Equal(t, wire.ReasonRotation, w.drainedFor(id), "a third of the timeout before its end")
@@ -480,7 +481,7 @@ func TestShutdownDrainsAndWaitsForTheInvocations(t *testing.T) {
 		synctest.Wait()
 		for _, id := range ids {
 			require.Equal(t, wire.ReasonStopping, w.drainedFor(id))
-			require.NotPanics(t, func() { w.end(id, End{Report: &wire.Report{Reason: wire.ReasonStopping}}) })
+			require.NotPanics(t, func() { w.end(id, provider.End{Report: &wire.Report{Reason: wire.ReasonStopping}}) })
 		}
 		<-done
 		requireRefused(t, <-w.acquire(t.Context()), admission.Rejected, admission.Closed)

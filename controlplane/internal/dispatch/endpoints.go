@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 )
 
 // retention is how long an endpoint stays published after its last instance: a burst that recurs within it changes
@@ -55,7 +55,7 @@ func (e *endpoints) trim(at time.Time) {
 }
 
 // appendEndpoints is what Envoy is told.
-func (f *function) appendEndpoints(buf []xds.Endpoint) []xds.Endpoint {
+func (f *function) appendEndpoints(buf []upstream.Endpoint) []upstream.Endpoint {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.endpoints.trim(now())
@@ -65,17 +65,17 @@ func (f *function) appendEndpoints(buf []xds.Endpoint) []xds.Endpoint {
 	return buf
 }
 
-func (e endpoint) describe() xds.Endpoint {
-	out := xds.Endpoint{Path: e.path, Health: xds.Unhealthy, Weight: 1}
+func (e endpoint) describe() upstream.Endpoint {
+	out := upstream.Endpoint{Path: e.path, Health: upstream.Unhealthy, Weight: 1}
 	if e.instance == nil {
 		return out
 	}
 	switch e.instance.core.State() {
 	case pool.Ready:
-		out.Health = xds.Healthy
+		out.Health = upstream.Healthy
 		out.Weight = uint32(max(e.instance.core.Free(), 1))
 	case pool.Draining:
-		out.Health = xds.Draining
+		out.Health = upstream.Draining
 	}
 	return out
 }

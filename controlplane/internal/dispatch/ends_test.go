@@ -12,9 +12,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -42,9 +43,9 @@ func TestAnInstanceOutlivesTheConnectionThatWaitsForItsAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		id, lease := w.up()
-		w.end(id, End{Cause: scaler.Network, Detail: "connection reset by peer"})
+		w.end(id, provider.End{Cause: scaler.Network, Detail: "connection reset by peer"})
 		require.NotContains(t, w.forgot, id)
-		require.Equal(t, xds.Healthy, w.health(lease.Endpoint()))
+		require.Equal(t, upstream.Healthy, w.health(lease.Endpoint()))
 		another := <-w.acquire(t.Context())
 		require.NoError(t, another.err)
 		require.Equal(t, lease.Endpoint(), another.lease.Endpoint())
@@ -65,7 +66,7 @@ func TestAPeerThatIsLostForAMomentServesOn(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Scaling.Concurrency = 2 })
 		id, lease := w.up()
 		w.Lost(id, relays.ErrControlEnded)
-		require.Equal(t, xds.Unhealthy, w.health(lease.Endpoint()))
+		require.Equal(t, upstream.Unhealthy, w.health(lease.Endpoint()))
 		require.Equal(t, 1, w.Functions()[0].InFlight)
 		waits := w.acquire(t.Context())
 		require.Empty(t, waits, "no slot")
@@ -73,7 +74,7 @@ func TestAPeerThatIsLostForAMomentServesOn(t *testing.T) {
 		r := <-waits
 		require.NoError(t, r.err)
 		require.Equal(t, lease.Endpoint(), r.lease.Endpoint(), "the same instance")
-		require.Equal(t, xds.Healthy, w.health(lease.Endpoint()))
+		require.Equal(t, upstream.Healthy, w.health(lease.Endpoint()))
 		require.Empty(t, w.endsByReason())
 		lease.Release()
 		r.lease.Release()
@@ -151,7 +152,7 @@ func TestAnAnswerThatIsLostAfterTheGoodbyeIsNotMissed(t *testing.T) {
 		id, lease := w.up()
 		lease.Release()
 		w.Down(id, &wire.Report{Reason: wire.ReasonScaleIn}, nil)
-		w.end(id, End{Cause: scaler.Network, Detail: "connection reset by peer"})
+		w.end(id, provider.End{Cause: scaler.Network, Detail: "connection reset by peer"})
 		require.Equal(t, map[string]uint64{"scale_in": 1}, w.endsByReason())
 	})
 }
@@ -161,7 +162,7 @@ func TestAStartWhoseConnectionBreaksHasFailed(t *testing.T) {
 		w := newWorld(t, nil)
 		w.acquire(t.Context())
 		id := w.instances()[0]
-		w.end(id, End{Cause: scaler.Network})
+		w.end(id, provider.End{Cause: scaler.Network})
 		require.Contains(t, w.forgot, id)
 		require.Equal(t, map[string]uint64{"network": 1}, w.endsByReason())
 	})
@@ -170,7 +171,7 @@ func TestAStartWhoseConnectionBreaksHasFailed(t *testing.T) {
 func TestTheOrderOfAnInstancesLastEventsDoesNotMatter(t *testing.T) {
 	report := &wire.Report{Reason: wire.ReasonShutdown}
 	down := func(w *world, id string) { w.Down(id, report, nil) }
-	ended := func(w *world, id string) { w.end(id, End{Report: report}) }
+	ended := func(w *world, id string) { w.end(id, provider.End{Report: report}) }
 	for name, events := range map[string][]func(*world, string){
 		"down, ended":         {down, ended},
 		"ended, down":         {ended, down},
@@ -203,7 +204,7 @@ func TestAnInstanceThatHasEndedDoesNotComeUp(t *testing.T) {
 		id := w.instances()[0]
 		i := w.instance(id)
 		w.publish()
-		w.end(id, End{Cause: scaler.Crashed})
+		w.end(id, provider.End{Cause: scaler.Crashed})
 		i.function.up(i, relays.Up{Instance: id, Environment: "env", Slots: 10})
 		require.False(t, i.isUp)
 		require.Zero(t, w.Functions()[0].Ready)
@@ -214,7 +215,7 @@ func TestTheNextInstanceAtAnEndpointIsNotTakenForTheOldOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		old, first := w.up()
-		w.end(old, End{Report: &wire.Report{Reason: wire.ReasonShutdown}})
+		w.end(old, provider.End{Report: &wire.Report{Reason: wire.ReasonShutdown}})
 		time.Sleep(time.Second)
 		id, second := w.up()
 		require.NotEqual(t, old, id)
@@ -223,7 +224,7 @@ func TestTheNextInstanceAtAnEndpointIsNotTakenForTheOldOne(t *testing.T) {
 		first.Release()
 		require.Equal(t, 1, w.Functions()[0].InFlight)
 		require.Equal(t, 1, w.Functions()[0].Ready)
-		require.Equal(t, xds.Healthy, w.health(second.Endpoint()))
+		require.Equal(t, upstream.Healthy, w.health(second.Endpoint()))
 	})
 }
 
@@ -238,7 +239,7 @@ func TestAnInstanceThatDrainsBeforeEnvoyKnowsItNeverServes(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, got)
 		require.Equal(t, wire.ReasonOperator, w.drainedFor(id))
-		require.Equal(t, xds.Draining, w.health("/e/web/0000"))
+		require.Equal(t, upstream.Draining, w.health("/e/web/0000"))
 	})
 }
 
@@ -257,7 +258,7 @@ func TestALeaseOnADrainingInstancePastItsDeadline(t *testing.T) {
 		w.Down(id, nil, relays.ErrForgotten)
 		require.Equal(t, 1, w.Functions()[0].Down, "its invocation goes on, and counts")
 		lease.Release()
-		w.end(id, End{Report: &wire.Report{Reason: wire.ReasonRelayLost}})
+		w.end(id, provider.End{Report: &wire.Report{Reason: wire.ReasonRelayLost}})
 		requireIdle(t, w)
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -25,15 +26,15 @@ type broken struct {
 	at    []time.Time // invoked
 }
 
-func (b *broken) Invoke(context.Context, string, wire.Invocation) End {
+func (b *broken) Invoke(context.Context, string, wire.Invocation) provider.End {
 	b.mu.Lock()
 	b.at = append(b.at, time.Now())
 	b.mu.Unlock()
 	time.Sleep(50 * time.Millisecond)
-	return End{Cause: b.cause}
+	return provider.End{Cause: b.cause}
 }
 
-func (*broken) Routing(context.Context) (Routing, error) { return Routing{}, nil }
+func (*broken) Routing(context.Context) (provider.Routing, error) { return provider.Routing{}, nil }
 
 func (b *broken) invoked() []time.Time {
 	b.mu.Lock()
@@ -48,7 +49,7 @@ func newBroken(t *testing.T, cause scaler.Cause, cfg config.Function) (*Dispatch
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	log.SetLevel(logrus.ErrorLevel)
-	d := New(Options{Functions: []config.Function{cfg}, Providers: map[string]Provider{"web": b}, Key: token.NewKey(), Log: log})
+	d := New(Options{Functions: []config.Function{cfg}, Providers: map[string]provider.Provider{"web": b}, Key: token.NewKey(), Log: log})
 	d.Connect(Connection{
 		Relay: commands{&world{drained: map[string]wire.Reason{}}}, Socket: func(e string) string { return "/e/" + e }, Changed: func(string) {},
 	})

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 )
 
 // A function is one pool with its lock, its timer and the effects of its decisions.
@@ -21,7 +20,7 @@ type function struct {
 	d        *Dispatcher
 	name     string
 	config   config.Function
-	provider Provider
+	provider provider.Provider
 	token    func() string // that peers register with; nil: none can
 	plan     plan
 	log      logrus.FieldLogger
@@ -76,101 +75,6 @@ func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
 // second.
 func registrations(instances int) bucket.Bucket {
 	return bucket.New(min(max(1, float64(instances)/10), 50), max(10, instances))
-}
-
-// acquire takes a slot or waits for one. The error is an *admission.Error.
-func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, error) {
-	if f.config.Disabled {
-		return nil, admission.Reject(admission.Disabled)
-	}
-	l := &Lease{f: f, id: r.ID}
-	l.request.Owner = l
-	switch f.enter(l, f.entranceOf(r)) {
-	case pool.Leased:
-		return l, nil
-	case pool.Waiting:
-		return f.wait(ctx, l)
-	}
-	return nil, f.refusal(l)
-}
-
-// enter brings an arrival before the pool.
-func (f *function) enter(l *Lease, by entrance) pool.RequestState {
-	var todo effects
-	state := f.arrive(l, by, &todo)
-	todo.carryOut(f)
-	return state
-}
-
-// arrive is the part of enter that needs the lock. A panic must not keep it: the stream of the request survives that.
-func (f *function) arrive(l *Lease, by entrance, todo *effects) pool.RequestState {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	at := now()
-	f.arrived = at
-	e := by(f.pool, at, &l.request)
-	state := l.request.State()
-	switch state {
-	case pool.Leased:
-		f.grant(at, l)
-	case pool.Waiting:
-		l.woken = make(chan struct{})
-	case pool.Rejected:
-		f.outcomes.refused(admission.Rejected, causeOf(&l.request))
-	}
-	f.apply(at, e, todo)
-	return state
-}
-
-// wait blocks until the pool hands l a slot or gives up on it, or until the client leaves.
-func (f *function) wait(ctx context.Context, l *Lease) (*Lease, error) {
-	select {
-	case <-l.woken:
-	case <-ctx.Done():
-		l.leave()
-		return nil, admission.Evict(admission.Canceled)
-	}
-	if l.endpoint != "" {
-		return l, nil
-	}
-	return nil, f.refusal(l)
-}
-
-func (f *function) refusal(l *Lease) error {
-	refused := admission.Reject(causeOf(&l.request))
-	if l.woken != nil {
-		refused.Outcome = admission.Evicted
-	}
-	refused.RetryAfter = l.request.RetryAfter()
-	return refused
-}
-
-// causeOf is why a request was not served, in the words for clients: which of Lambda's limits throttles is not theirs to
-// know.
-func causeOf(r *pool.Request) admission.Cause {
-	if r.Cause().IsThrottled() {
-		return admission.Throttled
-	}
-	return admission.Cause(r.Cause())
-}
-
-// grant takes note of a request that got its slot.
-func (f *function) grant(at time.Time, l *Lease) {
-	l.endpoint, l.granted = f.endpoints.path(l.request.Instance().Index()), at
-	f.outcomes.dispatched(l.request.Waited())
-	f.bill.Leased(at)
-}
-
-// release ends a request, whether it holds a slot, waits for one, or has ended before.
-func (f *function) release(p *pool.Pool, at time.Time, l *Lease) *pool.Effects {
-	switch {
-	case l.request.State() != pool.Leased:
-	case l.refused:
-		f.bill.Withdrawn(at, l.granted)
-	default:
-		f.bill.Released(at, l.granted)
-	}
-	return p.Release(at, &l.request)
 }
 
 // tick is the timer's function; it also gives the pool its first look at the clock.
@@ -235,59 +139,4 @@ func (f *function) stopTimer() {
 	defer f.mu.Unlock()
 	f.stopped = true
 	f.timer.Stop()
-}
-
-// effects are decisions that are carried out without the function's lock.
-type effects struct {
-	start   []*instance
-	kill    []verdict
-	ready   []arrival
-	finish  []order
-	turn    *turn // of a rollout
-	changed bool
-}
-
-// An arrival is an instance that begins to serve, with what is said about it.
-type arrival struct {
-	*instance
-	environment string
-	request     string // Lambda's id of its invocation
-	slots       int
-	after       time.Duration
-}
-
-// An order to finish carries its reason: the pool's instance must not be read without the lock.
-type order struct {
-	*instance
-	reason wire.Reason
-}
-
-// A verdict is an instance that is cut off, with what it waited for if it never came up.
-type verdict struct {
-	*instance
-	waited string
-}
-
-func (e *effects) carryOut(f *function) {
-	if e.turn != nil {
-		e.turn.log(f.log)
-	}
-	for _, i := range e.start {
-		f.invoke(i)
-	}
-	for _, a := range e.ready {
-		f.log.WithFields(logrus.Fields{
-			"instance": a.id, "environment": a.environment, "request_id": a.request, "slots": a.slots, "after": a.after.Round(time.Millisecond),
-		}).Info("instance is ready")
-	}
-	for _, o := range e.finish {
-		f.log.WithFields(logrus.Fields{"instance": o.id, "reason": o.reason}).Info("instance drains")
-		f.d.relay.Drain(o.id, o.reason)
-	}
-	for _, v := range e.kill {
-		f.kill(v)
-	}
-	if e.changed {
-		f.d.changed(f.name)
-	}
 }

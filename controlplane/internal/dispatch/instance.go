@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -71,11 +72,11 @@ func (f *function) invoke(i *instance) {
 
 // returned takes in how Invoke ended. A connection to the provider that broke is not the invocation's end: an instance
 // whose tunnels stand serves on, until they are gone too. One that has said goodbye has ended as it said.
-func (f *function) returned(i *instance, end End) {
+func (f *function) returned(i *instance, end provider.End) {
 	switch {
 	case end.Cause != scaler.Network || end.Report != nil:
 	case f.d.stop.Err() != nil:
-		end = End{Cause: scaler.Unknown, Detail: "left to itself: the control plane stops"}
+		end = provider.End{Cause: scaler.Unknown, Detail: "left to itself: the control plane stops"}
 	case f.servesOn(i):
 		f.log.WithFields(logrus.Fields{"instance": i.id, "detail": end.Detail}).
 			Warn("the invocation's answer is lost: the instance serves on")
@@ -84,7 +85,7 @@ func (f *function) returned(i *instance, end End) {
 		if end.Report = f.farewell(i); end.Report != nil {
 			end.Cause = ""
 		}
-		end.lost = !end.NeverRan && end.Report == nil
+		end.Lost = !end.NeverRan && end.Report == nil
 	}
 	f.ended(i, end)
 }
@@ -233,20 +234,20 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	})
 	if last {
 		end := endWithoutAnswer(report, err, served)
-		end.lost = report == nil
+		end.Lost = report == nil
 		f.ended(i, end)
 	}
 }
 
 // endWithoutAnswer makes up the end of an instance from how its control stream ended.
-func endWithoutAnswer(report *wire.Report, err error, served bool) End {
+func endWithoutAnswer(report *wire.Report, err error, served bool) provider.End {
 	switch {
 	case report != nil:
-		return End{Report: report}
+		return provider.End{Report: report}
 	case served:
-		return End{Cause: scaler.Crashed, Detail: err.Error()}
+		return provider.End{Cause: scaler.Crashed, Detail: err.Error()}
 	default:
-		return End{Cause: scaler.StartTimeout, Detail: err.Error()}
+		return provider.End{Cause: scaler.StartTimeout, Detail: err.Error()}
 	}
 }
 
@@ -275,7 +276,7 @@ func (f *function) kill(v verdict) {
 }
 
 // ended closes the books on an instance, once: its invocation is over.
-func (f *function) ended(i *instance, end End) {
+func (f *function) ended(i *instance, end provider.End) {
 	var todo effects
 	f.mu.Lock()
 	if i.ended {
@@ -285,7 +286,7 @@ func (f *function) ended(i *instance, end End) {
 	i.ended = true
 	i.stopWaiting()
 	at := now()
-	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.lost}), &todo)
+	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.Lost}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))
 	f.said.note(end)
@@ -307,7 +308,7 @@ func (f *function) ended(i *instance, end End) {
 
 // settle puts an invocation that has ended on the bill, and tells whether it shows that the configuration promised
 // cheaper ones. The caller holds f.mu.
-func (f *function) settle(at time.Time, i *instance, end End) (dearer bool) {
+func (f *function) settle(at time.Time, i *instance, end provider.End) (dearer bool) {
 	switch {
 	case f.provider == nil:
 		return false
@@ -326,7 +327,7 @@ func (f *function) settle(at time.Time, i *instance, end End) (dearer bool) {
 }
 
 // endReason is the label of an end: the peer's reason, else the cause that the provider found.
-func endReason(end End) string {
+func endReason(end provider.End) string {
 	if end.Report != nil {
 		return string(end.Report.Reason)
 	}
@@ -346,7 +347,7 @@ func (f *function) countEnd(reason string) {
 	f.ends[reason]++
 }
 
-func (f *function) logEnd(i *instance, end End) {
+func (f *function) logEnd(i *instance, end provider.End) {
 	entry := f.log.WithFields(logrus.Fields{"instance": i.id, "reason": endReason(end)})
 	if request := cmp.Or(end.Request, i.peer.RequestID); request != "" {
 		entry = entry.WithField("request_id", request)

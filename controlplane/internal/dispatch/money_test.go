@@ -7,10 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -25,7 +26,7 @@ const (
 
 func withMemory(f *config.Function) { f.Lambda.MemoryMB = 1024 }
 
-func (w *world) bill() admin.Bill { return w.Functions()[0].Bill }
+func (w *world) bill() operator.Bill { return w.Functions()[0].Bill }
 
 func TestTheBillIsWhatLambdaReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -39,7 +40,7 @@ func TestTheBillIsWhatLambdaReports(t *testing.T) {
 		require.InDelta(t, 10*bill.AssumedMemoryMB/1024.0, b.GBSeconds, 1e-9)
 		require.InDelta(t, perHour*bill.AssumedMemoryMB/1024, b.DollarsPerHour, 1e-9)
 
-		w.end(id, End{
+		w.end(id, provider.End{
 			Report: &wire.Report{Reason: wire.ReasonScaleIn},
 			Usage:  bill.Usage{Billed: 9876 * time.Millisecond, Init: 200 * time.Millisecond, MemoryMB: 512},
 		})
@@ -71,7 +72,7 @@ func TestPlainLambdaPaysForTheWholeInit(t *testing.T) {
 		time.Sleep(10 * time.Second) // until Envoy knows it, which is no part of the start
 		w.publish()
 		(<-got).lease.Release()
-		w.end(id, End{
+		w.end(id, provider.End{
 			Report: &wire.Report{Reason: wire.ReasonScaleIn},
 			Usage:  bill.Usage{Billed: 25 * time.Second, Init: 9 * time.Second, MemoryMB: 1024},
 		})
@@ -106,8 +107,8 @@ func TestARefusedStartCostsNothing(t *testing.T) {
 		w := newWorld(t, withMemory)
 		w.acquire(t.Context())
 		time.Sleep(100 * time.Millisecond)
-		w.end(w.instances()[0], End{Cause: scaler.ThrottledRate, NeverRan: true})
-		require.Equal(t, admin.Bill{MemoryMB: 1024}, w.bill())
+		w.end(w.instances()[0], provider.End{Cause: scaler.ThrottledRate, NeverRan: true})
+		require.Equal(t, operator.Bill{MemoryMB: 1024}, w.bill())
 	})
 }
 
@@ -115,7 +116,7 @@ func TestAFunctionThatFailsIsBilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, withMemory)
 		w.acquire(t.Context())
-		w.end(w.instances()[0], End{Cause: scaler.Crashed, Usage: bill.Usage{Billed: 30 * time.Millisecond, MemoryMB: 1024}})
+		w.end(w.instances()[0], provider.End{Cause: scaler.Crashed, Usage: bill.Usage{Billed: 30 * time.Millisecond, MemoryMB: 1024}})
 		require.InDelta(t, 0.03*perSecond+perRequest, w.bill().Dollars, 1e-12)
 	})
 }
@@ -126,7 +127,7 @@ func TestAnInstanceWhoseAnswerIsLostIsBilledByTime(t *testing.T) {
 		w := newWorld(t, withMemory)
 		id, lease := w.up()
 		time.Sleep(3 * time.Second)
-		w.end(id, End{Cause: scaler.Network})
+		w.end(id, provider.End{Cause: scaler.Network})
 		time.Sleep(4 * time.Second)
 		require.Equal(t, 1, w.bill().Running)
 		lease.Release()
@@ -172,7 +173,7 @@ func TestACeilingHoldsUnderAnyLoad(t *testing.T) {
 
 		w.publish()
 		w.comesUp(w.instances()[0])
-		w.end(w.instances()[0], End{Report: &wire.Report{Reason: wire.ReasonShutdown}})
+		w.end(w.instances()[0], provider.End{Report: &wire.Report{Reason: wire.ReasonShutdown}})
 		require.Len(t, w.instances(), 2, "the start is not paid off yet")
 		time.Sleep(20 * time.Millisecond)
 		require.Len(t, w.instances(), 3)
@@ -195,7 +196,7 @@ func TestFunctionsShareABudget(t *testing.T) {
 		require.Equal(t, "dollars_total", f.Blocked)
 		require.Equal(t, "budget.dollars_per_hour leaves too little: 0.0600 is taken, and one instance costs 0.0600", f.BlockedDetail)
 
-		w.end(ids[0], End{Report: &wire.Report{Reason: wire.ReasonShutdown}})
+		w.end(ids[0], provider.End{Report: &wire.Report{Reason: wire.ReasonShutdown}})
 		time.Sleep(20 * time.Millisecond)
 		require.Len(t, w.instances(), 2, "nothing but the end of the other function's instance woke it")
 	})
@@ -209,7 +210,7 @@ func TestAStartThatIsLostKeepsItsShareOfTheCeiling(t *testing.T) {
 			f.Scaling.DollarsPerHour, f.Scaling.StartTimeout, f.Queue.Timeout = perHour*1.1, 20*time.Second, time.Hour
 		})
 		w.acquire(t.Context())
-		w.end(w.instances()[0], End{Cause: scaler.Network})
+		w.end(w.instances()[0], provider.End{Cause: scaler.Network})
 		time.Sleep(19 * time.Second)
 		require.Len(t, w.instances(), 1)
 		require.Equal(t, "dollars", w.Functions()[0].Blocked)
@@ -226,7 +227,7 @@ func TestMoreMemoryThanConfiguredMakesStartsDearer(t *testing.T) {
 		})
 		w.acquire(t.Context())
 		usage := bill.Usage{Billed: time.Second, MemoryMB: 2048}
-		w.end(w.instances()[0], End{Report: &wire.Report{Reason: wire.ReasonShutdown}, Usage: usage})
+		w.end(w.instances()[0], provider.End{Report: &wire.Report{Reason: wire.ReasonShutdown}, Usage: usage})
 		for range 20 {
 			w.acquire(t.Context())
 		}
@@ -240,7 +241,7 @@ func TestClientsHearOneWordForThrottling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Queue.Timeout = time.Second })
 		got := w.acquire(t.Context())
-		w.end(w.instances()[0], End{Cause: scaler.ThrottledReserved, NeverRan: true})
+		w.end(w.instances()[0], provider.End{Cause: scaler.ThrottledReserved, NeverRan: true})
 		require.Equal(t, "throttled_reserved", w.Functions()[0].Blocked)
 		require.Contains(t, w.Functions()[0].BlockedDetail, "starts fail: throttled_reserved; the next one may be tried in ")
 		requireRefused(t, <-got, admission.Evicted, admission.Throttled)
@@ -251,12 +252,12 @@ func TestClientsHearOneWordForThrottling(t *testing.T) {
 func TestAnOperatorNeedNotWaitForTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 1 })
-		w.end(w.instances()[0], End{Cause: scaler.Denied, NeverRan: true})
+		w.end(w.instances()[0], provider.End{Cause: scaler.Denied, NeverRan: true})
 		time.Sleep(time.Second)
 		require.Len(t, w.instances(), 1)
 		require.NoError(t, w.RetryFunction("web"))
 		require.Len(t, w.instances(), 2)
 		require.Empty(t, w.Functions()[0].Blocked)
-		require.ErrorIs(t, w.RetryFunction("nope"), admin.ErrNotFound)
+		require.ErrorIs(t, w.RetryFunction("nope"), operator.ErrNotFound)
 	})
 }

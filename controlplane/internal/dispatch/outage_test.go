@@ -7,12 +7,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-func (w *world) function() admin.FunctionStatus { return w.Functions()[0] }
+func (w *world) function() operator.Function { return w.Functions()[0] }
 
 // finish ends the instance as its peer does when it is told to.
 func (w *world) finish(id string) {
@@ -21,7 +22,7 @@ func (w *world) finish(id string) {
 	require.NotEmpty(w.t, reason, "not told to finish")
 	report := wire.Report{Reason: reason}
 	w.Down(id, &report, nil)
-	w.end(id, End{Report: &report})
+	w.end(id, provider.End{Report: &report})
 }
 
 // After a request, the reserve would be filled; not while Envoy is away.

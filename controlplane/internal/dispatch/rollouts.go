@@ -8,7 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
@@ -98,12 +98,12 @@ func (f *function) rolloutDetail(g pool.Progress) string {
 func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // rolloutStatus is what the API tells. The caller holds f.mu.
-func (f *function) rolloutStatus() *admin.RolloutStatus {
+func (f *function) rolloutStatus() *operator.Rollout {
 	g := f.pool.Rollout()
 	if g.Phase == "" {
 		return nil
 	}
-	s := &admin.RolloutStatus{
+	s := &operator.Rollout{
 		From: routeName(g.From), To: routeName(g.To), Phase: string(g.Phase), Cause: string(g.Cause), Detail: f.rolloutDetail(g),
 		Back: g.Back, Share: g.Share, BeganAt: g.Began.UTC(),
 		Want: g.Want, Fresh: g.Fresh, Starting: g.Starting, Old: g.Old,
@@ -116,9 +116,9 @@ func (f *function) rolloutStatus() *admin.RolloutStatus {
 	return s
 }
 
-func served(s rollout.Sample) admin.Served {
+func served(s rollout.Sample) operator.Served {
 	answers, errors := s.Answers()
-	return admin.Served{Answers: answers, Errors: errors, P99Seconds: s.P99().Seconds()}
+	return operator.Served{Answers: answers, Errors: errors, P99Seconds: s.P99().Seconds()}
 }
 
 // ready counts ready instances by version. The caller holds f.mu.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
@@ -13,7 +14,7 @@ const maxSaid = 512
 // said is what Lambda or the peer said when an instance last failed for a cause. It is for operators only.
 type said map[scaler.Cause]string
 
-func (s said) note(end End) {
+func (s said) note(end provider.End) {
 	if end.Cause != "" {
 		s[scaler.StartCause(end.Cause)] = oneLine(end.Detail, maxSaid)
 	}

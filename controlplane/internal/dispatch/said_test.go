@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
@@ -19,7 +20,7 @@ func TestBlockedSaysWhatLambdaSaid(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 1 })
 		id := w.instances()[0]
 		said := "AccessDeniedException:\n\tnot authorized, event {\"token\":\"" + w.invoked[0].Token + "\"} " + strings.Repeat("é", 2000)
-		w.end(id, End{Cause: scaler.Denied, Detail: said, NeverRan: true})
+		w.end(id, provider.End{Cause: scaler.Denied, Detail: said, NeverRan: true})
 		detail := w.Functions()[0].BlockedDetail
 		require.Contains(t, detail, "starts fail: denied; the next one may be tried in 30s; the last failure: AccessDeniedException: not authorized")
 		require.NotContains(t, detail, w.invoked[0].Token)
@@ -35,8 +36,8 @@ func TestBlockedRepeatsTheFailureOfItsCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 2 })
 		ids := w.instances()
-		w.end(ids[0], End{Cause: scaler.Denied, Detail: "not authorized", NeverRan: true})
-		w.end(ids[1], End{Cause: scaler.Network, Detail: "connection refused", NeverRan: true})
+		w.end(ids[0], provider.End{Cause: scaler.Denied, Detail: "not authorized", NeverRan: true})
+		w.end(ids[1], provider.End{Cause: scaler.Network, Detail: "connection refused", NeverRan: true})
 		f := w.Functions()[0]
 		require.Equal(t, "denied", f.Blocked)
 		require.Contains(t, f.BlockedDetail, "not authorized")

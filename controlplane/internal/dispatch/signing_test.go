@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -94,7 +94,7 @@ func TestAPeerWithoutAKeyIsWarnedAbout(t *testing.T) {
 				w.publish()
 				id := w.instances()[0]
 				w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10, Peer: relays.Peer{Features: tt.features}})
-				warned := slices.ContainsFunc(w.Functions()[0].Warnings, func(w admin.Warning) bool { return w.Word == admin.Unguarded })
+				warned := slices.ContainsFunc(w.Functions()[0].Warnings, func(w operator.Warning) bool { return w.Word == operator.Unguarded })
 				require.Equal(t, tt.want, warned)
 			})
 		})

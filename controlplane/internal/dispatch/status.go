@@ -7,16 +7,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // Functions implements admin.Source.
-func (d *Dispatcher) Functions() []admin.FunctionStatus {
-	out := make([]admin.FunctionStatus, 0, len(d.names))
+func (d *Dispatcher) Functions() []operator.Function {
+	out := make([]operator.Function, 0, len(d.names))
 	for _, name := range d.names {
 		out = append(out, d.functions[name].status())
 	}
@@ -24,8 +24,8 @@ func (d *Dispatcher) Functions() []admin.FunctionStatus {
 }
 
 // Instances implements admin.Source.
-func (d *Dispatcher) Instances() []admin.InstanceStatus {
-	out := []admin.InstanceStatus{}
+func (d *Dispatcher) Instances() []operator.Instance {
+	out := []operator.Instance{}
 	at := now()
 	for _, name := range d.names {
 		out = d.functions[name].appendInstances(out, at)
@@ -33,11 +33,11 @@ func (d *Dispatcher) Instances() []admin.InstanceStatus {
 	return out
 }
 
-func (f *function) status() admin.FunctionStatus {
+func (f *function) status() operator.Function {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, at := f.pool.Stats(), now()
-	return admin.FunctionStatus{
+	return operator.Function{
 		Name: f.name, Provider: f.config.Provider, Disabled: f.config.Disabled,
 		QueueDepth: s.Waiting, QueueLimit: f.config.Queue.Limit,
 		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free, Foreign: s.Foreign, Returned: s.Returned,
@@ -105,17 +105,17 @@ func (f *function) blockedBy(r scaler.Reason) bool {
 }
 
 // billed is empty for a function of peers that nobody invoked: what they cost, Lambda does not bill. The caller holds f.mu.
-func (f *function) billed(at time.Time) admin.Bill {
+func (f *function) billed(at time.Time) operator.Bill {
 	if f.provider == nil {
-		return admin.Bill{}
+		return operator.Bill{}
 	}
 	s := f.bill.Statement(at)
-	return admin.Bill{
+	return operator.Bill{
 		MemoryMB: s.MemoryMB, Invocations: s.Invocations, Estimated: s.Estimated,
 		BilledSeconds: s.Billed, BilledGBSeconds: s.GBSeconds,
 		Running: s.Running, GBSeconds: s.GBSeconds + s.RunningGBSeconds,
 		Dollars: s.Dollars, DollarsPerHour: s.DollarsPerHour,
-		Plain: admin.PlainBill{
+		Plain: operator.PlainBill{
 			Requests: s.Plain.Requests, ColdStarts: s.Plain.ColdStarts,
 			BilledSeconds: s.Plain.Duration + s.Plain.Init, GBSeconds: s.Plain.GBSeconds, Dollars: s.Plain.Dollars,
 		},
@@ -133,16 +133,16 @@ func failures(f pool.Failures) map[string]uint64 {
 	return out
 }
 
-func (o *outcomes) requests() []admin.RequestCount {
-	out := []admin.RequestCount{{Outcome: string(admission.Dispatched), Count: o.served}}
+func (o *outcomes) requests() []operator.RequestCount {
+	out := []operator.RequestCount{{Outcome: string(admission.Dispatched), Count: o.served}}
 	for r, n := range o.refusals {
-		out = append(out, admin.RequestCount{Outcome: string(r.outcome), Cause: string(r.cause), Count: n})
+		out = append(out, operator.RequestCount{Outcome: string(r.outcome), Cause: string(r.cause), Count: n})
 	}
 	return out
 }
 
-func (o *outcomes) histogram() admin.Histogram {
-	return admin.Histogram{Bounds: waitBuckets[:], Counts: slices.Clone(o.waits[:]), Sum: o.waitSum}
+func (o *outcomes) histogram() operator.Histogram {
+	return operator.Histogram{Bounds: waitBuckets[:], Counts: slices.Clone(o.waits[:]), Sum: o.waitSum}
 }
 
 func words(features wire.Features) []string {
@@ -153,12 +153,12 @@ func words(features wire.Features) []string {
 	return out
 }
 
-func (f *function) appendInstances(out []admin.InstanceStatus, at time.Time) []admin.InstanceStatus {
+func (f *function) appendInstances(out []operator.Instance, at time.Time) []operator.Instance {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for core := range f.pool.Instances() {
 		i := core.Owner.(*instance)
-		out = append(out, admin.InstanceStatus{
+		out = append(out, operator.Instance{
 			ID: i.id, Function: f.name, State: core.State().String(), Endpoint: i.endpoint,
 			InFlight: core.InFlight(), Reported: i.reported, Foreign: core.Foreign(), Slots: core.Slots(),
 			StartedAt: core.Started().UTC(), AgeSeconds: at.Sub(core.Started()).Seconds(),

@@ -7,9 +7,10 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
@@ -48,21 +49,21 @@ func (f *function) follow(ctx context.Context) {
 		case <-timer.C:
 		}
 		r, err := f.read(ctx)
-		if err == nil && r == (Routing{}) {
+		if err == nil && r == (provider.Routing{}) {
 			return // a version never changes
 		}
 		timer.Reset(f.heard(r, err))
 	}
 }
 
-func (f *function) read(ctx context.Context) (Routing, error) {
+func (f *function) read(ctx context.Context) (provider.Routing, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return f.provider.Routing(ctx)
 }
 
 // heard acts upon what was read, and returns when to read again.
-func (f *function) heard(r Routing, err error) time.Duration {
+func (f *function) heard(r provider.Routing, err error) time.Duration {
 	pause := max(f.config.Rollout.Watch, time.Duration(len(f.d.names))*readEach)
 	pause += time.Duration(rand.Int64N(int64(pause)/10 + 1))
 	if err == nil {
@@ -72,7 +73,7 @@ func (f *function) heard(r Routing, err error) time.Duration {
 	if f.misread(err) {
 		f.log.WithError(err).Warn(unseenDetail)
 	}
-	if errors.Is(err, ErrForbidden) {
+	if errors.Is(err, provider.ErrForbidden) {
 		return forbiddenPause
 	}
 	return max(pause, min(watchingRestart, 2*pause))
@@ -89,7 +90,7 @@ func (f *function) misread(err error) bool {
 	defer f.mu.Unlock()
 	v := &f.versions
 	v.failures++
-	if !errors.Is(err, ErrForbidden) && v.failures < failuresToWarn || v.trouble != "" {
+	if !errors.Is(err, provider.ErrForbidden) && v.failures < failuresToWarn || v.trouble != "" {
 		return false
 	}
 	v.trouble = unseenDetail + ": " + oneLine(err.Error(), maxSaid)
@@ -97,7 +98,7 @@ func (f *function) misread(err error) bool {
 }
 
 // routed begins a rollout if the qualifier leads elsewhere than before, or its code is another. forced begins one anyway.
-func (f *function) routed(r Routing, plan rollout.Plan, forced bool) {
+func (f *function) routed(r provider.Routing, plan rollout.Plan, forced bool) {
 	f.mu.Lock()
 	v := &f.versions
 	moved := r.Route != v.route
@@ -120,7 +121,7 @@ func (f *function) routed(r Routing, plan rollout.Plan, forced bool) {
 
 // denied follows the end of an instance whose version Lambda does not let us invoke by its number: from then on it is
 // started as the qualifier leads to.
-func (f *function) denied(i *instance, end End) {
+func (f *function) denied(i *instance, end provider.End) {
 	f.mu.Lock()
 	if i.core.Pin() == "" || end.Cause != scaler.Denied || f.versions.byName {
 		f.mu.Unlock()
@@ -137,13 +138,13 @@ func (f *function) denied(i *instance, end End) {
 }
 
 // StartRollout implements admin.Source.
-func (d *Dispatcher) StartRollout(name string, change admin.RolloutPlan) error {
+func (d *Dispatcher) StartRollout(name string, change operator.RolloutPlan) error {
 	f := d.functions[name]
 	switch {
 	case f == nil:
-		return fmt.Errorf("function %q: %w", name, admin.ErrNotFound)
+		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
 	case f.provider == nil:
-		return fmt.Errorf("function %q: %w: its peers register by themselves", name, admin.ErrNotPossible)
+		return fmt.Errorf("function %q: %w: its peers register by themselves", name, operator.ErrNotPossible)
 	}
 	plan := planOf(change.Over(f.config.Rollout))
 	d.background.Go(func() {
@@ -162,7 +163,7 @@ func (d *Dispatcher) StartRollout(name string, change admin.RolloutPlan) error {
 func (d *Dispatcher) AbortRollout(name string) error {
 	f := d.functions[name]
 	if f == nil {
-		return fmt.Errorf("function %q: %w", name, admin.ErrNotFound)
+		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
 	}
 	aborted := false
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
@@ -171,7 +172,7 @@ func (d *Dispatcher) AbortRollout(name string) error {
 		return e
 	})
 	if !aborted {
-		return fmt.Errorf("function %q: %w: no rollout is under way", name, admin.ErrNotPossible)
+		return fmt.Errorf("function %q: %w: no rollout is under way", name, operator.ErrNotPossible)
 	}
 	return nil
 }
@@ -182,7 +183,7 @@ func (d *Dispatcher) DrainFunction(name string, atOnce bool) error {
 	f := d.functions[name]
 	switch {
 	case f == nil:
-		return fmt.Errorf("function %q: %w", name, admin.ErrNotFound)
+		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
 	case atOnce || f.provider == nil:
 		f.do((*pool.Pool).DrainAll)
 		d.changed(name)

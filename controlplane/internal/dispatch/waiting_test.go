@@ -8,9 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -78,7 +79,7 @@ func TestAStartTimeoutSaysWhatTheStartWaitedFor(t *testing.T) {
 		require.Contains(t, f.BlockedDetail, "the last failure: it waited for its peer: nobody dialled for 1m0s: is lambdapeer in the image")
 		require.Contains(t, w.Instances()[0].WaitsFor, "nobody dialled for 1m0s")
 
-		w.end(id, End{Cause: scaler.AppUnhealthy, Detail: "app_unhealthy: GET http://127.0.0.1:8080/: connection refused"})
+		w.end(id, provider.End{Cause: scaler.AppUnhealthy, Detail: "app_unhealthy: GET http://127.0.0.1:8080/: connection refused"})
 		f = w.Functions()[0]
 		require.Equal(t, string(scaler.AppUnhealthy), f.Blocked)
 		require.Contains(t, f.BlockedDetail, "connection refused")
@@ -126,7 +127,7 @@ func TestAPeerThatLacksSomethingIsNamed(t *testing.T) {
 		w.Up(relays.Up{Instance: ids[1], Environment: "b", Slots: 10, Peer: relays.Peer{Build: "v9", Features: wire.PeerFeatures()}})
 		warnings := w.Functions()[0].Warnings
 		require.Len(t, warnings, 1)
-		require.Equal(t, admin.PeerLacks, warnings[0].Word)
+		require.Equal(t, operator.PeerLacks, warnings[0].Word)
 		require.Contains(t, warnings[0].Detail, "lambdapeer v0.1.0 is older than this control plane: ")
 		for _, d := range wire.Lacks(nil) {
 			require.Contains(t, warnings[0].Detail, "without "+string(d.Feature)+", "+d.Without)
@@ -134,7 +135,7 @@ func TestAPeerThatLacksSomethingIsNamed(t *testing.T) {
 		instances := w.Instances()
 		require.ElementsMatch(t, [][]string{names(wire.Lacks(nil)), {}}, [][]string{instances[0].Lacks, instances[1].Lacks})
 
-		w.end(ids[0], End{Report: &wire.Report{Version: 1, Instance: ids[0], Reason: wire.ReasonShutdown}})
+		w.end(ids[0], provider.End{Report: &wire.Report{Version: 1, Instance: ids[0], Reason: wire.ReasonShutdown}})
 		require.Empty(t, w.Functions()[0].Warnings, "those that are there lack nothing")
 	})
 }
@@ -168,7 +169,7 @@ func TestAnAppThatServesOneAtATimeIsNamed(t *testing.T) {
 		w.Notice(id, wire.NoticeSerialApp)
 		warnings := w.Functions()[0].Warnings
 		require.Len(t, warnings, 1)
-		require.Equal(t, admin.SerialApp, warnings[0].Word)
+		require.Equal(t, operator.SerialApp, warnings[0].Word)
 		require.Contains(t, warnings[0].Detail, "although an instance may get 10 at once")
 		pass(2 * time.Hour)
 		require.Empty(t, w.Functions()[0].Warnings)

@@ -8,6 +8,8 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 )
 
 const (
@@ -26,7 +28,7 @@ type assignment struct {
 // A published endpoint has the weight that Envoy was told, and the one that a running average follows.
 type published struct {
 	path   string
-	health Health
+	health upstream.Health
 	weight uint32
 	smooth float64
 	// encoded is what Envoy gets. It is replaced, never altered: streams may be sending it.
@@ -37,8 +39,8 @@ func newAssignment() *assignment { return &assignment{} }
 
 // update takes over the present endpoints and tells whether Envoy must hear of it. now is sorted in place. Weights count
 // only when sample is true.
-func (a *assignment) update(now []Endpoint, sample bool) bool {
-	slices.SortFunc(now, func(x, y Endpoint) int { return strings.Compare(x.Path, y.Path) })
+func (a *assignment) update(now []upstream.Endpoint, sample bool) bool {
+	slices.SortFunc(now, func(x, y upstream.Endpoint) int { return strings.Compare(x.Path, y.Path) })
 	a.drifting = false
 	if a.sameMembers(now) {
 		return a.reweigh(now, sample)
@@ -60,14 +62,14 @@ func (a *assignment) update(now []Endpoint, sample bool) bool {
 }
 
 // sameMembers tells whether paths and healths are as published.
-func (a *assignment) sameMembers(now []Endpoint) bool {
-	return slices.EqualFunc(a.endpoints, now, func(p published, e Endpoint) bool {
+func (a *assignment) sameMembers(now []upstream.Endpoint) bool {
+	return slices.EqualFunc(a.endpoints, now, func(p published, e upstream.Endpoint) bool {
 		return p.path == e.Path && p.health == e.Health
 	})
 }
 
 // reweigh looks at the weights of the published endpoints, which now lists in the same order.
-func (a *assignment) reweigh(now []Endpoint, sample bool) (changed bool) {
+func (a *assignment) reweigh(now []upstream.Endpoint, sample bool) (changed bool) {
 	for i, e := range now {
 		p := &a.endpoints[i]
 		target := float64(max(e.Weight, 1))
@@ -89,7 +91,7 @@ func (a *assignment) reweigh(now []Endpoint, sample bool) (changed bool) {
 	return changed
 }
 
-func fresh(e Endpoint) published {
+func fresh(e upstream.Endpoint) published {
 	weight := float64(max(e.Weight, 1))
 	p := published{path: e.Path, health: e.Health, weight: quantized(weight), smooth: weight}
 	p.encoded = p.resource()
@@ -117,7 +119,7 @@ func (a *assignment) resource(function string) *endpointv3.ClusterLoadAssignment
 
 func (p published) resource() *endpointv3.LbEndpoint {
 	return &endpointv3.LbEndpoint{
-		HealthStatus:        p.health.status(),
+		HealthStatus:        statusOf(p.health),
 		LoadBalancingWeight: wrapperspb.UInt32(p.weight),
 		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
 			Address: &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: p.path}}},
@@ -125,11 +127,11 @@ func (p published) resource() *endpointv3.LbEndpoint {
 	}
 }
 
-func (h Health) status() corev3.HealthStatus {
+func statusOf(h upstream.Health) corev3.HealthStatus {
 	switch h {
-	case Healthy:
+	case upstream.Healthy:
 		return corev3.HealthStatus_HEALTHY
-	case Draining:
+	case upstream.Draining:
 		return corev3.HealthStatus_DRAINING
 	default:
 		return corev3.HealthStatus_UNHEALTHY

@@ -7,13 +7,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 )
 
 // A push is due if and only if paths or healths differ, and what is published is then what is there, sorted.
 func TestUpdatePublishesMembershipAndHealth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := newAssignment()
-		var before []Endpoint
+		var before []upstream.Endpoint
 		for range rapid.IntRange(1, 10).Draw(t, "steps") {
 			now := drawEndpoints(t)
 			changed := a.update(slices.Clone(now), false)
@@ -27,22 +29,22 @@ func TestUpdatePublishesMembershipAndHealth(t *testing.T) {
 	})
 }
 
-func drawEndpoints(t *rapid.T) []Endpoint {
+func drawEndpoints(t *rapid.T) []upstream.Endpoint {
 	paths := rapid.SliceOfNDistinct(rapid.StringMatching(`/e/[0-9]`), 0, 6, rapid.ID[string]).Draw(t, "paths")
-	endpoints := make([]Endpoint, len(paths))
+	endpoints := make([]upstream.Endpoint, len(paths))
 	for i, path := range paths {
-		endpoints[i] = Endpoint{
+		endpoints[i] = upstream.Endpoint{
 			Path:   path,
-			Health: Health(rapid.IntRange(0, 2).Draw(t, "health")),
+			Health: upstream.Health(rapid.IntRange(0, 2).Draw(t, "health")),
 			Weight: rapid.Uint32Range(0, 1000).Draw(t, "weight"),
 		}
 	}
 	return endpoints
 }
 
-func sameEndpoints(a, b []Endpoint) bool {
-	plain := func(in []Endpoint) map[string]Health {
-		out := make(map[string]Health)
+func sameEndpoints(a, b []upstream.Endpoint) bool {
+	plain := func(in []upstream.Endpoint) map[string]upstream.Health {
+		out := make(map[string]upstream.Health)
 		for _, e := range in {
 			out[e.Path] = e.Health
 		}
@@ -53,7 +55,9 @@ func sameEndpoints(a, b []Endpoint) bool {
 
 func TestWeightsFollowTheAverageNotTheMoment(t *testing.T) {
 	a := newAssignment()
-	at := func(weight uint32) []Endpoint { return []Endpoint{{Path: "/e/1", Health: Healthy, Weight: weight}} }
+	at := func(weight uint32) []upstream.Endpoint {
+		return []upstream.Endpoint{{Path: "/e/1", Health: upstream.Healthy, Weight: weight}}
+	}
 	require.True(t, a.update(at(8), false))
 
 	// A load that moves around its mean is not worth a push, however often it is sampled.
@@ -82,11 +86,11 @@ func TestQuantized(t *testing.T) {
 
 // BenchmarkRebuild is one push: read, sort, compare, build, encode; with nothing changed, it is the first three.
 func BenchmarkRebuild(b *testing.B) {
-	endpoints := make([]Endpoint, 1000)
+	endpoints := make([]upstream.Endpoint, 1000)
 	for i := range endpoints {
-		endpoints[i] = Endpoint{Path: fmt.Sprintf("/run/lambda-dispatch/e/web-%04d", i), Health: Healthy, Weight: 10}
+		endpoints[i] = upstream.Endpoint{Path: fmt.Sprintf("/run/lambda-dispatch/e/web-%04d", i), Health: upstream.Healthy, Weight: 10}
 	}
-	buf := make([]Endpoint, len(endpoints))
+	buf := make([]upstream.Endpoint, len(endpoints))
 	for _, change := range []bool{false, true} {
 		b.Run(fmt.Sprintf("changed=%t", change), func(b *testing.B) {
 			a := newAssignment()
@@ -95,7 +99,7 @@ func BenchmarkRebuild(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				copy(buf, endpoints)
 				if change {
-					buf[500].Health = Health(i % 2)
+					buf[500].Health = upstream.Health(i % 2)
 				}
 				if a.update(buf, false) {
 					_ = pack(a.resource("web"))

@@ -27,6 +27,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
@@ -217,12 +218,12 @@ func (f *front) serveControl(t *testing.T, functions []config.Function) {
 	cfg.Listeners = append(cfg.Listeners, config.Listener{Name: "behind", Address: "127.0.0.1:0", TrustedHops: 1})
 	cp := &controlPlane{pool: newPool()}
 	for _, function := range functions {
-		cp.set(function.Name, xds.Endpoint{Path: f.endpoint, Health: xds.Unhealthy, Weight: 1})
+		cp.set(function.Name, upstream.Endpoint{Path: f.endpoint, Health: upstream.Unhealthy, Weight: 1})
 	}
 	logger := logrus.New()
 	logger.SetOutput(testWriter{t})
 	var err error
-	cp.Server, err = xds.New(cfg, cp.pool, logger)
+	cp.Server, err = xds.New(cfg, logger)
 	require.NoError(t, err)
 	socket, err := net.Listen("unix", filepath.Join(f.dir, "control.sock"))
 	require.NoError(t, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 )
 
@@ -30,8 +31,8 @@ func TestEveryAnswerOfEnvoysOwnHasItsCause(t *testing.T) {
 	f.eventuallyKnown(t, "go", f.endpoint)
 	dead, lost := filepath.Join(f.dir, "dead.sock"), filepath.Join(f.dir, "lost.sock")
 	hangUp(t, lost)
-	f.update("dead", xds.Endpoint{Path: dead, Health: xds.Healthy, Weight: 1})
-	f.update("lost", xds.Endpoint{Path: lost, Health: xds.Healthy, Weight: 1})
+	f.update("dead", upstream.Endpoint{Path: dead, Health: upstream.Healthy, Weight: 1})
+	f.update("lost", upstream.Endpoint{Path: lost, Health: upstream.Healthy, Weight: 1})
 	f.eventuallyKnown(t, "dead", dead)
 	f.eventuallyKnown(t, "lost", lost)
 

@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 )
 
 // How changes are collected.
@@ -39,7 +40,6 @@ const (
 // A Server serves xDS to any number of Envoys, each over one aggregated delta stream.
 type Server struct {
 	// Static after New.
-	source    Source
 	functions []string // sorted
 	caches    map[string]*cachev3.LinearCache
 	acks      *tracker
@@ -51,8 +51,9 @@ type Server struct {
 	endStreams context.CancelFunc
 
 	// Owned by Run.
+	source      upstream.Source
 	published   map[string]*assignment
-	buf         []Endpoint
+	buf         []upstream.Endpoint
 	connected   int // Envoys that the Source was told of
 	lastPush    time.Time
 	lastWeights time.Time
@@ -66,13 +67,12 @@ type Server struct {
 
 // New translates the configuration, which must have passed its own validation, and starts nothing. Changed and Register may be called before
 // Run; streams wait until Run has published the first full state.
-func New(cfg *config.Config, source Source, log logrus.FieldLogger) (*Server, error) {
+func New(cfg *config.Config, log logrus.FieldLogger) (*Server, error) {
 	set := Resources(cfg)
 	if err := set.validate(); err != nil {
 		return nil, fmt.Errorf("xds: %w", err)
 	}
 	s := &Server{
-		source:    source,
 		log:       log.WithField("component", "xds"),
 		retired:   retiredRoutes(cfg),
 		populated: make(chan struct{}),
@@ -152,10 +152,11 @@ func (s *Server) Ready() bool { return s.acks.ready() }
 // Stats returns the counters as they are now.
 func (s *Server) Stats() Stats { return s.acks.stats() }
 
-// Run publishes the first full state, then every change, and reports acknowledgements to the Source. It calls the Source
-// from this goroutine only, and returns when the context ends.
-func (s *Server) Run(ctx context.Context) error {
+// Run publishes the first full state, then every change, and reports acknowledgements to the source. It calls the source
+// from this goroutine only, and returns when ctx ends.
+func (s *Server) Run(ctx context.Context, source upstream.Source) error {
 	defer s.endStreams()
+	s.source = source
 	if err := s.publish(s.functions, false); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 )
 
@@ -76,17 +77,17 @@ func TestChangesAreSortedAndPushedOnce(t *testing.T) {
 
 func TestHealthIsPushedAndWeightIsQuantized(t *testing.T) {
 	cp := startControlPlane(t, "a")
-	cp.update("a", xds.Endpoint{Path: "/e/1", Weight: 0})
+	cp.update("a", upstream.Endpoint{Path: "/e/1", Weight: 0})
 	e := cp.connect(t)
 	e.subscribe(resourcev3.EndpointType, "a")
 	first := e.ackUntil("a", 1)
 	require.Equal(t, corev3.HealthStatus_UNHEALTHY, e.endpoints(first, "a")["/e/1"].GetHealthStatus())
 	require.EqualValues(t, 1, e.endpoints(first, "a")["/e/1"].GetLoadBalancingWeight().GetValue())
 
-	for health, want := range map[xds.Health]corev3.HealthStatus{
-		xds.Healthy: corev3.HealthStatus_HEALTHY, xds.Draining: corev3.HealthStatus_DRAINING,
+	for health, want := range map[upstream.Health]corev3.HealthStatus{
+		upstream.Healthy: corev3.HealthStatus_HEALTHY, upstream.Draining: corev3.HealthStatus_DRAINING,
 	} {
-		cp.update("a", xds.Endpoint{Path: "/e/1", Health: health, Weight: 11})
+		cp.update("a", upstream.Endpoint{Path: "/e/1", Health: health, Weight: 11})
 		r := e.receive(resourcev3.EndpointType)
 		require.Equal(t, want, e.endpoints(r, "a")["/e/1"].GetHealthStatus())
 		require.EqualValues(t, 8, e.endpoints(r, "a")["/e/1"].GetLoadBalancingWeight().GetValue())
@@ -283,9 +284,9 @@ func runAlone(t *testing.T, source *pool) *xds.Server {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	s, err := xds.New(testConfig(testFunction("a", config.Route{})), source, log)
+	s, err := xds.New(testConfig(testFunction("a", config.Route{})), log)
 	require.NoError(t, err)
-	go func() { _ = s.Run(t.Context()) }()
+	go func() { _ = s.Run(t.Context(), source) }()
 	synctest.Wait()
 	return s
 }
@@ -309,7 +310,7 @@ func TestABurstIsReadOnce(t *testing.T) {
 func TestManyEndpointsArePushedAtADistance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newPool()
-		many := make([]xds.Endpoint, 1000)
+		many := make([]upstream.Endpoint, 1000)
 		for i := range many {
 			many[i] = up(fmt.Sprintf("/e/%04d", i))
 		}
@@ -327,9 +328,9 @@ func TestManyEndpointsArePushedAtADistance(t *testing.T) {
 func TestWeightsAreSampledSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newPool()
-		source.set("a", xds.Endpoint{Path: "/e/1", Health: xds.Healthy, Weight: 1})
+		source.set("a", upstream.Endpoint{Path: "/e/1", Health: upstream.Healthy, Weight: 1})
 		s := runAlone(t, source)
-		source.set("a", xds.Endpoint{Path: "/e/1", Health: xds.Healthy, Weight: 100})
+		source.set("a", upstream.Endpoint{Path: "/e/1", Health: upstream.Healthy, Weight: 100})
 		s.Changed("a")
 		time.Sleep(5 * time.Millisecond)
 		before := source.readCount()

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 )
 
@@ -29,17 +30,17 @@ const patience = 30 * time.Second
 // A pool stands in for the dispatcher: endpoints that a test sets, acknowledgements that it reads.
 type pool struct {
 	mu        sync.Mutex
-	endpoints map[string][]xds.Endpoint
+	endpoints map[string][]upstream.Endpoint
 	acked     map[string][]string
 	reads     int
 	connected []int
 }
 
 func newPool() *pool {
-	return &pool{endpoints: make(map[string][]xds.Endpoint), acked: make(map[string][]string)}
+	return &pool{endpoints: make(map[string][]upstream.Endpoint), acked: make(map[string][]string)}
 }
 
-func (p *pool) Endpoints(function string, buf []xds.Endpoint) []xds.Endpoint {
+func (p *pool) Endpoints(function string, buf []upstream.Endpoint) []upstream.Endpoint {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reads++
@@ -64,7 +65,7 @@ func (p *pool) connections() []int {
 	return slices.Clone(p.connected)
 }
 
-func (p *pool) set(function string, endpoints ...xds.Endpoint) {
+func (p *pool) set(function string, endpoints ...upstream.Endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endpoints[function] = endpoints
@@ -82,7 +83,9 @@ func (p *pool) known(function string) []string {
 	return slices.Clone(p.acked[function])
 }
 
-func up(path string) xds.Endpoint { return xds.Endpoint{Path: path, Health: xds.Healthy, Weight: 4} }
+func up(path string) upstream.Endpoint {
+	return upstream.Endpoint{Path: path, Health: upstream.Healthy, Weight: 4}
+}
 
 // A control plane is a running server with what a test needs to drive it.
 type controlPlane struct {
@@ -103,7 +106,7 @@ func startControlPlane(t *testing.T, functions ...string) *controlPlane {
 	log.SetLevel(logrus.DebugLevel)
 	cp := &controlPlane{pool: newPool(), logs: hook, dialer: bufconn.Listen(1 << 20)}
 	var err error
-	cp.Server, err = xds.New(testConfig(configured...), cp.pool, log)
+	cp.Server, err = xds.New(testConfig(configured...), log)
 	require.NoError(t, err)
 	cp.serve(t, cp.dialer)
 	return cp
@@ -120,7 +123,7 @@ func (cp *controlPlane) serve(t *testing.T, on net.Listener, others ...func(*grp
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = server.Serve(on) })
-	running.Go(func() { _ = cp.Run(ctx) })
+	running.Go(func() { _ = cp.Run(ctx, cp.pool) })
 	cp.crash = func() {
 		server.Stop()
 		cancel()
@@ -134,7 +137,7 @@ func (cp *controlPlane) serve(t *testing.T, on net.Listener, others ...func(*grp
 }
 
 // update changes a function's endpoints and says so.
-func (cp *controlPlane) update(function string, endpoints ...xds.Endpoint) {
+func (cp *controlPlane) update(function string, endpoints ...upstream.Endpoint) {
 	cp.set(function, endpoints...)
 	cp.Changed(function)
 }

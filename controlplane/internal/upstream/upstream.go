@@ -1,4 +1,5 @@
-package xds
+// Package upstream is what Envoys are told of the endpoints that they may send requests to, and what they know of them.
+package upstream
 
 // Health is what Envoy is told about an endpoint. Leases reach an endpoint by name whatever its health; load balancing
 // (the fallback when the control plane is away) sees the healthy ones only.
@@ -18,7 +19,7 @@ type Endpoint struct {
 	Weight uint32 // at least 1
 }
 
-// A Source tells what to publish. It is called by one goroutine, never under a lock of this package's.
+// A Source tells what to publish. It is called by one goroutine, never under a lock of the caller's.
 type Source interface {
 	// Endpoints appends the function's endpoints to buf, in any order, and returns it.
 	Endpoints(function string, buf []Endpoint) []Endpoint

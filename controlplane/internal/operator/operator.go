@@ -1,37 +1,19 @@
-package admin
+// Package operator is what operators are shown of functions and instances, and what they may ask for, as the API spells it.
+package operator
 
 import (
 	"errors"
 	"time"
 )
 
-// ErrNotFound is what a Source's drains wrap when there is no such function or instance.
+// ErrNotFound: there is no such function or instance.
 var ErrNotFound = errors.New("not found")
 
-// ErrNotPossible is what a Source wraps when what is asked for makes no sense now.
+// ErrNotPossible: what is asked for makes no sense now.
 var ErrNotPossible = errors.New("not possible")
 
-// A Source is what the API and the metrics show. Its methods are called from many goroutines and return snapshots that
-// belong to the caller; they must not block on the network.
-type Source interface {
-	Functions() []FunctionStatus
-	Instances() []InstanceStatus
-	// DrainFunction replaces every instance that the function has now by another, the new ones first; at once drains all
-	// without that.
-	DrainFunction(name string, atOnce bool) error
-	// StartRollout replaces every instance by those of the version that the function's qualifier leads to. The fields of the
-	// plan that are nil are as configured.
-	StartRollout(name string, plan RolloutPlan) error
-	// AbortRollout gives a rollout up: the old version goes on, or comes back.
-	AbortRollout(name string) error
-	// RetryFunction lets starts that failed be tried again at once.
-	RetryFunction(name string) error
-	// DrainInstance drains one instance.
-	DrainInstance(id string) error
-}
-
-// A FunctionStatus is one function's state and its counts since the control plane started.
-type FunctionStatus struct {
+// A Function is one function's state and its counts since the control plane started.
+type Function struct {
 	Name     string `json:"name"`
 	Provider string `json:"provider"`
 	Disabled bool   `json:"disabled"`
@@ -56,7 +38,7 @@ type FunctionStatus struct {
 	Warnings []Warning `json:"warnings"`
 
 	Versions map[string]int `json:"versions"` // ready instances by version of the code, as far as it is known
-	Rollout  *RolloutStatus `json:"rollout"`  // under way, or the last one; null: there was none
+	Rollout  *Rollout       `json:"rollout"`  // under way, or the last one; null: there was none
 	// Rollouts counts how they ended: done, or the cause why they were given up.
 	Rollouts map[string]uint64 `json:"rollouts"`
 
@@ -83,8 +65,8 @@ const (
 	Unguarded = "unguarded"  // invocations are signed, and the function's lambdapeer obeys any
 )
 
-// A RolloutStatus is how far a rollout has come, or how it ended.
-type RolloutStatus struct {
+// A Rollout is how far a rollout has come, or how it ended.
+type Rollout struct {
 	From   string `json:"from"` // versions
 	To     string `json:"to"`
 	Phase  string `json:"phase"`  // starting, watching, finishing, done, aborted
@@ -151,8 +133,8 @@ type Histogram struct {
 	Sum    float64   `json:"sum_seconds"`
 }
 
-// An InstanceStatus is one instance that has not ended.
-type InstanceStatus struct {
+// An Instance is one instance that has not ended.
+type Instance struct {
 	ID          string    `json:"id"`
 	Function    string    `json:"function"`
 	State       string    `json:"state"`    // starting, ready, draining, down (tunnels gone, invocation not ended)
@@ -174,49 +156,4 @@ type InstanceStatus struct {
 	FunctionVersion string   `json:"function_version"` // of the function's code: a number or $LATEST
 	RequestID       string   `json:"request_id"`       // Lambda's, of the invocation: its log lines have it
 	LogStream       string   `json:"log_stream"`       // of the function's log; extensions are not told
-}
-
-// A RelayStatus is the relay's state and its counts since it started.
-type RelayStatus struct {
-	Strangers      int // connections that have shown no valid token yet
-	Admitted       int // connections of peers that have
-	IdleTunnels    int
-	SplicedTunnels int
-	ControlStreams int
-	BytesToPeers   uint64
-	BytesFromPeers uint64
-	Refused        map[string]uint64 // connections, by reason
-}
-
-// An XDSStatus is what Envoys were told since the control plane started, by the resource type's short name.
-type XDSStatus struct {
-	Envoys int // connected now
-	Pushes map[string]uint64
-	Acks   map[string]uint64
-	Nacks  map[string]uint64
-	// Refused are the resources that connected Envoys have not taken and are offered again.
-	Refused map[string]int
-}
-
-// A Readiness tells whether requests may come here.
-type Readiness struct {
-	Reason  string    // why not; empty: they may
-	Envoys  int       // connected now
-	Refused []Refused // what they have not taken, and are offered again
-}
-
-// A Refused is a resource that a connected Envoy has not taken.
-type Refused struct {
-	Envoy    string    `json:"envoy"`
-	Service  string    `json:"service"` // lds, rds, cds, eds or sds
-	Resource string    `json:"resource"`
-	Why      string    `json:"detail"` // in Envoy's words
-	Since    time.Time `json:"since"`
-	Offers   int       `json:"offers"`
-}
-
-// A FilesStatus is what is known of files that others replace, by name: listener/front, relay, token/web, signing.
-type FilesStatus struct {
-	Expires map[string]time.Time // certificates in use
-	Refused map[string]string    // why what the files hold now was not taken; empty: it was
 }

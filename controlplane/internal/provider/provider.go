@@ -1,4 +1,5 @@
-package dispatch
+// Package provider is what turns a wanted instance into a running one, in the terms of who wants it.
+package provider
 
 import (
 	"context"
@@ -42,5 +43,5 @@ type End struct {
 	Usage    bill.Usage   // what Lambda says it bills; zero where it did not say
 	NeverRan bool         // the call was refused, or did not get as far as Lambda: nothing is billed
 
-	lost bool // nobody knows whether the invocation is over: no answer came, and its tunnels say nothing
+	Lost bool // nobody knows whether the invocation is over: no answer came, and its tunnels say nothing
 }

@@ -1,0 +1,71 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
+)
+
+// A Source is what the API and the metrics show. Its methods are called from many goroutines and return snapshots that
+// belong to the caller; they must not block on the network.
+type Source interface {
+	Functions() []operator.Function
+	Instances() []operator.Instance
+	// DrainFunction replaces every instance that the function has now by another, the new ones first; at once drains all
+	// without that.
+	DrainFunction(name string, atOnce bool) error
+	// StartRollout replaces every instance by those of the version that the function's qualifier leads to. The fields of the
+	// plan that are nil are as configured.
+	StartRollout(name string, plan operator.RolloutPlan) error
+	// AbortRollout gives a rollout up: the old version goes on, or comes back.
+	AbortRollout(name string) error
+	// RetryFunction lets starts that failed be tried again at once.
+	RetryFunction(name string) error
+	// DrainInstance drains one instance.
+	DrainInstance(id string) error
+}
+
+// A RelayStatus is the relay's state and its counts since it started.
+type RelayStatus struct {
+	Strangers      int // connections that have shown no valid token yet
+	Admitted       int // connections of peers that have
+	IdleTunnels    int
+	SplicedTunnels int
+	ControlStreams int
+	BytesToPeers   uint64
+	BytesFromPeers uint64
+	Refused        map[string]uint64 // connections, by reason
+}
+
+// An XDSStatus is what Envoys were told since the control plane started, by the resource type's short name.
+type XDSStatus struct {
+	Envoys int // connected now
+	Pushes map[string]uint64
+	Acks   map[string]uint64
+	Nacks  map[string]uint64
+	// Refused are the resources that connected Envoys have not taken and are offered again.
+	Refused map[string]int
+}
+
+// A Readiness tells whether requests may come here.
+type Readiness struct {
+	Reason  string    // why not; empty: they may
+	Envoys  int       // connected now
+	Refused []Refused // what they have not taken, and are offered again
+}
+
+// A Refused is a resource that a connected Envoy has not taken.
+type Refused struct {
+	Envoy    string    `json:"envoy"`
+	Service  string    `json:"service"` // lds, rds, cds, eds or sds
+	Resource string    `json:"resource"`
+	Why      string    `json:"detail"` // in Envoy's words
+	Since    time.Time `json:"since"`
+	Offers   int       `json:"offers"`
+}
+
+// A FilesStatus is what is known of files that others replace, by name: listener/front, relay, token/web, signing.
+type FilesStatus struct {
+	Expires map[string]time.Time // certificates in use
+	Refused map[string]string    // why what the files hold now was not taken; empty: it was
+}

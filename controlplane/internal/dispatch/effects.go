@@ -1,0 +1,64 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// effects are decisions that are carried out without the function's lock.
+type effects struct {
+	start   []*instance
+	kill    []verdict
+	ready   []arrival
+	finish  []order
+	turn    *turn // of a rollout
+	changed bool
+}
+
+// An arrival is an instance that begins to serve, with what is said about it.
+type arrival struct {
+	*instance
+	environment string
+	request     string // Lambda's id of its invocation
+	slots       int
+	after       time.Duration
+}
+
+// An order to finish carries its reason: the pool's instance must not be read without the lock.
+type order struct {
+	*instance
+	reason wire.Reason
+}
+
+// A verdict is an instance that is cut off, with what it waited for if it never came up.
+type verdict struct {
+	*instance
+	waited string
+}
+
+func (e *effects) carryOut(f *function) {
+	if e.turn != nil {
+		e.turn.log(f.log)
+	}
+	for _, i := range e.start {
+		f.invoke(i)
+	}
+	for _, a := range e.ready {
+		f.log.WithFields(logrus.Fields{
+			"instance": a.id, "environment": a.environment, "request_id": a.request, "slots": a.slots, "after": a.after.Round(time.Millisecond),
+		}).Info("instance is ready")
+	}
+	for _, o := range e.finish {
+		f.log.WithFields(logrus.Fields{"instance": o.id, "reason": o.reason}).Info("instance drains")
+		f.d.relay.Drain(o.id, o.reason)
+	}
+	for _, v := range e.kill {
+		f.kill(v)
+	}
+	if e.changed {
+		f.d.changed(f.name)
+	}
+}

@@ -1,0 +1,133 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+)
+
+// acquire takes a slot or waits for one. The error is an *admission.Error.
+func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, error) {
+	if f.config.Disabled {
+		return nil, admission.Reject(admission.Disabled)
+	}
+	l := &Lease{f: f, id: r.ID}
+	l.request.Owner = l
+	switch f.enter(l, f.entranceOf(r)) {
+	case pool.Leased:
+		return l, nil
+	case pool.Waiting:
+		return f.wait(ctx, l)
+	}
+	return nil, f.refusal(l)
+}
+
+// enter brings an arrival before the pool.
+func (f *function) enter(l *Lease, by entrance) pool.RequestState {
+	var todo effects
+	state := f.arrive(l, by, &todo)
+	todo.carryOut(f)
+	return state
+}
+
+// arrive is the part of enter that needs the lock. A panic must not keep it: the stream of the request survives that.
+func (f *function) arrive(l *Lease, by entrance, todo *effects) pool.RequestState {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := now()
+	f.arrived = at
+	e := by(f.pool, at, &l.request)
+	state := l.request.State()
+	switch state {
+	case pool.Leased:
+		f.grant(at, l)
+	case pool.Waiting:
+		l.woken = make(chan struct{})
+	case pool.Rejected:
+		f.outcomes.refused(admission.Rejected, causeOf(&l.request))
+	}
+	f.apply(at, e, todo)
+	return state
+}
+
+// wait blocks until the pool hands l a slot or gives up on it, or until the client leaves.
+func (f *function) wait(ctx context.Context, l *Lease) (*Lease, error) {
+	select {
+	case <-l.woken:
+	case <-ctx.Done():
+		l.leave()
+		return nil, admission.Evict(admission.Canceled)
+	}
+	if l.endpoint != "" {
+		return l, nil
+	}
+	return nil, f.refusal(l)
+}
+
+func (f *function) refusal(l *Lease) error {
+	refused := admission.Reject(causeOf(&l.request))
+	if l.woken != nil {
+		refused.Outcome = admission.Evicted
+	}
+	refused.RetryAfter = l.request.RetryAfter()
+	return refused
+}
+
+// causeOf is why a request was not served, in the words for clients: which of Lambda's limits throttles is not theirs to
+// know.
+func causeOf(r *pool.Request) admission.Cause {
+	if r.Cause().IsThrottled() {
+		return admission.Throttled
+	}
+	return admission.Cause(r.Cause())
+}
+
+// grant takes note of a request that got its slot.
+func (f *function) grant(at time.Time, l *Lease) {
+	l.endpoint, l.granted = f.endpoints.path(l.request.Instance().Index()), at
+	f.outcomes.dispatched(l.request.Waited())
+	f.bill.Leased(at)
+}
+
+// release ends a request, whether it holds a slot, waits for one, or has ended before.
+func (f *function) release(p *pool.Pool, at time.Time, l *Lease) *pool.Effects {
+	switch {
+	case l.request.State() != pool.Leased:
+	case l.refused:
+		f.bill.Withdrawn(at, l.granted)
+	default:
+		f.bill.Released(at, l.granted)
+	}
+	return p.Release(at, &l.request)
+}
+
+// A Lease is the right to use one slot for one request. It implements extproc.Lease.
+type Lease struct {
+	f        *function
+	id       string        // of the request, as its client knows it
+	request  pool.Request  // guarded by f.mu
+	refused  bool          // by the instance; guarded by f.mu
+	woken    chan struct{} // closed when a waiting request got a slot or was evicted; nil when it never waited
+	endpoint string        // written before woken closes
+	granted  time.Time     // when it got its slot; guarded by f.mu
+}
+
+// Endpoint is the address that Envoy sends the request to.
+func (l *Lease) Endpoint() string { return l.endpoint }
+
+// Release gives the slot to the oldest waiter, or back to the instance. A second call does nothing.
+func (l *Lease) Release() {
+	l.f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return l.f.release(p, at, l) })
+}
+
+// leave takes a request whose client has gone out of the queue, or gives back the slot that it got in that moment.
+func (l *Lease) leave() {
+	l.f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
+		if l.request.State() == pool.Waiting {
+			l.f.outcomes.refused(admission.Evicted, admission.Canceled)
+		}
+		return l.f.release(p, at, l)
+	})
+}
