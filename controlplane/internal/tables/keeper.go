@@ -1,0 +1,234 @@
+package tables
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// A Command is what a relay is to do: Expect, Drain or Forget.
+type Command interface{ command() }
+
+// Expect is a command: let the instance's peer in.
+type Expect struct{ Expectation }
+
+// Drain is a command: tell the instance's peer to finish.
+type Drain struct {
+	Instance string
+	Reason   wire.Reason
+}
+
+// Forget is a command: close all that belongs to the instance.
+type Forget struct{ Instance string }
+
+func (Expect) command() {}
+func (Drain) command()  {}
+func (Forget) command() {}
+
+// A Session numbers the streams of a relay: a later one has a higher number.
+type Session uint64
+
+// ErrReplaced says that the leader has opened another stream since.
+var ErrReplaced = errors.New("the leader has another stream")
+
+// A StaleError says that the relay has seen a higher term than the message's.
+type StaleError struct{ Term, Seen uint64 }
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("term %d is over: the relay has seen %d", e.Term, e.Seen)
+}
+
+// A Keeper is the relay's side. Its owner carries out commands, and passes on what the relay says of each instance, before
+// it makes another call.
+type Keeper struct {
+	hello   Hello
+	term    uint64
+	settled bool
+	records map[string]*record
+	notes   map[string]Note
+	number  uint64 // of the last message
+	acked   uint64
+
+	// Of the stream to the leader.
+	session  Session
+	open     bool
+	queue    []string // of instances to send, each once
+	snapshot int      // how many of the queue stood when the stream began
+	complete bool     // that was sent
+	noting   []string // functions whose notes are to be sent
+	ends     []sentEnd
+	done     uint64
+	refused  []string
+	pong     uint64
+	greet    bool // the hello has changed
+	due      bool // something but instances and notes is to be sent
+}
+
+// A record is an instance with what does not travel.
+type record struct {
+	Instance
+	expected, up, deadline, loaded time.Time
+	startBy                        time.Time
+	forgotten                      bool
+	queued, changed                bool // changed: in more than its load
+}
+
+// A sentEnd is an instance whose end was sent in the message of that number.
+type sentEnd struct {
+	instance string
+	number   uint64
+}
+
+// NewKeeper returns a Keeper that knows of no instance. term is the highest that the relay has seen, before it restarted too.
+func NewKeeper(hello Hello, term uint64) *Keeper {
+	return &Keeper{hello: hello, term: term, records: map[string]*record{}, notes: map[string]Note{}}
+}
+
+// Term is the highest term seen.
+func (k *Keeper) Term() uint64 { return k.term }
+
+// Settled tells whether the leader of the highest term has sent all that it wants. Before that an instance that the relay
+// does not know may yet be one.
+func (k *Keeper) Settled() bool { return k.settled }
+
+// Attached tells whether a stream to the leader stands.
+func (k *Keeper) Attached() bool { return k.open }
+
+// Len is how many instances are kept, and how many of those have ended.
+func (k *Keeper) Len() (all, ended int) {
+	for _, r := range k.records {
+		if r.End != nil {
+			ended++
+		}
+	}
+	return len(k.records), ended
+}
+
+// Greeting is the first message of every stream.
+func (k *Keeper) Greeting() Observed {
+	hello := k.hello
+	return Observed{Hello: &hello, Term: k.term}
+}
+
+// Dial changes what peers are to dial.
+func (k *Keeper) Dial(relays []wire.Relay) {
+	k.hello.Dial = relays
+	k.greet = true
+}
+
+// Receive takes in a message of a leader, on that stream. The error is a *StaleError or ErrReplaced, and then the stream is
+// of no use.
+func (k *Keeper) Receive(now time.Time, s Session, d Desired) ([]Command, error) {
+	if err := k.admit(s, d.Term); err != nil {
+		return nil, err
+	}
+	var commands []Command
+	for _, w := range d.Wants {
+		commands = append(commands, k.want(now, w)...)
+		k.done, k.due = max(k.done, w.Number), true
+	}
+	k.settled = k.settled || d.Complete
+	for _, n := range d.Notes {
+		k.keep(n)
+	}
+	k.taken(d.Ack)
+	if d.Ping > 0 {
+		k.pong, k.due = d.Ping, true
+	}
+	return commands, nil
+}
+
+// admit finds out whether the stream is the one to be obeyed.
+func (k *Keeper) admit(s Session, term uint64) error {
+	switch {
+	case term < k.term:
+		return &StaleError{Term: term, Seen: k.term}
+	case term > k.term:
+		k.term, k.settled = term, false
+		k.begin(s)
+	case s < k.session:
+		return ErrReplaced
+	case s > k.session || !k.open:
+		k.begin(s)
+	}
+	return nil
+}
+
+// begin sends everything to a new stream.
+func (k *Keeper) begin(s Session) {
+	k.session, k.open, k.complete = s, true, false
+	k.ends, k.refused, k.done, k.pong, k.greet = nil, nil, 0, 0, false
+	k.queue = slices.Sorted(maps.Keys(k.records))
+	for _, r := range k.records {
+		r.queued, r.changed = true, true
+	}
+	k.snapshot = len(k.queue)
+	k.noting = slices.Sorted(maps.Keys(k.notes))
+	k.due = true
+}
+
+// Close says that the stream is gone.
+func (k *Keeper) Close(s Session) {
+	if s == k.session {
+		k.open = false
+	}
+}
+
+// want carries out what a leader wants of one instance. What has been done, or is too late, is harmless.
+func (k *Keeper) want(now time.Time, w Want) (commands []Command) {
+	r := k.records[w.Instance]
+	if w.Expect != nil && r == nil {
+		if len(k.records) >= MaxInstances {
+			k.refused = append(k.refused, w.Instance)
+			return nil
+		}
+		r = newRecord(now, *w.Expect)
+		k.records[w.Instance] = r
+		commands = append(commands, Expect{*w.Expect})
+	}
+	if r == nil || r.End != nil {
+		return commands
+	}
+	if w.Expect != nil {
+		r.Dollars, r.Memo = w.Expect.Dollars, w.Expect.Memo
+	}
+	if w.Drain != "" && r.Drain == "" {
+		r.Drain = w.Drain
+		commands = append(commands, Drain{w.Instance, w.Drain})
+	}
+	if w.Forget && !r.forgotten {
+		r.forgotten = true
+		commands = append(commands, Forget{w.Instance})
+	}
+	return commands
+}
+
+func newRecord(now time.Time, e Expectation) *record {
+	return &record{
+		Instance: Instance{
+			ID: e.Instance, Function: e.Function, Endpoint: e.Endpoint, Dollars: e.Dollars, Memo: e.Memo, Phase: PhaseExpected,
+		},
+		expected: now, startBy: from(now, e.StartBy),
+	}
+}
+
+// keep takes a note in, if it is newer than the one of its function.
+func (k *Keeper) keep(n Note) {
+	old, known := k.notes[n.Function]
+	if known && n.Newer(old) || !known && len(k.notes) < MaxNotes {
+		k.notes[n.Function] = n
+	}
+}
+
+// taken forgets ends that the leader has taken in.
+func (k *Keeper) taken(ack uint64) {
+	k.acked = max(k.acked, ack)
+	for len(k.ends) > 0 && k.ends[0].number <= ack {
+		delete(k.records, k.ends[0].instance)
+		k.ends = k.ends[1:]
+	}
+}

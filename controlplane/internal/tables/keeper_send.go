@@ -1,0 +1,78 @@
+package tables
+
+import "time"
+
+// Next is the next message for a stream, if there is anything to say on it.
+func (k *Keeper) Next(now time.Time, s Session) (o Observed, ok bool) {
+	if !k.open || s != k.session || !k.pending() {
+		return Observed{}, false
+	}
+	k.number++
+	o = Observed{Term: k.term, Number: k.number, Done: k.done, Refused: k.refused, Acked: k.acked, Pong: k.pong}
+	if k.greet {
+		o.Hello = k.Greeting().Hello
+	}
+	k.due, k.greet, k.refused = false, false, nil
+	if o.Notes = k.nextNotes(); len(k.noting) > 0 {
+		return o, true
+	}
+	k.nextInstances(now, &o)
+	if !k.complete && k.snapshot == 0 {
+		k.complete, o.Complete = true, true
+	}
+	return o, true
+}
+
+func (k *Keeper) pending() bool {
+	return k.due || k.greet || len(k.queue) > 0 || len(k.noting) > 0 || !k.complete
+}
+
+// nextNotes takes as many notes as one message may hold.
+func (k *Keeper) nextNotes() (notes []Note) {
+	size := 0
+	for len(k.noting) > 0 {
+		n := k.notes[k.noting[0]]
+		if size += len(n.Text); size > maxBytes && len(notes) > 0 {
+			break
+		}
+		notes, k.noting = append(notes, n), k.noting[1:]
+	}
+	return notes
+}
+
+// nextInstances takes as many instances as one message may hold.
+func (k *Keeper) nextInstances(now time.Time, o *Observed) {
+	n := min(len(k.queue), maxItems)
+	for _, id := range k.queue[:n] {
+		k.snapshot = max(0, k.snapshot-1)
+		r := k.records[id]
+		if r == nil {
+			continue
+		}
+		if r.changed {
+			o.Instances = append(o.Instances, r.at(now))
+		} else {
+			o.Loads = append(o.Loads, *r.at(now).Load)
+		}
+		r.queued, r.changed = false, false
+		if r.End != nil {
+			k.ends = append(k.ends, sentEnd{id, o.Number})
+		}
+	}
+	k.queue = k.queue[n:]
+}
+
+// at is the instance as it is to be sent now.
+func (r *record) at(now time.Time) Instance {
+	i := r.Instance
+	i.Age, i.UpFor, i.Left = since(now, r.expected), since(now, r.up), until(now, r.deadline)
+	if r.up.IsZero() {
+		i.StartBy = until(now, r.startBy)
+	}
+	if r.Load != nil {
+		l := *r.Load
+		l.Age = since(now, r.loaded)
+		i.Load = &l
+	}
+	return i
+}

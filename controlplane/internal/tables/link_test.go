@@ -1,0 +1,276 @@
+package tables
+
+import (
+	"encoding/json"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+var start = time.Unix(1_900_000_000, 0)
+
+// A stack is one relay with its keeper, and the leaders of rising terms, of which the last one lives. Messages go through
+// JSON, and wait in two queues that break with the stream.
+type stack struct {
+	t       require.TestingT
+	now     time.Time
+	term    uint64
+	boot    int
+	session Session
+	keeper  *Keeper
+	mirror  *Mirror
+	toRelay []Desired
+	toLead  []Observed
+
+	relay  map[string]*state // what the relay has
+	leader map[string]*state // what the leader has been told
+	ends   map[string]int    // at the relay
+	wanted map[string]bool   // expected by the leader and not ended
+}
+
+// A state is an instance as one side sees it.
+type state struct{ up, ended bool }
+
+func newStack(t require.TestingT) *stack {
+	s := &stack{t: t, now: start, relay: map[string]*state{}, ends: map[string]int{}}
+	s.restartRelay(0)
+	s.takeOver()
+	return s
+}
+
+func (s *stack) restartRelay(term uint64) {
+	s.boot++
+	s.cut()
+	s.keeper = NewKeeper(Hello{Relay: "pair", Boot: strconv.Itoa(s.boot)}, term)
+	s.relay = map[string]*state{}
+}
+
+// takeOver lets a leader of a new term begin.
+func (s *stack) takeOver() {
+	s.cut()
+	s.term++
+	s.mirror = NewMirror(s.term)
+	s.leader, s.wanted = map[string]*state{}, map[string]bool{}
+}
+
+func (s *stack) cut() {
+	if s.keeper != nil {
+		s.keeper.Close(s.session)
+	}
+	if s.mirror != nil {
+		s.mirror.Detach()
+	}
+	s.toRelay, s.toLead = nil, nil
+}
+
+func (s *stack) attach() {
+	s.cut()
+	s.session++
+	s.hear(s.mirror.Attach(through(s.t, s.keeper.Greeting(), DecodeObserved)))
+}
+
+// through sends a message through its codec.
+func through[T any](t require.TestingT, message T, decode func([]byte) (T, error)) T {
+	text, err := json.Marshal(message)
+	require.NoError(t, err)
+	out, err := decode(text)
+	require.NoError(t, err)
+	return out
+}
+
+func (s *stack) leaderSends() bool {
+	d, ok := s.mirror.Next(s.now)
+	if ok {
+		s.toRelay = append(s.toRelay, through(s.t, d, DecodeDesired))
+	}
+	return ok
+}
+
+func (s *stack) relaySends() bool {
+	o, ok := s.keeper.Next(s.now, s.session)
+	if ok {
+		s.toLead = append(s.toLead, through(s.t, o, DecodeObserved))
+	}
+	return ok
+}
+
+func (s *stack) relayReceives() bool {
+	if len(s.toRelay) == 0 {
+		return false
+	}
+	d := s.toRelay[0]
+	s.toRelay = s.toRelay[1:]
+	commands, err := s.keeper.Receive(s.now, s.session, d)
+	require.NoError(s.t, err)
+	s.obey(commands)
+	return true
+}
+
+func (s *stack) obey(commands []Command) {
+	for _, c := range commands {
+		switch c := c.(type) {
+		case Expect:
+			require.Nil(s.t, s.relay[c.Instance], "%s is expected twice", c.Instance)
+			s.relay[c.Instance] = &state{}
+		case Forget:
+			s.end(c.Instance, End{Cause: EndForgotten})
+		case Drain:
+			require.NotNil(s.t, s.relay[c.Instance])
+		}
+	}
+}
+
+func (s *stack) leaderReceives() bool {
+	if len(s.toLead) == 0 {
+		return false
+	}
+	o := s.toLead[0]
+	s.toLead = s.toLead[1:]
+	events, err := s.mirror.Receive(s.now, o)
+	require.NoError(s.t, err)
+	s.hear(events)
+	return true
+}
+
+// hear holds the leader's events to their order.
+func (s *stack) hear(events []Event) {
+	for _, e := range events {
+		switch e := e.(type) {
+		case Inherited:
+			require.Nil(s.t, s.leader[e.ID], "%s is inherited though it is known", e.ID)
+			s.leader[e.ID] = &state{}
+		case Expected:
+			require.Nil(s.t, s.leader[e.Instance], "%s is confirmed twice", e.Instance)
+			require.True(s.t, s.wanted[e.Instance])
+			s.leader[e.Instance] = &state{}
+		case Up:
+			require.False(s.t, s.known(e.Instance).up, "%s is up twice", e.Instance)
+			s.known(e.Instance).up = true
+		case Lost:
+			require.True(s.t, s.known(e.Instance).up, "%s is lost and was not up", e.Instance)
+			s.known(e.Instance).up = false
+		case Load:
+			require.True(s.t, s.known(e.Instance).up, "%s is not up and has a load", e.Instance)
+		case Down:
+			if e.End.Cause != EndFull {
+				s.known(e.Instance).ended = true
+			}
+			delete(s.wanted, e.Instance)
+		}
+	}
+}
+
+// known is an instance that the leader knows and that has not ended for it.
+func (s *stack) known(id string) *state {
+	require.NotNil(s.t, s.leader[id], "%s is not known", id)
+	require.False(s.t, s.leader[id].ended, "%s has ended before", id)
+	return s.leader[id]
+}
+
+func (s *stack) end(id string, end End) {
+	if i := s.relay[id]; i != nil && !i.ended {
+		i.ended = true
+		s.ends[id]++
+		s.keeper.Down(id, end)
+	}
+}
+
+func (s *stack) up(id string) {
+	if i := s.relay[id]; i != nil && !i.ended && !i.up {
+		i.up = true
+		s.keeper.Up(s.now, Up{Instance: id, Environment: "e", Slots: 10, Left: Micros(time.Minute)})
+	}
+}
+
+func (s *stack) lose(id string) {
+	if i := s.relay[id]; i != nil && !i.ended && i.up {
+		i.up = false
+		s.keeper.Lost(id, "broken")
+	}
+}
+
+// settle lets the stream carry all that there is to say.
+func (s *stack) settle() {
+	for again := true; again; {
+		again = s.leaderSends() || s.relaySends() || s.relayReceives() || s.leaderReceives()
+	}
+}
+
+func (s *stack) expect(id string) {
+	s.wanted[id] = true
+	s.mirror.Expect(s.now, Expectation{Instance: id, Function: "web", Endpoint: "web/0001", Expires: Micros(time.Minute), Dollars: 1, Memo: []byte("m")})
+}
+
+// A leader that is attached and has nothing more to say knows exactly what the relay has.
+func (s *stack) agree() {
+	s.attach()
+	s.settle()
+	require.True(s.t, s.keeper.Settled())
+	require.True(s.t, s.mirror.Synced())
+	for id, at := range s.relay {
+		told := s.leader[id]
+		if at.ended {
+			require.True(s.t, told == nil || told.ended, "the end of %s was not told", id)
+			continue
+		}
+		require.NotNil(s.t, told, "%s was not told", id)
+		require.Equal(s.t, at.up, told.up, id)
+		require.False(s.t, told.ended, id)
+	}
+	for id := range s.wanted {
+		require.NotNil(s.t, s.relay[id], "%s is wanted and not expected", id)
+	}
+	_, ended := s.keeper.Len()
+	require.Zero(s.t, ended, "tombstones stay")
+	s.mirror.Ping()
+	s.settle()
+	require.Equal(s.t, s.now, s.mirror.Confirmed())
+	require.Empty(s.t, s.mirror.ended)
+}
+
+func TestTheLeaderIsToldWhatTheRelayHas(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newStack(t)
+		ids := []string{"a", "b", "c", "d"}
+		born := 0
+		id := func(t *rapid.T) string { return rapid.SampledFrom(ids).Draw(t, "id") }
+		t.Repeat(map[string]func(*rapid.T){
+			"attach":         func(*rapid.T) { s.attach() },
+			"cut":            func(*rapid.T) { s.cut() },
+			"leader sends":   func(*rapid.T) { s.leaderSends() },
+			"relay sends":    func(*rapid.T) { s.relaySends() },
+			"relay receives": func(*rapid.T) { s.relayReceives() },
+			"leader hears":   func(*rapid.T) { s.leaderReceives() },
+			"take over":      func(*rapid.T) { s.takeOver() },
+			"restart relay":  func(*rapid.T) { s.restartRelay(s.keeper.Term()) },
+			"time":           func(*rapid.T) { s.now = s.now.Add(time.Second) },
+			"up":             func(t *rapid.T) { s.up(id(t)) },
+			"lose":           func(t *rapid.T) { s.lose(id(t)) },
+			"load": func(t *rapid.T) {
+				one := id(t)
+				if i := s.relay[one]; i != nil && i.up && !i.ended {
+					s.keeper.Load(s.now, Load{Instance: one, InFlight: 3})
+				}
+			},
+			"end":    func(t *rapid.T) { s.end(id(t), End{Cause: EndControlEnded}) },
+			"drain":  func(t *rapid.T) { s.mirror.Drain(id(t), wire.ReasonScaleIn) },
+			"forget": func(t *rapid.T) { s.mirror.Forget(id(t)) },
+			"expect": func(t *rapid.T) {
+				born++
+				ids[born%len(ids)] = string(rune('a'+born%len(ids))) + string(rune('0'+born/len(ids)%10)) + string(rune('0'+born/40))
+				s.expect(ids[born%len(ids)])
+			},
+			"note": func(*rapid.T) { s.mirror.Note(Note{Function: "web", Term: s.term, Number: uint64(born)}) },
+			"":     func(*rapid.T) {},
+		})
+		s.agree()
+		for id, n := range s.ends {
+			require.LessOrEqual(t, n, 1, id)
+		}
+	})
+}

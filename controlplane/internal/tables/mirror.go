@@ -1,0 +1,162 @@
+package tables
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// Redial is how long a relay that has restarted waits for the peer of an instance that was up before.
+const Redial = 10 * time.Second
+
+// A Mirror is the leader's side of one relay, for one term.
+type Mirror struct {
+	term      uint64
+	hello     Hello
+	instances map[string]*mirrored
+	ended     map[string]uint64 // whose end was taken in, with its message, until the relay knows that
+	notes     map[string]Note   // of this leader, the latest
+	over      bool              // the relay has seen a higher term
+
+	// Of the stream.
+	attached bool
+	synced   bool
+	queue    []string // of instances with wants to send
+	number   uint64   // of the last want
+	sent     []sentWant
+	complete bool // that was sent
+	noting   []string
+	ack      uint64
+	due      bool // something but wants and notes is to be sent
+	ping     ping
+}
+
+// A mirrored is what the leader knows of an instance, and what it wants.
+type mirrored struct {
+	Instance
+	expires, startBy time.Time
+	expect           bool // to be sent
+	confirmed        bool // the relay expects it
+	drain            wire.Reason
+	forget           bool
+	queued           bool
+	seen             bool   // on this stream
+	number           uint64 // of the last want that was sent
+}
+
+// A sentWant is an instance whose expectation was sent under that number.
+type sentWant struct {
+	instance string
+	number   uint64
+}
+
+// A ping is how the leader knows that the relay heard it lately.
+type ping struct {
+	number    uint64
+	sent      time.Time // of the last one; zero: none is out
+	due       bool
+	confirmed time.Time
+}
+
+// NewMirror returns the Mirror of a relay that has not attached yet.
+func NewMirror(term uint64) *Mirror {
+	return &Mirror{term: term, instances: map[string]*mirrored{}, ended: map[string]uint64{}, notes: map[string]Note{}}
+}
+
+// Hello is what the relay said of itself last.
+func (m *Mirror) Hello() Hello { return m.hello }
+
+// Attached tells whether a stream of the relay stands, and Synced whether all that it had was told.
+func (m *Mirror) Attached() bool { return m.attached }
+
+// Synced tells whether all that the relay had when it attached was told.
+func (m *Mirror) Synced() bool { return m.attached && m.synced }
+
+// Confirmed is the latest moment of which is known that the relay had seen no higher term then. Zero: there is none.
+func (m *Mirror) Confirmed() time.Time { return m.ping.confirmed }
+
+// Attach begins a stream with the relay's first message. What went before on another one is over.
+func (m *Mirror) Attach(greeting Observed) []Event {
+	if greeting.Hello == nil || m.superseded(greeting.Term) {
+		return m.supersede(greeting.Term)
+	}
+	if greeting.Hello.Boot != m.hello.Boot {
+		m.ended = map[string]uint64{}
+	}
+	m.hello = *greeting.Hello
+	m.attached, m.synced, m.complete, m.due = true, false, false, true
+	m.queue, m.sent, m.ack, m.ping.due = nil, nil, 0, true
+	for _, i := range m.instances {
+		i.queued, i.seen = false, false
+	}
+	m.noting = slices.Sorted(maps.Keys(m.notes))
+	return nil
+}
+
+// Detach says that the stream is gone.
+func (m *Mirror) Detach() {
+	m.attached = false
+	m.ping.sent = time.Time{}
+}
+
+// Expect wants the instance's peer let in. Expected follows, or Down.
+func (m *Mirror) Expect(now time.Time, e Expectation) {
+	if m.instances[e.Instance] != nil {
+		return
+	}
+	i := &mirrored{
+		Instance: Instance{
+			ID: e.Instance, Function: e.Function, Endpoint: e.Endpoint, Dollars: e.Dollars, Memo: e.Memo, Phase: PhaseExpected,
+		},
+		expires: from(now, e.Expires), startBy: from(now, e.StartBy), expect: true,
+	}
+	m.instances[e.Instance] = i
+	m.enqueue(i)
+}
+
+// Drain wants the instance's peer told to finish.
+func (m *Mirror) Drain(instance string, reason wire.Reason) {
+	if i := m.instances[instance]; i != nil && i.drain == "" {
+		i.drain = reason
+		m.enqueue(i)
+	}
+}
+
+// Forget wants all closed that belongs to the instance. Down follows.
+func (m *Mirror) Forget(instance string) {
+	if i := m.instances[instance]; i != nil && !i.forget {
+		i.forget = true
+		m.enqueue(i)
+	}
+}
+
+// Note leaves a note with the relay, instead of the function's last.
+func (m *Mirror) Note(n Note) {
+	m.notes[n.Function] = n
+	if m.attached && !slices.Contains(m.noting, n.Function) {
+		m.noting = append(m.noting, n.Function)
+	}
+}
+
+// Ping asks the relay for a sign of life: Confirmed moves when it comes.
+func (m *Mirror) Ping() { m.ping.due = true }
+
+// enqueue sends wants once the relay has told what it has.
+func (m *Mirror) enqueue(i *mirrored) {
+	if m.synced && !i.queued {
+		i.queued = true
+		m.queue = append(m.queue, i.ID)
+	}
+}
+
+func (m *Mirror) superseded(term uint64) bool { return term > m.term }
+
+func (m *Mirror) supersede(term uint64) []Event {
+	if m.over || !m.superseded(term) {
+		return nil
+	}
+	m.over = true
+	return []Event{Superseded{Term: term}}
+}

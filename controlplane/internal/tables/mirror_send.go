@@ -1,0 +1,66 @@
+package tables
+
+import "time"
+
+// Next is the next message for the relay, if there is anything to say.
+func (m *Mirror) Next(now time.Time) (d Desired, ok bool) {
+	if !m.attached || !m.pending() {
+		return Desired{}, false
+	}
+	d = Desired{Term: m.term, Ack: m.ack}
+	if m.ping.due && m.ping.sent.IsZero() {
+		m.ping.number++
+		m.ping.sent, d.Ping = now, m.ping.number
+	}
+	m.due, m.ping.due = false, false
+	if d.Notes = m.nextNotes(); len(m.noting) > 0 {
+		return d, true
+	}
+	m.nextWants(now, &d)
+	if m.synced && !m.complete && len(m.queue) == 0 {
+		m.complete, d.Complete = true, true
+	}
+	return d, true
+}
+
+func (m *Mirror) pending() bool {
+	return m.due || m.ping.due && m.ping.sent.IsZero() || len(m.queue) > 0 || len(m.noting) > 0 || m.synced && !m.complete
+}
+
+// nextNotes takes as many notes as one message may hold.
+func (m *Mirror) nextNotes() (notes []Note) {
+	size := 0
+	for len(m.noting) > 0 {
+		n := m.notes[m.noting[0]]
+		if size += len(n.Text); size > maxBytes && len(notes) > 0 {
+			break
+		}
+		notes, m.noting = append(notes, n), m.noting[1:]
+	}
+	return notes
+}
+
+// nextWants takes as many wants as one message may hold.
+func (m *Mirror) nextWants(now time.Time, d *Desired) {
+	n := min(len(m.queue), maxItems)
+	for _, id := range m.queue[:n] {
+		if i := m.instances[id]; i != nil {
+			d.Wants = append(d.Wants, m.want(now, i))
+		}
+	}
+	m.queue = m.queue[n:]
+}
+
+func (m *Mirror) want(now time.Time, i *mirrored) Want {
+	m.number++
+	i.queued, i.number = false, m.number
+	w := Want{Number: m.number, Instance: i.ID, Drain: i.drain, Forget: i.forget}
+	if i.expect {
+		w.Expect = &Expectation{
+			Instance: i.ID, Function: i.Function, Endpoint: i.Endpoint, Dollars: i.Dollars, Memo: i.Memo,
+			Expires: until(now, i.expires), StartBy: until(now, i.startBy),
+		}
+		m.sent = append(m.sent, sentWant{i.ID, m.number})
+	}
+	return w
+}
