@@ -42,6 +42,13 @@ func TestTheCoreAndThePeerImportOnlyTheStandardLibrary(t *testing.T) {
 	}
 }
 
+// The tables between leader and relay are a pure core as well, in the protocol's words.
+func TestTheTablesAreMadeOfTheProtocolAlone(t *testing.T) {
+	for _, dependency := range outsiders(t, "controlplane/internal/tables") {
+		require.Contains(t, []string{module + "controlplane/internal/tables", module + "lambdapeer/wire"}, dependency)
+	}
+}
+
 // The shell that decides and those who carry it out know the same small vocabularies, and not each other.
 func TestTheShellKnowsNoEdge(t *testing.T) {
 	const shell = "controlplane/internal/dispatch"
