@@ -96,11 +96,11 @@ func TestLongRolloutUnderLoad(t *testing.T) {
 			warm.stop()
 			l := requests(t, s, tt.perSecond)
 			began := time.Now()
-			most := mostReady(s, began.Add(10*time.Second), nil)
+			most, _ := mostAtOnce(s, began.Add(10*time.Second), nil)
 			moved := time.Now()
 			moveAlias(t, s, "2", nil)
 			gone := time.Time{}
-			mostReady(s, moved.Add(time.Minute), func() bool {
+			_, running := mostAtOnce(s, moved.Add(time.Minute), func() bool {
 				if busy, _ := busyOf(s, "1"); busy > 0 {
 					return false
 				}
@@ -108,27 +108,30 @@ func TestLongRolloutUnderLoad(t *testing.T) {
 				return true
 			})
 			require.NotZero(t, gone, "the old code serves on")
+			s.Eventually("done", versions(s, "2"))
 			results := l.stop()
 			requireServed(t, results)
 			before, after := longest(results, began, moved), longest(results, moved, time.Now())
 			_, starts := busyOf(s, "2")
-			t.Logf("longest before %v, after %v; %d ready before, %d starts; old code gone after %v", before, after, most, starts, gone.Sub(moved))
+			t.Logf("longest before %v, after %v; %d ready before, %d starts, %d billed at once; old code gone after %v",
+				before, after, most, starts, running, gone.Sub(moved))
 			require.Less(t, after, before+250*time.Millisecond)
 			require.LessOrEqual(t, starts, (5*most+3)/4)
+			require.LessOrEqual(t, running, 2*most, "the bill")
 			f := s.Function("web")
 			require.Equal(t, map[string]uint64{"done": 1}, f.Rollouts)
-			require.Equal(t, f.Ready, f.Versions["2"])
 		})
 	}
 }
 
-// mostReady is the most instances that were ready at once until then, or until something is so.
-func mostReady(s *controlplanetest.Stack, until time.Time, so func() bool) (most int) {
+// mostAtOnce is the most instances that were ready at once, and that were billed, until then or until something is so.
+func mostAtOnce(s *controlplanetest.Stack, until time.Time, so func() bool) (ready, billed int) {
 	for time.Now().Before(until) && (so == nil || !so()) {
-		most = max(most, s.Function("web").Ready)
+		f := s.Function("web")
+		ready, billed = max(ready, f.Ready), max(billed, f.Bill.Running)
 		time.Sleep(20 * time.Millisecond) // between looks, not for a state
 	}
-	return most
+	return ready, billed
 }
 
 // Scenario 51: a version that does not come up serves nobody, and the old one goes on; nothing is tried again until the alias
@@ -139,7 +142,7 @@ func TestARolloutOfBrokenCode(t *testing.T) {
 	s.Eventually("version 1", versions(s, "1"))
 	moveAlias(t, s, "3", nil)
 	s.Eventually("given up", func() error {
-		if f := s.Function("web"); f.Rollouts["init_failed"] == 0 {
+		if f := s.Function("web"); f.Rollouts["crashed"] == 0 {
 			return fmt.Errorf("%+v", f.Rollout)
 		}
 		return nil
@@ -151,8 +154,8 @@ func TestARolloutOfBrokenCode(t *testing.T) {
 	moveAlias(t, s, "2", nil)
 	s.Eventually("version 2", versions(s, "2"))
 	requireServed(t, l.stop())
-	require.EqualValues(t, 3, s.Function("web").StartFailures["init_failed"])
-	require.Equal(t, map[string]uint64{"init_failed": 1, "done": 1}, s.Function("web").Rollouts)
+	require.EqualValues(t, 3, s.Function("web").StartFailures["crashed"])
+	require.Equal(t, map[string]uint64{"crashed": 1, "done": 1}, s.Function("web").Rollouts)
 }
 
 // versions expects that only one version is ready, and that no rollout is under way.

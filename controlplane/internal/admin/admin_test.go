@@ -254,8 +254,13 @@ func TestDrain(t *testing.T) {
 	answer, body = d.do(t, "POST", "/api/v1/instances/a1/drain", strings.Repeat("x", maxBodyBytes+1))
 	requireProblem(t, answer, body, http.StatusRequestEntityTooLarge, "the request's body cannot be read, or is too large")
 	require.Len(t, d.source.drained, 2)
-	_, _ = d.do(t, "POST", "/api/v1/functions/web/drain?now", "")
-	require.True(t, d.source.atOnce)
+	for query, atOnce := range map[string]bool{"?now": true, "?now=true": true, "?now=false": false, "?later": false} {
+		answer, _ = d.do(t, "POST", "/api/v1/functions/web/drain"+query, "")
+		require.Equal(t, http.StatusAccepted, answer.StatusCode)
+		require.Equal(t, atOnce, d.source.atOnce, query)
+	}
+	answer, body = d.do(t, "POST", "/api/v1/functions/web/drain?now=soon", "")
+	requireProblem(t, answer, body, http.StatusBadRequest, `now: must be true, false or without a value, got "soon"`)
 }
 
 func TestRollout(t *testing.T) {
@@ -274,6 +279,9 @@ func TestRollout(t *testing.T) {
 
 	for body, want := range map[string]string{
 		`{"stepz": []}`:        `the request's body: json: unknown field "stepz"`,
+		`{"hold": "1s"} {}`:    "the request's body: must be one JSON object, and more follows it",
+		`{"hold": "-1s"}`:      "hold: must be between 0s and 1h0m0s, got -1s",
+		`{"steps": ["all"]}`:   "the request's body: json: cannot unmarshal string",
 		`[]`:                   "the request's body: json: cannot unmarshal array",
 		`{"steps": [0.5, 2]}`:  "steps[1]: must be above the one before and at most 1, got 2",
 		`{"hold": "soon"}`:     `hold: must be a duration, such as "10s", got "soon"`,
@@ -284,6 +292,8 @@ func TestRollout(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, answer.StatusCode)
 		require.Contains(t, got, strings.ReplaceAll(want, `"`, `\"`))
 	}
+	answer, body = d.do(t, "POST", path, `{"steps": [`+strings.Repeat("0.1,", maxBodyBytes/4)+`]}`)
+	requireProblem(t, answer, body, http.StatusRequestEntityTooLarge, unreadBody)
 	require.Len(t, d.source.rollouts, 2)
 
 	answer, body = d.do(t, "DELETE", path, "")

@@ -13,20 +13,19 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
-// readPlan reads a request's body; an empty one is a plan that is as configured.
-func readPlan(body io.Reader) (operator.RolloutPlan, error) {
+// readPlan makes a plan of a request's body; an empty one is a plan that is as configured.
+func readPlan(body []byte) (operator.RolloutPlan, error) {
 	var p operator.RolloutPlan
-	text, err := io.ReadAll(body)
-	if err != nil {
-		return p, errors.New("the request's body cannot be read, or is too large")
-	}
-	if len(bytes.TrimSpace(text)) == 0 {
+	if len(bytes.TrimSpace(body)) == 0 {
 		return p, nil
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&p); err != nil {
 		return p, fmt.Errorf("the request's body: %w", err)
+	}
+	if decoder.More() {
+		return p, errors.New("the request's body: must be one JSON object, and more follows it")
 	}
 	if p.Hold != nil {
 		if _, err := time.ParseDuration(*p.Hold); err != nil {
@@ -44,7 +43,12 @@ func rolloutOf(source Source) http.Handler {
 			began(w, source.AbortRollout(name), "aborting")
 			return
 		}
-		plan, err := readPlan(r.Body)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			fail(w, http.StatusRequestEntityTooLarge, unreadBody)
+			return
+		}
+		plan, err := readPlan(body)
 		if err != nil {
 			fail(w, http.StatusBadRequest, err.Error())
 			return
@@ -56,6 +60,23 @@ func rolloutOf(source Source) http.Handler {
 // drainOf drains a function: the new instances before the old ones end, or with ?now at once.
 func drainOf(source Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		began(w, source.DrainFunction(r.PathValue("name"), r.URL.Query().Has("now")), "draining")
+		atOnce, err := flagOf(r, "now")
+		if err != nil {
+			fail(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		began(w, source.DrainFunction(r.PathValue("name"), atOnce), "draining")
+	}
+}
+
+// flagOf is whether the query has a word, without a value or with true.
+func flagOf(r *http.Request, word string) (bool, error) {
+	switch value := r.URL.Query().Get(word); {
+	case !r.URL.Query().Has(word), value == "false":
+		return false, nil
+	case value == "", value == "true":
+		return true, nil
+	default:
+		return false, fmt.Errorf("%s: must be true, false or without a value, got %q", word, value)
 	}
 }

@@ -60,12 +60,14 @@ func read(next http.HandlerFunc) http.Handler { return methods(next, http.Method
 func write(next http.HandlerFunc) http.Handler {
 	return methods(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			fail(w, http.StatusRequestEntityTooLarge, "the request's body cannot be read, or is too large")
+			fail(w, http.StatusRequestEntityTooLarge, unreadBody)
 			return
 		}
 		next(w, r)
 	}, http.MethodPost)
 }
+
+const unreadBody = "the request's body cannot be read, or is too large"
 
 func methods(next http.HandlerFunc, allowed ...string) http.Handler {
 	list := strings.Join(allowed, ", ")

@@ -141,16 +141,16 @@ func (r Rollout) validate(p *problems, path string) {
 	}
 	last := 0.0
 	for i, step := range r.Steps {
-		if step <= last || step > 1 {
+		if !(step > last && step <= 1) { // not a number either
 			p.add(fmt.Sprintf("%s[%d]", join(path, "steps"), i), "must be above the one before and at most 1, got %v", step)
 		}
 		last = step
 	}
 	within(p, join(path, "hold"), r.Hold, 0, time.Hour)
-	if r.MaxErrors < 0 || r.MaxErrors > 1 {
+	if !(r.MaxErrors >= 0 && r.MaxErrors <= 1) {
 		p.add(join(path, "max_errors"), "must be 0 to 1, got %v", r.MaxErrors)
 	}
-	if r.MaxSlower != 0 && (r.MaxSlower <= 1 || r.MaxSlower > 1000) {
+	if r.MaxSlower != 0 && !(r.MaxSlower > 1 && r.MaxSlower <= 1000) {
 		p.add(join(path, "max_slower"), "must be 0, or above 1 and at most 1000, got %v", r.MaxSlower)
 	}
 }

@@ -103,11 +103,11 @@ func (d *Dispatcher) Connect(c Connection) {
 
 // Start starts the minimum of every function, and follows what their qualifiers lead to.
 func (d *Dispatcher) Start() {
-	for _, name := range d.names {
+	for n, name := range d.names {
 		f := d.functions[name]
 		f.tick()
-		if f.provider != nil && f.config.Rollout.Watch > 0 {
-			d.background.Go(func() { f.follow(d.stop) })
+		if f.provider != nil && f.config.Rollout.Watch > 0 && !f.config.Disabled {
+			d.spawn(func() { f.follow(d.stop, n) })
 		}
 	}
 }

@@ -40,6 +40,8 @@ type world struct {
 	routing    provider.Routing  // what may be read of the function's versions
 	unreadable error
 	reads      int
+	failing    func(version string) bool // whether a start fails; nil: none does
+	failure    provider.End              // how
 }
 
 // newWorld must be called inside a synctest bubble, for all that waits.
@@ -106,7 +108,7 @@ func (w *world) Invoke(ctx context.Context, version string, inv wire.Invocation)
 	}
 }
 
-// Routing is what the test has set.
+// provider.Routing is what the test has set.
 func (w *world) Routing(context.Context) (provider.Routing, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

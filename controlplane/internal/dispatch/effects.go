@@ -14,7 +14,7 @@ type effects struct {
 	kill    []verdict
 	ready   []arrival
 	finish  []order
-	turn    *turn // of a rollout
+	turns   []turn // of a rollout
 	changed bool
 }
 
@@ -40,8 +40,8 @@ type verdict struct {
 }
 
 func (e *effects) carryOut(f *function) {
-	if e.turn != nil {
-		e.turn.log(f.log)
+	for _, t := range e.turns {
+		t.log(f.log)
 	}
 	for _, i := range e.start {
 		f.invoke(i)

@@ -12,6 +12,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
 // A function is one pool with its lock, its timer and the effects of its decisions.
@@ -25,26 +26,29 @@ type function struct {
 	plan     plan
 	log      logrus.FieldLogger
 
+	looking sync.Mutex // is held by who reads what the qualifier leads to; taken before mu
+
 	// mu guards the fields below. It is never held while calling a relay, a provider or Envoy.
-	mu        sync.Mutex
-	pool      *pool.Pool
-	registers bucket.Bucket // how often peers that nobody invoked may
-	timer     *time.Timer
-	armed     time.Time // when timer fires; zero: not armed
-	stopped   bool      // the timer is not to be armed any more
-	endpoints endpoints
-	outcomes  outcomes
-	arrived   time.Time         // when a request last did
-	ends      map[string]uint64 // instances ended, by reason
-	said      said              // by failures
-	versions  versions
-	rollouts  rollouts
-	builds    builds    // of lambdapeer, met so far
-	unguarded bool      // the peer met last obeys whoever invokes the function, although we sign
-	serialAt  time.Time // when an instance last said that its app serves one request at a time; zero: none did
-	bill      *bill.Account
-	priced    int  // MB of memory that starts are priced at
-	proven    bool // an instance has been up
+	mu         sync.Mutex
+	pool       *pool.Pool
+	registers  bucket.Bucket // how often peers that nobody invoked may
+	timer      *time.Timer
+	armed      time.Time // when timer fires; zero: not armed
+	stopped    bool      // the timer is not to be armed any more
+	endpoints  endpoints
+	outcomes   outcomes
+	arrived    time.Time         // when a request last did
+	ends       map[string]uint64 // instances ended, by reason
+	said       said              // by failures
+	failedLast scaler.Cause      // of instances, the last one's; empty: none did
+	versions   versions
+	rollouts   map[string]uint64 // that have ended, by outcome: done, or the cause why they were given up
+	builds     builds            // of lambdapeer, met so far
+	unguarded  bool              // the peer met last obeys whoever invokes the function, although we sign
+	serialAt   time.Time         // when an instance last said that its app serves one request at a time; zero: none did
+	bill       *bill.Account
+	priced     int  // MB of memory that starts are priced at
+	proven     bool // an instance has been up
 }
 
 func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
@@ -60,7 +64,7 @@ func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
 		log:      d.log.WithField("function", cfg.Name),
 		ends:     map[string]uint64{},
 		said:     said{},
-		rollouts: rollouts{count: map[string]uint64{}},
+		rollouts: map[string]uint64{},
 		bill:     bill.NewAccount(plan.rates, cfg.Lambda.MemoryMB),
 		priced:   cfg.Lambda.MemoryMB,
 	}
@@ -118,7 +122,7 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 	for _, i := range e.Kill {
 		todo.kill = append(todo.kill, f.killed(i.Owner.(*instance), at))
 	}
-	todo.turn = f.turned()
+	todo.turns = append(todo.turns, f.turns(e.Rollout)...)
 	todo.changed = todo.changed || len(e.Start)+len(e.Drain)+len(e.Kill) > 0
 	f.arm(at)
 }

@@ -286,10 +286,10 @@ func (f *function) ended(i *instance, end provider.End) {
 	i.ended = true
 	i.stopWaiting()
 	at := now()
-	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.Lost}), &todo)
+	f.noteFailure(end)
+	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.Lost, Version: end.Version}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))
-	f.said.note(end)
 	dearer := f.settle(at, i, end)
 	todo.changed = true
 	f.mu.Unlock()

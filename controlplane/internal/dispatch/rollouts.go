@@ -14,37 +14,26 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// rollouts count how rollouts ended, by outcome: done, or the cause why they were given up. Guarded by the function's mu.
-type rollouts struct {
-	steps uint64 // of the pool, as known
-	ended time.Time
-	count map[string]uint64
-}
-
 // A turn is a step of a rollout, with what is said about it.
 type turn struct {
 	pool.Progress
 	detail string
 }
 
-// turned is the step that the rollout has made in this event; nil if it has made none. The caller holds f.mu.
-func (f *function) turned() *turn {
-	r := &f.rollouts
-	if r.steps == f.pool.Rollouts() {
-		return nil
+// turns takes note of the steps that a rollout has made. The caller holds f.mu.
+func (f *function) turns(steps []pool.Progress) []turn {
+	var out []turn
+	for _, g := range steps {
+		if g.Phase.Over() && !g.Back {
+			f.rollouts[cmp.Or(string(g.Cause), string(g.Phase))]++
+		}
+		out = append(out, turn{g, f.rolloutDetail(g)})
 	}
-	r.steps = f.pool.Rollouts()
-	t := &turn{Progress: f.pool.Rollout()}
-	t.detail = f.rolloutDetail(t.Progress)
-	if t.Phase.Over() && t.Ended.After(r.ended) {
-		r.ended = t.Ended
-		r.count[cmp.Or(string(t.Cause), string(t.Phase))]++
-	}
-	return t
+	return out
 }
 
 // log says what an operator should know of a step.
-func (t *turn) log(log logrus.FieldLogger) {
+func (t turn) log(log logrus.FieldLogger) {
 	log = log.WithFields(logrus.Fields{
 		"from": routeName(t.From), "to": routeName(t.To), "fresh": t.Fresh, "old": t.Old, "instances": t.Want,
 	})
@@ -90,7 +79,7 @@ func (f *function) rolloutDetail(g pool.Progress) string {
 	case g.Cause != "":
 		return "instances of the new version do not come up: " + string(g.Cause) + f.said.because(scaler.Cause(g.Cause))
 	case g.Phase == rollout.Starting && g.Failures > 0:
-		return fmt.Sprintf("starts fail, %d in a row%s", g.Failures, f.said.latest())
+		return fmt.Sprintf("starts fail, %d in a row%s", g.Failures, f.said.because(f.failedLast))
 	}
 	return ""
 }
@@ -133,4 +122,4 @@ func (f *function) readyByVersion() map[string]int {
 }
 
 // rolloutsEnded are the outcomes. The caller holds f.mu.
-func (f *function) rolloutsEnded() map[string]uint64 { return maps.Clone(f.rollouts.count) }
+func (f *function) rolloutsEnded() map[string]uint64 { return maps.Clone(f.rollouts) }

@@ -20,16 +20,6 @@ func (s said) note(end provider.End) {
 	}
 }
 
-// latest is what follows a sentence about some failure.
-func (s said) latest() string {
-	for cause := range s {
-		if s[cause] != "" {
-			return s.because(cause)
-		}
-	}
-	return ""
-}
-
 // because is what follows a sentence about that cause.
 func (s said) because(cause scaler.Cause) string {
 	if s[cause] == "" {
@@ -53,3 +43,11 @@ func oneLine(s string, limit int) string {
 // withoutToken takes an invocation's token out of what was said about its failure: an app may repeat the event in its
 // error. The token is of use until the instance is forgotten.
 func withoutToken(detail, token string) string { return strings.ReplaceAll(detail, token, "[token]") }
+
+// noteFailure takes note of how an instance failed, if it did. The caller holds f.mu.
+func (f *function) noteFailure(end provider.End) {
+	if end.Cause != "" {
+		f.said.note(end)
+		f.failedLast = scaler.StartCause(end.Cause)
+	}
+}

@@ -48,7 +48,7 @@ func (d *Dispatcher) Shutdown(ctx context.Context) {
 	}
 	for d.serves() && pause(ctx, servesEvery) {
 	}
-	d.cut()
+	d.halt()
 	d.background.Wait()
 	d.invocations.Wait()
 	for _, name := range d.names {

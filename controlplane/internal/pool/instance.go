@@ -144,7 +144,7 @@ func (i *Instance) Version() string { return i.version }
 
 // Runs names the version of the code that it runs. It is called before the first Up; afterwards it changes nothing.
 func (i *Instance) Runs(version string) {
-	if !i.wasUp && i.pin == "" {
+	if i.took == 0 && i.version == "" {
 		i.version = version
 	}
 }

@@ -15,8 +15,9 @@ var ErrClosed = errors.New("pool: closed")
 
 // An End says how an invocation ended.
 type End struct {
-	Cause Cause // a start cause; empty: in good order
-	Lost  bool  // nobody knows: it may run on for as long as a start may take
+	Cause   Cause  // a start cause; empty: in good order
+	Lost    bool   // nobody knows: it may run on for as long as a start may take
+	Version string // of the code that ran; empty: unknown
 }
 
 // Up says that the instance can serve that many requests at once; they are limited to what was asked for. Waiters are
@@ -250,6 +251,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	if i.state == Gone {
 		return &p.effects
 	}
+	p.ran(now, i, end)
 	p.drop(now, i)
 	p.settle(now, i, end)
 	p.counters.ended++

@@ -41,7 +41,8 @@ type Effects struct {
 	Drain      []*Instance // get no lease any more: see Instance.DrainReason
 	Finish     []*Instance // draining, and no lease is out any more, or there is no time left: to be told to finish, also if
 	// they drain by their own decision
-	Kill []*Instance // past their deadline: cut all their connections
+	Kill    []*Instance // past their deadline: cut all their connections
+	Rollout []Progress  // each step of a rollout in this event, its end included
 }
 
 func (e *Effects) reset() {
@@ -51,6 +52,7 @@ func (e *Effects) reset() {
 	e.Drain = recycle(e.Drain)
 	e.Finish = recycle(e.Finish)
 	e.Kill = recycle(e.Kill)
+	e.Rollout = e.Rollout[:0]
 }
 
 // recycle empties s without keeping alive what it pointed to.
@@ -116,7 +118,6 @@ type Pool struct {
 	rejected Route         // a rollout to it was given up; the zero Route: none was
 	seen     []string      // versions that are expected where Lambda chooses them; at most two for an alias, more are not kept
 	lastRoll Progress
-	rollouts uint64 // steps of rollouts
 }
 
 // New returns an empty pool. When Min is set, Next is due at once.

@@ -41,15 +41,14 @@ func (p *Pool) progress() Progress {
 	return g
 }
 
-// Rollouts changes with each step of a rollout.
-func (p *Pool) Rollouts() uint64 { return p.rollouts }
-
 // Routed is the route of new instances, when no rollout is under way, and the one from which a rollout leads away else.
 func (p *Pool) Routed() Route { return p.route }
 
-// note keeps how a rollout ended, unless it undid another.
+// stepped tells the caller that the rollout has come a step further, unless it has nothing to do.
+func (p *Pool) stepped() { p.effects.Rollout = append(p.effects.Rollout, p.Rollout()) }
+
+// note keeps how a rollout ended, and tells the caller, unless it undid another.
 func (p *Pool) note(cause rollout.Cause) {
-	p.rollouts++
 	if p.roll.back {
 		return
 	}
@@ -58,6 +57,7 @@ func (p *Pool) note(cause rollout.Cause) {
 	}
 	p.lastRoll = p.progress()
 	p.lastRoll.Ended = p.now
+	p.effects.Rollout = append(p.effects.Rollout, p.lastRoll)
 }
 
 // Answered says how many answers the instance's peer has counted since it began, and how many of them were 5xx.

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
@@ -12,6 +13,7 @@ import (
 // exist by others of the same.
 type renewal struct {
 	*rollout.Rollout
+	plan     rollout.Plan
 	from, to Route
 	incoming []string // versions that fresh instances run; nil: whatever was started since
 	fleet    *scaler.Fleet
@@ -28,32 +30,78 @@ type renewal struct {
 // and the start of each costs as much as one that serves.
 const unhurried = time.Minute
 
-// Route says what version new instances are to run from now on. If others serve, they are replaced by the plan. A version
-// whose rollout was given up is not tried again before another one comes, unless it is forced.
+// Route says what version new instances are to run from now on. If others serve, they are replaced by the plan; forced, so are
+// those of which nobody knows what they run. A version whose rollout was given up is not tried again before another one comes,
+// unless it is forced.
 func (p *Pool) Route(now time.Time, to Route, plan rollout.Plan, force bool) *Effects {
 	now = p.enter(now)
 	switch {
-	case p.closed != "", !force && to.pinned() && to == p.rejected, !force && to == p.heading():
+	case p.closed != "", !force && to.pinned() && to == p.rejected:
+		return &p.effects
+	case !force && to == p.heading():
+		p.rejected = Route{} // another one came: should the rejected one come again, it is news
 		return &p.effects
 	case force && to == p.route:
 		p.renew(now, to, plan, p.fleetFor(to, to.pinned()))
-	case !to.pinned(), !p.route.pinned() && p.allRun(to), p.live == 0 && p.fleet.Frozen(now) == 0:
+	case to.pinned() && to == p.route:
+		p.note(rollout.Superseded)
+		p.turnBack(now)
+	case !to.pinned(), !p.route.pinned() && p.allRun(to, force), p.live == 0 && p.fleet.Frozen(now) == 0:
 		p.takeRoute(to)
 	default:
+		if !p.route.pinned() {
+			p.route = p.served()
+		}
 		p.renew(now, to, plan, p.fleetFor(to, false))
 	}
 	p.scale(now)
 	return &p.effects
 }
 
+// served is the version that all instances run which are ready, so that it can be started again; the zero Route if they run
+// several, if nobody knows, or if the version has no number of its own.
+func (p *Pool) served() Route {
+	version := ""
+	for i := range p.Instances() {
+		if i.state != Ready || i.adopted {
+			continue
+		}
+		if _, err := strconv.ParseUint(i.version, 10, 64); err != nil || version != "" && version != i.version {
+			return Route{}
+		}
+		version = i.version
+	}
+	return Route{Version: version}
+}
+
 // Renew replaces all instances that exist by others. The code is another one although its version has the same name, or the
-// qualifier leads elsewhere, if changed is set: then no environment of before serves again.
+// qualifier leads elsewhere, if changed is set: then no environment of before serves again. A rollout to another version that
+// is under way replaces them all as it is.
 func (p *Pool) Renew(now time.Time, plan rollout.Plan, changed bool) *Effects {
 	now = p.enter(now)
-	if p.closed == "" {
-		p.renew(now, p.route, plan, p.fleetFor(p.route, !changed))
-		p.scale(now)
+	if p.closed != "" || p.roll != nil && p.roll.to != p.roll.from && !p.roll.back {
+		return &p.effects
 	}
+	rejected, to := p.rejected, p.heading()
+	p.renew(now, to, plan, p.fleetFor(to, !changed))
+	p.rejected = rejected
+	p.scale(now)
+	return &p.effects
+}
+
+// Unpin leaves it to Lambda again which version new instances run. With denied it lets nobody choose: then a rollout under way
+// begins anew. Otherwise nobody knows what the qualifier leads to now, and a rollout under way comes to its end before.
+func (p *Pool) Unpin(now time.Time, denied bool) *Effects {
+	now = p.enter(now)
+	roll := p.roll
+	if p.closed != "" || !p.heading().pinned() || roll != nil && !denied {
+		return &p.effects
+	}
+	p.takeRoute(Route{})
+	if roll != nil && !roll.back {
+		p.renew(now, Route{}, roll.plan, p.fleet.Renew())
+	}
+	p.scale(now)
 	return &p.effects
 }
 
@@ -85,13 +133,18 @@ func (p *Pool) takeRoute(to Route) {
 	if to.pinned() && p.route.pinned() && to.Version != p.route.Version {
 		p.fleet = p.fleet.Renew()
 	}
-	p.route, p.rejected, p.seen = to, Route{}, nil
+	p.seen = nil
+	if !to.pinned() {
+		p.see(p.route.Version)
+		p.see(p.route.Extra)
+	}
+	p.route, p.rejected = to, Route{}
 }
 
-// allRun reports whether no instance is known to run what the route does not.
-func (p *Pool) allRun(to Route) bool {
+// allRun reports whether no instance is known to run what the route does not, or surely does not.
+func (p *Pool) allRun(to Route, surely bool) bool {
 	for i := range p.Instances() {
-		if i.version != "" && to.share(i.version) == 0 {
+		if (surely || i.version != "") && to.share(i.version) == 0 {
 			return false
 		}
 	}
@@ -106,13 +159,18 @@ func (p *Pool) fleetFor(to Route, same bool) *scaler.Fleet {
 	return p.fleet.Renew()
 }
 
-// renew begins a rollout, in place of another that may be under way.
+// renew begins a rollout, in place of another that may be under way, and tells the caller.
 func (p *Pool) renew(now time.Time, to Route, plan rollout.Plan, fleet *scaler.Fleet) {
-	from := p.route
 	if p.roll != nil {
 		p.note(rollout.Superseded)
 	}
-	r := &renewal{from: from, to: to, fleet: fleet, began: now, share: 1}
+	p.begin(now, to, plan, fleet)
+	p.stepped()
+}
+
+func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.Fleet) {
+	from := p.route
+	r := &renewal{plan: plan, from: from, to: to, fleet: fleet, began: now, share: 1}
 	if to != from {
 		r.incoming = to.incoming(from)
 		r.share = 0
@@ -130,7 +188,6 @@ func (p *Pool) renew(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 		p.setFresh(i, slices.Contains(r.incoming, i.version))
 	}
 	p.size(now)
-	p.rollouts++
 }
 
 // setFresh says whether an instance is one of those that the rollout brings.
@@ -167,8 +224,8 @@ func (p *Pool) advance(now time.Time) {
 	p.size(now)
 	phase, share := r.Phase(), r.Share()
 	r.Look(now, r.n, p.fresh[Ready], p.oldToGo())
-	if phase != r.Phase() || share != r.Share() {
-		p.rollouts++
+	if changed := phase != r.Phase() || share != r.Share(); changed && !r.Phase().Over() && !r.back {
+		p.stepped()
 	}
 	switch r.Phase() {
 	case rollout.Aborted:
@@ -265,6 +322,7 @@ func (p *Pool) complete() {
 // endRoll forgets which instances were fresh. The versions that they run are expected from now on. What is old and comes
 // back is stale if all was replaced.
 func (p *Pool) endRoll(replaced bool) {
+	p.see(p.roll.version) // although none of it may be left
 	p.roll = nil
 	for i := range p.Instances() {
 		if i.fresh {
@@ -284,24 +342,33 @@ func (p *Pool) giveUp(now time.Time) {
 		p.endRoll(false)
 		return
 	}
-	p.roll = nil
-	p.renew(now, r.from, rollout.Plan{Known: true}, p.fleet)
-	p.roll.back = true
-	for i := range p.Instances() {
-		p.setFresh(i, r.from.share(i.version) > 0)
-	}
+	p.turnBack(now)
 	p.rejected = r.to
 	p.advance(now)
 }
 
-// maxSeen bounds the versions that are expected: an alias leads to two at most.
+// turnBack replaces what the rollout has brought by what was there before.
+func (p *Pool) turnBack(now time.Time) {
+	brought := p.fresh[Starting] + p.fresh[Ready]
+	p.begin(now, p.route, rollout.Plan{Known: true}, p.fleet)
+	p.roll.back = true
+	for i := range p.Instances() {
+		p.setFresh(i, p.route.share(i.version) > 0)
+	}
+	if brought > 0 {
+		p.stepped()
+	}
+}
+
+// maxSeen bounds the versions that are expected: an alias leads to two at most, and others were given up.
 const maxSeen = 4
 
-// see takes note of a version that is expected.
+// see takes note of a version that is expected, and forgets the one that was noted first if they are too many.
 func (p *Pool) see(version string) {
-	if version != "" && len(p.seen) < maxSeen && !slices.Contains(p.seen, version) {
-		p.seen = append(p.seen, version)
+	if version == "" || slices.Contains(p.seen, version) {
+		return
 	}
+	p.seen = append(p.seen[max(0, len(p.seen)-maxSeen+1):], version)
 }
 
 // notice compares what an instance runs with what is expected. Where Lambda chooses the version, another one than before
@@ -310,7 +377,8 @@ func (p *Pool) notice(now time.Time, i *Instance) {
 	if i.pin != "" || i.adopted || i.version == "" || p.route.pinned() {
 		return
 	}
-	if p.roll == nil && len(p.seen) > 0 && !slices.Contains(p.seen, i.version) {
+	news := len(p.seen) > 0 && !slices.Contains(p.seen, i.version) && i.started.After(p.lastRoll.Began)
+	if p.roll == nil && news {
 		p.renew(now, p.route, p.settings.Rollout, p.fleet.Renew())
 		p.roll.version = i.version
 	}
@@ -321,6 +389,14 @@ func (p *Pool) notice(now time.Time, i *Instance) {
 	}
 	if p.roll == nil || i.fresh {
 		p.see(i.version)
+	}
+}
+
+// ran takes in which version an invocation ran that has ended well, where its peer did not say so.
+func (p *Pool) ran(now time.Time, i *Instance, end End) {
+	if i.version == "" && end.Cause == "" {
+		i.version = end.Version
+		p.notice(now, i)
 	}
 }
 

@@ -116,6 +116,7 @@ func (p *Pool) drainOldSurplus(now time.Time, n int) {
 	idle := p.drainable(func(i *Instance) bool { return !i.fresh && p.idle.has(i.index) })
 	for _, i := range idle[:min(n, len(idle))] {
 		p.drain(now, i, ScaleIn)
+		p.roll.gone++
 	}
 }
 

@@ -37,6 +37,7 @@ type world struct {
 	finished   []*pool.Instance
 	killed     []*pool.Instance
 	starts     int
+	rolled     []pool.Progress
 }
 
 func newWorld(t require.TestingT, s pool.Settings) *world {
@@ -52,6 +53,7 @@ func (w *world) did(e *pool.Effects) {
 
 func (w *world) collect(e *pool.Effects) {
 	w.starts += len(e.Start)
+	w.rolled = append(w.rolled, e.Rollout...)
 	w.started = append(w.started, e.Start...)
 	w.dispatched = append(w.dispatched, e.Dispatched...)
 	w.evicted = append(w.evicted, e.Evicted...)

@@ -98,6 +98,7 @@ func (r *Rollout) Look(now time.Time, n, ready, surplus int) {
 	case Starting:
 		if ready >= r.Want(n) {
 			r.reached(now)
+			r.finish(now, surplus)
 		}
 	case Watching:
 		if r.judge(); r.phase == Watching && ready >= r.Want(n) && now.Sub(r.since) >= r.plan.Hold {
@@ -106,9 +107,15 @@ func (r *Rollout) Look(now time.Time, n, ready, surplus int) {
 			r.Look(now, n, ready, surplus)
 		}
 	case Finishing:
-		if r.judge(); r.phase == Finishing && surplus <= 0 {
-			r.enter(now, Done)
-		}
+		r.judge()
+		r.finish(now, surplus)
+	}
+}
+
+// finish ends a rollout that leaves nothing to be drained: nothing may happen any more that it could wait for.
+func (r *Rollout) finish(now time.Time, surplus int) {
+	if r.phase == Finishing && surplus <= 0 {
+		r.enter(now, Done)
 	}
 }
 

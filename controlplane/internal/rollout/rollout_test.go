@@ -85,7 +85,7 @@ func TestAStartThatComesUpForgivesThoseBefore(t *testing.T) {
 		reach(dawn, r)
 		r.Look(dawn, n, want, n) // on to the next step
 	}
-	require.Equal(t, rollout.Finishing, r.Phase())
+	require.Equal(t, rollout.Done, r.Phase())
 }
 
 func TestAnInstanceThatKeepsCrashingAborts(t *testing.T) {
@@ -169,4 +169,11 @@ func TestTheP99IsAFifthTooLargeAtMost(t *testing.T) {
 		require.GreaterOrEqual(t, after.P99(), took)
 		require.LessOrEqual(t, after.P99(), took*13/10)
 	})
+}
+
+// Nothing may happen in a function without requests: what is reached is done at once.
+func TestARolloutThatLeavesNothingOldIsDoneAtOnce(t *testing.T) {
+	r := rollout.Begin(dawn, rollout.Plan{Known: true}, 1)
+	r.Look(dawn, n, n, 0)
+	require.Equal(t, rollout.Done, r.Phase())
 }
