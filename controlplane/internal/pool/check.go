@@ -117,7 +117,7 @@ func (p *Pool) checkCounts() error {
 func (p *Pool) checkIdle() error {
 	n, taken := 0, 0
 	for i := range p.Instances() {
-		idle := i.state == Ready && !i.adopted && i.leases.n == 0 && i.linger.at == 0
+		idle := i.state == Ready && !i.adopted && i.leases.n == 0 && i.legacy == 0 && i.linger.at == 0
 		if idle {
 			n++
 			taken += i.foreign
@@ -168,7 +168,7 @@ func (p *Pool) checkTimers() error {
 		}
 	}
 	for i := range p.Instances() {
-		timed := i.state == Starting && (i.dialled && !i.adopted || !i.dialled && p.settings.StartTimeout > 0) || i.state == Ready && !i.ends.IsZero() ||
+		timed := i.state == Starting && ((i.dialled || i.inherited) && !i.adopted || !i.dialled && p.settings.StartTimeout > 0) || i.state == Ready && !i.ends.IsZero() ||
 			i.state == Draining && !i.killed
 		if timed != (i.deadline.at > 0) {
 			return fmt.Errorf("instance %d (%s): has a timer: %t, needs one: %t", i.index, i.state, i.deadline.at > 0, timed)
@@ -185,13 +185,13 @@ func (p *Pool) checkStarts() error {
 		own -= n
 	}
 	switch {
-	case p.startsInProgress() > max(0, s.StartsInProgress):
+	case p.startsInProgress()-p.inherited[Starting] > max(0, s.StartsInProgress):
 		return fmt.Errorf("%d starts in progress, budget %d", p.startsInProgress(), s.StartsInProgress)
-	case own > 0 && p.live > s.Max+s.Surge():
+	case own > 0 && c.inherited == 0 && p.live > s.Max+s.Surge():
 		return fmt.Errorf("%d instances, at most %d and %d for rotation", p.live, s.Max, s.Surge())
-	case c.started+c.adopted != c.ended+uint64(p.live):
-		return fmt.Errorf("%d started and %d adopted, but %d ended and %d live", c.started, c.adopted, c.ended, p.live)
-	case c.failed.Total() > c.started:
+	case c.started+c.adopted+c.inherited != c.ended+uint64(p.live):
+		return fmt.Errorf("%d started, %d adopted and %d inherited, but %d ended and %d live", c.started, c.adopted, c.inherited, c.ended, p.live)
+	case c.failed.Total() > c.started+c.inherited:
 		return fmt.Errorf("%d failed of %d starts", c.failed.Total(), c.started)
 	}
 	return nil

@@ -43,12 +43,13 @@ type Instance struct {
 	ID    string // the caller's name for it
 	Owner any    // the caller's; the pool never looks at it
 
-	index   int
-	state   InstanceState
-	adopted bool
-	epoch   uint64 // of the breaker, when it was started
-	price   scaler.Price
-	start   *scaler.Start // what the fleet expects of it, first as a start, at last as an end; nil if nothing
+	index     int
+	state     InstanceState
+	adopted   bool
+	inherited bool   // another pool has started it
+	epoch     uint64 // of the breaker, when it was started
+	price     scaler.Price
+	start     *scaler.Start // what the fleet expects of it, first as a start, at last as an end; nil if nothing
 
 	started time.Time
 	took    time.Duration // from its start until its peer dialled for the first time; 0: it never did
@@ -93,6 +94,8 @@ type Instance struct {
 
 	watch   Foreign
 	foreign int  // slots that are taken without a lease; 0 unless it is ready or draining
+	legacy  int  // of those, the ones that the pool before had leased: somebody waits for what they do
+	heard   bool // it is inherited, and has reported since
 	full    bool // its peer has refused a request, and has not reported since
 }
 
@@ -135,6 +138,9 @@ func (i *Instance) EndBy(t time.Time) {
 		i.ends = t
 	}
 }
+
+// Price is what its start has claimed.
+func (i *Instance) Price() scaler.Price { return i.price }
 
 // Pin is the version that it is to be invoked as; empty: as the function's qualifier leads to.
 func (i *Instance) Pin() string { return i.pin }
@@ -221,8 +227,11 @@ func (p *Pool) takeIndex(now time.Time) int {
 
 // add gives a new instance its index.
 func (p *Pool) add(now time.Time, adopted bool) *Instance {
-	index := p.takeIndex(now)
-	i := &Instance{index: index, adopted: adopted, started: now}
+	return p.addAt(p.takeIndex(now), now, adopted)
+}
+
+func (p *Pool) addAt(index int, started time.Time, adopted bool) *Instance {
+	i := &Instance{index: index, adopted: adopted, started: started}
 	i.deadline.of, i.linger.of, i.review.of = i, i, i
 	p.table[index] = i
 	p.live++
@@ -287,7 +296,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 
 // startIdling and stopIdling keep track of the instances that serve nobody and that we may drain.
 func (p *Pool) startIdling(i *Instance) {
-	if i.leases.n == 0 && !i.adopted && !p.linger(i) {
+	if i.leases.n == 0 && i.legacy == 0 && !i.adopted && !p.linger(i) {
 		p.idle.add(i.index)
 		p.nIdle++
 		p.idleTaken += i.foreign
@@ -307,6 +316,9 @@ func (p *Pool) tally(i *Instance, n int) {
 	p.count[i.state] += n
 	if i.adopted {
 		p.adopted[i.state] += n
+	}
+	if i.inherited {
+		p.inherited[i.state] += n
 	}
 	if i.fresh {
 		p.fresh[i.state] += n

@@ -74,6 +74,7 @@ type Pool struct {
 
 	unreachable bool // no Envoy is connected
 	retiring    bool // Close follows
+	awaits      bool // instances that it does not know may exist: nothing is decided
 
 	queue    requestList
 	returned int           // of the requests in it, those that an instance has refused
@@ -87,6 +88,7 @@ type Pool struct {
 	live      int
 	count     [Gone]int // live instances by state
 	adopted   [Gone]int // those of them that nobody started
+	inherited [Gone]int // those of them that another pool has started
 	fresh     [Gone]int // those of them that a rollout brings
 	capacity  int       // slots of ready instances
 	busy      int       // leases on them

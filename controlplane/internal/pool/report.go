@@ -20,6 +20,7 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 		p.serve(now)
 		p.scale(now)
 	}
+	i.heard = true
 	return &p.effects
 }
 
@@ -60,6 +61,7 @@ func (p *Pool) setForeign(i *Instance, n int, full bool) {
 		i.answered = p.now // the app has just come to an end of what nobody waits for
 	}
 	i.foreign, i.full = n, full
+	p.countLegacy(i)
 	if i.state == Ready {
 		p.relist(i, free)
 		p.startIdling(i)
@@ -84,7 +86,7 @@ func (p *Pool) watchLeases(i *Instance) {
 }
 
 // beginWatch follows an instance that comes up: its leases are known.
-func (p *Pool) beginWatch(i *Instance) { i.watch.Begin(p.now, i.leases.n-i.refused, true) }
+func (p *Pool) beginWatch(i *Instance) { i.watch.Begin(p.now, i.leases.n-i.refused, !i.inherited) }
 
 // endWatch follows one whose slots do not matter any more.
 func (p *Pool) endWatch(i *Instance) {

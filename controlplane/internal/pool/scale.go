@@ -12,7 +12,7 @@ import (
 // every event that may change either.
 func (p *Pool) scale(now time.Time) {
 	p.block = scaler.Block{}
-	if p.closed != "" {
+	if p.closed != "" || p.awaits {
 		return
 	}
 	p.peak.Observe(now, p.needed())

@@ -18,10 +18,10 @@ type Stats struct {
 	Frozen                          int // environments that are surely there for a start, and not running
 	Rotating                        int // of the ready ones, near the end of their lifetime
 
-	// Counters since New. Started and Adopted, less Ended, are the instances that exist.
-	Started, Adopted, Ended uint64
-	Failed                  Failures // failed starts
-	Returned                uint64   // requests that an instance refused and that came back
+	// Counters since New. Started, Adopted and Inherited, less Ended, are the instances that exist.
+	Started, Adopted, Inherited, Ended uint64
+	Failed                             Failures // failed starts
+	Returned                           uint64   // requests that an instance refused and that came back
 
 	Blocked scaler.Block // why starts are withheld; the zero Block if they are not
 }
@@ -35,7 +35,7 @@ func (p *Pool) Stats() Stats {
 		Waiting: p.queue.n, InFlight: p.inFlight, Capacity: p.capacity, Free: p.free, Foreign: p.foreign,
 		Starting: p.count[Starting], Ready: p.count[Ready], Draining: p.count[Draining], Down: p.count[Down],
 		Rotating: p.rotating, Frozen: p.fleet.Frozen(p.now),
-		Started: p.counters.started, Adopted: p.counters.adopted, Ended: p.counters.ended,
+		Started: p.counters.started, Adopted: p.counters.adopted, Inherited: p.counters.inherited, Ended: p.counters.ended,
 		Failed: p.counters.failed, Returned: p.counters.returned,
 		Blocked: p.blocked(),
 	}
@@ -50,10 +50,10 @@ func (p *Pool) blocked() scaler.Block {
 }
 
 type counters struct {
-	started, adopted, ended uint64
-	arrivals, departures    uint64
-	returned                uint64
-	failed                  Failures
+	started, adopted, inherited, ended uint64
+	arrivals, departures               uint64
+	returned                           uint64
+	failed                             Failures
 }
 
 // Failures counts failed starts by cause.

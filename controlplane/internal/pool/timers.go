@@ -81,6 +81,10 @@ func (p *Pool) expire(now time.Time, i *Instance) {
 			p.letGo(now, i)
 			return
 		}
+		if i.inherited && !i.adopted {
+			p.giveUpInherited(i)
+			return
+		}
 		i.final, i.killed, i.late = true, true, true
 		p.move(i, Down)
 		p.fail(now, i, scaler.StartTimeout)

@@ -109,6 +109,17 @@ func (b *Budget) Claim(now time.Time, p Price, n int) (claimed int, until time.T
 	return claimed, until
 }
 
+// inherit claims what an instance costs that runs already, beyond the ceiling too.
+func (b *Budget) inherit(now time.Time, p Price) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settle(now)
+	b.claimed += p.hour
+}
+
 // Release says that an instance for which that price was claimed has ended. Its claim is held for as long as its start
 // cost, or for hold if that is longer: it may run on where nobody sees it.
 func (b *Budget) Release(now time.Time, p Price, hold time.Duration) {

@@ -83,6 +83,34 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) {
 	f.Over(now, s)
 }
 
+// Runs says that an environment was there before the fleet was, and runs. How long its start took says something as long as
+// nothing else does.
+func (f *Fleet) Runs(now time.Time, name string, took time.Duration, cold bool) {
+	f.forget(now)
+	if cold && f.Cold.n == 0 {
+		f.Cold.Add(min(took, longestCold))
+	}
+	if !cold && f.Warm.n == 0 {
+		f.Warm.Add(min(took, longestWarm))
+	}
+	if name == "" {
+		return
+	}
+	e := f.known[name]
+	if e == nil {
+		f.known[name] = &environment{name: name}
+		return
+	}
+	f.unsure(e)
+	e.frozen = false
+}
+
+// latestTimes is how many times longer than usual nearly every start comes up sooner.
+const latestTimes = 3
+
+// Latest is the time within which a start comes up nearly always, if it ever does.
+func (f *Fleet) Latest() time.Duration { return latestTimes * f.Cold.Mean(assumedCold) }
+
 // surprise follows a start that found no frozen environment, or does not come up as if it had. If all that are in progress
 // were counted on frozen ones, these are not there any more: Lambda has given them up, or somebody else invokes the function.
 func (f *Fleet) surprise(s *Start) {

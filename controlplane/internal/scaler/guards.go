@@ -121,3 +121,10 @@ func (g *Guards) Release(now time.Time, p Price, hold time.Duration) {
 	g.own.Release(now, p, hold)
 	g.settings.Total.Release(now, p, hold)
 }
+
+// Inherit accounts for an instance of that price that others have started, whether it is within the limits or not.
+func (g *Guards) Inherit(now time.Time, p Price) {
+	g.places.inherit(now, place)
+	g.own.inherit(now, p)
+	g.settings.Total.inherit(now, p)
+}

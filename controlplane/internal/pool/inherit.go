@@ -1,0 +1,102 @@
+package pool
+
+import (
+	"errors"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// A pool may take over from another that is not heard of any more. Instances and the requests on them have outlived it; what
+// is known of them their relays know.
+
+// ErrIndexTaken is Inherit's refusal: another instance has the index.
+var ErrIndexTaken = errors.New("pool: the index is taken")
+
+// An Estate is an instance that another pool has started.
+type Estate struct {
+	Index       int
+	Started     time.Time
+	Took        time.Duration // until its peer dialled for the first time; 0: it has not
+	Cold        bool          // its environment was new
+	Environment string
+	Version     string // of the code that it runs; empty: not known
+	Pin         string // the version that it was started as
+	Price       scaler.Price
+	Adopted     bool // nobody invoked it
+	Finished    bool // it was told to finish
+}
+
+// Await keeps the pool from deciding anything until Resume: there may be instances that it does not know yet.
+func (p *Pool) Await() { p.awaits = true }
+
+// Resume ends Await.
+func (p *Pool) Resume(now time.Time) *Effects {
+	now = p.enter(now)
+	p.awaits = false
+	p.scale(now)
+	return &p.effects
+}
+
+// Inherit adds an instance that another pool has started. It is starting until Up, like any other, but no longer than starts
+// usually take: whoever started it may have died before it could invoke it. Exactly one Ended must follow.
+func (p *Pool) Inherit(now time.Time, e Estate) (*Instance, error) {
+	now = p.enter(now)
+	if e.Index < len(p.table) && p.table[e.Index] != nil {
+		return nil, ErrIndexTaken
+	}
+	p.reserveIndex(e.Index)
+	i := p.addAt(e.Index, earlier(e.Started, now), e.Adopted)
+	i.inherited, i.fleet, i.took, i.environment = true, p.fleet, e.Took, e.Environment
+	i.pin, i.version, i.price = e.Pin, e.Version, e.Price
+	i.epoch = p.guards.Breaker.Epoch()
+	p.counters.inherited++
+	p.inherited[Starting]++
+	if !e.Adopted {
+		p.guards.Inherit(now, i.price)
+		p.inheritStart(now, i, e)
+	}
+	if e.Finished {
+		i.finished = true
+		p.beginDrain(now, i)
+	}
+	return i, nil
+}
+
+// inheritStart takes in what is known of the start: how long it took, or that it goes on.
+func (p *Pool) inheritStart(now time.Time, i *Instance, e Estate) {
+	p.timers.set(&i.deadline, now.Add(i.fleet.Latest()))
+	if e.Took > 0 {
+		i.fleet.Runs(now, e.Environment, e.Took, e.Cold)
+	} else {
+		i.start = i.fleet.Begin(i.started)
+	}
+}
+
+// reserveIndex makes an index that is free taken.
+func (p *Pool) reserveIndex(index int) {
+	for len(p.table) <= index {
+		p.freeIndex.add(len(p.table))
+		p.table = append(p.table, nil)
+	}
+	p.freeIndex.remove(index)
+}
+
+// giveUpInherited stops counting on a start of another pool that takes longer than any usual one. It may yet come up, and
+// what it claims stays claimed.
+func (p *Pool) giveUpInherited(i *Instance) {
+	i.fleet.Over(p.now, i.start)
+	p.move(i, Down)
+}
+
+// countLegacy follows a change of an instance's foreign slots: those of an inherited instance's first report are requests that
+// the pool before had leased, until they end.
+func (p *Pool) countLegacy(i *Instance) {
+	switch {
+	case !i.inherited:
+	case !i.heard:
+		i.legacy = i.foreign
+	default:
+		i.legacy = min(i.legacy, i.foreign)
+	}
+}

@@ -1,0 +1,132 @@
+package pool_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// estateOf is what a relay knows of an instance that has not ended.
+func estateOf(i *pool.Instance) pool.Estate {
+	return pool.Estate{
+		Index: i.Index(), Started: i.Started(), Took: i.Took(), Cold: true, Environment: i.ID, Version: i.Version(), Pin: i.Pin(),
+		Price: i.Price(), Adopted: i.Adopted(),
+	}
+}
+
+// serves tells whether a relay has an instance for one that serves: it does not know who is about to drain.
+func serves(i *pool.Instance) bool {
+	return i.State() == pool.Ready || i.State() == pool.Draining && i.Slots() > 0
+}
+
+// succeed makes a pool that takes over from another: what the relays know is told, as they tell it.
+func succeed(t require.TestingT, s pool.Settings, now time.Time, before *pool.Pool) (*pool.Pool, map[*pool.Instance]*pool.Instance) {
+	after, heirs := pool.New(s), map[*pool.Instance]*pool.Instance{}
+	after.Await()
+	for old := range before.Instances() {
+		heir, err := after.Inherit(now, estateOf(old))
+		require.NoError(t, err)
+		require.NoError(t, after.Check())
+		heirs[old] = heir
+		if serves(old) {
+			after.Up(now, heir, old.Slots())
+			after.Report(now, heir, old.InFlight(), pool.DefaultDelay)
+		}
+		require.NoError(t, after.Check())
+	}
+	return after, heirs
+}
+
+// A pool that takes over leases what the one before could have leased, and starts nothing that is there already.
+func TestAPoolTakesOverFromAnother(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSettings(t)
+		s.Learn, s.Linger = false, 0
+		m := newModelOf(t, s)
+		actions := m.actions()
+		delete(actions, "close")
+		t.Repeat(actions)
+		s.Scaling.Total = nil              // the one before has died with its claims
+		s.Scaling.Preference = scaler.Cost // starts nothing for later
+		after, heirs := succeed(t, s, m.now, m.p)
+		rotate := 0
+		for old, heir := range heirs {
+			switch {
+			case old.State() == pool.Starting:
+				require.Equal(t, pool.Starting, heir.State())
+			case serves(old) && heir.State() == pool.Draining:
+				rotate++ // it is near its end
+			case serves(old):
+				require.Equal(t, pool.Ready, heir.State())
+				require.Equal(t, old.Slots()-old.InFlight(), heir.Free(), "a slot in use is not leased, and a free one is")
+			}
+		}
+		e := after.Resume(m.now)
+		require.NoError(t, after.Check())
+		got := after.Stats()
+		require.LessOrEqual(t, len(e.Start), rotate+max(0, s.Scaling.Min-got.Ready)+got.Rotating, "nobody waits")
+		m.endAll(t, after, heirs)
+	})
+}
+
+// endAll ends what has been inherited, and asks whether all gauges are zero.
+func (m *model) endAll(t *rapid.T, after *pool.Pool, heirs map[*pool.Instance]*pool.Instance) {
+	after.Close(m.now, "")
+	for i := range after.Instances() {
+		after.Down(m.now, i)
+		after.Ended(m.now, i, pool.End{})
+		require.NoError(t, after.Check())
+	}
+	st := after.Stats()
+	require.Zero(t, st.Live())
+	require.Equal(t, len(heirs), int(st.Inherited))
+	require.Zero(t, st.Capacity+st.Foreign+st.InFlight)
+}
+
+// Requests that the pool before has leased end one by one: their slots are free as soon as the peer says so.
+func TestInheritedRequestsFreeTheirSlots(t *testing.T) {
+	w := story(t, nil)
+	w.acquireN(10)
+	w.upAll()
+	s := settings()
+	s.Scaling.Policy = nil
+	after, _ := succeed(t, s, w.now, w.p)
+	after.Resume(w.now)
+	require.Equal(t, 10, after.Stats().Foreign)
+	require.Zero(t, after.Stats().Free)
+	now := w.now.Add(50 * time.Millisecond)
+	for i := range after.Instances() {
+		after.Report(now, i, 7, pool.DefaultDelay)
+	}
+	require.Equal(t, 3, after.Stats().Free)
+}
+
+// Whoever ordered a start may have died before it could invoke anything. Nobody waits for that longer than starts take.
+func TestAStartThatNobodyMadeIsNotWaitedForLong(t *testing.T) {
+	w := story(t, nil)
+	w.acquire()
+	after, heirs := succeed(t, settings(), w.now, w.p)
+	var orphan *pool.Instance
+	for _, heir := range heirs {
+		orphan = heir
+	}
+	after.Resume(w.now)
+	r := &pool.Request{}
+	require.Empty(t, after.Acquire(w.now, r).Start, "one is on its way")
+	began := w.now
+	for orphan.State() == pool.Starting {
+		next := after.Next()
+		require.Less(t, next.Sub(began), 10*time.Second, "far less than the start timeout")
+		w.now = next
+		after.Tick(w.now)
+		require.NoError(t, after.Check())
+	}
+	require.Equal(t, 1, after.Stats().Starting, "another is made")
+	after.Up(w.now, orphan, 10)
+	require.Equal(t, pool.Leased, r.State(), "it came up after all")
+}

@@ -1,0 +1,29 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// A Note is what a pool has learned, for one that takes over from it.
+type Note struct {
+	Fleet   scaler.FleetNote    `json:"fleet,omitzero"`
+	Tail    scaler.TailNote     `json:"tail,omitzero"`
+	Guards  scaler.GuardsNote   `json:"guards,omitzero"`
+	Limiter *scaler.LimiterNote `json:"limiter,omitempty"` // where slots are learned
+}
+
+// Note writes down what the pool has learned.
+func (p *Pool) Note(now time.Time) Note {
+	return Note{Fleet: p.fleet.Note(now), Tail: p.tail.Note(now), Guards: p.guards.Note(now), Limiter: p.limiter.Note()}
+}
+
+// Learn takes over a note that was written so long ago. It is called before the first Inherit.
+func (p *Pool) Learn(now time.Time, n Note, ago time.Duration) {
+	now = p.enter(now)
+	p.fleet.Learn(now, n.Fleet, ago)
+	p.tail.Learn(now, n.Tail, ago)
+	p.guards.Learn(now, n.Guards, ago)
+	p.limiter.Learn(n.Limiter)
+}

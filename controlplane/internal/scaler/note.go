@@ -1,0 +1,154 @@
+package scaler
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// MaxFrozen bounds the environments in a FleetNote: the ones that froze last.
+const MaxFrozen = 512
+
+// A FleetNote is what a fleet has learned, for one that takes over. Times are ages.
+type FleetNote struct {
+	Warm   EstimateNote `json:"warm,omitzero"`
+	Cold   EstimateNote `json:"cold,omitzero"`
+	Finish EstimateNote `json:"finish,omitzero"`
+	Frozen []FrozenNote `json:"frozen,omitempty"` // those that are surely there, oldest first
+}
+
+// A FrozenNote is an environment that is frozen.
+type FrozenNote struct {
+	Name string        `json:"name"`
+	Age  time.Duration `json:"age"`
+}
+
+// An EstimateNote is an Estimate.
+type EstimateNote struct {
+	Mean float64 `json:"mean"` // nanoseconds
+	N    int     `json:"n"`
+}
+
+func (e Estimate) note() EstimateNote { return EstimateNote{e.mean, e.n} }
+
+// learn takes over what somebody else has learned, unless it makes no sense.
+func (e *Estimate) learn(n EstimateNote, most time.Duration) {
+	if n.N > 0 && n.Mean >= 0 && n.Mean <= float64(most) {
+		e.mean, e.n = n.Mean, min(n.N, 8)
+	}
+}
+
+// Note writes down what the fleet has learned.
+func (f *Fleet) Note(now time.Time) FleetNote {
+	f.forget(now)
+	n := FleetNote{Warm: f.Warm.note(), Cold: f.Cold.note(), Finish: f.finish.note()}
+	for _, s := range f.sure {
+		if s.lasts() && s.sure {
+			n.Frozen = append(n.Frozen, FrozenNote{s.name, now.Sub(s.at)})
+		}
+	}
+	n.Frozen = n.Frozen[max(0, len(n.Frozen)-MaxFrozen):]
+	return n
+}
+
+// Learn takes over a note that was written so long ago.
+func (f *Fleet) Learn(now time.Time, n FleetNote, ago time.Duration) {
+	f.Warm.learn(n.Warm, longestWarm)
+	f.Cold.learn(n.Cold, longestCold)
+	f.finish.learn(n.Finish, longestFinish)
+	slices.SortStableFunc(n.Frozen, func(a, b FrozenNote) int { return int(b.Age - a.Age) })
+	for _, e := range n.Frozen {
+		if age := e.Age + ago; e.Age >= 0 && age < SurelyFrozen && e.Name != "" && f.known[e.Name] == nil {
+			f.known[e.Name] = &environment{name: e.Name}
+			f.Ended(now.Add(-age), e.Name, false)
+		}
+	}
+}
+
+// A TailNote is a Tail: how long ago a request last took that long, by length.
+type TailNote struct {
+	Seen map[int]time.Duration `json:"seen,omitempty"` // by bucket
+	Cut  *time.Duration        `json:"cut,omitempty"`
+}
+
+// Note writes down what the tail has learned.
+func (t *Tail) Note(now time.Time) TailNote {
+	n := TailNote{Seen: map[int]time.Duration{}}
+	for k, at := range t.last {
+		if age := now.Sub(at); age < tailMemory {
+			n.Seen[k] = age
+		}
+	}
+	if age := now.Sub(t.cut); age < tailMemory {
+		n.Cut = &age
+	}
+	return n
+}
+
+// Learn takes over a note that was written so long ago.
+func (t *Tail) Learn(now time.Time, n TailNote, ago time.Duration) {
+	for k, age := range n.Seen {
+		if k >= 0 && k < tailBuckets && age >= 0 {
+			t.last[k] = now.Add(-age - ago)
+		}
+	}
+	if n.Cut != nil && *n.Cut >= 0 {
+		t.cut = now.Add(-*n.Cut - ago)
+	}
+}
+
+// A GuardsNote is what guards hold back.
+type GuardsNote struct {
+	Tokens int           `json:"tokens"` // of the start rate, that are there
+	Cause  Cause         `json:"cause,omitempty"`
+	Steps  int           `json:"steps,omitempty"`
+	Until  time.Duration `json:"until,omitempty"` // from now; negative: it has passed
+	Flaps  bool          `json:"flaps,omitempty"`
+}
+
+// Note writes down what the guards hold back.
+func (g *Guards) Note(now time.Time) GuardsNote {
+	b := &g.Breaker
+	n := GuardsNote{Tokens: g.bucket.Tokens(now)}
+	if b.steps > 0 {
+		n.Cause, n.Steps, n.Until, n.Flaps = b.cause, b.steps, b.until.Sub(now), b.flaps
+	}
+	return n
+}
+
+// Learn takes over a note that was written so long ago.
+func (g *Guards) Learn(now time.Time, n GuardsNote, ago time.Duration) {
+	if there := g.bucket.Tokens(now); n.Tokens >= 0 && n.Tokens < there {
+		g.bucket.Take(now.Add(-ago), there-n.Tokens)
+	}
+	if n.Steps <= 0 || !slices.Contains(StartCauses[:], n.Cause) {
+		return
+	}
+	b := &g.Breaker
+	b.cause, b.rule, b.steps, b.flaps = n.Cause, ruleOf(n.Cause), n.Steps, n.Flaps
+	b.until = now.Add(min(n.Until-ago, b.rule.longest))
+	b.epoch++
+}
+
+// A LimiterNote is what a Limiter has learned.
+type LimiterNote struct {
+	Limit   int     `json:"limit"`
+	Alone   float64 `json:"alone"` // logarithm of nanoseconds
+	Settled bool    `json:"settled,omitempty"`
+}
+
+// Note writes down what the limiter has learned; nil for a nil one.
+func (l *Limiter) Note() *LimiterNote {
+	if l == nil {
+		return nil
+	}
+	return &LimiterNote{l.limit, l.alone, l.settled}
+}
+
+// Learn takes over a note, which may be nil.
+func (l *Limiter) Learn(n *LimiterNote) {
+	if l == nil || n == nil || n.Limit < 1 || !(n.Alone >= 0 && n.Alone < math.MaxInt8) {
+		return
+	}
+	l.limit, l.alone, l.settled = min(n.Limit, l.most), n.Alone, n.Settled
+}
