@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -36,18 +37,19 @@ func (s *Stack) EventuallyWithin(limit time.Duration, what string, check func() 
 // AdminGet asks the admin address for a path.
 func (s *Stack) AdminGet(path string) (status int, body string) {
 	s.t.Helper()
-	return s.admin(http.MethodGet, path)
+	return s.AdminDo(http.MethodGet, path, "")
 }
 
 // AdminPost posts an empty body to the admin address.
 func (s *Stack) AdminPost(path string) (status int, body string) {
 	s.t.Helper()
-	return s.admin(http.MethodPost, path)
+	return s.AdminDo(http.MethodPost, path, "")
 }
 
-func (s *Stack) admin(method, path string) (status int, body string) {
+// AdminDo asks the admin address for anything.
+func (s *Stack) AdminDo(method, path, body string) (status int, answer string) {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.Admin+path, http.NoBody)
+	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.Admin+path, strings.NewReader(body))
 	require.NoError(s.t, err)
 	req.Close = true
 	resp, err := http.DefaultClient.Do(req)

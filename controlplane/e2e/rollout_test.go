@@ -19,7 +19,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
-// versioned is a function with versions 1, 2 and 3, of which the last does not come up. The alias leads to the first.
+// versioned is a function whose alias leads to version 1. 2 is as good, 3 does not come up, 4 answers with errors and 5 is slow.
 func versioned(t *testing.T, init time.Duration) controlplanetest.Function {
 	f := controlplanetest.App(t, "web", controlplanetest.Library)
 	f.Scaling.Preference = config.PreferBalanced
@@ -27,7 +27,13 @@ func versioned(t *testing.T, init time.Duration) controlplanetest.Function {
 	f.Rollout.Watch = time.Second
 	f.Local.InitTimeout = 30 * time.Second
 	f.Local.Env[contract.StartDelayVariable] = strconv.FormatInt(init.Milliseconds(), 10)
-	f.Local.Versions = []lambdalocal.Version{{Name: "1"}, {Name: "2"}, {Name: "3", Command: []string{"/bin/false"}}}
+	f.Local.Versions = []lambdalocal.Version{
+		{Name: "1"},
+		{Name: "2"},
+		{Name: "3", Command: []string{"/bin/false"}},
+		{Name: "4", Env: map[string]string{contract.FailVariable: "1"}},
+		{Name: "5", Env: map[string]string{contract.SlowVariable: "300"}},
+	}
 	f.Local.Aliases = []lambdalocal.Alias{{Name: "live", Version: "1"}}
 	return f
 }
@@ -186,19 +192,11 @@ func TestAnAliasWithWeightsIsServedByBothVersions(t *testing.T) {
 		return nil
 	}
 	s.Eventually("both", both)
-	ids := func() (all []string) {
-		for _, i := range s.Instances("web") {
-			if i.State == "ready" {
-				all = append(all, i.ID)
-			}
-		}
-		return all
-	}
-	before := ids()
+	before := ready(s)
 	status, body := s.AdminPost("/api/v1/functions/web/drain")
 	require.Equal(t, http.StatusAccepted, status, body)
 	s.Eventually("all others", func() error {
-		for _, id := range ids() {
+		for _, id := range ready(s) {
 			if slices.Contains(before, id) {
 				return fmt.Errorf("%s is there still", id)
 			}
@@ -207,4 +205,101 @@ func TestAnAliasWithWeightsIsServedByBothVersions(t *testing.T) {
 	})
 	requireServed(t, l.stop())
 	require.EqualValues(t, 2, s.Function("web").Rollouts["done"], "one for the alias and one for the drain")
+}
+
+// ready lists the ids of the instances that serve.
+func ready(s *controlplanetest.Stack) (ids []string) {
+	for _, i := range s.Instances("web") {
+		if i.State == "ready" {
+			ids = append(ids, i.ID)
+		}
+	}
+	return ids
+}
+
+// rollsOut starts a rollout as an operator does.
+func rollsOut(t *testing.T, s *controlplanetest.Stack, plan string) {
+	t.Helper()
+	status, body := s.AdminDo(http.MethodPost, "/api/v1/functions/web/rollout", plan)
+	require.Equal(t, http.StatusAccepted, status, body)
+}
+
+// gaveUp expects that a rollout was given up for a cause, and that all is as before.
+func gaveUp(s *controlplanetest.Stack, cause string) func() error {
+	return func() error {
+		f := s.Function("web")
+		if f.Rollout == nil || f.Rollout.Cause != cause || f.Rollout.Back {
+			return fmt.Errorf("rollout %+v", f.Rollout)
+		}
+		return versions(s, "1")()
+	}
+}
+
+// Scenario 51: an operator rolls out by steps, and gives it up; versions that answer with errors, or late, are given up by
+// themselves.
+func TestLongRolloutOfAnOperator(t *testing.T) {
+	f := versioned(t, 0)
+	f.Scaling.Min, f.Scaling.Concurrency, f.Rollout.Watch = 4, 5, 0
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
+	l := requests(t, s, 50)
+	s.Eventually("version 1", versions(s, "1"))
+
+	moveAlias(t, s, "2", nil)
+	rollsOut(t, s, `{"steps": [0.5], "hold": "1s"}`)
+	s.Eventually("half", func() error {
+		if f := s.Function("web"); f.Versions["1"] != 2 || f.Versions["2"] != 2 {
+			return fmt.Errorf("%v, %+v", f.Versions, f.Rollout)
+		}
+		return nil
+	})
+	status, body := s.AdminDo(http.MethodDelete, "/api/v1/functions/web/rollout", "")
+	require.Equal(t, http.StatusAccepted, status, body)
+	s.Eventually("given up", gaveUp(s, "operator"))
+	requireServed(t, l.stop())
+
+	moveAlias(t, s, "4", nil)
+	l = requests(t, s, 50)
+	rollsOut(t, s, `{"steps": [0.25], "hold": "1m", "max_errors": 0.1}`)
+	s.Eventually("given up", gaveUp(s, "errors"))
+	require.Contains(t, s.Function("web").Rollout.Detail, "of the new version's answers are errors")
+	failed := 0
+	for _, r := range l.stop() {
+		if !r.served() {
+			require.Equal(t, "this version fails\n", r.body, "of anything else")
+			failed++
+		}
+	}
+	require.Positive(t, failed)
+
+	moveAlias(t, s, "5", nil)
+	l = requests(t, s, 100)
+	rollsOut(t, s, `{"steps": [0.5], "hold": "1m", "max_slower": 2}`)
+	s.Eventually("given up", gaveUp(s, "slow"))
+	requireServed(t, l.stop())
+	require.Equal(t, map[string]uint64{"operator": 1, "errors": 1, "slow": 1}, s.Function("web").Rollouts)
+	t.Logf("%d requests failed on the instance that was tried", failed)
+}
+
+// Scenario 51: where nobody asks what the alias leads to, the first instance of another version tells. And ?now drains at once.
+func TestAnInstanceTellsThatTheAliasHasMoved(t *testing.T) {
+	f := versioned(t, 0)
+	f.Scaling.Min, f.Scaling.Concurrency, f.Rollout.Watch, f.Rollout.Hold = 4, 5, 0, time.Second
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
+	l := requests(t, s, 50)
+	s.Eventually("version 1", versions(s, "1"))
+	moveAlias(t, s, "2", nil)
+	status, body := s.AdminPost("/api/v1/instances/" + ready(s)[0] + "/drain")
+	require.Equal(t, http.StatusAccepted, status, body)
+	s.Eventually("version 2", versions(s, "2"))
+	require.Equal(t, map[string]uint64{"done": 1}, s.Function("web").Rollouts)
+
+	before := ready(s)
+	status, body = s.AdminPost("/api/v1/functions/web/drain?now")
+	require.Equal(t, http.StatusAccepted, status, body)
+	for _, id := range ready(s) {
+		require.NotContains(t, before, id, "at once")
+	}
+	s.Eventually("all others", versions(s, "2"))
+	require.EqualValues(t, 1, s.Function("web").Rollouts["done"], "that was no rollout")
+	requireServed(t, l.stop())
 }

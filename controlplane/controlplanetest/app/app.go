@@ -29,6 +29,8 @@ type app struct {
 	grpc        *grpc.Server
 	pool        pool
 	serial      bool
+	fails       bool
+	slower      time.Duration
 	turn        sync.Mutex // of requests, if serial
 
 	inFlight    atomic.Int64
@@ -40,12 +42,18 @@ func newApp(getenv func(string) string) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
+	slower, err := millis(getenv, contract.SlowVariable)
+	if err != nil {
+		return nil, err
+	}
 	a := &app{
 		environment: cmp.Or(getenv("AWS_LAMBDA_LOG_STREAM_NAME"), rand.Text()),
 		pid:         strconv.Itoa(os.Getpid()),
 		readyAt:     time.Now().Add(unready),
 		exit:        os.Exit,
 		serial:      getenv(contract.SerialVariable) == "1",
+		fails:       getenv(contract.FailVariable) == "1",
+		slower:      slower,
 		grpc:        grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20)),
 	}
 	contract.RegisterEcho(a.grpc)
@@ -134,8 +142,23 @@ func (a *app) handler() http.Handler {
 			a.turn.Lock()
 			defer a.turn.Unlock()
 		}
+		if a.degraded(w, r) {
+			return
+		}
 		counted.ServeHTTP(w, r)
 	})
+}
+
+// degraded is what is wrong with a bad version of the app: it takes longer, or it fails, and reports that it has.
+func (a *app) degraded(w http.ResponseWriter, r *http.Request) bool {
+	switch {
+	case a.fails:
+		http.Error(w, "this version fails", http.StatusInternalServerError)
+		return true
+	case a.slower > 0:
+		return !pause(r, a.slower)
+	}
+	return false
 }
 
 func (a *app) routed() http.Handler {

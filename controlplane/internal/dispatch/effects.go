@@ -42,6 +42,7 @@ type verdict struct {
 func (e *effects) carryOut(f *function) {
 	for _, t := range e.turns {
 		t.log(f.log)
+		f.unwatch(t)
 	}
 	for _, i := range e.start {
 		f.invoke(i)

@@ -9,7 +9,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
 )
 
-// StartRollout implements operator.Source. The rollout begins when Lambda has said what the qualifier leads to now.
+// StartRollout implements admin.Source. The rollout begins when Lambda has said what the qualifier leads to now.
 func (d *Dispatcher) StartRollout(name string, change operator.RolloutPlan) error {
 	f, err := d.deployed(name)
 	if err != nil {
@@ -40,7 +40,7 @@ func (d *Dispatcher) deployed(name string) (*function, error) {
 	return f, nil
 }
 
-// AbortRollout implements operator.Source.
+// AbortRollout implements admin.Source.
 func (d *Dispatcher) AbortRollout(name string) error {
 	f := d.functions[name]
 	if f == nil {
@@ -58,7 +58,7 @@ func (d *Dispatcher) AbortRollout(name string) error {
 	return nil
 }
 
-// DrainFunction implements operator.Source: it replaces every instance that the function has now by another, the new ones first.
+// DrainFunction implements admin.Source: it replaces every instance that the function has now by another, the new ones first.
 // At once means without that, and that what is in flight has the drain timeout. Nothing replaces peers that register by
 // themselves.
 func (d *Dispatcher) DrainFunction(name string, atOnce bool) error {

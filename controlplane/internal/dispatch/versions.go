@@ -164,6 +164,14 @@ func (f *function) renew(plan rollout.Plan, changed bool) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Renew(at, plan, changed) })
 }
 
+// unwatch leaves it to Lambda again what new instances run, after a rollout of an operator: nobody else reads where the
+// qualifier leads. One that was given up leaves the old version in place, until an operator starts another.
+func (f *function) unwatch(t turn) {
+	if t.Phase == rollout.Done && f.config.Rollout.Watch == 0 {
+		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Unpin(at, false) })
+	}
+}
+
 // denied follows the end of an instance whose version Lambda does not let us invoke by its number: from then on it is
 // started as the qualifier leads to.
 func (f *function) denied(i *instance, end provider.End) {

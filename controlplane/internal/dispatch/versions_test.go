@@ -76,6 +76,13 @@ func (w *world) runs(id string) string {
 	return w.versions[id]
 }
 
+// read is how often the qualifier was.
+func (w *world) read() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reads
+}
+
 func (w *world) status() operator.Function { return w.Functions()[0] }
 
 func to(version string) provider.Routing {
@@ -126,7 +133,7 @@ func TestAVersionIsReadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDeployed(t, provider.Routing{}, nil)
 		w.pass(time.Minute)
-		require.Equal(t, 1, w.reads)
+		require.Equal(t, 1, w.read())
 	})
 }
 
@@ -144,13 +151,13 @@ func TestManyFunctionsAreReadSlowly(t *testing.T) {
 		w.routing = to("1")
 		w.mu.Unlock()
 		for second := range 120 {
-			before := w.reads
+			before := w.read()
 			time.Sleep(time.Second)
 			synctest.Wait()
-			require.LessOrEqual(t, w.reads-before, 11, "second %d", second)
+			require.LessOrEqual(t, w.read()-before, 11, "second %d", second)
 		}
-		require.LessOrEqual(t, w.reads, 40+120)
-		require.Greater(t, w.reads, 100)
+		require.LessOrEqual(t, w.read(), 40+120)
+		require.Greater(t, w.read(), 100)
 	})
 }
 
@@ -205,7 +212,10 @@ func TestAVersionThatMayNotBeInvokedByItsNumber(t *testing.T) {
 		require.Equal(t, map[string]int{"2": 2}, w.status().Versions)
 		require.Equal(t, map[string]uint64{"done": 1, "superseded": 1}, w.status().Rollouts)
 		ids := w.instances()
-		require.Empty(t, w.versions[ids[len(ids)-1]], "invoked as the qualifier leads to")
+		w.mu.Lock()
+		last := w.versions[ids[len(ids)-1]]
+		w.mu.Unlock()
+		require.Empty(t, last, "invoked as the qualifier leads to")
 		require.Empty(t, w.status().Blocked)
 	})
 }
@@ -221,7 +231,7 @@ func TestAnOperatorStartsAndAbortsARollout(t *testing.T) {
 		for range 100 {
 			require.NoError(t, w.StartRollout("web", plan))
 		}
-		require.LessOrEqual(t, w.reads, 2, "many are one")
+		require.LessOrEqual(t, w.read(), 2, "many are one")
 		w.pass(5 * time.Second)
 		f := w.status()
 		require.Equal(t, map[string]int{"1": 1, "2": 1}, f.Versions)
@@ -235,6 +245,7 @@ func TestAnOperatorStartsAndAbortsARollout(t *testing.T) {
 		require.NoError(t, w.StartRollout("web", operator.RolloutPlan{}))
 		w.pass(5 * time.Second)
 		require.Equal(t, map[string]int{"2": 2}, w.status().Versions, "it is tried again if somebody says so")
+		require.Equal(t, pool.Route{}, w.functions["web"].pool.Routed(), "the next move is noticed, although nobody looks")
 	})
 }
 
@@ -272,10 +283,10 @@ func TestARolloutIsNotBegunWhileTheControlPlaneStops(t *testing.T) {
 		w := newWorld(t, nil)
 		w.halt()
 		w.background.Wait()
-		before := w.reads
+		before := w.read()
 		require.NoError(t, w.StartRollout("web", operator.RolloutPlan{}))
 		synctest.Wait()
-		require.Equal(t, before, w.reads)
+		require.Equal(t, before, w.read())
 	})
 }
 

@@ -27,6 +27,8 @@ const (
 	EventsVariable     = "APP_EVENTS"         // a file to append events to
 	StartDelayVariable = "APP_START_DELAY_MS" // listen only after so long
 	ReadyAfterVariable = "APP_READY_AFTER_MS" // answer 503 at / until so long after the start
+	FailVariable       = "APP_FAIL"           // 1: answer 500 to everything but /
+	SlowVariable       = "APP_SLOWER_MS"      // take so much longer, but for /
 )
 
 // An Inspection is how a request looked to the app: the answer of /inspect.
