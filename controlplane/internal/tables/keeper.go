@@ -108,6 +108,9 @@ func (k *Keeper) Len() (all, ended int) {
 	return len(k.records), ended
 }
 
+// Notes is how many notes are kept.
+func (k *Keeper) Notes() int { return len(k.notes) }
+
 // Greeting is the first message of every stream.
 func (k *Keeper) Greeting() Observed {
 	hello := k.hello

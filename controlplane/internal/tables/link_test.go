@@ -134,6 +134,7 @@ func (s *stack) leaderReceives() bool {
 	events, err := s.mirror.Receive(s.now, o)
 	require.NoError(s.t, err)
 	s.hear(events)
+	s.mirror.Taken()
 	return true
 }
 

@@ -28,6 +28,7 @@ type Mirror struct {
 	sent     []sentWant
 	complete bool // that was sent
 	noting   []string
+	heard    uint64 // the last message with an end
 	ack      uint64
 	due      bool // something but wants and notes is to be sent
 	ping     ping
@@ -87,7 +88,7 @@ func (m *Mirror) Attach(greeting Observed) []Event {
 	}
 	m.hello = *greeting.Hello
 	m.attached, m.synced, m.complete, m.due = true, false, false, true
-	m.queue, m.sent, m.ack, m.ping.due = nil, nil, 0, true
+	m.queue, m.sent, m.heard, m.ack, m.ping.due = nil, nil, 0, 0, true
 	for _, i := range m.instances {
 		i.queued, i.seen = false, false
 	}
@@ -137,6 +138,13 @@ func (m *Mirror) Note(n Note) {
 	m.notes[n.Function] = n
 	if m.attached && !slices.Contains(m.noting, n.Function) {
 		m.noting = append(m.noting, n.Function)
+	}
+}
+
+// Taken says that the events of all messages so far are taken in: the relay need not repeat ends.
+func (m *Mirror) Taken() {
+	if m.heard > m.ack {
+		m.ack, m.due = m.heard, true
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 // ErrTooMany says that a relay tells of more instances than one may have.
 var ErrTooMany = errors.New("the relay has more instances than it may")
 
-// Receive takes in a message of the relay, on the stream that was attached last. After an error the stream is of no use;
-// the events have happened.
+// Receive takes in a message of the relay, on the stream that was attached last. Its events are to be followed by Taken. After
+// an error the stream is of no use; the events have happened.
 func (m *Mirror) Receive(now time.Time, o Observed) ([]Event, error) {
 	if m.superseded(o.Term) {
 		return m.supersede(o.Term), nil
@@ -52,7 +52,7 @@ func (m *Mirror) receive(now time.Time, o Observed) (events []Event) {
 // take compares an instance with what was known of it, and tells the difference.
 func (m *Mirror) take(events []Event, now Instance, number uint64) []Event {
 	if now.Phase == PhaseEnded {
-		m.ack, m.due = number, true
+		m.heard = number
 		if _, known := m.ended[now.ID]; known {
 			m.ended[now.ID] = number
 			return events

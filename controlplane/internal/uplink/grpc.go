@@ -1,0 +1,134 @@
+package uplink
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/status"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+)
+
+// The service as gRPC knows it. Its messages are JSON, by a codec of its own, so that it can share a server with protobuf.
+const (
+	serviceName = "lambdadispatch.Uplink"
+	methodName  = "Attach"
+	codecName   = "lambda-dispatch-json"
+)
+
+func init() { encoding.RegisterCodec(codec{}) }
+
+// A codec encodes messages as JSON. What it decodes is valid.
+type codec struct{}
+
+func (codec) Name() string { return codecName }
+
+func (codec) Marshal(v any) ([]byte, error) { return json.Marshal(v) }
+
+func (codec) Unmarshal(data []byte, v any) error {
+	if len(data) > tables.MaxMessage {
+		return fmt.Errorf("uplink: %d bytes, at most %d", len(data), tables.MaxMessage)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("uplink: %w", err)
+	}
+	valid, ok := v.(interface{ Validate() error })
+	if !ok {
+		return fmt.Errorf("uplink: no message is a %T", v)
+	}
+	if err := valid.Validate(); err != nil {
+		return fmt.Errorf("uplink: %w", err)
+	}
+	return nil
+}
+
+// Validate reports everything that is wrong with u.
+func (u *Up) Validate() error {
+	var errs []error
+	if u.Observed != nil {
+		errs = append(errs, u.Observed.Validate())
+	}
+	if u.Register != nil {
+		errs = append(errs, u.Register.Registration.Validate())
+	}
+	return errors.Join(errs...)
+}
+
+// Validate reports everything that is wrong with d.
+func (d *Down) Validate() error {
+	var errs []error
+	if d.Desired != nil {
+		errs = append(errs, d.Desired.Validate())
+	}
+	if d.Registered != nil && d.Registered.Invocation != nil {
+		errs = append(errs, d.Registered.Invocation.Validate())
+	}
+	return errors.Join(errs...)
+}
+
+var streamDesc = grpc.StreamDesc{StreamName: methodName, ServerStreams: true, ClientStreams: true, Handler: handle}
+
+// Register serves relays on a gRPC server, whose credentials should be Credentials.
+func (l *Leader) Register(server grpc.ServiceRegistrar) {
+	server.RegisterService(&grpc.ServiceDesc{
+		ServiceName: serviceName, HandlerType: (*leader)(nil), Streams: []grpc.StreamDesc{streamDesc},
+	}, l)
+}
+
+type leader interface {
+	Serve(context.Context, Stream[Down, Up]) error
+}
+
+func handle(service any, stream grpc.ServerStream) error {
+	if err := mayAttach(stream.Context()); err != nil {
+		return status.Error(codes.PermissionDenied, err.Error())
+	}
+	err := service.(leader).Serve(stream.Context(), rpc[Down, Up]{stream})
+	if _, known := status.FromError(err); known {
+		return err
+	}
+	return status.Error(codes.Unavailable, err.Error())
+}
+
+// An rpc is a stream over gRPC.
+type rpc[S, R any] struct {
+	stream interface {
+		SendMsg(any) error
+		RecvMsg(any) error
+	}
+}
+
+func (r rpc[S, R]) Send(message *S) error { return r.stream.SendMsg(message) }
+
+func (r rpc[S, R]) Recv() (*R, error) {
+	message := new(R)
+	if err := r.stream.RecvMsg(message); err != nil {
+		return nil, err
+	}
+	return message, nil
+}
+
+// To returns a Dial to a control plane's address, as gRPC writes it: unix:///run/lambda-dispatch/control.sock. A unix socket
+// must belong to this process's user or root.
+func To(address string) Dial {
+	return func(ctx context.Context) (Stream[Up, Down], error) {
+		conn, err := grpc.NewClient(address,
+			grpc.WithTransportCredentials(Credentials()),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: maxPause, Multiplier: 1, MaxDelay: maxPause}, MinConnectTimeout: stood}))
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(ctx, func() { _ = conn.Close() })
+		stream, err := conn.NewStream(ctx, &streamDesc, "/"+serviceName+"/"+methodName, grpc.CallContentSubtype(codecName))
+		if err != nil {
+			return nil, err
+		}
+		return rpc[Up, Down]{stream}, nil
+	}
+}

@@ -1,0 +1,140 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// A Sink is who leads. Calls for one relay come in order and do not overlap; they may call the Leader's methods, but for
+// Lead and Resign. What Told was given is taken in when it returns.
+type Sink interface {
+	// Attached: a stream of the relay stands. Its events follow, up to tables.Synced of what it had.
+	Attached(relay string, hello tables.Hello)
+	Told(relay string, events []tables.Event)
+	// Detached: the stream is gone. The relay may attach again.
+	Detached(relay string, err error)
+	// Register answers a peer that nobody invoked. The error may wrap one of package relays.
+	Register(ctx context.Context, relay, token string, r wire.Registration) (wire.Invocation, error)
+}
+
+// A Leader takes relays' streams while it leads, and refuses them while it does not. Its other methods do not block on the
+// network.
+type Leader struct {
+	sink Sink
+	log  logrus.FieldLogger
+
+	mu    sync.Mutex
+	term  uint64           // 0: it does not lead
+	sites map[string]*site // by relay
+}
+
+// NewLeader returns one that does not lead.
+func NewLeader(sink Sink, log logrus.FieldLogger) *Leader {
+	return &Leader{sink: sink, log: log.WithField("component", "uplink"), sites: map[string]*site{}}
+}
+
+// Lead begins a term. Nothing is known of any relay.
+func (l *Leader) Lead(term uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.term, l.sites = term, map[string]*site{}
+}
+
+// Resign ends all streams, and returns when the sink is not called any more.
+func (l *Leader) Resign() {
+	l.mu.Lock()
+	sites := l.sites
+	l.term, l.sites = 0, map[string]*site{}
+	l.mu.Unlock()
+	for _, s := range sites {
+		s.enter(ErrStandby)()
+	}
+}
+
+// Expect wants an instance's peer let in, by every relay.
+func (l *Leader) Expect(e tables.Expectation) {
+	l.each(func(m *tables.Mirror, now time.Time) { m.Expect(now, e) })
+}
+
+// Drain wants an instance's peer told to finish.
+func (l *Leader) Drain(instance string, reason wire.Reason) {
+	l.each(func(m *tables.Mirror, _ time.Time) { m.Drain(instance, reason) })
+}
+
+// Forget wants all closed that belongs to an instance.
+func (l *Leader) Forget(instance string) {
+	l.each(func(m *tables.Mirror, _ time.Time) { m.Forget(instance) })
+}
+
+// Note leaves a note with every relay.
+func (l *Leader) Note(n tables.Note) {
+	l.each(func(m *tables.Mirror, _ time.Time) { m.Note(n) })
+}
+
+func (l *Leader) each(do func(*tables.Mirror, time.Time)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for _, s := range l.sites {
+		s.with(func(m *tables.Mirror) { do(m, now) })
+	}
+}
+
+// A RelayStatus is how a relay stands.
+type RelayStatus struct {
+	Hello     tables.Hello
+	Attached  bool
+	Synced    bool      // all that it had has been told
+	Confirmed time.Time // when it was last known to have seen no higher term; zero: never
+}
+
+// Relays are those that have attached in this term, by name.
+func (l *Leader) Relays() map[string]RelayStatus {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make(map[string]RelayStatus, len(l.sites))
+	for name, s := range l.sites {
+		s.with(func(m *tables.Mirror) { out[name] = RelayStatus{m.Hello(), m.Attached(), m.Synced(), m.Confirmed()} })
+	}
+	return out
+}
+
+// Serve carries one stream of a relay to its end.
+func (l *Leader) Serve(ctx context.Context, stream Stream[Down, Up]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	if first.Observed == nil || first.Observed.Hello == nil {
+		return errors.New("the first message holds no hello")
+	}
+	s, err := l.site(first.Observed.Hello.Relay)
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, stream, *first.Observed)
+}
+
+func (l *Leader) site(name string) (*site, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.term == 0 {
+		return nil, ErrStandby
+	}
+	s := l.sites[name]
+	if s == nil && len(l.sites) >= maxRelays {
+		return nil, errors.New("there are as many relays as there may be")
+	}
+	if s == nil {
+		s = &site{name: name, sink: l.sink, log: l.log.WithField("relay", name), mirror: tables.NewMirror(l.term)}
+		l.sites[name] = s
+	}
+	return s, nil
+}

@@ -1,0 +1,276 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// ErrNoLeader is what peers are told that register while no control plane leads. They try again.
+var ErrNoLeader = errors.New("no control plane leads at the moment: try again")
+
+// Pauses between two attempts at one address. Those of a unix socket cost next to nothing.
+const (
+	firstPause = 25 * time.Millisecond
+	maxPause   = 250 * time.Millisecond
+	stood      = time.Second // a stream that stood so long was no failed attempt
+)
+
+// A Dial opens a stream to one control plane. The stream ends with ctx.
+type Dial func(ctx context.Context) (Stream[Up, Down], error)
+
+// Options are what a Relay needs.
+type Options struct {
+	Hello tables.Hello
+	Dials map[string]Dial         // by the control plane's address
+	Dial  func() []wire.Relay     // what peers are to dial now; nil: as the Hello says
+	Term  uint64                  // the highest that was seen before
+	Seen  func(term uint64) error // writes a higher term down before it is obeyed; nil: nobody does
+	Log   logrus.FieldLogger
+}
+
+// A Relay is the relay's end of its streams. It implements relays.Events: it is told what happens, and tells whoever leads.
+type Relay struct {
+	options  Options
+	commands relays.Commands
+	log      logrus.FieldLogger
+
+	mu      sync.Mutex
+	keeper  *tables.Keeper
+	session tables.Session
+	streams map[tables.Session]*line
+	leader  *line                      // the stream that was obeyed last
+	asked   uint64                     // registrations so far
+	asking  map[uint64]chan Registered // under way
+}
+
+// A line is one stream, and what is to be said on it beside the table.
+type line struct {
+	wake      chan struct{}
+	stale     bool // it is to be told that its term is over
+	registers []Registration
+}
+
+// NewRelay returns the end of streams that are not open yet. Connect must follow before Run.
+func NewRelay(o Options) *Relay {
+	if o.Seen == nil {
+		o.Seen = func(uint64) error { return nil }
+	}
+	return &Relay{
+		options: o, log: o.Log.WithField("component", "uplink"), keeper: tables.NewKeeper(o.Hello, o.Term),
+		streams: map[tables.Session]*line{}, asking: map[uint64]chan Registered{},
+	}
+}
+
+// Connect says whom the leader commands.
+func (r *Relay) Connect(commands relays.Commands) { r.commands = commands }
+
+// Run keeps a stream with every control plane that takes one, until ctx ends.
+func (r *Relay) Run(ctx context.Context) error {
+	var streams sync.WaitGroup
+	for address, dial := range r.options.Dials {
+		streams.Go(func() { r.follow(ctx, r.log.WithField("control_plane", address), dial) })
+	}
+	streams.Wait()
+	return nil
+}
+
+// Flush waits until the leader knows every end, or ctx ends.
+func (r *Relay) Flush(ctx context.Context) {
+	for r.owesEnds() && pause(ctx, 5*time.Millisecond) {
+	}
+}
+
+func (r *Relay) owesEnds() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ended := r.keeper.Len()
+	return ended > 0
+}
+
+// Settled tells whether a leader has said all that it wants. Before that an instance that is not known may yet be one.
+func (r *Relay) Settled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.keeper.Settled()
+}
+
+// A Status is what a Relay knows.
+type Status struct {
+	Term     uint64
+	Attached bool // to the leader
+	Settled  bool
+	Kept     int // instances, ended ones included
+	Ended    int // whose end no leader has taken in
+	Notes    int
+}
+
+// Status returns what is known now.
+func (r *Relay) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kept, ended := r.keeper.Len()
+	return Status{
+		Term: r.keeper.Term(), Attached: r.keeper.Attached(), Settled: r.keeper.Settled(),
+		Kept: kept, Ended: ended, Notes: r.keeper.Notes(),
+	}
+}
+
+// follow opens a stream to one control plane again and again.
+func (r *Relay) follow(ctx context.Context, log logrus.FieldLogger, dial Dial) {
+	wait, said := firstPause, ""
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := r.attach(ctx, dial)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) >= stood {
+			wait, said = firstPause, ""
+		}
+		if text := err.Error(); text != said {
+			log.WithError(err).Info("no stream to this control plane: it is dialled again")
+			said = text
+		}
+		pause(ctx, wait/2+rand.N(wait/2))
+		wait = min(2*wait, maxPause)
+	}
+}
+
+// attach opens a stream and carries it to its end.
+func (r *Relay) attach(ctx context.Context, dial Dial) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := dial(ctx)
+	if err != nil {
+		return err
+	}
+	r.dialled()
+	session, l, greeting := r.open()
+	defer r.close(session, l)
+	if err := stream.Send(&Up{Observed: &greeting}); err != nil {
+		_, err = stream.Recv()
+		return err
+	}
+	return converse(ctx, stream, side[Up, Down]{
+		next: func() *Up { return r.next(session, l) }, wake: l.wake, tick: r.dialled,
+		receive: func(down *Down) error { return r.receive(session, l, down) },
+	})
+}
+
+func (r *Relay) open() (tables.Session, *line, tables.Observed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.session++
+	l := &line{wake: make(chan struct{}, 1)}
+	r.streams[r.session] = l
+	return r.session, l, r.keeper.Greeting()
+}
+
+// close gives up what was asked on the stream.
+func (r *Relay) close(session tables.Session, l *line) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keeper.Close(session)
+	delete(r.streams, session)
+	if r.leader == l {
+		r.leader = nil
+		for number, answer := range r.asking {
+			close(answer)
+			delete(r.asking, number)
+		}
+	}
+}
+
+// dialled takes in what peers are to dial now.
+func (r *Relay) dialled() {
+	if r.options.Dial == nil {
+		return
+	}
+	now := r.options.Dial()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if before := r.keeper.Greeting().Hello.Dial; !slices.Equal(before, now) {
+		r.keeper.Dial(now)
+		r.wakeLocked()
+	}
+}
+
+// next is the next message on a stream.
+func (r *Relay) next(session tables.Session, l *line) *Up {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.stale {
+		l.stale = false
+		return &Up{Observed: &tables.Observed{Term: r.keeper.Term()}}
+	}
+	if observed, ok := r.keeper.Next(time.Now(), session); ok {
+		return &Up{Observed: &observed}
+	}
+	if len(l.registers) == 0 {
+		return nil
+	}
+	register := l.registers[0]
+	l.registers = l.registers[1:]
+	return &Up{Register: &register}
+}
+
+// receive obeys a message. The relay has done what it says before the stream says so.
+func (r *Relay) receive(session tables.Session, l *line, down *Down) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer wake(l.wake)
+	if down.Registered != nil {
+		r.answerLocked(*down.Registered)
+	}
+	if down.Desired == nil {
+		return nil
+	}
+	if term := down.Desired.Term; term > r.keeper.Term() {
+		if err := r.options.Seen(term); err != nil {
+			r.log.WithError(err).Error("the term is not written down: a relay that restarts may obey an older leader")
+		}
+		r.log.WithField("term", term).Info("a control plane leads")
+	}
+	commands, err := r.keeper.Receive(time.Now(), session, *down.Desired)
+	if errors.As(err, new(*tables.StaleError)) {
+		l.stale = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.leader = l
+	r.obeyLocked(commands)
+	return nil
+}
+
+// obeyLocked carries commands out. The relay calls nobody from within them.
+func (r *Relay) obeyLocked(commands []tables.Command) {
+	now := time.Now()
+	for _, c := range commands {
+		switch c := c.(type) {
+		case tables.Expect:
+			r.commands.Expect(expectation(now, c.Expectation))
+		case tables.Drain:
+			r.commands.Drain(c.Instance, c.Reason)
+		case tables.Forget:
+			r.commands.Forget(c.Instance)
+		}
+	}
+}
+
+func (r *Relay) wakeLocked() {
+	for _, l := range r.streams {
+		wake(l.wake)
+	}
+}

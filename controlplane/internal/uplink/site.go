@@ -1,0 +1,145 @@
+package uplink
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+)
+
+// A site is one relay, as the leader of one term has it.
+type site struct {
+	// Static.
+	name string
+	sink Sink
+	log  logrus.FieldLogger
+
+	turn sync.Mutex // held by the stream that calls the sink
+
+	mu      sync.Mutex
+	mirror  *tables.Mirror
+	over    error                   // no other stream may begin
+	end     context.CancelCauseFunc // of the last stream; nil before the first
+	wake    chan struct{}           // of the last stream, which it also names
+	answers []Registered
+	asking  int
+}
+
+// with lets the mirror change, and the stream say so.
+func (s *site) with(do func(*tables.Mirror)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do(s.mirror)
+	wake(s.wake)
+}
+
+// enter ends the stream that stands and waits for its last call. The returned function ends the turn.
+func (s *site) enter(why error) (leave func()) {
+	s.mu.Lock()
+	if s.end != nil {
+		s.end(why)
+	}
+	if why == ErrStandby {
+		s.over = why
+	}
+	s.mu.Unlock()
+	s.turn.Lock()
+	return s.turn.Unlock
+}
+
+// serve carries a stream from its first message to its end.
+func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tables.Observed) error {
+	defer s.enter(ErrReplaced)()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	events, wake, err := s.attach(greeting, cancel)
+	if err != nil {
+		return err
+	}
+	s.log.WithFields(logrus.Fields{"boot": greeting.Hello.Boot, "build": greeting.Hello.Build}).Info("relay attached")
+	s.sink.Attached(s.name, *greeting.Hello)
+	s.told(events)
+	err = converse(ctx, stream, side[Down, Up]{
+		next: func() *Down { return s.next(wake) }, wake: wake, tick: func() { s.with((*tables.Mirror).Ping) },
+		receive: func(up *Up) error { return s.receive(ctx, up) },
+	})
+	s.with((*tables.Mirror).Detach)
+	s.log.WithError(err).Info("relay detached")
+	s.sink.Detached(s.name, err)
+	return err
+}
+
+func (s *site) attach(greeting tables.Observed, end context.CancelCauseFunc) ([]tables.Event, chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return nil, nil, s.over
+	}
+	s.end, s.wake, s.answers = end, make(chan struct{}, 1), nil
+	return s.mirror.Attach(greeting), s.wake, nil
+}
+
+// told hands events on, and lets the relay forget what has ended.
+func (s *site) told(events []tables.Event) {
+	if len(events) == 0 {
+		return
+	}
+	s.sink.Told(s.name, events)
+	s.with((*tables.Mirror).Taken)
+}
+
+func (s *site) receive(ctx context.Context, up *Up) error {
+	if up.Register != nil {
+		s.ask(ctx, *up.Register)
+	}
+	if up.Observed == nil {
+		return nil
+	}
+	var events []tables.Event
+	var err error
+	s.with(func(m *tables.Mirror) { events, err = m.Receive(time.Now(), *up.Observed) })
+	s.told(events)
+	return err
+}
+
+// next is the next message on a stream, if that is still the one. Answers to registrations go last, when the relay has been
+// told to let the peers in.
+func (s *site) next(stream chan struct{}) *Down {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stream != s.wake {
+		return nil
+	}
+	if desired, ok := s.mirror.Next(time.Now()); ok {
+		return &Down{Desired: &desired}
+	}
+	if len(s.answers) == 0 {
+		return nil
+	}
+	answer := s.answers[0]
+	s.answers = s.answers[1:]
+	return &Down{Registered: &answer}
+}
+
+// ask lets the sink answer a registration. A relay has at most maxAsking under way; what is more is not answered.
+func (s *site) ask(ctx context.Context, r Registration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asking >= maxAsking {
+		return
+	}
+	s.asking++
+	go func() {
+		invocation, err := s.sink.Register(ctx, s.name, r.Token, r.Registration)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.asking--
+		if ctx.Err() == nil {
+			s.answers = append(s.answers, answerOf(r.Number, invocation, err))
+			wake(s.wake)
+		}
+	}()
+}

@@ -1,0 +1,161 @@
+// Package uplink is the stream between a relay and the control plane that leads. A Relay dials control planes, as Envoy
+// does, and keeps one stream with each that takes it; a Leader is what they dial. What they say to each other is package
+// tables; this package has the goroutines, locks, retries and transports around its two machines.
+//
+// Nothing queues: each side asks its table for the next message when the stream can take one. The leader asks twice a second
+// for a sign of life, so that both see within two seconds that a stream was cut in silence.
+package uplink
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// How a stream is watched and paced.
+const (
+	pingEvery = 500 * time.Millisecond
+	maxSilent = 4                // of those without a word
+	gap       = time.Millisecond // between messages: under load they hold more instead of being more
+)
+
+// Limits.
+const (
+	maxRelays = 64  // that a leader knows
+	maxAsking = 256 // registrations under way, of one relay
+)
+
+// Errors of a stream. A relay tries again after each of them.
+var (
+	ErrStandby  = errors.New("this control plane does not lead")
+	ErrSilent   = errors.New("nothing was heard for two seconds")
+	ErrReplaced = errors.New("the relay has opened another stream")
+)
+
+// A Up is what a relay sends.
+type Up struct {
+	Observed *tables.Observed `json:"observed,omitempty"`
+	Register *Registration    `json:"register,omitempty"`
+}
+
+// A Down is what a leader sends.
+type Down struct {
+	Desired    *tables.Desired `json:"desired,omitempty"`
+	Registered *Registered     `json:"registered,omitempty"`
+}
+
+// A Registration is a peer that nobody invoked and that asks a relay to be let in.
+type Registration struct {
+	Number       uint64            `json:"number"`
+	Token        string            `json:"token"`
+	Registration wire.Registration `json:"registration"`
+}
+
+// Registered is the answer: an invocation, or why there is none.
+type Registered struct {
+	Number     uint64           `json:"number"`
+	Invocation *wire.Invocation `json:"invocation,omitempty"`
+	Refusal    Refusal          `json:"refusal,omitempty"`
+	Text       string           `json:"text,omitempty"` // for the peer
+}
+
+// A Stream carries messages both ways. One goroutine may send while another receives.
+type Stream[S, R any] interface {
+	Send(*S) error
+	Recv() (*R, error)
+}
+
+// A side is what one end does with a stream.
+type side[S, R any] struct {
+	next    func() *S      // the next message; nil: nothing is to be said
+	wake    chan struct{}  // says that there may be something to say
+	receive func(*R) error // takes a message in
+	tick    func()         // is called every pingEvery
+}
+
+// converse carries a stream until it breaks, ctx ends, or nothing is heard any more.
+func converse[S, R any](ctx context.Context, stream Stream[S, R], s side[S, R]) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	heard := make(chan *R)
+	go hear(ctx, cancel, stream, heard)
+	go speak(ctx, cancel, stream, s)
+	ticker := time.NewTicker(pingEvery)
+	defer ticker.Stop()
+	for silent := 0; ; {
+		select {
+		case message := <-heard:
+			silent = 0
+			if err := s.receive(message); err != nil {
+				return err
+			}
+		case <-ticker.C:
+			if silent++; silent > maxSilent {
+				return ErrSilent
+			}
+			s.tick()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func hear[S, R any](ctx context.Context, cancel context.CancelCauseFunc, stream Stream[S, R], heard chan<- *R) {
+	for {
+		message, err := stream.Recv()
+		if err != nil {
+			cancel(err)
+			return
+		}
+		select {
+		case heard <- message:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func speak[S, R any](ctx context.Context, cancel context.CancelCauseFunc, stream Stream[S, R], s side[S, R]) {
+	for {
+		message := s.next()
+		if message == nil {
+			select {
+			case <-s.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err := stream.Send(message); err != nil {
+			// The reason is with Recv, where the stream is one of gRPC's.
+			time.AfterFunc(pingEvery, func() { cancel(err) })
+			return
+		}
+		if !pause(ctx, gap) {
+			return
+		}
+	}
+}
+
+// wake lets a side look whether there is something to say.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits, and tells whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

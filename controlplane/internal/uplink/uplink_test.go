@@ -1,0 +1,397 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+const (
+	soon  = 10 * time.Second
+	often = time.Millisecond
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// quiet is a log that nobody reads.
+func quiet(t *testing.T) logrus.FieldLogger {
+	log := logrus.New()
+	log.SetOutput(t.Output())
+	return log
+}
+
+// A listener is a Sink that writes down what it is told.
+type listener struct {
+	mu     sync.Mutex
+	events []string
+	calls  []string
+	answer func(token string) (wire.Invocation, error)
+}
+
+func (l *listener) note(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, fmt.Sprintf(format, args...))
+}
+
+func (l *listener) Attached(relay string, _ tables.Hello) { l.note("attached %s", relay) }
+func (l *listener) Detached(relay string, _ error)        { l.note("detached %s", relay) }
+
+func (l *listener) Told(_ string, events []tables.Event) {
+	for _, e := range events {
+		switch e := e.(type) {
+		case tables.Expected:
+			l.note("expected %s", e.Instance)
+		case tables.Inherited:
+			l.note("inherited %s %s", e.ID, e.Memo)
+		case tables.Up:
+			l.note("up %s %d", e.Instance, e.Slots)
+		case tables.Load:
+			l.note("load %s %d", e.Instance, e.InFlight)
+		case tables.Lost:
+			l.note("lost %s", e.Instance)
+		case tables.Down:
+			l.note("down %s %s", e.Instance, e.End.Cause)
+		case tables.Noted:
+			l.note("noted %s", e.Text)
+		case tables.Superseded:
+			l.note("superseded by %d", e.Term)
+		case tables.Synced:
+			l.note("synced")
+		}
+	}
+}
+
+func (l *listener) Register(_ context.Context, _, token string, _ wire.Registration) (wire.Invocation, error) {
+	return l.answer(token)
+}
+
+func (l *listener) heard(event string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Contains(l.events, event)
+}
+
+func (l *listener) hears(t *testing.T, events ...string) {
+	t.Helper()
+	for _, event := range events {
+		require.Eventually(t, func() bool { return l.heard(event) }, soon, often, "%s", event)
+	}
+}
+
+// An obedient is the relay that the leader commands.
+type obedient struct {
+	mu   sync.Mutex
+	done []string
+}
+
+func (o *obedient) do(format string, args ...any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.done = append(o.done, fmt.Sprintf(format, args...))
+}
+
+func (o *obedient) Expect(e relays.Expectation)      { o.do("expect %s at %s", e.Instance, e.Endpoint) }
+func (o *obedient) Drain(id string, why wire.Reason) { o.do("drain %s: %s", id, why) }
+func (o *obedient) Forget(id string)                 { o.do("forget %s", id) }
+func (o *obedient) does(t *testing.T, command string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return slices.Contains(o.done, command)
+	}, soon, often, "%s", command)
+}
+
+// A stack is one relay, with the control planes that it dials.
+type stack struct {
+	*Relay
+	obedient
+}
+
+func newStack(t *testing.T, dials map[string]Dial) *stack {
+	s := &stack{Relay: NewRelay(Options{Hello: tables.Hello{Relay: "pair", Boot: "b1"}, Dials: dials, Log: quiet(t)})}
+	s.Connect(&s.obedient)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return s
+}
+
+// A plane is a control plane that leads a term.
+type plane struct {
+	listener
+	*Leader
+	end func()
+}
+
+// serve begins one on a unix socket.
+func serve(t *testing.T, socket string, term uint64) *plane {
+	p := &plane{}
+	p.Leader = NewLeader(&p.listener, quiet(t))
+	if term > 0 {
+		p.Lead(term)
+	}
+	l, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	server := grpc.NewServer(grpc.Creds(Credentials()), grpc.WaitForHandlers(true))
+	p.Leader.Register(server)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l)
+	}()
+	p.end = sync.OnceFunc(func() {
+		server.Stop()
+		<-done
+	})
+	t.Cleanup(p.end)
+	return p
+}
+
+func (p *plane) want(id string) {
+	p.Expect(tables.Expectation{Instance: id, Function: "web", Endpoint: "web/0001", Expires: tables.Micros(time.Minute), Memo: []byte("cold")})
+}
+
+// stacks run a test over gRPC and within one process.
+func stacks(t *testing.T, test func(*testing.T, *plane, *stack)) {
+	t.Run("socket", func(t *testing.T) {
+		socket := filepath.Join(t.TempDir(), "s")
+		test(t, serve(t, socket, 1), newStack(t, map[string]Dial{"cp": To("unix://" + socket)}))
+	})
+	t.Run("one process", func(t *testing.T) {
+		p := &plane{}
+		p.Leader = NewLeader(&p.listener, quiet(t))
+		p.Lead(1)
+		test(t, p, newStack(t, map[string]Dial{"cp": p.Here()}))
+	})
+}
+
+func TestAnInstancesLifeIsToldAndItsWantsAreObeyed(t *testing.T) {
+	stacks(t, func(t *testing.T, p *plane, s *stack) {
+		p.hears(t, "attached pair", "synced")
+		p.want("i1")
+		s.does(t, "expect i1 at web/0001")
+		p.hears(t, "expected i1")
+		s.Up(relays.Up{Instance: "i1", Environment: "e", Slots: 10})
+		s.Load("i1", relays.Load{InFlight: 3})
+		p.hears(t, "up i1 10", "load i1 3")
+		p.Drain("i1", wire.ReasonScaleIn)
+		s.does(t, "drain i1: scale_in")
+		s.Down("i1", nil, relays.ErrControlEnded)
+		p.hears(t, "down i1 control_ended")
+		ctx, cancel := context.WithTimeout(context.Background(), soon)
+		defer cancel()
+		s.Flush(ctx)
+		require.NoError(t, ctx.Err(), "the relay keeps an end that was taken in")
+		require.Eventually(t, func() bool { return !p.Relays()["pair"].Confirmed.IsZero() }, soon, often)
+	})
+}
+
+func TestAnotherLeaderInheritsWhatStandsAndHearsWhatHasEnded(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	first := serve(t, socket, 1)
+	s := newStack(t, map[string]Dial{"cp": To("unix://" + socket)})
+	first.hears(t, "synced")
+	for _, id := range []string{"i1", "i2"} {
+		first.want(id)
+		first.hears(t, "expected "+id)
+		s.Up(relays.Up{Instance: id, Environment: "e", Slots: 10})
+		first.hears(t, "up "+id+" 10")
+	}
+	first.Note(tables.Note{Function: "web", Term: 1, Number: 1, Text: []byte("learned")})
+	require.Eventually(t, func() bool { return s.Status().Notes == 1 }, soon, often)
+	first.end()
+	s.Down("i2", nil, relays.ErrTooOften)
+	second := serve(t, socket, 2)
+	second.hears(t, "inherited i1 cold", "up i1 10", "inherited i2 cold", "down i2 too_often", "noted learned", "synced")
+	second.Forget("i1")
+	s.does(t, "forget i1")
+}
+
+func TestAStandbyRefusesUntilItLeads(t *testing.T) {
+	dir := t.TempDir()
+	one, two := filepath.Join(dir, "1"), filepath.Join(dir, "2")
+	leader, standby := serve(t, one, 1), serve(t, two, 0)
+	s := newStack(t, map[string]Dial{"one": To("unix://" + one), "two": To("unix://" + two)})
+	leader.hears(t, "synced")
+	leader.want("i1")
+	leader.hears(t, "expected i1")
+
+	leader.Resign()
+	leader.hears(t, "detached pair")
+	standby.Lead(2)
+	standby.hears(t, "inherited i1 cold", "synced")
+	// The first one believes in its term again, and is told.
+	leader.Lead(1)
+	leader.hears(t, "superseded by 2")
+	leader.want("i2")
+	standby.want("i3")
+	s.does(t, "expect i3 at web/0001")
+	s.obedient.mu.Lock()
+	defer s.obedient.mu.Unlock()
+	require.NotContains(t, s.done, "expect i2 at web/0001")
+}
+
+func TestPeersRegisterWithWhoeverLeads(t *testing.T) {
+	stacks(t, func(t *testing.T, p *plane, s *stack) {
+		blocked := make(chan struct{})
+		p.answer = func(token string) (wire.Invocation, error) {
+			switch token {
+			case "good":
+				p.want("i1")
+				return wire.Invocation{
+					Version: wire.Version, Instance: "i1", Function: "web", Token: "t", Concurrency: 1,
+					Relays: []wire.Relay{{Address: "127.0.0.1:1"}},
+				}, nil
+			case "slow":
+				<-blocked
+			}
+			return wire.Invocation{}, fmt.Errorf("hm: %w", relays.ErrUnauthorized)
+		}
+		p.hears(t, "synced")
+		registration := wire.Registration{Version: wire.Version, Function: "web", Environment: "e"}
+		got, err := s.Register(t.Context(), "good", registration)
+		require.NoError(t, err)
+		require.Equal(t, "i1", got.Instance)
+		s.does(t, "expect i1 at web/0001")
+		_, err = s.Register(t.Context(), "bad", registration)
+		require.ErrorIs(t, err, relays.ErrUnauthorized)
+
+		failed := make(chan error)
+		go func() {
+			_, err := s.Register(t.Context(), "slow", registration)
+			failed <- err
+		}()
+		require.Eventually(t, func() bool {
+			s.Relay.mu.Lock()
+			defer s.Relay.mu.Unlock()
+			return len(s.asking) == 1
+		}, soon, often)
+		p.Resign()
+		require.ErrorIs(t, <-failed, ErrNoLeader)
+		close(blocked)
+		_, err = s.Register(t.Context(), "good", registration)
+		require.ErrorIs(t, err, ErrNoLeader)
+	})
+}
+
+// A deaf stream takes what is sent, and brings nothing.
+type deaf struct{ ctx context.Context }
+
+func (d deaf) Send(*Up) error { return nil }
+func (d deaf) Recv() (*Down, error) {
+	<-d.ctx.Done()
+	return nil, d.ctx.Err()
+}
+
+func TestAStreamOnWhichNothingIsHeardIsGivenUp(t *testing.T) {
+	tried := make(chan struct{}, 10)
+	newStack(t, map[string]Dial{"cp": func(ctx context.Context) (Stream[Up, Down], error) {
+		tried <- struct{}{}
+		return deaf{ctx}, nil
+	}})
+	<-tried
+	select {
+	case <-tried:
+	case <-time.After(soon):
+		require.Fail(t, "the stream is kept")
+	}
+}
+
+func TestNobodyAttachesFromAfar(t *testing.T) {
+	p := &plane{}
+	p.Leader = NewLeader(&p.listener, quiet(t))
+	p.Lead(1)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := grpc.NewServer(grpc.Creds(Credentials()))
+	p.Leader.Register(server)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l)
+	}()
+	defer func() {
+		server.Stop()
+		<-done
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err = To("passthrough:///" + l.Addr().String())(ctx)
+	require.ErrorContains(t, err, "user", "a client does not speak to it either")
+	require.Error(t, mayAttach(context.Background()))
+}
+
+func TestEndsKeepTheirErrors(t *testing.T) {
+	for _, err := range []error{relays.ErrForgotten, fmt.Errorf("more: %w", relays.ErrTooOften), errors.New("reset by peer")} {
+		back := EndError(endOf(nil, err))
+		require.Equal(t, err.Error(), back.Error())
+		for _, known := range ends {
+			require.Equal(t, errors.Is(err, known), errors.Is(back, known))
+		}
+	}
+	require.NoError(t, EndError(tables.End{Report: &wire.Report{}}))
+}
+
+func TestAStreamThatWasReplacedTakesNothing(t *testing.T) {
+	l := NewLeader(&listener{}, quiet(t))
+	l.Lead(1)
+	site, err := l.site("pair")
+	require.NoError(t, err)
+	greeting := tables.Observed{Hello: &tables.Hello{Relay: "pair", Boot: "b"}}
+	_, old, err := site.attach(greeting, func(error) {})
+	require.NoError(t, err)
+	_, now, err := site.attach(greeting, func(error) {})
+	require.NoError(t, err)
+	require.Nil(t, site.next(old))
+	require.NotNil(t, site.next(now))
+}
+
+func FuzzUp(f *testing.F) {
+	f.Add([]byte(`{"observed":{"hello":{"relay":"r","boot":"b","dial":[]},"term":1}}`))
+	f.Add([]byte(`{"register":{"number":1,"token":"t","registration":{"lambda_dispatch":1,"function":"f","environment":"e"}}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		up := new(Up)
+		if (codec{}).Unmarshal(text, up) == nil {
+			back, err := codec{}.Marshal(up)
+			require.NoError(t, err)
+			require.NoError(t, codec{}.Unmarshal(back, new(Up)))
+		}
+	})
+}
+
+func FuzzDown(f *testing.F) {
+	f.Add([]byte(`{"desired":{"term":1,"wants":[{"number":1,"instance":"i","forget":true}]}}`))
+	f.Add([]byte(`{"registered":{"number":1,"refusal":"for_now","text":"later"}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		down := new(Down)
+		if (codec{}).Unmarshal(text, down) == nil {
+			back, err := codec{}.Marshal(down)
+			require.NoError(t, err)
+			require.NoError(t, codec{}.Unmarshal(back, new(Down)))
+		}
+	})
+}
