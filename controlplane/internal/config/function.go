@@ -140,7 +140,7 @@ func (r Rollout) validate(p *problems, path string) {
 		p.add(join(path, "steps"), "must be at most %d, got %d", MaxSteps, len(r.Steps))
 	}
 	last := 0.0
-	for i, step := range r.Steps {
+	for i, step := range r.Steps[:min(len(r.Steps), MaxSteps)] {
 		if !(step > last && step <= 1) { // not a number either
 			p.add(fmt.Sprintf("%s[%d]", join(path, "steps"), i), "must be above the one before and at most 1, got %v", step)
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,6 +182,29 @@ func TestValidateRefuses(t *testing.T) {
 				"functions[0].scaling.start_timeout: must be positive, got 0s\n" +
 				"functions[0].scaling.preference: must be one of cost, balanced, latency, got \"speed\"\n" +
 				"functions[0].scaling.drain_timeout: must be positive, got 0s",
+		},
+		{
+			func(c *Config) {
+				c.Functions[0].Rollout = Rollout{
+					Watch: time.Millisecond, Steps: []float64{0.5, 0.5, math.NaN(), 1.5}, Hold: -1, MaxErrors: math.NaN(), MaxSlower: 1,
+				}
+			},
+			"functions[0].rollout.watch: must be between 1s and 1h0m0s, got 1ms\n" +
+				"functions[0].rollout.steps[1]: must be above the one before and at most 1, got 0.5\n" +
+				"functions[0].rollout.steps[2]: must be above the one before and at most 1, got NaN\n" +
+				"functions[0].rollout.steps[3]: must be above the one before and at most 1, got 1.5\n" +
+				"functions[0].rollout.hold: must be between 0s and 1h0m0s, got -1ns\n" +
+				"functions[0].rollout.max_errors: must be 0 to 1, got NaN\n" +
+				"functions[0].rollout.max_slower: must be 0, or above 1 and at most 1000, got 1",
+		},
+		{
+			func(c *Config) {
+				c.Functions[0].Rollout.Steps = nil
+				for n := range MaxSteps + 1 {
+					c.Functions[0].Rollout.Steps = append(c.Functions[0].Rollout.Steps, float64(n+1)/100)
+				}
+			},
+			"functions[0].rollout.steps: must be at most 20, got 21",
 		},
 		{
 			func(c *Config) { c.Functions[0].Routes[0].Listener = "frond" },

@@ -22,6 +22,7 @@ type renewal struct {
 	least    int // of n
 	gone     int // old instances that fresh ones have taken the place of
 	share    float64
+	room     bool   // an old instance was drained to make room for a fresh one, which has not been started yet
 	back     bool   // it undoes one that was given up
 	version  string // that one instance reported, which made it begin; empty: something else did
 }
@@ -132,6 +133,7 @@ func (p *Pool) takeRoute(to Route) {
 	}
 	if to.pinned() && p.route.pinned() && to.Version != p.route.Version {
 		p.fleet = p.fleet.Renew()
+		p.guards.Breaker.Retry() // what made the other one's starts fail may be mended
 	}
 	p.seen = nil
 	if !to.pinned() {
@@ -277,6 +279,27 @@ func (p *Pool) startFresh(now time.Time) {
 		p.start(now, p.freshOrder())
 	}
 	p.block = block
+	if n == 0 {
+		p.makeRoom(now)
+	}
+}
+
+// makeRoom drains an old instance where a guard leaves no place for a fresh one beside all old ones: otherwise the old code would
+// serve for ever. One at a time, and only while nobody waits.
+func (p *Pool) makeRoom(now time.Time) {
+	switch p.block.Reason {
+	case scaler.AtMax, scaler.NoPlace, scaler.Dollars, scaler.DollarsTotal:
+	default:
+		return
+	}
+	if p.roll.room || p.queue.n > 0 || p.leased || p.count[Draining]+p.count[Down]+p.startsInProgress() > 0 {
+		return
+	}
+	if old := p.drainable(func(i *Instance) bool { return !i.fresh }); len(old) > 0 {
+		p.drain(now, old[0], Rollout)
+		p.roll.gone++
+		p.roll.room = true
+	}
 }
 
 func (p *Pool) freshOrder() order {
@@ -419,6 +442,8 @@ func (p *Pool) choose(now time.Time) order {
 	old := order{pin: p.pick(r.from), fleet: p.fleet}
 	switch {
 	case !r.from.pinned(), r.from == r.to:
+		return p.freshOrder()
+	case r.room && r.MayStart(now):
 		return p.freshOrder()
 	case !r.Tried(), !r.MayStart(now), r.fleet.Spare(now) == 0 && p.fleet.Spare(now) > 0:
 		return old

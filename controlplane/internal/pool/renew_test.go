@@ -9,6 +9,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
 var (
@@ -448,4 +449,65 @@ func TestARolloutOfAnIdleMinimum(t *testing.T) {
 	require.Equal(t, map[string]int{"2": 2}, d.running())
 	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
 	require.Equal(t, map[string]int{"1": old, "2": 2}, d.starts)
+}
+
+// Where as many exist as are allowed, and all are needed, an old instance goes first: otherwise old code would serve for ever.
+func TestARolloutWithoutRoom(t *testing.T) {
+	for name, change := range map[string]func(*pool.Settings){
+		"environments": func(s *pool.Settings) { s.Scaling.Environments = deployed },
+		"dollars": func(s *pool.Settings) {
+			s.Scaling.Price, s.Scaling.DollarsPerHour = scaler.NewPrice(perHour, 0), deployed*perHour
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, true, change)
+			lowest := deployed
+			d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Second}, false))
+			for range 300 {
+				d.serve(100 * time.Millisecond)
+				lowest = min(lowest, d.p.Stats().Ready)
+				require.LessOrEqual(t, d.p.Stats().Live(), deployed)
+			}
+			require.Equal(t, map[string]int{"2": deployed}, d.running())
+			require.GreaterOrEqual(t, lowest, deployed-1, "one at a time")
+			require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+		})
+	}
+}
+
+// One instance is all that may be: it makes room, and a version that does not come up costs three tries.
+func TestARolloutOfTheOnlyEnvironment(t *testing.T) {
+	only := func(s *pool.Settings) { s.Scaling.Environments, s.Scaling.Max, s.Scaling.Min = 1, 1, 1 }
+	for _, fails := range []string{"", "2"} {
+		d := &deployment{world: story(t, only), lambda: func() string { return "1" }, starts: map[string]int{}, fails: fails}
+		d.did(d.p.Route(d.now, one, rollout.Plan{}, false))
+		d.did(d.p.Tick(d.now))
+		d.serve(time.Second)
+		require.Equal(t, map[string]int{"1": 1}, d.running())
+		d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Second}, false))
+		d.serve(time.Minute)
+		if fails == "" {
+			require.Equal(t, map[string]int{"2": 1}, d.running())
+		} else {
+			require.Equal(t, map[string]int{"1": 1}, d.running())
+			require.Equal(t, rollout.Cause("init_failed"), d.p.Rollout().Cause)
+			require.Equal(t, 3, d.starts["2"])
+		}
+	}
+}
+
+// Starts of the old version fail, and wait for the breaker: a new version is tried at once.
+func TestANewVersionDoesNotWaitForTheBreakerOfTheOldOne(t *testing.T) {
+	d := &deployment{world: story(t, nil), lambda: func() string { return "1" }, starts: map[string]int{}, fails: "1"}
+	d.did(d.p.Route(d.now, one, rollout.Plan{}, false))
+	for range 20 {
+		d.acquire()
+		d.comeUp()
+		d.run(time.Second, nil)
+	}
+	require.NotEmpty(t, d.p.Stats().Blocked)
+	d.did(d.p.Route(d.now, two, rollout.Plan{}, false))
+	r := d.acquire()
+	d.comeUp()
+	require.Equal(t, pool.Leased, r.State())
 }

@@ -91,6 +91,9 @@ func (p *Pool) start(now time.Time, o order) *Instance {
 	i.pin, i.version, i.fleet = o.pin, o.pin, o.fleet
 	i.start = i.fleet.Begin(now)
 	p.setFresh(i, o.fresh)
+	if o.fresh && p.roll != nil {
+		p.roll.room = false
+	}
 	p.counters.started++
 	p.effects.Start = append(p.effects.Start, i)
 	return i
