@@ -6,6 +6,7 @@ TOOL       := go tool -modfile=.ci/tools/go.mod
 BINARIES   := build/controlplane build/lambdapeer build/lambdalocal
 PREVIOUS   := $(shell cat controlplane/e2e/testdata/previous-commit)
 PREVIOUS_PROGRAMS := ./lambdapeer/cmd/lambdapeer ./controlplane/cmd/controlplane ./controlplane/controlplanetest/app
+TRACES     ?= ../shared/traces
 FAULT_TABLE := $(CURDIR)/build/faults.txt
 LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer | xargs -n1 dirname | sort -u | sed 's,^,./,')
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
@@ -91,12 +92,11 @@ bench-replay: build envoy ## replay ten minutes of a trace, and compare with the
 
 simulate: build/controlplane ## replay workloads through the scheduler and its rivals: the tables of docs/scaling.md, in build/simulate/
 	@mkdir -p build/simulate
-	./build/controlplane simulate --json build/simulate/table.json --plots build/simulate > build/simulate/table.md
+	./build/controlplane simulate --traces $(TRACES) --json build/simulate/table.json --plots build/simulate > build/simulate/table.md
 	@cat build/simulate/table.md
 
-simulate-numbers: build/controlplane ## commit to new numbers of our policy: what the tests compare it with
-	@mkdir -p controlplane/internal/simulate/suite/testdata
-	./build/controlplane simulate --policy ours --seeds 2 --json controlplane/internal/simulate/suite/testdata/ours.json > /dev/null
+simulate-numbers: ## commit to new numbers of our policy: what the tests compare it with
+	go test ./controlplane/internal/simulate/suite -run TestLongThePolicyDoesNotGetWorse -count=1 -update
 
 fuzz: ## fuzz every decoder for 20 s each
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \

@@ -85,7 +85,7 @@ type rate struct {
 const (
 	service   = 50 * time.Millisecond // of sparse and lone requests, and of those around the break-even
 	waiting   = 200 * time.Millisecond
-	trace     = "azllm_code"
+	trace     = "azllm_code-twin"
 	from      = 20 * time.Minute // where the part of the trace begins
 	seed      = 1
 	loneName  = "lone"
@@ -115,7 +115,7 @@ func (s settings) workloads() ([]described, error) {
 	return []described{
 		{simulation.Poisson("sparse", s.Sparse, sparseRate, service, seed), "1 request/s of 50 ms"},
 		{simulation.Poisson("steady", s.Steady, 50, waiting, seed), "50 requests/s, each waits 200 ms for I/O"},
-		{bursty, fmt.Sprintf("%v of the Azure trace, %g times as fast", s.Bursty, s.Factor)},
+		{bursty, fmt.Sprintf("%v of a twin of the Azure trace, %g times as fast", s.Bursty, s.Factor)},
 	}, err
 }
 

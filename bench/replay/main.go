@@ -45,7 +45,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	s := settings{Workers: 2}
 	flags := flag.NewFlagSet("replay", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&s.Trace, "trace", "azllm_code", "a trace of the simulator's")
+	flags.StringVar(&s.Trace, "trace", "azllm_code-twin", "a trace: a file, or the twin of a public one")
 	flags.DurationVar(&s.From, "from", 20*time.Minute, "where in the trace to begin")
 	flags.DurationVar(&s.Length, "length", 10*time.Minute, "how much of it to replay")
 	flags.Float64Var(&s.Factor, "factor", 4, "how many times faster")

@@ -13,10 +13,10 @@ type Workload = workload.Workload
 // A Request arrives At and keeps a slot for Service.
 type Request = workload.Request
 
-// Trace is a part of a recorded trace that comes with the simulator, replayed faster: arrivals and service times are
-// divided by factor. It begins with the first request after from and holds those that arrive within length.
+// Trace is a part of a trace, replayed faster: arrivals and service times are divided by factor. The name is a file's, or
+// that of a generated twin of a public trace. The part begins with the first request after from and holds those that arrive within length.
 func Trace(name string, from, length time.Duration, factor float64) (Workload, error) {
-	w, err := workload.Embedded(name)
+	w, err := workload.Named(name)
 	if err != nil {
 		return Workload{}, err
 	}

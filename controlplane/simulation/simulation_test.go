@@ -35,7 +35,7 @@ func TestALoneRequestBillsAtMostTwice(t *testing.T) {
 }
 
 func TestAPredictionIsThatOfTheRequests(t *testing.T) {
-	w, err := simulation.Trace("azllm_code", 20*time.Minute, 2*time.Minute, 4)
+	w, err := simulation.Trace("azllm_code-twin", 20*time.Minute, 2*time.Minute, 4)
 	require.NoError(t, err)
 	p, err := simulation.Predict(w, steps(), memoryMB, 5, nil)
 	require.NoError(t, err)
@@ -63,5 +63,5 @@ func TestJitterIsPartOfWhatClientsSee(t *testing.T) {
 
 func TestAnUnknownTraceIsAnError(t *testing.T) {
 	_, err := simulation.Trace("nowhere", 0, time.Minute, 1)
-	require.ErrorContains(t, err, "there are azllm_code")
+	require.ErrorContains(t, err, "there are azllm_code-twin")
 }

@@ -24,9 +24,11 @@ import (
 type simulation struct {
 	progress *progress
 
-	plan  suite.Plan // without workloads: the whole suite
-	plots string
-	json  string
+	plan     suite.Plan // without workloads: the whole suite
+	recorded []workload.Generator
+	missing  string // the folder of traces, if there is none in it
+	plots    string
+	json     string
 }
 
 // runSimulate compares policies on workloads, and prints tables in Markdown.
@@ -62,7 +64,7 @@ func (s *simulation) run(stdout io.Writer) error {
 // suite runs all that docs/scaling.md shows.
 func (s *simulation) suite(stdout io.Writer) error {
 	s.progress.enter("1 of 4: all policies")
-	rows, err := s.plan.Full()
+	rows, err := s.plan.Full(s.recorded)
 	if err != nil {
 		return err
 	}
@@ -85,6 +87,9 @@ func (s *simulation) suite(stdout io.Writer) error {
 	concurrency, err := learner.RunConcurrency()
 	if err != nil {
 		return err
+	}
+	if s.missing != "" {
+		fmt.Fprintf(stdout, "No recorded traces in %s: their rows are left out. docs/scaling-tables.md says where to get them.\n\n", s.missing)
 	}
 	fmt.Fprint(stdout, "## Targets\n\n")
 	report.Targets(stdout, report.Verdicts(rows))
@@ -112,6 +117,7 @@ func parseSimulation(args []string) (*simulation, error) {
 	flags.IntVar(&s.plan.Concurrency, "concurrency", 10, "")
 	linger := flags.Duration("linger", 0, "")
 	flags.StringVar(&s.plots, "plots", "", "")
+	folder := flags.String("traces", "../shared/traces", "")
 	flags.StringVar(&s.json, "json", "", "")
 	preset := flags.String("preset", lambda.Presets()[0].Name, "")
 	policies := flags.String("policy", "all", "")
@@ -136,11 +142,19 @@ func parseSimulation(args []string) (*simulation, error) {
 	}
 	s.plan.Change = func(c *simulate.Settings) { c.Pool.Linger = *linger }
 	for _, path := range traces {
-		if err := s.addTrace(path); err != nil {
+		load, err := workload.Open(path)
+		if err != nil {
 			return nil, err
 		}
+		s.plan.Workloads = append(s.plan.Workloads, load.Recorded())
 	}
 	var err error
+	if s.recorded, err = workload.Folder(*folder); err != nil {
+		return nil, err
+	}
+	if len(s.recorded) == 0 {
+		s.missing = *folder
+	}
 	if s.plan.Preset, err = lambda.PresetByName(*preset); err != nil {
 		return nil, usageError{err}
 	}
@@ -148,25 +162,6 @@ func parseSimulation(args []string) (*simulation, error) {
 		return nil, usageError{err}
 	}
 	return s, nil
-}
-
-// addTrace reads a file once; every seed replays it.
-func (s *simulation) addTrace(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	load, err := workload.Read(name, f)
-	if err == nil && len(load.Requests) == 0 {
-		err = errors.New("no requests: nothing follows the line that names the columns")
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	s.plan.Workloads = append(s.plan.Workloads, workload.Generator{Name: name, Make: func(uint64) workload.Workload { return load }})
-	return nil
 }
 
 // policies explains each contender in a line.

@@ -43,7 +43,7 @@ func TestSimulateHelpsWithTracesAndPolicies(t *testing.T) {
 	for _, column := range []string{"at", "at_ms", "TIMESTAMP", "service_ms", "GeneratedTokens", "ContextTokens"} {
 		require.Regexp(t, `(?m)^    `+column+` +\S+`, stdout)
 	}
-	for _, policy := range []string{"ours", "plain", "kpa", "per-waiter", "utilization", "upstream", "first-rule", "clairvoyant"} {
+	for _, policy := range []string{"ours", "plain", "kpa", "per-waiter", "utilization", "upstream", "first-rule"} {
 		require.Regexp(t, `(?m)^  `+policy+` +\S+ \S+`, stdout)
 	}
 	require.NotContains(t, stdout, "%!")

@@ -22,14 +22,15 @@ func (a App) cores() float64 {
 // begin starts the work of a request that got its slot.
 func (w *world) begin(r *request) {
 	r.on = r.Instance().Owner.(*instance)
+	r.began = w.now
 	w.meter.deployment.leased(w, r)
 	if w.settings.Peers.Way > 0 {
 		w.depart(r)
 		return
 	}
-	cpu := time.Duration(float64(r.work.Service) * w.settings.App.CPU)
+	cpu := time.Duration(float64(r.takes()) * w.settings.App.CPU)
 	if cpu == 0 {
-		w.events.push(event{at: w.now + r.work.Service, kind: done, request: r})
+		w.events.push(event{at: w.now + r.takes(), kind: done, request: r})
 		return
 	}
 	p := &r.on.processor
@@ -37,6 +38,11 @@ func (w *world) begin(r *request) {
 	r.cpuEnd = p.virtual + cpu.Seconds()
 	p.insert(r)
 	w.schedule(r.on)
+}
+
+// takes is how long the request is served in the environment where it is, if that had nothing else to do.
+func (r *request) takes() time.Duration {
+	return time.Duration(float64(r.work.Service) * r.on.invocation.Environment.Times)
 }
 
 // schedule sets the event at which the next request leaves the processor; an earlier one is void.
@@ -59,7 +65,7 @@ func (w *world) processed(e event) {
 	i.processor.jobs = slices.Delete(i.processor.jobs, 0, 1)
 	i.processor.virtual = max(i.processor.virtual, r.cpuEnd)
 	w.schedule(i)
-	rest := r.work.Service - time.Duration(float64(r.work.Service)*w.settings.App.CPU)
+	rest := r.takes() - time.Duration(float64(r.takes())*w.settings.App.CPU)
 	w.events.push(event{at: w.now + rest, kind: done, request: r})
 }
 

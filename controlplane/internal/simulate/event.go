@@ -18,6 +18,10 @@ const (
 	killed          // it ended otherwise
 	deployed        // the alias leads to another version
 	read            // the control plane has read that
+	retried         // a client tries again
+	gaveUp          // a client's patience ends; version is the request's life
+	lost            // an outage begins
+	back            // it ends
 
 	// Of Peers.
 	reached  // a request is at its instance's peer

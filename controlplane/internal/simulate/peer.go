@@ -88,8 +88,8 @@ func (w *world) take(r *request) {
 	r.on.peer.working++
 	w.changed(r.on)
 	p := w.settings.Peers
-	w.follow(event{at: w.now + r.work.Service + p.Unwind, kind: handled, request: r})
-	w.follow(event{at: w.now + r.work.Service + p.Way, kind: answered, request: r})
+	w.follow(event{at: w.now + r.takes() + p.Unwind, kind: handled, request: r})
+	w.follow(event{at: w.now + r.takes() + p.Way, kind: answered, request: r})
 }
 
 // handled is the return of a handler.
@@ -110,7 +110,7 @@ func (w *world) answered(r *request) {
 	if r.State() != pool.Leased {
 		return // nobody is there
 	}
-	w.meter.done(w, r)
+	w.meter.answered(r.work, r.began, w.real)
 	w.carryOut(w.pool.Release(w.clock(), &r.Request))
 }
 
@@ -139,7 +139,7 @@ func (w *world) waited(r *request) {
 	}
 	w.changed(r.on)
 	if r.again {
-		w.meter.overloaded++
+		w.again(r, &w.meter.overloaded)
 		w.carryOut(w.pool.Release(w.clock(), &r.Request))
 		return
 	}
@@ -148,17 +148,19 @@ func (w *world) waited(r *request) {
 
 func (w *world) comeBack(old *request) {
 	r := w.fresh()
-	r.work, r.again = old.work, true
+	r.work, r.again, r.tries = old.work, true, old.tries
 	back := pool.Refusal{Arrived: epoch.Add(r.work.At), By: old.on.core, Lease: &old.Request}
 	e := w.pool.Return(w.clock(), &r.Request, back)
 	switch r.State() {
 	case pool.Leased:
-		w.meter.served(w, r, r.Waited(), false)
+		w.meter.leased(r.work, w.now-r.work.At, false)
 		w.begin(r)
 	case pool.Rejected:
-		w.meter.rejected++
-		w.recycle(r)
+		w.unserved(r, &w.meter.rejected)
+	case pool.Waiting:
+		w.wait(r)
 	}
+	w.expectPatience(r)
 	w.carryOut(e)
 	w.carryOut(w.pool.Release(w.clock(), &old.Request))
 }
@@ -197,7 +199,7 @@ func (w *world) cutAt(i *instance) {
 		}
 		r.aborted = true
 		if r.State() == pool.Leased {
-			w.meter.failed++
+			w.again(r, &w.meter.failed)
 			w.carryOut(w.pool.Release(w.clock(), &r.Request))
 		}
 	}

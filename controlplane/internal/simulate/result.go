@@ -1,11 +1,13 @@
 package simulate
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/optimum"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
@@ -18,9 +20,10 @@ type Result struct {
 	Rejected int // found the queue full
 	Evicted  int // waited in vain
 	Failed   int // were in flight when their instance died
+	Cut      int // came, waited or were in flight while Envoy was away
+	Left     int // their clients left
 
 	// With Settings.Peers.
-	Left       int           // their clients left
 	Overloaded int           // were refused by two instances
 	Returned   int           // were refused by one
 	Foreign    time.Duration // slots times time that they counted as foreign
@@ -37,7 +40,10 @@ type Result struct {
 	Bill      lambda.Bill
 	GBSeconds float64
 	Dollars   float64
-	Bound     time.Duration // the least that a policy could bill with which nobody waits
+	Bound     time.Duration // the least that a policy could bill with which nobody waits; lost requests are left out
+	Least     optimum.Plan  // of serving the same requests at the same times, in hindsight, if they could move
+	Packed    optimum.Plan  // the same if they stay: a schedule that exists
+	Costs     optimum.Costs // of those two
 	Work      time.Duration // slots times time in use
 	Slots     int           // per instance
 
@@ -52,6 +58,21 @@ type Result struct {
 
 // Ratio is what was billed over the least that could be.
 func (r Result) Ratio() float64 { return r.Bill.Billed.Seconds() / r.Bound.Seconds() }
+
+// Lost is how many requests got no answer although their clients waited for one.
+func (r Result) Lost() int { return r.Rejected + r.Evicted + r.Failed + r.Overloaded }
+
+// whole is what was billed, the fees of invocations as time of an instance included.
+func (r Result) whole() float64 {
+	return (r.Bill.Billed + time.Duration(r.Bill.Invocations)*r.Costs.Fee).Seconds()
+}
+
+// OverLeast is what was billed over the least that somebody could have billed who serves the same requests at the same
+// times.
+func (r Result) OverLeast() float64 { return r.whole() / r.Least.Billed.Seconds() }
+
+// OverPacked is what was billed over what a schedule bills that exists, for the same requests at the same times.
+func (r Result) OverPacked() float64 { return r.whole() / r.Packed.Billed.Seconds() }
 
 // Utilization is the part of the billed slots that was in use.
 func (r Result) Utilization() float64 {
@@ -98,7 +119,7 @@ type Sample struct {
 // A meter takes notes during a run.
 type meter struct {
 	rejected, evicted, failed int
-	left, overloaded          int
+	left, overloaded, cut     int
 	foreign                   time.Duration
 	colds, warms              int
 	all, settled              Waits
@@ -110,7 +131,9 @@ type meter struct {
 	due                       time.Duration
 	arrived                   int
 	series                    []Sample
-	bound                     time.Duration
+	requests, leases          []workload.Request // that were answered; from their lease on
+	load                      workload.Workload
+	after                     time.Duration
 	waitFrom                  time.Duration // when the first wait began; negative: not yet
 	emptyAt                   time.Duration
 	emptied                   int
@@ -118,7 +141,7 @@ type meter struct {
 }
 
 func newMeter(load workload.Workload, s Settings) meter {
-	m := meter{bound: load.Bound(s.Pool.Concurrency), waitFrom: -1}
+	m := meter{load: load, after: s.After, waitFrom: -1}
 	m.all.Sorted = make([]time.Duration, 0, len(load.Requests))
 	if s.Samples > 0 {
 		m.every = load.Horizon/time.Duration(s.Samples) + 1
@@ -163,9 +186,9 @@ func (m *meter) started(cold bool) {
 	}
 }
 
-func (m *meter) served(_ *world, r *request, waited time.Duration, cold bool) {
+func (m *meter) leased(work workload.Request, waited time.Duration, cold bool) {
 	m.all.add(waited, cold)
-	if r.work.At >= WarmUp {
+	if work.At >= WarmUp {
 		m.settled.add(waited, cold)
 	}
 }
@@ -177,28 +200,54 @@ func (w *Waits) add(waited time.Duration, cold bool) {
 	}
 }
 
-func (m *meter) done(w *world, r *request) {
-	if r.work.At >= w.settings.After {
-		m.latency = append(m.latency, w.now-r.work.At)
+// answered says that a request was served between the two times.
+func (m *meter) answered(work workload.Request, from, until time.Duration) {
+	m.requests = append(m.requests, work)
+	m.leases = append(m.leases, workload.Request{At: from, Service: max(0, until-from)})
+	if work.At >= m.after {
+		m.latency = append(m.latency, until-work.At)
 	}
 }
 
-func (w *world) result() Result {
-	m := &w.meter
+func (m *meter) result(s Settings, requests int, l *lambda.Lambda) Result {
 	slices.Sort(m.all.Sorted)
 	slices.Sort(m.settled.Sorted)
 	slices.Sort(m.latency)
-	bill := w.lambda.Bill
-	return Result{
-		Requests: w.next, Rejected: m.rejected, Evicted: m.evicted, Failed: m.failed,
-		Left: m.left, Overloaded: m.overloaded, Returned: int(w.pool.Stats().Returned), Foreign: m.foreign,
+	bill := l.Bill
+	r := Result{
+		Requests: requests, Rejected: m.rejected, Evicted: m.evicted, Failed: m.failed, Cut: m.cut,
+		Left: m.left, Overloaded: m.overloaded, Foreign: m.foreign,
 		All: m.all, Settled: m.settled, Latency: m.latency,
-		ColdStarts: m.colds, WarmStarts: m.warms, Refused: int(w.pool.Stats().Failed.Total()),
-		Invoked: int(w.pool.Stats().Started), Environments: w.lambda.Most,
-		Bill: bill, GBSeconds: bill.GBSeconds(w.settings.Lambda.MemoryMB), Dollars: bill.Dollars(w.settings.Lambda.MemoryMB),
-		Bound: m.bound, Work: m.work, Slots: w.settings.Pool.Concurrency,
+		ColdStarts: m.colds, WarmStarts: m.warms, Invoked: bill.Invocations, Environments: l.Most,
+		Bill: bill, GBSeconds: bill.GBSeconds(s.Lambda.MemoryMB), Dollars: bill.Dollars(s.Lambda.MemoryMB, s.Lambda.Prices),
+		Work: m.work, Slots: s.Pool.Concurrency,
 		QueueEmpty: max(0, m.emptyAt-max(0, m.waitFrom)), Emptied: m.emptied,
 		Deployed: m.deployment.sorted(),
 		Series:   m.series,
 	}
+	r.Bound = m.bound(cmp.Or(s.BoundSlots, s.Pool.Concurrency))
+	r.inHindsight(s, m.leases)
+	return r
+}
+
+// bound leaves out what was not answered: nobody saves money by losing requests.
+func (m *meter) bound(concurrency int) time.Duration {
+	if len(m.requests) == len(m.load.Requests) {
+		return m.load.Bound(concurrency)
+	}
+	return workload.Of(m.load.Name, m.requests).Bound(concurrency)
+}
+
+// inHindsight is what the same leases could have cost.
+func (r *Result) inHindsight(s Settings, leases []workload.Request) {
+	p := s.Lambda.Preset
+	r.Costs = optimum.Costs{Slots: cmp.Or(s.BoundSlots, s.Pool.Concurrency), Start: p.Dial.Mean() + p.Finish.Mean() + s.Lambda.Fee(), Fee: s.Lambda.Fee(), Init: r.Bill.LeastInit}
+	r.Least = optimum.Least(leases, r.Costs)
+	r.Packed = optimum.Packed(leases, r.Costs)
+}
+
+// with adds what the pool has counted.
+func (r Result) with(s pool.Stats) Result {
+	r.Returned, r.Refused, r.Invoked = int(s.Returned), int(s.Failed.Total()), int(s.Started)
+	return r
 }

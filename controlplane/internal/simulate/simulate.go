@@ -16,35 +16,50 @@ import (
 
 // Settings of one run.
 type Settings struct {
-	Pool    pool.Settings
-	Lambda  lambda.Settings
-	App     App
-	Peers   Peers
-	Crashes time.Duration // mean time between crashes of an instance; 0: never
-	Samples int           // points in the time series of Result; 0: none
-	Until   time.Duration // end early; 0: when all is done and gone
-	After   time.Duration // latencies are those of requests that came later than this
-	Deploy  *Deployment   // nil: the code stays as it is
+	Pool       pool.Settings
+	Lambda     lambda.Settings
+	App        App
+	Peers      Peers
+	Clients    Clients
+	Outage     Outage
+	Crashes    time.Duration // mean time between crashes of an instance; 0: never
+	BoundSlots int           // what Result.Bound assumes of an instance; 0: Pool.Concurrency
+	Samples    int           // points in the time series of Result; 0: none
+	Until      time.Duration // end early; 0: when all is done and gone
+	After      time.Duration // latencies are those of requests that came later than this
+	Deploy     *Deployment   // nil: the code stays as it is
 }
 
-// Defaults are the server's own for a function of that concurrency, with room for more instances and waiters.
+// Defaults are the server's own for a function of that concurrency, but that as many requests may wait as come: one that is
+// refused would not be seen to wait.
 func Defaults(concurrency int, seed uint64) Settings {
 	s := Settings{
 		Pool: pool.Settings{
 			Concurrency:  concurrency,
 			QueueLimit:   1_000_000,
-			QueueTimeout: time.Minute,
+			QueueTimeout: 30 * time.Second,
 			StartTimeout: time.Minute,
 			DrainTimeout: 30 * time.Second,
 			Seed:         seed,
 			Scaling: scaler.Settings{
-				Max: 1000, StartsInProgress: 100, StartsPerSecond: 50, StartsBurst: 100,
+				Max: 100, StartsInProgress: 100, StartsPerSecond: 50, StartsBurst: 100,
 			},
 		},
 		Lambda: lambda.Defaults(),
 	}
 	s.Lambda.Seed = seed
 	return s
+}
+
+// Sized raises the maximum of instances to twice what the requests in flight fill at their peak: who has such a workload
+// sets it.
+func (s *Settings) Sized(load workload.Workload) {
+	s.Pool.Scaling.Max = max(s.Pool.Scaling.Max, 2*load.Most(s.Pool.Concurrency))
+}
+
+// Priced tells the policy what the model bills.
+func (s *Settings) Priced() {
+	s.Pool.Scaling.Price = scaler.NewPrice(3600*s.Lambda.PerSecond(), s.Lambda.Prices.Invocation)
 }
 
 // epoch is the beginning of a simulation as the pool sees it.
@@ -74,6 +89,9 @@ type request struct {
 	aborted bool
 	pending int  // events of Peers that are to come
 	again   bool // an instance has refused it before
+	began   time.Duration
+	tries   int
+	life    int // of this struct, which serves several requests
 }
 
 // A world is one run.
@@ -87,10 +105,14 @@ type world struct {
 	events   events
 	next     int // request that arrives next
 	spare    []*request
-	running  int // invocations that have not ended
-	colds    int // of the starting ones, those in a new environment
-	checked  int // events since the last full check
-	ticks    int // in a row, at the same time
+	running  int           // invocations that have not ended
+	away     bool          // Envoy is
+	held     []*instance   // that came up meanwhile
+	queued   []*request    // that may wait, where an outage will end that
+	real     time.Duration // when what happens now would have happened without an outage of the control plane
+	colds    int           // of the starting ones, those in a new environment
+	checked  int           // events since the last full check
+	ticks    int           // in a row, at the same time
 	meter    meter
 }
 
@@ -104,12 +126,13 @@ func Run(load workload.Workload, s Settings) (Result, error) {
 		meter:  newMeter(load, s),
 	}
 	w.planDeployment()
+	w.planOutage()
 	for w.step() {
 		if err := w.check(); err != nil {
 			return Result{}, fmt.Errorf("at %s: %w", w.now, err)
 		}
 	}
-	return w.result(), nil
+	return w.meter.result(s, w.next, w.lambda).with(w.pool.Stats()), nil
 }
 
 // step carries out what happens next. It returns false at the end.
@@ -121,6 +144,7 @@ func (w *world) step() bool {
 	if what != tick || at > w.now {
 		w.ticks = 0
 	}
+	w.real, at = at, w.settings.Outage.heldUntil(at)
 	w.meter.pass(w, at)
 	w.now = at
 	switch what {
@@ -157,15 +181,26 @@ func (w *world) arrive() {
 	r := w.fresh()
 	r.work = w.load.Requests[w.next]
 	w.next++
+	w.attempt(r)
+}
+
+// attempt asks for a slot.
+func (w *world) attempt(r *request) {
+	if w.away {
+		w.unserved(r, &w.meter.cut)
+		return
+	}
 	e := w.pool.Acquire(w.clock(), &r.Request)
 	switch r.State() {
 	case pool.Leased:
-		w.meter.served(w, r, 0, false)
+		w.meter.leased(r.work, w.now-r.work.At, false)
 		w.begin(r)
 	case pool.Rejected:
-		w.meter.rejected++
-		w.recycle(r)
+		w.unserved(r, &w.meter.rejected)
+	case pool.Waiting:
+		w.wait(r)
 	}
+	w.expectPatience(r)
 	w.carryOut(e)
 }
 
@@ -173,6 +208,7 @@ func (w *world) fresh() *request {
 	if n := len(w.spare); n > 0 {
 		r := w.spare[n-1]
 		w.spare = w.spare[:n-1]
+		r.life++
 		return r
 	}
 	r := &request{}
@@ -181,7 +217,8 @@ func (w *world) fresh() *request {
 }
 
 func (w *world) recycle(r *request) {
-	r.on, r.aborted, r.again = nil, false, false
+	r.on, r.aborted, r.again, r.tries = nil, false, false, 0
+	r.life++
 	w.spare = append(w.spare, r)
 }
 
@@ -195,12 +232,11 @@ func (w *world) carryOutAfter(e *pool.Effects, cold bool) {
 	}
 	for _, p := range e.Dispatched {
 		r := p.Owner.(*request)
-		w.meter.served(w, r, p.Waited(), cold || w.colds > 0 && p.Waited() > longWait)
+		w.meter.leased(r.work, w.now-r.work.At, cold || w.colds > 0 && p.Waited() > longWait)
 		w.begin(r)
 	}
 	for _, p := range e.Evicted {
-		w.meter.evicted++
-		w.recycle(p.Owner.(*request))
+		w.unserved(p.Owner.(*request), &w.meter.evicted)
 	}
 	for _, core := range e.Finish {
 		if i := core.Owner.(*instance); !i.finishing {
@@ -277,6 +313,12 @@ func (w *world) happen(e event) {
 		w.sampled(e.instance)
 	case told:
 		w.heard(e)
+	case retried:
+		w.attempt(e.request)
+	case gaveUp:
+		w.gaveUp(e)
+	case lost, back:
+		w.outage(e.kind)
 	default:
 		w.happenAt(e)
 	}
@@ -284,6 +326,10 @@ func (w *world) happen(e event) {
 
 func (w *world) up(i *instance) {
 	if i.ended {
+		return
+	}
+	if w.away {
+		w.holdUp(i)
 		return
 	}
 	if i.invocation.Cold {
@@ -330,14 +376,19 @@ func (w *world) abort(i *instance) {
 		}
 	}
 	for _, r := range cut {
+		if r.aborted {
+			continue
+		}
 		r.aborted = true
-		w.meter.failed++
+		w.again(r, &w.meter.failed)
 		w.carryOut(w.pool.Release(w.clock(), &r.Request))
 	}
 	i.version++
 	for _, r := range i.processor.jobs {
-		w.meter.failed++
-		w.carryOut(w.pool.Release(w.clock(), &r.Request))
+		if !r.aborted {
+			w.again(r, &w.meter.failed)
+			w.carryOut(w.pool.Release(w.clock(), &r.Request))
+		}
 		w.recycle(r)
 	}
 	i.processor.jobs = nil
@@ -349,7 +400,7 @@ func (w *world) done(r *request) {
 		w.recycle(r)
 		return
 	}
-	w.meter.done(w, r)
+	w.meter.answered(r.work, r.began, w.real)
 	e := w.pool.Release(w.clock(), &r.Request)
 	w.recycle(r)
 	w.carryOut(e)

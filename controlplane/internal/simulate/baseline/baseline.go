@@ -7,7 +7,6 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
@@ -16,22 +15,33 @@ type Contender struct {
 	Name  string
 	About string // one line, for people who choose
 	Apply func(*simulate.Settings, workload.Workload)
+	Run   func(workload.Workload, simulate.Settings) (simulate.Result, error) // nil: simulate.Run
+}
+
+// Replay runs the contender with those settings, after Apply.
+func (c Contender) Replay(w workload.Workload, s simulate.Settings) (simulate.Result, error) {
+	if c.Run != nil {
+		return c.Run(w, s)
+	}
+	return simulate.Run(w, s)
 }
 
 // Ours is the name of the server's own policy among the contenders.
 const Ours = "ours"
 
+// Plain is the name of Lambda without us.
+const Plain = "plain"
+
 // Contenders lists all policies, ours first.
 func Contenders() []Contender {
 	return []Contender{
-		{Ours, "the control plane's own, with default settings", func(*simulate.Settings, workload.Workload) {}},
-		{"plain", "plain Lambda: one request per environment, no tunnel", plain},
-		{"kpa", "Knative's autoscaler with its published defaults: 70 % of the slots in use over a minute, over 6 s in a rush", spread(KPA)},
-		{"per-waiter", "one start for each request that waits; keeps what the last 10 s needed", spread(PerWaiter)},
-		{"utilization", "60 % of the slots in use over a minute, as Cloud Run describes it", spread(Utilization)},
-		{"upstream", "the formula of the upstream lambda-dispatch: requests in flight / (concurrency / 2)", spread(Upstream)},
-		{"first-rule", "the control plane's first: one start per waiting instance-full; keeps what the last 10 s needed", spread(FollowDemand)},
-		{"clairvoyant", "knows all arrivals and service times in advance, which nobody can", clairvoyant},
+		{Name: Ours, About: "the control plane's own, with default settings", Apply: func(*simulate.Settings, workload.Workload) {}},
+		{Name: Plain, About: "plain Lambda: one request per environment, no tunnel", Apply: plain, Run: replayPlain},
+		{"kpa", "Knative's autoscaler with its published defaults: 70 % of the slots in use over a minute, over 6 s in a rush", spread(KPA), nil},
+		{"per-waiter", "one start for each request that waits; keeps what the last 10 s needed", spread(PerWaiter), nil},
+		{"utilization", "60 % of the slots in use over a minute, as Cloud Run describes it", spread(Utilization), nil},
+		{"upstream", "the formula of the upstream lambda-dispatch: requests in flight / (concurrency / 2)", spread(Upstream), nil},
+		{"first-rule", "the control plane's first: one start per waiting instance-full; keeps what the last 10 s needed", spread(FollowDemand), nil},
 	}
 }
 
@@ -43,14 +53,11 @@ func spread(p scaler.Policy) func(*simulate.Settings, workload.Workload) {
 	}
 }
 
-// plain makes the pool a stand-in for Lambda's own scaling: each request is an invocation, and no guard but Lambda's own
-// is in the way. The bound is still that of the concurrency that was asked for.
-func plain(s *simulate.Settings, _ workload.Workload) {
-	s.Pool.Concurrency = 1
-	s.Pool.Scaling.Policy = PerRequest
-	s.Pool.Scaling.Max, s.Pool.Scaling.StartsInProgress = s.Lambda.Concurrency, s.Lambda.Concurrency
-	s.Pool.Scaling.StartsPerSecond, s.Pool.Scaling.StartsBurst = 1e6, 1_000_000
-	s.Lambda.Preset.Dial, s.Lambda.Preset.Finish = lambda.Spread{}, lambda.Spread{}
+// plain serves one request per instance.
+func plain(s *simulate.Settings, _ workload.Workload) { s.Pool.Concurrency = 1 }
+
+func replayPlain(w workload.Workload, s simulate.Settings) (simulate.Result, error) {
+	return simulate.Plain(w, s), nil
 }
 
 // A reaction is a rule without memory.
@@ -58,13 +65,6 @@ type reaction func(*scaler.State) scaler.Want
 
 func (r reaction) Decide(_ time.Time, s *scaler.State) scaler.Want { return r(s) }
 func (r reaction) Next() time.Time                                 { return time.Time{} }
-
-// PerRequest starts one instance per waiter, and ends each as soon as it is idle.
-func PerRequest(scaler.Settings) scaler.Rule {
-	return reaction(func(s *scaler.State) scaler.Want {
-		return scaler.Want{Start: max(0, s.Waiting-s.Starting), Drain: s.Idle}
-	})
-}
 
 // Upstream wants in-flight / (concurrency / 2) instances at every moment.
 func Upstream(scaler.Settings) scaler.Rule {

@@ -8,10 +8,6 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
-func clairvoyant(s *simulate.Settings, w workload.Workload) {
-	s.Pool.Scaling.Policy = Clairvoyant(w, false)
-}
-
 // How far a clairvoyant looks ahead: as long as starts take, seldom longer.
 const (
 	warmLead = 60 * time.Millisecond

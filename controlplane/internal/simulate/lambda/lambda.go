@@ -17,9 +17,14 @@ type Settings struct {
 	NewPer10s   int           // new environments of a function in 10 s
 	IdleLeast   time.Duration // a frozen environment expires at random between the two
 	IdleMost    time.Duration
+	LifeLeast   time.Duration // an environment of such an age, drawn between the two, is not used again; 0: it may be for ever
+	LifeMost    time.Duration
 	Timeout     time.Duration // of an invocation, its init not counted
-	InitFails   float64       // share of cold starts that fail
-	DialFails   float64       // share of starts that never come up
+	Slow        float64       // share of environments that are slower than others
+	SlowTimes   float64       // how many times longer requests take there
+	Prices      Prices
+	InitFails   float64 // share of cold starts that fail
+	DialFails   float64 // share of starts that never come up
 	Seed        uint64
 }
 
@@ -34,34 +39,46 @@ func Defaults() Settings {
 		IdleLeast:   5 * time.Minute,
 		IdleMost:    15 * time.Minute,
 		Timeout:     15 * time.Minute,
+		Prices:      Prices{GBSecond: 0.0000166667, Invocation: 0.20 / 1e6},
 	}
 }
 
-// Prices of x86 functions in us-east-1, aws.amazon.com/lambda/pricing.
-const (
-	dollarsPerGBSecond   = 0.0000166667
-	dollarsPerInvocation = 0.20 / 1e6
-)
+// Prices in dollars. Those of Defaults are of x86 functions in us-east-1, aws.amazon.com/lambda/pricing.
+type Prices struct {
+	GBSecond   float64
+	Invocation float64
+}
+
+// PerSecond is what one instance costs a second.
+func (s Settings) PerSecond() float64 { return s.Prices.GBSecond * float64(s.MemoryMB) / 1024 }
+
+// Fee is how long an instance could run for what its invocation costs.
+func (s Settings) Fee() time.Duration {
+	return time.Duration(s.Prices.Invocation / s.PerSecond() * float64(time.Second))
+}
 
 // A Bill adds up what invocations cost.
 type Bill struct {
 	Invocations int
 	Billed      time.Duration // each invocation's time rounded up to a millisecond
+	LeastInit   time.Duration // of the inits, the shortest; 0: there was none
 }
 
 // GBSeconds of that much memory.
 func (b Bill) GBSeconds(memoryMB int) float64 { return b.Billed.Seconds() * float64(memoryMB) / 1024 }
 
 // Dollars for that much memory.
-func (b Bill) Dollars(memoryMB int) float64 {
-	return b.GBSeconds(memoryMB)*dollarsPerGBSecond + float64(b.Invocations)*dollarsPerInvocation
+func (b Bill) Dollars(memoryMB int, p Prices) float64 {
+	return b.GBSeconds(memoryMB)*p.GBSecond + float64(b.Invocations)*p.Invocation
 }
 
 // An Environment is Lambda's sandbox.
 type Environment struct {
 	ID      string
 	Version string        // of the code
+	Times   float64       // how many times longer than usual requests take here
 	expires time.Duration // if it stays frozen
+	retires time.Duration // whether it does or not; 0: never
 }
 
 // An Outcome says how an Invoke goes on.
@@ -161,13 +178,35 @@ func (l *Lambda) begin(now time.Duration, version string) Invocation {
 		handler = i.BilledFrom
 	} else {
 		l.created++
-		i.Environment, i.Cold = &Environment{ID: strconv.Itoa(l.created), Version: version}, true
+		i.Environment, i.Cold = l.create(now, version), true
 		i.BilledFrom = now + p.Place.draw(l.rand)
-		handler = i.BilledFrom + p.Init.draw(l.rand)
+		init := p.Init.draw(l.rand)
+		if l.Bill.LeastInit == 0 || init < l.Bill.LeastInit {
+			l.Bill.LeastInit = init
+		}
+		handler = i.BilledFrom + init
 	}
 	i.Up = handler + p.Dial.draw(l.rand)
 	i.Deadline = handler + l.settings.Timeout
 	return i
+}
+
+func (l *Lambda) create(now time.Duration, version string) *Environment {
+	e := &Environment{ID: strconv.Itoa(l.created), Version: version, Times: 1}
+	if l.settings.Slow > 0 && l.rand.Float64() < l.settings.Slow {
+		e.Times = l.settings.SlowTimes
+	}
+	if l.settings.LifeMost > 0 {
+		e.retires = now + l.between(l.settings.LifeLeast, l.settings.LifeMost)
+	}
+	return e
+}
+
+func (l *Lambda) between(least, most time.Duration) time.Duration {
+	if most <= least {
+		return least
+	}
+	return least + time.Duration(l.rand.Int64N(int64(most-least)))
 }
 
 // mayCreate takes one new environment from what Lambda refills continuously.
@@ -189,7 +228,7 @@ func (l *Lambda) mayCreate(now time.Duration) bool {
 func (l *Lambda) expire(now time.Duration) {
 	kept := l.frozen[:0]
 	for _, e := range l.frozen {
-		if now < e.expires {
+		if now < e.expires && (e.retires == 0 || now < e.retires) {
 			kept = append(kept, e)
 		}
 	}
@@ -208,10 +247,9 @@ func (l *Lambda) End(now time.Duration, i Invocation, crashed bool) {
 	if crashed {
 		return
 	}
-	idle := l.settings.IdleLeast
-	if spread := l.settings.IdleMost - idle; spread > 0 {
-		idle += time.Duration(l.rand.Int64N(int64(spread)))
-	}
-	i.Environment.expires = now + idle
+	i.Environment.expires = now + l.between(l.settings.IdleLeast, l.settings.IdleMost)
 	l.frozen = append(l.frozen, i.Environment)
 }
+
+// Forget loses all environments that are frozen.
+func (l *Lambda) Forget() { l.frozen = nil }

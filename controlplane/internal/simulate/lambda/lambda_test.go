@@ -81,10 +81,45 @@ func TestTheBillRoundsUp(t *testing.T) {
 	l := lambda.New(lambda.Defaults())
 	i := invoke(t, l, 0)
 	l.End(i.BilledFrom+1500*time.Microsecond, i, false)
-	require.Equal(t, lambda.Bill{Invocations: 1, Billed: 2 * time.Millisecond}, l.Bill)
+	require.Equal(t, 1, l.Bill.Invocations)
+	require.Equal(t, 2*time.Millisecond, l.Bill.Billed)
 	bill := lambda.Bill{Invocations: 1e6, Billed: 1000 * time.Second}
 	require.InDelta(t, 2000, bill.GBSeconds(2048), 1e-9)
-	require.InDelta(t, 0.20+2000*0.0000166667, bill.Dollars(2048), 1e-9)
+	require.InDelta(t, 0.20+2000*0.0000166667, bill.Dollars(2048, lambda.Defaults().Prices), 1e-9)
+}
+
+// Lambda does not keep an environment for ever, however often it is used.
+func TestAnEnvironmentRetires(t *testing.T) {
+	s := lambda.Defaults()
+	s.LifeLeast, s.LifeMost = 45*minute, 60*minute
+	l := lambda.New(s)
+	first := invoke(t, l, 0)
+	l.End(first.Up, first, false)
+	for now := minute; now < 45*minute; now += minute {
+		i := invoke(t, l, now)
+		require.Same(t, first.Environment, i.Environment)
+		l.End(i.Up, i, false)
+	}
+	require.True(t, invoke(t, l, 61*minute).Cold)
+}
+
+func TestSomeEnvironmentsAreSlow(t *testing.T) {
+	s := lambda.Defaults()
+	s.Slow, s.SlowTimes, s.NewPer10s = 0.125, 5, 0
+	l := lambda.New(s)
+	slow := 0
+	for range 1000 {
+		if invoke(t, l, 0).Environment.Times == 5 {
+			slow++
+		}
+	}
+	require.InDelta(t, 125, slow, 40)
+}
+
+func TestTheFeeIsTimeOfAnInstance(t *testing.T) {
+	s := lambda.Defaults()
+	s.MemoryMB = 128
+	require.InDelta(t, 96, s.Fee().Milliseconds(), 1)
 }
 
 func TestPresetsAreWhatTheirSourcesSay(t *testing.T) {

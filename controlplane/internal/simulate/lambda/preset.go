@@ -15,6 +15,11 @@ type Spread struct {
 	Sigma  float64 // deviation of the logarithm; 0: always Median
 }
 
+// Mean is what it takes in the mean.
+func (s Spread) Mean() time.Duration {
+	return time.Duration(float64(s.Median) * math.Exp(s.Sigma*s.Sigma/2))
+}
+
 func (s Spread) draw(r *rand.Rand) time.Duration {
 	return time.Duration(float64(s.Median) * math.Exp(s.Sigma*r.NormFloat64()))
 }

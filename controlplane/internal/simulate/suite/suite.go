@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,6 +64,14 @@ type Row struct {
 	Dollars     Stat   `json:"dollars"`
 	Utilization Stat   `json:"utilization_percent"`
 	Lost        Stat   `json:"lost"` // requests refused, evicted or failed
+	Cut         Stat   `json:"cut"`  // by an outage of Envoy
+	Left        Stat   `json:"left"` // their clients did
+
+	// What was billed, fees included, over what serving the same requests at the same times would have cost in hindsight.
+	OverLeast  Stat `json:"over_least"`  // if requests could move between instances: nothing is cheaper
+	OverPacked Stat `json:"over_packed"` // in a schedule that exists
+	P50Served  Stat `json:"latency_p50_ms"`
+	P99Served  Stat `json:"latency_p99_ms"`
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -88,7 +97,13 @@ func (r *Row) fields() []field {
 		{&r.GBSeconds, func(x simulate.Result) float64 { return x.GBSeconds }},
 		{&r.Dollars, func(x simulate.Result) float64 { return x.Dollars }},
 		{&r.Utilization, func(x simulate.Result) float64 { return 100 * x.Utilization() }},
-		{&r.Lost, func(x simulate.Result) float64 { return float64(x.Rejected + x.Evicted + x.Failed) }},
+		{&r.Lost, func(x simulate.Result) float64 { return float64(x.Lost()) }},
+		{&r.Cut, func(x simulate.Result) float64 { return float64(x.Cut) }},
+		{&r.Left, func(x simulate.Result) float64 { return float64(x.Left) }},
+		{&r.OverLeast, func(x simulate.Result) float64 { return x.OverLeast() }},
+		{&r.OverPacked, func(x simulate.Result) float64 { return x.OverPacked() }},
+		{&r.P50Served, func(x simulate.Result) float64 { return millis(simulate.Quantile(x.Latency, 0.5)) }},
+		{&r.P99Served, func(x simulate.Result) float64 { return millis(simulate.Quantile(x.Latency, 0.99)) }},
 	}
 }
 
@@ -145,14 +160,14 @@ const HeldOutSeed = 1001
 const heldOut = " (held out)"
 
 // Full runs the workloads that the policy was tuned on, with the seeds from 1 on, and then these and all others with half
-// as many seeds that were held out.
-func (p Plan) Full() ([]Row, error) {
+// as many seeds that were held out. Recorded traces come last, if there are any.
+func (p Plan) Full(recorded []workload.Generator) ([]Row, error) {
 	p.Workloads, p.FirstSeed = Tuned(), 1
 	rows, err := p.Run()
 	if err != nil {
 		return nil, err
 	}
-	p.Workloads, p.FirstSeed, p.Seeds = append(Tuned(), HeldOut()...), HeldOutSeed, (p.Seeds+1)/2
+	p.Workloads, p.FirstSeed, p.Seeds = slices.Concat(Tuned(), HeldOut(), recorded), HeldOutSeed, (p.Seeds+1)/2
 	more, err := p.Run()
 	for k := range more {
 		more[k].Workload += heldOut
@@ -166,13 +181,11 @@ func (p Plan) runAll(w int, seed uint64, take func(policy int, r simulate.Result
 		return err
 	}
 	load := p.Workloads[w].Make(seed)
-	bound := load.Bound(p.Concurrency)
 	for k, policy := range p.Policies {
 		r, err := p.One(load, policy, seed, 0)
 		if err != nil {
 			return fmt.Errorf("%s, %s, seed %d: %w", load.Name, policy.Name, seed, err)
 		}
-		r.Bound = bound
 		take(k, r)
 	}
 	return nil
@@ -185,12 +198,14 @@ func (p Plan) One(load workload.Workload, policy baseline.Contender, seed uint64
 	}
 	s := simulate.Defaults(p.Concurrency, seed)
 	s.Lambda.Preset = p.Preset
-	s.Samples = samples
-	policy.Apply(&s, load)
+	s.Samples, s.BoundSlots = samples, p.Concurrency
 	if p.Change != nil {
 		p.Change(&s)
 	}
-	return simulate.Run(load, s)
+	policy.Apply(&s, load)
+	s.Sized(load)
+	s.Priced()
+	return policy.Replay(load, s)
 }
 
 func (p Plan) before() error {

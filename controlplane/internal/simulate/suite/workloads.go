@@ -26,7 +26,7 @@ func Tuned() []workload.Generator {
 		workload.Pulses("spike", 15*minute, 3*minute, 5*second, 20, 300, usual),
 		workload.Step("step", 12*minute, 6*minute, 100, usual),
 		workload.Steady("heavy-tail", 15*minute, 50, workload.Pareto(200*time.Millisecond, minute, 1.5)),
-		trace("azllm_code"),
+		workload.Twins()[0],
 	}
 }
 
@@ -42,19 +42,8 @@ func HeldOut() []workload.Generator {
 		workload.Clumped("weibull", 20*minute, 30, 0.4, workload.Exponential(700*time.Millisecond)),
 		workload.Steady("sparse", 60*minute, 0.3, quick),
 		workload.Pulses("flash", 15*minute, 4*minute, 20*second, 5, 200, quick),
-		trace("azllm_conv"),
+		workload.Twins()[1],
 	}
-}
-
-// trace is the same for every seed: only Lambda differs.
-func trace(name string) workload.Generator {
-	return workload.Generator{Name: name, Make: func(uint64) workload.Workload {
-		w, err := workload.Embedded(name)
-		if err != nil {
-			panic(err) // it is part of the program
-		}
-		return w
-	}}
 }
 
 // ByName finds a workload of the suite.

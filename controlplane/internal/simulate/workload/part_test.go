@@ -19,7 +19,7 @@ func TestAPartBeginsWithItsFirstRequest(t *testing.T) {
 }
 
 func TestFasterKeepsWhatIsInFlight(t *testing.T) {
-	w, err := workload.Embedded("azllm_code")
+	w, err := workload.Named("azllm_code-twin")
 	require.NoError(t, err)
 	w = w.Part(0, 100*second)
 	fast := w.Faster(4)

@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"embed"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -11,28 +10,6 @@ import (
 	"strings"
 	"time"
 )
-
-// traces are public data; each file states its source and licence.
-//
-//go:embed traces
-var traces embed.FS
-
-// Traces lists the names of the traces that Embedded knows.
-var Traces = []string{"azllm_code", "azllm_conv"}
-
-// Embedded returns a trace that comes with the program.
-func Embedded(name string) (Workload, error) {
-	f, err := traces.Open("traces/" + name + ".csv")
-	if err != nil {
-		return Workload{}, fmt.Errorf("trace %q: unknown, there are %s", name, strings.Join(Traces, ", "))
-	}
-	defer f.Close()
-	w, err := Read(name, f)
-	if err != nil {
-		return Workload{}, fmt.Errorf("trace %q: %w", name, err)
-	}
-	return w, nil
-}
 
 // Service times of language model requests whose tokens are known.
 const (

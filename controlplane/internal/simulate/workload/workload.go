@@ -30,6 +30,20 @@ func (w Workload) finish() Workload {
 	return w
 }
 
+// Of makes a workload of requests in any order.
+func Of(name string, requests []Request) Workload {
+	return Workload{Name: name, Requests: slices.Clone(requests)}.finish()
+}
+
+// Most is how many instances the requests in flight fill at their peak, if nobody waits.
+func (w Workload) Most(concurrency int) int {
+	most := 0
+	for _, l := range w.Levels() {
+		most = max(most, l.InFlight)
+	}
+	return (most + concurrency - 1) / concurrency
+}
+
 // A Level is the number of requests in flight from a time on.
 type Level struct {
 	From     time.Duration

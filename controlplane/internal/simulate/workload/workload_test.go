@@ -55,20 +55,6 @@ func TestReadNamesLineColumnAndValue(t *testing.T) {
 	}
 }
 
-func TestEmbeddedTraces(t *testing.T) {
-	for _, name := range workload.Traces {
-		w, err := workload.Embedded(name)
-		require.NoError(t, err)
-		require.NotEmpty(t, w.Requests)
-	}
-	w, err := workload.Embedded("azllm_code")
-	require.NoError(t, err)
-	require.Len(t, w.Requests, 8819)
-	require.InDelta(t, 1392, w.Bound(10).Seconds(), 1)
-	_, err = workload.Embedded("nowhere")
-	require.EqualError(t, err, `trace "nowhere": unknown, there are azllm_code, azllm_conv`)
-}
-
 // The same seed gives the same requests, another one others, and the rate is what was asked for.
 func TestGeneratorsAreDeterministic(t *testing.T) {
 	service := workload.Exponential(second)
