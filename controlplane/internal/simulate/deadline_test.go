@@ -29,6 +29,7 @@ func uniform(least, most time.Duration) workload.Service {
 // What is in flight when an instance is rotated goes on, and an instance is rotated early enough for what it has: nothing
 // up to two minutes is lost, whatever was seen before, and as good as nothing up to ten.
 func TestLongRequestsAreNotLostAtRotation(t *testing.T) {
+	long(t)
 	for _, tt := range []struct {
 		name string
 		long workload.Service
@@ -45,7 +46,9 @@ func TestLongRequestsAreNotLostAtRotation(t *testing.T) {
 			t.Run(fmt.Sprint(tt.name, ", ", concurrency), func(t *testing.T) {
 				for seed := range uint64(2) {
 					load := beside(tt.long).Make(seed + 1)
-					r := run(t, load, simulate.Defaults(concurrency, seed+1))
+					s := simulate.Defaults(concurrency, seed+1)
+					s.Sized(load)
+					r := run(t, load, s)
 					t.Logf("lost %d, billed %.3f of the bound, %d starts", r.Failed, r.Ratio(), r.Invoked)
 					require.Zero(t, r.Failed)
 				}

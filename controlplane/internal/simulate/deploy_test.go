@@ -58,6 +58,7 @@ func eachDeployment(t *testing.T, seeds uint64, f func(t *testing.T, load worklo
 
 // Where the control plane may read the alias, it starts both versions as it sees fit, and nobody notices a deployment.
 func TestLongDeploymentIsNoColdStartForUsers(t *testing.T) {
+	long(t)
 	requests, waited := 0, 0
 	eachDeployment(t, 4, func(t *testing.T, load workload.Generator, init time.Duration, seed uint64) {
 		d := deploying(t, load, init, seed, simulate.Deployment{Reads: true})
@@ -74,6 +75,7 @@ func TestLongDeploymentIsNoColdStartForUsers(t *testing.T) {
 
 // Where it may not, it learns of the new version from the first instance that runs it. What is started meanwhile is cold.
 func TestLongDeploymentThatNobodyReads(t *testing.T) {
+	long(t)
 	eachDeployment(t, 1, func(t *testing.T, load workload.Generator, init time.Duration, seed uint64) {
 		d := deploying(t, load, init, seed, simulate.Deployment{})
 		t.Logf("slow %d; need %d, %d starts; old gone after %v; billed %.2f",
@@ -84,6 +86,7 @@ func TestLongDeploymentThatNobodyReads(t *testing.T) {
 
 // A version whose init fails serves nobody, and the old one goes on, also when its instances come to the end of their time.
 func TestLongDeploymentThatDoesNotComeUp(t *testing.T) {
+	long(t)
 	eachDeployment(t, 1, func(t *testing.T, load workload.Generator, init time.Duration, seed uint64) {
 		d := deploying(t, load, init, seed, simulate.Deployment{Reads: true, Broken: true})
 		require.Zero(t, d.Served)

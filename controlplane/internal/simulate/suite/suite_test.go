@@ -23,6 +23,9 @@ var update = flag.Bool("update", false, "commit to the numbers of this run")
 
 // The committed numbers are made by `make simulate-numbers`. A change that improves them should commit new ones.
 func TestLongThePolicyDoesNotGetWorse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	plan := suite.Plan{Policies: baseline.Contenders()[:1], Seeds: 2, Concurrency: 10, Preset: lambda.Presets()[0]}
 	rows, err := plan.Full(nil)
 	require.NoError(t, err)
