@@ -83,7 +83,7 @@ func longest(results []result, from, to time.Time) time.Duration {
 	return most
 }
 
-// Scenario 51: code is deployed under load, and nobody notices: no request waits for a cold start, no more is started than is
+// Scenario 53: code is deployed under load, and nobody notices: no request waits for a cold start, no more is started than is
 // needed, and the old code is gone within a minute.
 func TestLongRolloutUnderLoad(t *testing.T) {
 	for _, tt := range []struct {
@@ -140,7 +140,7 @@ func mostAtOnce(s *controlplanetest.Stack, until time.Time, so func() bool) (rea
 	return ready, billed
 }
 
-// Scenario 51: a version that does not come up serves nobody, and the old one goes on; nothing is tried again until the alias
+// Scenario 53: a version that does not come up serves nobody, and the old one goes on; nothing is tried again until the alias
 // moves.
 func TestARolloutOfBrokenCode(t *testing.T) {
 	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{versioned(t, 0)}})
@@ -175,7 +175,7 @@ func versions(s *controlplanetest.Stack, want string) func() error {
 	}
 }
 
-// Scenario 51: an alias with weights has both versions served, without an end of rollouts; a drain replaces all, and no request
+// Scenario 53: an alias with weights has both versions served, without an end of rollouts; a drain replaces all, and no request
 // waits for it.
 func TestAnAliasWithWeightsIsServedByBothVersions(t *testing.T) {
 	f := versioned(t, 0)
@@ -235,7 +235,7 @@ func gaveUp(s *controlplanetest.Stack, cause string) func() error {
 	}
 }
 
-// Scenario 51: an operator rolls out by steps, and gives it up; versions that answer with errors, or late, are given up by
+// Scenario 53: an operator rolls out by steps, and gives it up; versions that answer with errors, or late, are given up by
 // themselves.
 func TestLongRolloutOfAnOperator(t *testing.T) {
 	f := versioned(t, 0)
@@ -280,7 +280,7 @@ func TestLongRolloutOfAnOperator(t *testing.T) {
 	t.Logf("%d requests failed on the instance that was tried", failed)
 }
 
-// Scenario 51: where nobody asks what the alias leads to, the first instance of another version tells. And ?now drains at once.
+// Scenario 53: where nobody asks what the alias leads to, the first instance of another version tells. And ?now drains at once.
 func TestAnInstanceTellsThatTheAliasHasMoved(t *testing.T) {
 	f := versioned(t, 0)
 	f.Scaling.Min, f.Scaling.Concurrency, f.Rollout.Watch, f.Rollout.Hold = 4, 5, 0, time.Second
