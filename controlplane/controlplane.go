@@ -120,14 +120,14 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}
-	s.relay, err = relay.New(s.relayConfig(key), s.dispatcher, log)
+	s.relay, err = relay.New(relayConfig(cfg, s.outside, key), s.dispatcher, log)
 	if errors.Is(err, relay.ErrDirInUse) {
 		return fmt.Errorf("state_dir: another control plane uses %s", cfg.StateDir)
 	}
 	if err != nil {
 		return err
 	}
-	if s.control, err = listenControl(filepath.Join(cfg.StateDir, "control.sock")); err != nil {
+	if s.control, err = listenControl(filepath.Join(cfg.StateDir, controlSocket)); err != nil {
 		return err
 	}
 	s.admin, err = admin.New(admin.Options{
@@ -150,19 +150,24 @@ func (s *Server) close() {
 	}
 }
 
-func (s *Server) relayConfig(key token.Key) relay.Config {
-	cfg := s.config
+// Names in the state directory.
+const (
+	controlSocket = "control.sock" // where Envoy and relays find the control plane
+	endpointsDir  = "e"            // of the endpoints' sockets
+)
+
+func relayConfig(cfg *Config, o *outside, key token.Key) relay.Config {
 	c := relay.Config{
 		Address:        cfg.Relay.Address,
 		Advertise:      cfg.Relay.Advertise,
 		TLS:            relay.TLSMode(cfg.Relay.TLS),
-		Dir:            filepath.Join(cfg.StateDir, "e"),
+		Dir:            filepath.Join(cfg.StateDir, endpointsDir),
 		TunnelWait:     cfg.Relay.TunnelWait,
 		MaxConnections: cfg.Relay.MaxConnections,
 		Key:            key,
 	}
-	if s.outside.relay != nil {
-		c.Identity = s.outside.relay.Get
+	if o.relay != nil {
+		c.Identity = o.relay.Get
 	}
 	return c
 }

@@ -26,11 +26,24 @@ type outside struct {
 	signing   *files.Value[signing.Key]             // nil: invocations are not signed
 }
 
-func readOutside(cfg *Config, log logrus.FieldLogger) (*outside, error) {
-	o := &outside{
+func newOutside(log logrus.FieldLogger) *outside {
+	return &outside{
 		log: log.WithField("component", "files"), watch: files.NewWatch(log),
 		listeners: map[string]*files.Value[keypair.Pair]{}, tokens: map[string]func() string{},
 	}
+}
+
+// readRelayFiles is readOutside of a relay that runs by itself.
+func readRelayFiles(cfg *Config, log logrus.FieldLogger) (*outside, error) {
+	o := newOutside(log)
+	if err := o.readRelay(cfg.Relay); err != nil {
+		return nil, fmt.Errorf("relay certificate: %w", err)
+	}
+	return o, nil
+}
+
+func readOutside(cfg *Config, log logrus.FieldLogger) (*outside, error) {
+	o := newOutside(log)
 	for _, l := range cfg.Listeners {
 		if err := o.readListener(l); err != nil {
 			return nil, fmt.Errorf("certificate of listener %s: %w", l.Name, err)

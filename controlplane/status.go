@@ -2,14 +2,17 @@ package controlplane
 
 import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // Version names the build: a release, or the revision that it was built from.
 func Version() string { return wire.Build() }
 
-func (s *Server) relayStatus() admin.RelayStatus {
-	r := s.relay.Stats()
+func (s *Server) relayStatus() admin.RelayStatus { return relayStatus(s.relay) }
+
+func relayStatus(one *relay.Relay) admin.RelayStatus {
+	r := one.Stats()
 	out := admin.RelayStatus{
 		Strangers: int(r.Strangers), Admitted: int(r.Connections),
 		IdleTunnels: int(r.TunnelsIdle), SplicedTunnels: int(r.Spliced), ControlStreams: int(r.Up),

@@ -69,6 +69,21 @@ func runServer(ctx context.Context, args, environ []string, stderr io.Writer) er
 	return server.Run(ctx)
 }
 
+// runRelay runs the relay alone. Of the configuration only its own part is asked for; the rest must be valid all the same.
+func runRelay(ctx context.Context, args, environ []string, stderr io.Writer) error {
+	cfg, err := load("relay", args, environ)
+	if err != nil {
+		return err
+	}
+	log := logger(cfg, environ, stderr)
+	defer logHangups(log)()
+	server, err := controlplane.NewRelay(cfg, log)
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
+
 // logger writes colours to a terminal only, and not there if NO_COLOR is set (no-color.org).
 func logger(cfg *controlplane.Config, environ []string, stderr io.Writer) *logrus.Logger {
 	log := logrus.New()

@@ -16,6 +16,8 @@ const usage = `controlplane makes AWS Lambda functions serve Envoy's requests li
 
 Usage:
   controlplane run   [--set KEY=VALUE]... FILE   run with the configuration in FILE until SIGTERM
+  controlplane relay [--set KEY=VALUE]... FILE   run the relay beside Envoy, as a process of its own that outlives control planes;
+                                                 FILE is the one of run, with relay.apart: true
   controlplane check [--set KEY=VALUE]... FILE   report all that is wrong with FILE; with an envoy %[1]s at
                                                  hand, also what Envoy says to the result
   controlplane simulate [FLAG]...                replay workloads through the scheduler beside a model of Lambda, and
@@ -82,7 +84,7 @@ func exitCode(err error) int {
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		printUsage(stderr)
-		return usagef("no command given: run, check, simulate, key or version")
+		return usagef("no command given: run, relay, check, simulate, key or version")
 	}
 	err := command(ctx, args[0], args[1:], environ, stdout, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -96,6 +98,8 @@ func command(ctx context.Context, name string, args, environ []string, stdout, s
 	switch name {
 	case "run":
 		return runServer(ctx, args, environ, stderr)
+	case "relay":
+		return runRelay(ctx, args, environ, stderr)
 	case "check":
 		return check(ctx, args, environ, stdout)
 	case "simulate":
@@ -108,6 +112,6 @@ func command(ctx context.Context, name string, args, environ []string, stdout, s
 	case "help", "-h", "--help":
 		return flag.ErrHelp
 	default:
-		return usagef("unknown command %q: run, check, simulate, key or version", name)
+		return usagef("unknown command %q: run, relay, check, simulate, key or version", name)
 	}
 }

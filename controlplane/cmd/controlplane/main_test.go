@@ -90,7 +90,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		says string
 		code int
 	}{
-		{[]string{"start"}, `unknown command "start": run, check, simulate, key or version`, 2},
+		{[]string{"start"}, `unknown command "start": run, relay, check, simulate, key or version`, 2},
 		{[]string{"run", "--config", "x"}, "run: flag provided but not defined: -config", 2},
 		{[]string{"check", "--set"}, "check: flag needs an argument: -set", 2},
 		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file, after the flags: got ["a.yaml" "b.yaml"]`, 2},
@@ -108,7 +108,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		require.Empty(t, stdout+stderr, "main prints the error, and nobody else")
 	}
 	_, stderr, err := try(t)
-	require.EqualError(t, err, "no command given: run, check, simulate, key or version")
+	require.EqualError(t, err, "no command given: run, relay, check, simulate, key or version")
 	require.Contains(t, stderr, "Usage:")
 }
 

@@ -27,13 +27,14 @@ const (
 	maxBodyBytes    = 4 << 10
 )
 
-// Options are what New needs. Address, Source and Log are required.
+// Options are what New needs. Address and Log are required.
 type Options struct {
-	Address  string   // host:port; port 0 lets the system choose
-	Hosts    []string // names by which it may be called, beside localhost and its own; *.example.com for all below
-	Source   Source
+	Address  string               // host:port; port 0 lets the system choose
+	Hosts    []string             // names by which it may be called, beside localhost and its own; *.example.com for all below
+	Source   Source               // nil: there is no API
 	Ready    func() Readiness     // nil: always ready
 	Relay    func() RelayStatus   // nil: no metrics of a relay
+	Uplink   func() UplinkStatus  // nil: no metrics of a relay that runs by itself
 	XDS      func() XDSStatus     // nil: no metrics of xDS
 	Files    func() FilesStatus   // nil: no metrics of files
 	Registry *prometheus.Registry // where the metrics are registered and served from; nil: a new one

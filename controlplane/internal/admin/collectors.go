@@ -170,6 +170,42 @@ func (c *relayCollector) Collect(ch chan<- prometheus.Metric) {
 	s.putAll(c.refused, r.Refused)
 }
 
+// An uplinkCollector does the same for a relay that runs by itself.
+type uplinkCollector struct {
+	snapshot                          func() UplinkStatus
+	term, attached, instances, untold metric
+}
+
+func newUplinkCollector(snapshot func() UplinkStatus) *uplinkCollector {
+	return &uplinkCollector{
+		snapshot:  snapshot,
+		term:      gauge("relay_term", "The highest term of a leader that the relay has seen."),
+		attached:  gauge("relay_attached", "1 while the relay has a stream to the control plane that leads, else 0."),
+		instances: gauge("relay_instances", "Instances that the relay keeps for leaders, those that have ended included."),
+		untold:    gauge("relay_untold_ends", "Instances that have ended, which no leader has heard of yet."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *uplinkCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range []metric{c.term, c.attached, c.instances, c.untold} {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *uplinkCollector) Collect(ch chan<- prometheus.Metric) {
+	s, u := sink(ch), c.snapshot()
+	attached := 0.0
+	if u.Attached {
+		attached = 1
+	}
+	s.put(c.term, float64(u.Term))
+	s.put(c.attached, attached)
+	s.put(c.instances, float64(u.Instances))
+	s.put(c.untold, float64(u.Untold))
+}
+
 // An xdsCollector does the same for xDS.
 type xdsCollector struct {
 	snapshot                             func() XDSStatus

@@ -20,11 +20,17 @@ func register(o Options) error {
 	})
 	build.Set(1)
 	all := []prometheus.Collector{
-		build, newFunctionCollector(o.Source.Functions),
+		build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	}
+	if o.Source != nil {
+		all = append(all, newFunctionCollector(o.Source.Functions))
 	}
 	if o.Relay != nil {
 		all = append(all, newRelayCollector(o.Relay))
+	}
+	if o.Uplink != nil {
+		all = append(all, newUplinkCollector(o.Uplink))
 	}
 	if o.XDS != nil {
 		all = append(all, newXDSCollector(o.XDS))

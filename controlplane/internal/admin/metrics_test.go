@@ -23,7 +23,8 @@ func everything(t *testing.T) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	require.NoError(t, register(Options{
 		Registry: registry, Source: &fake{}, Version: "1.2.3",
-		Relay: relayStatus, XDS: xdsStatus, Files: filesStatus,
+		Relay: relayStatus, Uplink: func() UplinkStatus { return UplinkStatus{Term: 3, Attached: true, Instances: 5, Untold: 1} },
+		XDS: xdsStatus, Files: filesStatus,
 	}))
 	return registry
 }

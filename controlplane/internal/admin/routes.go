@@ -21,18 +21,25 @@ func routes(o Options) http.Handler {
 	mux.Handle("/healthz", read(func(w http.ResponseWriter, _ *http.Request) { answer(w, status{"alive"}) }))
 	mux.Handle("/readyz", read(readiness(o)))
 	mux.Handle("/metrics", read(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{Registry: o.Registry}).ServeHTTP))
-	mux.Handle("/api/v1/functions", read(functions(o.Source)))
-	mux.Handle("/api/v1/functions/{name}", read(function(o.Source)))
-	mux.Handle("/api/v1/instances", read(instances(o.Source)))
-	mux.Handle("/api/v1/functions/{name}/drain", write(drainOf(o.Source)))
-	mux.Handle("/api/v1/functions/{name}/rollout", rolloutOf(o.Source))
-	mux.Handle("/api/v1/functions/{name}/retry", write(begin(o.Source.RetryFunction, "name", "trying")))
-	mux.Handle("/api/v1/instances/{id}/drain", write(begin(o.Source.DrainInstance, "id", "draining")))
-	mux.Handle("/{$}", read(index))
+	if o.Source != nil {
+		serveAPI(mux, o.Source)
+		mux.Handle("/{$}", read(index))
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "there is nothing at "+r.URL.Path+"; / lists what there is")
 	})
 	return mux
+}
+
+// serveAPI adds what is asked and ordered by operators.
+func serveAPI(mux *http.ServeMux, source Source) {
+	mux.Handle("/api/v1/functions", read(functions(source)))
+	mux.Handle("/api/v1/functions/{name}", read(function(source)))
+	mux.Handle("/api/v1/instances", read(instances(source)))
+	mux.Handle("/api/v1/functions/{name}/drain", write(drainOf(source)))
+	mux.Handle("/api/v1/functions/{name}/rollout", rolloutOf(source))
+	mux.Handle("/api/v1/functions/{name}/retry", write(begin(source.RetryFunction, "name", "trying")))
+	mux.Handle("/api/v1/instances/{id}/drain", write(begin(source.DrainInstance, "id", "draining")))
 }
 
 // index is for the operator who remembers the port and nothing else.

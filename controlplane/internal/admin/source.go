@@ -37,6 +37,14 @@ type RelayStatus struct {
 	Refused        map[string]uint64 // connections, by reason
 }
 
+// An UplinkStatus is what a relay that runs by itself knows of who leads.
+type UplinkStatus struct {
+	Term      uint64 // the highest that it has seen
+	Attached  bool   // to whoever leads
+	Instances int    // kept, those that have ended included
+	Untold    int    // that have ended, which no leader has heard of yet
+}
+
 // An XDSStatus is what Envoys were told since the control plane started, by the resource type's short name.
 type XDSStatus struct {
 	Envoys int // connected now

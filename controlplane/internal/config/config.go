@@ -66,6 +66,9 @@ type Relay struct {
 	TunnelWait      time.Duration `yaml:"tunnel_wait"` // how long a connection of Envoy's waits for a tunnel
 	// MaxConnections limits the tunnels and control streams that are open at once.
 	MaxConnections int `yaml:"max_connections"`
+	// Apart makes the relay a process of its own, controlplane relay, that outlives the control plane.
+	Apart bool   `yaml:"apart"`
+	Admin string `yaml:"admin"` // host:port of that process's health and metrics; empty: it has none
 }
 
 // Files are those of tls: files, in the order of ParseRelayPair.

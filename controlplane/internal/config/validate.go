@@ -125,6 +125,12 @@ func (r Relay) validate(p *problems) {
 	r.validateFiles(p)
 	within(p, "relay.tunnel_wait", r.TunnelWait, time.Millisecond, time.Minute)
 	within(p, "relay.max_connections", r.MaxConnections, 2, 1_000_000)
+	if r.Admin != "" {
+		checkAddress(p, "relay.admin", r.Admin)
+	}
+	if !r.Apart {
+		unused(p, "relay.admin", r.Admin, "relay.apart is false")
+	}
 }
 
 // validateAdvertise refuses what no peer could dial.
@@ -193,4 +199,7 @@ func (c Config) validateSharing(p *problems) {
 	}
 	claim("admin.address", c.Admin.Address)
 	claim("relay.address", c.Relay.Address)
+	if c.Relay.Admin != "" {
+		claim("relay.admin", c.Relay.Admin)
+	}
 }

@@ -12,6 +12,8 @@ import (
 	"math/big"
 	"sync"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 )
 
 // autoName is the name in certificates of our own CA. It is no address: peers dial the address that they were given and
@@ -26,7 +28,8 @@ const (
 	clockSkew     = 24 * time.Hour
 )
 
-// An authority is a CA in memory with the one certificate that it signs. Its key is never written anywhere.
+// An authority is a CA with the one certificate that it signs. Its key is written nowhere but to the file that keeps it, if
+// there is one.
 type authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
@@ -52,6 +55,42 @@ func newAuthority() (*authority, error) {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
 	return &authority{key: key, cert: cert}, nil
+}
+
+// keptAuthority returns the CA that a file keeps, which is made with a new one if need be. Peers that know it can check a relay
+// that has restarted.
+func keptAuthority(file string) (*authority, error) {
+	if file == "" {
+		return newAuthority()
+	}
+	text, err := files.Once(file, func() ([]byte, error) {
+		a, err := newAuthority()
+		if err != nil {
+			return nil, err
+		}
+		return a.text()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	pair, err := tls.X509KeyPair(text, text)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %s: %w", file, err)
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok || !pair.Leaf.IsCA || time.Now().After(pair.Leaf.NotAfter) {
+		return nil, fmt.Errorf("ca: %s: holds none that is of use; remove it for another one", file)
+	}
+	return &authority{key: key, cert: pair.Leaf}, nil
+}
+
+// text is the certificate and its key in PEM.
+func (a *authority) text() ([]byte, error) {
+	key, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte(a.pem()), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...), nil
 }
 
 // pem returns the CA's certificate as peers get it.

@@ -22,6 +22,7 @@ const (
 	DropTokenForged
 	DropTokenExpired
 	DropUnknownInstance // never expected, ended or forgotten: a replay
+	DropUnsettled       // nobody has said yet whom to expect
 	DropWrongFunction
 	DropTooManyConnections
 	DropTooManyTunnels
@@ -56,6 +57,7 @@ var dropLabels = [drops]string{
 	DropTokenForged:        "token_forged",
 	DropTokenExpired:       "token_expired",
 	DropUnknownInstance:    "unknown_instance",
+	DropUnsettled:          "unsettled",
 	DropWrongFunction:      "wrong_function",
 	DropTooManyConnections: "too_many_connections",
 	DropTooManyTunnels:     "too_many_tunnels",

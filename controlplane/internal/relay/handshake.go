@@ -152,6 +152,9 @@ func (r *Relay) authorize(req *http.Request) (*instance, error) {
 		return nil, refuse(tokenDrop(err), err.Error())
 	}
 	inst := r.find(claims.Instance)
+	if inst == nil && r.config.Settled != nil && !r.config.Settled() {
+		return nil, refuse(DropUnsettled, "this relay has just begun and does not know yet whom to expect: dial again")
+	}
 	if inst == nil {
 		return nil, refuse(DropUnknownInstance, unknownInstance)
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,9 +26,6 @@ func TestWhatTheHandshakeRefuses(t *testing.T) {
 	b.expect("a")
 	b.expect("gone")
 	b.Forget("gone")
-	mint := func(k token.Key, function, instance string, life time.Duration) string {
-		return k.Mint(function, instance, time.Now().Add(life))
-	}
 	tunnel := func(bearer string) string { return upgrade(wire.TunnelPath, bearer) }
 	good := tunnel(b.token("a"))
 	cases := []struct {
@@ -67,6 +65,26 @@ func TestWhatTheHandshakeRefuses(t *testing.T) {
 		})
 	}
 	require.Empty(t, b.Stats().TunnelsIdle)
+}
+
+// A peer takes 401 as final; a relay that has just begun must not say it of an instance that lives.
+func TestARelayThatDoesNotKnowWhomToExpectRefusesForNow(t *testing.T) {
+	var settled atomic.Bool
+	b := newBed(t, func(c *Config) { c.Settled = settled.Load })
+	unknown := upgrade(wire.TunnelPath, mint(b.key, "web", "b", time.Hour))
+	forged := upgrade(wire.TunnelPath, mint(token.NewKey(), "web", "b", time.Hour))
+	for _, c := range []struct {
+		request string
+		settled bool
+		status  int
+	}{{unknown, false, 503}, {forged, false, 401}, {unknown, true, 401}} {
+		settled.Store(c.settled)
+		conn := b.dial()
+		answer, body := b.ask(conn, c.request)
+		require.Equal(t, c.status, answer.StatusCode, body)
+		require.NoError(t, conn.Close())
+	}
+	require.Equal(t, uint64(1), b.Stats().Dropped[DropUnsettled])
 }
 
 func TestAHandshakeThatStallsIsCut(t *testing.T) {
@@ -189,4 +207,8 @@ func FuzzAnswer(f *testing.F) {
 			require.Equal(t, http.StatusUnauthorized, why.status())
 		}
 	})
+}
+
+func mint(k token.Key, function, instance string, life time.Duration) string {
+	return k.Mint(function, instance, time.Now().Add(life))
 }

@@ -34,6 +34,10 @@ type Config struct {
 	TunnelWait     time.Duration
 	MaxConnections int // of peers that were let in
 	Key            token.Key
+	CAFile         string // with TLSAuto: keeps the CA for a relay that restarts; made if need be. Empty: it lives and dies with this one
+	// Settled tells whether all instances are known that there are. Before that one that is not may dial again later; nil: they
+	// always are.
+	Settled func() bool
 	// FirstByte is how long a connection may be silent at first. 0: 1.5 s, after which a peer has given up, too.
 	FirstByte time.Duration
 	// HandshakeTimeout bounds TLS, request and registration together, and the hello once more. 0: 5 s.

@@ -35,7 +35,7 @@ type identity struct {
 func newIdentity(c Config) (identity, error) {
 	switch c.TLS {
 	case TLSAuto:
-		return autoIdentity()
+		return autoIdentity(c.CAFile)
 	case TLSFiles:
 		return fileIdentity(c.Identity)
 	case TLSOff:
@@ -45,8 +45,8 @@ func newIdentity(c Config) (identity, error) {
 	}
 }
 
-func autoIdentity() (identity, error) {
-	authority, err := newAuthority()
+func autoIdentity(file string) (identity, error) {
+	authority, err := keptAuthority(file)
 	if err != nil {
 		return identity{}, err
 	}

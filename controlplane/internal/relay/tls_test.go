@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,6 +40,22 @@ func TestTheCertificateIsOursAlone(t *testing.T) {
 	require.Error(t, err)
 	_, err = tls.Dial("tcp", b.Advertised().Address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
 	require.ErrorContains(t, err, "version")
+}
+
+// Peers check a relay that has restarted against the CA that they were given before.
+func TestTheAuthorityOutlivesTheRelayWhereAFileKeepsIt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	first, err := keptAuthority(file)
+	require.NoError(t, err)
+	again, err := keptAuthority(file)
+	require.NoError(t, err)
+	require.Equal(t, first.pem(), again.pem())
+	leaf, err := again.certificate(nil)
+	require.NoError(t, err)
+	require.NoError(t, leaf.Leaf.CheckSignatureFrom(first.cert))
+	require.NoError(t, os.WriteFile(file, []byte("nonsense"), 0o600))
+	_, err = keptAuthority(file)
+	require.ErrorContains(t, err, file)
 }
 
 func TestTheLeafIsRenewedInTime(t *testing.T) {

@@ -41,10 +41,13 @@ type Key struct {
 }
 
 // NewKey returns a random key, which lives and dies with the process.
-func NewKey() Key {
+func NewKey() Key { return Key{secret: NewSecret()} }
+
+// NewSecret returns a random secret for KeyOf.
+func NewSecret() []byte {
 	secret := make([]byte, MinKey)
 	_, _ = rand.Read(secret) // never fails: it ends the process instead
-	return Key{secret: secret}
+	return secret
 }
 
 // KeyOf returns the key with a secret of at least MinKey bytes.

@@ -1,0 +1,232 @@
+package controlplane
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// What lies in the state directory, beside the sockets, for the next process.
+const (
+	tokenKeyFile  = "token.key"  // makes and checks instances' tokens
+	relayCAFile   = "relay.ca"   // vouches for the relay's certificate
+	relayTermFile = "relay.term" // the highest term that the relay has seen
+)
+
+// A RelayServer is the relay as a process of its own. Control planes come and go; it holds tunnels and sockets, and keeps
+// what is known of each instance for whoever leads.
+type RelayServer struct {
+	config  *Config
+	log     logrus.FieldLogger
+	outside *outside
+	relay   *relay.Relay
+	uplink  *uplink.Relay
+	admin   *admin.Server // nil: there is none
+}
+
+// NewRelay opens the relay's port and takes the endpoints' directory; after an error nothing stays open. Nothing is served
+// before Run, which must follow.
+func NewRelay(cfg *Config, log logrus.FieldLogger) (*RelayServer, error) {
+	if !cfg.Relay.Apart {
+		return nil, errors.New("relay.apart: is false, so the relay runs within the control plane")
+	}
+	s := &RelayServer{config: cfg, log: log.WithField("component", "relay")}
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	var err error
+	if s.outside, err = readRelayFiles(cfg, log); err != nil {
+		return nil, err
+	}
+	if s.uplink, err = s.newUplink(log); err != nil {
+		return nil, err
+	}
+	if err = s.openRelay(log); err != nil {
+		return nil, err
+	}
+	s.uplink.Connect(s.relay)
+	if cfg.Relay.Admin == "" {
+		return s, nil
+	}
+	if s.admin, err = s.openAdmin(log); err != nil {
+		ended, end := context.WithCancel(context.Background())
+		end()
+		return nil, errors.Join(err, s.relay.Run(ended))
+	}
+	return s, nil
+}
+
+func (s *RelayServer) newUplink(log logrus.FieldLogger) (*uplink.Relay, error) {
+	dir := s.config.StateDir
+	term, err := readTerm(filepath.Join(dir, relayTermFile))
+	if err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("the relay's name: %w", err)
+	}
+	socket := filepath.Join(dir, controlSocket)
+	return uplink.NewRelay(uplink.Options{
+		Hello: tables.Hello{Relay: name, Boot: newBoot(), Sockets: s.sockets(), Build: Version()},
+		Dial:  func() []wire.Relay { return []wire.Relay{s.relay.Advertised()} },
+		Dials: map[string]uplink.Dial{socket: uplink.To("unix://" + socket)},
+		Term:  term,
+		Seen: func(term uint64) error {
+			return files.Replace(filepath.Join(dir, relayTermFile), []byte(strconv.FormatUint(term, 10)+"\n"))
+		},
+		Log: log,
+	}), nil
+}
+
+// newBoot names this process, as no other.
+func newBoot() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func readTerm(file string) (uint64, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	term, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: holds no number; remove it if no older control plane can still run", file)
+	}
+	return term, nil
+}
+
+// keyIn returns the key of instances' tokens that a state directory keeps.
+func keyIn(dir string) (token.Key, error) {
+	file := filepath.Join(dir, tokenKeyFile)
+	secret, err := files.Once(file, func() ([]byte, error) { return token.NewSecret(), nil })
+	if err != nil {
+		return token.Key{}, fmt.Errorf("state_dir: %w", err)
+	}
+	key, err := token.KeyOf(secret)
+	if err != nil {
+		return token.Key{}, fmt.Errorf("state_dir: %s: %w", file, err)
+	}
+	return key, nil
+}
+
+func (s *RelayServer) sockets() string { return filepath.Join(s.config.StateDir, endpointsDir) }
+
+func (s *RelayServer) openRelay(log logrus.FieldLogger) error {
+	key, err := keyIn(s.config.StateDir)
+	if err != nil {
+		return err
+	}
+	c := relayConfig(s.config, s.outside, key)
+	c.CAFile, c.Settled = filepath.Join(s.config.StateDir, relayCAFile), s.uplink.Settled
+	s.relay, err = relay.New(c, s.uplink, log)
+	if errors.Is(err, relay.ErrDirInUse) {
+		return fmt.Errorf("state_dir: another relay uses %s", s.config.StateDir)
+	}
+	return err
+}
+
+func (s *RelayServer) openAdmin(log logrus.FieldLogger) (*admin.Server, error) {
+	return admin.New(admin.Options{
+		Address: s.config.Relay.Admin, Hosts: s.config.Admin.Hosts, Ready: s.ready, Version: Version(), Log: log,
+		Relay:  func() admin.RelayStatus { return relayStatus(s.relay) },
+		Files:  s.outside.status,
+		Uplink: s.status,
+	})
+}
+
+func (s *RelayServer) status() admin.UplinkStatus {
+	u := s.uplink.Status()
+	return admin.UplinkStatus{Term: u.Term, Attached: u.Attached, Instances: u.Kept, Untold: u.Ended}
+}
+
+// ready: a relay serves on while nobody leads, but it must have been told once whom to expect.
+func (s *RelayServer) ready() admin.Readiness {
+	if u := s.uplink.Status(); !u.Settled && !u.Attached {
+		return admin.Readiness{Reason: "no control plane leads, and none has said yet whom to expect"}
+	}
+	return admin.Readiness{}
+}
+
+// tellEnds is how long the relay stays, at its end, until whoever leads knows which instances have ended with it.
+const tellEnds = time.Second
+
+// Run serves until ctx ends or a part fails, and returns when all that it started has ended.
+//
+// The order at the end: the relay, with every tunnel; then the streams, on which the ends of the instances were told; at last
+// the admin address.
+func (s *RelayServer) Run(ctx context.Context) error {
+	parts := newGroup()
+	stopAdmin := func() {}
+	if s.admin != nil {
+		stopAdmin = parts.run("admin", s.admin.Run)
+	}
+	stopFiles := parts.run("files", s.outside.watch.Run)
+	stopUplink := parts.run("uplink", s.uplink.Run)
+	stopRelay := parts.run("relay", s.relay.Run)
+	if ctx.Err() == nil {
+		s.announce()
+	}
+	select {
+	case <-ctx.Done():
+	case <-parts.failed:
+	}
+	s.log.Info("relay stops: its tunnels end")
+	stopRelay()
+	s.tellEnds()
+	stopUplink()
+	stopFiles()
+	stopAdmin()
+	return parts.wait()
+}
+
+func (s *RelayServer) tellEnds() {
+	if !s.uplink.Status().Attached {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tellEnds)
+	defer cancel()
+	s.uplink.Flush(ctx)
+}
+
+func (s *RelayServer) announce() {
+	s.log.WithField("relay", s.RelayAddr()).Info("relay runs")
+	if s.config.Relay.TLS == config.RelayTLSOff && beyondLoopback(s.RelayAddr()) {
+		s.log.WithField("relay", s.RelayAddr()).Warn("relay.tls is off: requests and tokens cross the network unencrypted")
+	}
+}
+
+// RelayAddr is where the relay listens, host:port.
+func (s *RelayServer) RelayAddr() string { return s.relay.Addr().String() }
+
+// AdminAddr is the admin address, host:port; empty: there is none.
+func (s *RelayServer) AdminAddr() string {
+	if s.admin == nil {
+		return ""
+	}
+	return s.admin.Address()
+}
