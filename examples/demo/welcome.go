@@ -21,6 +21,8 @@ In a second terminal, try:
   for i in $(seq 20); do curl -s "http://%[1]s/%[6]s/sleep?ms=500" & done; wait
   curl http://%[2]s/api/v1/functions
   curl http://%[8]s/lambdalocal/ledger
+And deploy version 2 of /go: the log below says how it takes over.
+  curl -X PUT http://%[8]s/2015-03-31/functions/go/aliases/live -d '{"FunctionVersion":"2"}'
 
 Ctrl-C stops everything. What instances do is logged here:
 

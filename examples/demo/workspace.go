@@ -77,6 +77,17 @@ type localFunction struct {
 	Timeout        string     `yaml:"timeout"`
 	MemoryMB       int        `yaml:"memory_mb"`
 	ColdStartDelay string     `yaml:"cold_start_delay"`
+	Versions       []version  `yaml:"versions,omitempty"`
+	Aliases        []alias    `yaml:"aliases,omitempty"`
+}
+
+type version struct {
+	Name string `yaml:"name"`
+}
+
+type alias struct {
+	Name    string `yaml:"name"`
+	Version string `yaml:"version"`
 }
 
 // lambdalocal describes the three functions: one built with the library, two plain HTTP servers with the lambdapeer
@@ -87,7 +98,9 @@ func (w *workspace) lambdalocal() ([]byte, error) {
 		return nil, err
 	}
 	peer := [][]string{{filepath.Join(root, "build/lambdapeer")}}
-	functions := []localFunction{describe("go", nil, filepath.Join(root, "build/example-go"))}
+	library := describe("go", nil, filepath.Join(root, "build/example-go"))
+	library.Versions, library.Aliases = []version{{"1"}, {"2"}}, []alias{{"live", "1"}}
+	functions := []localFunction{library}
 	w.functions = []string{"go"}
 	for _, script := range []struct{ name, program, file string }{
 		{"node", "node", "examples/node/server.mjs"},

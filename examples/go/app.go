@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"sync/atomic"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer"
@@ -20,8 +21,9 @@ type reply struct {
 	Event       int    `json:"event,omitempty"`
 	Language    string `json:"language"`
 	Environment string `json:"environment"`
-	InFlight    int    `json:"in_flight"` // requests that this environment has in flight, this one included
-	Served      int64  `json:"served"`    // requests that it has finished
+	InFlight    int    `json:"in_flight"`         // requests that this environment has in flight, this one included
+	Served      int64  `json:"served"`            // requests that it has finished
+	Version     string `json:"version,omitempty"` // of the function's code, in Lambda
 }
 
 func (a *app) counted(route http.HandlerFunc) http.HandlerFunc {
@@ -40,6 +42,7 @@ func (a *app) answer(w http.ResponseWriter, r *http.Request, status int, body re
 func (a *app) json(r *http.Request, body reply) []byte {
 	body.Language, body.Served = "go", a.served.Load()
 	body.Environment, body.InFlight = lambdapeer.Environment(r.Context()), lambdapeer.InFlight(r.Context())
+	body.Version = os.Getenv("AWS_LAMBDA_FUNCTION_VERSION")
 	text, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // strings and numbers always marshal
