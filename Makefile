@@ -49,6 +49,13 @@ runtimes: .tools/awslambdaric-4.2.2 ## fetch the pinned Lambda runtime client fo
 	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --target $@.part \
 	  awslambdaric==$* simplejson==4.3.0 snapshot-restore-py==1.0.0 && mv $@.part $@ || test "$$(uname)" != Linux
 
+dynalite: .tools/dynalite-4.0.0 ## fetch the pinned emulator of DynamoDB into .tools/, for tests of the lease; nothing without npm
+
+.tools/dynalite-%:
+	@if ! command -v npm >/dev/null; then echo "no npm here: the lease in DynamoDB is not tested"; exit 0; fi; \
+	  echo "fetching dynalite $* with npm into .tools (once)"; rm -rf $@.part && mkdir -p $@.part && \
+	  npm install --silent --no-audit --no-fund --prefix $@.part dynalite@$* && mv $@.part $@
+
 previous: .tools/previous-$(PREVIOUS) ## build the peer and control plane of the commit that tests of version skew meet, from git's history
 
 .tools/previous-%:
@@ -56,7 +63,7 @@ previous: .tools/previous-$(PREVIOUS) ## build the peer and control plane of the
 	  echo "building $* into .tools (once)"; mkdir -p .tools; part=$$(mktemp -d $@.XXXX) && mkdir $$part/source && git archive $* | tar -x -C $$part/source && \
 	  (cd $$part/source && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o .. $(PREVIOUS_PROGRAMS)) && rm -rf $$part/source && { mv -T $$part $@ || test -x $@/app; }
 
-test: envoy runtimes previous ## a developer's loop, under five minutes: unit, property, race detector, end to end through Envoy
+test: envoy runtimes dynalite previous ## a developer's loop, under five minutes: unit, property, race detector, end to end through Envoy
 	@echo "== tests with the race detector, without the long ones; the end-to-end ones run real Envoys"
 	@$(call suite,tests,./... ./.ci/flaky,-skip '^TestLong',build/tests.json)
 
@@ -121,5 +128,5 @@ build/chaos-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy runtimes previous test test-all faults check format bench chaos bench-bill bench-replay simulate simulate-numbers fuzz clean
+.PHONY: help demo build envoy runtimes dynalite previous test test-all faults check format bench chaos bench-bill bench-replay simulate simulate-numbers fuzz clean
 .SECONDARY:

@@ -76,7 +76,7 @@ func TestLambdalocalImitatesLambdaAndKnowsNothingOfUs(t *testing.T) {
 
 func TestForeignTypesStayAtTheEdge(t *testing.T) {
 	edges := map[string][]string{
-		"github.com/aws/":                         {"controlplane/internal/awslambda"},
+		"github.com/aws/":                         {"controlplane/internal/awslambda", "controlplane/internal/lease/dynamo"},
 		"github.com/envoyproxy/go-control-plane/": {"controlplane/internal/xds", "controlplane/internal/extproc", "controlplane"},
 	}
 	packages := list(t, "-f", `{{.ImportPath}}={{join .Imports ","}}`, module+"...")

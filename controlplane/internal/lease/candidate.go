@@ -1,0 +1,216 @@
+package lease
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// A Step is what a candidate wants done next.
+type Step struct {
+	Kind StepKind
+	At   time.Time // StepWait: no sooner than then
+	Seen uint64    // StepSwap
+	Next Record    // StepSwap
+}
+
+// A StepKind says what a Step is.
+type StepKind int
+
+// The kinds.
+const (
+	StepWait StepKind = iota
+	StepRead
+	StepSwap
+)
+
+// A Candidate is one process's part in the election. It is pure: its owner does what Step says, one thing at a time, and tells
+// how that went.
+type Candidate struct {
+	me, address string
+	enters      bool // it wants to lead, or to go on
+
+	known   Record
+	read    bool      // known was read or written
+	gone    bool      // known's holder lives no more
+	since   time.Time // when known's version was first seen
+	next    time.Time // of the next step
+	trying  Record    // written, perhaps; version 0: there is none
+	tried   time.Time // when that was begun
+	until   time.Time // its own lease
+	term    uint64    // that it leads or has led
+	over    bool      // that term is
+	highest uint64    // of all terms heard of
+
+	attached  []string
+	confirmed time.Time // no relay of those has seen a higher term before this moment
+}
+
+// NewCandidate returns a candidate that knows nothing yet. me names this process, as no other, not even after a restart.
+func NewCandidate(me, address string) *Candidate {
+	return &Candidate{me: me, address: address, enters: true}
+}
+
+// Step says what is to be done now, or when to ask again.
+func (c *Candidate) Step(now time.Time) Step {
+	switch {
+	case now.Before(c.next):
+		return Step{At: c.next}
+	case !c.read:
+		return Step{Kind: StepRead}
+	case c.holds():
+		return c.renew(now)
+	case !c.enters:
+		return Step{At: now.Add(Watch)}
+	case c.free(now):
+		return c.swap(now, Record{Term: max(c.known.Term, c.highest) + 1, Holder: c.me, Address: c.address, Relays: c.known.Relays})
+	default:
+		return Step{Kind: StepRead}
+	}
+}
+
+// holds tells whether the record is this candidate's, as far as it knows.
+func (c *Candidate) holds() bool { return c.known.Holder == c.me }
+
+// free tells whether nobody holds the record any more.
+func (c *Candidate) free(now time.Time) bool {
+	return c.known.Holder == "" || c.gone || now.Sub(c.since) >= Duration
+}
+
+// renew writes the record again. One whose term is over is given back.
+func (c *Candidate) renew(now time.Time) Step {
+	next := Record{Term: c.known.Term, Holder: c.me, Address: c.address, Relays: c.known.Relays}
+	if c.attached != nil {
+		next.Relays = c.attached
+	}
+	if !c.enters || c.over {
+		next.Holder, next.Address = "", ""
+	}
+	return c.swap(now, next)
+}
+
+func (c *Candidate) swap(now time.Time, next Record) Step {
+	next.Version = c.known.Version + 1
+	c.trying, c.tried = next, now
+	return Step{Kind: StepSwap, Seen: c.known.Version, Next: next}
+}
+
+// Read takes in how a StepRead went.
+func (c *Candidate) Read(now time.Time, found Found, err error) {
+	if err != nil {
+		c.next = now.Add(Retry)
+		return
+	}
+	c.see(now, found.Record)
+	c.gone = found.Gone && !c.holds()
+	c.next = now.Add(Watch)
+	if c.holds() || c.enters && c.free(now) {
+		c.next = now
+	}
+}
+
+// Swapped takes in how a StepSwap went.
+func (c *Candidate) Swapped(now time.Time, err error) {
+	var conflict *ConflictError
+	switch {
+	case err == nil:
+		c.see(now, c.trying)
+		c.next = c.tried.Add(Renew)
+		if !c.holds() {
+			c.next = now.Add(Watch) // another one may lead
+		}
+	case errors.As(err, &conflict):
+		c.see(now, conflict.Now)
+		c.gone, c.next = false, now.Add(Watch)
+		if c.holds() {
+			c.next = now
+		}
+	default:
+		c.read, c.next = false, now.Add(Retry)
+	}
+}
+
+// see takes in what the record is.
+func (c *Candidate) see(now time.Time, r Record) {
+	if !c.read && c.since.IsZero() || r.Version != c.known.Version {
+		c.since, c.gone = now, false
+	}
+	mine := c.trying.Version == r.Version && c.trying.Holder == r.Holder && r.Holder == c.me
+	c.known, c.read, c.highest = r, true, max(c.highest, r.Term)
+	if mine {
+		c.won(r)
+	}
+	if r.Term > c.term || r.Holder != c.me {
+		c.over = c.term > 0
+	}
+}
+
+// won takes in that the record that was tried is the store's.
+func (c *Candidate) won(r Record) {
+	if r.Term > c.term {
+		c.term, c.over, c.attached, c.confirmed = r.Term, false, nil, time.Time{}
+	}
+	c.until = c.tried.Add(Duration)
+}
+
+// Relays takes in which relays are attached to this leader, and since when at the latest none of them has said that it has seen
+// a higher term.
+func (c *Candidate) Relays(attached []string, confirmed time.Time) {
+	c.attached, c.confirmed = slices.Clone(attached), confirmed
+	if c.attached == nil {
+		c.attached = []string{}
+	}
+	slices.Sort(c.attached)
+}
+
+// Superseded takes in that a relay has seen a higher term.
+func (c *Candidate) Superseded(term uint64) {
+	c.highest = max(c.highest, term)
+	if term > c.term {
+		c.over = c.term > 0
+	}
+}
+
+// End says that this process has ceased to lead, whatever its lease says. It may lead again in another term.
+func (c *Candidate) End() { c.over = c.term > 0 }
+
+// Leave says that this process does not want to lead, or not any longer. What it holds it gives back with the next step.
+func (c *Candidate) Leave(now time.Time) {
+	c.enters, c.next = false, now
+}
+
+// Left tells whether nothing is to be given back.
+func (c *Candidate) Left() bool { return !c.enters && c.read && !c.holds() }
+
+// A Standing is where a candidate stands.
+type Standing struct {
+	Leads  bool
+	Term   uint64
+	Relays []string // that the record names
+	Holder string   // as last read; for people
+}
+
+// Standing is where the candidate stands now.
+func (c *Candidate) Standing(now time.Time) Standing {
+	return Standing{Leads: c.leads(now), Term: c.term, Relays: c.known.Relays, Holder: c.known.Holder}
+}
+
+// Until is the moment up to which it leads if nothing more is heard.
+func (c *Candidate) Until() time.Time {
+	if last := c.confirmed.Add(Duration / 2); c.all() && last.After(c.until) {
+		return last
+	}
+	return c.until
+}
+
+func (c *Candidate) leads(now time.Time) bool { return c.term > 0 && !c.over && now.Before(c.Until()) }
+
+// all tells whether every relay of the record is attached.
+func (c *Candidate) all() bool {
+	for _, relay := range c.known.Relays {
+		if !slices.Contains(c.attached, relay) {
+			return false
+		}
+	}
+	return len(c.known.Relays) > 0
+}

@@ -1,0 +1,231 @@
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+var start = time.Unix(1_900_000_000, 0)
+
+var errLost = errors.New("lost")
+
+// A stack is several candidates around one store, to which requests and answers take their time.
+type stack struct {
+	t       require.TestingT
+	now     time.Time
+	record  Record
+	all     []*runner
+	holders map[uint64]string // by term
+}
+
+// A runner is one candidate with what it has under way.
+type runner struct {
+	*Candidate
+	under *step
+}
+
+// A step is under way to the store, or back.
+type step struct {
+	Step
+	done     bool // by the store
+	found    Record
+	conflict bool
+}
+
+func newStack(t require.TestingT, n int) *stack {
+	s := &stack{t: t, now: start, holders: map[uint64]string{}}
+	for i := range n {
+		s.all = append(s.all, &runner{Candidate: NewCandidate(fmt.Sprint("c", i), "")})
+	}
+	return s
+}
+
+// begin lets a candidate take its next step.
+func (s *stack) begin(r *runner) bool {
+	if r.under != nil {
+		return false
+	}
+	next := r.Step(s.now)
+	if next.Kind == StepWait {
+		require.True(s.t, next.At.After(s.now), "a wait for now")
+		return false
+	}
+	r.under = &step{Step: next}
+	return true
+}
+
+// serve lets the store carry a candidate's step out.
+func (s *stack) serve(r *runner) bool {
+	if r.under == nil || r.under.done {
+		return false
+	}
+	u := r.under
+	u.done = true
+	if u.Kind == StepSwap && u.Seen == s.record.Version {
+		require.Equal(s.t, s.record.Version+1, u.Next.Version)
+		s.record = u.Next
+	} else if u.Kind == StepSwap {
+		u.conflict = true
+	}
+	u.found = s.record
+	return true
+}
+
+// answer brings what the store said back; lost: nothing.
+func (s *stack) answer(r *runner, lost bool) bool {
+	u := r.under
+	if u == nil || !u.done && !lost {
+		return false
+	}
+	r.under = nil
+	var err error
+	switch {
+	case lost:
+		err = errLost
+	case u.conflict:
+		err = &ConflictError{Now: u.found}
+	}
+	if u.Kind == StepRead {
+		r.Read(s.now, Found{Record: u.found}, err)
+	} else {
+		r.Swapped(s.now, err)
+	}
+	return true
+}
+
+// check finds two leaders, and terms with two holders.
+func (s *stack) check() {
+	leads := ""
+	for _, r := range s.all {
+		standing := r.Standing(s.now)
+		if !standing.Leads {
+			continue
+		}
+		require.Empty(s.t, leads, "%s leads too", r.me)
+		leads = r.me
+		if holder := s.holders[standing.Term]; holder != "" {
+			require.Equal(s.t, holder, r.me, "term %d has two leaders", standing.Term)
+		}
+		s.holders[standing.Term] = r.me
+	}
+}
+
+// run lets everybody do what they can, for a while.
+func (s *stack) run(d time.Duration) {
+	for end := s.now.Add(d); s.now.Before(end); s.now = s.now.Add(10 * time.Millisecond) {
+		for _, r := range s.all {
+			s.begin(r)
+			s.serve(r)
+			s.answer(r, false)
+		}
+		s.check()
+	}
+}
+
+func (s *stack) leaders() (out []*runner) {
+	for _, r := range s.all {
+		if r.Standing(s.now).Leads {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func TestNeverTwoLead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newStack(t, 3)
+		one := func(t *rapid.T) *runner { return rapid.SampledFrom(s.all).Draw(t, "who") }
+		t.Repeat(map[string]func(*rapid.T){
+			"begin":  func(t *rapid.T) { s.begin(one(t)) },
+			"serve":  func(t *rapid.T) { s.serve(one(t)) },
+			"answer": func(t *rapid.T) { s.answer(one(t), false) },
+			"lose":   func(t *rapid.T) { s.answer(one(t), true) },
+			"whole": func(t *rapid.T) {
+				r := one(t)
+				s.begin(r)
+				s.serve(r)
+				s.answer(r, false)
+			},
+			"moment": func(t *rapid.T) {
+				s.now = s.now.Add(time.Duration(rapid.IntRange(1, 700).Draw(t, "ms")) * time.Millisecond)
+			},
+			"while":      func(*rapid.T) { s.now = s.now.Add(Duration) },
+			"superseded": func(t *rapid.T) { one(t).Superseded(s.record.Term + 1) },
+			"end":        func(t *rapid.T) { one(t).End() },
+			"": func(*rapid.T) {
+				s.check()
+			},
+		})
+		// Whatever happened, somebody leads soon, and only one.
+		s.run(3 * Duration)
+		require.Len(t, s.leaders(), 1)
+	})
+}
+
+func TestALeaderThatLeavesIsFollowedAtOnce(t *testing.T) {
+	s := newStack(t, 2)
+	s.run(Duration)
+	first := s.leaders()[0]
+	first.Leave(s.now)
+	s.run(2 * Watch)
+	require.True(t, first.Left())
+	next := s.leaders()
+	require.Len(t, next, 1)
+	require.NotEqual(t, first.me, next[0].me)
+	require.Equal(t, uint64(2), next[0].Standing(s.now).Term)
+}
+
+func TestAHolderThatIsSurelyGoneIsFollowedAtOnce(t *testing.T) {
+	c := NewCandidate("me", "")
+	require.Equal(t, StepRead, c.Step(start).Kind)
+	c.Read(start, Found{Record: Record{Version: 4, Term: 2, Holder: "other", Relays: []string{"p"}}, Gone: true}, nil)
+	step := c.Step(start)
+	require.Equal(t, StepSwap, step.Kind)
+	require.Equal(t, Record{Version: 5, Term: 3, Holder: "me", Relays: []string{"p"}}, step.Next)
+}
+
+// A leader that cannot reach its store goes on while all relays of its record confirm its term, and not a moment longer.
+func TestRelaysKeepALeaderWithoutItsStore(t *testing.T) {
+	s := newStack(t, 1)
+	s.run(Watch)
+	r := s.all[0]
+	r.Relays([]string{"p1", "p2"}, s.now)
+	s.run(2 * Renew)
+	require.Equal(t, []string{"p1", "p2"}, s.record.Relays)
+	cut := s.now
+	pass := func(d time.Duration, attached []string) {
+		for end := s.now.Add(d); s.now.Before(end); s.now = s.now.Add(100 * time.Millisecond) {
+			s.begin(r)
+			s.answer(r, true)
+			if attached != nil {
+				r.Relays(attached, s.now)
+			}
+		}
+	}
+	pass(3*Duration, []string{"p1", "p2"})
+	require.True(t, r.Standing(s.now).Leads, "%s after the store was cut", s.now.Sub(cut))
+	pass(Duration/2+time.Millisecond, nil)
+	require.False(t, r.Standing(s.now).Leads, "the relays have been silent for half a lease")
+	pass(Renew, []string{"p1", "p2"})
+	require.True(t, r.Standing(s.now).Leads)
+	pass(Renew, []string{"p2"})
+	require.False(t, r.Standing(s.now).Leads, "one is missing")
+	pass(Renew, []string{"p1", "p2"})
+	require.True(t, r.Standing(s.now).Leads)
+	r.Superseded(9)
+	require.False(t, r.Standing(s.now).Leads, "a relay has seen a higher term")
+}
+
+// A relay may remember more than a store that was wiped.
+func TestANewTermIsHigherThanAnyThatARelayHasSeen(t *testing.T) {
+	s := newStack(t, 1)
+	s.run(Watch)
+	s.all[0].Superseded(41)
+	s.run(Duration)
+	require.Equal(t, uint64(42), s.leaders()[0].Standing(s.now).Term)
+}

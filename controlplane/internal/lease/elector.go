@@ -1,0 +1,186 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// maxStep is how long a store may take to answer.
+const maxStep = 2 * time.Second
+
+// Lead leads a term: it is called when this process is elected, and ctx ends when that is over. The next term begins only after it
+// has returned. relays are those that the leader before had attached.
+type Lead func(ctx context.Context, term uint64, relays []string)
+
+// An Elector runs a Candidate.
+type Elector struct {
+	store Store
+	log   logrus.FieldLogger
+
+	mu        sync.Mutex
+	candidate *Candidate
+	changed   chan struct{} // closed when the candidate has heard something, and replaced
+}
+
+// NewElector returns one that does nothing before Run. me and address are NewCandidate's.
+func NewElector(me, address string, store Store, log logrus.FieldLogger) *Elector {
+	return &Elector{
+		store: store, log: log.WithField("component", "lease"),
+		candidate: NewCandidate(me, address), changed: make(chan struct{}),
+	}
+}
+
+// Relays takes in what the relays of this term say: Candidate.Relays.
+func (e *Elector) Relays(attached []string, confirmed time.Time) {
+	e.with(func(c *Candidate, _ time.Time) { c.Relays(attached, confirmed) })
+}
+
+// Superseded takes in that a relay has seen a higher term.
+func (e *Elector) Superseded(term uint64) {
+	e.with(func(c *Candidate, _ time.Time) { c.Superseded(term) })
+}
+
+// Standing is where this process stands.
+func (e *Elector) Standing() Standing {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.candidate.Standing(time.Now())
+}
+
+// with lets the candidate hear something.
+func (e *Elector) with(do func(*Candidate, time.Time)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	do(e.candidate, time.Now())
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+// Run campaigns, and leads whenever it is elected, until ctx ends. Then it lets lead end, and gives the lease back, so that another
+// one leads at once.
+func (e *Elector) Run(ctx context.Context, lead Lead) {
+	steps, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var campaign sync.WaitGroup
+	campaign.Go(func() { e.campaign(steps) })
+	for ctx.Err() == nil {
+		if standing, ok := e.await(ctx, func(s Standing) bool { return s.Leads }); ok {
+			e.lead(ctx, lead, standing)
+		}
+	}
+	e.with((*Candidate).Leave)
+	e.leave()
+	stop()
+	campaign.Wait()
+}
+
+// await blocks until where this process stands is as it should be, or ctx ends.
+func (e *Elector) await(ctx context.Context, is func(Standing) bool) (Standing, bool) {
+	for {
+		e.mu.Lock()
+		now := time.Now()
+		standing, until, changed := e.candidate.Standing(now), e.candidate.Until(), e.changed
+		e.mu.Unlock()
+		if is(standing) {
+			return standing, true
+		}
+		wait := Duration
+		if standing.Leads {
+			wait = until.Sub(now)
+		}
+		if !pause(ctx, wait, changed) {
+			return standing, false
+		}
+	}
+}
+
+// lead leads one term to its end.
+func (e *Elector) lead(ctx context.Context, lead Lead, s Standing) {
+	log := e.log.WithField("term", s.Term)
+	log.Info("this control plane leads")
+	term, over := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		defer over()
+		_, _ = e.await(term, func(now Standing) bool { return !now.Leads || now.Term != s.Term })
+	})
+	lead(term, s.Term, s.Relays)
+	over()
+	watch.Wait()
+	e.with(func(c *Candidate, _ time.Time) { c.End() })
+	log.Info("this control plane does not lead any more")
+}
+
+// campaign does what the candidate wants done, until ctx ends.
+func (e *Elector) campaign(ctx context.Context) {
+	said := ""
+	for ctx.Err() == nil {
+		e.mu.Lock()
+		now := time.Now()
+		step, changed := e.candidate.Step(now), e.changed
+		e.mu.Unlock()
+		if step.Kind == StepWait {
+			pause(ctx, step.At.Sub(now), changed)
+			continue
+		}
+		text := ""
+		if err := e.do(ctx, step); err != nil && ctx.Err() == nil {
+			text = err.Error()
+		}
+		if text != said && text != "" {
+			e.log.WithField("error", text).Warn("the lease cannot be read or renewed: it is tried again")
+		}
+		said = text
+	}
+}
+
+// do takes a step. The error is the store's; that somebody else was faster is none.
+func (e *Elector) do(ctx context.Context, step Step) error {
+	ctx, cancel := context.WithTimeout(ctx, maxStep)
+	defer cancel()
+	if step.Kind == StepRead {
+		found, err := e.store.Read(ctx)
+		if err == nil {
+			err = found.Validate()
+		}
+		e.with(func(c *Candidate, now time.Time) { c.Read(now, found, err) })
+		return err
+	}
+	err := e.store.Swap(ctx, step.Seen, step.Next)
+	e.with(func(c *Candidate, now time.Time) { c.Swapped(now, err) })
+	if errors.As(err, new(*ConflictError)) {
+		return nil
+	}
+	return err
+}
+
+// leave waits until the lease is given back, for as long as that may take.
+func (e *Elector) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), maxStep)
+	defer cancel()
+	for {
+		e.mu.Lock()
+		left, changed := e.candidate.Left(), e.changed
+		e.mu.Unlock()
+		if left || !pause(ctx, maxStep, changed) {
+			return
+		}
+	}
+}
+
+// pause waits, at most until the candidate has heard something, and tells whether ctx goes on.
+func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-changed:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

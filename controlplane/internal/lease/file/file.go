@@ -1,0 +1,184 @@
+// Package file keeps the record of a lease in a file, for control planes of one host. It is changed under a lock that the kernel
+// takes away from a process that dies. The holder keeps another such lock for as long as it lives, so that its death is seen at
+// once; a holder that hangs is followed when its lease has run out.
+package file
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
+)
+
+// maxRecord bounds what is read, in bytes.
+const maxRecord = 1 << 20
+
+// A Store is a lease.Store in a directory.
+type Store struct {
+	dir string
+	me  string
+
+	mu   sync.Mutex
+	life *os.File // locked while this process holds the record; nil else
+	term uint64   // of life
+}
+
+// New returns the store of a directory, for the candidate me.
+func New(dir, me string) *Store { return &Store{dir: dir, me: me} }
+
+func (s *Store) record() string { return filepath.Join(s.dir, "leader.json") }
+
+// lives is the file that the leader of a term keeps locked.
+func (s *Store) lives(term uint64) string {
+	return filepath.Join(s.dir, "leader."+strconv.FormatUint(term, 10)+".lock")
+}
+
+// Read implements lease.Store.
+func (s *Store) Read(ctx context.Context) (lease.Found, error) {
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return lease.Found{}, err
+	}
+	defer unlock()
+	r, err := s.read()
+	if err != nil {
+		return lease.Found{}, err
+	}
+	return lease.Found{Record: r, Gone: r.Holder != "" && r.Holder != s.me && s.gone(r.Term)}, nil
+}
+
+// Swap implements lease.Store.
+func (s *Store) Swap(ctx context.Context, seen uint64, next lease.Record) error {
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := s.read()
+	if err != nil {
+		return err
+	}
+	if now.Version != seen {
+		return &lease.ConflictError{Now: now}
+	}
+	if next.Holder == s.me {
+		if err := s.live(next.Term); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(next)
+	if err == nil {
+		err = files.Replace(s.record(), append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("lease: %w", err)
+	}
+	if next.Holder != s.me {
+		s.die()
+	}
+	if now.Term != next.Term {
+		_ = os.Remove(s.lives(now.Term))
+	}
+	return nil
+}
+
+// lock keeps other processes out until it is given back.
+func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
+	s.mu.Lock()
+	f, err := os.OpenFile(filepath.Join(s.dir, "leader.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		if err = flock(ctx, f); err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("lease: %w", err)
+	}
+	return func() {
+		_ = f.Close()
+		s.mu.Unlock()
+	}, nil
+}
+
+// flock waits for a lock that others hold for a moment, unless they hang.
+func flock(ctx context.Context, f *os.File) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%s: another process holds it: %w", f.Name(), ctx.Err())
+		}
+	}
+}
+
+func (s *Store) read() (lease.Record, error) {
+	var r lease.Record
+	text, err := os.ReadFile(s.record())
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	switch {
+	case err != nil:
+	case len(text) > maxRecord:
+		err = fmt.Errorf("%s: %d bytes, at most %d", s.record(), len(text), maxRecord)
+	default:
+		if err = json.Unmarshal(text, &r); err != nil {
+			err = fmt.Errorf("%s: %w", s.record(), err)
+		}
+	}
+	if err != nil {
+		return lease.Record{}, fmt.Errorf("lease: %w", err)
+	}
+	return r, nil
+}
+
+// live begins to hold the lock of a term.
+func (s *Store) live(term uint64) error {
+	if s.life != nil && s.term == term {
+		return nil
+	}
+	s.die()
+	f, err := os.OpenFile(s.lives(term), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("lease: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.Join(fmt.Errorf("lease: %s: %w", f.Name(), err), f.Close())
+	}
+	s.life, s.term = f, term
+	return nil
+}
+
+// die gives the lock of a term back.
+func (s *Store) die() {
+	if s.life != nil {
+		_ = os.Remove(s.life.Name())
+		_ = s.life.Close()
+		s.life = nil
+	}
+}
+
+// gone tells whether nobody holds the lock of a term any more. Where there is no such file nothing is known.
+func (s *Store) gone(term uint64) bool {
+	f, err := os.Open(s.lives(term))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil
+}

@@ -1,0 +1,85 @@
+package file
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/leasetest"
+)
+
+const holderDir = "LEASE_FILE_TEST_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(holderDir); dir != "" {
+		hold(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestAFileConforms(t *testing.T) {
+	root := t.TempDir()
+	leasetest.Conform(t, func(t *testing.T, place, me string) lease.Store {
+		dir := filepath.Join(root, place)
+		require.NoError(t, os.MkdirAll(dir, 0o700))
+		return New(dir, me)
+	})
+}
+
+// hold is another process that leads until it is killed.
+func hold(dir string) {
+	err := New(dir, "other").Swap(context.Background(), 0, lease.Record{Version: 1, Term: 1, Holder: "other"})
+	if err != nil {
+		os.Exit(1)
+	}
+	os.Stdout.WriteString("holds\n")
+	time.Sleep(time.Minute)
+	os.Exit(1)
+}
+
+// A holder that is killed is followed at once; one that lives is not.
+func TestTheDeathOfAHolderIsSeen(t *testing.T) {
+	dir := t.TempDir()
+	other := exec.Command(os.Args[0])
+	other.Env = append(os.Environ(), holderDir+"="+dir)
+	out, err := other.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, other.Start())
+	_, err = out.Read(make([]byte, 16))
+	require.NoError(t, err)
+
+	store := New(dir, "me")
+	found, err := store.Read(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "other", found.Holder)
+	require.False(t, found.Gone)
+	require.NoError(t, other.Process.Kill())
+	_ = other.Wait()
+	found, err = store.Read(t.Context())
+	require.NoError(t, err)
+	require.True(t, found.Gone)
+
+	require.NoError(t, store.Swap(t.Context(), 1, lease.Record{Version: 2, Term: 2, Holder: "me"}))
+	found, err = New(dir, "third").Read(t.Context())
+	require.NoError(t, err)
+	require.False(t, found.Gone)
+	require.NoFileExists(t, store.lives(1))
+	require.NoError(t, store.Swap(t.Context(), 2, lease.Record{Version: 3, Term: 2}))
+	require.NoFileExists(t, store.lives(2))
+}
+
+func TestAFileThatHoldsSomethingElseIsNamed(t *testing.T) {
+	store := New(t.TempDir(), "me")
+	require.NoError(t, os.WriteFile(store.record(), []byte("{"), 0o600))
+	_, err := store.Read(t.Context())
+	require.ErrorContains(t, err, "leader.json")
+	_, err = New(filepath.Join(t.TempDir(), "missing"), "me").Read(t.Context())
+	require.ErrorContains(t, err, "missing")
+}
