@@ -34,10 +34,27 @@ Flags of simulate:
   --policy NAME,...   some of those below; default all
   --seeds N           runs of each pair, default 20, from --first-seed N on, default 1
   --concurrency N     requests that one instance serves at once, default 10
-  --linger D          how long an instance is kept after its last answer, as scaling.linger, default 0s
+  --preference P      cost, balanced (default) or latency
   --preset NAME       start times: image (default), zip, jvm
   --plots DIR         write an SVG for each workload and policy, first seed
   --json FILE         write all numbers
+
+  What it assumes, each a flag of its own. D is a time such as 14s, SHARE is from 0 to 1:
+  --memory MB         of an instance, default 1769;  --gb-second, --fee DOLLARS: prices, default those of us-east-1
+  --init D            median of the init, instead of the preset's
+  --life D-D          no environment is used again at an age between these, 45m-60m say
+  --slow SHARE        of the environments are slow;  --slow-times N: requests take so many times longer there
+  --crashes D         mean time between crashes of an instance
+  --init-fails SHARE  of the inits;  --dial-fails SHARE: of the starts never come up
+  --cpu SHARE         of a request's time it computes;  --cores N: of an instance, default 1
+  --learn yes         concurrency is learned, --concurrency is the most
+  --leave SHARE       of the clients leave after --patience D, waiting or served;  --works-on yes: the app works on then
+  --retries N         of a client that was refused or cut off, default 0
+  --linger D          how long an instance is kept after its last answer, as scaling.linger, default 0s
+  --max N             instances, default 100, or twice what the workload fills at its peak if that is more
+  --queue-limit N     requests that may wait, default all;  --queue-timeout D: default 30s
+  --envoy-outage D+D  when it begins and how long it is, 60s+20s say;  --control-outage D+D: the same of the control plane
+  --environments-lost D  when all environments are lost
 
 Columns of a trace, named in its first line, one request per line; # begins a comment:
   when it arrives, one of these:

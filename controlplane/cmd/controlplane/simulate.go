@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/report"
@@ -74,7 +73,7 @@ func (s *simulation) suite(stdout io.Writer) error {
 		return err
 	}
 	without := s.plan
-	without.Workloads, without.Policies = append(suite.Tuned(), suite.HeldOut()...), suite.Ablations()
+	without.Workloads, without.Policies = suite.All(), suite.Ablations()
 	without.Seeds = min(without.Seeds, ablationSeeds)
 	s.progress.enter("3 of 4: without each idea")
 	ablations, err := without.Run()
@@ -101,7 +100,7 @@ func (s *simulation) suite(stdout io.Writer) error {
 	report.Concurrency(stdout, concurrency)
 	fmt.Fprint(stdout, "\n## Everything\n\n")
 	report.Table(stdout, rows)
-	return errors.Join(s.save(rows), s.plot(append(suite.Tuned(), suite.HeldOut()...)))
+	return errors.Join(s.save(rows), s.plot(suite.All()))
 }
 
 // ablationSeeds keeps the comparisons of our policy with itself short.
@@ -115,7 +114,8 @@ func parseSimulation(args []string) (*simulation, error) {
 	flags.IntVar(&s.plan.Seeds, "seeds", 20, "")
 	flags.Uint64Var(&s.plan.FirstSeed, "first-seed", 1, "")
 	flags.IntVar(&s.plan.Concurrency, "concurrency", 10, "")
-	linger := flags.Duration("linger", 0, "")
+	m := &model{}
+	m.define(flags)
 	flags.StringVar(&s.plots, "plots", "", "")
 	folder := flags.String("traces", "../shared/traces", "")
 	flags.StringVar(&s.json, "json", "", "")
@@ -137,10 +137,10 @@ func parseSimulation(args []string) (*simulation, error) {
 	if flags.NArg() > 0 {
 		return nil, usagef("unexpected argument %q", flags.Arg(0))
 	}
-	if s.plan.Seeds < 1 || s.plan.Concurrency < 1 || *linger < 0 {
-		return nil, usagef("--seeds and --concurrency must be at least 1, and --linger not negative")
+	if s.plan.Seeds < 1 || s.plan.Concurrency < 1 {
+		return nil, usagef("--seeds and --concurrency must be at least 1")
 	}
-	s.plan.Change = func(c *simulate.Settings) { c.Pool.Linger = *linger }
+	s.plan.Change = m.apply
 	for _, path := range traces {
 		load, err := workload.Open(path)
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -36,6 +37,51 @@ func TestSimulateATrace(t *testing.T) {
 	}
 }
 
+// Everything that the model knows is within reach of the flags, and changes what comes out.
+func TestTheFlagsOfSimulateReachTheModel(t *testing.T) {
+	dir := t.TempDir()
+	trace := filepath.Join(dir, "mine.csv")
+	var rows strings.Builder
+	rows.WriteString("at,service_ms\n")
+	for k := range 600 {
+		fmt.Fprintf(&rows, "%d.%d,%d\n", k/5, k%5*2, 100+k%7*300)
+	}
+	require.NoError(t, os.WriteFile(trace, []byte(rows.String()), 0o600))
+	table := func(args ...string) string {
+		stdout, _, err := try(t, append([]string{"simulate", "--trace", trace, "--policy", "ours", "--seeds", "1"}, args...)...)
+		require.NoError(t, err, args)
+		return stdout
+	}
+	usual := table()
+	for _, args := range [][]string{
+		{"--memory", "128"},
+		{"--fee", "0.001"},
+		{"--gb-second", "1"},
+		{"--init", "14s"},
+		{"--life", "10s-20s"},
+		{"--slow", "0.5", "--slow-times", "5"},
+		{"--crashes", "20s"},
+		{"--init-fails", "0.9"},
+		{"--dial-fails", "0.9"},
+		{"--cpu", "1"},
+		{"--cpu", "1", "--cores", "0.5"},
+		{"--learn", "yes"},
+		{"--leave", "0.5", "--patience", "1s"},
+		{"--leave", "0.5", "--patience", "1s", "--works-on", "yes"},
+		{"--max", "1", "--queue-limit", "1"},
+		{"--max", "1", "--queue-timeout", "50ms", "--concurrency", "2"},
+		{"--linger", "2s"},
+		{"--envoy-outage", "60s+20s"},
+		{"--envoy-outage", "60s+2s", "--retries", "9"},
+		{"--control-outage", "60s+20s"},
+		{"--environments-lost", "60s"},
+		{"--preference", "cost"},
+		{"--preset", "jvm"},
+	} {
+		require.NotEqual(t, usual, table(args...), args)
+	}
+}
+
 // Whoever has a trace finds out from the help alone how to write and what to compare it with.
 func TestSimulateHelpsWithTracesAndPolicies(t *testing.T) {
 	stdout, _, err := try(t, "simulate", "--help")
@@ -62,6 +108,11 @@ func TestMistakesInTheArgumentsOfSimulate(t *testing.T) {
 		{[]string{"--trace", none}, "simulate: " + none + ": no requests"},
 		{[]string{"--preset", "ruby"}, `simulate: preset "ruby": unknown, there are image, zip, jvm`},
 		{[]string{"--seeds", "0"}, "simulate: --seeds and --concurrency must be at least 1"},
+		{[]string{"--memory", "1.5"}, `"1.5" is no whole number`},
+		{[]string{"--slow", "2"}, `"2" is no share, from 0 to 1`},
+		{[]string{"--life", "60m-45m"}, `"60m-45m" is no range such as 45m-60m`},
+		{[]string{"--envoy-outage", "60s"}, `"60s" is no outage such as 60s+20s`},
+		{[]string{"--preference", "best"}, `"best" is none of cost, balanced, latency`},
 		{[]string{"file.csv"}, `simulate: unexpected argument "file.csv"`},
 	} {
 		stdout, _, err := try(t, append([]string{"simulate"}, c.args...)...)

@@ -24,6 +24,7 @@ type Settings struct {
 	Outage     Outage
 	Crashes    time.Duration // mean time between crashes of an instance; 0: never
 	BoundSlots int           // what Result.Bound assumes of an instance; 0: Pool.Concurrency
+	Fixed      bool          // Sized leaves the maximum of instances as it is
 	Samples    int           // points in the time series of Result; 0: none
 	Until      time.Duration // end early; 0: when all is done and gone
 	After      time.Duration // latencies are those of requests that came later than this
@@ -54,6 +55,9 @@ func Defaults(concurrency int, seed uint64) Settings {
 // Sized raises the maximum of instances to twice what the requests in flight fill at their peak: who has such a workload
 // sets it.
 func (s *Settings) Sized(load workload.Workload) {
+	if s.Fixed {
+		return
+	}
 	s.Pool.Scaling.Max = max(s.Pool.Scaling.Max, 2*load.Most(s.Pool.Concurrency))
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -162,12 +161,12 @@ const heldOut = " (held out)"
 // Full runs the workloads that the policy was tuned on, with the seeds from 1 on, and then these and all others with half
 // as many seeds that were held out. Recorded traces come last, if there are any.
 func (p Plan) Full(recorded []workload.Generator) ([]Row, error) {
-	p.Workloads, p.FirstSeed = Tuned(), 1
+	p.Workloads, p.FirstSeed = append(Tuned(), Everyday()...), 1
 	rows, err := p.Run()
 	if err != nil {
 		return nil, err
 	}
-	p.Workloads, p.FirstSeed, p.Seeds = slices.Concat(Tuned(), HeldOut(), recorded), HeldOutSeed, (p.Seeds+1)/2
+	p.Workloads, p.FirstSeed, p.Seeds = append(All(), recorded...), HeldOutSeed, (p.Seeds+1)/2
 	more, err := p.Run()
 	for k := range more {
 		more[k].Workload += heldOut

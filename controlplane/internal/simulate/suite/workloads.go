@@ -3,6 +3,8 @@ package suite
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +32,29 @@ func Tuned() []workload.Generator {
 	}
 }
 
+// Everyday are workloads of other kinds, whose requests are short: the web's, functions that are hardly used, crowds.
+func Everyday() []workload.Generator {
+	web := workload.Lognormal(35*time.Millisecond, 1) // 99 % below 360 ms
+	short := workload.Fixed(50 * time.Millisecond)
+	return []workload.Generator{
+		workload.Diurnal("web", 20*minute, 20*minute, 10, 200, web),
+		workload.Steady("web-small", 20*minute, 5, web),
+		workload.Every("lone-minute", 60*minute, minute, 1, 0, short),
+		workload.Steady("seldom", 120*minute, 1.0/120, web),
+		workload.Every("crowd", 10*minute, 30*second, 100, 5*time.Millisecond, short),
+		workload.Every("crowd-100ms", 10*minute, 30*second, 100, 100*time.Millisecond, short),
+		workload.Every("crowd-5000", 8*minute, minute, 5000, 200*time.Millisecond, workload.Fixed(200*time.Millisecond)),
+		workload.Beside("beat-3s", workload.Every("", 12*minute, 3*second, 60, 20*time.Millisecond, workload.Fixed(400*time.Millisecond)), workload.Steady("", 12*minute, 2, short)),
+		workload.Beside("beat-60s", workload.Every("", 20*minute, minute, 400, 200*time.Millisecond, workload.Fixed(200*time.Millisecond)), workload.Steady("", 20*minute, 2, short)),
+		workload.Beside("streams", workload.Pulses("", 15*minute, minute, 5*second, 10, 400, workload.Fixed(100*time.Millisecond)),
+			workload.Steady("", 15*minute, 0.1, uniform(minute, 5*minute))),
+	}
+}
+
+func uniform(least, most time.Duration) workload.Service {
+	return func(r *rand.Rand) time.Duration { return least + time.Duration(r.Int64N(int64(most-least))) }
+}
+
 // HeldOut are workloads that the policy was not tuned on.
 func HeldOut() []workload.Generator {
 	quick := workload.Lognormal(300*time.Millisecond, 0.5)
@@ -46,10 +71,13 @@ func HeldOut() []workload.Generator {
 	}
 }
 
+// All are the workloads of the suite, without recorded traces.
+func All() []workload.Generator { return slices.Concat(Tuned(), Everyday(), HeldOut()) }
+
 // ByName finds a workload of the suite.
 func ByName(name string) (workload.Generator, error) {
 	var names []string
-	for _, g := range append(Tuned(), HeldOut()...) {
+	for _, g := range All() {
 		if g.Name == name {
 			return g, nil
 		}

@@ -182,6 +182,19 @@ func Crowd(name string, n int, service Service) Generator {
 	})
 }
 
+// Every is n requests within a time, again and again after each pause: a clock's crowds.
+func Every(name string, length, pause time.Duration, n int, within time.Duration, service Service) Generator {
+	return custom(name, false, func(r *rand.Rand) []Request {
+		var out []Request
+		for at := time.Duration(0); at < length; at += pause {
+			for range n {
+				out = append(out, Request{at + time.Duration(r.Float64()*float64(within)), service(r)})
+			}
+		}
+		return out
+	})
+}
+
 // Beside is all of the workloads at once.
 func Beside(name string, all ...Generator) Generator {
 	return Generator{name, false, func(seed uint64) Workload {

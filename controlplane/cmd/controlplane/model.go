@@ -1,0 +1,151 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate"
+)
+
+// A model collects what the flags of simulate change of Lambda, the app, its clients and the guards.
+type model struct {
+	changes []func(*simulate.Settings)
+}
+
+func (m *model) apply(s *simulate.Settings) {
+	for _, change := range m.changes {
+		change(s)
+	}
+}
+
+// add defines a flag that is read by parse.
+func add[T any](m *model, flags *flag.FlagSet, name string, parse func(string) (T, error), set func(*simulate.Settings, T)) {
+	flags.Func(name, "", func(text string) error {
+		v, err := parse(text)
+		if err == nil {
+			m.changes = append(m.changes, func(s *simulate.Settings) { set(s, v) })
+		}
+		return err
+	})
+}
+
+// define defines all of them.
+func (m *model) define(flags *flag.FlagSet) {
+	m.defineLambda(flags)
+	m.defineApp(flags)
+	add(m, flags, "preference", preference, func(s *simulate.Settings, v scaler.Preference) { s.Pool.Scaling.Preference = v })
+	add(m, flags, "max", whole, func(s *simulate.Settings, v int) { s.Pool.Scaling.Max, s.Fixed = v, true })
+	add(m, flags, "queue-limit", whole, func(s *simulate.Settings, v int) { s.Pool.QueueLimit = v })
+	add(m, flags, "queue-timeout", span, func(s *simulate.Settings, v time.Duration) { s.Pool.QueueTimeout = v })
+	add(m, flags, "linger", span, func(s *simulate.Settings, v time.Duration) { s.Pool.Linger = v })
+	add(m, flags, "envoy-outage", outage(simulate.Envoy), setOutage)
+	add(m, flags, "control-outage", outage(simulate.ControlPlane), setOutage)
+	add(m, flags, "environments-lost", lostAt, setOutage)
+}
+
+func (m *model) defineLambda(flags *flag.FlagSet) {
+	add(m, flags, "memory", whole, func(s *simulate.Settings, v int) { s.Lambda.MemoryMB = v })
+	add(m, flags, "gb-second", amount, func(s *simulate.Settings, v float64) { s.Lambda.Prices.GBSecond = v })
+	add(m, flags, "fee", amount, func(s *simulate.Settings, v float64) { s.Lambda.Prices.Invocation = v })
+	add(m, flags, "init", span, func(s *simulate.Settings, v time.Duration) { s.Lambda.Preset.Init.Median = v })
+	add(m, flags, "life", between, func(s *simulate.Settings, v [2]time.Duration) { s.Lambda.LifeLeast, s.Lambda.LifeMost = v[0], v[1] })
+	add(m, flags, "slow", share, func(s *simulate.Settings, v float64) { s.Lambda.Slow = v })
+	add(m, flags, "slow-times", amount, func(s *simulate.Settings, v float64) { s.Lambda.SlowTimes = v })
+	add(m, flags, "crashes", span, func(s *simulate.Settings, v time.Duration) { s.Crashes = v })
+	add(m, flags, "init-fails", share, func(s *simulate.Settings, v float64) { s.Lambda.InitFails = v })
+	add(m, flags, "dial-fails", share, func(s *simulate.Settings, v float64) { s.Lambda.DialFails = v })
+}
+
+func (m *model) defineApp(flags *flag.FlagSet) {
+	add(m, flags, "cpu", share, func(s *simulate.Settings, v float64) { s.App.CPU = v })
+	add(m, flags, "cores", amount, func(s *simulate.Settings, v float64) { s.App.Cores = v })
+	add(m, flags, "learn", yes, func(s *simulate.Settings, v bool) { s.Pool.Learn = v })
+	add(m, flags, "leave", share, func(s *simulate.Settings, v float64) { s.Clients.Leave = v })
+	add(m, flags, "patience", span, func(s *simulate.Settings, v time.Duration) { s.Clients.Patience = v })
+	add(m, flags, "retries", whole, func(s *simulate.Settings, v int) { s.Clients.Retries = v })
+	add(m, flags, "works-on", yes, func(s *simulate.Settings, v bool) {
+		if v {
+			s.Peers.Way, s.Peers.Unwind = time.Millisecond, 200*time.Microsecond
+		}
+	})
+}
+
+func setOutage(s *simulate.Settings, o simulate.Outage) { s.Outage = o }
+
+// Parsers. Each names what it wants.
+
+func whole(text string) (n int, err error) {
+	if _, err := fmt.Sscanf(text, "%d", &n); err != nil || n < 0 || fmt.Sprint(n) != text {
+		return 0, fmt.Errorf("%q is no whole number", text)
+	}
+	return n, nil
+}
+
+func amount(text string) (v float64, err error) {
+	if _, err := fmt.Sscanf(text, "%g", &v); err != nil || !(v >= 0 && v < 1e9) {
+		return 0, fmt.Errorf("%q is no amount, 0 or more", text)
+	}
+	return v, nil
+}
+
+func share(text string) (float64, error) {
+	v, err := amount(text)
+	if err != nil || v > 1 {
+		return 0, fmt.Errorf("%q is no share, from 0 to 1", text)
+	}
+	return v, nil
+}
+
+func span(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is no time such as 14s", text)
+	}
+	return d, nil
+}
+
+func yes(text string) (bool, error) {
+	if text != "yes" && text != "no" {
+		return false, fmt.Errorf("%q is neither yes nor no", text)
+	}
+	return text == "yes", nil
+}
+
+func between(text string) (out [2]time.Duration, err error) {
+	least, most, ok := strings.Cut(text, "-")
+	if out[0], err = span(least); err == nil {
+		out[1], err = span(most)
+	}
+	if !ok || err != nil || out[1] < out[0] || out[1] == 0 {
+		return out, fmt.Errorf("%q is no range such as 45m-60m", text)
+	}
+	return out, nil
+}
+
+func outage(of simulate.Part) func(string) (simulate.Outage, error) {
+	return func(text string) (simulate.Outage, error) {
+		at, long, ok := strings.Cut(text, "+")
+		from, err := span(at)
+		length, errLength := span(long)
+		if !ok || err != nil || errLength != nil {
+			return simulate.Outage{}, fmt.Errorf("%q is no outage such as 60s+20s, when it begins and how long it is", text)
+		}
+		return simulate.Outage{Of: of, At: from, For: length}, nil
+	}
+}
+
+func lostAt(text string) (simulate.Outage, error) {
+	at, err := span(text)
+	return simulate.Outage{Of: simulate.Environments, At: at}, err
+}
+
+func preference(text string) (scaler.Preference, error) {
+	switch p := scaler.Preference(text); p {
+	case scaler.Cost, scaler.Balanced, scaler.Latency:
+		return p, nil
+	}
+	return "", fmt.Errorf("%q is none of cost, balanced, latency", text)
+}
