@@ -13,6 +13,10 @@ const (
 	serviceMemory = 10 * time.Second
 )
 
+// evidence is how many of the requests that a rate lets expect in the last moment must have come to believe it. What came at
+// once and then stopped was a crowd: how fast it came says nothing about who will come.
+const evidence = 25 * time.Millisecond
+
 // A Flow learns how fast requests come and how long they take, from counts alone: in the long run the requests in flight
 // are the rate times the service time (Little's law).
 type Flow struct {
@@ -22,6 +26,8 @@ type Flow struct {
 	leased     int
 
 	first, second float64   // arrivals per second, smoothed once and twice
+	came          [2]uint64 // arrivals in the moment before and in this one, each as long as evidence
+	moment        int64     // number of this one
 	arrived       forgetful // of lateMemory
 	departed      forgetful // of serviceMemory, as is busy
 	busy          forgetful // request-seconds
@@ -65,6 +71,8 @@ func (f *Flow) Observe(now time.Time, s *State) {
 	if s.Departures > f.departures || s.Leased != f.leased {
 		f.turned = turn{now, f.ended, f.work}
 	}
+	f.passTo(now)
+	f.came[1] += s.Arrivals - f.arrivals
 	f.arrived.sum += float64(s.Arrivals - f.arrivals)
 	f.ended += float64(s.Departures - f.departures)
 	f.first += float64(s.Arrivals-f.arrivals) / rateMemory.Seconds()
@@ -74,6 +82,24 @@ func (f *Flow) Observe(now time.Time, s *State) {
 
 // Rate is how many requests come in a second, lately.
 func (f *Flow) Rate() float64 { return f.second }
+
+// passTo begins the moment in which now is.
+func (f *Flow) passTo(now time.Time) {
+	switch moment := now.UnixNano() / int64(evidence); moment - f.moment {
+	case 0:
+	case 1:
+		f.came, f.moment = [2]uint64{f.came[1], 0}, moment
+	default:
+		f.came, f.moment = [2]uint64{}, moment
+	}
+}
+
+// Evident is the rate as far as the last moments bear it out: at most what would make what has come in them unlikely few.
+func (f *Flow) Evident() float64 {
+	share := float64(f.at.UnixNano()%int64(evidence)) / float64(evidence)
+	came := float64(f.came[0])*(1-share) + float64(f.came[1])
+	return min(f.second, (came+2*math.Sqrt(came)+1)/evidence.Seconds())
+}
 
 // Lately is the same of a longer while.
 func (f *Flow) Lately() float64 { return f.arrived.rate() }
@@ -106,7 +132,8 @@ func (f *Flow) Usual() (service time.Duration, known bool) {
 	if f.ended < 0.5 {
 		return max(assumedService, time.Duration(2*f.work/max(1, float64(f.leased))*float64(time.Second))), false
 	}
-	among := f.ended + float64(f.leased)/(2*max(1, f.ended)) // while few have ended, those in flight are halfway
+	// While fewer have ended than are in flight, these are halfway.
+	among := f.ended + float64(f.leased)/2*math.Exp(-float64(f.departures)/float64(max(1, f.leased)))
 	return time.Duration(f.work / among * float64(time.Second)), true
 }
 
@@ -127,6 +154,6 @@ func (f *Flow) Rise(demand int, d time.Duration) float64 {
 		return 0
 	}
 	d = min(d, 2*rateMemory) // what was seen for a moment says nothing about much more than another
-	steady := f.Rate() * service.Seconds()
+	steady := f.Evident() * service.Seconds()
 	return max(0, (steady-float64(demand))*(1-math.Exp(-float64(d)/float64(service))))
 }

@@ -11,7 +11,7 @@ import (
 
 // assumedService is how long requests take while nobody knows. A start of a second or two is hardly longer, so that it
 // matters little then; with a long one, assuming more would make a start for each request that waits.
-const assumedService = 500 * time.Millisecond
+const assumedService = 350 * time.Millisecond
 
 // starts is how many instances to start for waiters, for headroom and for those who are about to come.
 func (f *frugal) starts(now time.Time, s *State, head int) int {
@@ -109,6 +109,9 @@ func (f *frugal) lasting(now time.Time, s *State, lead time.Duration, warm int) 
 // crowd is how many requests would be in flight if nobody had to wait: the backlog of a slow start is no demand.
 func (f *frugal) crowd(now time.Time, s *State) int {
 	waited := s.waited(now)
+	if waited > 0 && !f.known {
+		return s.Leased + s.Foreign // what the guess makes of those who wait would be remembered for long
+	}
 	if waited <= 0 {
 		return s.taken()
 	}

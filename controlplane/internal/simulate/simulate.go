@@ -122,6 +122,16 @@ type world struct {
 
 // Run replays the workload. An error is a broken invariant of the pool.
 func Run(load workload.Workload, s Settings) (Result, error) {
+	w := newWorld(load, s)
+	for w.step() {
+		if err := w.check(); err != nil {
+			return Result{}, fmt.Errorf("at %s: %w", w.now, err)
+		}
+	}
+	return w.meter.result(s, w.next, w.lambda).with(w.pool.Stats()), nil
+}
+
+func newWorld(load workload.Workload, s Settings) *world {
 	w := &world{
 		settings: s, load: load,
 		pool:   pool.New(s.Pool),
@@ -131,12 +141,7 @@ func Run(load workload.Workload, s Settings) (Result, error) {
 	}
 	w.planDeployment()
 	w.planOutage()
-	for w.step() {
-		if err := w.check(); err != nil {
-			return Result{}, fmt.Errorf("at %s: %w", w.now, err)
-		}
-	}
-	return w.meter.result(s, w.next, w.lambda).with(w.pool.Stats()), nil
+	return w
 }
 
 // step carries out what happens next. It returns false at the end.
