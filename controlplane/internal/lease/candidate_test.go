@@ -154,7 +154,10 @@ func TestNeverTwoLead(t *testing.T) {
 			"moment": func(t *rapid.T) {
 				s.now = s.now.Add(time.Duration(rapid.IntRange(1, 700).Draw(t, "ms")) * time.Millisecond)
 			},
-			"while":      func(*rapid.T) { s.now = s.now.Add(Duration) },
+			"while": func(t *rapid.T) {
+				s.now = s.now.Add(Duration * time.Duration(rapid.IntRange(85, 101).Draw(t, "percent")) / 100)
+			},
+			"round": func(*rapid.T) { s.run(10 * time.Millisecond) },
 			"superseded": func(t *rapid.T) { one(t).Superseded(s.record.Term + 1) },
 			"end":        func(t *rapid.T) { one(t).End() },
 			"": func(*rapid.T) {
