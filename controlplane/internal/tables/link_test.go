@@ -275,3 +275,81 @@ func TestTheLeaderIsToldWhatTheRelayHas(t *testing.T) {
 		}
 	})
 }
+
+// A relay that has heard of a new leader obeys the old one no more, on whichever stream it speaks; and another stream of the same
+// leader takes the place of its first.
+func TestARelayObeysTheHighestTermAndItsLatestStream(t *testing.T) {
+	want := func(term, number uint64, id string) Desired {
+		return Desired{Term: term, Wants: []Want{{Number: number, Instance: id, Expect: &Expectation{Instance: id, Function: "web", Endpoint: "web/0001"}}}}
+	}
+	k := NewKeeper(Hello{Relay: "pair", Boot: "b"}, 4)
+	var stale *StaleError
+	_, err := k.Receive(start, 1, want(3, 1, "a"))
+	require.ErrorAs(t, err, &stale, "the term was seen before the relay restarted")
+	require.Equal(t, uint64(4), stale.Seen)
+	commands, err := k.Receive(start, 1, want(5, 1, "b"))
+	require.NoError(t, err)
+	require.Len(t, commands, 1)
+	_, err = k.Receive(start, 2, want(4, 9, "c"))
+	require.ErrorAs(t, err, &stale)
+	require.True(t, k.Attached(), "a stale leader took the stream's place")
+	_, err = k.Receive(start, 3, want(5, 2, "d"))
+	require.NoError(t, err)
+	_, err = k.Receive(start, 1, want(5, 3, "e"))
+	require.ErrorIs(t, err, ErrReplaced)
+	k.Close(1)
+	require.True(t, k.Attached(), "the end of a stream that was replaced")
+	_, err = k.Receive(start, 1, want(6, 1, "f"))
+	require.NoError(t, err, "a new term counts on any stream")
+	kept, _ := k.Len()
+	require.Equal(t, 3, kept)
+}
+
+// A relay keeps so many instances and no more, those counted that nobody heard the end of.
+func TestARelayThatIsFullRefusesAndSaysSo(t *testing.T) {
+	k, m := NewKeeper(Hello{Relay: "pair", Boot: "b"}, 0), NewMirror(1)
+	m.Attach(k.Greeting())
+	for i := range MaxInstances + 1 {
+		m.Expect(start, Expectation{Instance: "i" + strconv.Itoa(i), Function: "web", Endpoint: "web/0001"})
+	}
+	confirmed, refused, largest := 0, 0, 0
+	for again := true; again; {
+		again = false
+		if d, ok := m.Next(start); ok {
+			again, largest = true, max(largest, len(d.Wants))
+			_, err := k.Receive(start, 1, d)
+			require.NoError(t, err)
+		}
+		if o, ok := k.Next(start, 1); ok {
+			again, largest = true, max(largest, len(o.Instances))
+			events, err := m.Receive(start, o)
+			require.NoError(t, err)
+			for _, e := range events {
+				switch e := e.(type) {
+				case Expected:
+					confirmed++
+				case Down:
+					require.Equal(t, EndFull, e.End.Cause)
+					refused++
+				}
+			}
+		}
+	}
+	require.Equal(t, MaxInstances, confirmed)
+	require.Equal(t, 1, refused)
+	require.LessOrEqual(t, largest, maxItems)
+}
+
+func TestTheNewerNoteIsKept(t *testing.T) {
+	k := NewKeeper(Hello{Relay: "pair", Boot: "b"}, 0)
+	for _, n := range []Note{{Function: "web", Term: 2, Number: 5}, {Function: "web", Term: 2, Number: 4}, {Function: "web", Term: 1, Number: 9}} {
+		_, err := k.Receive(start, 1, Desired{Term: 2, Notes: []Note{n}})
+		require.NoError(t, err)
+	}
+	require.Equal(t, map[string]Note{"web": {Function: "web", Term: 2, Number: 5}}, k.notes)
+	for i := range MaxNotes {
+		_, err := k.Receive(start, 1, Desired{Term: 2, Notes: []Note{{Function: strconv.Itoa(i)}}})
+		require.NoError(t, err)
+	}
+	require.Equal(t, MaxNotes, k.Notes())
+}

@@ -1,0 +1,152 @@
+package cell
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Spans of a history.
+const (
+	faulty = 40 * time.Second
+	calm   = 20 * time.Second // for leases that run out, and peers that give up
+)
+
+// History lets one cell live through faults and then come to rest. The error says which promise was broken, with
+// what had happened.
+func History(seed uint64) error {
+	w := newWorld(seed)
+	w.after(w.between(0, 5*time.Second), w.fault)
+	w.run(faulty)
+	w.calm = true
+	w.run(calm)
+	// Instances go on to come and go: there must be a moment at which all is known.
+	for range 40 {
+		if w.err == nil && w.rests() == nil {
+			return nil
+		}
+		w.run(50 * time.Millisecond)
+	}
+	w.err = errors.Join(w.err, w.rests())
+	last := w.log[max(0, len(w.log)-60):]
+	return fmt.Errorf("seed %d: %w\n%s", seed, w.err, strings.Join(last, "\n"))
+}
+
+// fault lets something go wrong, and again later.
+func (w *world) fault() {
+	if w.calm {
+		return
+	}
+	w.after(w.between(50*time.Millisecond, 6*time.Second), w.fault)
+	p := w.planes[w.rng.IntN(planes)]
+	span := w.between(10*time.Millisecond, 8*time.Second)
+	switch w.rng.IntN(10) {
+	case 0:
+		if !p.dead {
+			p.kill(span)
+		}
+	case 1:
+		if !p.dead && !p.leaves {
+			p.handOver(span)
+		}
+	case 2:
+		w.note("plane %d stands still for %s", p.number, span)
+		p.pause(span)
+	case 3:
+		w.note("plane %d is cut off from the store for %s", p.number, 2*span)
+		p.cutOff = w.now.Add(2 * span)
+	case 4:
+		w.note("the store is away for %s", span)
+		w.store.away = w.now.Add(span)
+	case 5, 6:
+		w.cut(p, span)
+	case 7:
+		if !w.relay.dead && w.chance(40) {
+			w.relay.kill(span / 4)
+		}
+	case 8:
+		w.note("the relay stands still for %s", span/4)
+		w.relay.pause(span / 4)
+	case 9:
+		for _, i := range w.sorted() {
+			if w.chance(50) {
+				i.cut()
+			}
+		}
+	}
+}
+
+// cut breaks the stream of a plane, and keeps it apart for a while.
+func (w *world) cut(p *plane, span time.Duration) {
+	s := w.relay.streams[p]
+	if w.chance(50) {
+		p.apart = w.now.Add(span)
+	}
+	if s == nil {
+		return
+	}
+	if w.chance(50) {
+		w.note("the stream to plane %d falls silent", p.number)
+		s.silent = true
+		return
+	}
+	w.note("the stream to plane %d breaks", p.number)
+	s.reset()
+}
+
+// rests checks a cell to which nothing has happened for long.
+func (w *world) rests() error {
+	var leader *plane
+	for _, p := range w.planes {
+		if p.term == 0 {
+			continue
+		}
+		if leader != nil {
+			return errors.New("two lead")
+		}
+		leader = p
+	}
+	switch {
+	case leader == nil:
+		return errors.New("nobody leads")
+	case !leader.mirror.Synced():
+		return errors.New("the relay is not attached to the leader")
+	case !w.relay.keeper.Settled():
+		return errors.New("the relay does not know whom to expect")
+	}
+	return errors.Join(w.agree(leader), w.tidy())
+}
+
+// agree holds what the leader knows against what is there.
+func (w *world) agree(leader *plane) (err error) {
+	for id, t := range w.relay.tunnels {
+		if k := leader.known[id]; !t.ended && (k == nil || k.up != t.up) {
+			err = errors.Join(err, fmt.Errorf("the leader knows %+v of %s, which is %+v", k, id, *t))
+		}
+	}
+	for id := range leader.known {
+		if t := w.relay.tunnels[id]; t == nil || t.ended {
+			err = errors.Join(err, fmt.Errorf("the leader knows of %s, which the relay does not expect", id))
+		}
+	}
+	for _, i := range w.sorted() {
+		if leader.known[i.id] == nil {
+			err = errors.Join(err, fmt.Errorf("%s runs, and nobody knows", i.id))
+		}
+	}
+	return err
+}
+
+// tidy finds what is kept for ever, and ends of which nobody was told.
+func (w *world) tidy() error {
+	if _, ended := w.relay.keeper.Len(); ended > 0 {
+		return fmt.Errorf("%d ends are kept", ended)
+	}
+	for id, t := range w.relay.tunnels {
+		if t.ended && !w.told[id] {
+			return fmt.Errorf("nobody was told of the end of %s", id)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package cell
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+)
+
+// grace is how long a relay waits for a peer that it has lost.
+const grace = 3 * time.Second
+
+// A relay has a keeper, and the instances that it was told to expect.
+type relay struct {
+	process
+	keeper  *tables.Keeper
+	session tables.Session
+	streams map[*plane]*stream
+	tunnels map[string]*tunnel // by instance
+	seen    uint64             // the highest term of any message that came; it outlives the process
+}
+
+// A tunnel is an instance as the relay has it.
+type tunnel struct {
+	dialled, up bool
+	losses      int
+	ended       bool
+	drain       bool
+}
+
+func newRelay(w *world) *relay {
+	r := &relay{process: process{world: w}}
+	r.begin()
+	return r
+}
+
+func (r *relay) begin() {
+	r.dead = false
+	r.keeper = tables.NewKeeper(tables.Hello{Relay: "pair", Boot: fmt.Sprint("boot", r.life)}, r.seen)
+	r.streams, r.tunnels = map[*plane]*stream{}, map[string]*tunnel{}
+	r.every(pingEvery, r.tick)
+}
+
+// kill ends the process, with every tunnel. Another one begins after a while.
+func (r *relay) kill(away time.Duration) {
+	r.note("relay is killed")
+	r.dead = true
+	for _, p := range r.planes {
+		if s := r.streams[p]; s != nil && !s.silent {
+			s.relayEnd.over = true
+			s.toPlane(s.endPlane)
+		}
+	}
+	for _, i := range r.sorted() {
+		i.disconnected()
+	}
+	r.after(away, func() {
+		r.life++
+		r.note("relay begins anew")
+		r.begin()
+		for _, p := range r.planes {
+			r.dial(p)
+		}
+	})
+}
+
+// dial opens a stream to a plane, as long as there is none.
+func (r *relay) dial(p *plane) {
+	if r.streams[p] != nil {
+		return
+	}
+	if p.dead || r.now.Before(p.paused) || r.now.Before(p.apart) {
+		r.later(r.between(50*time.Millisecond, 250*time.Millisecond), func() { r.dial(p) })
+		return
+	}
+	r.session++
+	s := &stream{world: r.world, relay: r, plane: p, relayLife: r.life, planeLife: p.life, session: r.session}
+	r.streams[p] = s
+	greeting := r.keeper.Greeting()
+	s.toPlane(func() { p.attach(s, greeting) })
+}
+
+func (r *relay) ended(s *stream) {
+	r.keeper.Close(s.session)
+	if r.streams[s.plane] == s {
+		delete(r.streams, s.plane)
+		r.later(r.between(12*time.Millisecond, 250*time.Millisecond), func() { r.dial(s.plane) })
+	}
+}
+
+func (r *relay) tick() {
+	for _, p := range r.planes {
+		if s := r.streams[p]; s != nil {
+			s.tickRelay()
+		}
+	}
+}
+
+// pump sends what there is to say.
+func (r *relay) pump() {
+	for _, p := range r.planes {
+		if s := r.streams[p]; s != nil {
+			s.pumpRelay()
+		}
+	}
+}
+
+func (r *relay) receive(s *stream, d tables.Desired) {
+	commands, err := r.keeper.Receive(r.now, s.session, d)
+	switch {
+	case errors.As(err, new(*tables.StaleError)):
+		term := r.keeper.Term()
+		s.toPlane(func() { s.plane.receive(s, tables.Observed{Term: term}) })
+		return
+	case err != nil:
+		s.endRelay()
+		return
+	}
+	if len(commands) > 0 && d.Term < r.seen {
+		r.broken("the relay obeys term %d after %d", d.Term, r.seen)
+	}
+	r.seen = max(r.seen, d.Term)
+	for _, c := range commands {
+		r.obey(c, d.Term)
+	}
+	r.pump()
+}
+
+func (r *relay) obey(c tables.Command, term uint64) {
+	switch c := c.(type) {
+	case tables.Expect:
+		r.note("relay expects %s in term %d", c.Instance, term)
+		if r.tunnels[c.Instance] != nil {
+			r.broken("%s is expected twice", c.Instance)
+		}
+		r.expected[c.Instance] = term
+		t := &tunnel{}
+		r.tunnels[c.Instance] = t
+		if n := r.standing(); n > most {
+			r.broken("%d instances are expected, at most %d may be", n, most)
+		}
+		r.later(c.Expires.Duration(), func() {
+			if !t.dialled {
+				r.end(c.Instance, tables.End{Cause: tables.EndNeverDialled})
+			}
+		})
+	case tables.Drain:
+		if t := r.tunnels[c.Instance]; t != nil {
+			t.drain = true
+			if t.up {
+				r.instances[c.Instance].drained()
+			}
+		}
+	case tables.Forget:
+		r.end(c.Instance, tables.End{Cause: tables.EndForgotten})
+		if i := r.instances[c.Instance]; i != nil {
+			i.disconnected()
+		}
+	}
+}
+
+// standing is how many instances have not ended.
+func (r *relay) standing() (n int) {
+	for _, t := range r.tunnels {
+		if !t.ended {
+			n++
+		}
+	}
+	return n
+}
+
+// A verdict is what a peer that dials is told.
+type verdict int
+
+const (
+	letIn verdict = iota
+	again
+	refused
+)
+
+func (r *relay) dialled(i *instance) verdict {
+	t := r.tunnels[i.id]
+	switch {
+	case r.dead || r.now.Before(r.paused):
+		return again
+	case t == nil && !r.keeper.Settled():
+		return again
+	case t == nil || t.ended:
+		return refused
+	}
+	t.dialled, t.up = true, true
+	r.keeper.Up(r.now, tables.Up{Instance: i.id, Environment: i.id, Slots: 10})
+	if t.drain {
+		i.drained()
+	}
+	r.pump()
+	return letIn
+}
+
+// lost follows a control stream that broke off.
+func (r *relay) lost(id string) {
+	t := r.tunnels[id]
+	if t == nil || t.ended || !t.up {
+		return
+	}
+	t.up = false
+	t.losses++
+	losses := t.losses
+	r.keeper.Lost(id, "broken")
+	r.pump()
+	r.later(grace, func() {
+		if !t.up && t.losses == losses {
+			r.end(id, tables.End{Cause: tables.EndControlEnded})
+		}
+	})
+}
+
+func (r *relay) load(id string, n int) {
+	if t := r.tunnels[id]; t != nil && t.up && !t.ended {
+		r.keeper.Load(r.now, tables.Load{Instance: id, InFlight: n})
+		r.pump()
+	}
+}
+
+func (r *relay) end(id string, how tables.End) {
+	t := r.tunnels[id]
+	if t == nil || t.ended {
+		return
+	}
+	t.ended, t.up = true, false
+	r.note("%s ends at the relay: %s", id, how.Cause)
+	r.keeper.Down(id, how)
+	r.pump()
+}

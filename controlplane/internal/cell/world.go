@@ -1,0 +1,134 @@
+// Package cell simulates a whole cell from one seed: control planes that elect a leader, a relay that outlives them, the
+// instances behind it, the lease's store, and the network between them all, which delays, cuts and falls silent. The machines
+// that decide are those that run in production: lease.Candidate, tables.Keeper and tables.Mirror. One goroutine drives
+// them, in virtual time, so that a seed that fails fails again.
+package cell
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// start is when every history begins.
+var start = time.Unix(1_900_000_000, 0)
+
+// A world is one history.
+type world struct {
+	rng    *rand.Rand
+	now    time.Time
+	events events
+	order  uint64
+	err    error // the first promise that was broken
+
+	store     *store
+	relay     *relay
+	planes    []*plane
+	instances map[string]*instance // invoked, by id
+	expected  map[string]uint64    // by the relay, in that term
+	told      map[string]bool      // to a leader: that it has ended
+	calm      bool                 // no fault happens any more
+	log       []string
+}
+
+func newWorld(seed uint64) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0)), now: start, instances: map[string]*instance{}, expected: map[string]uint64{}, told: map[string]bool{}}
+	w.store = &store{world: w}
+	w.relay = newRelay(w)
+	for n := range planes {
+		w.planes = append(w.planes, newPlane(w, n))
+	}
+	return w
+}
+
+// An event is something that happens at a moment.
+type event struct {
+	at    time.Time
+	order uint64 // of those at the same moment
+	do    func()
+}
+
+type events []event
+
+func (e events) Len() int { return len(e) }
+func (e events) Less(i, j int) bool {
+	return e[i].at.Before(e[j].at) || e[i].at.Equal(e[j].at) && e[i].order < e[j].order
+}
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
+func (e *events) Pop() any {
+	last := (*e)[len(*e)-1]
+	*e = (*e)[:len(*e)-1]
+	return last
+}
+
+// after lets something happen later.
+func (w *world) after(d time.Duration, do func()) { w.at(w.now.Add(d), do) }
+
+func (w *world) at(moment time.Time, do func()) {
+	w.order++
+	heap.Push(&w.events, event{moment, w.order, do})
+}
+
+// run lets time pass.
+func (w *world) run(d time.Duration) {
+	end := w.now.Add(d)
+	for w.err == nil && len(w.events) > 0 && !w.events[0].at.After(end) {
+		next := heap.Pop(&w.events).(event)
+		w.now = next.at
+		next.do()
+	}
+	w.now = end
+}
+
+// between is a random span of time.
+func (w *world) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(w.rng.Int64N(int64(high-low)+1))
+}
+
+// chance is true in so many of a hundred cases.
+func (w *world) chance(percent int) bool { return w.rng.IntN(100) < percent }
+
+func (w *world) broken(format string, args ...any) {
+	if w.err == nil {
+		w.err = fmt.Errorf("after %s: %w", w.now.Sub(start), fmt.Errorf(format, args...))
+	}
+}
+
+func (w *world) note(format string, args ...any) {
+	w.log = append(w.log, fmt.Sprintf("%8.3f ", w.now.Sub(start).Seconds())+fmt.Sprintf(format, args...))
+}
+
+// A process dies, and stands still. What was to happen to it then happens later, or not at all.
+type process struct {
+	*world
+	life   int // number of its incarnation; nothing of an earlier one happens any more
+	dead   bool
+	paused time.Time // until then
+}
+
+// later lets something happen to the process, if it still lives then.
+func (p *process) later(d time.Duration, do func()) { p.when(p.now.Add(d), p.life, do) }
+
+func (p *process) when(moment time.Time, life int, do func()) {
+	p.at(moment, func() {
+		switch {
+		case p.dead || p.life != life:
+		case p.now.Before(p.paused):
+			p.when(p.paused, life, do)
+		default:
+			do()
+		}
+	})
+}
+
+// every repeats something for as long as the process lives.
+func (p *process) every(d time.Duration, do func()) {
+	p.later(d, func() {
+		do()
+		p.every(d, do)
+	})
+}
+
+func (p *process) pause(d time.Duration) { p.paused = p.now.Add(d) }
