@@ -157,7 +157,7 @@ func TestNeverTwoLead(t *testing.T) {
 			"while": func(t *rapid.T) {
 				s.now = s.now.Add(Duration * time.Duration(rapid.IntRange(85, 101).Draw(t, "percent")) / 100)
 			},
-			"round": func(*rapid.T) { s.run(10 * time.Millisecond) },
+			"round":      func(*rapid.T) { s.run(10 * time.Millisecond) },
 			"superseded": func(t *rapid.T) { one(t).Superseded(s.record.Term + 1) },
 			"end":        func(t *rapid.T) { one(t).End() },
 			"": func(*rapid.T) {
