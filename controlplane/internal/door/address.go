@@ -14,10 +14,11 @@ const sweepEvery = 10 * time.Second
 // An address is what is known of one network address.
 type address struct {
 	standing int
-	attempts bucket.Bucket
-	waiting  list.List   // of *Visit, for their first turn, oldest first
-	linedUp  bool        // is in the door's first
-	refill   *time.Timer // runs while strangers wait for an attempt
+	begun    int           // of these, had a turn
+	attempts bucket.Bucket // may be overdrawn by those that had begun
+	waiting  list.List     // of *Visit, for their first turn, oldest first
+	linedUp  bool          // is in the door's first
+	refill   *time.Timer   // runs while strangers wait for an attempt
 }
 
 // keyOf makes one address of the IPv6 addresses that one network has, and of both forms of an IPv4 address.
@@ -57,19 +58,27 @@ func (d *Door) endLocked(v *Visit) {
 		d.turns++
 	}
 	v.state = ended
-	d.placesOf(v).Remove(v.place)
+	v.list.Remove(v.place)
 	a := d.addresses[v.from]
+	if v.list == &d.begun {
+		a.begun--
+		if !v.admitted {
+			a.attempts.Take(time.Now(), 1)
+		}
+		d.lineUpLocked(a)
+	}
 	if a.standing--; a.standing == 0 {
 		d.present--
 	}
 	d.grantLocked()
 }
 
-func (d *Door) placesOf(v *Visit) *list.List {
-	if v.begun {
-		return &d.spoken
+// moveLocked takes a stranger into another of the door's lists, as its youngest.
+func (v *Visit) moveLocked(to *list.List) {
+	if v.list != nil {
+		v.list.Remove(v.place)
 	}
-	return &d.silent
+	v.list, v.place = to, to.PushBack(v)
 }
 
 // sweepLocked forgets addresses that have no stranger and all their attempts.

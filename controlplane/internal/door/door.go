@@ -4,8 +4,9 @@
 // A stranger that waits for its other end takes a place, which is a descriptor and little else. When all places are taken
 // an old silent one goes, first one whose address has more than its share. Only in a turn may a stranger compute, that is
 // shake hands or have its request read, and few have a turn at once, so that other work of the process waits behind few.
-// Each address has a number of attempts. A stranger takes one with its first turn. It is given back when the stranger
-// shows a valid token, so that any number of good peers may come from behind one address; otherwise it comes back slowly.
+// Each address has a number of attempts. A stranger that had a turn and shows no valid token uses one up when it goes; they
+// come back slowly, and while an address has none, nobody of it begins. So any number of good peers may come from behind one
+// address, slow ones too, if no more than a fixed number are in the middle of it at once.
 package door
 
 import (
@@ -20,7 +21,8 @@ import (
 type Limits struct {
 	Places   int     // strangers at once
 	Turns    int     // strangers that compute at once
-	Attempts int     // strangers of one address that had a turn and have not shown a valid token
+	Begun    int     // strangers of one address that have had a turn, at once
+	Attempts int     // strangers of one address that had a turn and went without a valid token
 	Refill   float64 // attempts that come back to an address each second
 }
 
@@ -35,7 +37,8 @@ type Door struct {
 	mu        sync.Mutex
 	shut      bool
 	silent    list.List // of *Visit whose first byte has not come, oldest first
-	spoken    list.List // of the other *Visit, oldest first
+	spoken    list.List // of *Visit that wait for their first turn, oldest first
+	begun     list.List // of *Visit that have had one, oldest first
 	addresses map[netip.Addr]*address
 	present   int // addresses with a stranger
 	swept     time.Time
@@ -59,7 +62,7 @@ func (d *Door) Standing() int {
 // Crowd is the part of the places that is taken, 0 to 1.
 func (d *Door) Crowd() float64 { return float64(d.Standing()) / float64(d.limits.Places) }
 
-func (d *Door) standingLocked() int { return d.silent.Len() + d.spoken.Len() }
+func (d *Door) standingLocked() int { return d.silent.Len() + d.spoken.Len() + d.begun.Len() }
 
 // Enter takes in a stranger, which is silent at first, and does not block. If there is no room, another one gives way.
 // Leave or Admit must follow. giveWay has to close the connection. It is called at most once, from any goroutine, perhaps
@@ -67,7 +70,7 @@ func (d *Door) standingLocked() int { return d.silent.Len() + d.spoken.Len() }
 func (d *Door) Enter(from netip.Addr, giveWay func()) *Visit {
 	v := &Visit{door: d, from: keyOf(from), giveWay: giveWay, since: time.Now()}
 	d.mu.Lock()
-	v.place = d.silent.PushBack(v)
+	v.moveLocked(&d.silent)
 	d.arriveLocked(v)
 	var gone []*Visit
 	if d.shut {
@@ -102,7 +105,7 @@ func (d *Door) Shut() {
 	d.mu.Lock()
 	d.shut = true
 	var gone []*Visit
-	for _, l := range []*list.List{&d.silent, &d.spoken} {
+	for _, l := range []*list.List{&d.silent, &d.spoken, &d.begun} {
 		for l.Len() > 0 {
 			gone = d.dismissLocked(gone, l.Front().Value.(*Visit))
 		}

@@ -31,7 +31,7 @@ func began(t *testing.T, d *Door, from netip.Addr) *Visit {
 
 func TestTheOldestSilentOneGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := New(Limits{Places: 3, Turns: 1, Attempts: 10, Refill: 1})
+		d := New(Limits{Places: 3, Turns: 1, Begun: 10, Attempts: 10, Refill: 1})
 		speaks := began(t, d, here)
 		speaks.Pause()
 		var gone []string
@@ -52,7 +52,7 @@ func TestTheOldestSilentOneGivesWay(t *testing.T) {
 // With slow handshakes in every place, a newcomer is not the one to go: its first byte needs a round trip.
 func TestOneThatHasJustComeIsNotTheFirstToGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := New(Limits{Places: 2, Turns: 1, Attempts: 10, Refill: 1})
+		d := New(Limits{Places: 2, Turns: 1, Begun: 10, Attempts: 10, Refill: 1})
 		slow, slower := began(t, d, here), d.Enter(here, ignore)
 		slow.Pause()
 		require.NoError(t, slower.Begin(t.Context()))
@@ -68,7 +68,7 @@ func TestOneThatHasJustComeIsNotTheFirstToGo(t *testing.T) {
 func TestAnAddressWithMoreThanItsShareGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const places = 4 * leastShare
-		d := New(Limits{Places: places, Turns: 1, Attempts: 10, Refill: 1})
+		d := New(Limits{Places: places, Turns: 1, Begun: 10, Attempts: 10, Refill: 1})
 		old := d.Enter(there, ignore)
 		time.Sleep(time.Second)
 		var flood []*Visit
@@ -103,7 +103,7 @@ func TestAnIPv6NetworkIsOneAddress(t *testing.T) {
 // Few compute at once. What has begun comes before what has not, and of that the newest comes first.
 func TestTurnsAreFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := New(Limits{Places: 10, Turns: 1, Attempts: 10, Refill: 1})
+		d := New(Limits{Places: 10, Turns: 1, Begun: 10, Attempts: 10, Refill: 1})
 		begun := began(t, d, here)
 		begun.Pause()
 		first := began(t, d, here)
@@ -136,7 +136,7 @@ func TestTurnsAreFew(t *testing.T) {
 
 func TestWaitingForATurnEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := New(Limits{Places: 10, Turns: 1, Attempts: 10, Refill: 1})
+		d := New(Limits{Places: 10, Turns: 1, Begun: 10, Attempts: 10, Refill: 1})
 		first := began(t, d, here)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -161,7 +161,7 @@ func TestWaitingForATurnEnds(t *testing.T) {
 // An address gets few turns in vain, and as many as it likes with valid tokens.
 func TestAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := New(Limits{Places: 100, Turns: 2, Attempts: 5, Refill: 10})
+		d := New(Limits{Places: 100, Turns: 2, Begun: 5, Attempts: 5, Refill: 10})
 		for range 50 {
 			require.NoError(t, began(t, d, here).Admit())
 		}
@@ -185,23 +185,64 @@ func TestAttempts(t *testing.T) {
 	})
 }
 
-// What is given back is there at once for one that waits.
-func TestAnAttemptThatIsGivenBackIsUsed(t *testing.T) {
+// Slow strangers use no attempts up while they are in the middle of it, up to a limit.
+func TestAsManyAsMayHaveBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := New(Limits{Places: 10, Turns: 2, Attempts: 1, Refill: 0.001})
-		good := began(t, d, here)
+		d := New(Limits{Places: 10, Turns: 1, Begun: 3, Attempts: 1, Refill: 0.001})
+		var slow []*Visit
+		for range 3 {
+			v := began(t, d, here)
+			v.Pause()
+			slow = append(slow, v)
+		}
 		next := make(chan error, 1)
 		go func() { next <- d.Enter(here, ignore).Begin(t.Context()) }()
 		synctest.Wait()
 		require.Empty(t, next)
-		require.NoError(t, good.Admit())
+		began(t, d, there).Leave()
+		require.NoError(t, slow[0].Admit())
 		require.NoError(t, <-next)
+	})
+}
+
+// What several had begun at once and none finished is owed: an address gets no more for it than one after the other would.
+func TestAttemptsAreOwed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := New(Limits{Places: 10, Turns: 1, Begun: 5, Attempts: 1, Refill: 1})
+		var stalled []*Visit
+		for range 5 {
+			v := began(t, d, here)
+			v.Pause()
+			stalled = append(stalled, v)
+		}
+		for _, v := range stalled {
+			v.Leave()
+		}
+		before := time.Now()
+		began(t, d, here).Leave()
+		require.Equal(t, 5*time.Second, time.Since(before))
+	})
+}
+
+// A stranger that waits for its first turn goes before one that has had it.
+func TestWhatWasBegunEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := New(Limits{Places: 2, Turns: 1, Begun: 1, Attempts: 10, Refill: 1})
+		begun := began(t, d, here)
+		begun.Pause()
+		waits := make(chan error, 1)
+		go func() { waits <- d.Enter(here, ignore).Begin(t.Context()) }()
+		synctest.Wait()
+		d.Enter(there, ignore)
+		require.ErrorIs(t, <-waits, ErrGaveWay)
+		require.NoError(t, begun.Resume())
+		require.NoError(t, begun.Admit())
 	})
 }
 
 func TestAddressesAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := New(Limits{Places: 10, Turns: 1, Attempts: 5, Refill: 1})
+		d := New(Limits{Places: 10, Turns: 1, Begun: 5, Attempts: 5, Refill: 1})
 		for n := range 200 {
 			began(t, d, netip.AddrFrom4([4]byte{198, 51, 100, byte(n)})).Leave()
 		}
@@ -215,7 +256,7 @@ func TestAddressesAreForgotten(t *testing.T) {
 func TestAnyOrder(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(t *testing.T) {
-			d := New(Limits{Places: rapid.IntRange(1, 8).Draw(rt, "places"), Turns: rapid.IntRange(1, 3).Draw(rt, "turns"), Attempts: 3, Refill: 2})
+			d := New(Limits{Places: rapid.IntRange(1, 8).Draw(rt, "places"), Turns: rapid.IntRange(1, 3).Draw(rt, "turns"), Begun: rapid.IntRange(1, 4).Draw(rt, "begun"), Attempts: 3, Refill: 2})
 			ctx, cancel := context.WithCancel(t.Context())
 			for n := range rapid.IntRange(1, 40).Draw(rt, "strangers") {
 				from := netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(0, 2).Draw(rt, "address"))})
@@ -269,6 +310,13 @@ func check(t *testing.T, d *Door) {
 	for e := d.spoken.Front(); e != nil; e = e.Next() {
 		v := e.Value.(*Visit)
 		standing[v.from]++
+		require.NotContains(t, []state{ended, inTurn}, v.state)
+	}
+	begun := map[netip.Addr]int{}
+	for e := d.begun.Front(); e != nil; e = e.Next() {
+		v := e.Value.(*Visit)
+		standing[v.from]++
+		begun[v.from]++
 		require.NotEqual(t, ended, v.state)
 		if v.state == inTurn {
 			working++
@@ -279,7 +327,9 @@ func check(t *testing.T, d *Door) {
 		if a.standing > 0 {
 			present++
 		}
-		waits := a.waiting.Len() > 0 && a.attempts.Tokens(time.Now()) > 0
+		require.Equal(t, begun[key], a.begun)
+		require.LessOrEqual(t, a.begun, d.limits.Begun)
+		waits := a.waiting.Len() > 0 && a.attempts.Tokens(time.Now()) > 0 && a.begun < d.limits.Begun
 		require.False(t, waits && d.turns > 0, "one waits beside a free turn and an attempt")
 	}
 	require.Equal(t, present, d.present)

@@ -22,7 +22,7 @@ const (
 )
 
 // limits are a relay's with two cores and 20,000 descriptors.
-var limits = Limits{Places: 5000, Turns: 2, Attempts: 256, Refill: 50}
+var limits = Limits{Places: 5000, Turns: 2, Begun: 2048, Attempts: 256, Refill: 50}
 
 // handshake is one connection of a peer's, and tells whether that was let in.
 func handshake(ctx context.Context, d *Door, from netip.Addr, good bool) bool {

@@ -33,6 +33,10 @@ func (d *Door) grantLocked() {
 			return
 		}
 		d.turns--
+		if v.list != &d.begun {
+			v.moveLocked(&d.begun)
+			d.addresses[v.from].begun++
+		}
 		d.unqueueLocked(v, inTurn)
 	}
 }
@@ -47,10 +51,10 @@ func (d *Door) nextLocked() *Visit {
 		a := d.first[0]
 		d.first, a.linedUp = d.first[1:], false
 		newest := a.waiting.Back()
-		if newest == nil {
+		if newest == nil || a.begun >= d.limits.Begun { // lined up again when one of these ends
 			continue
 		}
-		if !a.attempts.Try(now) {
+		if a.attempts.Tokens(now) < 1 {
 			d.awaitRefillLocked(a, now)
 			continue
 		}

@@ -14,16 +14,16 @@ const (
 	leastShare = 32
 )
 
-// victimLocked returns the stranger that is to give way, not the newcomer. Nil: each of the others has its turn.
+// victimLocked returns the stranger that is to give way, not the newcomer. Nil: each of the others has its turn. Those
+// that have begun go after those that wait to: what was begun ends.
 func (d *Door) victimLocked(newcomer *Visit) *Visit {
 	if front := d.silent.Front(); front != nil && time.Since(front.Value.(*Visit).since) > roundTrip {
 		return d.oldestLocked(&d.silent, newcomer)
 	}
-	if v := d.oldestLocked(&d.spoken, newcomer); v != nil {
-		return v
-	}
-	if v := d.oldestLocked(&d.silent, newcomer); v != nil {
-		return v
+	for _, l := range []*list.List{&d.spoken, &d.begun, &d.silent} {
+		if v := d.oldestLocked(l, newcomer); v != nil {
+			return v
+		}
 	}
 	return newcomer
 }

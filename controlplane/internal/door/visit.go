@@ -26,13 +26,14 @@ type Visit struct {
 	ctx     context.Context // from Begin
 
 	// Guarded by the door's mu.
-	state   state
-	gaveWay bool
-	begun   bool
-	place   *list.Element // in silent or spoken
-	line    *list.List    // that it queues in
-	inLine  *list.Element
-	turn    chan struct{} // closed when the queueing ends
+	state    state
+	gaveWay  bool
+	admitted bool
+	list     *list.List // silent, spoken or begun
+	place    *list.Element
+	line     *list.List // that it queues in
+	inLine   *list.Element
+	turn     chan struct{} // closed when the queueing ends
 }
 
 // Begin says that the stranger's first byte has come, and blocks until it may compute. ctx bounds this and later waits.
@@ -45,8 +46,7 @@ func (v *Visit) Begin(ctx context.Context) error {
 		d.mu.Unlock()
 		return ErrGaveWay
 	}
-	d.silent.Remove(v.place)
-	v.place, v.begun = d.spoken.PushBack(v), true
+	v.moveLocked(&d.spoken)
 	a := d.addresses[v.from]
 	d.queueLocked(v, &a.waiting)
 	d.lineUpLocked(a)
@@ -100,7 +100,7 @@ func (v *Visit) await() error {
 	}
 }
 
-// Admit ends the visit of a stranger that has shown a valid token, and gives its attempt back. The error is ErrGaveWay.
+// Admit ends the visit of a stranger that has shown a valid token. The error is ErrGaveWay.
 func (v *Visit) Admit() error {
 	d := v.door
 	d.mu.Lock()
@@ -108,9 +108,7 @@ func (v *Visit) Admit() error {
 	if v.state == ended {
 		return ErrGaveWay
 	}
-	a := d.addresses[v.from]
-	a.attempts.Give(1)
-	d.lineUpLocked(a)
+	v.admitted = true
 	d.endLocked(v)
 	return nil
 }

@@ -85,6 +85,7 @@ func TestForgetClosesEverything(t *testing.T) {
 }
 
 func TestAPeerThatDoesNotComeBackEndsTheInstance(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := newBed(t, plain)
 	c, peer := b.up("a")
 	envoy := b.envoy("a")
@@ -304,6 +305,19 @@ func TestASecondControlStream(t *testing.T) {
 		answer, body := b.ask(c, upgrade(wire.ControlPath, b.token("a")))
 		require.Equal(t, 409, answer.StatusCode, body)
 	})
+}
+
+// A tunnel whose handshake was on its way when the peer lost its network is as doubtful as one that stood.
+func TestATunnelThatStandsAfterTheLoss(t *testing.T) {
+	b := newBed(t, plain)
+	b.up("a")
+	late := b.dial()
+	defer late.Close()
+	b.eventually(func() bool { return b.Stats().Strangers == 1 }, "not there")
+	b.control("a")
+	b.ask(late, upgrade(wire.TunnelPath, b.token("a")))
+	requireEnd(t, late)
+	exchangeBoth(t, b.envoy("a"), b.tunnel("a"), "this one stands")
 }
 
 func TestAnEndpointsNextInstanceGetsTheSocket(t *testing.T) {

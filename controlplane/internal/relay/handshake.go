@@ -26,17 +26,19 @@ const (
 // greet takes one connection from its first byte to its place: a tunnel, a control stream, an answered registration, or
 // a refusal. The connection is closed or handed over when it returns.
 func (r *Relay) greet(ctx context.Context, tcp *net.TCPConn, visit *door.Visit, serial uint64) {
-	ctx, cancel := context.WithTimeout(ctx, r.config.HandshakeTimeout)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// One deadline for all of it, which also comes when the relay stops.
-	_ = tcp.SetDeadline(time.Time{})
 	stop := context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Now()) })
 	defer stop()
+	// The time that a stranger stands in our own queue is not its own.
+	limit := time.AfterFunc(turnWait, cancel)
+	defer limit.Stop()
 	if err := visit.Begin(ctx); err != nil {
 		r.counters.drop(gaveWayOr(visit, DropHandshakeTimeout))
 		_ = tcp.Close()
 		return
 	}
+	limit.Reset(r.config.HandshakeTimeout)
 	conn, err := newPeerConn(tcp, r.identity.config, visit, serial, &r.counters)
 	if err != nil {
 		_ = tcp.Close()

@@ -56,6 +56,7 @@ type instance struct {
 	waiting  []*waiter   // oldest first; never beside an idle tunnel
 	spliced  map[*tunnel]struct{}
 	doubt    *time.Timer // limits tunnels that are older than the control stream; nil until there may be any
+	doubtful uint64      // serial number of the last connection that may have been lost with an earlier control stream
 	ended    bool
 	finished bool // Down was put
 	down     ending

@@ -16,10 +16,14 @@ import (
 const (
 	maxStrangers  = 8192
 	strangersPart = 3 // of the descriptors that the process may have, strangers get one in so many
-	// A good handshake gives its attempt back within round trips, so these allow a thousand a second and more. Those in vain cost
-	// addressAttempts at once and addressRefill a second, a millisecond each: less than a tenth of a core.
+	// Handshakes of one address that are in the middle of it: a second of work. Peers that are slow, because thousands of
+	// them share few cores, need so many.
+	addressBegun = 2048
+	// Those in vain cost addressAttempts at once and addressRefill a second, a millisecond each: less than a tenth of a core.
 	addressAttempts = 256
 	addressRefill   = 50
+	// turnWait is how long a stranger may wait for its first turn. It is longer than a peer waits: who is there may begin.
+	turnWait = 10 * time.Second
 )
 
 func newDoor() *door.Door {
@@ -28,7 +32,7 @@ func newDoor() *door.Door {
 		places = min(places, max(files/strangersPart, 1))
 	}
 	return door.New(door.Limits{
-		Places: places, Turns: runtime.GOMAXPROCS(0), Attempts: addressAttempts, Refill: addressRefill,
+		Places: places, Turns: runtime.GOMAXPROCS(0), Begun: addressBegun, Attempts: addressAttempts, Refill: addressRefill,
 	})
 }
 

@@ -64,7 +64,8 @@ func (i *instance) standTunnel(conn *peerConn) {
 	i.relay.counters.tunnels.Add(1)
 	i.mu.Lock()
 	i.reserved--
-	if i.ended {
+	if i.ended || conn.serial <= i.doubtful {
+		i.rates.tunnels.Give(1)
 		i.mu.Unlock()
 		_ = conn.Close()
 		return
@@ -180,6 +181,7 @@ const proof = 5 * time.Second
 // and get the limit that a tunnel otherwise has not, see watchTunnel, when that has been answered: the kernel counts from the
 // last it heard, which may be longer ago than the limit.
 func (i *instance) doubtLocked(last uint64) {
+	i.doubtful = last // also for those whose handshake ends later
 	i.idle = slices.DeleteFunc(i.idle, func(t *tunnel) bool {
 		if t.conn.serial > last {
 			return false

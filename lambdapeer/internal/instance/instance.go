@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ const (
 	// confirmWait is how long a drain by the peer's own decision waits, at most, for the control plane to say that no lease
 	// is out any more.
 	confirmWait = time.Second
+	// busyAttempt is how many dial timeouts an attempt to reach a relay may take that was reached before: one that has been
+	// started again answers thousands. busyPatience is how many more the instance waits for one that has taken a connection.
+	busyAttempt, busyPatience = 4, 8
 	// loadEvery is the least time between two load messages.
 	loadEvery = 100 * time.Millisecond
 	// countsEvery is the least time between two that tell of nothing but answers.
@@ -99,6 +103,7 @@ type instance struct {
 	countsDue bool      // the load timer runs for answers alone
 	loadDue   bool
 	dial      *time.Timer // runs while no link is up
+	patient   bool        // has been started again for a relay that is busy
 	told      bool        // by a relay, that no request is on its way any more
 	released  bool        // no new request is expected any more, but for those of the quiet time
 	quiet     *time.Timer // runs while draining
@@ -137,6 +142,7 @@ func newInstance(c Config) (*instance, error) {
 		if err != nil {
 			return nil, err
 		}
+		d.ConnectLimit = i.dialTimeout
 		i.links = append(i.links, &link{
 			dialer: d, hello: hello, waiting: i.app.waiting, deadline: c.Deadline, timeout: i.dialTimeout, serve: i.server.tunnels.hand, events: i.events,
 		})
@@ -271,6 +277,7 @@ func (i *instance) linkUp(e event) {
 	i.up++
 	i.reached = true
 	i.dial.Stop()
+	i.patient = false
 	switch {
 	case i.app.waiting() != "":
 		i.startBy(c.startLeft)
@@ -329,9 +336,13 @@ func (i *instance) allGone() bool {
 	return true
 }
 
-// unreachable ends the instance: no link was up for the dial timeout, or for twice that after one was lost.
+// unreachable ends the instance: no link was up for the dial timeout, or for twice that after one was lost. A relay that
+// takes connections is given more time, once: it may have thousands to answer.
 func (i *instance) unreachable() {
 	switch {
+	case i.reached && !i.draining && !i.patient && i.taken():
+		i.patient = true
+		i.dial.Reset(busyPatience * i.dialTimeout)
 	case i.draining && i.server.gate.InFlight() == 0:
 		i.released = true
 		i.ended = i.done()
@@ -342,6 +353,10 @@ func (i *instance) unreachable() {
 	default:
 		i.end(wire.ReasonRelayLost)
 	}
+}
+
+func (i *instance) taken() bool {
+	return slices.ContainsFunc(i.links, func(l *link) bool { return l.dialer.Taken() })
 }
 
 // end ends the instance for want of a relay. What the links met is the detail.

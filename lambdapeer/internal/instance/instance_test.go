@@ -123,7 +123,7 @@ func TestNextTunnelIsDialledAtTheFirstByte(t *testing.T) {
 func TestABurstIsDialledInParallelAndLeavesOneTunnel(t *testing.T) {
 	leaks(t)
 	relay := relaytest.StartTLS(t)
-	relay.Delay(5 * time.Millisecond)
+	relay.Delay(25 * time.Millisecond) // so that a dial takes longer than this test stands still
 	r := serve(t, instance.Config{Invocation: relaytest.Invocation(64, relay)})
 	control, _ := relay.Welcome(t)
 	for range 64 {
@@ -416,6 +416,43 @@ func TestRelayLost(t *testing.T) {
 	require.Equal(t, wire.ReasonRelayLost, report.Reason)
 	require.GreaterOrEqual(t, time.Since(lost), 2*inv.DialTimeout.Duration(), "it may have been silent for a moment only")
 	require.Contains(t, report.Detail, "connection refused")
+}
+
+// A relay that was started again answers thousands of peers: one that has taken the connection is waited for.
+func TestABusyRelayIsWaitedFor(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	inv := relaytest.Invocation(2, relay)
+	inv.DialTimeout = wire.Millis(400 * time.Millisecond)
+	r := serve(t, instance.Config{Invocation: inv})
+	control, _ := relay.Welcome(t)
+	get(t, relay.Client(t, true), "/")
+	const slow = 100 * time.Millisecond // one way, of which control stream, hello and tunnel take ten
+	relay.Delay(slow)
+	lost := time.Now()
+	control.Close()
+	control, _ = relay.Welcome(t)
+	control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn})
+	require.Equal(t, wire.ReasonScaleIn, r.end(t).Reason)
+	require.Greater(t, time.Since(lost), 2*inv.DialTimeout.Duration(), "or this test shows nothing")
+}
+
+// One that never answers is given up.
+func TestARelayThatIsSilentAfterItWasLost(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	inv := relaytest.Invocation(2, relay)
+	inv.DialTimeout = wire.Millis(50 * time.Millisecond)
+	r := serve(t, instance.Config{Invocation: inv})
+	control, _ := relay.Welcome(t)
+	get(t, relay.Client(t, true), "/")
+	relay.Mute()
+	lost := time.Now()
+	control.Close()
+	report := r.end(t)
+	require.Equal(t, wire.ReasonRelayLost, report.Reason)
+	require.GreaterOrEqual(t, time.Since(lost), 10*inv.DialTimeout.Duration())
+	require.Contains(t, report.Detail, "no answer within 200ms")
 }
 
 // held is a handler whose requests last until they are released or cancelled, and a request to it, under way.

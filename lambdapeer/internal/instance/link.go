@@ -22,10 +22,12 @@ type link struct {
 	hello    wire.Message
 	waiting  func() string // what the app is waited for; empty: nothing
 	deadline time.Time     // of the invocation; zero: none
-	timeout  time.Duration // of one attempt
+	timeout  time.Duration // of one attempt, until the relay was reached
 	serve    func(*tunnel.Conn)
 	events   chan<- event
 	tunnels  tunnels // in service
+
+	reached bool // owned by run: a control stream stood
 
 	// Owned by the instance's loop.
 	control *control // nil: down
@@ -98,17 +100,45 @@ func (l *link) attempt(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	began := time.Now()
+	l.reached = true
 	l.tunnels.doubt()
 	l.tell(ctx, event{kind: linkUp, control: s.control})
 	err = s.run(ctx)
 	return time.Since(began), err
 }
 
-// connect opens the control stream and the first tunnel at once: the relay expects the instance, so that neither needs
-// the other, and the first request comes a round trip or two sooner.
+// connect opens the control stream and the first tunnel.
 func (l *link) connect(ctx context.Context) (*session, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("no answer within %v", l.timeout))
+	limit := l.timeout
+	if l.reached {
+		limit *= busyAttempt
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
 	defer cancel()
+	if l.reached {
+		return l.reconnect(ctx)
+	}
+	return l.connectBoth(ctx, cancel)
+}
+
+// reconnect follows the loss of a relay, which thousands of peers may have lost at the same moment: one connection after
+// the other makes it half as many that wait at once, and the second resumes the first one's TLS session.
+func (l *link) reconnect(ctx context.Context) (*session, error) {
+	c, err := openControl(ctx, l.dialer, l.greeting())
+	if err != nil {
+		return nil, err
+	}
+	idle, err := l.dialer.Dial(ctx, wire.TunnelPath)
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return &session{link: l, control: c, idle: idle}, nil
+}
+
+// connectBoth opens both at once: the relay expects the instance, so that neither needs the other, and the first request
+// comes a round trip or two sooner.
+func (l *link) connectBoth(ctx context.Context, cancel context.CancelFunc) (*session, error) {
 	var idle *tunnel.Conn
 	var tunnelErr error
 	var dialled sync.WaitGroup

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -60,11 +61,15 @@ func (e *RefusedError) Permanent() bool {
 // A Dialer opens connections to one relay for one instance. Its connections share TLS sessions, so that all but the first
 // are cheap. It is safe for concurrent use.
 type Dialer struct {
+	// ConnectLimit is how long TCP alone may take. 0: as long as the whole.
+	ConnectLimit time.Duration
+
 	relay   wire.Relay
 	token   string
 	control Control
 	tls     *tls.Config // nil: plain TCP
 	traffic *Traffic
+	taken   atomic.Bool
 }
 
 // A Control refuses addresses that are not to be connected to, as net.Dialer's field of that name does.
@@ -102,6 +107,9 @@ func parseRoots(text string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
+// Taken tells whether the relay took the last connection, whatever became of it then: its machine is there.
+func (d *Dialer) Taken() bool { return d.taken.Load() }
+
 // Dial opens a connection and upgrades it at path. It blocks until the relay's 101, or ctx ends. The error is or wraps a
 // *RefusedError when the relay answered otherwise.
 func (d *Dialer) Dial(ctx context.Context, path string) (*Conn, error) {
@@ -117,7 +125,8 @@ func (d *Dialer) dial(ctx context.Context, path string) (*Conn, error) {
 	if path == wire.ControlPath {
 		watch = KeepAlive
 	}
-	raw, err := (&net.Dialer{KeepAliveConfig: watch, Control: d.control}).DialContext(ctx, "tcp", d.relay.Address)
+	raw, err := (&net.Dialer{Timeout: d.ConnectLimit, KeepAliveConfig: watch, Control: d.control}).DialContext(ctx, "tcp", d.relay.Address)
+	d.taken.Store(err == nil)
 	if err != nil {
 		return nil, err
 	}
