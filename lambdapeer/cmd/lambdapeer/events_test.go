@@ -94,11 +94,11 @@ func TestAnEventWaitsForTheAppAndFailsWithout(t *testing.T) {
 
 	never := newApp(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	other := runtimetest.Start(t)
-	start(t, map[string]string{apiVar: other.Address(), portVar: portOf(never), timeoutVar: "50ms"})
+	start(t, map[string]string{apiVar: other.Address(), portVar: portOf(never), timeoutVar: "1s"})
 	other.Invoke("never", event("GET", "/"), time.Now().Add(time.Minute))
 	answer := other.Answer(t)
 	require.True(t, answer.Error)
-	require.Equal(t, `{"errorType":"LambdaDispatch.AppUnhealthy","errorMessage":"not ready within 50ms: GET `+never.URL+`/ answered 503"}`, answer.Body)
+	require.Equal(t, `{"errorType":"LambdaDispatch.AppUnhealthy","errorMessage":"not ready within 1s: GET `+never.URL+`/ answered 503"}`, answer.Body)
 }
 
 // What is cut must not look whole, whoever cuts it.

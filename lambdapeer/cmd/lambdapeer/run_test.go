@@ -193,11 +193,11 @@ func TestAppThatNeverGetsReadyEndsTheInvocation(t *testing.T) {
 	leaks(t)
 	api, relay := runtimetest.Start(t), relaytest.Start(t)
 	app := newApp(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-	start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app), timeoutVar: "50ms"})
+	start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app), timeoutVar: "1s"}) // time for an answer, too
 	api.Invoke("one", payload(t, 5, relay), time.Now().Add(time.Minute))
 	report := reportOf(t, api.Answer(t))
 	require.Equal(t, wire.ReasonAppUnhealthy, report.Reason)
-	require.Equal(t, "not ready within 50ms: GET "+app.URL+"/ answered 503", report.Detail)
+	require.Equal(t, "not ready within 1s: GET "+app.URL+"/ answered 503", report.Detail)
 	require.Zero(t, relay.Dials(wire.ControlPath))
 }
 
