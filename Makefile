@@ -8,6 +8,9 @@ PREVIOUS   := $(shell cat controlplane/e2e/testdata/previous-commit)
 PREVIOUS_PROGRAMS := ./lambdapeer/cmd/lambdapeer ./controlplane/cmd/controlplane ./controlplane/controlplanetest/app
 TRACES     ?= ../shared/traces
 FAULT_TABLE := $(CURDIR)/build/faults.txt
+# The simulator has one goroutine a run, in which the race detector finds nothing and takes twenty times as long.
+SIMULATOR   = controlplane/internal/simulate
+RACED       = $(shell go list ./... ./.ci/flaky | grep -v $(SIMULATOR))
 LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer | xargs -n1 dirname | sort -u | sed 's,^,./,')
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
 
@@ -22,11 +25,11 @@ define compile
 endef
 
 # suite runs tests: a name, packages, flags of go test, and the files of this run whose flaky tests are told at the end. Up
-# to five that fail are tried once more when all others have ended.
+# to five that fail are tried once more when all others have ended. Tests that run in parallel mostly wait.
 define suite
 mkdir -p build; failed=0; TEST_PARTS=required FAULT_MATRIX=$(FAULT_TABLE) \
 $(TOOL) gotestsum --format pkgname-and-test-fails --jsonfile build/$(1).json --rerun-fails=1 --rerun-fails-max-failures=5 \
-  --packages="$(2)" -- -race -timeout 20m $(3) || failed=$$?; go run ./.ci/flaky $(4); exit $$failed
+  --packages="$(2)" -- -timeout 20m -parallel 4 $(3) || failed=$$?; go run ./.ci/flaky $(4); exit $$failed
 endef
 
 export FRONT_PORT ADMIN_PORT ENVOY_ADMIN_PORT LAMBDA_PORT
@@ -64,12 +67,16 @@ previous: .tools/previous-$(PREVIOUS) ## build the peer and control plane of the
 	  (cd $$part/source && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o .. $(PREVIOUS_PROGRAMS)) && rm -rf $$part/source && { mv -T $$part $@ || test -x $@/app; }
 
 test: envoy runtimes dynalite previous ## a developer's loop, under five minutes: unit, property, race detector, end to end through Envoy
-	@echo "== tests with the race detector, without the long ones; the end-to-end ones run real Envoys"
-	@$(call suite,tests,./... ./.ci/flaky,-skip '^TestLong',build/tests.json)
+	@echo "== tests of the simulator, without the long ones"
+	@$(call suite,simulator-tests,./$(SIMULATOR)/...,-skip '^TestLong',build/simulator-tests.json)
+	@echo "== all others with the race detector, without the long ones; the end-to-end ones run real Envoys"
+	@$(call suite,tests,$(RACED),-race -skip '^TestLong',build/simulator-tests.json build/tests.json)
 
 test-all: test ## every test: those of make test, then the long ones
-	@echo "== the long tests with the race detector"
-	@$(call suite,long-tests,$(LONG_PACKAGES),-run '^TestLong',build/tests.json build/long-tests.json)
+	@echo "== the long tests of the simulator"
+	@$(call suite,long-simulator-tests,$(filter ./$(SIMULATOR)%,$(LONG_PACKAGES)),-run '^TestLong',build/long-simulator-tests.json)
+	@echo "== the other long tests with the race detector"
+	@$(call suite,long-tests,$(filter-out ./$(SIMULATOR)%,$(LONG_PACKAGES)),-race -run '^TestLong',$(addprefix build/,simulator-tests.json tests.json long-simulator-tests.json long-tests.json))
 
 faults: envoy ## put each fault of lambdalocal to an idle, a steady and a bursting function, and print what it did
 	@mkdir -p build

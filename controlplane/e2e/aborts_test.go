@@ -136,6 +136,7 @@ func leavingAnUpload(t *testing.T, s site, seen journal) {
 
 // Scenario 22: what waited too long gets 504, is gone from every count, and does not take the slot that is freed later.
 func TestRequestsThatWaitTooLong(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const waiting = 5
 	f := siteApp(t, "web", controlplanetest.Library)
 	f.Scaling.Concurrency, f.Scaling.Max = 1, 1

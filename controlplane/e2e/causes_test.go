@@ -63,6 +63,7 @@ const told = 8 * time.Second
 
 // A start that waits says for what, in the instance list and in the function's status, long before anything times out.
 func TestAStartThatWaitsSaysWhatFor(t *testing.T) {
+	t.Parallel() // it mostly waits
 	var o controlplanetest.Options
 	for _, c := range slowStarts {
 		f := controlplanetest.App(t, c.name, controlplanetest.Binary)
@@ -142,6 +143,7 @@ func TestLongAnAppIsGivenUpBeforeItsStartIs(t *testing.T) {
 
 // A start whose app ends before it is ready fails at once, with how it ended.
 func TestAnAppThatEndsBeforeItIsReady(t *testing.T) {
+	t.Parallel() // it mostly waits
 	peer := controlplanetest.Build(t, "lambdapeer/cmd/lambdapeer")
 	extension := controlplanetest.App(t, "extension", controlplanetest.Binary)
 	extension.Local.Command = []string{"sh", "-c", "exit 3"}
@@ -203,6 +205,7 @@ func TestARelayThatIsNotTheOne(t *testing.T) {
 
 // An early hello is for control planes that understand it: an earlier one must not take the instance for up.
 func TestAnEarlierControlPlaneWaitsForTheApp(t *testing.T) {
+	t.Parallel() // it mostly waits
 	f := controlplanetest.App(t, "web", controlplanetest.Binary)
 	f.Local.Env[contract.ReadyAfterVariable] = "3000"
 	s := controlplanetest.Start(t, controlplanetest.Options{

@@ -167,6 +167,7 @@ func flood(s site, rounds int) []answer {
 
 // Envoy ends and comes back while the pool is warm: what was on its way is lost, and nothing else.
 func TestEnvoyRestarts(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := startSites(t, func(o *controlplanetest.Options) {
 		for i := range o.Functions {
 			o.Functions[i].Scaling.Min = 1

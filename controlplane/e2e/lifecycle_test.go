@@ -166,6 +166,7 @@ func TestAFrozenEnvironmentServesAgain(t *testing.T) {
 // An instance leads an operator to its log, whichever way lambdapeer is in the function: Lambda's lines have the id of the
 // request. Its environment is the same after a freeze, by its peer's own name, since extensions are not told Lambda's.
 func TestAnInstanceLeadsToItsLog(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := startBoth(t, nil)
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		seen := map[string]bool{}
@@ -217,6 +218,7 @@ func processOf(t *testing.T, s *controlplanetest.Stack, name string) string {
 
 // Scenario 8: a drained instance finishes what it has, however long that takes, gets nothing new, and its invocation returns.
 func TestADrainedInstanceFinishesItsWork(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.Min = 1
 		f.Scaling.DrainTimeout = 500 * time.Millisecond // what it has takes longer, and its invocation's deadline is far

@@ -116,6 +116,7 @@ func startedKeys(t *testing.T, file string) []string {
 
 // Scenario 30: above the queue's limit a request is told to come again, at once; those that wait are not touched.
 func TestTheQueueHasALimit(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const limit = 3
 	s := oneSlot(t, func(f *controlplanetest.Function) { f.Queue.Limit = limit })
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
@@ -186,6 +187,7 @@ func eventuallySent(s *controlplanetest.Stack, l *load, more int64) {
 
 // The control plane is told to stop under load: what is in flight finishes, everybody else is told to come again.
 func TestShutdownUnderLoad(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Min = 2 })
 	l, long := map[string]*load{}, map[string]*load{}
 	for _, peer := range controlplanetest.Peers {

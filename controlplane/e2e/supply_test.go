@@ -53,6 +53,7 @@ func TestLongInitsAreNotWaitedForBesideAFrozenEnvironment(t *testing.T) {
 
 // Nothing is started for the reserve while Envoy is away.
 func TestAnOutageOfEnvoyCostsNothing(t *testing.T) {
+	t.Parallel() // it mostly waits
 	f := controlplanetest.App(t, "web", controlplanetest.Library)
 	f.Scaling.Preference = config.PreferBalanced
 	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})

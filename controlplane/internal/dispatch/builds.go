@@ -64,7 +64,13 @@ func (b build) title() string {
 func (f *function) meet(p relays.Peer) {
 	f.mu.Lock()
 	met, news := f.builds.meet(p)
+	was := f.unguarded
+	f.unguarded = f.obeysAny(p)
+	exposed := f.unguarded && !was
 	f.mu.Unlock()
+	if exposed {
+		f.log.Warn(unguardedDetail)
+	}
 	if news && len(met.lacks) > 0 {
 		f.log.WithFields(logrus.Fields{"build": met.name, "lacks": names(met.lacks)}).
 			Warn("the function's " + met.cost() + ". Build its image anew to get them")
@@ -79,36 +85,6 @@ const unguardedDetail = "invocations are signed, but the function's lambdapeer h
 func (f *function) obeysAny(p relays.Peer) bool {
 	return f.provider != nil && f.d.signing().Public() != "" && p.Features.Has(wire.FeatureSignatures) &&
 		!p.Features.Has(wire.FeatureSignedOnly) && !p.Features.Has(wire.FeatureKnownRelays)
-}
-
-// exposed tells whether one of the peers that are there obeys anybody. Where none is there it is as it was. The caller holds
-// f.mu.
-func (f *function) exposed() bool {
-	there := false
-	for core := range f.pool.Instances() {
-		if i := core.Owner.(*instance); i.met && core.State() != pool.Gone {
-			if f.obeysAny(i.peer) {
-				return true
-			}
-			there = true
-		}
-	}
-	return f.unguarded && !there
-}
-
-// guard says once that the function's peers obey anybody, and once that none does any more. The caller holds no lock.
-func (f *function) guard() {
-	f.mu.Lock()
-	was := f.unguarded
-	f.unguarded = f.exposed()
-	is := f.unguarded
-	f.mu.Unlock()
-	switch {
-	case is && !was:
-		f.log.Warn(unguardedDetail)
-	case was && !is:
-		f.log.Info("none of the function's peers obeys just anybody any more")
-	}
 }
 
 func names(lacks []wire.Description) []string {
@@ -138,7 +114,7 @@ func (f *function) warnings() []operator.Warning {
 	if f.versions.trouble != "" {
 		out = append(out, operator.Warning{Word: operator.Unseen, Detail: f.versions.trouble})
 	}
-	if f.exposed() {
+	if f.unguarded {
 		out = append(out, operator.Warning{Word: operator.Unguarded, Detail: unguardedDetail})
 	}
 	if !f.serialAt.IsZero() && now().Sub(f.serialAt) < serialFor {

@@ -81,11 +81,8 @@ func (e endpoint) describe() upstream.Endpoint {
 }
 
 // reach tells the pool whether an Envoy is connected.
-func (f *function) reach(connected bool) {
-	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
-		f.connected = connected
-		return p.Reach(at, connected)
-	})
+func (f *function) reach(reachable bool) {
+	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Reach(at, reachable) })
 }
 
 // acked notes which endpoints Envoy knows, and lets instances serve that only waited for that.

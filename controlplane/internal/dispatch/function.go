@@ -44,8 +44,7 @@ type function struct {
 	versions   versions
 	rollouts   map[string]uint64 // that have ended, by outcome: done, or the cause why they were given up
 	builds     builds            // of lambdapeer, met so far
-	unguarded  bool              // a peer obeys whoever invokes the function, although we sign: as said last
-	connected  bool              // an Envoy is, whether it takes endpoints or not
+	unguarded  bool              // the peer met last obeys whoever invokes the function, although we sign
 	serialAt   time.Time         // when an instance last said that its app serves one request at a time; zero: none did
 	bill       *bill.Account
 	priced     int  // MB of memory that starts are priced at

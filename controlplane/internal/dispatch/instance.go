@@ -165,7 +165,6 @@ func (f *function) up(i *instance, up relays.Up) {
 		f.apply(at, f.pool.Dialled(at, i.core), &todo)
 	}
 	f.mu.Unlock()
-	f.guard()
 	todo.carryOut(f)
 }
 
@@ -303,7 +302,6 @@ func (f *function) ended(i *instance, end provider.End) {
 	f.d.forget(i)
 	f.d.relay.Forget(i.id)
 	todo.carryOut(f)
-	f.guard()
 	f.denied(i, end)
 	f.d.freed(f)
 }

@@ -40,25 +40,6 @@ func TestNoReserveWhileNoEnvoyIsConnected(t *testing.T) {
 	})
 }
 
-// An Envoy is connected, and takes no endpoint: what is said does not send the operator to look for one.
-func TestAnEnvoyThatTakesNoEndpointsIsNoEnvoyThatIsAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(f *config.Function) { f.Scaling.Min, f.Scaling.StartTimeout = 1, 3*time.Second })
-		w.Connected(1)
-		id := w.instances()[0]
-		w.comesUp(id)
-		time.Sleep(5 * time.Second)
-		w.finish(id)
-		require.Equal(t, map[string]uint64{"no_envoy": 1}, w.function().Ends)
-		require.Contains(t, w.function().BlockedDetail, "an Envoy is connected, but takes none of the function's endpoints")
-		w.Connected(0)
-		require.Contains(t, w.function().BlockedDetail, "no Envoy is connected")
-		w.Connected(1)
-		w.publish()
-		require.Empty(t, w.function().BlockedDetail)
-	})
-}
-
 // An instance of the minimum that comes up without an Envoy is let go after a second, says why, and is there again when
 // one comes.
 func TestAnInstanceThatNoEnvoyKnowsIsLetGo(t *testing.T) {

@@ -8,13 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sirupsen/logrus"
-	"github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -102,43 +99,6 @@ func TestAPeerWithoutAKeyIsWarnedAbout(t *testing.T) {
 			})
 		})
 	}
-}
-
-// During a rollout of lambdapeer peers with and without a key come up in turn: what is said follows those that are there.
-func TestWhetherPeersObeyAnybodyIsSaidOncePerChange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newSigningWorld(t, signing.New(), func(f *config.Function) { f.Scaling.Min = 4 })
-		hook := test.NewLocal(w.functions["web"].log.(*logrus.Entry).Logger)
-		said := func(text string) (n int) {
-			for _, e := range hook.AllEntries() {
-				if strings.Contains(e.Message, text) {
-					n++
-				}
-			}
-			return n
-		}
-		warned := func() bool {
-			return slices.ContainsFunc(w.Functions()[0].Warnings, func(w operator.Warning) bool { return w.Word == operator.Unguarded })
-		}
-		w.publish()
-		ids := w.instances()
-		blind, guarded := wire.PeerFeatures(), append(wire.PeerFeatures(), wire.FeatureSignedOnly)
-		for n, features := range []wire.Features{blind, guarded, blind, guarded} {
-			w.Up(relays.Up{Instance: ids[n], Environment: ids[n], Slots: 10, Peer: relays.Peer{Features: features}})
-			require.True(t, warned(), "one is there that does")
-		}
-		require.Equal(t, 1, said(unguardedDetail))
-		w.end(ids[0], provider.End{Report: &wire.Report{Reason: wire.ReasonDeadline}})
-		require.True(t, warned())
-		w.end(ids[2], provider.End{Report: &wire.Report{Reason: wire.ReasonDeadline}})
-		require.False(t, warned())
-		require.Equal(t, 1, said("any more"))
-		for _, id := range []string{ids[1], ids[3]} {
-			w.end(id, provider.End{Report: &wire.Report{Reason: wire.ReasonDeadline}})
-		}
-		require.False(t, warned(), "as it was, where none is there")
-		require.Equal(t, 1, said(unguardedDetail))
-	})
 }
 
 // The largest CA stands in the payload twice, and the payload has a limit.

@@ -81,10 +81,6 @@ func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
 		return fmt.Sprintf("budget.dollars_per_hour leaves too little: %.4f is taken, and one instance costs %.4f",
 			f.d.budget.PerHour(at), f.plan.rates.PerHour(f.priced))
 	case scaler.Unreachable:
-		if f.connected {
-			return "an Envoy is connected, but takes none of the function's endpoints (/readyz says what it refuses): nothing is started " +
-				"before a request waits, or it takes them"
-		}
 		return "no Envoy is connected: nothing is started before a request waits, or one is"
 	case scaler.Never:
 		return "peers of this function register by themselves, and too few are there"

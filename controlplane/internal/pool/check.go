@@ -8,25 +8,11 @@ import (
 // Check returns the first invariant that does not hold, or nil. It looks at everything and is for tests and simulations.
 func (p *Pool) Check() error {
 	for _, check := range []func() error{
-		p.checkInstances, p.checkCounts, p.checkIdle, p.checkQueue, p.checkTimers, p.checkStarts, p.checkSettling, p.checkRotation, p.checkRollout,
+		p.checkInstances, p.checkCounts, p.checkIdle, p.checkQueue, p.checkTimers, p.checkStarts, p.checkRotation, p.checkRollout,
 	} {
 		if err := check(); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// checkSettling checks that each instance which was told to finish brings one environment at most.
-func (p *Pool) checkSettling() error {
-	told := 0
-	for i := range p.Instances() {
-		if i.finished && i.fleet == p.fleet {
-			told++
-		}
-	}
-	if n := p.fleet.Settling(); n > told {
-		return fmt.Errorf("%d environments settle, of %d instances that were told to finish", n, told)
 	}
 	return nil
 }

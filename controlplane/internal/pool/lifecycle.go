@@ -28,7 +28,7 @@ func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
 	case i.killed:
 		p.effects.Kill = append(p.effects.Kill, i)
 	case i.state == Draining && i.finished:
-		p.effects.Finish = append(p.effects.Finish, i)
+		p.finish(i)
 	case i.state == Starting || i.state == Down && !i.final:
 		p.ready(now, i, slots)
 	}

@@ -223,19 +223,6 @@ func TestLeasesOfADeadInstanceStayUntilReleased(t *testing.T) {
 	require.Equal(t, 1, next.InFlight())
 }
 
-// An instance whose control stream broke after it was told to finish is one environment, however often it dials again.
-func TestAnInstanceThatIsToldToFinishAgainIsOneEnvironment(t *testing.T) {
-	w := story(t, nil)
-	r := w.acquire()
-	i := w.up()
-	w.release(r)
-	w.did(w.p.Drain(w.now, i, pool.ScaleIn))
-	for n := range 3 {
-		require.Len(t, w.finished, n+1)
-		w.did(w.p.Up(w.now, i, 10)) // Check counts the environments
-	}
-}
-
 func TestDrainingInstanceGetsNoLeaseAndIsKilledInTheEnd(t *testing.T) {
 	w := story(t, func(s *pool.Settings) { s.StartTimeout = 0 })
 	r := w.acquire()

@@ -26,7 +26,7 @@ func (r *recent) reset(now time.Time, level int) {
 func (r *recent) set(now time.Time, level int) {
 	r.pass(now)
 	r.level = int32(level)
-	here := &r.highest[place(r.at)]
+	here := &r.highest[r.at%moments]
 	*here = max(*here, r.level)
 }
 
@@ -35,22 +35,18 @@ func (r *recent) most(now, since time.Time) int {
 	r.pass(now)
 	most := r.level
 	for at := max(momentOf(since), r.at-moments+1); at < r.at; at++ {
-		most = max(most, r.highest[place(at)])
+		most = max(most, r.highest[at%moments])
 	}
-	return int(max(most, r.highest[place(r.at)]))
+	return int(max(most, r.highest[r.at%moments]))
 }
 
 // pass lets the level stand until now.
 func (r *recent) pass(now time.Time) {
 	at := momentOf(now)
 	for n := max(r.at, at-moments) + 1; n <= at; n++ {
-		r.highest[place(n)] = r.level
+		r.highest[n%moments] = r.level
 	}
 	r.at = max(r.at, at)
 }
 
-// momentOf is the number of the moment of a time. It is negative before 1970, and for times that no clock shows any number.
 func momentOf(t time.Time) int64 { return t.UnixNano() / int64(moment) }
-
-// place is where a moment is remembered.
-func place(moment int64) int64 { return (moment%moments + moments) % moments }

@@ -12,6 +12,7 @@ import (
 
 // What carried a request while the network was lost may lead nowhere, and only the kernel finds out.
 func TestWhatIsOlderThanTheLossIsWatched(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := newBed(t, plain)
 	first, peer := b.up("a")
 	exchangeBoth(t, b.envoy("a"), peer, "old")

@@ -62,6 +62,7 @@ func TestEnvoyGoneClosesTheTunnel(t *testing.T) {
 // A peer cannot tell from an orderly end whether anybody still reads what it sends. It can from a reset, which comes after
 // everything that was sent to it.
 func TestEnvoyGoneIsAResetAfterTheLastByte(t *testing.T) {
+	t.Parallel() // it mostly waits
 	modes(t, func(t *testing.T, b *bed) {
 		for _, size := range []int{0, 10, 500_000} {
 			name := strconv.Itoa(size)
@@ -83,6 +84,7 @@ func TestEnvoyGoneIsAResetAfterTheLastByte(t *testing.T) {
 
 // Nobody reads and nobody writes: only a look at Envoy's side finds out.
 func TestEnvoyGoneEndsATunnelThatTakesNothing(t *testing.T) {
+	t.Parallel() // it mostly waits
 	modes(t, func(t *testing.T, b *bed) {
 		_, peer := b.up("a")
 		envoy := b.envoy("a")
@@ -98,6 +100,7 @@ func TestEnvoyGoneEndsATunnelThatTakesNothing(t *testing.T) {
 }
 
 func TestAPeerKilledMidAnswerClosesEnvoysSide(t *testing.T) {
+	t.Parallel() // it mostly waits
 	modes(t, func(t *testing.T, b *bed) {
 		_, peer := b.up("a")
 		envoy := b.envoy("a")

@@ -50,6 +50,7 @@ func clientHello(t *testing.T) string {
 
 // However far strangers go and then wait, they keep nobody out who has a token.
 func TestStrangersKeepNobodyOut(t *testing.T) {
+	t.Parallel() // it mostly waits
 	hello := clientHello(t)
 	registration := register("x", `{"lambda_dispatch":1}`)
 	for name, c := range map[string]struct {
@@ -132,6 +133,7 @@ func takeAllDescriptors(t *testing.T) (give func()) {
 }
 
 func TestTooManyMessages(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := newBed(t)
 	c, _ := b.up("a")
 	for n := range messagesAtOnce + 2*messagesPerSecond {

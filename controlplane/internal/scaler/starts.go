@@ -113,9 +113,6 @@ func (f *Fleet) Settle(now time.Time) *Start {
 	return s
 }
 
-// Settling is how many environments are expected to be frozen soon.
-func (f *Fleet) Settling() int { return f.settling.n }
-
 // Over says that a start has come up or failed, or that an environment has settled. It is harmless twice, and for nil.
 func (f *Fleet) Over(now time.Time, s *Start) {
 	if s == nil {

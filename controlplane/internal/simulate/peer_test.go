@@ -40,7 +40,7 @@ func TestReportsOfSoundAppsChangeNothing(t *testing.T) {
 			for _, fixed := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%v at %v, fixed %t", service, utilization, fixed), func(t *testing.T) {
 					rate := utilization * slots / (service + 2*time.Millisecond).Seconds()
-					horizon := 20*second + 200*service
+					horizon := 5*second + 200*service
 					load := workload.Steady("steady", horizon, rate, workload.Exponential(service)).Make(3)
 					s := simulate.Defaults(10, 3)
 					if fixed {

@@ -185,6 +185,7 @@ func TestHosts(t *testing.T) {
 // Every byte at every place: whatever Envoy lets through must be good enough for the peer's server, else the function is
 // blamed for what a client sent, and what it does not let through gets a document.
 func TestEveryByteIsServedOrRefused(t *testing.T) {
+	t.Parallel() // it mostly waits
 	f := startAnyHost(t)
 	for place, form := range map[string]string{
 		"method":              "G%sT / HTTP/1.1\r\n@\r\n",

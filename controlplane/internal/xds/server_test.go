@@ -217,6 +217,7 @@ func TestARefusalIsLoggedAndLeavesWhatWasKnown(t *testing.T) {
 
 // What was refused is offered again, each resource by itself, to the Envoy that refused it and to no other.
 func TestWhatWasRefusedIsOfferedAgain(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for url, names := range map[string][]string{
 		resourcev3.ClusterType: nil, resourcev3.ListenerType: {"*"}, resourcev3.EndpointType: {"a", "b"}, resourcev3.RouteType: {"front"},
 	} {

@@ -27,6 +27,7 @@ func testFunction(name string, routes ...config.Route) config.Function {
 }
 
 func TestEnvoyAcceptsWhatConfigurationsBecome(t *testing.T) {
+	t.Parallel() // it mostly waits
 	binary := envoytest.Binary(t)
 	disabled := testFunction("off", config.Route{Path: "/off"})
 	disabled.Disabled = true

@@ -35,6 +35,7 @@ func timed(name string, t config.Timeouts) config.Function {
 // TestTimeoutsCountFromTheLease: each of them ends a request that deserves it, whether or not that was queued, and none
 // of them ends one for having been queued. Scenario 23.
 func TestTimeoutsCountFromTheLease(t *testing.T) {
+	t.Parallel() // it mostly waits
 	var functions []config.Function
 	for _, queued := range []string{"", "held-"} {
 		functions = append(functions,
