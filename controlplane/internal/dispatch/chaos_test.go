@@ -63,7 +63,10 @@ func (c *chaos) Expect(e relays.Expectation) {
 	c.peers[e.Instance] = p
 	c.mu.Unlock()
 	c.all.Go(func() { c.live(e, p) })
+	c.d.Expected(e.Instance)
 }
+
+func (c *chaos) Note(string, []byte) {}
 
 func (c *chaos) Drain(id string, _ wire.Reason) {
 	signal(c.find(id), func(p *peer) chan struct{} { return p.drain })

@@ -45,7 +45,7 @@ type Dispatcher struct {
 	// Static after Connect.
 	functions map[string]*function
 	names     []string // sorted
-	relay     relays.Commands
+	relay     Relays
 	socket    func(endpoint string) string
 	relays    func() []wire.Relay
 	changed   func(function string)
@@ -61,6 +61,13 @@ type Dispatcher struct {
 
 	mu        sync.Mutex
 	instances map[string]*instance // by id, from start until the invocation's end
+}
+
+// Relays are what a Dispatcher commands. Expected must follow each Expect, or Down.
+type Relays interface {
+	relays.Commands
+	// Note keeps a text for whoever leads next, instead of the function's last.
+	Note(function string, text []byte)
 }
 
 // New prepares the pools and starts nothing. Connect must follow, before any other method.
@@ -87,7 +94,7 @@ func New(o Options) *Dispatcher {
 
 // Connection is the other half of a Dispatcher's wiring: parts that were built with the Dispatcher in hand.
 type Connection struct {
-	Relay   relays.Commands
+	Relay   Relays
 	Socket  func(endpoint string) string // the unix socket of an endpoint's name
 	Relays  func() []wire.Relay          // what peers are told to dial now
 	Changed func(function string)        // the function's endpoints changed; must not block
@@ -101,10 +108,13 @@ func (d *Dispatcher) Connect(c Connection) {
 	}
 }
 
-// Start starts the minimum of every function, and follows what their qualifiers lead to.
+// Start begins to decide: what a former leader has left has been inherited. It starts the minimum of every function, and follows
+// what their qualifiers lead to.
 func (d *Dispatcher) Start() {
+	d.spawn(d.writeNotes)
 	for n, name := range d.names {
 		f := d.functions[name]
+		f.do((*pool.Pool).Resume)
 		f.tick()
 		if f.provider != nil && f.config.Rollout.Watch > 0 && !f.config.Disabled {
 			d.spawn(func() { f.follow(d.stop, n) })
@@ -128,6 +138,13 @@ func (d *Dispatcher) Endpoints(name string, buf []upstream.Endpoint) []upstream.
 
 // Acked implements upstream.Source.
 func (d *Dispatcher) Acked(name string, paths []string) { d.functions[name].acked(paths) }
+
+// Expected says that the relays let the instance's peer in.
+func (d *Dispatcher) Expected(id string) {
+	if i := d.instance(id); i != nil {
+		i.settle(true)
+	}
+}
 
 // Waiting implements relays.Events.
 func (d *Dispatcher) Waiting(w relays.Waiting) {

@@ -34,7 +34,9 @@ type world struct {
 	ends     map[string]chan provider.End
 	expected []relays.Expectation
 	drained  map[string]wire.Reason
+	notes    map[string][]byte
 	forgot   []string
+	refuses  bool // instances are let in nowhere
 
 	versions   map[string]string // that instances were invoked as
 	routing    provider.Routing  // what may be read of the function's versions
@@ -50,13 +52,17 @@ func newWorld(t testing.TB, change func(*config.Function)) *world {
 }
 
 func newSigningWorld(t testing.TB, key signing.Key, change func(*config.Function)) *world {
+	return newWorldWith(t, Options{Functions: []config.Function{webFunction(change)}, Signing: func() signing.Key { return key }})
+}
+
+func webFunction(change func(*config.Function)) config.Function {
 	cfg := config.DefaultFunction()
 	cfg.Name = "web"
 	cfg.Scaling.Preference = config.PreferCost // nothing is started but for requests and the minimum
 	if change != nil {
 		change(&cfg)
 	}
-	return newWorldWith(t, Options{Functions: []config.Function{cfg}, Signing: func() signing.Key { return key }})
+	return cfg
 }
 
 func newWorldOf(t testing.TB, budget config.Budget, functions ...config.Function) *world {
@@ -65,9 +71,20 @@ func newWorldOf(t testing.TB, budget config.Budget, functions ...config.Function
 
 // newWorldWith fills in what the options leave out.
 func newWorldWith(t testing.TB, o Options) *world {
+	w := newWaitingWorldWith(t, o)
+	w.Start()
+	return w
+}
+
+// newWaitingWorld has not started yet: it may inherit.
+func newWaitingWorld(t testing.TB, change func(*config.Function)) *world {
+	return newWaitingWorldWith(t, Options{Functions: []config.Function{webFunction(change)}})
+}
+
+func newWaitingWorldWith(t testing.TB, o Options) *world {
 	log := logrus.New()
 	log.SetOutput(t.Output())
-	w := &world{t: t, ends: map[string]chan provider.End{}, drained: map[string]wire.Reason{}, versions: map[string]string{}}
+	w := &world{t: t, ends: map[string]chan provider.End{}, drained: map[string]wire.Reason{}, notes: map[string][]byte{}, versions: map[string]string{}}
 	providers := map[string]provider.Provider{}
 	w.token.Store(staticToken)
 	o.Tokens = map[string]func() string{}
@@ -84,7 +101,6 @@ func newWorldWith(t testing.TB, o Options) *world {
 		Relay: commands{w}, Socket: func(endpoint string) string { return "/e/" + endpoint }, Changed: func(string) {},
 		Relays: func() []wire.Relay { return []wire.Relay{{Address: "relay.example.com:7443"}} },
 	})
-	w.Start()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -118,8 +134,20 @@ func (w *world) Routing(context.Context) (provider.Routing, error) {
 
 func (w *world) Expect(e relays.Expectation) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.expected = append(w.expected, e)
+	refuses := w.refuses
+	w.mu.Unlock()
+	if refuses {
+		go w.Down(e.Instance, nil, relays.ErrStopped)
+		return
+	}
+	w.Expected(e.Instance)
+}
+
+func (w *world) Note(function string, text []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notes[function] = text
 }
 
 func (w *world) drainedFor(id string) wire.Reason {

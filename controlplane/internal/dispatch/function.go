@@ -42,6 +42,8 @@ type function struct {
 	said       said              // by failures
 	failedLast scaler.Cause      // of instances, the last one's; empty: none did
 	versions   versions
+	inherited  noted             // from the leader before
+	notedAt    time.Time         // what had happened when a note was last written
 	rollouts   map[string]uint64 // that have ended, by outcome: done, or the cause why they were given up
 	builds     builds            // of lambdapeer, met so far
 	unguarded  bool              // the peer met last obeys whoever invokes the function, although we sign
@@ -70,6 +72,7 @@ func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
 	}
 	f.registers = registrations(cfg.Scaling.Max)
 	f.pool = pool.New(f.plan.settings)
+	f.pool.Await()
 	f.timer = time.AfterFunc(time.Hour, f.tick)
 	f.timer.Stop()
 	return f

@@ -20,6 +20,7 @@ type instance struct {
 	id       string
 	endpoint string // name, "web/0007"
 	core     *pool.Instance
+	settled  chan bool // gets whether the relays let its peer in, once; capacity 1
 
 	// Guarded by function.mu.
 	environment string
@@ -37,19 +38,27 @@ type instance struct {
 
 // begin gives an instance that the pool ordered its identity and endpoint. The caller holds f.mu.
 func (f *function) begin(at time.Time, core *pool.Instance) *instance {
-	i := &instance{
-		function: f,
-		id:       newID(),
-		endpoint: endpointName(f.name, core.Index()),
-		core:     core,
-	}
-	core.ID, core.Owner = i.id, i
 	if f.provider != nil {
 		f.bill.Started(at)
 	}
+	return f.know(newID(), core)
+}
+
+// know gives an instance of the pool its identity and endpoint. The caller holds f.mu.
+func (f *function) know(id string, core *pool.Instance) *instance {
+	i := &instance{function: f, id: id, endpoint: endpointName(f.name, core.Index()), core: core, settled: make(chan bool, 1)}
+	core.ID, core.Owner = i.id, i
 	f.endpoints.assign(i, func(index int) string { return f.d.socket(endpointName(f.name, index)) })
 	f.d.remember(i)
 	return i
+}
+
+// settle says whether the relays let the instance's peer in. Only the first word counts.
+func (i *instance) settle(expected bool) {
+	select {
+	case i.settled <- expected:
+	default:
+	}
 }
 
 // invoke starts an instance and follows it to its end.
@@ -63,11 +72,24 @@ func (f *function) invoke(i *instance) {
 	f.watch(i)
 	go func() {
 		defer f.d.invocations.Done()
-		invocation := f.invocation(i)
-		end := f.provider.Invoke(f.d.stop, i.core.Pin(), invocation)
-		end.Detail = withoutToken(end.Detail, invocation.Token)
-		f.returned(i, end)
+		f.returned(i, f.invokeExpected(i))
 	}()
+}
+
+// invokeExpected invokes the function for an instance that the relays expect: what nobody would let in is not begun.
+func (f *function) invokeExpected(i *instance) provider.End {
+	select {
+	case expected := <-i.settled:
+		if !expected {
+			return provider.End{Cause: scaler.Unknown, Detail: "no relay lets its peer in", NeverRan: true}
+		}
+	case <-f.d.stop.Done():
+		return provider.End{Cause: scaler.Unknown, Detail: "left to itself: the control plane stops", NeverRan: true}
+	}
+	invocation := f.invocation(i)
+	end := f.provider.Invoke(f.d.stop, i.core.Pin(), invocation)
+	end.Detail = withoutToken(end.Detail, invocation.Token)
+	return end
 }
 
 // returned takes in how Invoke ended. A connection to the provider that broke is not the invocation's end: an instance
@@ -137,6 +159,8 @@ func (f *function) expectation(i *instance) relays.Expectation {
 		// The pool gives the instance up first, with the better cause; the relay's limit is for its own safety.
 		Expires: i.core.Started().Add(f.plan.settings.StartTimeout + 5*time.Second),
 		StartBy: i.core.Started().Add(f.plan.settings.StartTimeout),
+		Dollars: i.core.Price().PerHour(),
+		Memo:    memoOf(i.core).text(),
 	}
 }
 
@@ -173,6 +197,9 @@ func (f *function) ready(at time.Time, i *instance, todo *effects) {
 	slots := i.dialled
 	i.dialled = 0
 	f.apply(at, f.pool.Up(at, i.core, slots), todo)
+	if why := f.inherited.drains[i.id]; why != "" {
+		f.apply(at, f.pool.Drain(at, i.core, why), todo)
+	}
 	if i.core.State() == pool.Ready {
 		f.proven = true
 		todo.ready = append(todo.ready, arrival{i, i.environment, i.peer.RequestID, i.core.Slots(), at.Sub(i.core.Started())})
@@ -222,6 +249,7 @@ func (f *function) lost(i *instance, err error) {
 // down takes an instance out of service whose tunnels are gone. Where no invocation's answer will come, that is also its
 // end.
 func (f *function) down(i *instance, report *wire.Report, err error) {
+	i.settle(false)
 	if report == nil && !errors.Is(err, relays.ErrForgotten) {
 		f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: it did not come back")
 	}
@@ -272,6 +300,7 @@ func (f *function) kill(v verdict) {
 	} else {
 		log.Warn("instance missed its deadline: cut off")
 	}
+	v.settle(false)
 	f.d.relay.Forget(v.id)
 }
 

@@ -89,6 +89,9 @@ func (p *Pool) giveUpInherited(i *Instance) {
 	p.move(i, Down)
 }
 
+// unheard reports whether nobody knows what the instance has in flight.
+func (i *Instance) unheard() bool { return i.inherited && !i.heard }
+
 // countLegacy follows a change of an instance's foreign slots: those of an inherited instance's first report are requests that
 // the pool before had leased, until they end.
 func (p *Pool) countLegacy(i *Instance) {

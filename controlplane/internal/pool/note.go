@@ -19,6 +19,9 @@ func (p *Pool) Note(now time.Time) Note {
 	return Note{Fleet: p.fleet.Note(now), Tail: p.tail.Note(now), Guards: p.guards.Note(now), Limiter: p.limiter.Note()}
 }
 
+// Latest is when something last happened.
+func (p *Pool) Latest() time.Time { return p.now }
+
 // Learn takes over a note that was written so long ago. It is called before the first Inherit.
 func (p *Pool) Learn(now time.Time, n Note, ago time.Duration) {
 	now = p.enter(now)

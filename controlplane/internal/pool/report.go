@@ -13,6 +13,7 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 		return &p.effects
 	}
 	i.watch.Report(now, inFlight, delay)
+	first := i.unheard()
 	if p.returned > 0 {
 		i.watch.Suspect(now) // leases may have ended since the report was true
 	}
@@ -20,7 +21,9 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 		p.serve(now)
 		p.scale(now)
 	}
-	i.heard = true
+	if i.heard = true; first && i.state == Draining {
+		p.finishIdle(i)
+	}
 	return &p.effects
 }
 

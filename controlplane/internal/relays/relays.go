@@ -17,6 +17,30 @@ type Expectation struct {
 	Endpoint string    // endpoint name, "web/0007"; its socket is SocketPath(Endpoint)
 	Expires  time.Time // forget the instance when no control stream was opened by then
 	StartBy  time.Time // when a start is given up; zero: never. A peer whose app is not ready is told
+	Dollars  float64   // that it claims, an hour
+	Memo     []byte    // what the next leader is to know of it; at most 1 KiB
+}
+
+// An Inheritance is an instance that a former leader has announced, as its relay has it. What has happened to it follows as
+// events.
+type Inheritance struct {
+	Instance    string
+	Function    string
+	Endpoint    string
+	Dollars     float64
+	Memo        []byte
+	Age         time.Duration // since it was announced
+	UpFor       time.Duration // since it was up first; 0: it never was
+	Cold        bool
+	Environment string
+	Drain       wire.Reason // why its peer was told to finish; empty: it was not
+}
+
+// A Note is what a leader leaves for the next one about a function.
+type Note struct {
+	Function string
+	Text     []byte        // at most 64 KiB
+	Age      time.Duration // since it was written
 }
 
 // Commands is what the control plane asks of a relay. No method blocks on the network.

@@ -1,0 +1,173 @@
+package dispatch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// A Dispatcher may follow another that has died or handed over. Relays tell it which instances there are (Inherited, and what
+// has happened to each), and what its predecessor has written down (Noted). Only after Start does it decide anything.
+
+// A memo is what the leader that starts an instance writes down about it, beside what its relay sees.
+type memo struct {
+	Pin string `json:"pin,omitempty"` // the version that it is started as
+}
+
+func memoOf(core *pool.Instance) memo { return memo{Pin: core.Pin()} }
+
+func (m memo) text() []byte {
+	text, _ := json.Marshal(m) // of strings: it cannot fail
+	return text
+}
+
+// Inherited takes in an instance that a former leader has announced. One that the configuration has no place for is told to
+// finish.
+func (d *Dispatcher) Inherited(in relays.Inheritance) {
+	err := errors.New("no such function is configured")
+	if f := d.functions[in.Function]; f != nil {
+		err = f.inherit(in)
+	}
+	if err == nil {
+		return
+	}
+	d.log.WithFields(logrus.Fields{"instance": in.Instance, "function": in.Function, "endpoint": in.Endpoint}).WithError(err).
+		Warn("an instance of the control plane before is not taken over: it finishes")
+	d.relay.Drain(in.Instance, wire.ReasonOperator)
+}
+
+func (f *function) inherit(in relays.Inheritance) error {
+	index, err := indexIn(in.Endpoint, f.name)
+	if err != nil {
+		return err
+	}
+	var m memo
+	_ = json.Unmarshal(in.Memo, &m) // of a later build, or none: the rest is known from the relay
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := now()
+	core, err := f.pool.Inherit(at, f.estate(at, in, index, m))
+	if err != nil {
+		return err
+	}
+	i := f.know(in.Instance, core)
+	i.environment, i.unanswered, i.isUp = in.Environment, true, in.UpFor > 0
+	f.endpoints.list[index].known = in.UpFor > 0 // what serves Envoy has known long since
+	f.proven = f.proven || in.UpFor > 0
+	if f.provider != nil {
+		f.bill.Inherited(at, core.Started())
+	}
+	f.arm(at)
+	f.log.WithFields(logrus.Fields{"instance": i.id, "age": in.Age.Round(time.Millisecond)}).Info("instance is taken over")
+	return nil
+}
+
+func (f *function) estate(at time.Time, in relays.Inheritance, index int, m memo) pool.Estate {
+	e := pool.Estate{
+		Index: index, Started: at.Add(-in.Age), Cold: in.Cold, Environment: in.Environment, Pin: m.Pin, Version: m.Pin,
+		Price: scaler.NewPrice(in.Dollars, f.plan.rates.Request), Adopted: f.provider == nil, Finished: in.Drain != "",
+	}
+	if in.UpFor > 0 {
+		e.Took = max(in.Age-in.UpFor, 1)
+	}
+	return e
+}
+
+// indexIn is the number in an endpoint's name, "web/0007".
+func indexIn(endpoint, function string) (int, error) {
+	number, ours := strings.CutPrefix(endpoint, function+"/")
+	index, err := strconv.Atoi(number)
+	if !ours || err != nil || index < 0 || index > maxIndex {
+		return 0, fmt.Errorf("%q is no endpoint of function %q", endpoint, function)
+	}
+	return index, nil
+}
+
+// maxIndex bounds what a relay can make the table of endpoints grow to.
+const maxIndex = 99_999
+
+// A note is what a function's leader writes down for the next one.
+type note struct {
+	Pool   pool.Note              `json:"pool"`
+	Bill   bill.Note              `json:"bill"`
+	Drains map[string]pool.Reason `json:"drains,omitempty"` // by instance: those that drain and were not told to finish yet
+}
+
+// noted is what a function has from the leader before.
+type noted struct {
+	learned bool
+	drains  map[string]pool.Reason
+}
+
+// Noted takes in what the leader before has written down about a function. The first word counts; it comes before the function's
+// instances.
+func (d *Dispatcher) Noted(n relays.Note) {
+	f := d.functions[n.Function]
+	if f == nil {
+		return
+	}
+	var text note
+	if err := json.Unmarshal(n.Text, &text); err != nil {
+		f.log.WithError(err).Warn("what the control plane before has learned cannot be read, and is learned anew")
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.inherited.learned {
+		return
+	}
+	f.inherited = noted{learned: true, drains: text.Drains}
+	f.pool.Learn(now(), text.Pool, n.Age)
+	f.bill.Learn(text.Bill)
+}
+
+// notesEvery is how often it is written down what the next leader should know.
+const notesEvery = time.Second
+
+// writeNotes tells relays what the next leader should know, of functions to which something has happened, until the dispatcher ends.
+func (d *Dispatcher) writeNotes() {
+	for pause(d.stop, notesEvery) {
+		for _, name := range d.names {
+			d.functions[name].writeNote()
+		}
+	}
+}
+
+func (f *function) writeNote() {
+	if text := f.note(); text != nil {
+		f.d.relay.Note(f.name, text)
+	}
+}
+
+// note is what the next leader should know; nil if nothing has happened since it was last asked for.
+func (f *function) note() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pool.Latest().Equal(f.notedAt) {
+		return nil
+	}
+	f.notedAt = f.pool.Latest()
+	at := now()
+	n := note{Pool: f.pool.Note(at), Bill: f.bill.Note(), Drains: map[string]pool.Reason{}}
+	for core := range f.pool.Instances() {
+		if why := core.DrainReason(); why != "" && core.State() == pool.Draining {
+			n.Drains[core.ID] = why
+		}
+	}
+	text, err := json.Marshal(n)
+	if err != nil {
+		f.log.WithError(err).Error("what is learned cannot be written down")
+	}
+	return text
+}

@@ -1,0 +1,168 @@
+package dispatch
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// inherit makes a world whose dispatcher follows another's, which has died: it hears what relays know.
+func inherit(from *world, change func(*config.Function)) *world {
+	from.t.Helper()
+	after := newWaitingWorld(from.t, change)
+	from.mu.Lock()
+	for name, text := range from.notes {
+		after.Noted(relays.Note{Function: name, Text: text})
+	}
+	from.mu.Unlock()
+	for _, i := range from.Instances() {
+		in := relays.Inheritance{
+			Instance: i.ID, Function: i.Function, Endpoint: i.Endpoint, Age: time.Since(i.StartedAt), Dollars: 1,
+			Environment: i.Environment, Drain: from.drainedFor(i.ID),
+		}
+		up := i.Slots > 0
+		if up {
+			in.UpFor = in.Age / 2
+		}
+		after.Inherited(in)
+		if up {
+			after.Up(relays.Up{Instance: i.ID, Environment: i.Environment, Slots: i.Slots, Left: 10 * time.Minute})
+			after.Load(i.ID, relays.Load{InFlight: i.InFlight})
+		}
+	}
+	after.Start()
+	synctest.Wait()
+	return after
+}
+
+// Whoever takes over goes on with what runs: it leases what is free, and starts nothing that is there.
+func TestASuccessorGoesOnWithWhatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := newWorld(t, nil)
+		id, _ := before.up()
+		time.Sleep(time.Second)
+		after := inherit(before, nil)
+
+		got := <-after.acquire(t.Context())
+		require.NoError(t, got.err)
+		lease := got.lease
+		require.Equal(t, "/e/web/0000", lease.Endpoint())
+		require.Empty(t, after.instances(), "nothing is invoked")
+		f := after.Functions()[0]
+		require.Equal(t, 10, f.Capacity)
+		require.Equal(t, 1, f.Foreign, "the request that the leader before had leased")
+		require.Equal(t, 8, f.Free)
+		lease.Release()
+
+		after.Down(id, &wire.Report{Reason: wire.ReasonScaleIn}, nil)
+		synctest.Wait()
+		require.Empty(t, after.Instances(), "its goodbye is its end: the answer of its invocation went to the leader before")
+		require.EqualValues(t, 1, after.Functions()[0].Bill.Estimated)
+	})
+}
+
+// A start that was on its way is waited for, and not made again.
+func TestASuccessorWaitsForAStartThatIsOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := newWorld(t, nil)
+		before.acquire(t.Context())
+		id := before.instances()[0]
+		after := inherit(before, nil)
+		waiting := after.acquire(t.Context())
+		require.Empty(t, after.instances())
+		after.publish()
+		after.comesUp(id)
+		synctest.Wait()
+		require.NoError(t, (<-waiting).err)
+	})
+}
+
+// What has been learned is not learned anew: environments that are frozen are counted on.
+func TestASuccessorKnowsWhatWasLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := newWorld(t, nil)
+		id, lease := before.up()
+		lease.Release()
+		before.Down(id, &wire.Report{Reason: wire.ReasonScaleIn}, nil)
+		before.end(id, provider.End{Report: &wire.Report{Reason: wire.ReasonScaleIn}})
+		require.Equal(t, 1, before.Functions()[0].Frozen)
+		time.Sleep(2 * notesEvery)
+		synctest.Wait()
+		after := inherit(before, nil)
+		require.Equal(t, 1, after.Functions()[0].Frozen)
+		require.EqualValues(t, 1, after.Functions()[0].Bill.Invocations)
+	})
+}
+
+// An instance that drained for somebody goes on draining, and one that was told to finish is not leased.
+func TestASuccessorGoesOnWithDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := newWorld(t, nil)
+		id, _ := before.up()
+		require.NoError(t, before.DrainInstance(id))
+		time.Sleep(2 * notesEvery)
+		synctest.Wait()
+		after := inherit(before, nil)
+		require.Equal(t, "draining", after.Instances()[0].State)
+		require.Equal(t, "operator", after.Instances()[0].DrainReason)
+		require.Empty(t, after.drainedFor(id), "its request goes on")
+		after.Load(id, relays.Load{})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, wire.ReasonOperator, after.drainedFor(id))
+	})
+}
+
+// What the configuration has no place for finishes; a relay that makes things up disturbs nothing.
+func TestWhatHasNoPlaceFinishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWaitingWorld(t, nil)
+		for _, in := range []relays.Inheritance{
+			{Instance: "gone", Function: "shop", Endpoint: "shop/0000"},
+			{Instance: "stray", Function: "web", Endpoint: "shop/0000"},
+			{Instance: "far", Function: "web", Endpoint: "web/999999999999"},
+			{Instance: "odd", Function: "web", Endpoint: "web/-1"},
+		} {
+			w.Inherited(in)
+			require.Equal(t, wire.ReasonOperator, w.drainedFor(in.Instance))
+		}
+		w.Inherited(relays.Inheritance{Instance: "first", Function: "web", Endpoint: "web/0003", Age: -time.Hour, Memo: []byte("?")})
+		w.Inherited(relays.Inheritance{Instance: "second", Function: "web", Endpoint: "web/0003"})
+		require.Equal(t, wire.ReasonOperator, w.drainedFor("second"), "the endpoint is another's")
+		w.Noted(relays.Note{Function: "web", Text: []byte("{")})
+		w.Start()
+		require.Len(t, w.Instances(), 1)
+	})
+}
+
+// A function is not invoked for an instance that no relay lets in.
+func TestWhatNobodyExpectsIsNotInvoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.refuses = true
+		waiting := w.acquire(t.Context())
+		synctest.Wait()
+		require.Empty(t, w.instances())
+		require.NotZero(t, w.Functions()[0].StartFailures[string(scaler.Unknown)])
+		w.refuses = false
+		time.Sleep(time.Minute)
+		w.publish()
+		for _, id := range w.instances() {
+			w.comesUp(id)
+		}
+		synctest.Wait()
+		select {
+		case <-waiting:
+		default:
+			t.Fatal("the request still waits")
+		}
+	})
+}
