@@ -20,10 +20,13 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -62,18 +65,30 @@ func PublicKey(file string) (string, error) {
 	return key.Public(), err
 }
 
-// A Server is the control plane and relay of one process.
+// A Server is a control plane, with the relay in the same process unless relay.apart is set.
 type Server struct {
 	config     *Config
 	outside    *outside
 	log        logrus.FieldLogger
 	dispatcher *dispatch.Dispatcher
-	relay      *relay.Relay
+	relays     *attached
+	relay      *ownRelay // nil: relays are processes of their own
 	xds        *xds.Server
 	grpc       *grpc.Server
-	control    net.Listener // Envoy's: xDS and ext_proc
+	control    net.Listener // Envoy's and the relays': xDS, ext_proc, streams; nil until it leads, where relays are apart
 	admin      *admin.Server
+	elector    *lease.Elector // where relays are apart
+	leads      atomic.Uint64  // the term, while it leads; where relays are apart
 	stopping   atomic.Bool
+}
+
+// here is the name of a relay in this process.
+const here = "here"
+
+// An ownRelay is a relay in this process, with its end of the stream.
+type ownRelay struct {
+	*relay.Relay
+	uplink *uplink.Relay
 }
 
 // New wires the parts and opens the listeners, so that all that can be wrong with addresses, files and directories is
@@ -86,14 +101,15 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 		return nil, err
 	}
 	s.dispatcher.Connect(dispatch.Connection{
-		Relay:   s.relay,
-		Socket:  s.relay.SocketPath,
-		Relays:  func() []wire.Relay { return []wire.Relay{s.relay.Advertised()} },
+		Relay:   s.relays,
+		Socket:  func(endpoint string) string { return relay.SocketPath(socketDir(cfg), endpoint) },
+		Relays:  s.relays.dial,
 		Changed: s.xds.Changed,
 	})
 	// Last, because it has goroutines from the beginning.
-	s.grpc = grpc.NewServer(extproc.ServerOptions()...)
+	s.grpc = grpc.NewServer(append(extproc.ServerOptions(), grpc.Creds(uplink.Credentials()))...)
 	s.xds.Register(s.grpc)
+	s.relays.leader.Register(s.grpc)
 	extprocv3.RegisterExternalProcessorServer(s.grpc, extproc.New(s.dispatcher, log))
 	return s, nil
 }
@@ -106,6 +122,14 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	if cfg.Relay.Apart {
+		if key, err = keyIn(cfg.StateDir); err != nil {
+			return err
+		}
+	}
 	if s.outside, err = readOutside(cfg, log); err != nil {
 		return err
 	}
@@ -113,28 +137,62 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Key: key,
 		Tokens: s.outside.tokens, Signing: s.outside.signingKey, Log: log,
 	})
+	s.relays = newAttached(s.dispatcher, log)
 	if s.xds, err = xds.New(cfg, log); err != nil {
 		return err
 	}
 	s.outside.follow(s.xds)
-	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
-		return fmt.Errorf("state_dir: %w", err)
-	}
-	s.relay, err = relay.New(relayConfig(cfg, s.outside, key), s.dispatcher, log)
-	if errors.Is(err, relay.ErrDirInUse) {
-		return fmt.Errorf("state_dir: another control plane uses %s", cfg.StateDir)
-	}
-	if err != nil {
-		return err
-	}
-	if s.control, err = listenControl(filepath.Join(cfg.StateDir, controlSocket)); err != nil {
-		return err
-	}
-	s.admin, err = admin.New(admin.Options{
-		Address: cfg.Admin.Address, Hosts: cfg.Admin.Hosts, Source: s.dispatcher, Ready: s.ready, Relay: s.relayStatus, XDS: s.xdsStatus,
+	options := admin.Options{
+		Address: cfg.Admin.Address, Hosts: cfg.Admin.Hosts, Source: s.dispatcher, Ready: s.ready, XDS: s.xdsStatus,
 		Files:   s.outside.status,
 		Version: Version(), Log: log,
+	}
+	if !cfg.Relay.Apart {
+		if s.relay, err = openOwnRelay(relayConfig(cfg, s.outside, key), s.relays.leader, log); err != nil {
+			return err
+		}
+		if err := s.openControl(); err != nil {
+			return err
+		}
+		options.Relay = s.relayStatus
+	}
+	if s.admin, err = admin.New(options); err != nil {
+		return err
+	}
+	s.elector = s.newElector()
+	return nil
+}
+
+// openOwnRelay opens a relay that attaches to a leader in this process.
+func openOwnRelay(config relay.Config, leader *uplink.Leader, log logrus.FieldLogger) (*ownRelay, error) {
+	o := &ownRelay{}
+	o.uplink = uplink.NewRelay(uplink.Options{
+		Hello: tables.Hello{Relay: here, Boot: here, Build: Version()},
+		Dials: map[string]uplink.Dial{here: leader.Here()},
+		Dial:  func() []wire.Relay { return []wire.Relay{o.Advertised()} },
+		Log:   log,
 	})
+	var err error
+	o.Relay, err = relay.New(config, o.uplink, log)
+	if errors.Is(err, relay.ErrDirInUse) {
+		return nil, fmt.Errorf("state_dir: another control plane uses %s", filepath.Dir(config.Dir))
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.uplink.Connect(o.Relay)
+	return o, nil
+}
+
+// socketDir is where the endpoints' sockets are.
+func socketDir(cfg *Config) string { return filepath.Join(cfg.StateDir, endpointsDir) }
+
+// openControl opens the socket where Envoy and relays find the control plane that leads.
+func (s *Server) openControl() (err error) {
+	s.control, err = listenControl(filepath.Join(s.config.StateDir, controlSocket))
+	if err == nil && s.relay == nil {
+		keepPath(s.control)
+	}
 	return err
 }
 
@@ -161,7 +219,7 @@ func relayConfig(cfg *Config, o *outside, key token.Key) relay.Config {
 		Address:        cfg.Relay.Address,
 		Advertise:      cfg.Relay.Advertise,
 		TLS:            relay.TLSMode(cfg.Relay.TLS),
-		Dir:            filepath.Join(cfg.StateDir, endpointsDir),
+		Dir:            socketDir(cfg),
 		TunnelWait:     cfg.Relay.TunnelWait,
 		MaxConnections: cfg.Relay.MaxConnections,
 		Key:            key,
@@ -175,8 +233,13 @@ func relayConfig(cfg *Config, o *outside, key token.Key) relay.Config {
 // AdminAddr is the admin address, host:port.
 func (s *Server) AdminAddr() string { return s.admin.Address() }
 
-// RelayAddr is where the relay listens, host:port.
-func (s *Server) RelayAddr() string { return s.relay.Addr().String() }
+// RelayAddr is where the relay listens, host:port; empty if it is a process of its own.
+func (s *Server) RelayAddr() string {
+	if s.relay == nil {
+		return ""
+	}
+	return s.relay.Addr().String()
+}
 
 // providers prepares one provider for each function that is invoked. The API is opened once, and only when one is.
 func providers(ctx context.Context, cfg *Config) (map[string]provider.Provider, error) {

@@ -87,7 +87,7 @@ func (s *RelayServer) newUplink(log logrus.FieldLogger) (*uplink.Relay, error) {
 	}
 	socket := filepath.Join(dir, controlSocket)
 	return uplink.NewRelay(uplink.Options{
-		Hello: tables.Hello{Relay: name, Boot: newBoot(), Sockets: s.sockets(), Build: Version()},
+		Hello: tables.Hello{Relay: name, Boot: newBoot(), Sockets: socketDir(s.config), Build: Version()},
 		Dial:  func() []wire.Relay { return []wire.Relay{s.relay.Advertised()} },
 		Dials: map[string]uplink.Dial{socket: uplink.To("unix://" + socket)},
 		Term:  term,
@@ -133,8 +133,6 @@ func keyIn(dir string) (token.Key, error) {
 	}
 	return key, nil
 }
-
-func (s *RelayServer) sockets() string { return filepath.Join(s.config.StateDir, endpointsDir) }
 
 func (s *RelayServer) openRelay(log logrus.FieldLogger) error {
 	key, err := keyIn(s.config.StateDir)

@@ -26,16 +26,22 @@ import (
 // their tunnels and the invocations end with a report; then the stream to Envoy, which has nothing left to ask; then xDS
 // and the relay; at last the admin address, so that an operator can watch the rest.
 func (s *Server) Run(ctx context.Context) error {
+	if s.relay == nil {
+		return s.runApart(ctx)
+	}
 	parts := newGroup()
 	stopAdmin := parts.run("admin", s.admin.Run)
 	stopRelay := parts.run("relay", s.relay.Run)
+	stopUplink := parts.run("uplink", s.relay.uplink.Run)
 	stopFiles := parts.run("files", s.outside.watch.Run)
-	stopXDS := parts.run("xds", func(ctx context.Context) error { return s.xds.Run(ctx, s.dispatcher) })
-	stopControl := parts.run("control socket", s.serveControl)
+	s.relays.lead(1)
 	if ctx.Err() == nil {
+		s.relays.await(ctx, []string{here})
 		s.announce()
 		s.dispatcher.Start()
 	}
+	stopXDS := parts.run("xds", func(ctx context.Context) error { return s.xds.Run(ctx, s.dispatcher) })
+	stopControl := parts.run("control socket", s.serveControl)
 
 	select {
 	case <-ctx.Done():
@@ -49,6 +55,8 @@ func (s *Server) Run(ctx context.Context) error {
 	stopFiles()
 	stopXDS()
 	stopRelay()
+	s.relays.leader.Resign()
+	stopUplink()
 	stopAdmin()
 	return parts.wait()
 }
@@ -151,6 +159,8 @@ func (s *Server) unready(x xds.Stats) string {
 	switch {
 	case s.stopping.Load():
 		return "the control plane stops"
+	case s.relay == nil && s.leads.Load() == 0:
+		return "this control plane does not lead: it is a standby"
 	case s.xds.Ready():
 		return ""
 	case x.Connected == 0 && x.LastLeft.IsZero():

@@ -9,7 +9,7 @@ import (
 // Version names the build: a release, or the revision that it was built from.
 func Version() string { return wire.Build() }
 
-func (s *Server) relayStatus() admin.RelayStatus { return relayStatus(s.relay) }
+func (s *Server) relayStatus() admin.RelayStatus { return relayStatus(s.relay.Relay) }
 
 func relayStatus(one *relay.Relay) admin.RelayStatus {
 	r := one.Stats()

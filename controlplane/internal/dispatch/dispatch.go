@@ -54,6 +54,7 @@ type Dispatcher struct {
 	budget    *scaler.Budget // of all functions together; nil: no ceiling
 	log       logrus.FieldLogger
 
+	started     chan struct{}  // closed by Start
 	invocations sync.WaitGroup // providers' Invoke calls under way
 	background  sync.WaitGroup // what reads of functions
 	stop        context.Context
@@ -79,6 +80,7 @@ func New(o Options) *Dispatcher {
 		budget:    scaler.NewBudget(o.Budget.DollarsPerHour),
 		log:       o.Log.WithField("component", "dispatch"),
 		instances: map[string]*instance{},
+		started:   make(chan struct{}),
 	}
 	if d.signing == nil {
 		d.signing = func() signing.Key { return signing.Key{} }
@@ -111,6 +113,7 @@ func (d *Dispatcher) Connect(c Connection) {
 // Start begins to decide: what a former leader has left has been inherited. It starts the minimum of every function, and follows
 // what their qualifiers lead to.
 func (d *Dispatcher) Start() {
+	defer close(d.started)
 	d.spawn(d.writeNotes)
 	for n, name := range d.names {
 		f := d.functions[name]
@@ -128,7 +131,12 @@ func (d *Dispatcher) Acquire(ctx context.Context, r admission.Request) (*Lease, 
 	if f == nil {
 		return nil, admission.Reject(admission.UnknownFunction)
 	}
-	return f.acquire(ctx, r)
+	select {
+	case <-d.started:
+		return f.acquire(ctx, r)
+	case <-ctx.Done():
+		return nil, admission.Evict(admission.Canceled)
+	}
 }
 
 // Endpoints implements upstream.Source.

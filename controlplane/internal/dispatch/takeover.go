@@ -138,9 +138,25 @@ const notesEvery = time.Second
 // writeNotes tells relays what the next leader should know, of functions to which something has happened, until the dispatcher ends.
 func (d *Dispatcher) writeNotes() {
 	for pause(d.stop, notesEvery) {
-		for _, name := range d.names {
-			d.functions[name].writeNote()
-		}
+		d.WriteNotes()
+	}
+}
+
+// WriteNotes tells relays what the next leader should know.
+func (d *Dispatcher) WriteNotes() {
+	for _, name := range d.names {
+		d.functions[name].writeNote()
+	}
+}
+
+// Abandon ends the dispatcher and nothing else: what runs goes on, and whoever leads next takes it over. The relays must not hear
+// it any more.
+func (d *Dispatcher) Abandon() {
+	d.halt()
+	d.background.Wait()
+	d.invocations.Wait()
+	for _, name := range d.names {
+		d.functions[name].stopTimer()
 	}
 }
 

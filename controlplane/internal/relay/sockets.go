@@ -95,7 +95,10 @@ func (s *sockets) removeStale() error {
 }
 
 // path returns the socket of an endpoint.
-func (s *sockets) path(endpoint string) string { return filepath.Join(s.dir, socketName(endpoint)) }
+func (s *sockets) path(endpoint string) string { return SocketPath(s.dir, endpoint) }
+
+// SocketPath is the path of an endpoint's socket in a relay's directory.
+func SocketPath(dir, endpoint string) string { return filepath.Join(dir, socketName(endpoint)) }
 
 // listen binds the endpoint's socket. If somebody holds it still, that one loses it.
 func (s *sockets) listen(endpoint string) (*net.UnixListener, error) {

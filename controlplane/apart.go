@@ -1,0 +1,107 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/file"
+)
+
+// ErrLost is the end of a control plane that does not lead any more although nobody has asked it to end: another one may. Whoever
+// runs it starts it again, as a standby.
+var ErrLost = errors.New("this control plane does not lead any more")
+
+func (s *Server) newElector() *lease.Elector {
+	me := newBoot()
+	return lease.NewElector(me, s.AdminAddr(), file.New(s.config.StateDir, me), s.log)
+}
+
+// runApart waits until it leads, leads one term, and ends with it. Relays are processes of their own: what runs goes on without
+// it, and whoever leads next takes it over.
+func (s *Server) runApart(ctx context.Context) error {
+	parts := newGroup()
+	stopAdmin := parts.run("admin", s.admin.Run)
+	stopFiles := parts.run("files", s.outside.watch.Run)
+	campaign, end := context.WithCancel(ctx)
+	defer end()
+	var err error
+	if ctx.Err() == nil {
+		s.announce()
+		s.elector.Run(campaign, func(term context.Context, number uint64, known []string) {
+			err = s.lead(ctx, term, number, known)
+			end()
+		})
+	}
+	s.stopping.Store(true)
+	s.grpc.Stop()
+	stopFiles()
+	stopAdmin()
+	return errors.Join(err, parts.wait())
+}
+
+// lead leads one term: until ctx ends, which is an orderly end, or the term is over.
+//
+// The order at the beginning: relays attach, and what they have is taken over; then Envoys get their configuration; then starts
+// and requests. The end hands over: nothing is told to end, and Envoy asks whoever leads next.
+func (s *Server) lead(ctx, term context.Context, number uint64, known []string) error {
+	if err := s.openControl(); err != nil {
+		return err
+	}
+	parts := newGroup()
+	s.relays.lead(number)
+	stopControl := parts.run("control socket", s.serveControl)
+	s.relays.await(term, known)
+	s.dispatcher.Start()
+	stopXDS := parts.run("xds", func(ctx context.Context) error { return s.xds.Run(ctx, s.dispatcher) })
+	stopReports := parts.run("lease", s.reportRelays)
+	s.leads.Store(number)
+
+	select {
+	case <-term.Done():
+	case <-parts.failed:
+	}
+	s.leads.Store(0)
+	s.stopping.Store(true)
+	stopReports()
+	s.dispatcher.WriteNotes()
+	s.relays.flush()
+	stopControl()
+	stopXDS()
+	s.relays.leader.Resign()
+	s.dispatcher.Abandon()
+	err := parts.wait()
+	if ctx.Err() == nil && err == nil {
+		err = fmt.Errorf("term %d: %w", number, ErrLost)
+	}
+	return err
+}
+
+// reportEvery is how often the lease hears of the relays.
+const reportEvery = 200 * time.Millisecond
+
+// reportRelays tells the lease which relays are attached, and what they have seen, until ctx ends.
+func (s *Server) reportRelays(ctx context.Context) error {
+	ticker := time.NewTicker(reportEvery)
+	defer ticker.Stop()
+	for {
+		s.elector.Relays(s.relays.attached())
+		select {
+		case <-ticker.C:
+		case term := <-s.relays.over:
+			s.elector.Superseded(term)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// keepPath lets a control socket's path be: by the time that this process ends it may be its successor's.
+func keepPath(l net.Listener) {
+	if unix, ok := l.(*net.UnixListener); ok {
+		unix.SetUnlinkOnClose(false)
+	}
+}
