@@ -35,7 +35,7 @@ var examples = map[string]any{
 			Relay: "pair-1", Boot: "b2", Dial: []wire.Relay{{Address: "10.0.0.7:7443", TLS: true, CA: "PEM", Name: "relay"}},
 			Sockets: "/run/lambda-dispatch/e", Build: "v1", Features: wire.Features{"word"},
 		},
-		Notes: []Note{{Function: "web", Term: 6, Number: 9, Text: []byte("note")}},
+		Notes: []Note{{Function: "web", Term: 6, Number: 9, Text: []byte("note"), Age: Micros(time.Second)}},
 		Instances: []Instance{{
 			ID: "i1", Function: "web", Endpoint: "web/0007", Dollars: 0.06, Memo: []byte("memo"),
 			Phase: PhaseEnded, Age: Micros(9 * time.Second), UpFor: Micros(8 * time.Second), StartBy: Micros(time.Second),

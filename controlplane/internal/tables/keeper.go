@@ -49,7 +49,7 @@ type Keeper struct {
 	term    uint64
 	settled bool
 	records map[string]*record
-	notes   map[string]Note
+	notes   map[string]dated
 	number  uint64 // of the last message
 	acked   uint64
 
@@ -77,6 +77,19 @@ type record struct {
 	queued, changed                bool // changed: in more than its load
 }
 
+// A dated note is one with the moment when it was written, instead of its age.
+type dated struct {
+	Note
+	at time.Time
+}
+
+func dateOf(now time.Time, n Note) dated { return dated{n, now.Add(-n.Age.Duration())} }
+
+func (d dated) note(now time.Time) Note {
+	d.Age = since(now, d.at)
+	return d.Note
+}
+
 // A sentEnd is an instance whose end was sent in the message of that number.
 type sentEnd struct {
 	instance string
@@ -85,7 +98,7 @@ type sentEnd struct {
 
 // NewKeeper returns a Keeper that knows of no instance. term is the highest that the relay has seen, before it restarted too.
 func NewKeeper(hello Hello, term uint64) *Keeper {
-	return &Keeper{hello: hello, term: term, records: map[string]*record{}, notes: map[string]Note{}}
+	return &Keeper{hello: hello, term: term, records: map[string]*record{}, notes: map[string]dated{}}
 }
 
 // Term is the highest term seen.
@@ -136,7 +149,7 @@ func (k *Keeper) Receive(now time.Time, s Session, d Desired) ([]Command, error)
 	}
 	k.settled = k.settled || d.Complete
 	for _, n := range d.Notes {
-		k.keep(n)
+		k.keep(dateOf(now, n))
 	}
 	k.taken(d.Ack)
 	if d.Ping > 0 {
@@ -220,9 +233,9 @@ func newRecord(now time.Time, e Expectation) *record {
 }
 
 // keep takes a note in, if it is newer than the one of its function.
-func (k *Keeper) keep(n Note) {
+func (k *Keeper) keep(n dated) {
 	old, known := k.notes[n.Function]
-	if known && n.Newer(old) || !known && len(k.notes) < MaxNotes {
+	if known && n.Newer(old.Note) || !known && len(k.notes) < MaxNotes {
 		k.notes[n.Function] = n
 	}
 }

@@ -13,7 +13,7 @@ func (k *Keeper) Next(now time.Time, s Session) (o Observed, ok bool) {
 		o.Hello = k.Greeting().Hello
 	}
 	k.due, k.greet, k.refused = false, false, nil
-	if o.Notes = k.nextNotes(); len(k.noting) > 0 {
+	if o.Notes = k.nextNotes(now); len(k.noting) > 0 {
 		return o, true
 	}
 	k.nextInstances(now, &o)
@@ -28,10 +28,10 @@ func (k *Keeper) pending() bool {
 }
 
 // nextNotes takes as many notes as one message may hold.
-func (k *Keeper) nextNotes() (notes []Note) {
+func (k *Keeper) nextNotes(now time.Time) (notes []Note) {
 	size := 0
 	for len(k.noting) > 0 {
-		n := k.notes[k.noting[0]]
+		n := k.notes[k.noting[0]].note(now)
 		if size += len(n.Text); size > maxBytes && len(notes) > 0 {
 			break
 		}

@@ -266,7 +266,7 @@ func TestTheLeaderIsToldWhatTheRelayHas(t *testing.T) {
 				ids[born%len(ids)] = string(rune('a'+born%len(ids))) + string(rune('0'+born/len(ids)%10)) + string(rune('0'+born/40))
 				s.expect(ids[born%len(ids)])
 			},
-			"note": func(*rapid.T) { s.mirror.Note(Note{Function: "web", Term: s.term, Number: uint64(born)}) },
+			"note": func(*rapid.T) { s.mirror.Note(s.now, Note{Function: "web", Term: s.term, Number: uint64(born)}) },
 			"":     func(*rapid.T) {},
 		})
 		s.agree()
@@ -346,9 +346,14 @@ func TestTheNewerNoteIsKept(t *testing.T) {
 		_, err := k.Receive(start, 1, Desired{Term: 2, Notes: []Note{n}})
 		require.NoError(t, err)
 	}
-	require.Equal(t, map[string]Note{"web": {Function: "web", Term: 2, Number: 5}}, k.notes)
+	require.Equal(t, Note{Function: "web", Term: 2, Number: 5}, k.notes["web"].Note)
+	_, err := k.Receive(start, 2, Desired{Term: 2})
+	require.NoError(t, err)
+	o, ok := k.Next(start.Add(time.Minute), 2)
+	require.True(t, ok)
+	require.Equal(t, Micros(time.Minute), o.Notes[0].Age)
 	for i := range MaxNotes {
-		_, err := k.Receive(start, 1, Desired{Term: 2, Notes: []Note{{Function: strconv.Itoa(i)}}})
+		_, err := k.Receive(start, 2, Desired{Term: 2, Notes: []Note{{Function: strconv.Itoa(i)}}})
 		require.NoError(t, err)
 	}
 	require.Equal(t, MaxNotes, k.Notes())

@@ -17,7 +17,7 @@ type Mirror struct {
 	hello     Hello
 	instances map[string]*mirrored
 	ended     map[string]uint64 // whose end was taken in, with its message, until the relay knows that
-	notes     map[string]Note   // of this leader, the latest
+	notes     map[string]dated  // of this leader, the latest
 	over      bool              // the relay has seen a higher term
 
 	// Of the stream.
@@ -63,7 +63,7 @@ type ping struct {
 
 // NewMirror returns the Mirror of a relay that has not attached yet.
 func NewMirror(term uint64) *Mirror {
-	return &Mirror{term: term, instances: map[string]*mirrored{}, ended: map[string]uint64{}, notes: map[string]Note{}}
+	return &Mirror{term: term, instances: map[string]*mirrored{}, ended: map[string]uint64{}, notes: map[string]dated{}}
 }
 
 // Hello is what the relay said of itself last.
@@ -133,9 +133,9 @@ func (m *Mirror) Forget(instance string) {
 	}
 }
 
-// Note leaves a note with the relay, instead of the function's last.
-func (m *Mirror) Note(n Note) {
-	m.notes[n.Function] = n
+// Note leaves a note with the relay, instead of the function's last. Its age counts from now.
+func (m *Mirror) Note(now time.Time, n Note) {
+	m.notes[n.Function] = dateOf(now, n)
 	if m.attached && !slices.Contains(m.noting, n.Function) {
 		m.noting = append(m.noting, n.Function)
 	}

@@ -13,7 +13,7 @@ func (m *Mirror) Next(now time.Time) (d Desired, ok bool) {
 		m.ping.sent, d.Ping = now, m.ping.number
 	}
 	m.due, m.ping.due = false, false
-	if d.Notes = m.nextNotes(); len(m.noting) > 0 {
+	if d.Notes = m.nextNotes(now); len(m.noting) > 0 {
 		return d, true
 	}
 	m.nextWants(now, &d)
@@ -28,10 +28,10 @@ func (m *Mirror) pending() bool {
 }
 
 // nextNotes takes as many notes as one message may hold.
-func (m *Mirror) nextNotes() (notes []Note) {
+func (m *Mirror) nextNotes(now time.Time) (notes []Note) {
 	size := 0
 	for len(m.noting) > 0 {
-		n := m.notes[m.noting[0]]
+		n := m.notes[m.noting[0]].note(now)
 		if size += len(n.Text); size > maxBytes && len(notes) > 0 {
 			break
 		}

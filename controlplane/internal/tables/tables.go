@@ -66,7 +66,8 @@ type Note struct {
 	Function string `json:"function"`
 	Term     uint64 `json:"term"`
 	Number   uint64 `json:"number"`
-	Text     []byte `json:"text"` // at most MaxNote
+	Text     []byte `json:"text"`             // at most MaxNote
+	Age      Micros `json:"age_us,omitempty"` // since it was written
 }
 
 // Newer tells whether n counts rather than other.

@@ -75,7 +75,7 @@ func (l *Leader) Forget(instance string) {
 
 // Note leaves a note with every relay.
 func (l *Leader) Note(n tables.Note) {
-	l.each(func(m *tables.Mirror, _ time.Time) { m.Note(n) })
+	l.each(func(m *tables.Mirror, now time.Time) { m.Note(now, n) })
 }
 
 func (l *Leader) each(do func(*tables.Mirror, time.Time)) {
