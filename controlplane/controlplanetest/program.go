@@ -64,11 +64,10 @@ func (s *Stack) programFile() string {
 	fmt.Fprintf(&b, `state_dir: %s
 listeners: [{name: front, address: "127.0.0.1:0"}]
 admin: {address: %q}
-relay: {address: %q}
 aws: {region: eu-central-1, endpoint: %q}
 log: {level: debug}
 functions:
-`, s.Config.StateDir, s.Admin, s.Relay, s.Config.AWS.Endpoint)
+`, s.Config.StateDir, s.Admin, s.Config.AWS.Endpoint)
 	for _, f := range s.Config.Functions {
 		fmt.Fprintf(&b, `- name: %s
   routes: [{path: /%[1]s, strip_prefix: true}]
@@ -76,5 +75,6 @@ functions:
   scaling: {concurrency: %d, min: %d, preference: cost}
 `, f.Name, f.Lambda.Timeout, f.Scaling.Concurrency, f.Scaling.Min)
 	}
+	fmt.Fprintf(&b, "relay:\n  address: %q\n", s.Relay)
 	return b.String()
 }

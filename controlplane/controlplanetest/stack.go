@@ -44,6 +44,9 @@ type Options struct {
 	Linked bool
 	// Program is the path of a control plane that runs as a process of its own, instead of the code under test.
 	Program string
+	// Apart makes the relay a part of its own, in this process, and control planes processes of the code under test, which can be
+	// killed: Leader is the first of them.
+	Apart bool
 }
 
 // A Stack is everything, running. It stops, in order, when its test ends.
@@ -51,9 +54,10 @@ type Stack struct {
 	Lambda *lambdalocal.Server
 	Envoy  *envoy.Process
 	Config *config.Config
-	Front  string // host:port of the first listener
-	Admin  string // host:port of the control plane's admin address
-	Relay  string // host:port that the relay listens on
+	Front  string        // host:port of the first listener
+	Admin  string        // host:port of the control plane's admin address
+	Relay  string        // host:port that the relay listens on
+	Leader *ControlPlane // with Options.Apart: the first control plane
 
 	t                testing.TB
 	dir              string
@@ -61,6 +65,8 @@ type Stack struct {
 	workers          int      // of Envoy
 	envoyLog         *os.File // of every Envoy
 	stopControlPlane func()
+	stopRelay        func()
+	started          int // control planes apart
 }
 
 // Start runs a stack and returns when its front door is open. Where there is no Envoy it skips the test.
@@ -73,9 +79,13 @@ func Start(t testing.TB, o Options) *Stack {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s.startLambda(o)
 	s.configure(o)
-	if o.Program != "" {
+	switch {
+	case o.Apart:
+		s.startRelay()
+		s.Leader = s.StartControlPlane()
+	case o.Program != "":
 		s.startProgram(o.Program)
-	} else {
+	default:
 		s.startControlPlane()
 	}
 	s.openEnvoyLog()
