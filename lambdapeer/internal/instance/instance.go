@@ -337,10 +337,10 @@ func (i *instance) allGone() bool {
 }
 
 // unreachable ends the instance: no link was up for the dial timeout, or for twice that after one was lost. A relay that
-// takes connections is given more time, once: it may have thousands to answer.
+// is there is given more time, once: it may have thousands to answer.
 func (i *instance) unreachable() {
 	switch {
-	case i.reached && !i.draining && !i.patient && i.taken():
+	case !i.draining && !i.patient && slices.ContainsFunc(i.links, i.there):
 		i.patient = true
 		i.dial.Reset(busyPatience * i.dialTimeout)
 	case i.draining && i.server.gate.InFlight() == 0:
@@ -355,8 +355,13 @@ func (i *instance) unreachable() {
 	}
 }
 
-func (i *instance) taken() bool {
-	return slices.ContainsFunc(i.links, func(l *link) bool { return l.dialer.Taken() })
+// there tells whether a link's relay is. One that was never reached must have let a connection in: that somebody takes
+// connections says little.
+func (i *instance) there(l *link) bool {
+	if i.reached {
+		return l.dialer.Taken()
+	}
+	return l.dialer.Answered()
 }
 
 // end ends the instance for want of a relay. What the links met is the detail.

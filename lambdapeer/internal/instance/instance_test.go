@@ -126,11 +126,17 @@ func TestABurstIsDialledInParallelAndLeavesOneTunnel(t *testing.T) {
 	relay.Delay(25 * time.Millisecond) // so that a dial takes longer than this test stands still
 	r := serve(t, instance.Config{Invocation: relaytest.Invocation(64, relay)})
 	control, _ := relay.Welcome(t)
+	var used []net.Conn
 	for range 64 {
 		conn, err := relay.Tunnel(t.Context())
 		require.NoError(t, err)
 		defer conn.Close()
 		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: app\r\n\r\n")
+		used = append(used, conn)
+	}
+	for _, conn := range used {
+		_, err := conn.Read(make([]byte, 1))
+		require.NoError(t, err)
 	}
 	dials := func() int { return relay.Dials(wire.TunnelPath) }
 	require.Eventually(t, func() bool { return dials() == 64+wire.MaxIdleTunnels }, patience, time.Millisecond)
@@ -437,12 +443,27 @@ func TestABusyRelayIsWaitedFor(t *testing.T) {
 	require.Greater(t, time.Since(lost), 2*inv.DialTimeout.Duration(), "or this test shows nothing")
 }
 
+// One that has let the control stream in counts the instance as up a moment later.
+func TestARelayThatHasAnsweredIsWaitedFor(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	inv := relaytest.Invocation(2, relay)
+	inv.DialTimeout = wire.Millis(500 * time.Millisecond)
+	r := serve(t, instance.Config{Invocation: inv})
+	control := relay.Control(t)
+	require.Equal(t, wire.KindHello, control.Next(t).Kind)
+	time.Sleep(inv.DialTimeout.Duration() * 3 / 2) // the relay is slow
+	control.Send(t, wire.Message{Kind: wire.KindWelcome})
+	control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn})
+	require.Equal(t, wire.ReasonScaleIn, r.end(t).Reason)
+}
+
 // One that never answers is given up.
 func TestARelayThatIsSilentAfterItWasLost(t *testing.T) {
 	leaks(t)
 	relay := relaytest.Start(t)
 	inv := relaytest.Invocation(2, relay)
-	inv.DialTimeout = wire.Millis(50 * time.Millisecond)
+	inv.DialTimeout = wire.Millis(200 * time.Millisecond)
 	r := serve(t, instance.Config{Invocation: inv})
 	control, _ := relay.Welcome(t)
 	get(t, relay.Client(t, true), "/")
@@ -452,7 +473,7 @@ func TestARelayThatIsSilentAfterItWasLost(t *testing.T) {
 	report := r.end(t)
 	require.Equal(t, wire.ReasonRelayLost, report.Reason)
 	require.GreaterOrEqual(t, time.Since(lost), 10*inv.DialTimeout.Duration())
-	require.Contains(t, report.Detail, "no answer within 200ms")
+	require.Contains(t, report.Detail, "no answer within 800ms")
 }
 
 // held is a handler whose requests last until they are released or cancelled, and a request to it, under way.

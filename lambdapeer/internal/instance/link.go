@@ -109,17 +109,36 @@ func (l *link) attempt(ctx context.Context) (time.Duration, error) {
 
 // connect opens the control stream and the first tunnel.
 func (l *link) connect(ctx context.Context) (*session, error) {
-	limit := l.timeout
-	if l.reached {
-		limit *= busyAttempt
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
+	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	if l.reached {
 		return l.reconnect(ctx)
 	}
 	return l.connectBoth(ctx, cancel)
 }
+
+// bound limits an attempt. A relay that has let in one of the connections counts the instance as up as soon as it has sent
+// its other answers, and requests may be on their way: it is given more time, as is one that was reached before.
+func (l *link) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	long := busyAttempt * l.timeout
+	ctx, end := context.WithTimeoutCause(ctx, long, noAnswer(long))
+	if l.reached {
+		return ctx, end
+	}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	first := time.AfterFunc(l.timeout, func() {
+		if !l.dialer.Answered() {
+			giveUp(noAnswer(l.timeout))
+		}
+	})
+	return ctx, func() {
+		first.Stop()
+		giveUp(nil)
+		end()
+	}
+}
+
+func noAnswer(d time.Duration) error { return fmt.Errorf("no answer within %v", d) }
 
 // reconnect follows the loss of a relay, which thousands of peers may have lost at the same moment: one connection after
 // the other makes it half as many that wait at once, and the second resumes the first one's TLS session.

@@ -69,7 +69,8 @@ type Dialer struct {
 	control Control
 	tls     *tls.Config // nil: plain TCP
 	traffic *Traffic
-	taken   atomic.Bool
+
+	taken, answered atomic.Bool
 }
 
 // A Control refuses addresses that are not to be connected to, as net.Dialer's field of that name does.
@@ -109,6 +110,9 @@ func parseRoots(text string) (*x509.CertPool, error) {
 
 // Taken tells whether the relay took the last connection, whatever became of it then: its machine is there.
 func (d *Dialer) Taken() bool { return d.taken.Load() }
+
+// Answered tells whether the relay has ever let a connection in.
+func (d *Dialer) Answered() bool { return d.answered.Load() }
 
 // Dial opens a connection and upgrades it at path. It blocks until the relay's 101, or ctx ends. The error is or wraps a
 // *RefusedError when the relay answered otherwise.
@@ -160,6 +164,7 @@ func (d *Dialer) upgrade(ctx context.Context, raw net.Conn, path string) (*Conn,
 	if err != nil {
 		return nil, err
 	}
+	d.answered.Store(true)
 	if !stop() {
 		return nil, ctx.Err() // the deadline is set or about to be
 	}
