@@ -61,7 +61,7 @@ var slowStarts = []slowStart{
 // peer would take its invocation at the latest.
 const told = 8 * time.Second
 
-// A start that waits says for what, in the instance list and in the function's status, long before anything times out.
+// Scenario 51: a start that waits says for what, in the instance list and in the function's status, long before anything times out.
 func TestAStartThatWaitsSaysWhatFor(t *testing.T) {
 	t.Parallel() // it mostly waits
 	var o controlplanetest.Options

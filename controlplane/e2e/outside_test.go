@@ -22,7 +22,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair/keypairtest"
 )
 
-// A certificate that is renewed is served within seconds, and no connection is cut for it. One that does not fit, or has
+// Scenario 46: a certificate that is renewed is served within seconds, and no connection is cut for it. One that does not fit, or has
 // expired, is not served; /readyz and metrics tell.
 func TestAListenersCertificateIsRenewed(t *testing.T) {
 	t.Parallel() // it mostly waits
@@ -129,7 +129,7 @@ func (c secureConn) asks(target string) {
 	require.Equal(c.t, http.StatusOK, answer.StatusCode, "%s", body)
 }
 
-// The relay's certificate and a token are read again when they change. Instances that run go on, and dial further tunnels.
+// Scenario 46: the relay's certificate and a token are read again when they change. Instances that run go on, and dial further tunnels.
 func TestTheRelaysCertificateAndATokenAreRenewed(t *testing.T) {
 	t.Parallel() // it mostly waits
 	ca := keypairtest.NewCA(t)

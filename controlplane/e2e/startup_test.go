@@ -82,7 +82,7 @@ func refusedControlPlane(t *testing.T, set string) string {
 	return string(out)
 }
 
-// A port in use, of those that Envoy opens: the control plane's log and /readyz name it. When it is free it serves.
+// Scenario 47: a port in use, of those that Envoy opens: the control plane's log and /readyz name it. When it is free it serves.
 func TestAListenersPortInUse(t *testing.T) {
 	t.Parallel() // it mostly waits
 	binary := envoytest.Binary(t)

@@ -57,7 +57,7 @@ func sayNothing(ctx context.Context, address string) {
 	_, _ = io.Copy(io.Discard, conn)
 }
 
-// A function at zero answers under a flood of silent strangers as it does without.
+// Scenario 48: a function at zero answers under a flood of silent strangers as it does without.
 func TestSilentStrangersDelayNobody(t *testing.T) {
 	m := mob{standing: 5000, perSecond: 65}
 	function := siteApp(t, "web", controlplanetest.Library)

@@ -14,7 +14,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 )
 
-// Scenario 15: a client that has gone, in whatever way, holds no slot, though the app neither reads nor writes nor closes
+// Scenarios 15 and 40: a client that has gone, in whatever way, holds no slot, though the app neither reads nor writes nor closes
 // its side, which is Node's default for upgraded connections.
 func TestUpgradesWhoseClientHasGoneHoldNoSlot(t *testing.T) {
 	t.Parallel() // it mostly waits

@@ -192,7 +192,7 @@ func TestAHolderThatIsSurelyGoneIsFollowedAtOnce(t *testing.T) {
 	require.Equal(t, Record{Version: 5, Term: 3, Holder: "me", Relays: []string{"p"}}, step.Next)
 }
 
-// A leader that cannot reach its store goes on while all relays of its record confirm its term, and not a moment longer.
+// Scenario 45: a leader that cannot reach its store goes on while all relays of its record confirm its term, and not a moment longer.
 func TestRelaysKeepALeaderWithoutItsStore(t *testing.T) {
 	s := newStack(t, 1)
 	s.run(Watch)

@@ -122,7 +122,7 @@ func TestLongThousandsDialAgain(t *testing.T) {
 	relay, c := r.start(), startCrowd(t)
 	for n := range count { // one after the other: how they come up at first is not what is tested
 		c.add(r.invocation(relay, instanceName(n)))
-		r.eventuallyUp(relay, n-20, c)
+		r.eventuallyUp(relay, n-4, c)
 	}
 	r.eventuallyUp(relay, count, c)
 	r.stop()

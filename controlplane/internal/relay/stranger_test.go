@@ -48,7 +48,7 @@ func clientHello(t *testing.T) string {
 	return string(text[:n])
 }
 
-// However far strangers go and then wait, they keep nobody out who has a token.
+// Scenario 48: however far strangers go and then wait, they keep nobody out who has a token.
 func TestStrangersKeepNobodyOut(t *testing.T) {
 	t.Parallel() // it mostly waits
 	hello := clientHello(t)
@@ -132,6 +132,7 @@ func takeAllDescriptors(t *testing.T) (give func()) {
 	}
 }
 
+// Scenario 49: a function that floods the relay ends its own instance, and nobody else's.
 func TestTooManyMessages(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := newBed(t)

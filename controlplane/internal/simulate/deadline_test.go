@@ -26,7 +26,7 @@ func uniform(least, most time.Duration) workload.Service {
 	return func(r *rand.Rand) time.Duration { return least + time.Duration(r.Int64N(int64(most-least))) }
 }
 
-// What is in flight when an instance is rotated goes on, and an instance is rotated early enough for what it has: nothing
+// Scenario 42: what is in flight when an instance is rotated goes on, and an instance is rotated early enough for what it has: nothing
 // up to two minutes is lost, whatever was seen before, and as good as nothing up to ten.
 func TestLongRequestsAreNotLostAtRotation(t *testing.T) {
 	long(t)

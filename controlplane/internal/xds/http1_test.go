@@ -70,7 +70,7 @@ func (r reply) outcome(t *testing.T) string {
 	return fmt.Sprint(r.StatusCode, " ", p.Cause)
 }
 
-// What HTTP/1 clients send, by RFC 9110 and 9112: what is legal reaches the app, what is not gets 400, and each refusal has
+// Scenario 50: what HTTP/1 clients send, by RFC 9110 and 9112: what is legal reaches the app, what is not gets 400, and each refusal has
 // a document. @ stands for a host and the end of the connection.
 func TestRequestsByteByByte(t *testing.T) {
 	f := startAnyHost(t)

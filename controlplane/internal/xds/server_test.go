@@ -215,7 +215,7 @@ func TestARefusalIsLoggedAndLeavesWhatWasKnown(t *testing.T) {
 	require.Empty(t, cp.Stats().Refusals)
 }
 
-// What was refused is offered again, each resource by itself, to the Envoy that refused it and to no other.
+// Scenario 47: what was refused is offered again, each resource by itself, to the Envoy that refused it and to no other.
 func TestWhatWasRefusedIsOfferedAgain(t *testing.T) {
 	t.Parallel() // it mostly waits
 	for url, names := range map[string][]string{
