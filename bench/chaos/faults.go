@@ -29,7 +29,9 @@ var faults = []fault{
 	{"the network is silent for 1.5 s", (*stack).silenceNetwork},
 	{"Lambda throttles for 2 s", (*stack).throttle},
 	{"500 silent strangers at the relay", (*stack).flood},
-	{"all instances are drained", (*stack).drain},
+	{"all instances are replaced", (*stack).drain},
+	{"a new version is deployed", (*stack).deploy},
+	{"a version is deployed that does not come up", (*stack).deployBroken},
 	{"the control plane stands still for 1 s", (*stack).pauseControl},
 	{"the control plane is killed", (*stack).killControl},
 	{"the control plane is restarted", (*stack).restartControl},
@@ -128,6 +130,49 @@ func (s *stack) flood(ctx context.Context) error {
 
 func (s *stack) drain(context.Context) error {
 	return s.call(http.MethodPost, "http://"+s.admin+"/api/v1/functions/"+function+"/drain", nil)
+}
+
+// deploy moves the alias to the other good version, and returns when only that serves.
+func (s *stack) deploy(ctx context.Context) error {
+	next := map[string]string{"1": "2", "2": "1"}[s.version]
+	if err := s.moveAlias(next); err != nil {
+		return err
+	}
+	s.version = next
+	return s.rolledOut(ctx, func(f status) bool { return f.Ready > 0 && f.Versions[next] == f.Ready })
+}
+
+// deployBroken moves the alias to a version whose instances end at once, and back when the rollout was given up.
+func (s *stack) deployBroken(ctx context.Context) error {
+	if err := s.moveAlias("3"); err != nil {
+		return err
+	}
+	err := s.rolledOut(ctx, func(f status) bool { return f.Rollout.Phase == "aborted" })
+	return errors.Join(err, s.moveAlias(s.version))
+}
+
+func (s *stack) moveAlias(version string) error {
+	return s.call(http.MethodPut, "http://"+s.invoke+"/2015-03-31/functions/"+function+"/aliases/live", map[string]any{"FunctionVersion": version})
+}
+
+// status is what a rollout is judged by.
+type status struct {
+	Ready    int            `json:"ready"`
+	Versions map[string]int `json:"versions"`
+	Rollout  struct {
+		Phase string `json:"phase"`
+	} `json:"rollout"`
+}
+
+// rolledOut waits for half a minute at most.
+func (s *stack) rolledOut(ctx context.Context, done func(status) bool) error {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && ctx.Err() == nil; sleep(ctx, 100*time.Millisecond) {
+		var f status
+		if err := lab.GetJSON("http://"+s.admin+"/api/v1/functions/"+function, &f); err == nil && done(f) {
+			return nil
+		}
+	}
+	return errors.New("the rollout did not end in time")
 }
 
 func (s *stack) pauseControl(ctx context.Context) error {

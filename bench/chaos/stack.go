@@ -32,6 +32,8 @@ functions:
   timeout: 15m
   memory_mb: 1024
   cold_start_delay: {p50: 200ms, p99: 500ms}
+  versions: [{name: "1"}, {name: "2"}, {name: "3", command: ["/bin/false"]}]
+  aliases: [{name: live, version: "1"}]
 `))
 	controlYAML = template.Must(template.New("controlplane.yaml").Parse(`
 state_dir: {{.Dir}}
@@ -43,7 +45,8 @@ log: {level: warn}
 functions:
 - name: app
   routes: [{path: /}]
-  lambda: {memory_mb: 1024}
+  lambda: {qualifier: live, memory_mb: 1024}
+  rollout: {watch: 1s}
   scaling: {max: 40}
 `))
 )
@@ -58,6 +61,7 @@ type stack struct {
 	relay   string // host:port that strangers may reach
 	dir     string // state directory
 	journal string
+	version string // that the function's alias leads to
 
 	control *lab.Process
 	envoy   *envoy.Process
@@ -79,7 +83,7 @@ func start(ctx context.Context, l *lab.Lab) (*stack, error) {
 	}
 	s := &stack{
 		lab: l, url: "http://" + addresses[0] + "/", admin: addresses[1], invoke: addresses[2], relay: addresses[3],
-		dir: values["Dir"], journal: values["Journal"],
+		dir: values["Dir"], journal: values["Journal"], version: "1",
 	}
 	if err := s.write("controlplane.yaml", controlYAML, values); err != nil {
 		return nil, err
