@@ -17,6 +17,7 @@ const (
 // what had happened.
 func History(seed uint64) error {
 	w := newWorld(seed)
+	w.after(0, w.clients)
 	w.after(w.between(0, 5*time.Second), w.fault)
 	w.run(faulty)
 	w.calm = true

@@ -29,6 +29,7 @@ func keepsItsPromises(t *testing.T, first, histories uint64) {
 func TestAHistoryIsTheSameEachTime(t *testing.T) {
 	a, b := newWorld(7), newWorld(7)
 	for _, w := range []*world{a, b} {
+		w.after(0, w.clients)
 		w.after(0, w.fault)
 		w.run(faulty)
 	}

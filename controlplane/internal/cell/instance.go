@@ -22,6 +22,10 @@ type instance struct {
 	answer    func(failed bool) // of the invocation; to whoever made it, if that one lives
 	connected bool
 	without   time.Time // since when it has no relay
+	deadline  time.Time
+	inFlight  int
+	reporting bool
+	stray     bool // its relay has died: if its leader dies too, nobody knows of it
 	leaving   bool
 	ended     bool
 }
@@ -32,8 +36,11 @@ func (w *world) invoke(id string, answer func(failed bool)) {
 		w.broken("%s is invoked twice", id)
 		return
 	}
-	i := &instance{world: w, id: id, answer: answer, without: w.now}
+	i := &instance{world: w, id: id, answer: answer, without: w.now, deadline: w.now.Add(lifetime)}
 	w.instances[id] = i
+	if n := w.running(); n > most {
+		w.broken("%d instances run, and the ceiling allows for %d", n, most)
+	}
 	if !w.calm && w.chance(8) {
 		w.after(w.between(50*time.Millisecond, time.Second), func() { i.end(true) })
 		return
@@ -42,7 +49,18 @@ func (w *world) invoke(id string, answer func(failed bool)) {
 		i.without = w.now
 		i.dial()
 	})
-	w.after(w.between(4*time.Second, 20*time.Second), i.drained) // its deadline
+	w.at(i.deadline.Add(-time.Second), i.drained)
+	w.at(i.deadline, func() { i.end(true) })
+}
+
+// running is how many invocations go on that somebody should know of.
+func (w *world) running() (n int) {
+	for _, i := range w.instances {
+		if !i.ended && !i.stray {
+			n++
+		}
+	}
+	return n
 }
 
 // sorted are those that run, in the order of their ids.
@@ -60,7 +78,7 @@ func (i *instance) dial() {
 	if i.ended || i.connected {
 		return
 	}
-	if i.leaving || i.now.Sub(i.without) > patience {
+	if i.leaving && i.inFlight == 0 || i.now.Sub(i.without) > patience {
 		i.end(false)
 		return
 	}
@@ -68,18 +86,28 @@ func (i *instance) dial() {
 	case letIn:
 		i.connected = true
 		i.report()
-	case again:
+	case notNow:
 		i.after(redial, i.dial)
-	case refused:
+	case turnedAway:
 		i.end(false)
 	}
 }
 
-// report says now and then what is in flight.
+// count follows requests that begin and end, and says so soon.
+func (i *instance) count(n int) {
+	i.inFlight += n
+	if !i.reporting {
+		i.reporting = true
+		i.after(sampled, i.report)
+	}
+	i.finish()
+}
+
+// report says what is in flight.
 func (i *instance) report() {
+	i.reporting = false
 	if i.connected && !i.ended {
-		i.relay.load(i.id, i.rng.IntN(10))
-		i.after(i.between(100*time.Millisecond, 3*time.Second), i.report)
+		i.relay.load(i.id, i.inFlight)
 	}
 }
 
@@ -106,7 +134,18 @@ func (i *instance) drained() {
 	if i.connected {
 		i.relay.keeper.Draining(i.id, wire.ReasonDeadline)
 	}
-	i.after(i.between(10*time.Millisecond, time.Second), func() { i.end(false) })
+	i.finish()
+}
+
+// finish ends an instance that drains, when nothing is in flight on it.
+func (i *instance) finish() {
+	if i.leaving && i.inFlight == 0 {
+		i.after(i.between(time.Millisecond, 20*time.Millisecond), func() {
+			if i.inFlight == 0 {
+				i.end(false)
+			}
+		})
+	}
 }
 
 // end is the end of the invocation.
@@ -115,7 +154,9 @@ func (i *instance) end(failed bool) {
 		return
 	}
 	i.ended = true
-	if i.connected && !i.relay.dead {
+	if i.connected && !i.relay.dead && failed {
+		i.relay.lost(i.id)
+	} else if i.connected && !i.relay.dead {
 		i.relay.end(i.id, tables.End{Report: &wire.Report{Version: wire.Version, Instance: i.id, Reason: wire.ReasonScaleIn}})
 	}
 	i.connected = false

@@ -2,21 +2,17 @@ package cell
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-const (
-	planes = 2
-	most   = 5 // instances that may exist
-)
+const planes = 2
 
-// A plane is a control plane: a candidate, and while it leads a mirror of the relay and the instances that it knows.
+// A plane is a control plane: a candidate, and while it leads a mirror of the relay and a pool.
 type plane struct {
 	process
 	number    int
@@ -27,19 +23,29 @@ type plane struct {
 	leaves    bool
 
 	term    uint64 // that it leads; 0: none
-	began   time.Time
 	mirror  *tables.Mirror
 	stream  *stream
+	decides bool // the relay has told all that it had
+	pool    *pool.Pool
 	known   map[string]*known
-	target  int
-	decides bool
+	waiting map[*request]bool
+	armed   time.Time
+	notes   uint64
+	learned bool
 }
 
 // A known instance has not ended, as far as the leader knows.
-type known struct{ expected, up, drains bool }
+type known struct {
+	core       *pool.Instance
+	expected   bool
+	up         bool
+	unanswered bool // nobody hears how its invocation ends
+	ended      bool // in the pool
+}
 
 func newPlane(w *world, number int) *plane {
-	p := &plane{process: process{world: w}, number: number, target: most}
+	p := &plane{process: process{world: w}, number: number}
+	p.first = p.follow // whatever happens to a control plane, it first looks whether it leads
 	p.begin()
 	return p
 }
@@ -49,27 +55,29 @@ func (p *plane) begin() {
 	p.candidate = lease.NewCandidate(fmt.Sprintf("plane%d.%d", p.number, p.life), "")
 	p.every(100*time.Millisecond, p.step)
 	p.every(pingEvery, p.tick)
+	p.every(time.Second, p.writeNote)
 	p.relay.after(0, func() { p.relay.dial(p) })
 }
 
 // kill ends the process; another one begins after a while.
 func (p *plane) kill(away time.Duration) {
-	p.note("plane %d is killed", p.number)
+	p.world.note("plane %d is killed", p.number)
 	p.dead = true
+	p.giveBack()
 	if s := p.relay.streams[p]; s != nil {
 		s.planeEnd.over = true
 		s.toRelay(s.endRelay)
 	}
 	p.after(away, func() {
 		p.life++
-		p.note("plane %d begins anew", p.number)
+		p.world.note("plane %d begins anew", p.number)
 		p.begin()
 	})
 }
 
 // handOver ends the process in order.
 func (p *plane) handOver(away time.Duration) {
-	p.note("plane %d hands over", p.number)
+	p.world.note("plane %d hands over", p.number)
 	p.leaves = true
 	p.resign()
 	p.candidate.Leave(p.now)
@@ -99,6 +107,9 @@ func (p *plane) step() {
 }
 
 func (p *plane) follow() {
+	if p.term != 0 {
+		p.sayRelays()
+	}
 	standing := p.candidate.Standing(p.now)
 	switch {
 	case p.term != 0 && (!standing.Leads || standing.Term != p.term):
@@ -106,29 +117,54 @@ func (p *plane) follow() {
 	case p.term == 0 && standing.Leads && !p.leaves:
 		p.lead(standing.Term)
 	}
-	if p.term != 0 {
-		p.sayRelays()
-		p.decide()
+}
+
+// Of the function: five instances are what its ceiling in dollars allows.
+const (
+	most     = 5
+	lifetime = 20 * time.Second
+)
+
+func (p *plane) settings() pool.Settings {
+	return pool.Settings{
+		Concurrency: slots, QueueLimit: 1000, QueueTimeout: 30 * time.Second, StartTimeout: 10 * time.Second,
+		DrainTimeout: 5 * time.Second, Lifetime: lifetime, Margin: pool.Margin{Request: time.Second, Bounded: true},
+		Seed: p.rng.Uint64(),
+		Scaling: scaler.Settings{
+			Max: 2 * most, StartsInProgress: 2 * most, StartsPerSecond: 50, StartsBurst: 100, Preference: scaler.Balanced,
+			DollarsPerHour: most, Price: scaler.NewPrice(1, 0),
+		},
 	}
 }
 
 func (p *plane) lead(term uint64) {
-	p.note("plane %d leads term %d", p.number, term)
-	p.term, p.began, p.decides = term, p.now, false
-	p.mirror, p.known = tables.NewMirror(term), map[string]*known{}
-	p.target = p.rng.IntN(most + 1)
+	p.world.note("plane %d leads term %d", p.number, term)
+	p.term, p.decides, p.learned, p.armed = term, false, false, time.Time{}
+	p.mirror, p.known, p.waiting = tables.NewMirror(term), map[string]*known{}, map[*request]bool{}
+	p.pool = pool.New(p.settings())
+	p.pool.Await()
 }
 
 func (p *plane) resign() {
 	if p.term == 0 {
 		return
 	}
-	p.note("plane %d resigns term %d", p.number, p.term)
-	p.term = 0
+	p.world.note("plane %d resigns term %d", p.number, p.term)
+	p.giveBack()
 	p.candidate.End()
 	if p.stream != nil {
 		p.stream.endPlane()
 	}
+}
+
+// giveBack lets Envoy have the requests that wait: their streams end.
+func (p *plane) giveBack() {
+	p.term = 0
+	for _, r := range sortedRequests(p.waiting) {
+		r.lease = nil
+		p.after(p.between(time.Millisecond, hold), func() { p.offer(r) })
+	}
+	p.waiting = nil
 }
 
 func (p *plane) sayRelays() {
@@ -172,75 +208,8 @@ func (p *plane) receive(s *stream, o tables.Observed) {
 	p.hear(events)
 	if s == p.stream && p.term != 0 {
 		p.mirror.Taken()
-		p.decide()
 		s.pumpPlane()
 	}
-}
-
-func (p *plane) hear(events []tables.Event) {
-	for _, e := range events {
-		switch e := e.(type) {
-		case tables.Superseded:
-			p.candidate.Superseded(e.Term)
-			p.resign()
-			return
-		case tables.Inherited:
-			p.learn(e.ID)
-		case tables.Expected:
-			p.expected(e.Instance)
-		case tables.Up:
-			p.knows(e.Instance).up = true
-		case tables.Lost:
-			p.knows(e.Instance).up = false
-		case tables.Load:
-			p.knows(e.Instance)
-		case tables.Draining:
-			p.knows(e.Instance).drains = true
-		case tables.Down:
-			p.knows(e.Instance)
-			delete(p.known, e.Instance)
-			p.told[e.Instance] = true
-		case tables.Synced:
-			p.decides = true
-		}
-	}
-}
-
-func (p *plane) learn(id string) {
-	if p.known[id] != nil {
-		p.broken("%s is inherited and known", id)
-	}
-	p.known[id] = &known{expected: true}
-}
-
-func (p *plane) knows(id string) *known {
-	k := p.known[id]
-	if k == nil {
-		p.broken("the leader is told of %s, which it does not know", id)
-		return &known{}
-	}
-	return k
-}
-
-// expected invokes an instance that the relay lets in, and none else.
-func (p *plane) expected(id string) {
-	k := p.knows(id)
-	if k.expected {
-		p.broken("%s is confirmed twice", id)
-	}
-	k.expected = true
-	if in := p.world.expected[id]; in != p.term {
-		p.broken("%s is invoked in term %d, and expected in %d", id, p.term, in)
-	}
-	life, term := p.life, p.term
-	p.invoke(id, func(bool) {
-		p.when(p.now, life, func() {
-			if p.term == term && p.known[id] != nil {
-				p.mirror.Forget(id)
-				p.pump()
-			}
-		})
-	})
 }
 
 func (p *plane) pump() {
@@ -249,37 +218,7 @@ func (p *plane) pump() {
 	}
 }
 
-// decide starts what is missing and drains what is too much. It begins when the relay has told all that it has.
-func (p *plane) decide() {
-	if !p.decides || !p.candidate.Standing(p.now).Leads {
-		return
-	}
-	serving := 0
-	for _, k := range p.known {
-		if !k.drains {
-			serving++
-		}
-	}
-	for ; serving < p.target && len(p.known) < most; serving++ {
-		id := fmt.Sprintf("i%d.%d", p.term, p.order)
-		p.order++
-		p.known[id] = &known{}
-		p.mirror.Expect(p.now, tables.Expectation{Instance: id, Function: "web", Endpoint: "web/0000", Expires: tables.Micros(10 * time.Second), Dollars: 1})
-	}
-	for _, id := range slices.Sorted(maps.Keys(p.known)) {
-		if k := p.known[id]; serving > p.target && k.up && !k.drains {
-			k.drains = true
-			serving--
-			p.mirror.Drain(id, wire.ReasonScaleIn)
-		}
-	}
-	p.pump()
-}
-
 func (p *plane) tick() {
-	if !p.calm && p.chance(25) {
-		p.target = p.rng.IntN(most + 1)
-	}
 	if p.stream != nil {
 		p.stream.tickPlane()
 	}

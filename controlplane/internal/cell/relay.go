@@ -53,6 +53,7 @@ func (r *relay) kill(away time.Duration) {
 		}
 	}
 	for _, i := range r.sorted() {
+		i.stray = true
 		i.disconnected()
 	}
 	r.after(away, func() {
@@ -137,9 +138,6 @@ func (r *relay) obey(c tables.Command, term uint64) {
 		r.expected[c.Instance] = term
 		t := &tunnel{}
 		r.tunnels[c.Instance] = t
-		if n := r.standing(); n > most {
-			r.broken("%d instances are expected, at most %d may be", n, most)
-		}
 		r.later(c.Expires.Duration(), func() {
 			if !t.dialled {
 				r.end(c.Instance, tables.End{Cause: tables.EndNeverDialled})
@@ -160,37 +158,27 @@ func (r *relay) obey(c tables.Command, term uint64) {
 	}
 }
 
-// standing is how many instances have not ended.
-func (r *relay) standing() (n int) {
-	for _, t := range r.tunnels {
-		if !t.ended {
-			n++
-		}
-	}
-	return n
-}
-
 // A verdict is what a peer that dials is told.
 type verdict int
 
 const (
 	letIn verdict = iota
-	again
-	refused
+	notNow
+	turnedAway
 )
 
 func (r *relay) dialled(i *instance) verdict {
 	t := r.tunnels[i.id]
 	switch {
 	case r.dead || r.now.Before(r.paused):
-		return again
+		return notNow
 	case t == nil && !r.keeper.Settled():
-		return again
+		return notNow
 	case t == nil || t.ended:
-		return refused
+		return turnedAway
 	}
 	t.dialled, t.up = true, true
-	r.keeper.Up(r.now, tables.Up{Instance: i.id, Environment: i.id, Slots: 10})
+	r.keeper.Up(r.now, tables.Up{Instance: i.id, Environment: i.id, Slots: slots, Left: tables.Micros(max(1, i.deadline.Sub(r.now)))})
 	if t.drain {
 		i.drained()
 	}

@@ -1,6 +1,7 @@
 // Package cell simulates a whole cell from one seed: control planes that elect a leader, a relay that outlives them, the
-// instances behind it, the lease's store, and the network between them all, which delays, cuts and falls silent. The machines
-// that decide are those that run in production: lease.Candidate, tables.Keeper and tables.Mirror. One goroutine drives
+// instances behind it and the requests on them, the lease's store, and the network between them all, which delays, cuts and
+// falls silent. The machines
+// that decide are those that run in production: lease.Candidate, tables.Keeper, tables.Mirror and pool.Pool. One goroutine drives
 // them, in virtual time, so that a seed that fails fails again.
 package cell
 
@@ -22,18 +23,20 @@ type world struct {
 	order  uint64
 	err    error // the first promise that was broken
 
-	store     *store
-	relay     *relay
-	planes    []*plane
-	instances map[string]*instance // invoked, by id
-	expected  map[string]uint64    // by the relay, in that term
-	told      map[string]bool      // to a leader: that it has ended
-	calm      bool                 // no fault happens any more
-	log       []string
+	store                     *store
+	relay                     *relay
+	planes                    []*plane
+	instances                 map[string]*instance // invoked, by id
+	expected                  map[string]uint64    // by the relay, in that term
+	told                      map[string]bool      // to a leader: that it has ended
+	calm                      bool                 // no fault happens any more
+	rate                      time.Duration        // between two requests
+	starts, refused, unserved int
+	log                       []string
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 0)), now: start, instances: map[string]*instance{}, expected: map[string]uint64{}, told: map[string]bool{}}
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0)), now: start, instances: map[string]*instance{}, expected: map[string]uint64{}, told: map[string]bool{}, rate: 100 * time.Millisecond}
 	w.store = &store{world: w}
 	w.relay = newRelay(w)
 	for n := range planes {
@@ -106,6 +109,7 @@ type process struct {
 	life   int // number of its incarnation; nothing of an earlier one happens any more
 	dead   bool
 	paused time.Time // until then
+	first  func()    // is done before anything else; nil: nothing
 }
 
 // later lets something happen to the process, if it still lives then.
@@ -118,6 +122,9 @@ func (p *process) when(moment time.Time, life int, do func()) {
 		case p.now.Before(p.paused):
 			p.when(p.paused, life, do)
 		default:
+			if p.first != nil {
+				p.first()
+			}
 			do()
 		}
 	})

@@ -1,0 +1,256 @@
+package cell
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// hear brings the relay's news to the pool.
+func (p *plane) hear(events []tables.Event) {
+	for _, e := range events {
+		switch e := e.(type) {
+		case tables.Superseded:
+			p.candidate.Superseded(e.Term)
+			p.resign()
+			return
+		case tables.Noted:
+			p.learn(e.Note)
+		case tables.Inherited:
+			p.inherit(e.Instance)
+		case tables.Expected:
+			p.expected(e.Instance)
+		case tables.Up:
+			p.up(e)
+		case tables.Lost:
+			k := p.knows(e.Instance)
+			k.up = false
+			p.change(k, func(k *known) *pool.Effects { return p.pool.Down(p.now, k.core) })
+		case tables.Load:
+			p.change(p.knows(e.Instance), func(k *known) *pool.Effects {
+				return p.pool.Report(p.now, k.core, e.InFlight, pool.DefaultDelay+e.Way.Duration()+sampled)
+			})
+		case tables.Draining:
+			p.change(p.knows(e.Instance), func(k *known) *pool.Effects { return p.pool.Draining(p.now, k.core) })
+		case tables.Down:
+			p.down(e)
+		case tables.Synced:
+			if !p.decides {
+				p.decides = true
+				p.do(p.pool.Resume(p.now))
+			}
+		}
+	}
+}
+
+func (p *plane) learn(n tables.Note) {
+	var note pool.Note
+	if err := json.Unmarshal(n.Text, &note); err != nil {
+		p.broken("a note cannot be read: %w", err)
+		return
+	}
+	if !p.learned && !p.decides {
+		p.learned = true
+		p.pool.Learn(p.now, note, n.Age.Duration())
+	}
+}
+
+// writeNote writes down what the pool has learned.
+func (p *plane) writeNote() {
+	if p.term == 0 || !p.decides {
+		return
+	}
+	text, err := json.Marshal(p.pool.Note(p.now))
+	if err != nil {
+		p.broken("a note cannot be written: %w", err)
+	}
+	p.notes++
+	p.mirror.Note(p.now, tables.Note{Function: "web", Term: p.term, Number: p.notes, Text: text})
+	p.pump()
+}
+
+func (p *plane) inherit(i tables.Instance) {
+	if p.known[i.ID] != nil {
+		p.broken("%s is inherited and known", i.ID)
+	}
+	index, err := strconv.Atoi(strings.TrimPrefix(i.Endpoint, "web/"))
+	if err != nil {
+		p.broken("%s: endpoint %q", i.ID, i.Endpoint)
+	}
+	estate := pool.Estate{
+		Index: index, Started: p.now.Add(-i.Age.Duration()), Environment: i.Environment,
+		Price: scaler.NewPrice(i.Dollars, 0), Finished: i.Drain != "",
+	}
+	if i.UpFor > 0 {
+		estate.Took = max(i.Age.Duration()-i.UpFor.Duration(), 1)
+	}
+	core, err := p.pool.Inherit(p.now, estate)
+	if err != nil {
+		p.broken("%s is not inherited: %w", i.ID, err)
+		return
+	}
+	core.ID = i.ID
+	p.known[i.ID] = &known{core: core, expected: true, unanswered: true}
+	core.Owner = p.known[i.ID]
+	p.check()
+}
+
+func (p *plane) knows(id string) *known {
+	k := p.known[id]
+	if k == nil {
+		p.broken("the leader is told of %s, which it does not know", id)
+		return &known{ended: true}
+	}
+	return k
+}
+
+// expected invokes an instance that the relay lets in, and none else.
+func (p *plane) expected(id string) {
+	k := p.knows(id)
+	if k.expected {
+		p.broken("%s is confirmed twice", id)
+	}
+	k.expected = true
+	if in := p.world.expected[id]; in != p.term {
+		p.broken("%s is invoked in term %d, and expected in %d", id, p.term, in)
+	}
+	if k.ended {
+		return
+	}
+	life, term := p.life, p.term
+	p.invoke(id, func(failed bool) {
+		p.when(p.now, life, func() {
+			if p.term == term {
+				p.returned(k, failed)
+			}
+		})
+	})
+}
+
+// returned follows the end of an invocation that this leader made.
+func (p *plane) returned(k *known, failed bool) {
+	end := pool.End{}
+	if failed {
+		end.Cause = scaler.Crashed
+	}
+	p.over(k, end)
+	p.mirror.Forget(k.core.ID)
+	p.pump()
+}
+
+// over ends an instance in the pool, once.
+func (p *plane) over(k *known, end pool.End) {
+	p.change(k, func(k *known) *pool.Effects {
+		k.ended = true
+		return p.pool.Ended(p.now, k.core, end)
+	})
+}
+
+func (p *plane) up(u tables.Up) {
+	k := p.knows(u.Instance)
+	k.up = true
+	p.change(k, func(k *known) *pool.Effects {
+		k.core.In(u.Environment)
+		k.core.EndBy(p.now.Add(u.Left.Duration()))
+		return p.pool.Up(p.now, k.core, u.Slots)
+	})
+}
+
+func (p *plane) down(d tables.Down) {
+	k := p.knows(d.Instance)
+	p.told[d.Instance] = true
+	delete(p.known, d.Instance)
+	p.change(k, func(k *known) *pool.Effects { return p.pool.Down(p.now, k.core) })
+	if k.unanswered || !k.expected {
+		end := pool.End{}
+		if d.End.Report == nil {
+			end = pool.End{Cause: scaler.Unknown, Lost: true}
+		}
+		p.over(k, end)
+	}
+}
+
+// change does something to an instance that the pool has.
+func (p *plane) change(k *known, do func(*known) *pool.Effects) {
+	if !k.ended && p.term != 0 {
+		p.do(do(k))
+	}
+}
+
+// do carries out what the pool decides.
+func (p *plane) do(e *pool.Effects) {
+	dispatched, evicted := slices.Clone(e.Dispatched), slices.Clone(e.Evicted)
+	for _, core := range e.Start {
+		p.start(core)
+	}
+	for _, core := range e.Finish {
+		p.mirror.Drain(core.ID, wire.Reason(core.DrainReason()))
+	}
+	for _, core := range e.Kill {
+		p.mirror.Forget(core.ID)
+	}
+	for _, r := range dispatched {
+		delete(p.waiting, r.Owner.(*request))
+		p.dispatch(r.Owner.(*request))
+	}
+	for _, r := range evicted {
+		delete(p.waiting, r.Owner.(*request))
+		p.lose(r.Owner.(*request))
+	}
+	p.check()
+	p.arm()
+	p.pump()
+}
+
+func (p *plane) start(core *pool.Instance) {
+	if !p.decides {
+		p.broken("an instance is started before it is known what there is")
+	}
+	id := fmt.Sprintf("i%d.%d", p.term, p.order)
+	p.order++
+	p.starts++
+	core.ID = id
+	p.known[id] = &known{core: core}
+	core.Owner = p.known[id]
+	p.mirror.Expect(p.now, tables.Expectation{
+		Instance: id, Function: "web", Endpoint: fmt.Sprintf("web/%04d", core.Index()), Expires: tables.Micros(15 * time.Second),
+		Dollars: core.Price().PerHour(),
+	})
+}
+
+// check holds the pool to its own promises: nobody waits beside a free slot, among others.
+func (p *plane) check() {
+	if err := p.pool.Check(); err != nil {
+		p.broken("pool: %w", err)
+	}
+}
+
+// arm lets the pool look at the clock when it wants to.
+func (p *plane) arm() {
+	next := p.pool.Next()
+	if next.IsZero() || !p.armed.IsZero() && p.armed.After(p.now) && !next.Before(p.armed) {
+		return
+	}
+	p.armed = next
+	term := p.term
+	p.when(later(next, p.now), p.life, func() {
+		if p.term == term && term != 0 {
+			p.armed = time.Time{}
+			p.do(p.pool.Tick(p.now))
+		}
+	})
+}
+
+// sortedRequests are in the order of their arrival.
+func sortedRequests(set map[*request]bool) []*request {
+	return slices.SortedFunc(maps.Keys(set), func(a, b *request) int { return a.arrived.Compare(b.arrived) })
+}
