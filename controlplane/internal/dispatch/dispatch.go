@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -54,7 +55,8 @@ type Dispatcher struct {
 	budget    *scaler.Budget // of all functions together; nil: no ceiling
 	log       logrus.FieldLogger
 
-	started     chan struct{}  // closed by Start
+	started     chan struct{} // closed by Start
+	abandoned   atomic.Bool
 	invocations sync.WaitGroup // providers' Invoke calls under way
 	background  sync.WaitGroup // what reads of functions
 	stop        context.Context

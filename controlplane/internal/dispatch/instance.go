@@ -97,6 +97,8 @@ func (f *function) invokeExpected(i *instance) provider.End {
 func (f *function) returned(i *instance, end provider.End) {
 	switch {
 	case end.Cause != scaler.Network || end.Report != nil:
+	case f.d.abandoned.Load():
+		return // it goes on, for whoever leads next
 	case f.d.stop.Err() != nil:
 		end = provider.End{Cause: scaler.Unknown, Detail: "left to itself: the control plane stops"}
 	case f.servesOn(i):

@@ -152,6 +152,7 @@ func (d *Dispatcher) WriteNotes() {
 // Abandon ends the dispatcher and nothing else: what runs goes on, and whoever leads next takes it over. The relays must not hear
 // it any more.
 func (d *Dispatcher) Abandon() {
+	d.abandoned.Store(true)
 	d.halt()
 	d.background.Wait()
 	d.invocations.Wait()

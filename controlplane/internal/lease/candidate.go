@@ -42,13 +42,14 @@ type Candidate struct {
 	over    bool      // that term is
 	highest uint64    // of all terms heard of
 
+	watch     time.Duration // between two looks at somebody else's record
 	attached  []string
 	confirmed time.Time // no relay of those has seen a higher term before this moment
 }
 
 // NewCandidate returns a candidate that knows nothing yet. me names this process, as no other, not even after a restart.
 func NewCandidate(me, address string) *Candidate {
-	return &Candidate{me: me, address: address, enters: true}
+	return &Candidate{me: me, address: address, enters: true, watch: Watch}
 }
 
 // Step says what is to be done now, or when to ask again.
@@ -61,7 +62,7 @@ func (c *Candidate) Step(now time.Time) Step {
 	case c.holds():
 		return c.renew(now)
 	case !c.enters:
-		return Step{At: now.Add(Watch)}
+		return Step{At: now.Add(c.watch)}
 	case c.free(now):
 		return c.swap(now, Record{Term: max(c.known.Term, c.highest) + 1, Holder: c.me, Address: c.address, Relays: c.known.Relays})
 	default:
@@ -103,7 +104,7 @@ func (c *Candidate) Read(now time.Time, found Found, err error) {
 	}
 	c.see(now, found.Record)
 	c.gone = found.Gone && !c.holds()
-	c.next = now.Add(Watch)
+	c.next = now.Add(c.watch)
 	if c.holds() || c.enters && c.free(now) {
 		c.next = now
 	}
@@ -117,11 +118,11 @@ func (c *Candidate) Swapped(now time.Time, err error) {
 		c.see(now, c.trying)
 		c.next = c.tried.Add(Renew)
 		if !c.holds() {
-			c.next = now.Add(Watch) // another one may lead
+			c.next = now.Add(c.watch) // another one may lead
 		}
 	case errors.As(err, &conflict):
 		c.see(now, conflict.Now)
-		c.gone, c.next = false, now.Add(Watch)
+		c.gone, c.next = false, now.Add(c.watch)
 		if c.holds() {
 			c.next = now
 		}

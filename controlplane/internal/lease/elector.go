@@ -28,10 +28,14 @@ type Elector struct {
 
 // NewElector returns one that does nothing before Run. me and address are NewCandidate's.
 func NewElector(me, address string, store Store, log logrus.FieldLogger) *Elector {
-	return &Elector{
+	e := &Elector{
 		store: store, log: log.WithField("component", "lease"),
 		candidate: NewCandidate(me, address), changed: make(chan struct{}),
 	}
+	if quick, ok := store.(interface{ Watch() time.Duration }); ok {
+		e.candidate.watch = quick.Watch()
+	}
+	return e
 }
 
 // Relays takes in what the relays of this term say: Candidate.Relays.

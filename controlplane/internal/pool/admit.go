@@ -11,6 +11,7 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	}
 	*r = Request{Owner: r.Owner, arrived: now}
 	p.counters.arrivals++
+	p.comeBack(now)
 	if cause := p.refusal(now); cause != "" {
 		r.state, r.cause, r.after = Rejected, cause, p.retryAfter(now, cause)
 		return &p.effects

@@ -30,10 +30,17 @@ type Estate struct {
 // Await keeps the pool from deciding anything until Resume: there may be instances that it does not know yet.
 func (p *Pool) Await() { p.awaits = true }
 
+// settles is for how long after a takeover requests come at once that were held meanwhile. They are no rate, and what is idle is
+// kept for them.
+const settles = 500 * time.Millisecond
+
 // Resume ends Await.
 func (p *Pool) Resume(now time.Time) *Effects {
 	now = p.enter(now)
 	p.awaits = false
+	if p.counters.inherited > 0 {
+		p.settled = now.Add(settles)
+	}
 	p.scale(now)
 	return &p.effects
 }
@@ -101,5 +108,12 @@ func (p *Pool) countLegacy(i *Instance) {
 		i.legacy = i.foreign
 	default:
 		i.legacy = min(i.legacy, i.foreign)
+	}
+}
+
+// comeBack takes note of an arrival that may have been held while nobody decided.
+func (p *Pool) comeBack(now time.Time) {
+	if now.Before(p.settled) {
+		p.counters.heldBack++
 	}
 }

@@ -72,9 +72,10 @@ type Pool struct {
 	leased  bool  // a slot was leased in this event
 	closed  Cause // why arrivals are rejected since Close
 
-	unreachable bool // no Envoy is connected
-	retiring    bool // Close follows
-	awaits      bool // instances that it does not know may exist: nothing is decided
+	unreachable bool      // no Envoy is connected
+	retiring    bool      // Close follows
+	settled     time.Time // until then requests come back that were held while nobody decided
+	awaits      bool      // instances that it does not know may exist: nothing is decided
 
 	queue    requestList
 	returned int           // of the requests in it, those that an instance has refused

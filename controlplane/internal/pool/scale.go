@@ -19,7 +19,7 @@ func (p *Pool) scale(now time.Time) {
 	want := p.wanted(p.withhold(p.rule.Decide(now, p.look())))
 	p.order(now, want.Start, false)
 	p.order(now, want.Replace, true)
-	if want.Drain > 0 && p.queue.n == 0 && !p.leased {
+	if want.Drain > 0 && p.queue.n == 0 && !p.leased && !now.Before(p.settled) {
 		p.drainSurplus(now, want.Drain) // never what was leased in this very step: a later event will do
 	}
 	p.advance(now)
@@ -43,7 +43,7 @@ func (p *Pool) look() *scaler.State {
 		Starting:    p.count[Starting],
 		Rotating:    p.rotating,
 		Unreplaced:  p.unreplaced,
-		Arrivals:    p.counters.arrivals,
+		Arrivals:    p.counters.arrivals - p.counters.heldBack,
 		Departures:  p.counters.departures,
 		Unreachable: p.unreachable,
 		Failing:     p.guards.Breaker.Cause() != "",
