@@ -162,7 +162,7 @@ func (a *attached) tell(relay string, event tables.Event) {
 	d := a.dispatcher
 	switch e := event.(type) {
 	case tables.Noted:
-		d.Noted(relays.Note{Function: e.Function, Text: e.Text})
+		d.Noted(relays.Note{Function: e.Function, Text: e.Text, Age: e.Age.Duration()})
 	case tables.Inherited:
 		d.Inherited(inheritance(e.Instance))
 	case tables.Expected:
