@@ -3,7 +3,6 @@ package controlplane
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -147,8 +146,13 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 		Files:   s.outside.status,
 		Version: Version(), Log: log,
 	}
+	before := s.predecessor()
 	if !cfg.Relay.Apart {
-		if s.relay, err = openOwnRelay(relayConfig(cfg, s.outside, key), s.relays.leader, log); err != nil {
+		err := before.open(ctx, func() (err error) {
+			s.relay, err = openOwnRelay(relayConfig(cfg, s.outside, key), s.relays.leader, log)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		if err := s.openControl(); err != nil {
@@ -156,11 +160,18 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 		}
 		options.Relay = s.relayStatus
 	}
-	if s.admin, err = admin.New(options); err != nil {
+	if err := before.open(ctx, func() error { s.admin, err = admin.New(options); return err }); err != nil {
 		return err
 	}
 	s.elector = s.newElector()
 	return nil
+}
+
+// predecessor is the control plane before this one, which may be stopping: if it is configured alike, it takes no longer.
+func (s *Server) predecessor() *succession {
+	return &succession{
+		dir: s.config.StateDir, patience: s.config.Shutdown.Grace + s.dispatcher.DrainLimit() + lastSteps, log: s.log,
+	}
 }
 
 // openOwnRelay opens a relay that attaches to a leader in this process.
@@ -173,11 +184,7 @@ func openOwnRelay(config relay.Config, leader *uplink.Leader, log logrus.FieldLo
 		Log:   log,
 	})
 	var err error
-	o.Relay, err = relay.New(config, o.uplink, log)
-	if errors.Is(err, relay.ErrDirInUse) {
-		return nil, fmt.Errorf("state_dir: another control plane uses %s", filepath.Dir(config.Dir))
-	}
-	if err != nil {
+	if o.Relay, err = relay.New(config, o.uplink, log); err != nil {
 		return nil, err
 	}
 	o.uplink.Connect(o.Relay)

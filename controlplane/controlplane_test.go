@@ -12,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -124,15 +125,38 @@ func TestOneStateDirServesOneProcess(t *testing.T) {
 	s, _ := open(t, first)
 	second := valid(t)
 	second.StateDir = first.StateDir
-	_, err := controlplane.New(t.Context(), second, quiet())
-	require.ErrorContains(t, err, first.StateDir)
-	require.ErrorContains(t, err, "another")
+	impatient, end := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer end()
+	_, err := controlplane.New(impatient, second, quiet())
+	require.EqualError(t, err, "state_dir: another process uses "+first.StateDir+", and has not ended meanwhile")
 	conn, err := net.Dial("unix", filepath.Join(first.StateDir, "control.sock"))
 	require.NoError(t, err, "the first one's socket is untouched")
 	require.NoError(t, conn.Close())
 	giveUp(t, s)
 	s, _ = open(t, second)
 	giveUp(t, s)
+}
+
+// Whoever deploys starts the new process when the old one has been told to stop, and need not know when it has ended.
+func TestASuccessorWaitsForItsPredecessor(t *testing.T) {
+	cfg := valid(t)
+	cfg.Admin.Address, cfg.Relay.Address = freeAddress(t), freeAddress(t)
+	first, _ := open(t, cfg)
+	log, hook := logtest.NewNullLogger()
+	opened := make(chan *controlplane.Server, 1)
+	go func() {
+		s, err := controlplane.New(t.Context(), cfg, log)
+		assert.NoError(t, err)
+		opened <- s
+	}()
+	require.Eventually(t, func() bool { return len(messages(hook, logrus.WarnLevel, "waiting for it to end")) == 1 }, patience, time.Millisecond)
+	require.Empty(t, opened)
+	giveUp(t, first)
+	second := <-opened
+	require.NotNil(t, second)
+	require.Equal(t, cfg.Admin.Address, second.AdminAddr())
+	require.Len(t, messages(hook, logrus.WarnLevel, "waiting for it to end"), 1, "it is said once")
+	giveUp(t, second)
 }
 
 func TestACanceledRunStartsNothingAndLeavesNothing(t *testing.T) {

@@ -44,8 +44,8 @@ type RelayServer struct {
 }
 
 // NewRelay opens the relay's port and takes the endpoints' directory; after an error nothing stays open. Nothing is served
-// before Run, which must follow.
-func NewRelay(cfg *Config, log logrus.FieldLogger) (*RelayServer, error) {
+// before Run, which must follow. A relay before this one that is about to end is waited for, at most until ctx ends.
+func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayServer, error) {
 	if !cfg.Relay.Apart {
 		return nil, errors.New("relay.apart: is false, so the relay runs within the control plane")
 	}
@@ -60,14 +60,15 @@ func NewRelay(cfg *Config, log logrus.FieldLogger) (*RelayServer, error) {
 	if s.uplink, err = s.newUplink(log); err != nil {
 		return nil, err
 	}
-	if err = s.openRelay(log); err != nil {
+	before := &succession{dir: cfg.StateDir, patience: lastSteps, log: s.log}
+	if err = before.open(ctx, func() error { return s.openRelay(log) }); err != nil {
 		return nil, err
 	}
 	s.uplink.Connect(s.relay)
 	if cfg.Relay.Admin == "" {
 		return s, nil
 	}
-	if s.admin, err = s.openAdmin(log); err != nil {
+	if err = before.open(ctx, func() (err error) { s.admin, err = s.openAdmin(log); return err }); err != nil {
 		ended, end := context.WithCancel(context.Background())
 		end()
 		return nil, errors.Join(err, s.relay.Run(ended))
@@ -142,9 +143,6 @@ func (s *RelayServer) openRelay(log logrus.FieldLogger) error {
 	c := relayConfig(s.config, s.outside, key)
 	c.CAFile, c.Settled = filepath.Join(s.config.StateDir, relayCAFile), s.uplink.Settled
 	s.relay, err = relay.New(c, s.uplink, log)
-	if errors.Is(err, relay.ErrDirInUse) {
-		return fmt.Errorf("state_dir: another relay uses %s", s.config.StateDir)
-	}
 	return err
 }
 

@@ -18,7 +18,7 @@ import (
 // startRelay starts the relay apart from control planes.
 func (s *Stack) startRelay() {
 	s.Config.Relay.Apart = true
-	server, err := controlplane.NewRelay(s.Config, s.logger("relay"))
+	server, err := controlplane.NewRelay(s.t.Context(), s.Config, s.logger("relay"))
 	require.NoError(s.t, err)
 	s.Relay = server.RelayAddr()
 	s.stopRelay = s.background("relay", server.Run)

@@ -77,7 +77,7 @@ func runRelay(ctx context.Context, args, environ []string, stderr io.Writer) err
 	}
 	log := logger(cfg, environ, stderr)
 	defer logHangups(log)()
-	server, err := controlplane.NewRelay(cfg, log)
+	server, err := controlplane.NewRelay(ctx, cfg, log)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import "time"
 // A Request asks to be admitted.
 type Request struct {
 	Function string
-	ID       string // x-request-id. Clients may choose it, and choose it twice
+	ID       string // the same whenever it comes, and no other request's; empty: it has no name
 	// RefusedBy is the id of the instance that had no slot for the request, which has come back for that; empty if it comes
 	// for the first time. Arrived is when Envoy got it, then; zero if that is not known.
 	RefusedBy string

@@ -19,8 +19,10 @@ import (
 const (
 	// FunctionKey is the stream's initial metadata that names the function. The route sets it; a client cannot.
 	FunctionKey = "lambda-dispatch-function"
-	// ArrivedKey is the stream's initial metadata that says when Envoy got a request that an instance has refused, in
-	// microseconds of Unix time. Only the route of such requests sets it. Their header wire.RefusedHeader names the instance.
+	// BeganKey is the stream's initial metadata that says when Envoy got a request, in microseconds of Unix time.
+	BeganKey = "lambda-dispatch-began"
+	// ArrivedKey says the same, in its place, of a request that an instance has refused. Only the route of such requests sets it.
+	// Their header wire.RefusedHeader names the instance.
 	ArrivedKey = "lambda-dispatch-arrived"
 	// MetadataNamespace and EndpointKey are where the reply names the endpoint in the request's dynamic metadata.
 	MetadataNamespace = "lambda-dispatch"

@@ -21,16 +21,28 @@ var RefusedHeader = strings.ToLower(wire.RefusedHeader)
 // requestOf is what Envoy says of a request. Without the word of its route no request has been refused before, whatever its
 // headers say.
 func requestOf(ctx context.Context, headers []*corev3.HeaderValue) admission.Request {
-	r := admission.Request{Function: said(ctx, FunctionKey), ID: valueOf(headers, requestIDHeader)}
+	r := admission.Request{Function: said(ctx, FunctionKey)}
 	arrived := said(ctx, ArrivedKey)
 	if arrived == "" {
+		r.ID = idOf(headers, said(ctx, BeganKey))
 		return r
 	}
+	r.ID = idOf(headers, arrived)
 	_, r.RefusedBy, _ = strings.Cut(valueOf(headers, RefusedHeader), "/")
 	if micros, err := strconv.ParseInt(arrived, 10, 64); err == nil {
 		r.Arrived = time.UnixMicro(micros)
 	}
 	return r
+}
+
+// idOf names a request. Clients may choose x-request-id, and choose one that another has; when Envoy got the request, to the
+// microsecond, they do not choose. Without the first there is no name.
+func idOf(headers []*corev3.HeaderValue, began string) string {
+	id := valueOf(headers, requestIDHeader)
+	if id == "" || began == "" {
+		return id
+	}
+	return id + " " + began
 }
 
 // said returns what the route says under that key, or "" when it says nothing.

@@ -31,6 +31,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // A decider is the smallest control plane: it names one endpoint, after a while for functions called held-….
@@ -40,6 +41,7 @@ type decider struct {
 	mu       sync.Mutex
 	asked    map[string]int // by function
 	headers  []string       // of the last request
+	times    []string       // that streams said of requests, by which key
 }
 
 func (d *decider) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
@@ -50,6 +52,11 @@ func (d *decider) Process(stream extprocv3.ExternalProcessor_ProcessServer) erro
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	function := strings.Join(md.Get(extproc.FunctionKey), ",")
 	d.note(function, request)
+	for _, key := range []string{extproc.BeganKey, extproc.ArrivedKey} {
+		for _, at := range md.Get(key) {
+			d.noteTime(key, at)
+		}
+	}
 	if strings.HasPrefix(function, "held") {
 		select {
 		case <-time.After(held):
@@ -62,6 +69,12 @@ func (d *decider) Process(stream extprocv3.ExternalProcessor_ProcessServer) erro
 	}
 	_, err = stream.Recv() // until the request ends
 	return err
+}
+
+func (d *decider) noteTime(key, at string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.times = append(d.times, key+" "+at)
 }
 
 func (d *decider) note(function string, r *extprocv3.ProcessingRequest) {
@@ -107,6 +120,10 @@ func (d *decider) reply(function string) *extprocv3.ProcessingResponse {
 // app serves the paths that the tests ask for, below any prefix that is not stripped.
 func app(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
+	case strings.HasSuffix(path, "/full") && r.Header.Get(wire.RefusedHeader) == "": // as a peer that has no slot
+		w.Header().Set(wire.RefusedHeader, wire.RefusedBy("go", "i-1"))
+		w.Header().Set("Location", "http://"+r.Host+r.RequestURI)
+		w.WriteHeader(wire.RefusedStatus)
 	case strings.HasSuffix(path, "/silent"): // no answer
 		wait(r)
 	case strings.HasSuffix(path, "/stalls"): // an answer that does not go on
@@ -319,6 +336,19 @@ func TestRequestsThroughEnvoy(t *testing.T) {
 		require.Equal(t, f.address, got.Header.Get("X-Forwarded-Host"))
 		require.NotEmpty(t, got.Header.Get("X-Forwarded-For"))
 		require.Equal(t, []string{"x-request-id"}, f.headers, "what the control plane sees")
+	})
+	t.Run("names a refused request by the same time when it comes again", func(t *testing.T) {
+		f.mu.Lock()
+		f.times = nil
+		f.mu.Unlock()
+		f.appSees(t, "/go/full", "X-Request-Id", "mine")
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		require.Len(t, f.times, 2)
+		began, again := strings.Fields(f.times[0]), strings.Fields(f.times[1])
+		require.Equal(t, []string{extproc.BeganKey, extproc.ArrivedKey}, []string{began[0], again[0]})
+		require.Equal(t, began[1], again[1])
+		require.Regexp(t, "^[0-9]{16}$", began[1], "microseconds of Unix time")
 	})
 	t.Run("keeps what only we may say from the app and from the client", func(t *testing.T) {
 		got := f.appSees(t, "/go", "Lambda-Dispatch-Endpoint", "/x", "Lambda-Dispatch-Function", "full",

@@ -171,7 +171,7 @@ func (r routed) resource(upgrade, leased bool) *routev3.Route {
 		Name:                 r.name(),
 		Match:                match,
 		Action:               &routev3.Route_Route{Route: action},
-		TypedPerFilterConfig: map[string]*anypb.Any{extProcName: r.filterConfig()},
+		TypedPerFilterConfig: map[string]*anypb.Any{extProcName: r.filterConfig(&corev3.HeaderValue{Key: extproc.BeganKey, Value: startMicros})},
 	}
 	if !upgrade {
 		action.InternalRedirectPolicy = r.followRefusals()

@@ -218,7 +218,7 @@ func (e *Environment) RunStatic(ctx context.Context, r *Registrar) error {
 			}
 		}
 		began := time.Now()
-		if inv, err := r.register(ctx, e.ID, e.Trust); err == nil {
+		if inv, err := r.register(ctx, e.ID, e.Trust, e.Logger); err == nil {
 			e.Logger.Info("registered", "instance", inv.Instance, "function", inv.Function)
 			e.serve(ctx, inv, "", time.Time{})
 			e.settle()

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -46,18 +47,29 @@ type Registrar struct {
 
 // latest is what read returned last without an error.
 type latest[T any] struct {
-	value T
-	read  func() (T, error)
+	value   T
+	read    func() (T, error)
+	trouble string // what read says now; empty: nothing
 }
 
 func newLatest[T any](read func() (T, error)) (latest[T], error) {
 	value, err := read()
-	return latest[T]{value, read}, err
+	return latest[T]{value: value, read: read}, err
 }
 
-// get reads again. What cannot be read, or does not fit, leaves what was there before.
-func (l *latest[T]) get() T {
-	if value, err := l.read(); err == nil {
+// get reads again. What cannot be read, or does not fit, leaves what was there before; the log says so once, and once when
+// it fits again.
+func (l *latest[T]) get(log *slog.Logger) T {
+	value, err := l.read()
+	switch {
+	case err == nil && l.trouble != "":
+		log.Info("a file that did not fit fits again", "was", l.trouble)
+		l.trouble = ""
+	case err != nil && err.Error() != l.trouble:
+		l.trouble = err.Error()
+		log.Warn("a file does not fit: what was read before stays in use", "error", err)
+	}
+	if err == nil {
 		l.value = value
 	}
 	return l.value
@@ -83,11 +95,11 @@ func NewRegistrar(getenv func(string) string) (*Registrar, error) {
 }
 
 // client is for one call.
-func (r *Registrar) client() *http.Client {
+func (r *Registrar) client(log *slog.Logger) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:       (&net.Dialer{KeepAliveConfig: tunnel.KeepAlive}).DialContext,
-			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: r.roots.get()},
+			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: r.roots.get(log)},
 			DisableKeepAlives: true,
 		},
 		Timeout: registerLimit, CheckRedirect: refuseRedirect,
@@ -144,7 +156,7 @@ func readCA(file string) (*x509.CertPool, error) {
 }
 
 // register posts a registration and returns the invocation that the relay answers with, if it is to be obeyed.
-func (r *Registrar) register(ctx context.Context, environment string, policy trust.Policy) (wire.Invocation, error) {
+func (r *Registrar) register(ctx context.Context, environment string, policy trust.Policy, log *slog.Logger) (wire.Invocation, error) {
 	body, err := json.Marshal(wire.Registration{Version: wire.Version, Function: r.function, Environment: environment})
 	if err != nil {
 		return wire.Invocation{}, err
@@ -153,9 +165,9 @@ func (r *Registrar) register(ctx context.Context, environment string, policy tru
 	if err != nil {
 		return wire.Invocation{}, err
 	}
-	req.Header.Set("Authorization", "Bearer "+r.token.get())
+	req.Header.Set("Authorization", "Bearer "+r.token.get(log))
 	req.Header.Set("Content-Type", "application/json")
-	res, err := r.client().Do(req)
+	res, err := r.client(log).Do(req)
 	if errors.Is(err, io.EOF) && req.URL.Scheme == "http" {
 		return wire.Invocation{}, fmt.Errorf("%w: if the relay speaks TLS, %s begins with https", err, RelayVar)
 	}

@@ -1,12 +1,15 @@
 package lifecycle
 
 import (
+	"bytes"
 	"encoding/pem"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,7 +35,7 @@ func TestAPlainRegistrationThatIsHungUpOnHintsAtTLS(t *testing.T) {
 	variables := map[string]string{RelayVar: "http://" + l.Addr().String(), FunctionVar: "web", TokenVar: "0123456789abcdef"}
 	r, err := NewRegistrar(func(name string) string { return variables[name] })
 	require.NoError(t, err)
-	_, err = r.register(t.Context(), "e1", trust.Policy{})
+	_, err = r.register(t.Context(), "e1", trust.Policy{}, slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, "LAMBDA_DISPATCH_PEER_RELAY begins with https")
 }
 
@@ -61,18 +64,30 @@ func TestATokenFileIsReadAtEachRegistration(t *testing.T) {
 	variables := map[string]string{RelayVar: relay.URL, FunctionVar: "web", TokenFileVar: token, CAFileVar: ca}
 	r, err := NewRegistrar(func(name string) string { return variables[name] })
 	require.NoError(t, err)
+	var log bytes.Buffer
 	registers := func(want string) {
 		t.Helper()
-		_, err := r.register(t.Context(), "e1", trust.Policy{})
+		_, err := r.register(t.Context(), "e1", trust.Policy{}, slog.New(slog.NewTextHandler(&log, nil)))
 		require.ErrorContains(t, err, "401")
 		require.Equal(t, "Bearer "+want, <-tokens)
 	}
 	registers("the first token")
+	registers("the first token")
+	require.Empty(t, log.String())
 	write(token, []byte("the second token\n"))
 	registers("the second token")
 	write(token, nil)
 	write(ca, []byte("garbage"))
 	registers("the second token")
+	registers("the second token")
+	require.Equal(t, 2, strings.Count(log.String(), "level=WARN"), "each is said once")
+	require.Contains(t, log.String(), TokenFileVar+": "+token+" is empty")
+	require.Contains(t, log.String(), CAFileVar+": "+ca+" holds no PEM certificate")
+	require.NoError(t, os.Remove(ca))
+	registers("the second token")
+	require.Equal(t, 3, strings.Count(log.String(), "level=WARN"), "another reason is news")
+	write(ca, trusted)
 	write(token, []byte("the third token"))
 	registers("the third token")
+	require.Equal(t, 2, strings.Count(log.String(), "fits again"))
 }
