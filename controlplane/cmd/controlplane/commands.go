@@ -117,7 +117,7 @@ func check(ctx context.Context, args, environ []string, stdout io.Writer) error 
 		return fmt.Errorf("certificates:\n%w", err)
 	}
 	fmt.Fprintln(stdout, "the configuration is valid")
-	for _, warning := range append(controlplane.EnvironmentWarnings(environ), warnings...) {
+	for _, warning := range slices.Concat(controlplane.EnvironmentWarnings(environ), warnings, cfg.PriceWarnings()) {
 		fmt.Fprintln(stdout, "warning:", warning)
 	}
 	if len(cfg.Functions) == 0 {

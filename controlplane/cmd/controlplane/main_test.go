@@ -129,6 +129,13 @@ func TestCheckSaysWhatItChecked(t *testing.T) {
 	require.Empty(t, stderr)
 }
 
+func TestCheckSaysWhatPlainLambdaDoesForLess(t *testing.T) {
+	one := "{aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /web}], scaling: {concurrency: 1}}]}"
+	stdout, _, err := try(t, "check", file(t, one))
+	require.NoError(t, err)
+	require.Contains(t, stdout, "warning: function web: with concurrency 1 plain Lambda is cheaper")
+}
+
 func TestCheckLooksAtCertificates(t *testing.T) {
 	config := func(w keypairtest.Wish) string {
 		w.Names = []string{"front.test"}

@@ -45,10 +45,12 @@ func (p *Pool) look() *scaler.State {
 		Unreplaced:  p.unreplaced,
 		Arrivals:    p.counters.arrivals - p.counters.heldBack,
 		Departures:  p.counters.departures,
+		Starts:      p.counters.started,
 		Unreachable: p.unreachable,
 		Failing:     p.guards.Breaker.Cause() != "",
 		Renewing:    p.roll != nil || p.now.Sub(p.lastRoll.Began) < unhurried,
 		Fleet:       next.fleet,
+		Fee:         p.guards.Price().Fee(),
 	}
 	if p.roll != nil && !next.fresh {
 		p.state.Starting -= p.fresh[Starting] // they take long, and an old one is there at once

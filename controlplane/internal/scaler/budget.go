@@ -32,6 +32,9 @@ func NewPrice(perHour, perStart float64) Price {
 // PerHour is what the instance costs an hour, in dollars.
 func (p Price) PerHour() float64 { return float64(p.hour) / picodollars }
 
+// Fee is how long the instance could run for what its start costs beside its time.
+func (p Price) Fee() time.Duration { return p.fee }
+
 // A Budget bounds what instances cost, in dollars per hour. An instance claims what it costs an hour from its start until
 // its end, and for as long again as its start cost. All claims together never exceed the ceiling. So in no hour is more
 // spent than the ceiling and, for each instance that runs when that hour ends, the price of its start.

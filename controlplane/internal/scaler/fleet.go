@@ -2,11 +2,13 @@ package scaler
 
 import "time"
 
-// How long a frozen environment is relied on, and how long it may yet be seen again. Lambda does not publish when it gives
-// them up; observers report 5 to 15 minutes.
+// How long a frozen environment is relied on before anything is known, and how long it may yet be seen again. Lambda does not
+// publish when it gives them up; observers report 5 to 15 minutes. What is found, or not found, teaches better.
 const (
-	SurelyFrozen = 290 * time.Second
-	maybeFrozen  = 30 * time.Minute
+	SurelyFrozen  = 290 * time.Second
+	leastRelied   = 20 * time.Second
+	longestRelied = 15 * time.Minute
+	maybeFrozen   = 30 * time.Minute
 )
 
 // The longest starts that are learned from. Lambda needs no such times: what takes longer is a network that failed, or a
@@ -35,17 +37,19 @@ type Fleet struct {
 	settling   batch // instances that were told to finish
 	claimed    int   // frozen environments, by starts in progress
 
-	known map[string]*environment
-	sure  []freeze // oldest first, as is maybe; those that ran since are skipped
-	maybe []freeze
-	count int // of sure, without those that ran since
+	relied time.Duration // how long a frozen environment is relied on
+	known  map[string]*environment
+	sure   []freeze // oldest first, as is maybe; those that ran since are skipped
+	maybe  []freeze
+	count  int // of sure, without those that ran since
 }
 
 type environment struct {
 	name   string
 	frozen bool
-	sure   bool   // and surely there
-	times  uint64 // that it was frozen
+	sure   bool      // and surely there
+	times  uint64    // that it was frozen
+	since  time.Time // when it was the last time
 }
 
 // A freeze is over once the environment ran again.
@@ -58,12 +62,14 @@ type freeze struct {
 func (f freeze) lasts() bool { return f.frozen && f.times == f.n }
 
 // NewFleet returns a fleet that has seen nothing.
-func NewFleet() *Fleet { return &Fleet{known: map[string]*environment{}} }
+func NewFleet() *Fleet {
+	return &Fleet{known: map[string]*environment{}, relied: SurelyFrozen}
+}
 
 // Renew returns what is known of the environments of other code: none, but about as long starts.
 func (f *Fleet) Renew() *Fleet {
 	n := NewFleet()
-	n.Warm, n.Cold, n.finish = f.Warm, f.Cold, f.finish
+	n.Warm, n.Cold, n.finish, n.relied = f.Warm, f.Cold, f.finish, f.relied
 	return n
 }
 
@@ -77,6 +83,7 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) {
 		f.surprise(s)
 	} else {
 		f.unsure(e)
+		f.found(now.Add(-took).Sub(e.since))
 		e.frozen = false
 		f.Warm.Add(min(took, longestWarm))
 	}
@@ -118,9 +125,30 @@ func (f *Fleet) surprise(s *Start) {
 		return
 	}
 	for len(f.sure) > 0 && !f.sure[0].at.After(s.at) {
+		if f.sure[0].lasts() {
+			f.missed(s.at.Sub(f.sure[0].at))
+		}
 		f.doubt()
 	}
 }
+
+// found learns from an environment that was frozen for so long and then ran again. Most were used soon and say nothing; one
+// that lasted longer than was relied on says a little, because it is one of those that last.
+func (f *Fleet) found(idle time.Duration) {
+	if idle > f.relied && f.relied > 0 {
+		f.relied = min(f.relied+(idle-f.relied)/8, longestRelied)
+	}
+}
+
+// missed learns from one that was given up before so long a time.
+func (f *Fleet) missed(idle time.Duration) {
+	if idle < f.relied {
+		f.relied = max(leastRelied, f.relied-(f.relied-idle)/2)
+	}
+}
+
+// Relied is for how long a frozen environment is expected to be there.
+func (f *Fleet) Relied() time.Duration { return f.relied }
 
 // doubt counts on the environment no more that froze first.
 func (f *Fleet) doubt() {
@@ -148,7 +176,7 @@ func (f *Fleet) Ended(now time.Time, name string, crashed bool) {
 		delete(f.known, name)
 		return
 	}
-	e.frozen, e.sure = true, true
+	e.frozen, e.sure, e.since = true, true, now
 	e.times++
 	f.sure = append(f.sure, freeze{e, now, e.times})
 	f.count++
@@ -169,12 +197,12 @@ func (f *Fleet) Until(now time.Time) time.Time {
 	if len(f.sure) == 0 {
 		return time.Time{}
 	}
-	return f.sure[0].at.Add(SurelyFrozen)
+	return f.sure[0].at.Add(f.relied)
 }
 
 // forget drops what was frozen for too long.
 func (f *Fleet) forget(now time.Time) {
-	for len(f.sure) > 0 && (!f.sure[0].lasts() || now.Sub(f.sure[0].at) >= SurelyFrozen) {
+	for len(f.sure) > 0 && (!f.sure[0].lasts() || now.Sub(f.sure[0].at) >= f.relied) {
 		f.doubt()
 	}
 	for len(f.maybe) > 0 && now.Sub(f.maybe[0].at) >= maybeFrozen {

@@ -16,8 +16,9 @@ type frugal struct {
 	service time.Duration // of a request, while some wait
 	known   bool          // it is no guess
 	keeper  Keeper
+	ledger  Ledger
 	recent  Window        // of the instances that demand needs
-	peaks   Window        // of demand, in instances
+	peaks   Peaks         // of demand
 	idle    bool          // time alone may make an instance surplus
 	calm    time.Time     // when the reserve is looked at
 	pace    time.Duration // between attempts to fill it
@@ -28,12 +29,9 @@ type frugal struct {
 // Frugal makes the policy with that tuning.
 func Frugal(t Tuning) Policy {
 	return func(s Settings) Rule {
-		return &frugal{tuning: t, most: s.StartsInProgress, keeper: NewKeeper(), recent: NewWindow(0), peaks: NewWindow(peakMemory)}
+		return &frugal{tuning: t, most: s.StartsInProgress, keeper: NewKeeper(), recent: NewWindow(0)}
 	}
 }
-
-// peakMemory is for how long a peak is expected to come again.
-const peakMemory = 10 * time.Minute
 
 // longestKeep is for how long an idle instance is kept at most, whatever was learned: with what the window forgets late it
 // makes a second.
@@ -50,10 +48,11 @@ const attemptsAfter = 10 * time.Second
 // Decide implements Rule.
 func (f *frugal) Decide(now time.Time, s *State) Want {
 	f.flow.Observe(now, s)
+	f.ledger.Observe(now, s)
 	if s.Waiting > 0 {
 		f.service, f.known = f.flow.Usual()
 	}
-	f.peaks.Observe(now, ceilDiv(f.crowd(now, s), s.Concurrency))
+	f.peaks.Observe(now, f.crowd(now, s))
 	f.idle = s.Idle > 0 && s.Ready > s.Min
 	f.next = time.Time{}
 
@@ -77,7 +76,7 @@ func (f *frugal) Decide(now time.Time, s *State) Want {
 
 // keep is how many instances demand needs, or needed a moment ago.
 func (f *frugal) keep(now time.Time, s *State, head int) int {
-	restart := time.Duration(f.tuning.Restart * float64(s.Fleet.Warm.Mean(assumedWarm)))
+	restart := time.Duration(f.tuning.Restart*float64(s.Fleet.Warm.Mean(assumedWarm))) + s.Fee
 	needed := ceilDiv(s.taken()+head, s.Concurrency)
 	f.keeper.Observe(now, needed, restart)
 	span := restart
@@ -85,6 +84,9 @@ func (f *frugal) keep(now time.Time, s *State, head int) int {
 		span = f.keeper.Keep(restart)
 	}
 	span = min(span, longestKeep)
+	if f.ledger.Dearer() {
+		span = 0
+	}
 	f.recent.SetSpan(span)
 	f.recent.Observe(now, needed)
 	if span == 0 {
@@ -99,46 +101,6 @@ func (f *frugal) headroom(s *State) int {
 	warm := s.Fleet.Warm.Mean(assumedWarm)
 	moves := f.flow.Rate()*warm.Seconds() + f.flow.Freed(s.Leased, warm)
 	return int(min(f.tuning.Sigmas*math.Sqrt(moves), f.tuning.Headroom*f.flow.InFlight()))
-}
-
-// reserve is how many instances to start only so that their environments are there, frozen, when the peak of the last
-// minutes comes again and is exceeded a little: nobody waits for a cold start then. It takes a start of everything that
-// does not run, because Lambda makes a new environment only when all others are in use. Where no start has succeeded, or
-// starts fail, there is none.
-func (f *frugal) reserve(now time.Time, s *State) int {
-	peak := f.peaks.Peak(now)
-	if f.tuning.Reserve == 0 || peak == 0 || s.Starting > 0 || s.Failing || s.Renewing || s.Unreachable || !s.Fleet.Known() {
-		return 0
-	}
-	if now.Before(f.calm) {
-		f.next = f.calm
-		return 0
-	}
-	need := min(s.Max, peak+int(math.Ceil(f.tuning.Reserve*float64(peak))))
-	if s.Fleet.Frozen(now)+s.Live >= need {
-		f.pace = 0
-		f.next = s.Fleet.Until(now)
-		return 0
-	}
-	if now.Before(f.again) {
-		f.next = f.again
-		return 0
-	}
-	f.pace = min(max(attemptsAfter, 2*f.pace), SurelyFrozen)
-	f.again = now.Add(f.pace)
-	return f.beyond(s.Fleet.Spare(now), need-s.Live)
-}
-
-// beyond is how many starts make new environments, up to n in all, where so many are frozen. One more start must stay
-// possible: who comes meanwhile does not wait for the reserve.
-func (f *frugal) beyond(frozen, n int) int {
-	if f.most > 0 {
-		n = min(n, f.most-1)
-	}
-	if n <= frozen {
-		return 0
-	}
-	return n
 }
 
 // Next implements Rule.

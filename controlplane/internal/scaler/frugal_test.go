@@ -1,6 +1,7 @@
 package scaler_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -184,9 +185,62 @@ func TestReserve(t *testing.T) {
 	four := state(fleet(4))
 	require.Zero(t, r.Decide(at(40*time.Second), &four).Start)
 	require.Equal(t, at(scaler.SurelyFrozen), r.Next(), "before they expire")
-	require.Equal(t, 4, r.Decide(r.Next(), &four).Start, "all that are needed, once more")
+	require.Equal(t, 3, r.Decide(r.Next(), &four).Start, "all that were needed, once more; a fourth was not")
 	require.Zero(t, r.Decide(at(time.Hour), &four).Start, "nobody came for long")
 	require.True(t, r.Next().IsZero(), "an idle function wakes nobody")
+}
+
+// A lone request to a function whose starts are dear pays one: that eleven come at once is unlikely.
+func TestALoneRequestPaysOneInit(t *testing.T) {
+	for _, preference := range []scaler.Preference{scaler.Cost, scaler.Balanced} {
+		for _, concurrency := range []int{4, 10, 100} {
+			r, s := frugal(preference), state(fleet(1))
+			s.Concurrency, s.Leased, s.Ready, s.Live, s.Free = concurrency, 1, 1, 1, concurrency-1
+			s.Arrivals = 1
+			r.Decide(begin, &s)
+			s.Leased, s.Ready, s.Live, s.Free, s.Departures = 0, 0, 0, 0, 1
+			for now := time.Second; now < time.Hour; now += 7 * time.Second {
+				require.LessOrEqual(t, r.Decide(at(now), &s).Start, 1, "after %v", now)
+			}
+		}
+	}
+}
+
+// What was needed in each of the last windows is likely to be needed again, and what never was is the less likely the more it
+// is.
+func TestChancesOfPeaks(t *testing.T) {
+	var p scaler.Peaks
+	require.Zero(t, p.Chance(0))
+	for n := range 8 {
+		p.Observe(at(time.Duration(n)*scaler.SurelyFrozen), 20)
+	}
+	require.Greater(t, p.Chance(10), 0.99)
+	require.Less(t, p.Chance(20), 0.15)
+	require.Less(t, p.Chance(40), p.Chance(20)/3)
+	p.Observe(at(9*scaler.SurelyFrozen), 60)
+	require.InDelta(t, 0.15, p.Chance(40), 0.1, "once")
+	p.Observe(at(100*scaler.SurelyFrozen), 0)
+	require.Less(t, p.Chance(0), 0.2, "a function that nobody uses any more")
+}
+
+// How long environments last is learned from what is found and what is not.
+func TestHowLongEnvironmentsLastIsLearned(t *testing.T) {
+	f, now := scaler.NewFleet(), begin
+	use := func(name string, after, took time.Duration) {
+		now = now.Add(after)
+		s := f.Begin(now)
+		now = now.Add(took)
+		f.Up(now, name, took, s)
+		f.Ended(now, name, false)
+	}
+	for n := range 20 {
+		use(fmt.Sprint(n), 2*time.Minute, time.Second) // each a new one: those before have gone within two minutes
+	}
+	require.Less(t, f.Relied(), 150*time.Second)
+	for range 100 {
+		use("lasting", 10*time.Minute, 25*time.Millisecond)
+	}
+	require.Greater(t, f.Relied(), 8*time.Minute)
 }
 
 // Whatever it sees, it wants nothing impossible, and once carried out wants nothing more.

@@ -15,6 +15,8 @@ type FleetNote struct {
 	Cold   EstimateNote `json:"cold,omitzero"`
 	Finish EstimateNote `json:"finish,omitzero"`
 	Frozen []FrozenNote `json:"frozen,omitempty"` // those that are surely there, oldest first
+
+	Relied time.Duration `json:"relied,omitempty"` // for how long a frozen environment is expected to be there
 }
 
 // A FrozenNote is an environment that is frozen.
@@ -41,7 +43,7 @@ func (e *Estimate) learn(n EstimateNote, most time.Duration) {
 // Note writes down what the fleet has learned.
 func (f *Fleet) Note(now time.Time) FleetNote {
 	f.forget(now)
-	n := FleetNote{Warm: f.Warm.note(), Cold: f.Cold.note(), Finish: f.finish.note()}
+	n := FleetNote{Warm: f.Warm.note(), Cold: f.Cold.note(), Finish: f.finish.note(), Relied: f.relied}
 	for _, s := range f.sure {
 		if s.lasts() && s.sure {
 			n.Frozen = append(n.Frozen, FrozenNote{s.name, now.Sub(s.at)})
@@ -56,9 +58,12 @@ func (f *Fleet) Learn(now time.Time, n FleetNote, ago time.Duration) {
 	f.Warm.learn(n.Warm, longestWarm)
 	f.Cold.learn(n.Cold, longestCold)
 	f.finish.learn(n.Finish, longestFinish)
+	if n.Relied >= leastRelied && n.Relied <= longestRelied {
+		f.relied = n.Relied
+	}
 	slices.SortStableFunc(n.Frozen, func(a, b FrozenNote) int { return int(b.Age - a.Age) })
 	for _, e := range n.Frozen {
-		if age := e.Age + ago; e.Age >= 0 && age < SurelyFrozen && e.Name != "" && f.known[e.Name] == nil {
+		if age := e.Age + ago; e.Age >= 0 && age < f.relied && e.Name != "" && f.known[e.Name] == nil {
 			f.known[e.Name] = &environment{name: e.Name}
 			f.Ended(now.Add(-age), e.Name, false)
 		}

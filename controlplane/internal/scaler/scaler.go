@@ -63,7 +63,10 @@ type State struct {
 	Renewing    bool   // instances are being replaced by others, or were just now: no time to fill a reserve
 	Arrivals    uint64 // requests that came, ever
 	Departures  uint64 // of those, the ones whose lease has ended
+	Starts      uint64 // that were made, ever
 	Fleet       *Fleet // what is known about environments
+
+	Fee time.Duration // how long an instance could run for what a start costs beside its time
 }
 
 // demand is how many slots are asked for now.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
@@ -30,7 +31,9 @@ func TestACrowdIsNoRate(t *testing.T) {
 		seeds(t, within.String(), func(t *testing.T, seed uint64) {
 			const crowds = 30
 			load := workload.Every("crowd", crowds*30*second, 30*second, 100, within, workload.Fixed(50*millisecond)).Make(seed)
-			r := run(t, load, simulate.Defaults(10, seed))
+			s := simulate.Defaults(10, seed)
+			s.Until = crowds*30*second - second
+			r := run(t, load, s)
 			require.LessOrEqual(t, float64(r.WarmStarts)/(crowds-1), 13.0, "starts of each crowd, those of the reserve included")
 			require.LessOrEqual(t, r.ColdStarts, 12)
 			require.LessOrEqual(t, r.Settled.Quantile(0.99), 60*millisecond)
@@ -47,5 +50,63 @@ func TestABacklogIsNoDemand(t *testing.T) {
 			r := run(t, workload.Steady("steady", 2*minute, 200, workload.Fixed(50*millisecond)).Make(seed), s)
 			require.LessOrEqual(t, r.ColdStarts, 10)
 		})
+	}
+}
+
+// A lone request to a function whose init is dear pays for one, also if nobody comes for long, or somebody now and then.
+func TestALoneRequestPaysForOneInit(t *testing.T) {
+	for _, init := range []time.Duration{750 * millisecond, 5 * second, 14 * second} {
+		for _, every := range []time.Duration{30 * second, minute, 4 * minute} {
+			seeds(t, fmt.Sprint(init, " each ", every), func(t *testing.T, seed uint64) {
+				s := simulate.Defaults(10, seed)
+				s.Priced()
+				s.Lambda.Preset.Init = lambda.Spread{Median: init, Sigma: 0.2}
+				r := run(t, workload.Every("lone", 40*minute, every, 1, 0, workload.Fixed(50*millisecond)).Make(seed), s)
+				require.Equal(t, 1, r.ColdStarts)
+				require.LessOrEqual(t, r.OverPacked(), 1.25)
+			})
+		}
+	}
+}
+
+// money is what a preference bills for a workload with that memory, and what plain Lambda would.
+func money(t *testing.T, load workload.Workload, p scaler.Preference, memoryMB, concurrency int) (ours, plain simulate.Result) {
+	s := simulate.Defaults(concurrency, 1)
+	s.Lambda.MemoryMB = memoryMB
+	s.Pool.Scaling.Preference = p
+	s.Priced()
+	return run(t, load, s), simulate.Plain(load, s)
+}
+
+// Fee and memory are in every decision: cost is the cheapest preference at every size, and none spends more on instances that
+// do nothing than plain Lambda would for the work. What a start bills beside its requests remains.
+func TestPreferencesAndMoney(t *testing.T) {
+	web := workload.Lognormal(35*millisecond, 1)
+	for _, g := range []workload.Generator{
+		workload.Steady("web", 2*minute, 50, web),
+		workload.Steady("small", 20*minute, 5, web),
+		workload.Steady("rare", 60*minute, 0.2, web),
+		workload.Steady("tiny, 2/s", 20*minute, 2, workload.Fixed(5*millisecond)),
+		workload.Steady("tiny, 20/s", 3*minute, 20, workload.Fixed(5*millisecond)),
+		workload.Pulses("bursts", 3*minute, 30*second, 10*second, 0, 100, workload.Exponential(300*millisecond)),
+	} {
+		load := g.Make(1)
+		for _, memory := range []int{128, 512, 1769} {
+			for _, concurrency := range []int{1, 10} {
+				if memory == 512 && concurrency == 1 {
+					continue
+				}
+				t.Run(fmt.Sprint(g.Name, ", ", memory, " MB, concurrency ", concurrency), func(t *testing.T) {
+					cost, plain := money(t, load, scaler.Cost, memory, concurrency)
+					balanced, _ := money(t, load, scaler.Balanced, memory, concurrency)
+					latency, _ := money(t, load, scaler.Latency, memory, concurrency)
+					require.LessOrEqual(t, cost.Dollars, 1.01*balanced.Dollars)
+					start := float64(len(load.Requests)) * (18 * millisecond).Seconds() * 16.6667e-6 * float64(memory) / 1024
+					for _, r := range []simulate.Result{cost, balanced, latency} {
+						require.LessOrEqual(t, r.Dollars, 1.1*(plain.Dollars+start))
+					}
+				})
+			}
+		}
 	}
 }
