@@ -12,6 +12,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -102,6 +103,7 @@ type note struct {
 	Pool   pool.Note              `json:"pool"`
 	Bill   bill.Note              `json:"bill"`
 	Drains map[string]pool.Reason `json:"drains,omitempty"` // by instance: those that drain and were not told to finish yet
+	Code   *provider.Routing      `json:"code,omitempty"`   // what all instances run; nil: not known
 }
 
 // noted is what a function has from the leader before.
@@ -130,6 +132,7 @@ func (d *Dispatcher) Noted(n relays.Note) {
 	f.inherited = noted{learned: true, drains: text.Drains}
 	f.pool.Learn(now(), text.Pool, n.Age)
 	f.bill.Learn(text.Bill)
+	f.versions.learn(text.Code)
 }
 
 // notesEvery is how often it is written down what the next leader should know.
@@ -176,7 +179,7 @@ func (f *function) note() []byte {
 	}
 	f.notedAt = f.pool.Latest()
 	at := now()
-	n := note{Pool: f.pool.Note(at), Bill: f.bill.Note(), Drains: map[string]pool.Reason{}}
+	n := note{Pool: f.pool.Note(at), Bill: f.bill.Note(), Drains: map[string]pool.Reason{}, Code: f.versions.settle(f.pool.Rollout())}
 	for core := range f.pool.Instances() {
 		if why := core.DrainReason(); why != "" && core.State() == pool.Draining {
 			n.Drains[core.ID] = why

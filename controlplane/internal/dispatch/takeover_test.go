@@ -22,6 +22,7 @@ func inherit(from *world, change func(*config.Function)) *world {
 	for name, text := range from.notes {
 		after.Noted(relays.Note{Function: name, Text: text})
 	}
+	after.routing = from.routing
 	from.mu.Unlock()
 	for _, i := range from.Instances() {
 		in := relays.Inheritance{
@@ -34,7 +35,9 @@ func inherit(from *world, change func(*config.Function)) *world {
 		}
 		after.Inherited(in)
 		if up {
-			after.Up(relays.Up{Instance: i.ID, Environment: i.Environment, Slots: i.Slots, Left: 10 * time.Minute})
+			after.Up(relays.Up{Instance: i.ID, Environment: i.Environment, Slots: i.Slots, Left: 10 * time.Minute, Peer: relays.Peer{
+				FunctionVersion: i.FunctionVersion, Features: wire.PeerFeatures(),
+			}})
 			after.Load(i.ID, relays.Load{InFlight: i.InFlight})
 		}
 	}
@@ -164,5 +167,48 @@ func TestWhatNobodyExpectsIsNotInvoked(t *testing.T) {
 		default:
 			t.Fatal("the request still waits")
 		}
+	})
+}
+
+// A rollout goes on where the leader that began it has died, with what was replaced already; what was given up stays away.
+func TestASuccessorGoesOnWithARollout(t *testing.T) {
+	for name, tt := range map[string]struct {
+		first, second provider.Routing
+		version       string
+	}{"alias": {to("1"), to("2"), "2"}, "$LATEST": {provider.Routing{Revision: "a"}, provider.Routing{Revision: "b"}, "$LATEST"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				held := func(f *config.Function) { f.Scaling.Min, f.Rollout.Hold = 2, time.Hour }
+				before := newDeployed(t, tt.first, held)
+				old := before.instances()
+				before.routes(tt.second, nil)
+				require.Equal(t, "watching", before.status().Rollout.Phase)
+				after := inherit(before, func(f *config.Function) { f.Scaling.Min, f.Rollout.Hold = 2, time.Second })
+				after.routes(tt.second, nil)
+				after.pass(10 * time.Second)
+				require.Equal(t, map[string]int{tt.version: 2}, after.status().Versions)
+				for _, id := range old {
+					require.NotEmpty(t, before.drainedFor(id)+after.drainedFor(id), "replaced")
+				}
+				require.Equal(t, map[string]uint64{"done": 1}, after.status().Rollouts)
+			})
+		})
+	}
+}
+
+func TestASuccessorDoesNotTryAgainWhatWasGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		minimum := func(f *config.Function) { f.Scaling.Min = 2 }
+		before := newDeployed(t, to("1"), minimum)
+		before.failure = provider.End{Cause: scaler.InitFailed}
+		before.failing = func(version string) bool { return version == "2" }
+		before.routes(to("2"), nil)
+		before.pass(10 * time.Second)
+		require.Equal(t, map[string]uint64{"init_failed": 1}, before.status().Rollouts)
+		after := inherit(before, minimum)
+		after.routes(to("2"), nil)
+		after.pass(10 * time.Second)
+		require.Empty(t, after.instances())
+		require.Equal(t, map[string]int{"1": 2}, after.status().Versions)
 	})
 }

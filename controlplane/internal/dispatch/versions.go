@@ -26,10 +26,11 @@ const (
 type versions struct {
 	read     bool // there was an answer
 	routing  provider.Routing
-	failures int           // of reading, in a row
-	trouble  string        // why deployments are not seen; empty: they are, or nobody asked yet
-	byName   bool          // versions may not be invoked by their number
-	asked    *rollout.Plan // of a rollout that an operator wants, and that begins with the next answer
+	failures int               // of reading, in a row
+	trouble  string            // why deployments are not seen; empty: they are, or nobody asked yet
+	byName   bool              // versions may not be invoked by their number
+	settled  *provider.Routing // what was read before a rollout that is under way, or last; nil: nothing was
+	asked    *rollout.Plan     // of a rollout that an operator wants, and that begins with the next answer
 }
 
 // planOf is how a rollout is made, as configured.
@@ -101,6 +102,22 @@ func (f *function) unread(err error) {
 	if plan != nil {
 		f.log.WithError(err).Warn("what the qualifier leads to cannot be read: all instances are replaced by whatever it is")
 		f.renew(*plan, true)
+	}
+}
+
+// settle is what all instances run, as far as that is known: what was read last, once no rollout is under way.
+func (v *versions) settle(g pool.Progress) *provider.Routing {
+	if v.read && (g.Phase == "" || g.Phase.Over() && !g.Back) {
+		routing := v.routing
+		v.settled = &routing
+	}
+	return v.settled
+}
+
+// learn takes over what was read by whoever led before. What is read now is compared with it.
+func (v *versions) learn(settled *provider.Routing) {
+	if settled != nil && !v.read {
+		v.read, v.routing, v.settled = true, *settled, settled
 	}
 }
 

@@ -148,9 +148,10 @@ func (i *Instance) Pin() string { return i.pin }
 // Version is the version of the code that it runs; empty: not known.
 func (i *Instance) Version() string { return i.version }
 
-// Runs names the version of the code that it runs. It is called before the first Up; afterwards it changes nothing.
+// Runs names the version of the code that it runs. It is called before the first Up; what is known already it
+// does not change.
 func (i *Instance) Runs(version string) {
-	if i.took == 0 && i.version == "" {
+	if i.version == "" && (i.took == 0 || i.inherited) {
 		i.version = version
 	}
 }

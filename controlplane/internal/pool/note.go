@@ -12,11 +12,27 @@ type Note struct {
 	Tail    scaler.TailNote     `json:"tail,omitzero"`
 	Guards  scaler.GuardsNote   `json:"guards,omitzero"`
 	Limiter *scaler.LimiterNote `json:"limiter,omitempty"` // where slots are learned
+	Code    CodeNote            `json:"code,omitzero"`
+}
+
+// A CodeNote is what a pool knows of versions of the code. A rollout that is under way is not in it: whoever takes over begins it
+// anew, and finds which instances are replaced already.
+type CodeNote struct {
+	Route    Route    `json:"route,omitzero"`
+	Rejected Route    `json:"rejected,omitzero"`
+	Seen     []string `json:"seen,omitempty"`
+}
+
+func (p *Pool) learnCode(n CodeNote) {
+	p.route, p.rejected = n.Route.valid(), n.Rejected.valid()
+	for _, version := range n.Seen {
+		p.see(version)
+	}
 }
 
 // Note writes down what the pool has learned.
 func (p *Pool) Note(now time.Time) Note {
-	return Note{Fleet: p.fleet.Note(now), Tail: p.tail.Note(now), Guards: p.guards.Note(now), Limiter: p.limiter.Note()}
+	return Note{Fleet: p.fleet.Note(now), Tail: p.tail.Note(now), Guards: p.guards.Note(now), Limiter: p.limiter.Note(), Code: CodeNote{p.route, p.rejected, p.seen}}
 }
 
 // Latest is when something last happened.
@@ -29,4 +45,5 @@ func (p *Pool) Learn(now time.Time, n Note, ago time.Duration) {
 	p.tail.Learn(now, n.Tail, ago)
 	p.guards.Learn(now, n.Guards, ago)
 	p.limiter.Learn(n.Limiter)
+	p.learnCode(n.Code)
 }

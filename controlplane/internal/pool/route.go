@@ -5,13 +5,24 @@ import "github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 // A Route says what version of the function's code new instances run. The zero value leaves that to Lambda, which follows the
 // function's qualifier.
 type Route struct {
-	Version string
-	Extra   string  // a second version, which gets a part; empty: none
-	Share   float64 // of the instances, that run Extra
+	Version string  `json:"version,omitempty"`
+	Extra   string  `json:"extra,omitempty"` // a second version, which gets a part; empty: none
+	Share   float64 `json:"share,omitempty"` // of the instances, that run Extra
 }
 
 // pinned reports whether instances are started by the number of their version, whatever the qualifier leads to meanwhile.
 func (r Route) pinned() bool { return r.Version != "" }
+
+// valid is the route without what none can have: a share without a second version, or beyond all instances.
+func (r Route) valid() Route {
+	if r.Version == "" {
+		return Route{}
+	}
+	if r.Extra == "" || r.Extra == r.Version || !(r.Share > 0 && r.Share <= 1) {
+		return Route{Version: r.Version}
+	}
+	return r
+}
 
 // share is the part of the instances that is to run a version.
 func (r Route) share(version string) float64 {
