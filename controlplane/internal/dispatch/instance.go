@@ -333,7 +333,7 @@ func (f *function) ended(i *instance, end provider.End) {
 	f.d.forget(i)
 	f.d.relay.Forget(i.id)
 	todo.carryOut(f)
-	f.denied(i, end)
+	f.unstartable(i, end)
 	f.d.freed(f)
 }
 

@@ -189,17 +189,30 @@ func (f *function) unwatch(t turn) {
 	}
 }
 
-// denied follows the end of an instance whose version Lambda does not let us invoke by its number: from then on it is
-// started as the qualifier leads to.
-func (f *function) denied(i *instance, end provider.End) {
-	f.mu.Lock()
-	if i.core.Pin() == "" || end.Cause != scaler.Denied || f.versions.byName {
-		f.mu.Unlock()
-		return
+// unstartable follows the end of an instance that was started by the number of its version, where Lambda does not let us, or
+// has no such version any more.
+func (f *function) unstartable(i *instance, end provider.End) {
+	version := i.core.Pin()
+	switch {
+	case version == "":
+	case end.Cause == scaler.Denied:
+		f.denied(version)
+	case end.Cause == scaler.NotFound:
+		f.log.WithField("version", version).Warn("the version exists no more: instances are started as the qualifier leads to")
+		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Vanished(at, version) })
 	}
+}
+
+// denied makes instances be started as the qualifier leads to from now on.
+func (f *function) denied(version string) {
+	f.mu.Lock()
+	known := f.versions.byName
 	f.versions.byName = true
 	f.mu.Unlock()
-	f.log.WithField("version", i.core.Pin()).Warn("versions of the function may not be invoked by their number: while a rollout lasts, the old " +
+	if known {
+		return
+	}
+	f.log.WithField("version", version).Warn("versions of the function may not be invoked by their number: while a rollout lasts, the old " +
 		"version cannot be started. Allow lambda:InvokeFunction for the function's ARN with :* behind it")
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Unpin(at, true) })
 	f.do((*pool.Pool).Retry)

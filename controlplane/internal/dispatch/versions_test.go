@@ -319,3 +319,19 @@ func TestARolloutThatAnotherReplacesIsCounted(t *testing.T) {
 		require.Equal(t, map[string]int{"1": 2}, w.status().Versions)
 	})
 }
+
+// The old version was deleted before its instances were replaced: nobody waits for the breaker.
+func TestAVersionThatExistsNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDeployed(t, to("1"), func(f *config.Function) { f.Rollout.Watch = time.Hour })
+		w.failure = provider.End{Cause: scaler.NotFound, Detail: "ResourceNotFoundException", NeverRan: true}
+		w.mu.Lock()
+		w.routing = to("2")
+		w.mu.Unlock()
+		w.failing = func(version string) bool { return version == "1" }
+		require.NoError(t, w.DrainInstance(w.instances()[0]))
+		w.pass(10 * time.Second)
+		require.Equal(t, map[string]int{"2": 2}, w.status().Versions)
+		require.Empty(t, w.status().Blocked)
+	})
+}

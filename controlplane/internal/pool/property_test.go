@@ -275,6 +275,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"route":     m.route,
 		"renew":     m.renew,
 		"abort":     m.abort,
+		"unpin":     m.unpin,
+		"vanished":  m.vanished,
 		"answer":    m.answer,
 	}
 }
@@ -406,6 +408,14 @@ func (m *model) route(t *rapid.T) {
 
 func (m *model) renew(t *rapid.T) {
 	m.apply(m.p.Renew(m.now, drawPlan(t), rapid.Bool().Draw(t, "changed")), nil)
+}
+
+func (m *model) unpin(t *rapid.T) {
+	m.apply(m.p.Unpin(m.now, rapid.Bool().Draw(t, "denied")), nil)
+}
+
+func (m *model) vanished(t *rapid.T) {
+	m.apply(m.p.Vanished(m.now, rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "version")), nil)
 }
 
 func (m *model) abort(*rapid.T) {

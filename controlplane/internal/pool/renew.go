@@ -117,6 +117,23 @@ func (p *Pool) AbortRollout(now time.Time) (*Effects, bool) {
 	return &p.effects, true
 }
 
+// Vanished says that a version exists no more, as an old one that was deleted after the qualifier had moved. Nothing is started
+// as it: new instances run what the rollout under way brings, or what the qualifier leads to.
+func (p *Pool) Vanished(now time.Time, version string) *Effects {
+	now = p.enter(now)
+	switch roll := p.roll; {
+	case p.closed != "" || p.route.share(version) == 0:
+		return &p.effects
+	case roll == nil || roll.back || roll.to == roll.from:
+		p.takeRoute(Route{})
+	default:
+		p.route, roll.from = Route{}, Route{}
+	}
+	p.guards.Breaker.Retry()
+	p.scale(now)
+	return &p.effects
+}
+
 // heading is the route to which everything is on its way.
 func (p *Pool) heading() Route {
 	if p.roll != nil {

@@ -511,3 +511,42 @@ func TestANewVersionDoesNotWaitForTheBreakerOfTheOldOne(t *testing.T) {
 	d.comeUp()
 	require.Equal(t, pool.Leased, r.State())
 }
+
+// Whoever moves the alias may delete the old version at once.
+func TestAnOldVersionThatIsDeleted(t *testing.T) {
+	t.Run("before the move is known", func(t *testing.T) {
+		d := deploy(t, true, nil)
+		d.lambda = func() string { return "2" }
+		d.acquireN(10)
+		require.Equal(t, "1", d.started[0].Pin())
+		d.end(d.takeStarted(), "not_found")
+		d.did(d.p.Vanished(d.now, "1"))
+		require.Empty(t, d.started[0].Pin(), "at once, as the alias leads to")
+		d.comeUp()
+		d.serve(10 * time.Second)
+		require.Equal(t, map[string]int{"2": deployed + 1}, d.running())
+	})
+	t.Run("during the rollout", func(t *testing.T) {
+		d := deploy(t, true, nil)
+		d.did(d.p.Route(d.now, two, rollout.Plan{Hold: 2 * time.Second}, false))
+		d.acquireN(10)
+		d.end(d.started[1], "not_found")
+		d.started = d.started[:1]
+		d.did(d.p.Vanished(d.now, "1"))
+		d.serve(10 * time.Second)
+		require.Equal(t, map[string]int{"2": deployed + 1}, d.running())
+		require.Empty(t, d.p.Stats().Blocked)
+		require.Equal(t, []rollout.Cause{""}, d.causes())
+	})
+	t.Run("and the new one is given up", func(t *testing.T) {
+		d := deploy(t, true, nil)
+		d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour}, false))
+		d.serve(time.Second)
+		d.did(d.p.Vanished(d.now, "1"))
+		e, ok := d.p.AbortRollout(d.now)
+		d.did(e)
+		require.True(t, ok)
+		d.serve(10 * time.Second)
+		require.Equal(t, map[string]int{"1": deployed - 1, "2": 1}, d.running(), "what runs goes on")
+	})
+}
