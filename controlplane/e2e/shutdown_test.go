@@ -67,9 +67,9 @@ func shutdownOne(t *testing.T, s *controlplanetest.Stack, name string, end func(
 	eventuallySent(s, short, 50)
 	requireServedOrLost(t, withoutDeadApps(t, short.stop()), shutdownConcurrency)
 	requireServedOrLost(t, long.soFar(), shutdownConcurrency)
-	s.Eventually("two ready again", func() error {
-		if f := s.Function(name); f.Ready != 2 {
-			return fmt.Errorf("%d ready, %d starting, %d down", f.Ready, f.Starting, f.Down)
+	s.Eventually("two ready again, and it has ended", func() error {
+		if f := s.Function(name); f.Ready != 2 || endings(s, name) == ended {
+			return fmt.Errorf("%d ready, %d starting, %d down, ends: %v", f.Ready, f.Starting, f.Down, f.Ends)
 		}
 		return nil
 	})
