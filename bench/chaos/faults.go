@@ -186,7 +186,7 @@ func (s *stack) killControl(ctx context.Context) error {
 }
 
 func (s *stack) restartControl(ctx context.Context) error {
-	s.control.Stop()
+	s.control.StopWithin(time.Minute) // its grace and its drains take up to 46 s, operating.md
 	return s.controlAgain(ctx)
 }
 

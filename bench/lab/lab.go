@@ -110,12 +110,15 @@ func (l *Lab) Start(name string, env []string, command string, args ...string) (
 // PID is its id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Stop asks, and insists after a while. It is harmless twice.
-func (p *Process) Stop() {
+// Stop asks, and insists after ten seconds. It is harmless twice.
+func (p *Process) Stop() { p.StopWithin(10 * time.Second) }
+
+// StopWithin is Stop with another limit.
+func (p *Process) StopWithin(limit time.Duration) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(limit):
 		_ = p.cmd.Process.Kill()
 		<-p.done
 	}
