@@ -25,6 +25,7 @@ var errLeft = errors.New("the client left")
 
 // Scenarios 20 and 21, with one slot: who holds it decides who waits.
 func TestClientsThatLeave(t *testing.T) {
+	t.Parallel() // it mostly waits
 	var seen journal
 	stack := startSites(t, func(o *controlplanetest.Options) {
 		seen = keepJournal(t, o)

@@ -79,6 +79,7 @@ func eventuallyUsed(s *controlplanetest.Stack, name string, inFlight, queued int
 
 // Scenario 29: who came first is served first.
 func TestFirstComeFirstServed(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const waiters = 12
 	events := map[string]string{}
 	s := oneSlot(t, func(f *controlplanetest.Function) {
