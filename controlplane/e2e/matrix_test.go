@@ -265,7 +265,7 @@ func (c *cell) requireClear(t *testing.T, f operator.Function, results []result,
 // lostInstances is how many instances came up and did not end in order.
 func lostInstances(f operator.Function) int {
 	lost := int(f.Starts) - f.Ready
-	for _, reason := range []wire.Reason{wire.ReasonScaleIn, wire.ReasonOperator, wire.ReasonRotation, wire.ReasonDeadline} {
+	for _, reason := range []wire.Reason{wire.ReasonScaleIn, wire.ReasonOperator, wire.ReasonRollout, wire.ReasonRotation, wire.ReasonDeadline} {
 		lost -= int(f.Ends[string(reason)])
 	}
 	for _, n := range f.StartFailures {
