@@ -127,17 +127,22 @@ type stack struct {
 func newStack(t *testing.T, dials map[string]Dial) *stack {
 	s := &stack{Relay: NewRelay(Options{Hello: tables.Hello{Relay: "pair", Boot: "b1"}, Dials: dials, Log: quiet(t)})}
 	s.Connect(&s.obedient)
+	t.Cleanup(running(s.Relay))
+	return s
+}
+
+// running lets a relay run until the returned function is called.
+func running(r *Relay) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = s.Run(ctx)
+		_ = r.Run(ctx)
 	}()
-	t.Cleanup(func() {
+	return func() {
 		cancel()
 		<-done
-	})
-	return s
+	}
 }
 
 // A plane is a control plane that leads a term.
@@ -154,21 +159,27 @@ func serve(t *testing.T, socket string, term uint64) *plane {
 	if term > 0 {
 		p.Lead(term)
 	}
+	p.end = listen(t, socket, p.Leader)
+	return p
+}
+
+// listen serves a leader on a unix socket until the returned function is called, or the test ends.
+func listen(t testing.TB, socket string, leader *Leader) (end func()) {
 	l, err := net.Listen("unix", socket)
 	require.NoError(t, err)
 	server := grpc.NewServer(grpc.Creds(Credentials()), grpc.WaitForHandlers(true))
-	p.Leader.Register(server)
+	leader.Register(server)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = server.Serve(l)
 	}()
-	p.end = sync.OnceFunc(func() {
+	end = sync.OnceFunc(func() {
 		server.Stop()
 		<-done
 	})
-	t.Cleanup(p.end)
-	return p
+	t.Cleanup(end)
+	return end
 }
 
 func (p *plane) want(id string) {
