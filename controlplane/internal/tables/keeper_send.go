@@ -52,7 +52,7 @@ func (k *Keeper) nextInstances(now time.Time, o *Observed) {
 		if r.changed {
 			o.Instances = append(o.Instances, r.at(now))
 		} else {
-			o.Loads = append(o.Loads, *r.at(now).Load)
+			o.Loads = append(o.Loads, r.load(now))
 		}
 		r.queued, r.changed = false, false
 		if r.End != nil {
@@ -70,9 +70,15 @@ func (r *record) at(now time.Time) Instance {
 		i.StartBy = until(now, r.startBy)
 	}
 	if r.Load != nil {
-		l := *r.Load
-		l.Age = since(now, r.loaded)
+		l := r.load(now)
 		i.Load = &l
 	}
 	return i
+}
+
+// load is the last one, as it is to be sent now.
+func (r *record) load(now time.Time) Load {
+	l := *r.Load
+	l.Age = since(now, r.loaded)
+	return l
 }

@@ -30,9 +30,12 @@ func (r *Relay) Up(u relays.Up) {
 
 // Load implements relays.Events.
 func (r *Relay) Load(instance string, l relays.Load) {
-	r.keep(func(now time.Time, k *tables.Keeper) {
-		k.Load(now, tables.Load{Instance: instance, InFlight: l.InFlight, Answers: l.Answers, Errors: l.Errors, Way: tables.Micros(l.Way)})
-	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keeper.Load(time.Now(), tables.Load{Instance: instance, InFlight: l.InFlight, Answers: l.Answers, Errors: l.Errors, Way: tables.Micros(l.Way)})
+	for _, line := range r.streams {
+		wake(line.stir)
+	}
 }
 
 // Notice implements relays.Events.

@@ -32,7 +32,7 @@ type Leader struct {
 
 	mu    sync.Mutex
 	term  uint64           // 0: it does not lead
-	sites map[string]*site // by relay
+	sites map[string]*site // by relay; before the first attaches, one without a name takes what is wanted
 }
 
 // NewLeader returns one that does not lead.
@@ -44,7 +44,15 @@ func NewLeader(sink Sink, log logrus.FieldLogger) *Leader {
 func (l *Leader) Lead(term uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.term, l.sites = term, map[string]*site{}
+	l.term = term
+	l.sites = map[string]*site{nobody: l.newSite(nobody)}
+}
+
+// nobody is the name of the relay that has not attached yet.
+const nobody = ""
+
+func (l *Leader) newSite(name string) *site {
+	return &site{name: name, sink: l.sink, log: l.log.WithField("relay", name), mirror: tables.NewMirror(l.term)}
 }
 
 // Resign ends all streams, and returns when the sink is not called any more.
@@ -58,7 +66,7 @@ func (l *Leader) Resign() {
 	}
 }
 
-// Expect wants an instance's peer let in, by every relay.
+// Expect wants an instance's peer let in, by every relay that has attached in this term, or if none has by the first that does.
 func (l *Leader) Expect(e tables.Expectation) {
 	l.each(func(m *tables.Mirror, now time.Time) { m.Expect(now, e) })
 }
@@ -101,6 +109,9 @@ func (l *Leader) Relays() map[string]RelayStatus {
 	defer l.mu.Unlock()
 	out := make(map[string]RelayStatus, len(l.sites))
 	for name, s := range l.sites {
+		if name == nobody {
+			continue
+		}
 		s.with(func(m *tables.Mirror) { out[name] = RelayStatus{m.Hello(), m.Attached(), m.Synced(), m.Confirmed()} })
 	}
 	return out
@@ -128,13 +139,18 @@ func (l *Leader) site(name string) (*site, error) {
 	if l.term == 0 {
 		return nil, ErrStandby
 	}
-	s := l.sites[name]
-	if s == nil && len(l.sites) >= maxRelays {
+	s, first := l.sites[name], l.sites[nobody]
+	switch {
+	case s != nil:
+	case first != nil:
+		s = first
+		s.name, s.log = name, l.log.WithField("relay", name)
+		delete(l.sites, nobody)
+	case len(l.sites) >= maxRelays:
 		return nil, errors.New("there are as many relays as there may be")
+	default:
+		s = l.newSite(name)
 	}
-	if s == nil {
-		s = &site{name: name, sink: l.sink, log: l.log.WithField("relay", name), mirror: tables.NewMirror(l.term)}
-		l.sites[name] = s
-	}
+	l.sites[name] = s
 	return s, nil
 }

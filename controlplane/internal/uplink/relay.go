@@ -56,6 +56,7 @@ type Relay struct {
 // A line is one stream, and what is to be said on it beside the table.
 type line struct {
 	wake      chan struct{}
+	stir      chan struct{}
 	stale     bool // it is to be told that its term is over
 	registers []Registration
 }
@@ -162,7 +163,7 @@ func (r *Relay) attach(ctx context.Context, dial Dial) error {
 		return err
 	}
 	return converse(ctx, stream, side[Up, Down]{
-		next: func() *Up { return r.next(session, l) }, wake: l.wake, tick: r.dialled,
+		next: func() *Up { return r.next(session, l) }, wake: l.wake, stir: l.stir, tick: r.dialled,
 		receive: func(down *Down) error { return r.receive(session, l, down) },
 	})
 }
@@ -171,7 +172,7 @@ func (r *Relay) open() (tables.Session, *line, tables.Observed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.session++
-	l := &line{wake: make(chan struct{}, 1)}
+	l := &line{wake: make(chan struct{}, 1), stir: make(chan struct{}, 1)}
 	r.streams[r.session] = l
 	return r.session, l, r.keeper.Greeting()
 }

@@ -18,8 +18,9 @@ import (
 // How a stream is watched and paced.
 const (
 	pingEvery = 500 * time.Millisecond
-	maxSilent = 4                // of those without a word
-	gap       = time.Millisecond // between messages: under load they hold more instead of being more
+	maxSilent = 4                    // of those without a word
+	gap       = time.Millisecond     // between messages: under load they hold more instead of being more
+	lull      = 5 * time.Millisecond // before one that holds nothing but loads, which say how old they are
 )
 
 // Limits.
@@ -72,6 +73,7 @@ type Stream[S, R any] interface {
 type side[S, R any] struct {
 	next    func() *S      // the next message; nil: nothing is to be said
 	wake    chan struct{}  // says that there may be something to say
+	stir    chan struct{}  // says that there may be something that can wait for a lull; nil: there never is
 	receive func(*R) error // takes a message in
 	tick    func()         // is called every pingEvery
 }
@@ -125,6 +127,8 @@ func speak[S, R any](ctx context.Context, cancel context.CancelCauseFunc, stream
 			select {
 			case <-s.wake:
 				continue
+			case <-s.stir:
+				continue
 			case <-ctx.Done():
 				return
 			}
@@ -134,9 +138,23 @@ func speak[S, R any](ctx context.Context, cancel context.CancelCauseFunc, stream
 			time.AfterFunc(pingEvery, func() { cancel(err) })
 			return
 		}
-		if !pause(ctx, gap) {
+		if !pause(ctx, gap) || s.stir != nil && !rest(ctx, s.wake) {
 			return
 		}
+	}
+}
+
+// rest waits for the end of a lull, or for something that cannot wait, and tells whether ctx goes on.
+func rest(ctx context.Context, wake <-chan struct{}) bool {
+	timer := time.NewTimer(lull - gap)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-wake:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -196,6 +196,7 @@ func stacks(t *testing.T, test func(*testing.T, *plane, *stack)) {
 		p := &plane{}
 		p.Leader = NewLeader(&p.listener, quiet(t))
 		p.Lead(1)
+		t.Cleanup(p.Resign) // after the relay's end
 		test(t, p, newStack(t, map[string]Dial{"cp": p.Here()}))
 	})
 }
@@ -405,4 +406,18 @@ func FuzzDown(f *testing.F) {
 			require.NoError(t, codec{}.Unmarshal(back, new(Down)))
 		}
 	})
+}
+
+// What is wanted before a relay attaches is wanted of the first that does.
+func TestWhatWasWantedBeforeARelayAttached(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	p := serve(t, socket, 1)
+	p.want("i1")
+	p.want("i2")
+	p.Forget("i2")
+	require.Empty(t, p.Relays())
+	s := newStack(t, map[string]Dial{"cp": To("unix://" + socket)})
+	p.hears(t, "expected i1", "expected i2")
+	s.does(t, "forget i2")
+	require.Len(t, p.Relays(), 1)
 }
