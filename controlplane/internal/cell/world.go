@@ -138,4 +138,5 @@ func (p *process) every(d time.Duration, do func()) {
 	})
 }
 
-func (p *process) pause(d time.Duration) { p.paused = p.now.Add(d) }
+// pause lets the process stand still: what comes meanwhile comes when it goes on, in order.
+func (p *process) pause(d time.Duration) { p.paused = later(p.paused, p.now.Add(d)) }

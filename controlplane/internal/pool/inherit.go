@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
@@ -80,13 +81,14 @@ func (p *Pool) inheritStart(now time.Time, i *Instance, e Estate) {
 	}
 }
 
-// reserveIndex makes an index that is free taken.
+// reserveIndex makes an index taken that is free, or rests after an instance of our own.
 func (p *Pool) reserveIndex(index int) {
 	for len(p.table) <= index {
 		p.freeIndex.add(len(p.table))
 		p.table = append(p.table, nil)
 	}
 	p.freeIndex.remove(index)
+	p.resting = slices.DeleteFunc(p.resting, func(r restingIndex) bool { return r.index == index })
 }
 
 // giveUpInherited stops counting on a start of another pool that takes longer than any usual one. It may yet come up, and

@@ -130,3 +130,18 @@ func TestAStartThatNobodyMadeIsNotWaitedForLong(t *testing.T) {
 	after.Up(w.now, orphan, 10)
 	require.Equal(t, pool.Leased, r.State(), "it came up after all")
 }
+
+// A relay may yet obey the leader before, until it hears of the new one: an instance can come late, with an index that one of our own
+// has just given back.
+func TestAnInstanceThatComesLateTakesAnIndexThatRests(t *testing.T) {
+	p, now := pool.New(pool.Settings{Concurrency: 1, Scaling: scaler.Settings{Max: 3}}), time.Unix(1_000_000, 0)
+	ours, err := p.Adopt(now)
+	require.NoError(t, err)
+	p.Ended(now, ours, pool.End{})
+	_, err = p.Inherit(now, pool.Estate{Index: ours.Index(), Started: now, Adopted: true})
+	require.NoError(t, err)
+	next, err := p.Adopt(now.Add(time.Minute))
+	require.NoError(t, err)
+	require.NotEqual(t, ours.Index(), next.Index())
+	require.NoError(t, p.Check())
+}

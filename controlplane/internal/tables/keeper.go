@@ -1,6 +1,7 @@
 package tables
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -178,13 +179,26 @@ func (k *Keeper) admit(s Session, term uint64) error {
 func (k *Keeper) begin(s Session) {
 	k.session, k.open, k.complete = s, true, false
 	k.ends, k.refused, k.done, k.pong, k.greet = nil, nil, 0, 0, false
-	k.queue = slices.Sorted(maps.Keys(k.records))
+	k.queue = slices.SortedFunc(maps.Keys(k.records), k.order)
 	for _, r := range k.records {
 		r.queued, r.changed = true, true
 	}
 	k.snapshot = len(k.queue)
 	k.noting = slices.Sorted(maps.Keys(k.notes))
 	k.due = true
+}
+
+// order is that of a snapshot: what has ended comes first, for its endpoint may be another instance's by now.
+func (k *Keeper) order(a, b string) int {
+	endedA, endedB := k.records[a].End != nil, k.records[b].End != nil
+	switch {
+	case endedA == endedB:
+		return cmp.Compare(a, b)
+	case endedA:
+		return -1
+	default:
+		return 1
+	}
 }
 
 // Close says that the stream is gone.

@@ -358,3 +358,21 @@ func TestTheNewerNoteIsKept(t *testing.T) {
 	}
 	require.Equal(t, MaxNotes, k.Notes())
 }
+
+// A new leader hears of an end before it hears of the instance that has the endpoint now.
+func TestASnapshotBeginsWithWhatHasEnded(t *testing.T) {
+	k := NewKeeper(Hello{Relay: "pair", Boot: "b"}, 0)
+	for i, id := range []string{"b", "a", "c"} {
+		_, err := k.Receive(start, 1, Desired{Term: 1, Wants: []Want{{
+			Number: uint64(i + 1), Instance: id, Expect: &Expectation{Instance: id, Function: "web", Endpoint: "web/0001"},
+		}}})
+		require.NoError(t, err)
+	}
+	k.Down("b", End{Cause: EndControlEnded})
+	_, err := k.Receive(start, 2, Desired{Term: 2})
+	require.NoError(t, err)
+	o, ok := k.Next(start, 2)
+	require.True(t, ok)
+	require.Equal(t, "b", o.Instances[0].ID)
+	require.Equal(t, "a", o.Instances[1].ID)
+}
