@@ -185,7 +185,7 @@ func (p *Pool) checkStarts() error {
 		own -= n
 	}
 	switch {
-	case p.startsInProgress()-p.inherited[Starting] > max(0, s.StartsInProgress):
+	case p.startsInProgress()-p.inherited[Starting]-p.claimed > max(0, s.StartsInProgress):
 		return fmt.Errorf("%d starts in progress, budget %d", p.startsInProgress(), s.StartsInProgress)
 	case own > 0 && c.inherited == 0 && p.live > s.Max+s.Surge():
 		return fmt.Errorf("%d instances, at most %d and %d for rotation", p.live, s.Max, s.Surge())

@@ -67,6 +67,7 @@ type Instance struct {
 	fresh   bool   // it is one of those that a rollout brings
 	stale   bool   // it was not there when a rollout ended that would have replaced it
 	fleet   *scaler.Fleet
+	claims  bool   // a frozen environment was there when it was started
 	answers uint64 // that its peer has counted
 	errors  uint64 // of those, 5xx
 
@@ -124,6 +125,10 @@ func (i *Instance) Started() time.Time { return i.started }
 // Took is how long its start took, to the dial: what keeps an instance from serving after that is not its doing. 0: its
 // peer has not dialled yet.
 func (i *Instance) Took() time.Duration { return i.took }
+
+// Claims reports whether a frozen environment was there for it when it was started. Such a start does not draw on what bounds
+// new environments.
+func (i *Instance) Claims() bool { return i.claims }
 
 // Adopted reports whether it came by itself.
 func (i *Instance) Adopted() bool { return i.adopted }
@@ -315,6 +320,9 @@ func (p *Pool) stopIdling(i *Instance) {
 
 func (p *Pool) tally(i *Instance, n int) {
 	p.count[i.state] += n
+	if i.claims && i.state == Starting {
+		p.claimed += n
+	}
 	if i.adopted {
 		p.adopted[i.state] += n
 	}

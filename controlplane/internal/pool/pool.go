@@ -91,6 +91,7 @@ type Pool struct {
 	adopted   [Gone]int // those of them that nobody started
 	inherited [Gone]int // those of them that another pool has started
 	fresh     [Gone]int // those of them that a rollout brings
+	claimed   int       // starts in progress for each of which a frozen environment was there
 	capacity  int       // slots of ready instances
 	busy      int       // leases on them
 	foreign   int       // slots of ready instances that are taken without a lease

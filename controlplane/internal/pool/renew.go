@@ -291,7 +291,7 @@ func (p *Pool) startFresh(now time.Time) {
 	if short <= 0 || !r.MayStart(now) || p.block.Reason != "" || p.unreachable || p.retiring {
 		return
 	}
-	n, block := p.guards.Take(now, p.load(), short)
+	n, block := p.guards.Take(now, p.loadOf(p.freshOrder()), short)
 	for range n {
 		p.start(now, p.freshOrder())
 	}

@@ -64,12 +64,18 @@ func (p *Pool) look() *scaler.State {
 	return &p.state
 }
 
-func (p *Pool) load() scaler.Load {
+func (p *Pool) load() scaler.Load { return p.loadOf(p.choose(p.now)) }
+
+// loadOf is what the guards see of a start.
+func (p *Pool) loadOf(o order) scaler.Load {
 	going := p.rotating + p.count[Draining]
 	if p.roll != nil {
 		going += max(0, p.oldToGo())
 	}
-	return scaler.Load{Live: p.live, Starting: p.startsInProgress(), Rotating: going}
+	return scaler.Load{
+		Live: p.live, Starting: p.startsInProgress(), Rotating: going,
+		Claimed: p.claimed, Spare: o.fleet.Spare(p.now),
+	}
 }
 
 // order makes as many of the wanted starts as the guards allow, and remembers what withholds the rest.
@@ -77,14 +83,16 @@ func (p *Pool) order(now time.Time, want int, replace bool) {
 	if want <= 0 || p.block.Reason != "" {
 		return
 	}
-	n, block := p.guards.Take(now, p.load(), want)
-	for range n {
-		i := p.start(now, p.choose(now))
+	for ; want > 0 && p.block.Reason == ""; want-- {
+		o, n := p.choose(now), 0
+		if n, p.block = p.guards.Take(now, p.loadOf(o), 1); n == 0 {
+			return
+		}
+		i := p.start(now, o)
 		if replace {
 			p.replaceOldest(i)
 		}
 	}
-	p.block = block
 }
 
 func (p *Pool) start(now time.Time, o order) *Instance {
@@ -92,6 +100,9 @@ func (p *Pool) start(now time.Time, o order) *Instance {
 	i.epoch, i.price = p.guards.Breaker.Epoch(), p.guards.Price()
 	i.pin, i.version, i.fleet = o.pin, o.pin, o.fleet
 	i.start = i.fleet.Begin(now)
+	if i.claims = i.start.Claims(); i.claims {
+		p.claimed++
+	}
 	p.setFresh(i, o.fresh)
 	if o.fresh && p.roll != nil {
 		p.roll.room = false

@@ -16,6 +16,7 @@ type Stats struct {
 
 	Starting, Ready, Draining, Down int // instances
 	Frozen                          int // environments that are surely there for a start, and not running
+	Claimed                         int // of the starting ones, those for which a frozen environment was there
 	Rotating                        int // of the ready ones, near the end of their lifetime
 
 	// Counters since New. Started, Adopted and Inherited, less Ended, are the instances that exist.
@@ -34,7 +35,7 @@ func (p *Pool) Stats() Stats {
 	return Stats{
 		Waiting: p.queue.n, InFlight: p.inFlight, Capacity: p.capacity, Free: p.free, Foreign: p.foreign,
 		Starting: p.count[Starting], Ready: p.count[Ready], Draining: p.count[Draining], Down: p.count[Down],
-		Rotating: p.rotating, Frozen: p.fleet.Frozen(p.now),
+		Rotating: p.rotating, Frozen: p.fleet.Frozen(p.now), Claimed: p.claimed,
 		Started: p.counters.started, Adopted: p.counters.adopted, Inherited: p.counters.inherited, Ended: p.counters.ended,
 		Failed: p.counters.failed, Returned: p.counters.returned,
 		Blocked: p.blocked(),

@@ -36,6 +36,7 @@ type Fleet struct {
 	lost       batch // starts in progress that nobody counts on
 	settling   batch // instances that were told to finish
 	claimed    int   // frozen environments, by starts in progress
+	surprised  int   // of those starts, the ones that did not find what they had claimed
 
 	relied time.Duration // how long a frozen environment is relied on
 	known  map[string]*environment
@@ -118,10 +119,18 @@ const latestTimes = 3
 // Latest is the time within which a start comes up nearly always, if it ever does.
 func (f *Fleet) Latest() time.Duration { return latestTimes * f.Cold.Mean(assumedCold) }
 
-// surprise follows a start that found no frozen environment, or does not come up as if it had. If all that are in progress
-// were counted on frozen ones, these are not there any more: Lambda has given them up, or somebody else invokes the function.
+// surprise follows a start that found no frozen environment, or does not come up as if it had. Where as many starts in progress
+// were counted on none, these may have taken what it was counted on. If more are surprised, the environments are not there
+// any more: Lambda has given them up, or somebody else invokes the function.
 func (f *Fleet) surprise(s *Start) {
-	if s == nil || !s.claims || f.warm.n+f.cold.n+f.lost.n > f.claimed {
+	if s == nil || !s.claims {
+		return
+	}
+	if !s.surprised {
+		s.surprised = true
+		f.surprised++
+	}
+	if f.surprised <= f.warm.n+f.cold.n+f.lost.n-f.claimed {
 		return
 	}
 	for len(f.sure) > 0 && !f.sure[0].at.After(s.at) {

@@ -13,8 +13,8 @@ const (
 	serviceMemory = 10 * time.Second
 )
 
-// evidence is how many of the requests that a rate lets expect in the last moment must have come to believe it. What came at
-// once and then stopped was a crowd: how fast it came says nothing about who will come.
+// evidence is how long the moments are in which requests must have come, one after the other, to be taken for a rate. What
+// comes at once is a crowd: it says nothing about who will come.
 const evidence = 25 * time.Millisecond
 
 // A Flow learns how fast requests come and how long they take, from counts alone: in the long run the requests in flight
@@ -26,9 +26,9 @@ type Flow struct {
 	leased     int
 
 	first, second float64   // arrivals per second, smoothed once and twice
-	came          [2]uint64 // arrivals in the moment before and in this one, each as long as evidence
+	came          [3]uint64 // arrivals in the two moments before, each as long as evidence, and in this one
 	moment        int64     // number of this one
-	arrived       forgetful // of lateMemory
+	arrived       forgetful // of lateMemory, without crowds
 	departed      forgetful // of serviceMemory, as is busy
 	busy          forgetful // request-seconds
 	ended, work   float64   // departures and request-seconds, which fade only while requests are in flight
@@ -72,8 +72,7 @@ func (f *Flow) Observe(now time.Time, s *State) {
 		f.turned = turn{now, f.ended, f.work}
 	}
 	f.passTo(now)
-	f.came[1] += s.Arrivals - f.arrivals
-	f.arrived.sum += float64(s.Arrivals - f.arrivals)
+	f.came[2] += s.Arrivals - f.arrivals
 	f.ended += float64(s.Departures - f.departures)
 	f.first += float64(s.Arrivals-f.arrivals) / rateMemory.Seconds()
 	f.departed.sum += float64(s.Departures - f.departures)
@@ -83,21 +82,29 @@ func (f *Flow) Observe(now time.Time, s *State) {
 // Rate is how many requests come in a second, lately.
 func (f *Flow) Rate() float64 { return f.second }
 
-// passTo begins the moment in which now is.
+// passTo begins the moment in which now is. Of what came in the one that ends no more counts than the one before lets expect.
 func (f *Flow) passTo(now time.Time) {
-	switch moment := now.UnixNano() / int64(evidence); moment - f.moment {
-	case 0:
+	moment := now.UnixNano() / int64(evidence)
+	passed := moment - f.moment
+	if passed == 0 {
+		return
+	}
+	f.arrived.sum += float64(min(f.came[2], 2*f.came[1]+4))
+	f.moment = moment
+	switch passed {
 	case 1:
-		f.came, f.moment = [2]uint64{f.came[1], 0}, moment
+		f.came = [3]uint64{f.came[1], f.came[2], 0}
+	case 2:
+		f.came = [3]uint64{f.came[2], 0, 0}
 	default:
-		f.came, f.moment = [2]uint64{}, moment
+		f.came = [3]uint64{}
 	}
 }
 
-// Evident is the rate as far as the last moments bear it out: at most what would make what has come in them unlikely few.
+// Evident is the rate as far as the last moments bear it out: at most what would make what came in the lesser one of them
+// unlikely few.
 func (f *Flow) Evident() float64 {
-	share := float64(f.at.UnixNano()%int64(evidence)) / float64(evidence)
-	came := float64(f.came[0])*(1-share) + float64(f.came[1])
+	came := float64(min(f.came[0], f.came[1]))
 	return min(f.second, (came+2*math.Sqrt(came)+1)/evidence.Seconds())
 }
 

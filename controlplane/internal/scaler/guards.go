@@ -36,6 +36,8 @@ type Load struct {
 	Live     int // all that exist
 	Starting int // starts in progress
 	Rotating int // those that are to be replaced, and those that drain
+	Claimed  int // of Starting, those that were made while a frozen environment was there for each
+	Spare    int // frozen environments that are surely there for further starts
 }
 
 // Guards compose all that bounds starts, whatever the policy wants: the maximum, starts in progress, the start rate, money,
@@ -44,6 +46,7 @@ type Guards struct {
 	Breaker  Breaker
 	settings Settings
 	bucket   bucket.Bucket
+	warm     warmBucket
 	own      *Budget
 	places   *Budget
 	price    Price
@@ -73,12 +76,18 @@ func (g *Guards) Room(now time.Time, l Load) (int, Block) {
 	room, block = tighter(room, block, limit-l.Live, Block{Reason: AtMax})
 	places, free := g.places.Room(now, place)
 	room, block = tighter(room, block, places, Block{Reason: NoPlace, Until: free})
-	room, block = tighter(room, block, s.StartsInProgress-l.Starting, Block{Reason: InProgress})
-	room, block = tighter(room, block, g.bucket.Tokens(now), Block{Reason: Rate, Until: g.bucket.Next(now)})
+	warm := g.warmRoom(now, l)
+	room, block = tighter(room, block, warm+max(0, s.StartsInProgress-l.Starting+l.Claimed), Block{Reason: InProgress})
+	room, block = tighter(room, block, warm+g.bucket.Tokens(now), Block{Reason: Rate, Until: g.bucket.Next(now)})
 	affordable, until := g.own.Room(now, g.price)
 	room, block = tighter(room, block, affordable, Block{Reason: Dollars, Until: until})
 	affordable, until = s.Total.Room(now, g.price)
 	return tighter(room, block, affordable, Block{Reason: DollarsTotal, Until: until})
+}
+
+// warmRoom is how many starts may be made in environments that are there, beside those that the bucket allows.
+func (g *Guards) warmRoom(now time.Time, l Load) int {
+	return min(l.Spare, g.warm.tokens(now, l.Spare+l.Live))
 }
 
 func tighter(room int, block Block, other int, otherBlock Block) (int, Block) {
@@ -96,7 +105,9 @@ func (g *Guards) Take(now time.Time, l Load, want int) (int, Block) {
 	n, until := g.settings.Total.Claim(now, g.price, min(want, room))
 	g.own.Claim(now, g.price, n)
 	g.places.Claim(now, place, n)
-	g.bucket.Take(now, n)
+	warm := min(n, g.warmRoom(now, l))
+	g.warm.take(warm)
+	g.bucket.Take(now, n-warm)
 	switch {
 	case n == want:
 		return n, Block{}
@@ -104,6 +115,7 @@ func (g *Guards) Take(now time.Time, l Load, want int) (int, Block) {
 		return n, Block{Reason: DollarsTotal, Until: until}
 	case n > 0:
 		l.Live, l.Starting = l.Live+n, l.Starting+n
+		l.Claimed, l.Spare = l.Claimed+warm, l.Spare-warm
 		_, block = g.Room(now, l)
 	}
 	return n, block

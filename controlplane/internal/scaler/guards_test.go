@@ -78,3 +78,21 @@ func TestTakeSaysWhatWithholdsTheRest(t *testing.T) {
 	require.Equal(t, 1, n)
 	require.Equal(t, scaler.Block{Reason: scaler.Rate, Until: epoch.Add(time.Second)}, block)
 }
+
+// Starts in environments that are there have a bucket of their own, as large as what exists, which fills within a second. New
+// environments are bounded as ever.
+func TestWarmStartsHaveABucketOfTheirOwn(t *testing.T) {
+	s := scaler.Settings{Max: 1000, StartsInProgress: 5, StartsPerSecond: 1, StartsBurst: 3}
+	g := scaler.NewGuards(s, 1)
+	n, block := g.Take(epoch, scaler.Load{Spare: 500}, 600)
+	require.Equal(t, 503, n)
+	require.Equal(t, scaler.Rate, block.Reason)
+	n, _ = g.Take(epoch, scaler.Load{Live: 503, Starting: 503, Claimed: 500}, 10)
+	require.Zero(t, n)
+	taken := 0
+	for ms := range 10_000 {
+		n, _ = g.Take(epoch.Add(time.Duration(ms)*time.Millisecond), scaler.Load{Spare: 500}, 500)
+		taken += n
+	}
+	require.InDelta(t, 10*500+10, taken, 10, "an environment that ends as soon as it starts")
+}

@@ -9,7 +9,7 @@ import (
 // how likely: the highest demand of each of the last windows, as long as a frozen environment is relied on.
 const (
 	peakWindow  = SurelyFrozen
-	peakWindows = 12
+	peakWindows = 6
 )
 
 // Peaks remembers the most slots that were needed at once in each of the last windows.
@@ -120,7 +120,7 @@ func (f *frugal) worthwhile(now time.Time, s *State, have int) int {
 // possible: who comes meanwhile does not wait for the reserve.
 func (f *frugal) beyond(frozen, n int) int {
 	if f.most > 0 {
-		n = min(n, f.most-1)
+		n = min(n, frozen+f.most-1)
 	}
 	if n <= frozen {
 		return 0

@@ -14,10 +14,11 @@ const (
 // A Start is a start in progress, or an instance that is about to free its environment. Its holder hands it back to the
 // fleet.
 type Start struct {
-	at     time.Time
-	claims bool   // one of the frozen environments
-	ends   bool   // it is no start, but an instance that was told to finish
-	in     *batch // nil once nothing is expected of it
+	at        time.Time
+	claims    bool   // one of the frozen environments
+	surprised bool   // it did not find that
+	ends      bool   // it is no start, but an instance that was told to finish
+	in        *batch // nil once nothing is expected of it
 }
 
 // A batch is what has begun and is not over. Its sums are kept, so that nobody need go through it.
@@ -106,6 +107,9 @@ func (f *Fleet) Begin(now time.Time) *Start {
 	return s
 }
 
+// Claims reports whether a frozen environment was there for it when it was made.
+func (s *Start) Claims() bool { return s.claims }
+
 // Settle says that an instance was told to finish: its environment will be frozen soon. Over must follow.
 func (f *Fleet) Settle(now time.Time) *Start {
 	s := &Start{at: now, ends: true}
@@ -127,7 +131,9 @@ func (f *Fleet) Over(now time.Time, s *Start) {
 	}
 	if s.claims {
 		s.claims = false
-		f.claimed--
+		if f.claimed--; f.claimed == 0 {
+			f.surprised = 0
+		}
 	}
 }
 

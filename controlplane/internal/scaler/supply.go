@@ -96,7 +96,7 @@ func (f *frugal) lasting(now time.Time, s *State, lead time.Duration, warm int) 
 		return math.Inf(1)
 	}
 	service, until := max(f.service, time.Microsecond).Seconds(), lead.Seconds()
-	left := float64(s.Waiting-s.Free) + max(f.flow.Lately(), f.flow.Rate())*until
+	left := float64(s.Waiting-s.Free) + max(f.flow.Lately(), f.flow.Evident())*until
 	if quiet := f.flow.Quiet(); now.Before(quiet) {
 		f.next = sooner(f.next, quiet)
 		left -= float64(s.Leased) * until / service

@@ -110,3 +110,46 @@ func TestPreferencesAndMoney(t *testing.T) {
 		}
 	}
 }
+
+// Environments that are there are started as fast as they are needed, however many: bounds on starts are for new ones.
+func TestALargeCrowdThatMeetsEnvironments(t *testing.T) {
+	long(t)
+	seeds(t, "5000", func(t *testing.T, seed uint64) {
+		load := workload.Every("crowd", 8*minute, minute, 5000, 200*millisecond, workload.Fixed(200*millisecond)).Make(seed)
+		s := simulate.Defaults(10, seed)
+		s.Sized(load)
+		r := run(t, load, s)
+		require.LessOrEqual(t, r.Settled.Quantile(0.99), 60*millisecond)
+	})
+}
+
+// When capacity has fallen to nothing and the load comes back, all at once, starts overshoot what is needed by at most a
+// quarter.
+func TestAfterAnOutageStartsDoNotOvershoot(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		outage simulate.Outage
+	}{
+		{"envoy", simulate.Outage{Of: simulate.Envoy, At: 60 * second, For: 5 * second}},
+		{"environments", simulate.Outage{Of: simulate.Environments, At: 60 * second}},
+		{"control plane", simulate.Outage{Of: simulate.ControlPlane, At: 60 * second, For: 3 * second}},
+	} {
+		seeds(t, tt.name, func(t *testing.T, seed uint64) {
+			load := workload.Steady("steady", 90*second, 200, workload.Exponential(500*millisecond)).Make(seed)
+			s := simulate.Defaults(10, seed)
+			s.Clients = simulate.Clients{Retries: 20}
+			s.Outage, s.Until, s.Samples = tt.outage, 90*second, 18_000
+			r, err := simulate.Run(load, s)
+			require.NoError(t, err)
+			need, most := 0, 0
+			for _, sample := range r.Series {
+				if sample.At > tt.outage.At && sample.At < tt.outage.At+tt.outage.For+4*second {
+					need = max(need, (sample.InFlight+sample.Waiting+9)/10)
+					most = max(most, sample.Ready+sample.Starting)
+				}
+			}
+			t.Log(need, most, r.ColdStarts)
+			require.LessOrEqual(t, float64(most), 1.25*float64(need))
+		})
+	}
+}

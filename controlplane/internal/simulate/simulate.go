@@ -424,7 +424,7 @@ func (w *world) check() error {
 		return errors.New("the pool wants ticks without end")
 	case s.Waiting > 0 && s.Free > 0:
 		return fmt.Errorf("%d wait beside %d free slots", s.Waiting, s.Free)
-	case s.Starting > limit.StartsInProgress:
+	case s.Starting-s.Claimed > limit.StartsInProgress:
 		return fmt.Errorf("%d starts in progress, budget %d", s.Starting, limit.StartsInProgress)
 	case s.Live() > limit.Max+limit.Surge():
 		return fmt.Errorf("%d instances, limit %d", s.Live(), limit.Max)
