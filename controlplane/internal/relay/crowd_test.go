@@ -93,7 +93,7 @@ func (r *restarting) start() *Relay {
 	relay, err := New(r.config, &recorder{downs: map[string]error{}, reports: map[string]*wire.Report{}}, log)
 	require.NoError(r, err)
 	for n := range r.count {
-		relay.Expect(relays.Expectation{Instance: instanceName(n), Function: "web", Endpoint: fmt.Sprintf("web/%04d", n), Expires: time.Now().Add(time.Minute)})
+		relay.Expect(relays.Expectation{Instance: instanceName(n), Function: "web", Endpoint: fmt.Sprintf("web/%04d", n), Expires: time.Now().Add(time.Hour)})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -158,10 +158,10 @@ func (r *restarting) invocation(relay *Relay, id string) wire.Invocation {
 
 func (r *restarting) eventuallyUp(relay *Relay, n int, c *crowd) {
 	r.Helper()
-	for deadline := time.Now().Add(patience); relay.Stats().Up < int64(n); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * patience); relay.Stats().Up < int64(n); time.Sleep(time.Millisecond) {
 		if s := relay.Stats(); time.Now().After(deadline) || len(c.gaveUp()) > 0 {
-			require.Failf(r, "not all are up", "%d of %d; %d strangers, %d connections accepted, dropped: %v; %d gave up: %.5q",
-				s.Up, n, s.Strangers, s.Accepted, s.Dropped, len(c.gaveUp()), c.gaveUp())
+			require.Failf(r, "not all are up", "%d of %d; %d strangers, %d connections accepted, dropped: %v; %d gave up: %.300q",
+				s.Up, n, s.Strangers, s.Accepted, s.Dropped, len(c.gaveUp()), strings.Join(c.gaveUp(), "; "))
 		}
 	}
 }
