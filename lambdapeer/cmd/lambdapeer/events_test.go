@@ -189,6 +189,7 @@ func TestWhateverHangsTheSenderHearsOfItBeforeTheDeadline(t *testing.T) {
 		"to the test event": {"", "NoAnswer"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it mostly waits
 			api := runtimetest.Start(t)
 			start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app), lifecycle.EventPathVar: "/never"})
 			payload := event("GET", tt.path)
