@@ -550,3 +550,17 @@ func TestAnOldVersionThatIsDeleted(t *testing.T) {
 		require.Equal(t, map[string]int{"1": deployed - 1, "2": 1}, d.running(), "what runs goes on")
 	})
 }
+
+// A report says how many answers were errors: a bad version is given up by it, and not by the next request.
+func TestABadVersionIsGivenUpByTheReport(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour, MaxErrors: 0.1}, false))
+	d.serve(time.Second)
+	for i := range d.p.Instances() {
+		if i.Version() == "2" {
+			d.p.Answered(i, 30, 30)
+			d.did(d.p.Report(d.now, i, i.InFlight(), pool.DefaultDelay))
+		}
+	}
+	require.Equal(t, rollout.Errors, d.p.Rollout().Cause)
+}

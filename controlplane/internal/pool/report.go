@@ -20,6 +20,8 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 	if p.recount(now, i) {
 		p.serve(now)
 		p.scale(now)
+	} else {
+		p.advance(now) // a rollout judges what was answered
 	}
 	if i.heard = true; first && i.state == Draining {
 		p.finishIdle(i)

@@ -31,7 +31,7 @@ const (
 	busyAttempt, busyPatience = 4, 8
 	// loadEvery is the least time between two load messages.
 	loadEvery = 100 * time.Millisecond
-	// countsEvery is the least time between two that tell of nothing but answers.
+	// countsEvery is the least time between two that tell of nothing but answers that are no errors.
 	countsEvery = time.Second
 )
 
@@ -456,8 +456,9 @@ func (i *instance) changed() {
 }
 
 // reportLoad tells each relay how many requests are in flight, also if it was told the same before: its silence says that
-// none has begun, ended or been refused. Zero is repeated each countsEvery only, if answers were given meanwhile. It arms the
-// gate first, so that no later change is missed.
+// none has begun, ended or been refused. Zero is repeated each countsEvery only, if answers were given meanwhile, and soon if some
+// of them were errors: a version that answers with nothing else is to be noticed. It arms the gate first, so that no later change
+// is missed.
 func (i *instance) reportLoad() {
 	i.loadDue, i.countsDue, i.loadAt = false, false, time.Now()
 	i.server.gate.Arm()
@@ -466,10 +467,10 @@ func (i *instance) reportLoad() {
 	for _, l := range i.links {
 		switch {
 		case l.control == nil, m.InFlight == 0 && l.load == 0 && m.Answers == l.answers:
-		case m.InFlight == 0 && l.load == 0 && i.loadAt.Sub(l.told) < countsEvery:
+		case m.InFlight == 0 && l.load == 0 && m.Errors == l.errors && i.loadAt.Sub(l.told) < countsEvery:
 			i.countsDue = true
 		default:
-			l.load, l.answers, l.told = m.InFlight, m.Answers, i.loadAt
+			l.load, l.answers, l.errors, l.told = m.InFlight, m.Answers, m.Errors, i.loadAt
 			_ = l.control.send(m) // a failure closes it, and its link tells
 		}
 	}

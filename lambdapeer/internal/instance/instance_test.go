@@ -647,6 +647,24 @@ func TestHijackedConnectionHoldsItsSlot(t *testing.T) {
 	conn.Close()
 }
 
+// Errors are told of within moments, each few of them: a version that answers with nothing else is given up by that.
+func TestErrorsAreReportedSoon(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	serve(t, instance.Config{Invocation: relaytest.Invocation(10, relay), Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })})
+	control, _ := relay.Welcome(t)
+	client := relay.Client(t, true)
+	began, messages := time.Now(), 0
+	for last := (wire.Message{}); messages < 5; messages++ {
+		get(t, client, "/")
+		for before := last.Errors; last.Errors == before; {
+			last = control.Await(t, wire.KindLoad)
+		}
+	}
+	require.Less(t, time.Since(began), 4*time.Second, "and not each second")
+}
+
 // Requests that are over before anybody could report them are told of by their answers, soon, and not each by itself.
 func TestAnswersAreReported(t *testing.T) {
 	leaks(t)

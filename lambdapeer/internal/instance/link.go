@@ -34,6 +34,7 @@ type link struct {
 	gone    bool     // the relay refuses us for good
 	load    int      // last reported, as are the answers
 	answers int64
+	errors  int64
 	told    time.Time // when
 	waits   bool      // its hello said that the app is waited for, and it was not told otherwise
 	err     error     // why it is down
