@@ -52,10 +52,12 @@ func (s *Server) lead(ctx, term context.Context, number uint64, known []string) 
 		return err
 	}
 	parts := newGroup()
+	s.health.Shutdown() // until it knows what there is
 	s.relays.lead(number)
 	stopControl := parts.run("control socket", s.serveControl)
 	s.relays.await(term, known)
 	s.dispatcher.Start()
+	s.health.Resume()
 	stopXDS := parts.run("xds", func(ctx context.Context) error { return s.xds.Run(ctx, s.dispatcher) })
 	stopReports := parts.run("lease", s.reportRelays)
 	s.leads.Store(number)

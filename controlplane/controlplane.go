@@ -11,6 +11,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
@@ -74,6 +75,7 @@ type Server struct {
 	relay      *ownRelay // nil: relays are processes of their own
 	xds        *xds.Server
 	grpc       *grpc.Server
+	health     *health.Server
 	control    net.Listener // Envoy's and the relays': xDS, ext_proc, streams; nil until it leads, where relays are apart
 	admin      *admin.Server
 	elector    *lease.Elector // where relays are apart
@@ -106,7 +108,7 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 		Changed: s.xds.Changed,
 	})
 	// Last, because it has goroutines from the beginning.
-	s.grpc = grpc.NewServer(append(extproc.ServerOptions(), grpc.Creds(uplink.Credentials()))...)
+	s.grpc, s.health = newDecider()
 	s.xds.Register(s.grpc)
 	s.relays.leader.Register(s.grpc)
 	extprocv3.RegisterExternalProcessorServer(s.grpc, extproc.New(s.dispatcher, log))
@@ -217,8 +219,8 @@ func (s *Server) close() {
 
 // Names in the state directory.
 const (
-	controlSocket = "control.sock" // where Envoy and relays find the control plane
-	endpointsDir  = "e"            // of the endpoints' sockets
+	controlSocket = xds.ControlSocket // where Envoy and relays find the control plane
+	endpointsDir  = "e"               // of the endpoints' sockets
 )
 
 func relayConfig(cfg *Config, o *outside, key token.Key) relay.Config {

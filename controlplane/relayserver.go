@@ -40,6 +40,7 @@ type RelayServer struct {
 	outside *outside
 	relay   *relay.Relay
 	uplink  *uplink.Relay
+	care    *caretaker
 	admin   *admin.Server // nil: there is none
 }
 
@@ -60,20 +61,29 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 	if s.uplink, err = s.newUplink(log); err != nil {
 		return nil, err
 	}
+	s.care = newCaretaker(cfg, log)
 	before := &succession{dir: cfg.StateDir, patience: lastSteps, log: s.log}
 	if err = before.open(ctx, func() error { return s.openRelay(log) }); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.care.close())
 	}
-	s.uplink.Connect(s.relay)
-	if cfg.Relay.Admin == "" {
-		return s, nil
-	}
-	if err = before.open(ctx, func() (err error) { s.admin, err = s.openAdmin(log); return err }); err != nil {
+	if err = s.openBeside(ctx, before, log); err != nil {
 		ended, end := context.WithCancel(context.Background())
 		end()
-		return nil, errors.Join(err, s.relay.Run(ended))
+		return nil, errors.Join(err, s.relay.Run(ended), s.care.close())
 	}
+	s.uplink.Connect(overheard{s.relay, s.care.dispatcher})
 	return s, nil
+}
+
+// openBeside opens what stands beside the relay, whose directory is this process's by now.
+func (s *RelayServer) openBeside(ctx context.Context, before *succession, log logrus.FieldLogger) error {
+	if err := s.care.open(s.config); err != nil || s.config.Relay.Admin == "" {
+		return err
+	}
+	return before.open(ctx, func() (err error) {
+		s.admin, err = s.openAdmin(log)
+		return err
+	})
 }
 
 func (s *RelayServer) newUplink(log logrus.FieldLogger) (*uplink.Relay, error) {
@@ -142,7 +152,7 @@ func (s *RelayServer) openRelay(log logrus.FieldLogger) error {
 	}
 	c := relayConfig(s.config, s.outside, key)
 	c.CAFile, c.Settled = filepath.Join(s.config.StateDir, relayCAFile), s.uplink.Settled
-	s.relay, err = relay.New(c, s.uplink, log)
+	s.relay, err = relay.New(c, both{s.uplink, s.care.dispatcher}, log)
 	return err
 }
 
@@ -153,6 +163,12 @@ func (s *RelayServer) openAdmin(log logrus.FieldLogger) (*admin.Server, error) {
 		Files:  s.outside.status,
 		Uplink: s.status,
 	})
+}
+
+// led tells whether a control plane leads.
+func (s *RelayServer) led() bool {
+	u := s.uplink.Status()
+	return u.Attached && u.Settled
 }
 
 func (s *RelayServer) status() admin.UplinkStatus {
@@ -184,6 +200,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	stopFiles := parts.run("files", s.outside.watch.Run)
 	stopUplink := parts.run("uplink", s.uplink.Run)
 	stopRelay := parts.run("relay", s.relay.Run)
+	stopCare := parts.run("caretaker", func(ctx context.Context) error { return s.care.run(ctx, s.led) })
 	if ctx.Err() == nil {
 		s.announce()
 	}
@@ -192,6 +209,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	case <-parts.failed:
 	}
 	s.log.Info("relay stops: its tunnels end")
+	stopCare()
 	stopRelay()
 	s.tellEnds()
 	stopUplink()

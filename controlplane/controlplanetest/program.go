@@ -72,8 +72,8 @@ functions:
 		fmt.Fprintf(&b, `- name: %s
   routes: [{path: /%[1]s, strip_prefix: true}]
   lambda: {timeout: %s}
-  scaling: {concurrency: %d, min: %d, preference: cost}
-`, f.Name, f.Lambda.Timeout, f.Scaling.Concurrency, f.Scaling.Min)
+  scaling: {concurrency: %d, min: %d, max: %d, preference: cost}
+`, f.Name, f.Lambda.Timeout, f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.Max)
 	}
 	fmt.Fprintf(&b, "relay:\n  address: %q\n", s.Relay)
 	return b.String()

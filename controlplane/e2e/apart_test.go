@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,10 +13,10 @@ import (
 )
 
 // startApart starts a stack whose control planes can be killed.
-func startApart(t *testing.T) *controlplanetest.Stack {
+func startApart(t *testing.T, most int) *controlplanetest.Stack {
 	t.Helper()
 	f := controlplanetest.App(t, "app", controlplanetest.Library)
-	f.Scaling.Min = 2
+	f.Scaling.Min, f.Scaling.Max = 2, most
 	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}, Apart: true})
 	s.Eventually("both are ready", func() error {
 		if ready := s.Function("app").Ready; ready < 2 {
@@ -45,7 +47,7 @@ func openSocket(t *testing.T, s *controlplanetest.Stack) *websocket.Conn {
 
 // A control plane that crashes costs nobody anything: what runs serves on, and the one that is started again goes on with it.
 func TestAControlPlaneThatIsKilledIsFollowed(t *testing.T) {
-	s := startApart(t)
+	s := startApart(t, 10)
 	invoked := s.Lambda.Counters("app").Started
 	short := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
 	long := startLoad(t, s, 4, endless, "/app/sleep?ms=2500")
@@ -69,9 +71,11 @@ func TestAControlPlaneThatIsKilledIsFollowed(t *testing.T) {
 
 // A deployment of the control plane costs nobody anything either: a standby goes on at once, requests that are held among them.
 func TestAControlPlaneHandsOverToAStandby(t *testing.T) {
-	s := startApart(t)
+	s := startApart(t, 10)
 	short := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
 	held := startLoad(t, s, 30, endless, "/app/sleep?ms=500") // more than two instances have slots for
+	short.more(s, 100)
+	made := s.Lambda.Counters("app").Cold
 	for range 3 {
 		short.more(s, 50)
 		standby := s.StartControlPlane()
@@ -82,5 +86,38 @@ func TestAControlPlaneHandsOverToAStandby(t *testing.T) {
 	}
 	requireServed(t, short.stop())
 	requireServed(t, held.stop())
-	require.LessOrEqual(t, s.Lambda.Counters("app").Cold, 5, "34 requests at once need four environments")
+	require.LessOrEqual(t, s.Lambda.Counters("app").Cold, made+1, "what was there is used")
+}
+
+// While nobody leads, what is ready serves on; who finds all slots taken is told so in time.
+func TestLongNobodyLeads(t *testing.T) {
+	s := startApart(t, 2)
+	calm := startLoad(t, s, 14, endless, "/app/sleep?ms=50") // 70 % of the slots
+	calm.more(s, 100)
+	s.Leader.Kill()
+	began := time.Now()
+	calm.more(s, 2000)
+	t.Logf("%d requests in %v without a leader", 2000, time.Since(began))
+	results := calm.stop()
+	requireServed(t, results)
+
+	crowd := startLoad(t, s, 40, 40, "/app/sleep?ms=7000")
+	refused := 0
+	for _, r := range crowd.wait() {
+		if r.served() {
+			continue
+		}
+		refused++
+		require.Equal(t, http.StatusServiceUnavailable, r.status)
+		require.Contains(t, r.body, "no_leader")
+	}
+	require.Equal(t, 20, refused, "two instances have twenty slots")
+
+	started := s.Lambda.Counters("app").Cold
+	calm = startLoad(t, s, 14, endless, "/app/sleep?ms=50")
+	s.Leader = s.StartControlPlane()
+	s.Leader.Leads()
+	calm.more(s, 200)
+	requireServed(t, calm.stop())
+	require.Equal(t, started, s.Lambda.Counters("app").Cold, "nothing was needed")
 }

@@ -3,7 +3,10 @@
 // both speak it.
 package admission
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // A Request asks to be admitted.
 type Request struct {
@@ -38,6 +41,7 @@ const (
 	UnknownFunction Cause = "unknown_function" // no such function, or none was named
 	Disabled        Cause = "disabled"         // the operator switched the function off
 	Canceled        Cause = "canceled"         // the client left
+	NoLeader        Cause = "no_leader"        // no control plane decides at the moment, and all that serves is full
 	Overload        Cause = "overload"         // an instance had no slot for it, and nothing may wait
 
 	// Instances cannot be started.
@@ -65,7 +69,7 @@ const (
 
 // Causes lists every cause.
 var Causes = []Cause{
-	QueueFull, QueueTimeout, AppStarting, Closed, UnknownFunction, Disabled, Canceled, Overload,
+	QueueFull, QueueTimeout, AppStarting, Closed, UnknownFunction, Disabled, Canceled, Overload, NoLeader,
 	Throttled, Denied, NotFound, TooLarge, Recursive, InitFailed, AppUnhealthy, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort, NoEnvoy,
 	Network, Unknown,
 	Malformed, Internal,
@@ -77,6 +81,9 @@ type Error struct {
 	Cause      Cause
 	RetryAfter time.Duration // when trying again may help; 0: not known
 }
+
+// ErrElsewhere says that somebody else decides about the request now: it is to be asked there.
+var ErrElsewhere = errors.New("somebody else decides about this request")
 
 // Reject returns the error of a request that was refused without a wait.
 func Reject(cause Cause) *Error { return &Error{Outcome: Rejected, Cause: cause} }

@@ -38,6 +38,8 @@ type Options struct {
 	Tokens  map[string]func() string // by function name, that peers register with; none for functions that are invoked
 	Signing func() signing.Key       // nil, or the zero Key: invocations are not signed
 	Log     logrus.FieldLogger
+	// Caretaker makes it decide about requests alone, over instances that others start and end: it knows no provider.
+	Caretaker bool
 }
 
 // A Dispatcher holds the pool of every function. It implements extproc.Acquirer, relays.Events, upstream.Source and
@@ -55,6 +57,7 @@ type Dispatcher struct {
 	budget    *scaler.Budget // of all functions together; nil: no ceiling
 	log       logrus.FieldLogger
 
+	caretaker   bool
 	started     chan struct{} // closed by Start
 	abandoned   atomic.Bool
 	invocations sync.WaitGroup // providers' Invoke calls under way
@@ -83,6 +86,7 @@ func New(o Options) *Dispatcher {
 		log:       o.Log.WithField("component", "dispatch"),
 		instances: map[string]*instance{},
 		started:   make(chan struct{}),
+		caretaker: o.Caretaker,
 	}
 	if d.signing == nil {
 		d.signing = func() signing.Key { return signing.Key{} }

@@ -55,6 +55,8 @@ func newSigningWorld(t testing.TB, key signing.Key, change func(*config.Function
 	return newWorldWith(t, Options{Functions: []config.Function{webFunction(change)}, Signing: func() signing.Key { return key }})
 }
 
+func webFunctions(change func(*config.Function)) []config.Function { return []config.Function{webFunction(change)} }
+
 func webFunction(change func(*config.Function)) config.Function {
 	cfg := config.DefaultFunction()
 	cfg.Name = "web"

@@ -56,6 +56,9 @@ type function struct {
 func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
 	plan := planFor(cfg, o.Pricing)
 	plan.settings.Scaling.Total = d.budget
+	if d.caretaker {
+		o.Providers, plan.settings = nil, plan.careful()
+	}
 	f := &function{
 		d:        d,
 		name:     cfg.Name,

@@ -185,7 +185,7 @@ func (f *function) up(i *instance, up relays.Up) {
 		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.
 		i.core.EndBy(at.Add(min(up.Left, f.config.Lambda.Timeout)))
 	}
-	if f.endpoints.list[i.core.Index()].known {
+	if f.d.caretaker || f.endpoints.list[i.core.Index()].known {
 		f.ready(at, i, &todo)
 	} else {
 		f.apply(at, f.pool.Dialled(at, i.core), &todo)

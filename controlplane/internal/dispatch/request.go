@@ -67,6 +67,9 @@ func (f *function) wait(ctx context.Context, l *Lease) (*Lease, error) {
 }
 
 func (f *function) refusal(l *Lease) error {
+	if f.d.caretaker {
+		return f.uncared(l)
+	}
 	refused := admission.Reject(causeOf(&l.request))
 	if l.woken != nil {
 		refused.Outcome = admission.Evicted

@@ -100,6 +100,9 @@ func (s *Server) refuse(e *exchange, err error) error {
 	if ctx := e.stream.Context(); ctx.Err() != nil {
 		return status.FromContextError(ctx.Err()).Err() // nobody is there to be told
 	}
+	if errors.Is(err, admission.ErrElsewhere) {
+		return status.Error(codes.Unavailable, err.Error()) // Envoy asks again
+	}
 	var refused *admission.Error
 	if !errors.As(err, &refused) {
 		s.log.WithError(err).Error("request refused for an unexpected reason")

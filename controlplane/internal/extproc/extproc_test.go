@@ -272,7 +272,7 @@ func TestRefusals(t *testing.T) {
 		retry  string // if nobody knows when
 	}{
 		admission.QueueFull: {503, "1"}, admission.QueueTimeout: {504, ""}, admission.Closed: {503, "1"},
-		admission.UnknownFunction: {404, ""}, admission.Disabled: {404, ""}, admission.Canceled: {503, "1"}, admission.Overload: {503, "1"},
+		admission.UnknownFunction: {404, ""}, admission.Disabled: {404, ""}, admission.Canceled: {503, "1"}, admission.Overload: {503, "1"}, admission.NoLeader: {503, "1"},
 		admission.Denied: {502, ""}, admission.NotFound: {502, ""}, admission.InitFailed: {502, ""},
 		admission.Crashed: {502, ""}, admission.StartTimeout: {502, ""}, admission.TooShort: {502, ""},
 		admission.TooLarge: {502, ""}, admission.TimedOut: {502, ""}, admission.FunctionError: {502, ""},
@@ -302,6 +302,15 @@ func TestRefusals(t *testing.T) {
 	}
 	_, reply := b.ask(t, "a cause of tomorrow")
 	requireRefused(t, reply, 503, admission.Unknown)
+}
+
+// Envoy asks again, and then whoever decides now.
+func TestARequestThatIsElsewhereIsNotAnswered(t *testing.T) {
+	b := start(t, func(context.Context, admission.Request) (*slot, error) { return nil, admission.ErrElsewhere })
+	stream, _ := b.open(t, "web")
+	require.NoError(t, stream.Send(request()))
+	_, err := stream.Recv()
+	require.Equal(t, codes.Unavailable, status.Code(err))
 }
 
 func TestNoFunctionOrTwoMeanUnknown(t *testing.T) {

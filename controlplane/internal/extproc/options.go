@@ -28,8 +28,8 @@ func ServerOptions() []grpc.ServerOption {
 		// Windows that adapt cost a ping for each burst of messages, in both processes.
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
-		// Envoy may ping as often as its operator likes; the default policy closes the connection, with every request.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		// Envoy pings twice a second, to notice one that hangs; the default policy closes the connection, with every request.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 100 * time.Millisecond, PermitWithoutStream: true}),
 		// An Envoy that hangs must not look connected for ever: leases wait for every Envoy's acknowledgement.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		// Stop returns after the last handler, so no lease outlives the server.

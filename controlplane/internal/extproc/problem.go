@@ -23,6 +23,7 @@ var answers = map[admission.Cause]answer{
 	admission.Closed:       {http.StatusServiceUnavailable, true, "The service is shutting down"},
 	admission.Canceled:     {http.StatusServiceUnavailable, true, "The request was canceled"},
 	admission.Overload:     {http.StatusServiceUnavailable, true, "Too many requests at once"},
+	admission.NoLeader:     {http.StatusServiceUnavailable, true, "The service is taken over at the moment"},
 
 	admission.UnknownFunction: {http.StatusNotFound, false, "There is no such function"},
 	admission.Disabled:        {http.StatusNotFound, false, "There is no such function"},

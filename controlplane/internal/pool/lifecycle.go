@@ -326,6 +326,13 @@ func (p *Pool) Adopt(now time.Time) (*Instance, error) {
 	return i, nil
 }
 
+// Dismiss evicts all waiters with the cause.
+func (p *Pool) Dismiss(now time.Time, cause Cause) *Effects {
+	now = p.enter(now)
+	p.evictAll(now, cause)
+	return &p.effects
+}
+
 // Close evicts all waiters, drains all instances, and rejects what arrives from now on, all with the cause.
 func (p *Pool) Close(now time.Time, cause Cause) *Effects {
 	now = p.enter(now)

@@ -35,7 +35,7 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 		Disabled: true,
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&extprocv3.ExternalProcessor{
 			StatPrefix:     "dispatch",
-			GrpcService:    controlService(),
+			GrpcService:    controlService(cfg),
 			MessageTimeout: durationpb.New(decisionTimeout(cfg)),
 			// False would end requests in flight when the control plane restarts: their stream is still open.
 			FailureModeAllow: true,
@@ -62,10 +62,10 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 	}
 }
 
-func controlService() *corev3.GrpcService {
+func controlService(cfg *config.Config) *corev3.GrpcService {
 	return &corev3.GrpcService{
 		TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
-			ClusterName: controlCluster,
+			ClusterName: deciders(cfg),
 			// Nobody reads x-envoy- and x-forwarded- headers there, and each costs both ends.
 			SkipEnvoyHeaders: true,
 		}},

@@ -23,7 +23,7 @@ const controlCluster = "control"
 type ResourceSet struct {
 	Listeners []*listenerv3.Listener
 	Routes    []*routev3.RouteConfiguration // one per listener, with its name
-	Clusters  []*clusterv3.Cluster          // two per function: its own, and the twin for upgrades
+	Clusters  []*clusterv3.Cluster          // two per function: its own, and the twin for upgrades; and the one of who decides
 }
 
 // Resources translates a valid configuration into what Envoy is told.
@@ -32,6 +32,9 @@ func Resources(cfg *config.Config) ResourceSet {
 	for _, l := range cfg.Listeners {
 		set.Listeners = append(set.Listeners, listener(cfg, l))
 		set.Routes = append(set.Routes, withHealth(routeConfiguration(cfg, l), l, false))
+	}
+	if cfg.Relay.Apart {
+		set.Clusters = append(set.Clusters, decidersCluster(cfg))
 	}
 	for _, f := range cfg.Functions {
 		set.Clusters = append(set.Clusters, cluster(cfg, f), upgradeCluster(cfg, f))

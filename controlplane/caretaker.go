@@ -1,0 +1,176 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/patient"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+)
+
+// A caretaker decides about requests in the relay's process while no control plane leads: what is ready serves on. It hears all
+// that the relay hears and is told, also while somebody leads, so that it knows at once what is free.
+type caretaker struct {
+	dispatcher *dispatch.Dispatcher
+	socket     net.Listener
+	grpc       *grpc.Server
+	log        logrus.FieldLogger
+}
+
+// newCaretaker returns one that Envoy cannot ask yet.
+func newCaretaker(cfg *Config, log logrus.FieldLogger) *caretaker {
+	c := &caretaker{log: log.WithField("component", "caretaker")}
+	quiet := logrus.New() // whoever leads says what happens to instances
+	quiet.SetLevel(logrus.ErrorLevel)
+	c.dispatcher = dispatch.New(dispatch.Options{
+		Functions: cfg.Functions, Pricing: cfg.Pricing, Key: token.NewKey(), Log: quiet, Caretaker: true,
+	})
+	c.dispatcher.Connect(dispatch.Connection{
+		Relay: nobody{}, Changed: func(string) {},
+		Socket: func(endpoint string) string { return relay.SocketPath(socketDir(cfg), endpoint) },
+	})
+	c.grpc, _ = newDecider()
+	extprocv3.RegisterExternalProcessorServer(c.grpc, extproc.New(c.dispatcher, log))
+	return c
+}
+
+// open opens the socket where Envoy asks.
+func (c *caretaker) open(cfg *Config) (err error) {
+	if c.socket, err = listenControl(filepath.Join(cfg.StateDir, xds.CaretakerSocket)); err != nil {
+		return fmt.Errorf("caretaker: %w", err)
+	}
+	return nil
+}
+
+// close gives back what newCaretaker took, if run is not called.
+func (c *caretaker) close() error {
+	c.grpc.Stop()
+	if c.socket == nil {
+		return nil
+	}
+	return c.socket.Close()
+}
+
+// newDecider returns a server for who decides about requests. Envoy asks it for its health, which is good until somebody says
+// otherwise.
+func newDecider() (*grpc.Server, *health.Server) {
+	s, h := grpc.NewServer(append(extproc.ServerOptions(), grpc.Creds(uplink.Credentials()))...), health.NewServer()
+	healthv1.RegisterHealthServer(s, h)
+	return s, h
+}
+
+// run serves Envoy until ctx ends. leads tells whether a control plane does.
+func (c *caretaker) run(ctx context.Context, leads func() bool) error {
+	c.dispatcher.Start()
+	stop := context.AfterFunc(ctx, c.grpc.Stop)
+	defer stop()
+	go c.giveBack(ctx, leads)
+	err := c.grpc.Serve(patient.Listener(c.socket, c.log))
+	c.dispatcher.Abandon()
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+// How soon requests that wait here are given to whoever leads. Envoy needs a moment to notice it.
+const (
+	looksEvery = 100 * time.Millisecond
+	noticed    = 5 // looks
+)
+
+// giveBack gives the requests that wait to a control plane that leads, until ctx ends.
+func (c *caretaker) giveBack(ctx context.Context, leads func() bool) {
+	ticker := time.NewTicker(looksEvery)
+	defer ticker.Stop()
+	for seen := 0; ; {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if seen++; !leads() {
+			seen = 0
+		}
+		if seen >= noticed {
+			c.dispatcher.GiveBack()
+		}
+	}
+}
+
+// nobody is who a caretaker commands.
+type nobody struct{}
+
+func (nobody) Expect(relays.Expectation)         {}
+func (nobody) Drain(string, wire.Reason)         {}
+func (nobody) Forget(string)                     {}
+func (nobody) Note(function string, text []byte) {}
+
+// overheard are the commands of a relay, of which a caretaker hears too.
+type overheard struct {
+	relays.Commands
+	by *dispatch.Dispatcher
+}
+
+// Expect implements relays.Commands.
+func (o overheard) Expect(e relays.Expectation) {
+	o.by.Inherited(relays.Inheritance{Instance: e.Instance, Function: e.Function, Endpoint: e.Endpoint, Dollars: e.Dollars, Memo: e.Memo})
+	o.Commands.Expect(e)
+}
+
+// both tells two listeners what a relay says: whoever leads, and the caretaker.
+type both struct {
+	relays.Events // of the leader's stream, which also answers registrations
+	caretaker     *dispatch.Dispatcher
+}
+
+// Waiting implements relays.Events.
+func (b both) Waiting(w relays.Waiting) { b.Events.Waiting(w) }
+
+// Up implements relays.Events.
+func (b both) Up(u relays.Up) {
+	b.caretaker.Up(u)
+	b.Events.Up(u)
+}
+
+// Load implements relays.Events.
+func (b both) Load(instance string, l relays.Load) {
+	b.caretaker.Load(instance, l)
+	b.Events.Load(instance, l)
+}
+
+// Draining implements relays.Events.
+func (b both) Draining(instance string, reason wire.Reason) {
+	b.caretaker.Draining(instance, reason)
+	b.Events.Draining(instance, reason)
+}
+
+// Lost implements relays.Events.
+func (b both) Lost(instance string, err error) {
+	b.caretaker.Lost(instance, err)
+	b.Events.Lost(instance, err)
+}
+
+// Down implements relays.Events.
+func (b both) Down(instance string, report *wire.Report, err error) {
+	b.caretaker.Down(instance, report, err)
+	b.Events.Down(instance, report, err)
+}

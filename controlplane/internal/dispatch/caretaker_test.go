@@ -1,0 +1,79 @@
+package dispatch
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
+)
+
+// newCaretaker is a world that decides about requests alone, with one instance of ten slots that others have started.
+func newCaretaker(t *testing.T) *world {
+	w := newWaitingWorldWith(t, Options{Functions: webFunctions(nil), Caretaker: true})
+	w.Start()
+	w.Inherited(relays.Inheritance{Instance: "one", Function: "web", Endpoint: "web/0002"})
+	w.comesUp("one")
+	return w
+}
+
+// What is ready serves although nobody leads, no slot twice; nothing is started for who finds none, nor drained.
+func TestACaretakerLeasesWhatIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newCaretaker(t)
+		w.Load("one", relays.Load{InFlight: 4})
+		time.Sleep(time.Second)
+		var leases []*Lease
+		for range 6 {
+			got := <-w.acquire(t.Context())
+			require.NoError(t, got.err)
+			require.Equal(t, "/e/web/0002", got.lease.Endpoint())
+			leases = append(leases, got.lease)
+		}
+		late := w.acquire(t.Context())
+		select {
+		case <-late:
+			t.Fatal("four slots are others'")
+		default:
+		}
+		leases[0].Release()
+		require.NoError(t, (<-late).err)
+		for _, l := range leases {
+			l.Release()
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Empty(t, w.instances())
+		require.Empty(t, w.drainedFor("one"), "whoever leads ends it")
+	})
+}
+
+func TestACaretakerSaysThatNobodyLeads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newCaretaker(t)
+		w.Load("one", relays.Load{InFlight: 10})
+		time.Sleep(time.Second)
+		began := time.Now()
+		refused := (<-w.acquire(t.Context())).err.(*admission.Error)
+		require.Equal(t, admission.NoLeader, refused.Cause)
+		require.Equal(t, leaderWithin, refused.RetryAfter)
+		require.Equal(t, leaderWithin, time.Since(began))
+	})
+}
+
+// Who waits here when somebody leads again is asked for there.
+func TestACaretakerGivesBackWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newCaretaker(t)
+		w.Load("one", relays.Load{InFlight: 10})
+		time.Sleep(time.Second)
+		waiting := w.acquire(t.Context())
+		w.GiveBack()
+		require.ErrorIs(t, (<-waiting).err, admission.ErrElsewhere)
+		w.Load("one", relays.Load{})
+		require.NoError(t, (<-w.acquire(t.Context())).err, "it serves on, for Envoys that have not noticed")
+	})
+}
