@@ -45,12 +45,20 @@ func (a *attached) lead(term uint64) {
 // maxSynced is for how many relays nobody need listen.
 const maxSynced = 64
 
-// firstRelay is how long the relays are waited for at the beginning of a term.
-const firstRelay = time.Second
+// How long relays are waited for at the beginning of a term: one, where none is known; those that are, because what they have must
+// not be taken for gone. Meanwhile what is ready serves on.
+const (
+	firstRelay  = time.Second
+	knownRelays = 10 * time.Second
+)
 
 // await returns when the relays that are known, or if none is then one, have told all that they had, or do not in time.
 func (a *attached) await(ctx context.Context, known []string) {
-	timer := time.NewTimer(firstRelay)
+	limit := firstRelay
+	if len(known) > 0 {
+		limit = knownRelays
+	}
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	missing := map[string]bool{}
 	for _, name := range known {

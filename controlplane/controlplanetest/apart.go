@@ -90,14 +90,20 @@ func (c *ControlPlane) Kill() {
 	<-c.ended
 }
 
-// Stop asks the process to end in order, and waits until it has.
-func (c *ControlPlane) Stop() {
+// Ends waits until the process has ended by itself.
+func (c *ControlPlane) Ends() {
 	c.stack.t.Helper()
-	c.Signal(syscall.SIGTERM)
 	select {
 	case <-c.ended:
 	case <-time.After(Patience):
 		require.Fail(c.stack.t, "the control plane has not ended")
 	}
+}
+
+// Stop asks the process to end in order, and waits until it has.
+func (c *ControlPlane) Stop() {
+	c.stack.t.Helper()
+	c.Signal(syscall.SIGTERM)
+	c.Ends()
 	require.Zero(c.stack.t, c.cmd.ProcessState.ExitCode())
 }

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
@@ -120,4 +121,22 @@ func TestLongNobodyLeads(t *testing.T) {
 	calm.more(s, 200)
 	requireServed(t, calm.stop())
 	require.Equal(t, started, s.Lambda.Counters("app").Cold, "nothing was needed")
+}
+
+// A control plane that hangs is followed when its lease has run out, and does no harm when it wakes.
+func TestLongAControlPlaneThatHangsIsFollowed(t *testing.T) {
+	s := startApart(t, 10)
+	calm := startLoad(t, s, 10, endless, "/app/sleep?ms=50")
+	calm.more(s, 100)
+	hung := s.Leader
+	s.Leader = s.StartControlPlane()
+	hung.Signal(syscall.SIGSTOP)
+	s.Leader.Leads()
+	calm.more(s, 200)
+	crowd := startLoad(t, s, 40, 80, "/app/sleep?ms=500")
+	requireServed(t, crowd.wait()) // more than was there: it starts instances that Envoy gets to know
+	hung.Signal(syscall.SIGCONT)
+	hung.Ends()
+	calm.more(s, 100)
+	requireServed(t, calm.stop())
 }

@@ -17,10 +17,11 @@ import (
 
 // How a stream is watched and paced.
 const (
-	pingEvery = 500 * time.Millisecond
-	maxSilent = 4                    // of those without a word
-	gap       = time.Millisecond     // between messages: under load they hold more instead of being more
-	lull      = 5 * time.Millisecond // before one that holds nothing but loads, which say how old they are
+	pingEvery  = 500 * time.Millisecond
+	maxUnheard = 1                    // of those before the first: a process that hangs accepts streams as well
+	maxSilent  = 4                    // of those without a word
+	gap        = time.Millisecond     // between messages: under load they hold more instead of being more
+	lull       = 5 * time.Millisecond // before one that holds nothing but loads, which say how old they are
 )
 
 // Limits.
@@ -32,7 +33,7 @@ const (
 // Errors of a stream. A relay tries again after each of them.
 var (
 	ErrStandby  = errors.New("this control plane does not lead")
-	ErrSilent   = errors.New("nothing was heard for two seconds")
+	ErrSilent   = errors.New("nothing was heard in time")
 	ErrReplaced = errors.New("the relay has opened another stream")
 )
 
@@ -87,15 +88,16 @@ func converse[S, R any](ctx context.Context, stream Stream[S, R], s side[S, R]) 
 	go speak(ctx, cancel, stream, s)
 	ticker := time.NewTicker(pingEvery)
 	defer ticker.Stop()
+	limit := maxUnheard
 	for silent := 0; ; {
 		select {
 		case message := <-heard:
-			silent = 0
+			silent, limit = 0, maxSilent
 			if err := s.receive(message); err != nil {
 				return err
 			}
 		case <-ticker.C:
-			if silent++; silent > maxSilent {
+			if silent++; silent > limit {
 				return ErrSilent
 			}
 			s.tick()
