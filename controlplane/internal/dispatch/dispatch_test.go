@@ -55,7 +55,9 @@ func newSigningWorld(t testing.TB, key signing.Key, change func(*config.Function
 	return newWorldWith(t, Options{Functions: []config.Function{webFunction(change)}, Signing: func() signing.Key { return key }})
 }
 
-func webFunctions(change func(*config.Function)) []config.Function { return []config.Function{webFunction(change)} }
+func webFunctions(change func(*config.Function)) []config.Function {
+	return []config.Function{webFunction(change)}
+}
 
 func webFunction(change func(*config.Function)) config.Function {
 	cfg := config.DefaultFunction()
