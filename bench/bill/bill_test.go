@@ -86,7 +86,7 @@ func TestWorkloadsAreTheSameEachTime(t *testing.T) {
 	for n, about := range []struct {
 		requests int
 		length   time.Duration
-	}{{30, 30 * time.Second}, {1000, 20 * time.Second}, {947, 48 * time.Second}} {
+	}{{30, 30 * time.Second}, {1000, 20 * time.Second}, {781, 37 * time.Second}} {
 		require.InEpsilon(t, about.requests, len(first[n].Requests), 0.35, first[n].Name)
 		require.InDelta(t, about.length.Seconds(), first[n].Horizon.Seconds(), 10)
 	}
