@@ -16,6 +16,7 @@ type Config struct {
 	AccountID string   `yaml:"account_id"`
 	// AccountConcurrency is how many invocations of all functions may be in progress at once.
 	AccountConcurrency int        `yaml:"account_concurrency"`
+	Isolation          string     `yaml:"isolation"`    // auto: environments see nothing of each other where the kernel permits; or off
 	ScalingRate        int        `yaml:"scaling_rate"` // new environments of one function in 10 s
 	Direct             Direct     `yaml:"direct"`
 	Prices             Prices     `yaml:"prices"`
@@ -54,7 +55,10 @@ type Function struct {
 	InitTimeout   time.Duration     `yaml:"init_timeout"`
 	MemoryMB      int               `yaml:"memory_mb"`
 	EnforceMemory bool              `yaml:"enforce_memory"` // kill the processes that hold more together
-	Architecture  string            `yaml:"architecture"`   // x86_64 or arm64: decides the price, nothing else
+	Layers        []string          `yaml:"layers"`         // folders that become /opt, the later ones above; relative as Dir
+	EphemeralMB   int               `yaml:"ephemeral_storage_mb"`
+	Limits        Limits            `yaml:"limits"`
+	Architecture  string            `yaml:"architecture"` // x86_64 or arm64: decides the price, nothing else
 	// ReservedConcurrency is how many invocations may be in progress at once, whatever other functions do; the others share
 	// what is left of the account's. Nil: the function is one of the others.
 	ReservedConcurrency *int `yaml:"reserved_concurrency"`
@@ -65,6 +69,12 @@ type Function struct {
 	Events         Events    `yaml:"events"`
 	Versions       []Version `yaml:"versions"`
 	Aliases        []Alias   `yaml:"aliases"`
+}
+
+// Limits are those of each process of an environment; 0 is the machine's.
+type Limits struct {
+	OpenFiles int `yaml:"open_files"`
+	Processes int `yaml:"processes"` // where the user is not root, whom the kernel holds to no such limit
 }
 
 // An Extension is a program that registers with the Extensions API under its name. In a file it may be its argument list
@@ -109,9 +119,16 @@ type Alias struct {
 func Default() Config {
 	return Config{
 		Address: "127.0.0.1:9001", Region: "us-east-1", AccountID: "000000000000", AccountConcurrency: 1000, ScalingRate: 1000,
-		Prices: Prices{MillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334},
+		Isolation: IsolationAuto,
+		Prices:    Prices{MillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334},
 	}
 }
+
+// Values of Config.Isolation.
+const (
+	IsolationAuto = "auto"
+	IsolationOff  = "off"
+)
 
 // Invoke modes of a function's URL.
 const (
@@ -123,6 +140,7 @@ const (
 func DefaultFunction(name string) Function {
 	return Function{
 		Name: name, Timeout: 3 * time.Second, InitTimeout: 10 * time.Second, MemoryMB: 128, Architecture: "x86_64", InvokeMode: Buffered,
+		EphemeralMB: 512, Limits: Limits{OpenFiles: 1024, Processes: 1024},
 		ColdStartDelay: Fixed(0), IdleExpiry: Span{Min: 5 * time.Minute, Max: 15 * time.Minute},
 		Events: Events{MaxAge: 6 * time.Hour, MaxRetries: 2, RetryDelay: time.Minute, ThrottleDelay: time.Second},
 	}
@@ -143,6 +161,11 @@ func Load(path string) (Config, error) {
 	for i := range cfg.Functions {
 		if f := &cfg.Functions[i]; !filepath.IsAbs(f.Dir) {
 			f.Dir = filepath.Join(base, f.Dir)
+		}
+		for j, layer := range cfg.Functions[i].Layers {
+			if !filepath.IsAbs(layer) {
+				cfg.Functions[i].Layers[j] = filepath.Join(base, layer)
+			}
 		}
 	}
 	return cfg, nil

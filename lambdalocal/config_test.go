@@ -17,7 +17,7 @@ func TestTheExampleIsTheDefaults(t *testing.T) {
 	want := Default()
 	f := DefaultFunction("web")
 	f.Command, f.Extensions, f.Processes, f.Env, f.Dir = []string{"./bootstrap"}, []Extension{}, [][]string{}, map[string]string{}, "."
-	f.Versions, f.Aliases = []Version{}, []Alias{}
+	f.Versions, f.Aliases, f.Layers = []Version{}, []Alias{}, []string{}
 	want.Functions, want.Links, want.Faults = []Function{f}, []Link{}, []Fault{}
 	require.Equal(t, want, got)
 }

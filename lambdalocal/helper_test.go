@@ -46,6 +46,7 @@ var helpers = map[string]func(){
 	"watcher":   func() { extensionLoopAs("watcher", "INVOKE", "SHUTDOWN") },
 	"peer":      peer,
 	"late":      lateRuntime,
+	"telemetry": telemetryExtension,
 	"failing":   failingInit,
 	"exiting":   func() { os.Exit(3) },
 	"silent":    func() { select {} },
@@ -96,6 +97,16 @@ func obey(o order, h http.Header, body []byte) {
 	switch o.Do {
 	case "print":
 		fmt.Println(o.Text)
+	case "print, meet and be heard":
+		fmt.Println(o.Text)
+		record("here")
+		for strings.Count(recorded(), "here\n") < 2 || !strings.Contains(recorded(), "heard "+o.Text+"\n") {
+			time.Sleep(time.Millisecond)
+		}
+	case "shell":
+		answer = []byte(strconv.Quote(shell(o.Text)))
+	case "get":
+		answer = []byte(strconv.Quote(fetched(o.Text)))
 	case "sleep":
 		time.Sleep(time.Duration(o.Ms) * time.Millisecond)
 	case "exit":
@@ -156,6 +167,50 @@ func sleepUntilTerminated() {
 	record("up")
 	<-terminated
 	record("SIGTERM")
+}
+
+// telemetryExtension listens where AWS tells extensions to, on a fixed port, and records the function's output.
+func telemetryExtension() {
+	listener, err := net.Listen("tcp", "sandbox.localdomain:4323")
+	check(err)
+	id := register("INVOKE", "SHUTDOWN")
+	go func() {
+		check(http.Serve(listener, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			var events []struct{ Record any }
+			check(json.NewDecoder(r.Body).Decode(&events))
+			for _, e := range events {
+				record(fmt.Sprint("heard ", e.Record))
+			}
+		})))
+	}()
+	body := []byte(`{"schemaVersion":"2022-12-13","types":["function"],"buffering":{"timeoutMs":25},
+		"destination":{"protocol":"HTTP","URI":"http://sandbox.localdomain:4323"}}`)
+	if response, answer := call("PUT", "/2022-07-01/telemetry", id, body); response.StatusCode != http.StatusOK {
+		check(fmt.Errorf("telemetry: %s", answer))
+	}
+	followEvents(id)
+}
+
+func recorded() string {
+	text, _ := os.ReadFile(os.Getenv("RECORD"))
+	return string(text)
+}
+
+// shell runs a script in the environment.
+func shell(script string) string {
+	out, _ := exec.Command("sh", "-c", script).CombinedOutput()
+	return string(out)
+}
+
+func fetched(url string) string {
+	response, err := http.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close()
+	text := make([]byte, 100)
+	n, _ := response.Body.Read(text)
+	return string(text[:n])
 }
 
 // record appends a line to the file that the test reads.

@@ -1,12 +1,32 @@
 package lambdalocal
 
 import (
+	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/sirupsen/logrus"
 )
+
+// locate makes the function's folders absolute.
+func (f *Function) locate() error {
+	layers := slices.Clone(f.Layers)
+	for i := range layers {
+		absolute, err := filepath.Abs(layers[i])
+		if err != nil {
+			return fmt.Errorf("function %s: layers: %w", f.Name, err)
+		}
+		layers[i] = absolute
+	}
+	dir, err := filepath.Abs(f.Dir)
+	if err != nil {
+		return fmt.Errorf("function %s: dir: %w", f.Name, err)
+	}
+	f.Dir, f.Layers = dir, layers
+	return nil
+}
 
 // warnOfMissing warns of programs that no environment could start now. That is no mistake of the configuration: they may be
 // built before the first invocation. The function's Dir is absolute.

@@ -22,9 +22,7 @@ import (
 // bootstrap is code whose colour its own folder says.
 func bootstrap(t *testing.T, colour string) string {
 	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	return fmt.Sprintf("#!/bin/sh\nCOLOUR=%s exec %s runtime\n", colour, self)
+	return fmt.Sprintf("#!/bin/sh\nCOLOUR=%s exec $HELPER runtime\n", colour)
 }
 
 func writeCode(t *testing.T, dir, colour string) {
@@ -37,6 +35,7 @@ func runFolder(t *testing.T) (m *machine, dir string) {
 	dir = t.TempDir()
 	writeCode(t, dir, "red")
 	m = run(t, "runtime", func(f *lambdalocal.Function) {
+		f.Env["HELPER"] = f.Command[0]
 		f.Dir, f.Command = dir, []string{"./bootstrap"}
 		f.Aliases = []lambdalocal.Alias{{Name: "live", Version: "$LATEST"}}
 	})
@@ -216,7 +215,7 @@ func TestConfigurationIsUpdatedAndPublished(t *testing.T) {
 
 func TestAnotherProgramIsAnotherVersion(t *testing.T) {
 	t.Parallel()
-	m := run(t, "runtime", nil)
+	m := run(t, "runtime", func(f *lambdalocal.Function) { f.Env["HELPER"] = f.Command[0] })
 	dir := t.TempDir()
 	writeCode(t, dir, "blue")
 	_, err := m.client.UpdateFunctionConfiguration(context.Background(), &lambda.UpdateFunctionConfigurationInput{

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -26,6 +25,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/link"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/patient"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/sandbox"
 )
 
 // closeGrace is how long answers to callers may take when every invocation has ended.
@@ -43,6 +43,7 @@ type Server struct {
 	listens   []string     // of the links, as configured
 	faults    *faults.Set
 	code      code.Store
+	sandboxes *sandbox.Host // nil: environments share the machine
 
 	applying sync.Mutex // held from asking for the faults of links to the end of their application
 }
@@ -61,20 +62,19 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 	log = log.WithField("component", "lambdalocal")
 	s := &Server{log: log, functions: map[string]*function.Function{}, ledger: ledger.New(ledger.Prices(cfg.Prices))}
 	s.faults = faults.NewSet(seed(cfg), s.applyToLinks)
+	s.openSandboxes(cfg.Isolation)
 	shared := account.New(cfg.AccountConcurrency)
-	w := wiring{cfg: cfg, account: shared, ledger: s.ledger, ports: &environment.Ports{}, log: log}
+	w := wiring{cfg: cfg, account: shared, ledger: s.ledger, ports: &environment.Ports{}, log: log, enclosing: s.encloser()}
 	for _, f := range cfg.Functions {
-		dir, err := filepath.Abs(f.Dir)
-		if err != nil {
-			return nil, fmt.Errorf("function %s: dir: %w", f.Name, err)
+		if err := f.locate(); err != nil {
+			return nil, errors.Join(err, s.closeFronts())
 		}
-		f.Dir = dir
 		s.names = append(s.names, f.Name)
 		f.warnOfMissing(log)
 		s.functions[f.Name] = function.New(s.withFaults(f.Name, w.function(f)))
 	}
 	if err := s.listen("invoke API", cfg.Address, guard.New(cfg.Hosts, s.handler(cfg, shared))); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.closeFronts())
 	}
 	if cfg.Direct.Address != "" {
 		handler := &direct.Handler{Lookup: s.lookup, Region: cfg.Region, AccountID: cfg.AccountID, Log: log}
@@ -101,6 +101,7 @@ func (s *Server) listen(name, address string, handler http.Handler) error {
 
 // closeFronts is for a server that is not to run.
 func (s *Server) closeFronts() error {
+	s.closeSandboxes()
 	var errs []error
 	for _, f := range s.fronts {
 		errs = append(errs, f.listener.Close())
@@ -130,6 +131,9 @@ func (s *Server) Addr() string { return s.fronts[0].listener.Addr().String() }
 
 // InvokeURL is the endpoint to give to an AWS SDK.
 func (s *Server) InvokeURL() string { return "http://" + s.Addr() }
+
+// Isolated says whether environments have a network and a /tmp of their own.
+func (s *Server) Isolated() bool { return s.sandboxes != nil }
 
 // DirectURL is where the direct front end serves: the function web under /web/. It is empty if that is not configured.
 func (s *Server) DirectURL() string {
@@ -168,6 +172,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for range running {
 		<-served
 	}
+	s.closeSandboxes()
 	err = errors.Join(err, s.code.Close())
 	s.log.Info("lambdalocal has ended")
 	return err

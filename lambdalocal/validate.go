@@ -17,6 +17,9 @@ const (
 	maxTimeout  = 15 * time.Minute
 	minMemoryMB = 128
 	maxMemoryMB = 10240
+
+	minEphemeralMB = 512
+	maxEphemeralMB = 10240
 )
 
 var (
@@ -50,6 +53,7 @@ func (c Config) Validate() error {
 	m.check(accountID.MatchString(c.AccountID), "account_id", "must be 12 digits, got %q", c.AccountID)
 	m.check(c.AccountConcurrency > 0, "account_concurrency", "must be positive, got %d", c.AccountConcurrency)
 	m.check(c.ScalingRate > 0, "scaling_rate", "must be positive, got %d", c.ScalingRate)
+	m.check(c.Isolation == IsolationAuto || c.Isolation == IsolationOff, "isolation", "must be %s or %s, got %q", IsolationAuto, IsolationOff, c.Isolation)
 	c.Direct.validate(&m)
 	c.Prices.validate(&m)
 	m.check(len(c.Functions) > 0, "functions", "must name at least one function")
@@ -103,6 +107,14 @@ func (f Function) validate(m *mistakes, path string) {
 	m.check(f.Timeout > 0 && f.Timeout <= maxTimeout, path+".timeout", "must be above 0s and at most %v, got %v", maxTimeout, f.Timeout)
 	m.check(f.InitTimeout > 0, path+".init_timeout", "must be positive, got %v", f.InitTimeout)
 	m.check(f.MemoryMB >= minMemoryMB && f.MemoryMB <= maxMemoryMB, path+".memory_mb", "must be %d to %d, got %d", minMemoryMB, maxMemoryMB, f.MemoryMB)
+	m.check(f.EphemeralMB >= minEphemeralMB && f.EphemeralMB <= maxEphemeralMB, path+".ephemeral_storage_mb",
+		"must be %d to %d, got %d", minEphemeralMB, maxEphemeralMB, f.EphemeralMB)
+	m.check(f.Limits.OpenFiles >= 0, path+".limits.open_files", "must not be negative, got %d", f.Limits.OpenFiles)
+	m.check(f.Limits.Processes >= 0, path+".limits.processes", "must not be negative, got %d", f.Limits.Processes)
+	for i, layer := range f.Layers {
+		info, err := os.Stat(layer)
+		m.check(err == nil && info.IsDir(), fmt.Sprintf("%s.layers[%d]", path, i), "must be a directory, got %q", layer)
+	}
 	m.check(f.Architecture == string(ledger.X86) || f.Architecture == string(ledger.ARM), path+".architecture",
 		"must be %s or %s, got %q", ledger.X86, ledger.ARM, f.Architecture)
 	m.check(f.InvokeMode == Buffered || f.InvokeMode == ResponseStream, path+".invoke_mode",

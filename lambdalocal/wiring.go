@@ -10,6 +10,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
 )
 
 // wiring is what all functions have in common.
@@ -19,6 +20,8 @@ type wiring struct {
 	ledger  *ledger.Ledger
 	ports   *environment.Ports
 	log     logrus.FieldLogger
+	// enclosing is nil if environments share the machine.
+	enclosing func(Function) func(*environment.Config, string) (environment.Enclosure, error)
 }
 
 func (w wiring) function(f Function) function.Config {
@@ -46,11 +49,16 @@ func (w wiring) function(f Function) function.Config {
 }
 
 func (w wiring) environment(f Function) environment.Config {
-	return environment.Config{
+	cfg := environment.Config{
 		Function: f.Name, Version: function.Latest, Region: w.cfg.Region, Account: w.cfg.AccountID, Handler: f.Handler,
-		Command: f.Command, Extensions: extensions(f.Extensions), Processes: f.Processes, Dir: f.Dir, Env: f.Env, MemoryMB: f.MemoryMB, EnforceMemory: f.EnforceMemory,
-		Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: w.log,
+		Command: f.Command, Extensions: extensions(f.Extensions), Processes: f.Processes, Dir: f.Dir, Env: f.Env,
+		MemoryMB: f.MemoryMB, EnforceMemory: f.EnforceMemory,
+		Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: w.log, Limits: process.Limits(f.Limits),
 	}
+	if w.enclosing != nil {
+		cfg.Enclose = w.enclosing(f)
+	}
+	return cfg
 }
 
 func extensions(list []Extension) []environment.Extension {

@@ -35,6 +35,7 @@ var (
 	lambdaYAML = template.Must(template.New("lambdalocal.yaml").Parse(`
 address: "{{.Invoke}}"
 direct: {address: "{{.Direct}}"}
+isolation: "off" # what leaves an environment would pass through lambdalocal, which is not what is measured
 functions:
 {{- range .Functions}}
 - name: {{.Name}}

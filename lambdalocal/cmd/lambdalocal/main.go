@@ -10,6 +10,9 @@ import (
 )
 
 func main() {
+	if code, done := delegate(os.Args[1:], os.Stdout, os.Stderr); done {
+		os.Exit(code)
+	}
 	stop, force := watchSignals()
 	context.AfterFunc(force, func() { time.AfterFunc(forcedEnd, func() { os.Exit(1) }) })
 	if err := run(stop, force, os.Args[1:], os.Environ(), os.Stdout, os.Stderr); err != nil {

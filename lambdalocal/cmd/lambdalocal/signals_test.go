@@ -35,10 +35,10 @@ func TestAForcedEndLeavesNoProcess(t *testing.T) {
 	defer stopped()
 	force, forced := context.WithCancel(t.Context())
 	dir := t.TempDir()
-	script := `trap "" TERM; (trap "" TERM; while :; do sleep 0.02; done) & echo $! > started; mv started child; wait`
+	script := `trap "" TERM; (trap "" TERM; while :; do sleep 0.02; done) & echo $! > "$1/started"; mv "$1/started" "$1/child"; wait`
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "run.sh"), []byte(script), 0o600))
 	config := filepath.Join(dir, "config.yaml")
-	require.NoError(t, os.WriteFile(config, []byte("functions: [{name: stubborn, dir: "+dir+`, command: [sh, run.sh], versions: [
+	require.NoError(t, os.WriteFile(config, []byte("functions: [{name: stubborn, dir: "+dir+`, command: [sh, run.sh, `+dir+`], versions: [
 		{name: "1", provisioned_concurrency: 1}]}]`), 0o600))
 	ended := make(chan error, 1)
 	go func() {

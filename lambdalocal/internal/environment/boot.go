@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -42,12 +41,12 @@ type boot struct {
 }
 
 func newBoot(e *Environment) (*boot, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := e.listen()
 	if err != nil {
 		return nil, fmt.Errorf("runtime API: %w", err)
 	}
 	b := &boot{
-		env: e, addr: listener.Addr().String(), events: telemetry.NewHub(), runtime: runtimeStarted,
+		env: e, addr: listener.Addr().String(), events: telemetry.NewHub(e.dialer(), e.log), runtime: runtimeStarted,
 		dead: make(chan struct{}), changed: make(chan struct{}),
 	}
 	b.server = &http.Server{Handler: guard.Processes(b.handler()), ReadHeaderTimeout: 10 * time.Second}

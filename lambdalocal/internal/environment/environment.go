@@ -7,11 +7,14 @@ package environment
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
 )
 
 var (
@@ -46,9 +49,24 @@ type Config struct {
 	EnforceMemory bool
 	Timeout       time.Duration // of one invocation
 	InitLimit     time.Duration // of the init phase, before it is tried again inside the first invocation
+	// Enclose makes the surroundings of an environment that is configured so, once. Nil: it shares the machine's.
+	Enclose func(cfg *Config, id string) (Enclosure, error)
+	Limits  process.Limits // of each process
 	// Provisioned environments are initialised ahead: no invocation pays for it.
 	Provisioned bool
 	Log         logrus.FieldLogger
+}
+
+// An Enclosure is surroundings in which an environment's processes see no others: sandbox.TaskRoot is their folder, and they call
+// the APIs at sandbox.RuntimeAPI.
+type Enclosure interface {
+	// Enter moves the calling thread in, for good.
+	Enter() error
+	// Listen and Dial are net's, of TCP, inside.
+	Listen(address string) (net.Listener, error)
+	Dial(ctx context.Context, address string) (net.Conn, error)
+	// Close is called when all processes have ended.
+	Close()
 }
 
 // An Extension is a program that registers as an external extension.
@@ -73,6 +91,7 @@ type Environment struct {
 	init   time.Duration // how long the init phase took; reported with the first invocation
 	memory int64         // peak, in bytes
 	warned *Failure      // the last one that the log knows
+	inside Enclosure     // nil: none yet, or none at all
 
 	broken chan struct{} // closed by Kill
 
@@ -106,6 +125,9 @@ func (e *Environment) PIDs() []int {
 // Init starts the processes and waits until they have asked for the first event. An init that fails or takes too long is
 // ended here; Invoke then tries once more, as Lambda does.
 func (e *Environment) Init(ctx context.Context) {
+	if e.enclose() != nil {
+		return // Invoke tries again, and reports it
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, e.cfg.InitLimit, errInitTimeout)
 	defer cancel()
 	began := time.Now()
@@ -121,6 +143,9 @@ func (e *Environment) Init(ctx context.Context) {
 // start boots the processes and waits until they are ready. A failed boot is left for the owner to stop. The phase is
 // "init", or "invoke" inside an invocation.
 func (e *Environment) start(ctx context.Context, phase string) error {
+	if err := e.enclose(); err != nil {
+		return err
+	}
 	b, err := newBoot(e)
 	if err != nil {
 		return err
@@ -134,6 +159,26 @@ func (e *Environment) start(ctx context.Context, phase string) error {
 		b.kill()
 	}
 	return b.init(ctx, phase)
+}
+
+// enclose makes the surroundings, unless there are some: they outlast the processes.
+func (e *Environment) enclose() (err error) {
+	if e.inside != nil || e.cfg.Enclose == nil {
+		return nil
+	}
+	inside, err := e.cfg.Enclose(e.cfg, e.id)
+	if err != nil {
+		return &Failure{Outcome: InitFailed, Type: "Sandbox.Failure", Message: err.Error()}
+	}
+	e.inside = inside
+	return nil
+}
+
+// Close gives the surroundings back. Shutdown must come first, and nothing may follow.
+func (e *Environment) Close() {
+	if e.inside != nil {
+		e.inside.Close()
+	}
 }
 
 // Alive says whether the environment can take another invocation. Once Init has returned, an environment without processes

@@ -18,17 +18,17 @@ func named(name string) http.Header { return http.Header{"Lambda-Extension-Name"
 
 func identified(id string) http.Header { return http.Header{"Lambda-Extension-Identifier": {id}} }
 
-func (s *sandbox) register(name, events string) (id http.Header) {
+func (s *stage) register(name, events string) (id http.Header) {
 	s.t.Helper()
 	r := s.call("POST", extensionPath+"register", named(name), `{"events":`+events+`}`)
 	require.Equal(s.t, http.StatusOK, r.code, r.body)
 	return identified(r.header.Get("Lambda-Extension-Identifier"))
 }
 
-// extended is a sandbox at the end of init, with an external extension that wants all events.
-func extended(t *testing.T) (s *sandbox, id http.Header, event, next <-chan reply) {
+// extended is a stage at the end of init, with an external extension that wants all events.
+func extended(t *testing.T) (s *stage, id http.Header, event, next <-chan reply) {
 	t.Helper()
-	s = newSandbox(t, withExternal)
+	s = newStage(t, withExternal)
 	initialized := s.begin()
 	id = s.register("sleep", `["INVOKE","SHUTDOWN"]`)
 	event = s.async("GET", extensionPath+"event/next", id)
@@ -40,7 +40,7 @@ func extended(t *testing.T) (s *sandbox, id http.Header, event, next <-chan repl
 }
 
 func TestRegistrationSaysWhatTheFunctionIs(t *testing.T) {
-	s := newSandbox(t, withExternal)
+	s := newStage(t, withExternal)
 	s.begin()
 	header := named("sleep")
 	header.Set("Lambda-Extension-Accept-Feature", "other, accountId")
@@ -97,17 +97,17 @@ func TestTheCommandEndsBeforeTheExtensionsLearnOfIt(t *testing.T) {
 func TestGraceTimes(t *testing.T) {
 	for name, c := range map[string]struct {
 		change   func(*Config)
-		register func(*sandbox) http.Header
+		register func(*stage) http.Header
 		least    time.Duration
 	}{
 		"without extensions":                            {nil, nil, 0},
-		"internal extension":                            {nil, func(s *sandbox) http.Header { return s.register("internal", `[]`) }, graceWithInternal},
-		"external extension":                            {withExternal, func(s *sandbox) http.Header { return s.register("sleep", `["SHUTDOWN"]`) }, graceWithExternal},
-		"external extension that does not want to know": {withExternal, func(s *sandbox) http.Header { return s.register("sleep", `["INVOKE"]`) }, 600 * time.Millisecond},
+		"internal extension":                            {nil, func(s *stage) http.Header { return s.register("internal", `[]`) }, graceWithInternal},
+		"external extension":                            {withExternal, func(s *stage) http.Header { return s.register("sleep", `["SHUTDOWN"]`) }, graceWithExternal},
+		"external extension that does not want to know": {withExternal, func(s *stage) http.Header { return s.register("sleep", `["INVOKE"]`) }, 600 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSandbox(t, func(cfg *Config) {
+			s := newStage(t, func(cfg *Config) {
 				cfg.Command = []string{"sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"}
 				if c.change != nil {
 					c.change(cfg)
@@ -130,14 +130,14 @@ func TestGraceTimes(t *testing.T) {
 
 // Misuse of the Extensions API, by the state in which it happens.
 func TestMisuseOfTheExtensionsAPI(t *testing.T) {
-	type given func(*testing.T) (*sandbox, http.Header)
-	started := func(t *testing.T) (*sandbox, http.Header) { s := newSandbox(t, withExternal); s.begin(); return s, nil }
-	registered := func(t *testing.T) (*sandbox, http.Header) {
+	type given func(*testing.T) (*stage, http.Header)
+	started := func(t *testing.T) (*stage, http.Header) { s := newStage(t, withExternal); s.begin(); return s, nil }
+	registered := func(t *testing.T) (*stage, http.Header) {
 		s, _ := started(t)
 		return s, s.register("sleep", `[]`)
 	}
-	waiting := func(t *testing.T) (*sandbox, http.Header) { s, id, _, _ := extended(t); return s, id }
-	crowded := func(t *testing.T) (*sandbox, http.Header) {
+	waiting := func(t *testing.T) (*stage, http.Header) { s, id, _, _ := extended(t); return s, id }
+	crowded := func(t *testing.T) (*stage, http.Header) {
 		s, _ := started(t)
 		for _, name := range strings.Split("abcdefghij", "") {
 			s.register(name, `[]`)
@@ -204,7 +204,7 @@ func TestMisuseOfTheExtensionsAPI(t *testing.T) {
 
 func TestAnExtensionMayEndTheEnvironment(t *testing.T) {
 	t.Run("in init", func(t *testing.T) {
-		s := newSandbox(t, withExternal)
+		s := newStage(t, withExternal)
 		initialized := s.begin()
 		id := s.register("sleep", `[]`)
 		id.Set(extensionErrorType, "Mine.NoConfig")
@@ -232,7 +232,7 @@ func TestAnExtensionMayEndTheEnvironment(t *testing.T) {
 		require.False(t, s.Alive())
 	})
 	t.Run("by not existing", func(t *testing.T) {
-		s := newSandbox(t, func(c *Config) { c.Extensions = []Extension{{Name: "x", Argv: []string{"./does-not-exist"}}} })
+		s := newStage(t, func(c *Config) { c.Extensions = []Extension{{Name: "x", Argv: []string{"./does-not-exist"}}} })
 		r := <-s.invoke(Invocation{})
 		require.Equal(t, "Extension.LaunchError", r.ErrorType)
 	})

@@ -29,8 +29,8 @@ const (
 	telemetryPath  = "/2022-07-01/telemetry"
 )
 
-// A sandbox is an environment whose processes do nothing: the test calls the APIs in their place.
-type sandbox struct {
+// A stage is an environment whose processes do nothing: the test calls the APIs in their place.
+type stage struct {
 	*Environment
 	t    *testing.T
 	log  *logLines
@@ -74,10 +74,10 @@ func (l *logLines) text() string {
 	return strings.Join(l.lines, "\n")
 }
 
-func newSandbox(t *testing.T, change func(*Config)) *sandbox {
+func newStage(t *testing.T, change func(*Config)) *stage {
 	t.Helper()
 	log := quietLog()
-	s := &sandbox{t: t, log: &logLines{}, http: &http.Client{Transport: &http.Transport{}}}
+	s := &stage{t: t, log: &logLines{}, http: &http.Client{Transport: &http.Transport{}}}
 	log.AddHook(s.log)
 	cfg := &Config{
 		Function: "web", Version: "$LATEST", Account: "123456789012", Handler: "app.handler", Command: []string{"sleep", "1000"}, Dir: t.TempDir(),
@@ -108,7 +108,7 @@ func writeFile(t *testing.T, path string) {
 }
 
 // begin starts init and returns when the command runs.
-func (s *sandbox) begin() (initialized <-chan struct{}) {
+func (s *stage) begin() (initialized <-chan struct{}) {
 	done := make(chan struct{})
 	go func() { defer close(done); s.Init(context.Background()) }()
 	s.t.Cleanup(func() { s.Environment.Kill(); <-done })
@@ -116,13 +116,13 @@ func (s *sandbox) begin() (initialized <-chan struct{}) {
 	return done
 }
 
-func (s *sandbox) eventually(what string, condition func() bool) {
+func (s *stage) eventually(what string, condition func() bool) {
 	s.t.Helper()
 	require.Eventually(s.t, condition, soon, time.Millisecond, what)
 }
 
 // eventuallyBoot waits for state of the current boot.
-func (s *sandbox) eventuallyBoot(what string, condition func(*boot) bool) {
+func (s *stage) eventuallyBoot(what string, condition func(*boot) bool) {
 	s.t.Helper()
 	s.eventually(what, func() bool {
 		b := s.current()
@@ -149,14 +149,14 @@ func (r reply) errorBody(t *testing.T) errorBody {
 	return e
 }
 
-func (s *sandbox) call(method, path string, header http.Header, body string) reply {
+func (s *stage) call(method, path string, header http.Header, body string) reply {
 	s.t.Helper()
 	r, err := s.try(context.Background(), method, path, header, strings.NewReader(body))
 	require.NoError(s.t, err)
 	return r
 }
 
-func (s *sandbox) try(ctx context.Context, method, path string, header http.Header, body io.Reader) (reply, error) {
+func (s *stage) try(ctx context.Context, method, path string, header http.Header, body io.Reader) (reply, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://"+s.current().addr+path, body)
 	if err != nil {
 		return reply{}, err
@@ -175,7 +175,7 @@ func (s *sandbox) try(ctx context.Context, method, path string, header http.Head
 }
 
 // async makes a call that blocks for long.
-func (s *sandbox) async(method, path string, header http.Header) <-chan reply {
+func (s *stage) async(method, path string, header http.Header) <-chan reply {
 	replies := make(chan reply, 1)
 	go func() {
 		defer close(replies)
@@ -187,9 +187,9 @@ func (s *sandbox) async(method, path string, header http.Header) <-chan reply {
 }
 
 // ready is a runtime that has asked for its first invocation, at the end of init.
-func ready(t *testing.T, change func(*Config)) (s *sandbox, first <-chan reply) {
+func ready(t *testing.T, change func(*Config)) (s *stage, first <-chan reply) {
 	t.Helper()
-	s = newSandbox(t, change)
+	s = newStage(t, change)
 	initialized := s.begin()
 	first = s.async("GET", nextPath, nil)
 	<-initialized
@@ -198,7 +198,7 @@ func ready(t *testing.T, change func(*Config)) (s *sandbox, first <-chan reply) 
 }
 
 // running is a runtime that has an invocation to answer.
-func running(t *testing.T, inv Invocation, change func(*Config)) (s *sandbox, result <-chan Result) {
+func running(t *testing.T, inv Invocation, change func(*Config)) (s *stage, result <-chan Result) {
 	t.Helper()
 	s, first := ready(t, change)
 	result = s.invoke(inv)
@@ -206,7 +206,7 @@ func running(t *testing.T, inv Invocation, change func(*Config)) (s *sandbox, re
 	return s, result
 }
 
-func (s *sandbox) invoke(inv Invocation) <-chan Result {
+func (s *stage) invoke(inv Invocation) <-chan Result {
 	if inv.ID == "" {
 		inv.ID = "id-1"
 	}
@@ -217,4 +217,4 @@ func (s *sandbox) invoke(inv Invocation) <-chan Result {
 }
 
 // next asks for the next invocation, which ends the current one.
-func (s *sandbox) next() <-chan reply { return s.async("GET", nextPath, nil) }
+func (s *stage) next() <-chan reply { return s.async("GET", nextPath, nil) }

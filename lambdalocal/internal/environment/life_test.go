@@ -69,7 +69,7 @@ var (
 
 func TestTelemetryOfAWholeLife(t *testing.T) {
 	c := collect(t)
-	s := newSandbox(t, func(cfg *Config) {
+	s := newStage(t, func(cfg *Config) {
 		withExternal(cfg)
 		cfg.Command = []string{"sh", "-c", "echo hello; exec sleep 1000"}
 	})
@@ -201,7 +201,7 @@ func TestTooMuchMemoryEndsTheProcesses(t *testing.T) {
 }
 
 func TestAKilledEnvironmentIsNotUsedAgain(t *testing.T) {
-	s := newSandbox(t, func(c *Config) { c.InitLimit = time.Nanosecond })
+	s := newStage(t, func(c *Config) { c.InitLimit = time.Nanosecond })
 	s.Init(context.Background())
 	require.True(t, s.Alive(), "init failed; the invocation tries again")
 	failed := s.Failed()

@@ -35,7 +35,8 @@ func (b *boot) launch(p program) error {
 	}
 	c := &child{program: p}
 	group, err := process.Start(process.Spec{
-		Argv: b.env.expandAll(p.argv), Dir: b.env.cfg.Dir, Env: b.env.variables(b.addr, p.kind),
+		Argv: b.env.expandAll(p.argv), Dir: b.env.dir(), Env: b.env.variables(b.addr, p.kind),
+		Enter: b.env.enter(), Limits: b.env.cfg.Limits,
 		Line: func(text string) { b.output(c, text) },
 	})
 	switch {

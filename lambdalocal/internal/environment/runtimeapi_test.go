@@ -61,7 +61,7 @@ type upload struct {
 	err   chan error
 }
 
-func (s *sandbox) upload(header, trailer http.Header) *upload {
+func (s *stage) upload(header, trailer http.Header) *upload {
 	body, in := io.Pipe()
 	u := &upload{PipeWriter: in, reply: make(chan reply, 1), err: make(chan error, 1)}
 	s.t.Cleanup(func() { _ = in.Close() })
@@ -215,17 +215,17 @@ func TestLargeAnswers(t *testing.T) {
 
 // Misuse of the Runtime API, by the state in which it happens.
 func TestMisuseOfTheRuntimeAPI(t *testing.T) {
-	started := func(t *testing.T) *sandbox { s := newSandbox(t, nil); s.begin(); return s }
-	waiting := func(t *testing.T) *sandbox { s, _ := ready(t, nil); return s }
-	busy := func(t *testing.T) *sandbox { s, _ := running(t, Invocation{}, nil); return s }
-	responding := func(t *testing.T) *sandbox {
+	started := func(t *testing.T) *stage { s := newStage(t, nil); s.begin(); return s }
+	waiting := func(t *testing.T) *stage { s, _ := ready(t, nil); return s }
+	busy := func(t *testing.T) *stage { s, _ := running(t, Invocation{}, nil); return s }
+	responding := func(t *testing.T) *stage {
 		s, _ := running(t, Invocation{}, nil)
 		_, err := io.WriteString(s.upload(streamingHeader, nil), "chunk")
 		require.NoError(t, err)
 		s.eventuallyBoot("response", func(b *boot) bool { return b.runtime == runtimeResponding })
 		return s
 	}
-	answered := func(t *testing.T) *sandbox {
+	answered := func(t *testing.T) *stage {
 		s, _ := running(t, Invocation{}, nil)
 		require.Equal(t, http.StatusAccepted, s.call("POST", idPath+"response", nil, "{}").code)
 		return s
@@ -236,7 +236,7 @@ func TestMisuseOfTheRuntimeAPI(t *testing.T) {
 	unknown := errorBody{"InvalidRequestID", "Invalid request ID"}
 	wrongMode := http.Header{"Lambda-Runtime-Function-Response-Mode": {"fast"}}
 	for name, c := range map[string]struct {
-		given        func(*testing.T) *sandbox
+		given        func(*testing.T) *stage
 		method, path string
 		header       http.Header
 		code         int
@@ -282,7 +282,7 @@ func TestWrongPathsAndMethods(t *testing.T) {
 }
 
 func TestAnInitErrorIsTheAnswerOfTheSecondInit(t *testing.T) {
-	s := newSandbox(t, nil)
+	s := newStage(t, nil)
 	initialized := s.begin()
 	fail := func() {
 		r := s.call("POST", initErrorPath, http.Header{"Lambda-Runtime-Function-Error-Type": {"Runtime.NoHandler"}}, `{"errorType":"X"}`)

@@ -38,7 +38,7 @@ func (e *Environment) variables(runtimeAPI string, of kind) []string {
 		}
 	}
 	for _, name := range inherited {
-		if value, ok := os.LookupEnv(name); ok {
+		if value, ok := os.LookupEnv(name); ok && (name != "TMPDIR" || e.inside == nil) {
 			vars[name] = value
 		}
 	}
@@ -73,7 +73,7 @@ func (e *Environment) reserved(runtimeAPI string) map[string]string {
 		"AWS_LAMBDA_RUNTIME_API":          runtimeAPI,
 		"AWS_XRAY_CONTEXT_MISSING":        "LOG_ERROR",
 		"AWS_XRAY_DAEMON_ADDRESS":         xrayHost + ":" + xrayPort,
-		"LAMBDA_TASK_ROOT":                cfg.Dir,
+		"LAMBDA_TASK_ROOT":                e.dir(),
 		"LAMBDA_RUNTIME_DIR":              "/var/runtime",
 		"LANG":                            "en_US.UTF-8",
 		"TZ":                              ":UTC",
@@ -96,7 +96,7 @@ func (e *Environment) expand(text string) string {
 func (e *Environment) expandAll(argv []string) []string {
 	list := make([]string, len(argv))
 	for i, arg := range argv {
-		list[i] = e.expand(arg)
+		list[i] = e.outside(e.expand(arg))
 	}
 	return list
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func TestAFailedInitIsToldWithTheLastOfItsOutput(t *testing.T) {
-	s := newSandbox(t, func(c *Config) {
+	s := newStage(t, func(c *Config) {
 		c.Command = []string{"sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10 11; do echo $i; done; exit 3"}
 	})
 	s.Init(context.Background())
@@ -22,7 +22,7 @@ func TestAFailedInitIsToldWithTheLastOfItsOutput(t *testing.T) {
 }
 
 func TestACommandThatDoesNotExistIsTold(t *testing.T) {
-	s := newSandbox(t, func(c *Config) { c.Command = []string{"./nowhere"} })
+	s := newStage(t, func(c *Config) { c.Command = []string{"./nowhere"} })
 	s.Init(context.Background())
 	told := s.log.takeWarnings()
 	require.Len(t, told, 1)

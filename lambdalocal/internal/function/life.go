@@ -48,6 +48,7 @@ func (l *life) run() {
 	}
 	l.f.setState(l, Stopping)
 	l.env.Shutdown(environment.Spindown)
+	l.env.Close()
 }
 
 func (l *life) begin() {

@@ -64,7 +64,7 @@ func (v *version) popIdle() *life {
 			last := len(*list) - 1
 			l := (*list)[last]
 			*list = (*list)[:last]
-			if l.env.Alive() {
+			if l.env.Alive() && l.ctx.Err() == nil {
 				return l
 			}
 		}

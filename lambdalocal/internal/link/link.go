@@ -110,6 +110,19 @@ func (l *Link) take(ctx context.Context, client *net.TCPConn) {
 	})
 }
 
+// Serve forwards one connection, whose environment is known, until it has ended, or the link has, or ctx.
+func (l *Link) Serve(ctx context.Context, client *net.TCPConn, owner Environment) {
+	c := newConn(ctx, l, client)
+	c.owner.Store(&owner)
+	l.mu.Lock()
+	l.conns[c] = struct{}{}
+	l.mu.Unlock()
+	defer l.forget(c)
+	if l.admit(c) {
+		c.run()
+	}
+}
+
 // admit puts the rules into force for a new connection. It is false if they refuse it.
 func (l *Link) admit(c *conn) bool {
 	for {

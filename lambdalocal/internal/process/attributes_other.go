@@ -4,6 +4,9 @@ package process
 
 import "syscall"
 
-func attributes() *syscall.SysProcAttr {
+func attributes(Limits) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
+
+// release does nothing: limits are set on Linux only.
+func release(int, Limits) {}

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/thread"
 )
 
 // outputGrace is how long output may stay open after the group was killed: only a process that left the group can hold it.
@@ -23,6 +25,10 @@ type Spec struct {
 	Argv []string
 	Dir  string
 	Env  []string
+	// Enter is called on the thread that starts the process, which is never used for anything else: it may change what a process
+	// inherits from its thread. Argv and Dir are looked up afterwards. Nil: nothing is changed.
+	Enter  func() error
+	Limits Limits
 	// Line is called with each line of standard output and standard error, in order, from one goroutine. Lines beyond
 	// 16 KiB arrive in pieces.
 	Line func(string)
@@ -42,7 +48,11 @@ type Group struct {
 func Start(spec Spec) (*Group, error) {
 	g := &Group{done: make(chan struct{})}
 	started := make(chan error, 1)
-	go g.run(spec, started)
+	if spec.Enter == nil {
+		go g.run(spec, started)
+	} else {
+		thread.Go(func() { g.run(spec, started) })
+	}
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %q: %w", spec.Argv[0], err)
 	}
@@ -55,6 +65,12 @@ func (g *Group) run(spec Spec, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(g.done)
+	if spec.Enter != nil {
+		if err := spec.Enter(); err != nil {
+			started <- err
+			return
+		}
+	}
 	out, in, err := os.Pipe()
 	if err != nil {
 		started <- err
@@ -62,13 +78,14 @@ func (g *Group) run(spec Spec, started chan<- error) {
 	}
 	defer func() { _ = out.Close() }()
 	cmd := command(spec, in)
-	err = cmd.Start()
+	err = cmd.Start() // with limits the child stops before its first instruction
 	_ = in.Close()
 	if err != nil {
 		started <- err
 		return
 	}
 	g.pid = cmd.Process.Pid
+	release(g.pid, spec.Limits)
 	read := make(chan struct{})
 	go func() { defer close(read); lines(out, spec.Line) }()
 	started <- nil
@@ -83,7 +100,7 @@ func command(spec Spec, output *os.File) *exec.Cmd {
 	cmd := exec.Command(spec.Argv[0], spec.Argv[1:]...)
 	cmd.Dir, cmd.Env = spec.Dir, spec.Env
 	cmd.Stdout, cmd.Stderr = output, output
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = attributes(spec.Limits)
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sirupsen/logrus"
 )
 
 // tooSlow is the reason of dropped events that Lambda gives.
@@ -21,11 +24,14 @@ type subscriber struct {
 	Subscription
 	wake chan struct{} // has room for one
 	http *http.Client
+	dial Dial
+	log  logrus.FieldLogger
 
 	mu      sync.Mutex
 	pending []json.RawMessage
 	bytes   int
 	since   time.Time       // of the first that is pending
+	warned  bool            // of one that cannot be reached
 	hurry   bool            // send without waiting for a full batch
 	flushes []chan struct{} // closed when nothing is left
 	lost    dropped
@@ -38,13 +44,11 @@ type dropped struct {
 	Reason  string `json:"reason"`
 }
 
-func newSubscriber(s Subscription) *subscriber {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", s.address)
-	}
+func newSubscriber(s Subscription, dial Dial, log logrus.FieldLogger) *subscriber {
+	toSubscriber := func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, s.address) }
 	return &subscriber{
-		Subscription: s, wake: make(chan struct{}, 1),
-		http: &http.Client{Transport: &http.Transport{DialContext: dial}},
+		Subscription: s, wake: make(chan struct{}, 1), dial: dial, log: log,
+		http: &http.Client{Transport: &http.Transport{DialContext: toSubscriber}},
 	}
 }
 
@@ -153,12 +157,17 @@ func (s *subscriber) cutLocked() (batch []json.RawMessage) {
 }
 
 func (s *subscriber) sent(batch []json.RawMessage, err error) {
-	if err == nil {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err == nil {
+		s.warned = false
+		return
+	}
 	s.loseLocked(err.Error(), batch...)
+	if !s.warned && !errors.Is(err, context.Canceled) {
+		s.warned = true
+		s.log.WithError(err).Warn("telemetry does not reach its subscriber")
+	}
 }
 
 func (s *subscriber) send(ctx context.Context, batch []json.RawMessage) error {
@@ -188,7 +197,7 @@ func (s *subscriber) send(ctx context.Context, batch []json.RawMessage) error {
 
 // sendTCP writes one event a line, over a connection per batch.
 func (s *subscriber) sendTCP(ctx context.Context, batch []json.RawMessage) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.address)
+	conn, err := s.dial(ctx, s.address)
 	if err != nil {
 		return err
 	}

@@ -5,9 +5,12 @@ package telemetry
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sirupsen/logrus"
 )
 
 // earlyLimit bounds what is kept for extensions that subscribe later, in bytes.
@@ -15,6 +18,8 @@ const earlyLimit = 1 << 20
 
 // A Hub passes the events of one environment on. Its methods may be called from any goroutine.
 type Hub struct {
+	dial       Dial
+	log        logrus.FieldLogger
 	deliveries context.Context // ends with Close
 	stop       context.CancelFunc
 	ended      sync.WaitGroup
@@ -32,10 +37,14 @@ type event struct {
 	text     json.RawMessage
 }
 
-// NewHub returns a hub without subscribers, which keeps the first events for those to come.
-func NewHub() *Hub {
+// Dial connects to a subscriber: to a host:port of the environment's own loopback.
+type Dial func(ctx context.Context, address string) (net.Conn, error)
+
+// NewHub returns a hub without subscribers, which keeps the first events for those to come. The log is told of subscribers that
+// cannot be reached.
+func NewHub(dial Dial, log logrus.FieldLogger) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Hub{deliveries: ctx, stop: cancel, subs: map[string]*subscriber{}}
+	return &Hub{dial: dial, log: log, deliveries: ctx, stop: cancel, subs: map[string]*subscriber{}}
 }
 
 // Emit passes an event on to whoever wants its kind, such as platform.start or function, and does not block. The record
@@ -76,7 +85,7 @@ func (h *Hub) Subscribe(name string, s Subscription) bool {
 	if h.subs[name] != nil {
 		return false
 	}
-	sub := newSubscriber(s)
+	sub := newSubscriber(s, h.dial, h.log.WithField("extension", name))
 	for _, e := range h.early {
 		sub.offer(e)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -80,7 +82,7 @@ func (l *listener) receive(t *testing.T) []message {
 }
 
 func hub(t *testing.T) *Hub {
-	h := NewHub()
+	h := NewHub(dialHere, quiet())
 	t.Cleanup(h.Close)
 	return h
 }
@@ -190,7 +192,7 @@ func TestDeliveryByTCP(t *testing.T) {
 }
 
 func TestCloseDoesNotWaitForASubscriberThatHangs(t *testing.T) {
-	h, l := NewHub(), listen(t)
+	h, l := NewHub(dialHere, quiet()), listen(t)
 	hold := make(chan struct{})
 	l.hold = hold
 	h.Subscribe("x", l.subscription(t, `["function"]`, `{"timeoutMs":25}`))
@@ -264,3 +266,37 @@ func FuzzParse(f *testing.F) {
 		require.Positive(t, s.timeout)
 	})
 }
+
+func dialHere(ctx context.Context, address string) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+}
+
+func quiet() logrus.FieldLogger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return log
+}
+
+// A subscriber that nobody can reach is told of once, and again after it was reached.
+func TestASubscriberThatCannotBeReachedIsAWarning(t *testing.T) {
+	log, warnings := logrus.New(), make(chan string, 10)
+	log.SetOutput(io.Discard)
+	log.AddHook(hook(func(e *logrus.Entry) {
+		warnings <- fmt.Sprint(e.Data["extension"], ": ", e.Message, ": ", e.Data["error"])
+	}))
+	h, gone := NewHub(dialHere, log), listen(t)
+	t.Cleanup(h.Close)
+	h.Subscribe("watcher", gone.subscription(t, `["function"]`, `{"timeoutMs":25}`))
+	gone.Close()
+	h.Emit("function", "a line")
+	require.Regexp(t, "^watcher: telemetry does not reach its subscriber: .*connection refused", <-warnings)
+	h.Emit("function", "another line")
+	h.Flush(t.Context())
+	require.Empty(t, warnings)
+}
+
+type hook func(*logrus.Entry)
+
+func (h hook) Levels() []logrus.Level { return []logrus.Level{logrus.WarnLevel} }
+
+func (h hook) Fire(e *logrus.Entry) error { h(e); return nil }

@@ -1,0 +1,58 @@
+package environment
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/sandbox"
+)
+
+// listen opens the port of the APIs.
+func (e *Environment) listen() (net.Listener, error) {
+	if e.inside != nil {
+		return e.inside.Listen(sandbox.RuntimeAPI)
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
+}
+
+// dialer connects to servers in the environment.
+func (e *Environment) dialer() func(ctx context.Context, address string) (net.Conn, error) {
+	if e.inside != nil {
+		return e.inside.Dial
+	}
+	return func(ctx context.Context, address string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	}
+}
+
+// enter is nil if there is nothing to enter.
+func (e *Environment) enter() func() error {
+	if e.inside == nil {
+		return nil
+	}
+	return e.inside.Enter
+}
+
+// dir is the function's folder as its processes see it.
+func (e *Environment) dir() string {
+	if e.inside != nil {
+		return sandbox.TaskRoot
+	}
+	return e.cfg.Dir
+}
+
+// outside makes a path that leads out of the function's folder absolute, if it leads somewhere: in an enclosure that folder is
+// elsewhere.
+func (e *Environment) outside(arg string) string {
+	if e.inside == nil || !strings.HasPrefix(arg, "..") {
+		return arg
+	}
+	path := filepath.Join(e.cfg.Dir, arg)
+	if _, err := os.Stat(path); err != nil {
+		return arg
+	}
+	return path
+}
