@@ -144,7 +144,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	}
 	s.outside.follow(s.xds)
 	options := admin.Options{
-		Address: cfg.Admin.Address, Hosts: cfg.Admin.Hosts, Source: s.dispatcher, Ready: s.ready, XDS: s.xdsStatus,
+		Address: cfg.Admin.Address, Hosts: cfg.Admin.Hosts, Source: led{s.dispatcher, s}, Ready: s.ready, XDS: s.xdsStatus,
 		Files:   s.outside.status,
 		Version: Version(), Log: log,
 	}
@@ -161,6 +161,8 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 			return err
 		}
 		options.Relay = s.relayStatus
+	} else {
+		options.Leader = s.leaderStatus
 	}
 	if err := before.open(ctx, func() error { s.admin, err = admin.New(options); return err }); err != nil {
 		return err

@@ -1,7 +1,11 @@
 package controlplane
 
 import (
+	"fmt"
+
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -23,6 +27,50 @@ func relayStatus(one *relay.Relay) admin.RelayStatus {
 		out.Refused[reason.String()] = n
 	}
 	return out
+}
+
+func (s *Server) leaderStatus() admin.LeaderStatus {
+	names, _ := s.relays.attached()
+	term := s.leads.Load()
+	return admin.LeaderStatus{Leads: term > 0, Term: term, Relays: len(names)}
+}
+
+// led are the dispatcher's orders for operators, who must give them to the control plane that leads.
+type led struct {
+	*dispatch.Dispatcher
+	server *Server
+}
+
+func (l led) order(give func() error) error {
+	if l.server.relay == nil && l.server.leads.Load() == 0 {
+		return fmt.Errorf("%w: this control plane does not lead", operator.ErrNotPossible)
+	}
+	return give()
+}
+
+// DrainFunction implements admin.Source.
+func (l led) DrainFunction(name string, atOnce bool) error {
+	return l.order(func() error { return l.Dispatcher.DrainFunction(name, atOnce) })
+}
+
+// StartRollout implements admin.Source.
+func (l led) StartRollout(name string, plan operator.RolloutPlan) error {
+	return l.order(func() error { return l.Dispatcher.StartRollout(name, plan) })
+}
+
+// AbortRollout implements admin.Source.
+func (l led) AbortRollout(name string) error {
+	return l.order(func() error { return l.Dispatcher.AbortRollout(name) })
+}
+
+// RetryFunction implements admin.Source.
+func (l led) RetryFunction(name string) error {
+	return l.order(func() error { return l.Dispatcher.RetryFunction(name) })
+}
+
+// DrainInstance implements admin.Source.
+func (l led) DrainInstance(id string) error {
+	return l.order(func() error { return l.Dispatcher.DrainInstance(id) })
 }
 
 func (s *Server) xdsStatus() admin.XDSStatus {

@@ -35,6 +35,7 @@ type Options struct {
 	Ready    func() Readiness     // nil: always ready
 	Relay    func() RelayStatus   // nil: no metrics of a relay
 	Uplink   func() UplinkStatus  // nil: no metrics of a relay that runs by itself
+	Leader   func() LeaderStatus  // nil: no metrics of who leads
 	XDS      func() XDSStatus     // nil: no metrics of xDS
 	Files    func() FilesStatus   // nil: no metrics of files
 	Registry *prometheus.Registry // where the metrics are registered and served from; nil: a new one

@@ -198,7 +198,7 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 	answer, body := d.do(t, "GET", "/api/v1/functions", "")
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	empty := `{"name":"api","provider":"","disabled":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
-		"free":0,"foreign":0,"starting":0,"ready":0,"draining":0,"down":0,"frozen":0,"blocked":"","blocked_detail":"","warnings":null,"versions":{},"rollout":null,"rollouts":{},"returned":0,"starts":0,"start_failures":{},"ends":{},"requests":[],
+		"free":0,"foreign":0,"starting":0,"ready":0,"draining":0,"down":0,"frozen":0,"blocked":"","blocked_detail":"","warnings":null,"versions":{},"rollout":null,"rollouts":{},"returned":0,"starts":0,"inherited":0,"start_failures":{},"ends":{},"requests":[],
 		"queue_wait":{"bounds_seconds":[],"counts":[],"sum_seconds":0},"bill":{"memory_mb":0,"billed_invocations":0,
 		"estimated_invocations":0,"billed_seconds":0,"billed_gb_seconds":0,"running_invocations":0,"gb_seconds":0,"dollars":0,
 		"dollars_per_hour":0,"plain":{"requests":0,"cold_starts":0,"billed_seconds":0,"gb_seconds":0,"dollars":0},
@@ -208,7 +208,7 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 		"blocked_detail":"starts fail","warnings":[{"word":"peer_lacks","detail":"older"}],"versions":{"7":2},"rollouts":{"done":1},
 		"rollout":{"from":"7","to":"8","phase":"watching","cause":"","detail":"","back":false,"share":0.5,"began_at":"2027-01-15T08:00:00Z","ended_at":null,
 		"instances":4,"fresh":2,"starting":0,"old":2,"old_served":{"answers":0,"errors":0,"p99_seconds":0},"fresh_served":{"answers":0,"errors":0,"p99_seconds":0}},
-		"returned":5,"starts":9,"start_failures":{"throttled_rate":3},"ends":{"scale_in":4},
+		"returned":5,"starts":9,"inherited":0,"start_failures":{"throttled_rate":3},"ends":{"scale_in":4},
 		"requests":[{"outcome":"dispatched","cause":"","count":7},{"outcome":"rejected","cause":"queue_full","count":2}],
 		"queue_wait":{"bounds_seconds":[0,0.1],"counts":[4,2,1],"sum_seconds":1.5},
 		"bill":{"memory_mb":512,"billed_invocations":4,"estimated_invocations":1,"billed_seconds":60,"billed_gb_seconds":30,

@@ -14,7 +14,7 @@ const bytesPerGB = 1 << 30
 type functionCollector struct {
 	snapshot func() []operator.Function
 
-	returned                                    metric
+	returned, inherited                         metric
 	requests, queueDepth, queueLimit, queueWait metric
 	inFlight, capacity, free, foreign           metric
 	instances, frozen                           metric
@@ -32,6 +32,7 @@ func newFunctionCollector(snapshot func() []operator.Function) *functionCollecto
 		requests: counter("requests_total",
 			"Admissions that ended: dispatched, rejected (never queued) or evicted (queued, then left).",
 			function, "outcome", "cause"),
+		inherited:  counter("inherited_total", "Instances taken over from the control plane before.", function),
 		returned:   counter("returned_total", "Requests that an instance refused, unseen by the app, and that went back to the queue.", function),
 		queueDepth: gauge("queue_depth", "Requests that wait for a slot.", function),
 		queueLimit: gauge("queue_limit", "Requests that may wait for a slot.", function),
@@ -68,7 +69,7 @@ func newFunctionCollector(snapshot func() []operator.Function) *functionCollecto
 // Describe implements prometheus.Collector.
 func (c *functionCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range []metric{
-		c.requests, c.returned, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.instances, c.frozen,
+		c.requests, c.returned, c.inherited, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.instances, c.frozen,
 		c.versions, c.rollouts, c.rolloutShare,
 		c.starts, c.startFailures, c.startsBlocked, c.ends, c.billed, c.billedMemory,
 		c.billedInvocations, c.estimatedInvocations, c.cost, c.costPerHour, c.plainCost, c.saved,
@@ -114,6 +115,7 @@ func (c *functionCollector) collectCounts(s sink, f operator.Function) {
 		s.put(c.requests, float64(r.Count), f.Name, r.Outcome, r.Cause)
 	}
 	s.put(c.returned, float64(f.Returned), f.Name)
+	s.put(c.inherited, float64(f.Inherited), f.Name)
 	s.putHistogram(c.queueWait, f.QueueWait, f.Name)
 	s.put(c.starts, float64(f.Starts), f.Name)
 	s.putAll(c.startFailures, f.StartFailures, f.Name)
@@ -204,6 +206,40 @@ func (c *uplinkCollector) Collect(ch chan<- prometheus.Metric) {
 	s.put(c.attached, attached)
 	s.put(c.instances, float64(u.Instances))
 	s.put(c.untold, float64(u.Untold))
+}
+
+// A leaderCollector does the same for who leads.
+type leaderCollector struct {
+	snapshot            func() LeaderStatus
+	leads, term, relays metric
+}
+
+func newLeaderCollector(snapshot func() LeaderStatus) *leaderCollector {
+	return &leaderCollector{
+		snapshot: snapshot,
+		leads:    gauge("leads", "1 while this control plane leads, 0 while it is a standby."),
+		term:     gauge("term", "The number of this control plane's leadership; 0 while it is a standby."),
+		relays:   gauge("relays", "Relays that are attached."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *leaderCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range []metric{c.leads, c.term, c.relays} {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *leaderCollector) Collect(ch chan<- prometheus.Metric) {
+	s, l := sink(ch), c.snapshot()
+	leads := 0.0
+	if l.Leads {
+		leads = 1
+	}
+	s.put(c.leads, leads)
+	s.put(c.term, float64(l.Term))
+	s.put(c.relays, float64(l.Relays))
 }
 
 // An xdsCollector does the same for xDS.

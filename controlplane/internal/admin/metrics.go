@@ -32,6 +32,9 @@ func register(o Options) error {
 	if o.Uplink != nil {
 		all = append(all, newUplinkCollector(o.Uplink))
 	}
+	if o.Leader != nil {
+		all = append(all, newLeaderCollector(o.Leader))
+	}
 	if o.XDS != nil {
 		all = append(all, newXDSCollector(o.XDS))
 	}

@@ -24,7 +24,8 @@ func everything(t *testing.T) *prometheus.Registry {
 	require.NoError(t, register(Options{
 		Registry: registry, Source: &fake{}, Version: "1.2.3",
 		Relay: relayStatus, Uplink: func() UplinkStatus { return UplinkStatus{Term: 3, Attached: true, Instances: 5, Untold: 1} },
-		XDS: xdsStatus, Files: filesStatus,
+		Leader: func() LeaderStatus { return LeaderStatus{Leads: true, Term: 3, Relays: 1} },
+		XDS:    xdsStatus, Files: filesStatus,
 	}))
 	return registry
 }

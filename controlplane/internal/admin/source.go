@@ -45,6 +45,13 @@ type UplinkStatus struct {
 	Untold    int    // that have ended, which no leader has heard of yet
 }
 
+// A LeaderStatus is where a control plane stands among those of its cell.
+type LeaderStatus struct {
+	Leads  bool
+	Term   uint64 // that it leads; 0 if it does not
+	Relays int    // attached to it
+}
+
 // An XDSStatus is what Envoys were told since the control plane started, by the resource type's short name.
 type XDSStatus struct {
 	Envoys int // connected now
