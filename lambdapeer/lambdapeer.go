@@ -63,13 +63,13 @@ type Peer struct {
 // context ends when its client leaves.
 func (p *Peer) Run(ctx context.Context) error {
 	q := p.withDefaults()
-	path, errPath := lifecycle.ReadEventPath(q.Getenv)
+	settings, errEvents := lifecycle.ReadEvents(q.Getenv)
 	policy, errTrust := trust.Read(q.Getenv)
-	if err := errors.Join(errPath, errTrust); err != nil {
+	if err := errors.Join(errEvents, errTrust); err != nil {
 		return err
 	}
 	env := &lifecycle.Environment{
-		ID: lifecycle.NewID(), Version: lifecycle.ReadVersion(q.Getenv), LogStream: lifecycle.ReadLogStream(q.Getenv), Handler: q.Handler, Logger: q.Logger, EventPath: path,
+		ID: lifecycle.NewID(), Version: lifecycle.ReadVersion(q.Getenv), LogStream: lifecycle.ReadLogStream(q.Getenv), Handler: q.Handler, Logger: q.Logger, Events: settings,
 		Trust: policy, FunctionName: q.Getenv(lifecycle.FunctionNameVar),
 		Hooks: lifecycle.Hooks{Freeze: hook(q.OnFreeze), Thaw: hook(q.OnThaw)},
 	}

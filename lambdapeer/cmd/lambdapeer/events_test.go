@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -205,5 +206,74 @@ func TestWhateverHangsTheSenderHearsOfItBeforeTheDeadline(t *testing.T) {
 			require.Contains(t, answer.Body, `"errorType":"LambdaDispatch.`+tt.want)
 			require.Contains(t, answer.Body, "the invocation's deadline is near")
 		})
+	}
+}
+
+// What the app sees of an event's path, and what it learns of the event and the invocation, is the function's to decide.
+func TestAnEventsPathAndContext(t *testing.T) {
+	leaks(t)
+	api := runtimetest.Start(t)
+	app := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s|%s|%s", r.URL.Path, r.Header.Get("X-Amzn-Request-Context"), r.Header.Get("X-Amzn-Lambda-Context"))
+	})
+	start(t, map[string]string{
+		apiVar: api.Address(), portVar: portOf(app),
+		lifecycle.BasePathVar: "/v1/", lifecycle.DropStageVar: "true", lifecycle.EventContextVar: "true",
+	})
+	deadline := time.Now().Add(time.Minute)
+	for path, want := range map[string]string{
+		"/prod/v1/a": "/a", "/v1/a": "/a", "/prod/v1": "/", "/prod/v10/a": "/v10/a", "/product": "/product", "/a/v1": "/a/v1", "/prod": "/",
+	} {
+		api.Invoke("r", fmt.Sprintf(`{"version":"2.0","rawPath":%q,"headers":{"x-amzn-request-context":"forged"},
+			"requestContext":{"stage":"prod","authorizer":{"name":"Zoë 🎈"},"http":{"method":"GET"}}}`, path), deadline)
+		var answer struct{ Body string }
+		require.NoError(t, json.Unmarshal([]byte(api.Answer(t).Body), &answer))
+		parts := strings.Split(answer.Body, "|")
+		require.Equal(t, want, parts[0], path)
+		require.Equal(t, `{"stage":"prod","authorizer":{"name":"Zo\u00eb \ud83c\udf88"},"http":{"method":"GET"}}`, parts[1])
+		require.JSONEq(t, fmt.Sprintf(`{"request_id":"r","invoked_function_arn":"%s:live","xray_trace_id":"Root=1-0-r","deadline":%d}`,
+			runtimetest.ARN, deadline.UnixMilli()), parts[2])
+	}
+}
+
+// An answer goes out as the app writes it, behind its status and headers; one that breaks off ends with its error, and does not
+// take the environment with it.
+func TestAnswersAreStreamed(t *testing.T) {
+	leaks(t)
+	goOn := make(chan struct{})
+	app := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			return // is it ready?
+		}
+		w.Header()["Date"], w.Header()["Content-Type"] = nil, []string{"text/event-stream"}
+		w.Header()["Set-Cookie"] = []string{"a=1", "b=2"}
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.WriteString(w, "first")
+		_ = http.NewResponseController(w).Flush()
+		<-goOn
+		if r.URL.Path == "/cut" {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write(make([]byte, 7<<20)) // more than a buffered answer may have
+	})
+	prelude := `{"statusCode":202,"headers":{"Content-Type":"text/event-stream"},"cookies":["a=1","b=2"]}` + strings.Repeat("\x00", 8)
+	for path, failure := range map[string]string{"/whole": "", "/cut": "LambdaDispatch.AnswerCutShort"} {
+		api := runtimetest.Start(t)
+		start(t, map[string]string{apiVar: api.Address(), portVar: portOf(app), lifecycle.InvokeModeVar: "response_stream"})
+		api.Invoke("x", event("GET", path), time.Now().Add(time.Minute))
+		begun := ""
+		for begun != prelude+"first" {
+			begun += <-api.Pieces // before the app has finished
+		}
+		goOn <- struct{}{}
+		answer := api.Answer(t)
+		require.True(t, answer.Stream)
+		require.Equal(t, failure, answer.Failure)
+		if failure == "" {
+			require.Len(t, answer.Body, len(prelude)+len("first")+7<<20)
+		}
+		api.Invoke("job", `{"key1":"value1"}`, time.Now().Add(time.Minute))
+		goOn <- struct{}{}
+		require.False(t, api.Answer(t).Stream, "no sender of an HTTP request")
 	}
 }

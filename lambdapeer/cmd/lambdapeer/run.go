@@ -90,7 +90,7 @@ func (s settings) serve(ctx context.Context, cancel context.CancelCauseFunc, log
 		app.probe = tcpProbe(s.address())
 	}
 	env := &lifecycle.Environment{
-		ID: s.id, Version: s.version, LogStream: s.stream, Handler: p, Logger: log, EventPath: s.eventPath, Ready: app.wait, Settle: p.CloseIdle,
+		ID: s.id, Version: s.version, LogStream: s.stream, Handler: p, Logger: log, Events: s.events, Ready: app.wait, Settle: p.CloseIdle,
 		Trust: s.trust, FunctionName: s.function, Hooks: s.freeze.hooks(p),
 	}
 	switch {

@@ -303,7 +303,10 @@ func TestHelpVersionAndMistakes(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), []string{"lambdapeer", "--help"}, nil, &out, io.Discard))
 	require.Contains(t, out.String(), "lambdapeer -- COMMAND")
-	for _, name := range []string{portVar, protocolVar, pathVar, timeoutVar, asyncVar, levelVar, lifecycle.EventPathVar} {
+	for _, name := range []string{
+		portVar, protocolVar, pathVar, timeoutVar, asyncVar, levelVar, lifecycle.EventPathVar, lifecycle.BasePathVar,
+		lifecycle.DropStageVar, lifecycle.EventContextVar, lifecycle.InvokeModeVar,
+	} {
 		require.Contains(t, out.String(), name)
 	}
 	out.Reset()
@@ -330,6 +333,13 @@ func TestHelpVersionAndMistakes(t *testing.T) {
 		{`LAMBDA_DISPATCH_PEER_READINESS_PROTOCOL: "udp" is not one of http, tcp`, nil, map[string]string{probeVar: "udp"}},
 		{`LAMBDA_DISPATCH_PEER_READINESS_PATH: "up" does not begin`, nil, map[string]string{pathVar: "up"}},
 		{`LAMBDA_DISPATCH_PEER_EVENT_PATH: "jobs" does not begin`, nil, map[string]string{lifecycle.EventPathVar: "jobs"}},
+		{`LAMBDA_DISPATCH_PEER_BASE_PATH: "v1" does not begin`, nil, map[string]string{lifecycle.BasePathVar: "v1"}},
+		{`LAMBDA_DISPATCH_PEER_DROP_STAGE: "yes" is not one of false, true`, nil, map[string]string{lifecycle.DropStageVar: "yes"}},
+		{`LAMBDA_DISPATCH_PEER_EVENT_CONTEXT: "1" is not one of false, true`, nil, map[string]string{lifecycle.EventContextVar: "1"}},
+		{
+			`LAMBDA_DISPATCH_PEER_INVOKE_MODE: "RESPONSE_STREAM" is not one of buffered, response_stream`, nil,
+			map[string]string{lifecycle.InvokeModeVar: "RESPONSE_STREAM"},
+		},
 		{`LAMBDA_DISPATCH_PEER_LOG_LEVEL: "loud" is not one of`, nil, map[string]string{levelVar: "loud"}},
 		{`LAMBDA_DISPATCH_PEER_RELAY: "relay:1" is not http`, nil, map[string]string{"LAMBDA_DISPATCH_PEER_RELAY": "relay:1"}},
 		{`LAMBDA_DISPATCH_PEER_FUNCTION: required`, nil, map[string]string{"LAMBDA_DISPATCH_PEER_RELAY": "http://r:1"}},

@@ -36,6 +36,12 @@ The server, on 127.0.0.1:
                                           invocation is taken before it is ready
   LAMBDA_DISPATCH_PEER_EVENT_PATH         where events that are neither of Lambda Dispatch nor HTTP requests are POSTed to
                                           (default /events)
+  LAMBDA_DISPATCH_PEER_BASE_PATH          dropped from the path of events that are HTTP requests, where it begins with it
+  LAMBDA_DISPATCH_PEER_DROP_STAGE         true: the name of an API's stage is dropped from such paths (default false)
+  LAMBDA_DISPATCH_PEER_EVENT_CONTEXT      true: the app gets an event's request context and Lambda's own, in
+                                          X-Amzn-Request-Context and X-Amzn-Lambda-Context (default false)
+  LAMBDA_DISPATCH_PEER_INVOKE_MODE        response_stream: gateways and function URLs of that mode get answers as they
+                                          come; buffered (default): whole
   LAMBDA_DISPATCH_PEER_FREEZE_PATH        POSTed to before Lambda may freeze the environment
   LAMBDA_DISPATCH_PEER_THAW_PATH          POSTed to after a freeze, before the next request
   LAMBDA_DISPATCH_PEER_FREEZE_TIMEOUT     how long each of these may take (default 2s)
@@ -81,7 +87,7 @@ type settings struct {
 	tcp       bool // how readiness is asked for
 	path      string
 	readiness time.Duration
-	eventPath string
+	events    lifecycle.Events
 	trust     trust.Policy
 	function  string // its name in Lambda
 	freeze    freeze
@@ -110,7 +116,7 @@ func parse(args []string, getenv func(string) string) (settings, error) {
 	s.level, errs[5] = choose(levelVar, getenv(levelVar), map[string]slog.Level{
 		"": slog.LevelInfo, "debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	})
-	s.eventPath, errs[6] = lifecycle.ReadEventPath(getenv)
+	s.events, errs[6] = lifecycle.ReadEvents(getenv)
 	s.trust, errs[7] = trust.Read(getenv)
 	s.tcp, errs[8] = choose(probeVar, getenv(probeVar), map[string]bool{"": false, "http": false, "tcp": true})
 	s.freeze, errs[9] = parseFreeze(getenv)

@@ -61,7 +61,9 @@ type payload struct {
 	base64       bool
 	domain       string
 	client       string
-	multiAnswers bool // a load balancer that wants multi-value headers
+	stage        string          // of a gateway
+	context      json.RawMessage // the event's requestContext
+	multiAnswers bool            // a load balancer that wants multi-value headers
 }
 
 // names are the fields of an event that hold parts of the request.
@@ -74,6 +76,9 @@ func decode(data []byte) (payload, error) {
 		return payload{}, nil
 	}
 	p := payload{kind: recognize(event)}
+	if p.kind != other && event.has("requestContext") {
+		p.context = event.members["requestContext"]
+	}
 	switch p.kind {
 	case gatewayV2:
 		p.readGatewayV2(event)
@@ -96,6 +101,7 @@ func (p *payload) readGatewayV2(event object) {
 	context := event.object("requestContext")
 	http := context.object("http")
 	p.method, p.client, p.domain = http.text("method"), http.text("sourceIp"), context.text("domainName")
+	p.stage = context.text("stage")
 	p.path, p.rawQuery = event.text("rawPath"), event.text("rawQueryString")
 	p.single, p.cookies = event.texts("headers"), event.list("cookies")
 	p.readBody(event, "isBase64Encoded")
@@ -106,6 +112,7 @@ func (p *payload) readGatewayV1(event object) {
 	context := event.object("requestContext")
 	p.method, p.path, p.domain = event.text("httpMethod"), event.text("path"), context.text("domainName")
 	p.client = context.object("identity").text("sourceIp")
+	p.stage = context.text("stage")
 	p.singleQuery, p.multiQuery = event.texts("queryStringParameters"), event.lists("multiValueQueryStringParameters", false)
 	p.single, p.multi = event.texts("headers"), event.lists("multiValueHeaders", false)
 	p.multiAnswers = len(p.multi) > 0 || event.has("multiValueHeaders") && !event.has("headers")

@@ -36,7 +36,7 @@ func with(t *testing.T, name, path string, value any) []byte {
 
 func requireInvalid(t *testing.T, payload []byte, says string) {
 	t.Helper()
-	_, err := events.Decode(events.Invocation{Payload: payload}, events.DefaultPath)
+	_, err := events.Decode(events.Invocation{Payload: payload}, events.Options{Path: events.DefaultPath})
 	var failed *events.Error
 	require.ErrorAs(t, err, &failed, string(payload))
 	require.Equal(t, "LambdaDispatch.InvalidEvent", failed.Type)
@@ -116,7 +116,7 @@ func TestWhatNoRequestCanHoldIsNamed(t *testing.T) {
 	for n := range 1000 {
 		many["x-"+strings.Repeat("y", n)] = 1
 	}
-	_, err := events.Decode(events.Invocation{Payload: with(t, "http_api", "headers", many)}, events.DefaultPath)
+	_, err := events.Decode(events.Invocation{Payload: with(t, "http_api", "headers", many)}, events.Options{Path: events.DefaultPath})
 	require.Less(t, len(err.Error()), 10_000)
 	require.Equal(t, "a\tb", decode(t, with(t, "http_api", "headers.x-tab", "a\tb")).Request.Header.Get("X-Tab"))
 }

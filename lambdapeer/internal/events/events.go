@@ -6,6 +6,7 @@ package events
 import (
 	"cmp"
 	"net/http"
+	"time"
 )
 
 // DefaultPath is where an event that is no HTTP request is POSTed to.
@@ -19,6 +20,21 @@ type Invocation struct {
 	Payload   []byte
 	RequestID string
 	TraceID   string // empty: none
+	// What the runtime is told beside, for ContextHeader.
+	ARN           string
+	Deadline      time.Time
+	ClientContext string // JSON; empty: none
+	Identity      string // JSON; empty: none
+}
+
+// Options say how events become requests. The zero value POSTs other events to the root.
+type Options struct {
+	Path string // of the request for an event that is none itself; it may have a query
+	// BasePath is dropped from the paths of requests that begin with it. DropStage drops the name of the event's stage.
+	BasePath  string
+	DropStage bool
+	// Context adds RequestContextHeader and ContextHeader to requests.
+	Context bool
 }
 
 // An Error is how an event fails as a function error. Type is what Lambda shows as errorType.
@@ -37,20 +53,23 @@ type Event struct {
 	// Request is for the app. Its RemoteAddr is the client's address, without a port of any meaning; its URL's host means
 	// nothing.
 	Request *http.Request
+	// Streams says that the sender may take its answer in pieces: gateways and function URLs.
+	Streams bool
 
 	encode func(*http.Response, []byte) (any, error)
 }
 
-// Decode reads an event. path is for one that is no HTTP request, and may have a query. The error is an *Error.
-func Decode(inv Invocation, path string) (*Event, error) {
+// Decode reads an event. The error is an *Error.
+func Decode(inv Invocation, o Options) (*Event, error) {
 	p, err := decode(inv.Payload)
 	if err != nil {
 		return nil, err
 	}
-	e := &Event{Kind: p.kind.String()}
+	p.path = o.shorten(p)
+	e := &Event{Kind: p.kind.String(), Streams: p.kind == gatewayV1 || p.kind == gatewayV2}
 	switch p.kind {
 	case other:
-		e.Request, e.encode = post(inv.Payload, path), result
+		e.Request, e.encode = post(inv.Payload, o.Path), result
 	case gatewayV2:
 		e.encode = encodeV2
 		e.Request, err = p.request(p.rawQuery)
@@ -71,5 +90,9 @@ func Decode(inv Invocation, path string) (*Event, error) {
 		return nil, err
 	}
 	identify(e.Request.Header, inv)
+	if o.Context {
+		Conceal(e.Request.Header)
+		reveal(e.Request.Header, p, inv)
+	}
 	return e, nil
 }

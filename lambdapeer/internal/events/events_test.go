@@ -23,7 +23,7 @@ func read(t testing.TB, name string) []byte {
 
 func decode(t testing.TB, payload []byte) *events.Event {
 	t.Helper()
-	e, err := events.Decode(events.Invocation{Payload: payload, RequestID: "lambda-1"}, "/jobs/in?from=lambda")
+	e, err := events.Decode(events.Invocation{Payload: payload, RequestID: "lambda-1"}, events.Options{Path: "/jobs/in?from=lambda"})
 	require.NoError(t, err)
 	return e
 }
@@ -128,7 +128,7 @@ func TestAnyOtherEventIsPosted(t *testing.T) {
 
 func TestTheInvocationsTraceGoesFirst(t *testing.T) {
 	inv := events.Invocation{Payload: read(t, "http_api"), TraceID: "Root=1-a;Parent=b;Sampled=1"}
-	e, err := events.Decode(inv, events.DefaultPath)
+	e, err := events.Decode(inv, events.Options{Path: events.DefaultPath})
 	require.NoError(t, err)
 	require.Equal(t, "Root=1-a;Parent=b;Sampled=1", e.Request.Header.Get("X-Amzn-Trace-Id"))
 	require.NotContains(t, e.Request.Header, "X-Request-Id")
@@ -150,7 +150,7 @@ func TestPathsAreEscapedOnce(t *testing.T) {
 
 func TestABodyThatIsNoBase64IsAnError(t *testing.T) {
 	payload := strings.Replace(string(read(t, "function_url")), "AP8Q/w==", "no base64", 1)
-	_, err := events.Decode(events.Invocation{Payload: []byte(payload)}, events.DefaultPath)
+	_, err := events.Decode(events.Invocation{Payload: []byte(payload)}, events.Options{Path: events.DefaultPath})
 	var failed *events.Error
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, "LambdaDispatch.InvalidEvent", failed.Type)

@@ -24,7 +24,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte(`{"version":"2.0","rawPath":"//%","requestContext":{"http":{"method":"GET"}},"body":"?","isBase64Encoded":true}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		e, err := events.Decode(events.Invocation{Payload: data, RequestID: "r"}, events.DefaultPath)
+		e, err := events.Decode(events.Invocation{Payload: data, RequestID: "r"}, events.Options{Path: events.DefaultPath})
 		if err != nil {
 			var failed *events.Error
 			require.ErrorAs(t, err, &failed)

@@ -1,9 +1,11 @@
 package lifecycle
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -13,25 +15,17 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
 )
 
-// EventPathVar says where events that are no HTTP requests go.
-const EventPathVar = "LAMBDA_DISPATCH_PEER_EVENT_PATH"
+// errStreamed says that an invocation has been answered in pieces.
+var errStreamed = errors.New("answered")
 
-// ReadEventPath reads EventPathVar.
-func ReadEventPath(getenv func(string) string) (string, error) {
-	path := getenv(EventPathVar)
-	switch {
-	case path == "":
-		return events.DefaultPath, nil
-	case !strings.HasPrefix(path, "/"):
-		return "", fmt.Errorf("%s: %q does not begin with /", EventPathVar, path)
-	}
-	return path, nil
-}
-
-// forward has the app answer an event that is not of Lambda Dispatch, as one HTTP request.
-func (e *Environment) forward(ctx context.Context, event runtimeapi.Event) ([]byte, error) {
+// forward has the app answer an event that is not of Lambda Dispatch, as one HTTP request. The error is errStreamed if the answer
+// has gone out.
+func (e *Environment) forward(ctx context.Context, api *runtimeapi.Client, event runtimeapi.Event) ([]byte, error) {
 	e.served = true
-	foreign, err := events.Decode(events.Invocation{Payload: event.Payload, RequestID: event.ID, TraceID: event.TraceID}, e.EventPath)
+	foreign, err := events.Decode(events.Invocation{
+		Payload: event.Payload, RequestID: event.ID, TraceID: event.TraceID, ARN: event.ARN, Deadline: event.Deadline,
+		ClientContext: event.ClientContext, Identity: event.Identity,
+	}, e.Events.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +38,32 @@ func (e *Environment) forward(ctx context.Context, event runtimeapi.Event) ([]by
 		}
 	}
 	var body []byte
+	streamed := false
 	err = instance.Exchange(ctx, e.Handler, e.ID, e.Logger, foreign.Request, func(res *http.Response) (err error) {
+		if streamed = e.Events.Stream && foreign.Streams; streamed {
+			return e.stream(ctx, api, event.ID, res)
+		}
 		body, err = foreign.Answer(res)
 		return err
 	})
+	if streamed {
+		if err != nil {
+			e.Logger.Warn("streamed answer not whole", "error", err)
+		}
+		return nil, errStreamed
+	}
 	return body, explain(ctx, err)
+}
+
+// stream answers with what the app writes, as it comes. Once it has begun, what goes wrong is told at its end.
+func (e *Environment) stream(ctx context.Context, api *runtimeapi.Client, id string, res *http.Response) error {
+	body := io.MultiReader(bytes.NewReader(events.Prelude(res)), res.Body)
+	answering, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the end of ctx ends the body
+	defer cancel()
+	return api.Stream(answering, id, events.StreamType, body, func(err error) runtimeapi.Failure {
+		cut := &events.Error{Type: "LambdaDispatch.AnswerCutShort", Message: fmt.Sprintf("the app's answer ended early: %v", err)}
+		return runtimeapi.Failure{Type: cut.Type, Message: explain(ctx, cut).Error()}
+	})
 }
 
 // explain makes an *events.Error of what kept an event from its answer. What the deadline cut off may look like a broken

@@ -33,7 +33,7 @@ func live(t *testing.T, e *Environment) *runtimetest.API {
 // An app that never becomes ready must not make Lambda end the environment: who asked learns why, in time.
 func TestAnAppThatIsNeverReadyFailsItsEventBeforeTheDeadline(t *testing.T) {
 	api := live(t, &Environment{
-		ID: "e", Handler: http.NotFoundHandler(), Logger: logger(t), EventPath: events.DefaultPath,
+		ID: "e", Handler: http.NotFoundHandler(), Logger: logger(t), Events: Events{Options: events.Options{Path: events.DefaultPath}},
 		Ready: func(ctx context.Context, _ func(string)) error {
 			<-ctx.Done()
 			return fmt.Errorf("connection refused: %w", context.Cause(ctx))

@@ -77,7 +77,7 @@ func TestTheAppHearsOfFreezesAndThawsInTurn(t *testing.T) {
 		t.Run(fmt.Sprint("early hello ", early), func(t *testing.T) {
 			app := &diary{}
 			api := live(t, &Environment{
-				ID: "e", Handler: app, Logger: logger(t), EventPath: events.DefaultPath,
+				ID: "e", Handler: app, Logger: logger(t), Events: Events{Options: events.Options{Path: events.DefaultPath}},
 				Hooks:  Hooks{Freeze: app.hook("freeze"), Thaw: app.hook("thaw")},
 				Settle: func() { app.note("settled") },
 			})
@@ -110,7 +110,7 @@ func TestTheAppHearsOfFreezesAndThawsInTurn(t *testing.T) {
 func TestTheAnswerToAnEventDoesNotWaitForTheFreeze(t *testing.T) {
 	release := make(chan struct{})
 	api := live(t, &Environment{
-		ID: "e", Handler: &diary{}, Logger: logger(t), EventPath: events.DefaultPath,
+		ID: "e", Handler: &diary{}, Logger: logger(t), Events: Events{Options: events.Options{Path: events.DefaultPath}},
 		Hooks: Hooks{Freeze: func(context.Context) error { <-release; return nil }, Limit: time.Minute},
 	})
 	api.Invoke("theirs", gatewayEvent, time.Now().Add(time.Minute))
@@ -129,7 +129,7 @@ func TestHooksThatFailOrHangHoldUpNothing(t *testing.T) {
 			t.Parallel()
 			app := &diary{}
 			api := live(t, &Environment{
-				ID: "e", Handler: app, Logger: logger(t), EventPath: events.DefaultPath,
+				ID: "e", Handler: app, Logger: logger(t), Events: Events{Options: events.Options{Path: events.DefaultPath}},
 				Hooks: Hooks{Freeze: hook, Thaw: hook, Limit: time.Minute},
 			})
 			for range 2 {

@@ -34,8 +34,8 @@ type Environment struct {
 	Trust trust.Policy
 	// FunctionName is the function's name in Lambda; empty elsewhere.
 	FunctionName string
-	// EventPath is where events that are no HTTP requests are POSTed to, as ReadEventPath returns it.
-	EventPath string
+	// Events say what becomes of events of others, as ReadEvents returns them.
+	Events Events
 	// Ready blocks until the app can take requests; meanwhile it says what it waits for, when that changes. An error ends the
 	// instance as unhealthy. Nil: it always can.
 	Ready func(ctx context.Context, say func(what string)) error
@@ -90,11 +90,14 @@ func (e *Environment) RunLambda(ctx context.Context, api *runtimeapi.Client) err
 // answer answers one invocation. The app is told of the freeze before an answer of ours, which says that the environment
 // is free, and after any other one: nobody need wait for it.
 func (e *Environment) answer(ctx context.Context, api *runtimeapi.Client, event runtimeapi.Event) error {
-	body, ours, err := e.respond(ctx, event)
+	body, ours, err := e.respond(ctx, api, event)
 	if ours {
 		e.rest(ctx, event.Deadline)
 	} else {
 		defer e.rest(ctx, event.Deadline)
+	}
+	if errors.Is(err, errStreamed) {
+		return nil
 	}
 	answering, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
@@ -106,17 +109,28 @@ func (e *Environment) answer(ctx context.Context, api *runtimeapi.Client, event 
 }
 
 // respond serves an invocation of ours, or has the app answer any other event, and returns the invocation's answer.
-func (e *Environment) respond(ctx context.Context, event runtimeapi.Event) (body []byte, ours bool, err error) {
+func (e *Environment) respond(ctx context.Context, api *runtimeapi.Client, event runtimeapi.Event) (body []byte, ours bool, err error) {
 	inv, err := e.Trust.Open(event.Payload, e.audiences(event.ARN), false, time.Now())
 	switch {
 	case errors.Is(err, wire.ErrNotOurs):
-		body, err = e.forward(ctx, event)
+		body, err = e.forward(ctx, api, event)
 		return body, false, err
 	case err != nil:
 		return nil, true, err
 	}
 	body, err = json.Marshal(e.serve(ctx, inv, event.ID, event.Deadline))
 	return body, true, err
+}
+
+// dispatched is the handler of requests that come through a relay: what only events have is not a client's to say.
+func (e *Environment) dispatched() http.Handler {
+	if !e.Events.Context {
+		return e.Handler
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		events.Conceal(r.Header)
+		e.Handler.ServeHTTP(w, r)
+	})
 }
 
 // audiences are what a signature may call this function.
@@ -150,7 +164,7 @@ func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request st
 	c := instance.Config{
 		Invocation: inv, Relays: e.Trust.Relays, Features: e.Trust.Features(), Deadline: deadline,
 		Environment: e.ID, Version: e.Version, RequestID: fitting(request), LogStream: e.LogStream, Cold: !e.served, Watch: e.watched(),
-		Handler: e.Handler, Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
+		Handler: e.dispatched(), Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
 	}
 	e.served = true
 	report, ready, wait := wire.Report{}, true, e.ready(deadline)

@@ -4,6 +4,7 @@ package runtimeapi
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,7 +27,10 @@ type Event struct {
 	TraceID  string    // empty: none was given
 	ARN      string    // of the function as it was invoked, with a qualifier if there was one; empty: none was given
 	Deadline time.Time // zero: none was given
-	Payload  []byte    // at most MaxPayload bytes of it
+	// ClientContext and Identity are JSON; empty: none was given.
+	ClientContext string
+	Identity      string
+	Payload       []byte // at most MaxPayload bytes of it
 }
 
 // A Failure is how an invocation ends badly.
@@ -65,6 +69,7 @@ func (c *Client) Next(ctx context.Context) (Event, error) {
 	_, _ = io.Copy(io.Discard, res.Body)
 	e := Event{ID: res.Header.Get("Lambda-Runtime-Aws-Request-Id"), TraceID: res.Header.Get("Lambda-Runtime-Trace-Id"), Payload: payload}
 	e.ARN = res.Header.Get("Lambda-Runtime-Invoked-Function-Arn")
+	e.ClientContext, e.Identity = res.Header.Get("Lambda-Runtime-Client-Context"), res.Header.Get("Lambda-Runtime-Cognito-Identity")
 	if e.ID == "" {
 		return Event{}, fmt.Errorf("next invocation: no Lambda-Runtime-Aws-Request-Id")
 	}
@@ -86,6 +91,57 @@ func (c *Client) Respond(ctx context.Context, id string, answer []byte) error {
 	return nil
 }
 
+// Stream answers the invocation in pieces, as body delivers them. If body fails with an error, the answer ends with what broken
+// makes of it; then that error is returned, and the invocation is answered all the same.
+func (c *Client) Stream(ctx context.Context, id, contentType string, body io.Reader, broken func(error) Failure) error {
+	trailer := http.Header{errorTypeHeader: nil, errorBodyHeader: nil}
+	source := &streamed{Reader: body, failed: func(err error) {
+		text, _ := json.Marshal(broken(err))
+		trailer[errorTypeHeader] = []string{broken(err).Type}
+		trailer[errorBodyHeader] = []string{base64.StdEncoding.EncodeToString(text)}
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+runtimePath+"invocation/"+id+"/response", source)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Lambda-Runtime-Function-Response-Mode", "streaming")
+	req.Trailer = trailer
+	res, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("respond to invocation: %w", err)
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(res.Body, maxText))
+	if res.StatusCode/100 != 2 {
+		return fmt.Errorf("respond to invocation: status %d: %s", res.StatusCode, strings.TrimSpace(string(text)))
+	}
+	return source.err
+}
+
+// Trailers of an answer that broke off.
+const (
+	errorTypeHeader = "Lambda-Runtime-Function-Error-Type"
+	errorBodyHeader = "Lambda-Runtime-Function-Error-Body"
+)
+
+// A streamed body ends well towards the API, whatever happens: how it failed is in trailers.
+type streamed struct {
+	io.Reader
+	failed func(error)
+	err    error
+}
+
+func (s *streamed) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+		s.failed(err)
+		err = io.EOF
+	}
+	return n, err
+}
+
 // Fail ends the invocation as a function error.
 func (c *Client) Fail(ctx context.Context, id string, f Failure) error {
 	if err := c.fail(ctx, runtimePath+"invocation/"+id+"/error", f); err != nil {
@@ -99,7 +155,7 @@ func (c *Client) fail(ctx context.Context, path string, f Failure) error {
 	if err != nil {
 		return err
 	}
-	header := http.Header{"Lambda-Runtime-Function-Error-Type": {f.Type}}
+	header := http.Header{errorTypeHeader: {f.Type}}
 	return c.post(ctx, path, header, body)
 }
 

@@ -21,8 +21,11 @@ const patience = 15 * time.Second
 // An Answer is how an invocation ended.
 type Answer struct {
 	ID    string
-	Error bool // posted to /error
+	Error bool // posted to /error, or broken off in the middle
 	Body  string
+	// Stream says that it came in pieces. Failure is how a broken one ends: the error's type.
+	Stream  bool
+	Failure string
 }
 
 // An API listens on loopback until its test ends.
@@ -34,7 +37,9 @@ type API struct {
 	// Registered receives the name of each extension that registers, Asked each call for an invocation.
 	Registered chan string
 	Asked      chan time.Time
-	closed     chan struct{}
+	// Pieces receives what a streamed answer consists of, as it comes.
+	Pieces chan string
+	closed chan struct{}
 }
 
 type event struct {
@@ -47,7 +52,7 @@ type event struct {
 func Start(t testing.TB) *API {
 	a := &API{
 		events: make(chan event, 16), answers: make(chan Answer, 16), shutdown: make(chan string, 1),
-		Registered: make(chan string, 4), Asked: make(chan time.Time, 64), closed: make(chan struct{}),
+		Registered: make(chan string, 4), Asked: make(chan time.Time, 64), closed: make(chan struct{}), Pieces: make(chan string, 1024),
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", a.next)
@@ -102,9 +107,26 @@ func (a *API) next(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) answer(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+	var body strings.Builder
+	for chunk := make([]byte, 1<<10); ; {
+		n, err := r.Body.Read(chunk)
+		body.Write(chunk[:n])
+		if n > 0 && r.Header.Get("Lambda-Runtime-Function-Response-Mode") != "" {
+			select {
+			case a.Pieces <- string(chunk[:n]):
+			default: // of a long answer the beginning will do
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
 	w.WriteHeader(http.StatusAccepted)
-	a.answers <- Answer{ID: r.PathValue("id"), Error: r.PathValue("how") == "error", Body: string(body)}
+	failure := r.Trailer.Get("Lambda-Runtime-Function-Error-Type")
+	a.answers <- Answer{
+		ID: r.PathValue("id"), Error: r.PathValue("how") == "error" || failure != "", Body: body.String(),
+		Stream: r.Header.Get("Lambda-Runtime-Function-Response-Mode") == "streaming", Failure: failure,
+	}
 }
 
 func (a *API) register(w http.ResponseWriter, r *http.Request) {

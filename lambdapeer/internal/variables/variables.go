@@ -25,7 +25,7 @@ var renamed = []string{
 
 // all are the variables that there are, without their prefix.
 var all = slices.Sorted(slices.Values(append([]string{
-	"FREEZE_PATH", "FREEZE_TIMEOUT", "PUBLIC_KEY", "READINESS_PROTOCOL", "RELAYS", "RELAY_CA", "REQUIRE_TRUST", "THAW_PATH",
+	"BASE_PATH", "DROP_STAGE", "EVENT_CONTEXT", "FREEZE_PATH", "FREEZE_TIMEOUT", "INVOKE_MODE", "PUBLIC_KEY", "READINESS_PROTOCOL", "RELAYS", "RELAY_CA", "REQUIRE_TRUST", "THAW_PATH",
 }, renamed...)))
 
 // links are the names that Kubernetes gives to each container for each Service of the namespace: the Service's name in
