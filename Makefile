@@ -104,7 +104,7 @@ bench-bill: build envoy ## what the same requests cost with and without; results
 bench-replay: build envoy ## replay ten minutes of a trace, and compare with the simulator; results go to bench/results/
 	go run ./bench/replay
 
-simulate: build/controlplane ## replay workloads through the scheduler and its rivals: the tables of docs/scaling.md, in build/simulate/
+simulate: build/controlplane ## replay workloads through the scheduler and its rivals: the tables of docs/scaling-tables.md, in build/simulate/
 	@mkdir -p build/simulate
 	./build/controlplane simulate --traces $(TRACES) --json build/simulate/table.json --plots build/simulate > build/simulate/table.md
 	@cat build/simulate/table.md

@@ -31,6 +31,7 @@ Flags of simulate:
   --trace FILE        a CSV with the columns below; repeatable
   --workload NAME     a workload of the suite; repeatable
   --traces DIR        recorded traces that the suite replays as well, *.csv, default ../shared/traces
+  --part NAME         of the suite: policies, steps, ideas or concurrency; default all
   --policy NAME,...   some of those below; default all
   --seeds N           runs of each pair, default 20, from --first-seed N on, default 1
   --concurrency N     requests that one instance serves at once, default 10

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ type simulation struct {
 
 	plan     suite.Plan // without workloads: the whole suite
 	recorded []workload.Generator
+	part     string // of the suite; empty: all
 	missing  string // the folder of traces, if there is none in it
 	plots    string
 	json     string
@@ -60,51 +62,82 @@ func (s *simulation) run(stdout io.Writer) error {
 	return errors.Join(s.save(rows), s.plot(s.plan.Workloads))
 }
 
-// suite runs all that docs/scaling.md shows.
+// A part of the suite, and what it is called on the page.
+type part struct {
+	name, title string
+	run         func(*simulation, io.Writer) error
+}
+
+func parts() []part {
+	return []part{
+		{"policies", "Everything", (*simulation).policies},
+		{"steps", "Steps", (*simulation).steps},
+		{"ideas", "Without each idea", (*simulation).ideas},
+		{"concurrency", "Learned concurrency", (*simulation).concurrency},
+	}
+}
+
+// suite runs all that docs/scaling-tables.md shows, or one part of it.
 func (s *simulation) suite(stdout io.Writer) error {
-	s.progress.enter("1 of 4: all policies")
+	for k, p := range parts() {
+		if s.part != "" && s.part != p.name {
+			continue
+		}
+		s.progress.enter(fmt.Sprintf("%d of 4: %s", k+1, p.title))
+		var table bytes.Buffer
+		if err := p.run(s, &table); err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "\n## %s\n\n%s", p.title, table.Bytes())
+	}
+	return nil
+}
+
+func (s *simulation) policies(stdout io.Writer) error {
+	s.plan.RivalSeeds = fewSeeds
 	rows, err := s.plan.Full(s.recorded)
-	if err != nil {
-		return err
-	}
-	s.progress.enter("2 of 4: steps")
-	steps, err := s.plan.RunSteps()
-	if err != nil {
-		return err
-	}
-	without := s.plan
-	without.Workloads, without.Policies = suite.All(), suite.Ablations()
-	without.Seeds = min(without.Seeds, ablationSeeds)
-	s.progress.enter("3 of 4: without each idea")
-	ablations, err := without.Run()
-	if err != nil {
-		return err
-	}
-	learner := s.plan
-	learner.Seeds = min(s.plan.Seeds, ablationSeeds)
-	s.progress.enter("4 of 4: learned concurrency")
-	concurrency, err := learner.RunConcurrency()
 	if err != nil {
 		return err
 	}
 	if s.missing != "" {
 		fmt.Fprintf(stdout, "No recorded traces in %s: their rows are left out. docs/scaling-tables.md says where to get them.\n\n", s.missing)
 	}
-	fmt.Fprint(stdout, "## Targets\n\n")
-	report.Targets(stdout, report.Verdicts(rows))
-	fmt.Fprint(stdout, "\n## Steps\n\n")
-	report.Steps(stdout, steps)
-	fmt.Fprint(stdout, "\n## Without each idea\n\n")
-	report.Ablations(stdout, ablations)
-	fmt.Fprint(stdout, "\n## Learned concurrency\n\n")
-	report.Concurrency(stdout, concurrency)
-	fmt.Fprint(stdout, "\n## Everything\n\n")
 	report.Table(stdout, rows)
+	fmt.Fprint(stdout, "\n## Targets\n\n")
+	report.Targets(stdout, report.Verdicts(rows))
 	return errors.Join(s.save(rows), s.plot(suite.All()))
 }
 
-// ablationSeeds keeps the comparisons of our policy with itself short.
-const ablationSeeds = 3
+func (s *simulation) steps(stdout io.Writer) error {
+	rows, err := s.plan.RunSteps()
+	if err == nil {
+		report.Steps(stdout, rows)
+	}
+	return err
+}
+
+func (s *simulation) ideas(stdout io.Writer) error {
+	without := s.plan
+	without.Workloads, without.Policies, without.Seeds = suite.All(), suite.Ablations(), min(s.plan.Seeds, fewSeeds)
+	rows, err := without.Run()
+	if err == nil {
+		report.Ablations(stdout, rows)
+	}
+	return err
+}
+
+func (s *simulation) concurrency(stdout io.Writer) error {
+	learner := s.plan
+	learner.Seeds = min(s.plan.Seeds, fewSeeds)
+	rows, err := learner.RunConcurrency()
+	if err == nil {
+		report.Concurrency(stdout, rows)
+	}
+	return err
+}
+
+// fewSeeds are enough for rivals, whose ratios differ by tenths, and for the comparison of our policy with itself.
+const fewSeeds = 3
 
 func parseSimulation(args []string) (*simulation, error) {
 	s := &simulation{}
@@ -117,6 +150,13 @@ func parseSimulation(args []string) (*simulation, error) {
 	m := &model{}
 	m.define(flags)
 	flags.StringVar(&s.plots, "plots", "", "")
+	flags.Func("part", "", func(name string) error {
+		s.part = name
+		if !slices.ContainsFunc(parts(), func(p part) bool { return p.name == name }) {
+			return errors.New("is none of policies, steps, ideas, concurrency")
+		}
+		return nil
+	})
 	folder := flags.String("traces", "../shared/traces", "")
 	flags.StringVar(&s.json, "json", "", "")
 	preset := flags.String("preset", lambda.Presets()[0].Name, "")

@@ -92,7 +92,10 @@ func (p *Pool) next() int {
 			return index
 		}
 	}
-	return p.open.next()
+	if index := p.open.next(); index >= 0 {
+		return index
+	}
+	return p.openSlow.next()
 }
 
 // lease gives r a slot of an instance that has a free one.
@@ -140,6 +143,9 @@ func (p *Pool) unlease(r *Request) {
 		p.startIdling(i)
 		p.learn(r)
 		p.distrust(i)
+		if !r.refused {
+			p.pace(i, p.now.Sub(r.leased))
+		}
 	case Draining:
 		p.finishIdle(i)
 	case Gone:

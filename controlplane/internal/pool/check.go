@@ -58,12 +58,14 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 // checkLeases checks that the instance can be leased exactly if it is ready and has a free slot, and that its leases
 // name it.
 func (p *Pool) checkLeases(i *Instance) error {
-	other := &p.openFresh
-	if i.fresh {
-		other = &p.open
-	}
-	if !p.index(i).lists(i.index, i.free()) || !other.lists(i.index, 0) {
-		return fmt.Errorf("has %d free slots, and is not listed so", i.free())
+	for _, index := range []*slotIndex{&p.open, &p.openFresh, &p.openSlow} {
+		free := 0
+		if index == p.index(i) {
+			free = i.free()
+		}
+		if !index.lists(i.index, free) {
+			return fmt.Errorf("has %d free slots, and is not listed so", i.free())
+		}
 	}
 	n, refused := 0, 0
 	for r := i.leases.head; r != nil; r = r.next {
@@ -83,6 +85,7 @@ func (p *Pool) checkLeases(i *Instance) error {
 func (p *Pool) checkCounts() error {
 	leases, capacity, busy, free, foreign, live, rotating, unreplaced := p.lost, 0, 0, 0, 0, 0, 0, 0
 	var count, adopted, fresh [Gone]int
+	slow := 0
 	for i := range p.Instances() {
 		live++
 		leases += i.leases.n
@@ -99,6 +102,9 @@ func (p *Pool) checkCounts() error {
 			busy += i.leases.n
 			foreign += i.foreign
 		}
+		if i.state == Ready && i.slow {
+			slow++
+		}
 		if i.rotating {
 			rotating++
 		}
@@ -108,7 +114,7 @@ func (p *Pool) checkCounts() error {
 	}
 	got := []int{p.inFlight, p.capacity, p.busy, p.free, p.foreign, p.live, p.rotating, p.unreplaced}
 	want := []int{leases, capacity, busy, free, foreign, live, rotating, unreplaced}
-	if !slices.Equal(got, want) || count != p.count || adopted != p.adopted || fresh != p.fresh {
+	if slow != p.slow || !slices.Equal(got, want) || count != p.count || adopted != p.adopted || fresh != p.fresh {
 		return fmt.Errorf("in-flight, capacity, busy, free, foreign, live, rotating, unreplaced are counted as %v, but are %v", got, want)
 	}
 	return nil

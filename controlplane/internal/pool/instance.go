@@ -93,6 +93,12 @@ type Instance struct {
 	linger   timer // until it need not be kept any more
 	review   timer // when slots of it may have become foreign
 
+	pace      scaler.Pace
+	paced     uint64 // requests that it has served
+	suspected uint64 // of being slow, until so many have ended on others; 0: it is not
+	slow      bool   // its requests take several times longer than those of others
+	aside     bool   // and it is not leased while others are there
+
 	watch   Foreign
 	foreign int  // slots that are taken without a lease; 0 unless it is ready or draining
 	legacy  int  // of those, the ones that the pool before had leased: somebody waits for what they do
@@ -176,7 +182,7 @@ func (i *Instance) Late() bool { return i.late }
 
 // free is how many leases it can take now.
 func (i *Instance) free() int {
-	if i.state != Ready || i.full {
+	if i.state != Ready || i.full || i.aside {
 		return 0
 	}
 	return max(0, i.slots-i.leases.n-i.foreign)
@@ -274,6 +280,9 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 		p.foreign -= i.foreign
 		p.stopIdling(i)
 		p.stopRotating(i)
+		if i.slow {
+			p.slow--
+		}
 	}
 	p.lingering.unset(&i.linger)
 	if i.state == Starting {
@@ -297,6 +306,9 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 		p.busy += i.leases.n
 		p.free += i.free()
 		p.startIdling(i)
+		if i.slow {
+			p.slow++
+		}
 	}
 }
 

@@ -81,8 +81,14 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 		p.scale(now)
 		return
 	}
+	if first {
+		p.recognize(i)
+	}
 	p.move(i, Ready)
 	p.setRotation(now, i)
+	if i.slow {
+		p.beginRotation(now, i)
+	}
 	if first && !i.adopted {
 		p.guards.Breaker.Up(i.epoch)
 	}

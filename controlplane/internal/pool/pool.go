@@ -87,19 +87,23 @@ type Pool struct {
 	freeIndex indexSet
 	resting   []restingIndex // soonest over first
 	live      int
-	count     [Gone]int // live instances by state
-	adopted   [Gone]int // those of them that nobody started
-	inherited [Gone]int // those of them that another pool has started
-	fresh     [Gone]int // those of them that a rollout brings
-	claimed   int       // starts in progress for each of which a frozen environment was there
-	capacity  int       // slots of ready instances
-	busy      int       // leases on them
-	foreign   int       // slots of ready instances that are taken without a lease
-	idleTaken int       // of those, on instances without a lease that we started
-	free      int       // slots of ready instances that can be leased
-	open      slotIndex // ready instances with a free slot, but for those of openFresh
-	openFresh slotIndex // fresh ones
-	idle      indexSet  // ready instances without a lease that we started and that need not linger
+	count     [Gone]int            // live instances by state
+	adopted   [Gone]int            // those of them that nobody started
+	inherited [Gone]int            // those of them that another pool has started
+	fresh     [Gone]int            // those of them that a rollout brings
+	claimed   int                  // starts in progress for each of which a frozen environment was there
+	capacity  int                  // slots of ready instances
+	busy      int                  // leases on them
+	foreign   int                  // slots of ready instances that are taken without a lease
+	idleTaken int                  // of those, on instances without a lease that we started
+	free      int                  // slots of ready instances that can be leased
+	open      slotIndex            // ready instances with a free slot, but for those of openFresh
+	openFresh slotIndex            // fresh ones
+	openSlow  slotIndex            // slow ones
+	slow      int                  // ready instances that are slow
+	slowOnes  map[string]time.Time // environments that were slow, and since when that is known
+	paces     scaler.Pace          // of all requests
+	idle      indexSet             // ready instances without a lease that we started and that need not linger
 	nIdle     int
 	timers    timers // deadlines of instances
 	lingering timers // ends of the time that they are kept after their last lease
@@ -132,6 +136,7 @@ func New(s Settings) *Pool {
 		rule:     scaler.NewRule(s.Scaling),
 		rand:     rand.New(rand.NewPCG(s.Seed, 1)),
 		open:     newSlotIndex(s.Concurrency, s.Spread), openFresh: newSlotIndex(s.Concurrency, s.Spread),
+		openSlow: newSlotIndex(s.Concurrency, s.Spread), slowOnes: map[string]time.Time{},
 		guards:   scaler.NewGuards(s.Scaling, s.Seed),
 		fleet:    scaler.NewFleet(),
 		unticked: s.Scaling.Min > 0,

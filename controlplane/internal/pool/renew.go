@@ -228,7 +228,10 @@ func (p *Pool) setFresh(i *Instance, fresh bool) {
 // index is where the instance is listed for leases. Fresh ones are leased first, so that the old ones run empty, and that a
 // new version is seen to serve before it serves all.
 func (p *Pool) index(i *Instance) *slotIndex {
-	if i.fresh {
+	switch {
+	case i.slow:
+		return &p.openSlow
+	case i.fresh:
 		return &p.openFresh
 	}
 	return &p.open

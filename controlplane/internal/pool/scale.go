@@ -23,6 +23,7 @@ func (p *Pool) scale(now time.Time) {
 		p.drainSurplus(now, want.Drain) // never what was leased in this very step: a later event will do
 	}
 	p.advance(now)
+	p.useAside(now)
 	p.evictHopeless(now)
 }
 

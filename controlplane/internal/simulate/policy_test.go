@@ -153,3 +153,33 @@ func TestAfterAnOutageStartsDoNotOvershoot(t *testing.T) {
 		})
 	}
 }
+
+// Slow environments are leased last and let go: clients and the bill hardly notice that one of eight, or of four, takes five
+// times as long for a request.
+func TestSlowEnvironmentsAreAvoided(t *testing.T) {
+	for name, service := range map[string]workload.Service{
+		"alike": workload.Fixed(200 * millisecond), "web": workload.Lognormal(100*millisecond, 0.7),
+	} {
+		for share, times := range map[float64]float64{0.125: 1.3, 0.25: 1.6} {
+			t.Run(fmt.Sprint(name, ", ", share), func(t *testing.T) {
+				var p99, dollars [2]float64
+				for seed := range uint64(6) {
+					load := workload.Steady("steady", 3*minute, 100, service).Make(seed + 1)
+					for k, slow := range []float64{0, share} {
+						s := simulate.Defaults(10, seed+1)
+						s.Lambda.Slow, s.Lambda.SlowTimes = slow, 5
+						s.After = 5 * second
+						r, err := simulate.Run(load, s)
+						require.NoError(t, err)
+						require.Zero(t, r.Lost())
+						p99[k] += simulate.Quantile(r.Latency, 0.99).Seconds()
+						dollars[k] += r.Dollars
+					}
+				}
+				t.Logf("p99 %.2f times, bill %.3f times", p99[1]/p99[0], dollars[1]/dollars[0])
+				require.LessOrEqual(t, p99[1], times*p99[0])
+				require.LessOrEqual(t, dollars[1], 1.1*dollars[0])
+			})
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type Plan struct {
 	Policies    []baseline.Contender
 	FirstSeed   uint64
 	Seeds       int
+	RivalSeeds  int // of other policies than ours; 0: as many
 	Concurrency int
 	Preset      lambda.Preset
 	Change      func(*simulate.Settings) // nil: nothing
@@ -116,7 +118,7 @@ func (p Plan) Run() ([]Row, error) {
 	errs := make([]error, len(p.Workloads)*p.Seeds)
 	forEach(len(errs), func(k int) {
 		w, seed := k/p.Seeds, k%p.Seeds
-		errs[k] = p.runAll(w, p.FirstSeed+uint64(seed), func(policy int, r simulate.Result) {
+		errs[k] = p.runAll(w, seed, func(policy int, r simulate.Result) {
 			samples[w*n+policy][seed] = numbers(r)
 		})
 	})
@@ -127,7 +129,7 @@ func (p Plan) Run() ([]Row, error) {
 	for k := range rows {
 		g := p.Workloads[k/n]
 		rows[k] = Row{Workload: g.Name, Smooth: g.Smooth, Policy: p.Policies[k%n].Name}
-		rows[k].sumUp(samples[k])
+		rows[k].sumUp(slices.DeleteFunc(samples[k], func(s []float64) bool { return s == nil }))
 	}
 	return rows, nil
 }
@@ -174,13 +176,17 @@ func (p Plan) Full(recorded []workload.Generator) ([]Row, error) {
 	return append(rows, more...), err
 }
 
-// runAll runs all policies on one workload with one seed.
-func (p Plan) runAll(w int, seed uint64, take func(policy int, r simulate.Result)) error {
+// runAll runs all policies on one workload with the nth seed.
+func (p Plan) runAll(w, nth int, take func(policy int, r simulate.Result)) error {
+	seed := p.FirstSeed + uint64(nth)
 	if err := p.before(); err != nil { // a workload may take long to make
 		return err
 	}
 	load := p.Workloads[w].Make(seed)
 	for k, policy := range p.Policies {
+		if p.RivalSeeds > 0 && nth >= p.RivalSeeds && policy.Name != baseline.Ours {
+			continue
+		}
 		r, err := p.One(load, policy, seed, 0)
 		if err != nil {
 			return fmt.Errorf("%s, %s, seed %d: %w", load.Name, policy.Name, seed, err)
