@@ -359,7 +359,7 @@ func (i *instance) unreachable() {
 // connections says little.
 func (i *instance) there(l *link) bool {
 	if i.reached {
-		return l.dialer.Taken()
+		return l.dialer.Alive()
 	}
 	return l.dialer.Answered()
 }

@@ -70,7 +70,8 @@ type Dialer struct {
 	tls     *tls.Config // nil: plain TCP
 	traffic *Traffic
 
-	taken, answered atomic.Bool
+	connecting               atomic.Int32
+	taken, refused, answered atomic.Bool // the first two are of the last connection
 }
 
 // A Control refuses addresses that are not to be connected to, as net.Dialer's field of that name does.
@@ -108,8 +109,9 @@ func parseRoots(text string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// Taken tells whether the relay took the last connection, whatever became of it then: its machine is there.
-func (d *Dialer) Taken() bool { return d.taken.Load() }
+// Alive tells whether the relay seems to be there: it took the last connection, whatever became of it then, or it refused that
+// one, as one that starts does, and now is so busy that the next one waits.
+func (d *Dialer) Alive() bool { return d.taken.Load() || d.refused.Load() && d.connecting.Load() > 0 }
 
 // Answered tells whether the relay has ever let a connection in.
 func (d *Dialer) Answered() bool { return d.answered.Load() }
@@ -129,8 +131,11 @@ func (d *Dialer) dial(ctx context.Context, path string) (*Conn, error) {
 	if path == wire.ControlPath {
 		watch = KeepAlive
 	}
+	d.connecting.Add(1)
 	raw, err := (&net.Dialer{Timeout: d.ConnectLimit, KeepAliveConfig: watch, Control: d.control}).DialContext(ctx, "tcp", d.relay.Address)
+	d.connecting.Add(-1)
 	d.taken.Store(err == nil)
+	d.refused.Store(errors.Is(err, syscall.ECONNREFUSED))
 	if err != nil {
 		return nil, err
 	}

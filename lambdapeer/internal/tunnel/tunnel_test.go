@@ -134,3 +134,31 @@ func FuzzHandshakeAnswer(f *testing.F) {
 		}
 	})
 }
+
+// What is known of a relay that was dialled: whoever is told to wait for it relies on this.
+func TestWhetherARelayIsThere(t *testing.T) {
+	for name, c := range map[string]struct {
+		relay           func() wire.Relay
+		alive, answered bool
+	}{
+		"answers":         {func() wire.Relay { return answering(t, switched) }, true, true},
+		"refuses upgrade": {func() wire.Relay { return answering(t, "HTTP/1.1 503 X\r\n\r\n") }, true, false},
+		"refuses to connect": {func() wire.Relay {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer listener.Close()
+			return wire.Relay{Address: listener.Addr().String()}
+		}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := tunnel.NewDialer(c.relay(), relaytest.Token, nil, new(tunnel.Traffic))
+			require.NoError(t, err)
+			require.False(t, d.Alive() || d.Answered())
+			if conn, err := d.Dial(t.Context(), wire.TunnelPath); err == nil {
+				require.NoError(t, conn.Close())
+			}
+			require.Equal(t, c.alive, d.Alive())
+			require.Equal(t, c.answered, d.Answered())
+		})
+	}
+}
