@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"syscall"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/websocket"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
 // startApart starts a stack whose control planes can be killed.
@@ -139,4 +141,82 @@ func TestLongAControlPlaneThatHangsIsFollowed(t *testing.T) {
 	hung.Ends()
 	calm.more(s, 100)
 	requireServed(t, calm.stop())
+}
+
+// Scenario of a rolling deployment: control planes are replaced and killed under everything that a client may have open.
+func TestLongControlPlanesAreReplacedUnderEverything(t *testing.T) {
+	const sockets = 200
+	function := func(name string, slots, most int) controlplanetest.Function {
+		f := controlplanetest.App(t, name, controlplanetest.Library)
+		f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.Max = slots, 1, most
+		return f
+	}
+	s := controlplanetest.Start(t, controlplanetest.Options{
+		Functions: []controlplanetest.Function{function("app", 10, 4), function("sockets", sockets, 1), function("narrow", 1, 1)},
+		Apart:     true,
+		Config:    func(c *config.Config) { c.Relay.TLS = config.RelayTLSOff }, // handshakes would take most of the time
+	})
+	s.Leader.Leads()
+	conns := newSite(t, s, "sockets", controlplanetest.HTTP1).sockets(sockets)
+	short := startLoad(t, s, 8, endless, "/app/sleep?ms=20")
+	held := startLoad(t, s, 20, endless, "/narrow/sleep?ms=20") // one slot: nineteen wait at any time
+	upload := slowUpload(t, s)
+
+	short.more(s, 100)
+	for _, end := range []func(*controlplanetest.ControlPlane){
+		(*controlplanetest.ControlPlane).Stop, (*controlplanetest.ControlPlane).Kill, (*controlplanetest.ControlPlane).Stop,
+	} {
+		next := s.StartControlPlane()
+		end(s.Leader)
+		s.Leader = next
+		s.Leader.Leads()
+		short.more(s, 100)
+		held.more(s, 20)
+	}
+	require.NoError(t, <-upload)
+	for name, results := range map[string][]result{"short": short.stop(), "held": held.stop()} {
+		requireServed(t, results)
+		t.Logf("%s: %d requests, the longest took %v", name, len(results), longest(results, time.Time{}, time.Now()))
+	}
+	for n, conn := range conns {
+		require.NoError(t, conn.Write(websocket.Text, fmt.Append(nil, n)))
+		_, echo, err := conn.Read()
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(n), string(echo))
+	}
+	require.Equal(t, 1, s.Lambda.Counters("narrow").Started)
+	require.Equal(t, 1, s.Lambda.Counters("sockets").Started)
+}
+
+// slowUpload sends a body that takes some seconds, and gets it back.
+func slowUpload(t *testing.T, s *controlplanetest.Stack) <-chan error {
+	const part, parts = 64 << 10, 60
+	body, sent := io.Pipe()
+	go func() {
+		for range parts {
+			_, _ = sent.Write(make([]byte, part))
+			time.Sleep(100 * time.Millisecond) // a client that is slow
+		}
+		_ = sent.Close()
+	}()
+	done := make(chan error, 1)
+	go func() {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL("/app/echo"), body)
+		if err != nil {
+			done <- err
+			return
+		}
+		response, err := controlplanetest.Client(t, controlplanetest.HTTP1).Do(request)
+		if err != nil {
+			done <- err
+			return
+		}
+		defer response.Body.Close()
+		n, err := io.Copy(io.Discard, response.Body)
+		if err == nil && n != part*parts {
+			err = fmt.Errorf("%s: %d of %d bytes came back", response.Status, n, part*parts)
+		}
+		done <- err
+	}()
+	return done
 }
