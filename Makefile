@@ -45,7 +45,7 @@ build: $(BINARIES) build/demo build/example-go ## build the binaries into build/
 envoy: ## fetch the pinned Envoy into .tools/, unless an envoy of that version is on the PATH
 	@path=$$(go run ./envoy/cmd/fetch .tools) && echo "using Envoy at $$path"
 
-runtimes: .tools/awslambdaric-4.2.2 ## fetch the pinned Lambda runtime client for Python into .tools/, for tests
+runtimes: .tools/awslambdaric-4.2.2 .tools/aws-lambda-java-2.10.1 ## fetch the pinned Lambda runtime clients for Python and Java into .tools/, for tests
 
 .tools/awslambdaric-%:
 	@echo "fetching awslambdaric $* with pip into .tools (once)"; rm -rf $@.part
@@ -58,6 +58,12 @@ dynalite: .tools/dynalite-4.0.0 ## fetch the pinned emulator of DynamoDB into .t
 	@if ! command -v npm >/dev/null; then echo "no npm here: the lease in DynamoDB is not tested"; exit 0; fi; \
 	  echo "fetching dynalite $* with npm into .tools (once)"; rm -rf $@.part && mkdir -p $@.part && \
 	  npm install --silent --no-audit --no-fund --prefix $@.part dynalite@$* && mv $@.part $@
+
+.tools/aws-lambda-java-%:
+	@command -v mvn > /dev/null || { echo "no mvn here: Java's runtime client is not tested"; exit 0; }; \
+	  echo "fetching aws-lambda-java $* with mvn into .tools (once)"; rm -rf $@.part; \
+	  mvn -q -B -f lambdalocal/conformance/javafunction/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$@.part && mv $@.part $@ \
+	  || echo "Java's runtime client cannot be fetched, and is not tested"
 
 previous: .tools/previous-$(PREVIOUS) ## build the peer and control plane of the commit that tests of version skew meet, from git's history
 

@@ -109,128 +109,133 @@ func (m *machine) failure(o order) (kind, message, log string) {
 	return body.ErrorType, body.ErrorMessage, string(text)
 }
 
-// each runs the test with every runtime client.
-func each(t *testing.T, test func(*testing.T, runtimeClient)) {
-	for name, find := range runtimeClients {
-		t.Run(name, func(t *testing.T) { test(t, find(t)) })
+// checks are what every runtime client must pass.
+var checks = map[string]func(*testing.T, runtimeClient){
+	"success":        checkSuccess,
+	"error":          checkError,
+	"panic":          checkPanic,
+	"crash":          checkCrash,
+	"timeout":        checkTimeout,
+	"large payloads": checkLargePayloads,
+	"what the function learns of its invocation": checkWhatTheFunctionLearnsOfItsInvocation,
+	"one invocation at a time per environment":   checkOneInvocationAtATimePerEnvironment,
+}
+
+func TestRuntimeClients(t *testing.T) { checkAll(t, runtimeClients) }
+
+// Clients that take seconds to start.
+func TestLongSlowRuntimeClients(t *testing.T) { checkAll(t, slowRuntimeClients) }
+
+func checkAll(t *testing.T, clients map[string]func(*testing.T) runtimeClient) {
+	for name, find := range clients {
+		t.Run(name, func(t *testing.T) {
+			r := find(t)
+			for what, check := range checks {
+				t.Run(what, func(t *testing.T) { check(t, r) })
+			}
+		})
 	}
 }
 
-func TestSuccess(t *testing.T) {
-	each(t, func(t *testing.T, r runtimeClient) {
-		m := run(t, r, 0)
-		for _, text := range []string{"one", "größer", "three"} {
-			var got order
-			m.answer(order{Text: text}, "", &got)
-			require.Equal(t, order{Text: text}, got)
-		}
-		require.Equal(t, 1, m.Counters("web").Cold)
-		require.Equal(t, 2, m.Counters("web").Warm)
-	})
-}
-
-func TestError(t *testing.T) {
-	each(t, func(t *testing.T, r runtimeClient) {
-		m := run(t, r, 0)
-		kind, message, log := m.failure(order{Do: "fail", Text: "no luck"})
-		require.Equal(t, r.errorType, kind)
-		require.Equal(t, "no luck", message)
-		require.NotContains(t, log, "Status:")
+func checkSuccess(t *testing.T, r runtimeClient) {
+	m := run(t, r, 0)
+	for _, text := range []string{"one", "größer", "three"} {
 		var got order
-		m.answer(order{Text: "still here"}, "", &got)
-		require.Equal(t, 1, m.Counters("web").Cold, "an error does not end the environment")
-		require.Equal(t, 1, m.Counters("web").Outcomes[lambdalocal.Errored])
-	})
+		m.answer(order{Text: text}, "", &got)
+		require.Equal(t, order{Text: text}, got)
+	}
+	require.Equal(t, 1, m.Counters("web").Cold)
+	require.Equal(t, 2, m.Counters("web").Warm)
 }
 
-func TestPanic(t *testing.T) {
-	each(t, func(t *testing.T, r runtimeClient) {
-		m := run(t, r, 0)
-		_, message, _ := m.failure(order{Do: "panic", Text: "no luck"})
-		require.Equal(t, "no luck", message)
-		var got order
-		m.answer(order{Text: "again"}, "", &got)
-	})
+func checkError(t *testing.T, r runtimeClient) {
+	m := run(t, r, 0)
+	kind, message, log := m.failure(order{Do: "fail", Text: "no luck"})
+	require.Equal(t, r.errorType, kind)
+	require.Equal(t, "no luck", message)
+	require.NotContains(t, log, "Status:")
+	var got order
+	m.answer(order{Text: "still here"}, "", &got)
+	require.Equal(t, 1, m.Counters("web").Cold, "an error does not end the environment")
+	require.Equal(t, 1, m.Counters("web").Outcomes[lambdalocal.Errored])
 }
 
-func TestCrash(t *testing.T) {
-	each(t, func(t *testing.T, r runtimeClient) {
-		m := run(t, r, 0)
-		kind, message, log := m.failure(order{Do: "exit"})
-		require.Equal(t, "Runtime.ExitError", kind)
-		require.Regexp(t, `^RequestId: [0-9a-f-]{36} Error: Runtime exited with error: exit status 7$`, message)
-		require.Contains(t, log, "Status: error\tError Type: Runtime.ExitError")
-		var got order
-		m.answer(order{Text: "again"}, "", &got)
-	})
+func checkPanic(t *testing.T, r runtimeClient) {
+	m := run(t, r, 0)
+	_, message, _ := m.failure(order{Do: "panic", Text: "no luck"})
+	require.Equal(t, "no luck", message)
+	var got order
+	m.answer(order{Text: "again"}, "", &got)
 }
 
-func TestTimeout(t *testing.T) {
-	each(t, func(t *testing.T, r runtimeClient) {
-		m := run(t, r, 2*time.Second)
-		kind, message, log := m.failure(order{Do: "hang"})
-		require.Equal(t, "Sandbox.Timedout", kind)
-		require.Contains(t, message, "Task timed out after 2.00 seconds")
-		require.Contains(t, log, "Status: timeout")
-		require.Equal(t, 1, m.Counters("web").Outcomes[lambdalocal.TimedOut])
-	})
+func checkCrash(t *testing.T, r runtimeClient) {
+	m := run(t, r, 0)
+	kind, message, log := m.failure(order{Do: "exit"})
+	require.Equal(t, "Runtime.ExitError", kind)
+	require.Regexp(t, `^RequestId: [0-9a-f-]{36} Error: Runtime exited with error: exit status 7$`, message)
+	require.Contains(t, log, "Status: error\tError Type: Runtime.ExitError")
+	var got order
+	m.answer(order{Text: "again"}, "", &got)
 }
 
-func TestLargePayloads(t *testing.T) {
-	each(t, func(t *testing.T, r runtimeClient) {
-		m := run(t, r, 0)
-		var length int
-		m.answer(order{Do: "length", Text: strings.Repeat("x", 5<<20)}, "", &length)
-		require.Equal(t, 5<<20, length)
-		var text string
-		m.answer(order{Do: "large", Size: 5 << 20}, "", &text)
-		require.Len(t, text, 5<<20)
-		kind, _, _ := m.failure(order{Do: "large", Size: 7 << 20})
-		require.Equal(t, "Function.ResponseSizeTooLarge", kind)
-		m.answer(order{Do: "length", Text: "again"}, "", &length)
-	})
+func checkTimeout(t *testing.T, r runtimeClient) {
+	m := run(t, r, 2*time.Second)
+	kind, message, log := m.failure(order{Do: "hang"})
+	require.Equal(t, "Sandbox.Timedout", kind)
+	require.Contains(t, message, "Task timed out after 2.00 seconds")
+	require.Contains(t, log, "Status: timeout")
+	require.Equal(t, 1, m.Counters("web").Outcomes[lambdalocal.TimedOut])
 }
 
-func TestWhatTheFunctionLearnsOfItsInvocation(t *testing.T) {
-	each(t, func(t *testing.T, r runtimeClient) {
-		m := run(t, r, 0)
-		var got struct {
-			RequestID  string            `json:"request_id"`
-			ARN        string            `json:"arn"`
-			DeadlineMs int64             `json:"deadline_ms"`
-			Custom     map[string]string `json:"custom"`
-			TraceID    string            `json:"trace_id"`
-			Name       string            `json:"name"`
-			Memory     int               `json:"memory"`
-		}
-		before := time.Now()
-		m.answer(order{Do: "context"}, `{"client":{"installation_id":"i"},"custom":{"color":"blue"},"env":{"locale":"de"}}`, &got)
-		require.Regexp(t, `^[0-9a-f-]{36}$`, got.RequestID)
-		require.Equal(t, "arn:aws:lambda:us-east-1:000000000000:function:web", got.ARN)
-		require.Equal(t, map[string]string{"color": "blue"}, got.Custom)
-		require.Contains(t, got.TraceID, "Root=1-")
-		require.Equal(t, "web", got.Name)
-		require.Equal(t, 128, got.Memory)
-		require.GreaterOrEqual(t, got.DeadlineMs, before.Add(patience).UnixMilli()-1)
-		require.LessOrEqual(t, got.DeadlineMs, time.Now().Add(patience).UnixMilli()+1)
-	})
+func checkLargePayloads(t *testing.T, r runtimeClient) {
+	m := run(t, r, 0)
+	var length int
+	m.answer(order{Do: "length", Text: strings.Repeat("x", 5<<20)}, "", &length)
+	require.Equal(t, 5<<20, length)
+	var text string
+	m.answer(order{Do: "large", Size: 5 << 20}, "", &text)
+	require.Len(t, text, 5<<20)
+	kind, _, _ := m.failure(order{Do: "large", Size: 7 << 20})
+	require.Equal(t, "Function.ResponseSizeTooLarge", kind)
+	m.answer(order{Do: "length", Text: "again"}, "", &length)
 }
 
-func TestOneInvocationAtATimePerEnvironment(t *testing.T) {
-	each(t, func(t *testing.T, r runtimeClient) {
-		m := run(t, r, 0)
-		var all sync.WaitGroup
-		for range 3 {
-			all.Go(func() {
-				for range 3 {
-					var got struct{ Busy int }
-					m.answer(order{Do: "busy", Size: 20}, "", &got)
-					require.Equal(t, 1, got.Busy)
-				}
-			})
-		}
-		all.Wait()
-		require.Equal(t, 9, m.Counters("web").Ended)
-		require.Greater(t, m.Counters("web").Cold, 1)
-	})
+func checkWhatTheFunctionLearnsOfItsInvocation(t *testing.T, r runtimeClient) {
+	m := run(t, r, 0)
+	var got struct {
+		RequestID  string            `json:"request_id"`
+		ARN        string            `json:"arn"`
+		DeadlineMs int64             `json:"deadline_ms"`
+		Custom     map[string]string `json:"custom"`
+		TraceID    string            `json:"trace_id"`
+		Name       string            `json:"name"`
+		Memory     int               `json:"memory"`
+	}
+	before := time.Now()
+	m.answer(order{Do: "context"}, `{"client":{"installation_id":"i"},"custom":{"color":"blue"},"env":{"locale":"de"}}`, &got)
+	require.Regexp(t, `^[0-9a-f-]{36}$`, got.RequestID)
+	require.Equal(t, "arn:aws:lambda:us-east-1:000000000000:function:web", got.ARN)
+	require.Equal(t, map[string]string{"color": "blue"}, got.Custom)
+	require.Contains(t, got.TraceID, "Root=1-")
+	require.Equal(t, "web", got.Name)
+	require.Equal(t, 128, got.Memory)
+	require.GreaterOrEqual(t, got.DeadlineMs, before.Add(patience).UnixMilli()-1)
+	require.LessOrEqual(t, got.DeadlineMs, time.Now().Add(patience).UnixMilli()+1)
+}
+
+func checkOneInvocationAtATimePerEnvironment(t *testing.T, r runtimeClient) {
+	m := run(t, r, 0)
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			for range 3 {
+				var got struct{ Busy int }
+				m.answer(order{Do: "busy", Size: 20}, "", &got)
+				require.Equal(t, 1, got.Busy)
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, 9, m.Counters("web").Ended)
+	require.Greater(t, m.Counters("web").Cold, 1)
 }

@@ -23,11 +23,16 @@ type runtimeClient struct {
 	errorType string // of the function's plain errors
 }
 
+// javaClientFolder is where make runtimes puts Java's client.
+const javaClientFolder = "../../.tools/aws-lambda-java-2.10.1"
+
 // runtimeClients are all that are tested. Node's aws-lambda-ric is not: npm compiles it, with autotools.
 var runtimeClients = map[string]func(*testing.T) runtimeClient{
 	"aws-lambda-go": goClient,
 	"awslambdaric":  pythonClient,
 }
+
+var slowRuntimeClients = map[string]func(*testing.T) runtimeClient{"aws-lambda-java": javaClient}
 
 func goClient(t *testing.T) runtimeClient {
 	binary := filepath.Join(t.TempDir(), "function")
@@ -53,5 +58,26 @@ func pythonClient(t *testing.T) runtimeClient {
 		command:   []string{"python3", "-m", "awslambdaric", "app.handle"},
 		env:       map[string]string{"PYTHONPATH": client + string(os.PathListSeparator) + app, "PYTHONDONTWRITEBYTECODE": "1"},
 		errorType: "ValueError",
+	}
+}
+
+func javaClient(t *testing.T) runtimeClient {
+	jars, err := filepath.Abs(javaClientFolder)
+	require.NoError(t, err)
+	if _, err := exec.LookPath("javac"); err != nil {
+		t.Skip("no javac here")
+	}
+	if _, err := os.Stat(jars); err != nil {
+		t.Skip("no ", javaClientFolder, ": make runtimes fetches it, where there is mvn")
+	}
+	classes, classpath := t.TempDir(), jars+"/*"
+	out, err := exec.Command("javac", "-cp", classpath, "-d", classes, "javafunction/App.java").CombinedOutput()
+	require.NoError(t, err, string(out))
+	return runtimeClient{
+		command: []string{
+			"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classpath + ":" + classes,
+			"com.amazonaws.services.lambda.runtime.api.client.AWSLambda", "App::handleRequest",
+		},
+		errorType: "java.lang.IllegalStateException",
 	}
 }
