@@ -184,12 +184,12 @@ func (s *RelayServer) ready() admin.Readiness {
 	return admin.Readiness{}
 }
 
-// tellEnds is how long the relay stays, at its end, until whoever leads knows which instances have ended with it.
-const tellEnds = time.Second
+// lastWord is how long the relay stays, at its end, until whoever leads knows which instances it has lost.
+const lastWord = time.Second
 
 // Run serves until ctx ends or a part fails, and returns when all that it started has ended.
 //
-// The order at the end: the relay, with every tunnel; then the streams, on which the ends of the instances were told; at last
+// The order at the end: the relay, with every tunnel; then the streams, on which it was told that the instances are lost for now; at last
 // the admin address.
 func (s *RelayServer) Run(ctx context.Context) error {
 	parts := newGroup()
@@ -211,18 +211,15 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	s.log.Info("relay stops: its tunnels end")
 	stopCare()
 	stopRelay()
-	s.tellEnds()
+	s.sayGoodbye()
 	stopUplink()
 	stopFiles()
 	stopAdmin()
 	return parts.wait()
 }
 
-func (s *RelayServer) tellEnds() {
-	if !s.uplink.Status().Attached {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), tellEnds)
+func (s *RelayServer) sayGoodbye() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWord)
 	defer cancel()
 	s.uplink.Flush(ctx)
 }

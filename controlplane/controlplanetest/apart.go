@@ -24,6 +24,13 @@ func (s *Stack) startRelay() {
 	s.stopRelay = s.background("relay", server.Run)
 }
 
+// RestartRelay ends the relay in order, with every tunnel, and starts another one in its place.
+func (s *Stack) RestartRelay() {
+	s.stopRelay()
+	s.Config.Relay.Address = s.Relay
+	s.startRelay()
+}
+
 // A ControlPlane is one of several, in a process of its own.
 type ControlPlane struct {
 	Admin string // host:port

@@ -4,7 +4,7 @@ import "time"
 
 // Next is the next message for a stream, if there is anything to say on it.
 func (k *Keeper) Next(now time.Time, s Session) (o Observed, ok bool) {
-	if !k.open || s != k.session || !k.pending() {
+	if s != k.session || !k.Pending() {
 		return Observed{}, false
 	}
 	k.number++
@@ -23,8 +23,9 @@ func (k *Keeper) Next(now time.Time, s Session) (o Observed, ok bool) {
 	return o, true
 }
 
-func (k *Keeper) pending() bool {
-	return k.due || k.greet || len(k.queue) > 0 || len(k.noting) > 0 || !k.complete
+// Pending tells whether there is something to say to a leader.
+func (k *Keeper) Pending() bool {
+	return k.open && (k.due || k.greet || len(k.queue) > 0 || len(k.noting) > 0 || !k.complete)
 }
 
 // nextNotes takes as many notes as one message may hold.

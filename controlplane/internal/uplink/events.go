@@ -53,8 +53,13 @@ func (r *Relay) Lost(instance string, err error) {
 	r.keep(func(_ time.Time, k *tables.Keeper) { k.Lost(instance, err.Error()) })
 }
 
-// Down implements relays.Events.
+// Down implements relays.Events. What ends because the relay stops is lost for the moment: its peer dials the relay that is started
+// again, and its invocation goes on.
 func (r *Relay) Down(instance string, report *wire.Report, err error) {
+	if report == nil && errors.Is(err, relays.ErrStopped) {
+		r.Lost(instance, err)
+		return
+	}
 	r.keep(func(_ time.Time, k *tables.Keeper) { k.Down(instance, endOf(report, err)) })
 }
 

@@ -85,17 +85,16 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// Flush waits until the leader knows every end, or ctx ends.
-func (r *Relay) Flush(ctx context.Context) {
-	for r.owesEnds() && pause(ctx, 5*time.Millisecond) {
-	}
-}
+// settles is how long nothing is to be said before all is taken to be heard.
+const settles = 20 * time.Millisecond
 
-func (r *Relay) owesEnds() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, ended := r.keeper.Len()
-	return ended > 0
+// Flush waits until whoever leads has probably heard all that there is to say, or ctx ends.
+func (r *Relay) Flush(ctx context.Context) {
+	for still := false; !still && pause(ctx, settles); {
+		r.mu.Lock()
+		still = !r.keeper.Pending()
+		r.mu.Unlock()
+	}
 }
 
 // Settled tells whether a leader has said all that it wants. Before that an instance that is not known may yet be one.

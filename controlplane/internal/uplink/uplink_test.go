@@ -214,10 +214,7 @@ func TestAnInstancesLifeIsToldAndItsWantsAreObeyed(t *testing.T) {
 		s.does(t, "drain i1: scale_in")
 		s.Down("i1", nil, relays.ErrControlEnded)
 		p.hears(t, "down i1 control_ended")
-		ctx, cancel := context.WithTimeout(context.Background(), soon)
-		defer cancel()
-		s.Flush(ctx)
-		require.NoError(t, ctx.Err(), "the relay keeps an end that was taken in")
+		require.Eventually(t, func() bool { return s.Status().Kept == 0 }, soon, often, "the relay keeps an end that was taken in")
 		require.Eventually(t, func() bool { return !p.Relays()["pair"].Confirmed.IsZero() }, soon, often)
 	})
 }
@@ -420,4 +417,21 @@ func TestWhatWasWantedBeforeARelayAttached(t *testing.T) {
 	p.hears(t, "expected i1", "expected i2")
 	s.does(t, "forget i2")
 	require.Len(t, p.Relays(), 1)
+}
+
+// A relay that stops says so, and ends no instance: its peer may dial the next one.
+func TestWhatEndsWithTheRelayIsLostForTheMoment(t *testing.T) {
+	stacks(t, func(t *testing.T, p *plane, s *stack) {
+		p.hears(t, "synced")
+		p.want("i1")
+		p.hears(t, "expected i1")
+		s.Up(relays.Up{Instance: "i1", Environment: "e", Slots: 10})
+		s.Down("i1", nil, relays.ErrStopped)
+		ctx, cancel := context.WithTimeout(context.Background(), soon)
+		defer cancel()
+		s.Flush(ctx)
+		require.NoError(t, ctx.Err())
+		p.hears(t, "up i1 10", "lost i1")
+		require.False(t, p.heard("down i1 relay_stopped"))
+	})
 }
