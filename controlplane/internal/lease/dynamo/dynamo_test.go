@@ -3,6 +3,7 @@ package dynamo
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -124,4 +125,17 @@ func TestAnAnswerThatIsNone(t *testing.T) {
 		server.Close()
 	}
 	require.Equal(t, "https://dynamodb.cn-north-1.amazonaws.com.cn", New(Options{Region: "cn-north-1"}).o.Endpoint)
+}
+
+func FuzzItem(f *testing.F) {
+	f.Add([]byte(`{"version":{"N":"3"},"term":{"N":"2"},"holder":{"S":"a"},"relays":{"S":"[\"p\"]"}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var i item
+		if json.Unmarshal(text, &i) != nil {
+			return
+		}
+		if r, err := record(i); err != nil {
+			require.Zero(t, r)
+		}
+	})
 }
