@@ -85,10 +85,10 @@ func (a *attached) attached() (names []string, confirmed time.Time) {
 		if !r.Attached {
 			continue
 		}
-		names = append(names, name)
-		if confirmed.IsZero() || r.Confirmed.Before(confirmed) {
+		if len(names) == 0 || r.Confirmed.Before(confirmed) {
 			confirmed = r.Confirmed
 		}
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names, confirmed
