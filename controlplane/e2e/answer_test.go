@@ -80,8 +80,8 @@ func TestInstancesOutliveTheConnectionsToLambda(t *testing.T) {
 	stack := controlplanetest.Start(t, o)
 	s := newSite(t, stack, "web", controlplanetest.HTTP1)
 
+	release := s.hold() // or else it would end between two requests
 	process := s.process()
-	release := s.hold()
 	wire.cut()
 	for range 20 {
 		require.Equal(t, process, s.process(), "the same process answers")

@@ -119,3 +119,15 @@ func (p *Pool) comeBack(now time.Time) {
 		p.counters.heldBack++
 	}
 }
+
+// transit is how long a request may be on its way that another pool has leased, and until it is known to be foreign.
+const transit = 200*time.Millisecond + reportEvery + foreignFor
+
+// inTransit is how much longer an inherited instance that drains is kept, because a request may be on its way to it of which nobody
+// here knows.
+func (p *Pool) inTransit(i *Instance) time.Duration {
+	if !i.inherited || i.state != Draining {
+		return 0
+	}
+	return max(0, i.drained.Add(transit).Sub(p.now))
+}

@@ -145,3 +145,22 @@ func TestAnInstanceThatComesLateTakesAnIndexThatRests(t *testing.T) {
 	require.NotEqual(t, ours.Index(), next.Index())
 	require.NoError(t, p.Check())
 }
+
+// A request may be on its way that the pool before has leased: an instance that drains is not told to finish before it must have come.
+func TestAnInheritedInstanceIsNotToldToFinishTooSoon(t *testing.T) {
+	w := story(t, nil)
+	lease := w.acquire()
+	w.upAll()
+	w.release(lease)
+	after, heirs := succeed(t, settings(), w.now, w.p)
+	after.Resume(w.now)
+	for _, heir := range heirs {
+		require.Empty(t, after.Drain(w.now, heir, pool.Operator).Finish)
+		require.NoError(t, after.Check())
+		w.now = w.now.Add(100 * time.Millisecond)
+		after.Report(w.now, heir, 1, pool.DefaultDelay) // it has come
+		w.now = w.now.Add(time.Second)
+		require.Empty(t, after.Tick(w.now).Finish)
+		require.Equal(t, []*pool.Instance{heir}, after.Report(w.now, heir, 0, pool.DefaultDelay).Finish)
+	}
+}

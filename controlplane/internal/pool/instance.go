@@ -80,6 +80,7 @@ type Instance struct {
 	awaitsApp   bool      // its peer is there and waits for the app
 	final       bool      // never to be ready again
 	reason      Reason    // why we drain it
+	drained     time.Time // when its drain began
 	killAt      time.Time // when it is killed, if it still drains then
 	finished    bool      // told to finish
 	killed      bool

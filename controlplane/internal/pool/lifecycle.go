@@ -170,7 +170,7 @@ const lastCall = time.Second
 
 // beginDrain lets what is in flight go on for as long as the invocation does.
 func (p *Pool) beginDrain(now time.Time, i *Instance) {
-	i.final = true
+	i.final, i.drained = true, now
 	p.move(i, Draining)
 	i.killAt = i.ends
 	if i.ends.IsZero() {

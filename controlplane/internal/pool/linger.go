@@ -8,10 +8,11 @@ import "time"
 
 // lingers is how much longer the instance is kept after its last lease; 0: no longer.
 func (p *Pool) lingers(i *Instance) time.Duration {
+	left := p.inTransit(i)
 	if p.settings.Linger <= 0 || i.answered.IsZero() || i.leases.n > 0 {
-		return 0
+		return left
 	}
-	return max(0, i.answered.Add(p.settings.Linger).Sub(p.now))
+	return max(left, i.answered.Add(p.settings.Linger).Sub(p.now))
 }
 
 // linger keeps the instance, and reports whether there is a reason to.
@@ -30,6 +31,8 @@ func (p *Pool) lingered(i *Instance) {
 	case Ready:
 		p.startIdling(i)
 	case Draining:
-		p.finishIdle(i)
+		if i.watched() {
+			p.recount(p.now, i) // which also finishes it
+		}
 	}
 }
