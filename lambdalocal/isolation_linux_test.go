@@ -66,6 +66,22 @@ func TestAnEnvironmentSeesWhatLambdaShows(t *testing.T) {
 	require.Contains(t, shell("ls /tmp/isolation-test-file 2>&1"), "No such file")
 }
 
+// What is in a layer's folder of extensions is an extension, by its name.
+func TestALayerBringsExtensions(t *testing.T) {
+	t.Parallel()
+	layer := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(layer, "extensions"), 0o755))
+	m := run(t, "runtime", func(f *lambdalocal.Function) {
+		script := "#!/bin/sh\nexec " + f.Command[0] + " watcher\n"
+		require.NoError(t, os.WriteFile(filepath.Join(layer, "extensions/watcher"), []byte(script), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(layer, "extensions/README"), nil, 0o644))
+		f.Layers = []string{layer}
+	})
+	m.invoke(order{})
+	m.stop()
+	require.Equal(t, "INVOKE\nSHUTDOWN spindown\n", m.recorded())
+}
+
 // A server of this machine is reached at its own address.
 func TestServersOfTheMachineAreReached(t *testing.T) {
 	t.Parallel()

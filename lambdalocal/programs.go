@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/sandbox"
 )
 
 // locate makes the function's folders absolute.
@@ -41,10 +43,21 @@ func (f Function) warnOfMissing(log logrus.FieldLogger) {
 		}
 	}
 	for _, argv := range programs {
+		if f.layered(argv[0]) {
+			continue
+		}
 		if err := find(argv[0], f.Dir); err != nil {
 			log.WithError(err).WithField("function", f.Name).Warn("program not found")
 		}
 	}
+}
+
+// layered says whether one of the function's layers has the program.
+func (f Function) layered(program string) bool {
+	inside, found := strings.CutPrefix(program, sandbox.Layers+"/")
+	return found && slices.ContainsFunc(f.Layers, func(layer string) bool {
+		return find(filepath.Join(layer, inside), "") == nil
+	})
 }
 
 // find looks for a program as its start in the directory would.

@@ -2,6 +2,9 @@ package lambdalocal
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -11,6 +14,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/sandbox"
 )
 
 // wiring is what all functions have in common.
@@ -51,7 +55,7 @@ func (w wiring) function(f Function) function.Config {
 func (w wiring) environment(f Function) environment.Config {
 	cfg := environment.Config{
 		Function: f.Name, Version: function.Latest, Region: w.cfg.Region, Account: w.cfg.AccountID, Handler: f.Handler,
-		Command: f.Command, Extensions: extensions(f.Extensions), Processes: f.Processes, Dir: f.Dir, Env: f.Env,
+		Command: f.Command, Extensions: w.extensions(f), Processes: f.Processes, Dir: f.Dir, Env: f.Env,
 		MemoryMB: f.MemoryMB, EnforceMemory: f.EnforceMemory,
 		Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: w.log, Limits: process.Limits(f.Limits),
 	}
@@ -61,12 +65,35 @@ func (w wiring) environment(f Function) environment.Config {
 	return cfg
 }
 
-func extensions(list []Extension) []environment.Extension {
+// extensions are those of the function, then those in its layers.
+func (w wiring) extensions(f Function) []environment.Extension {
 	var out []environment.Extension
-	for _, x := range list {
+	for _, x := range f.Extensions {
 		out = append(out, environment.Extension{Name: x.Name, Argv: x.Command})
 	}
+	layered := layerExtensions(f.Layers)
+	for _, name := range slices.Sorted(maps.Keys(layered)) {
+		path := layered[name]
+		if w.enclosing != nil {
+			path = filepath.Join(sandbox.Layers, "extensions", name)
+		}
+		out = append(out, environment.Extension{Name: name, Argv: []string{path}})
+	}
 	return out
+}
+
+// layerExtensions are the programs in the layers' folders of extensions, by name: of two that have the same the later layer's.
+func layerExtensions(layers []string) map[string]string {
+	found := map[string]string{}
+	for _, layer := range layers {
+		paths, _ := filepath.Glob(filepath.Join(layer, "extensions", "*")) // layers are paths of folders
+		for _, path := range paths {
+			if about, err := os.Stat(path); err == nil && about.Mode().IsRegular() && about.Mode()&0o111 != 0 {
+				found[filepath.Base(path)] = path
+			}
+		}
+	}
+	return found
 }
 
 // over applies the version to the function's latest.

@@ -45,6 +45,7 @@ type machine struct {
 func run(t *testing.T, r runtimeClient, quick time.Duration) *machine {
 	f := lambdalocal.DefaultFunction("web")
 	f.Command, f.Env, f.Handler = r.command, r.env, "app.handle"
+	f.Layers = r.layers
 	if f.Timeout = patience; quick > 0 {
 		f.Timeout = quick
 	}

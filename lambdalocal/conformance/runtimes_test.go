@@ -21,6 +21,7 @@ type runtimeClient struct {
 	command   []string
 	env       map[string]string
 	errorType string // of the function's plain errors
+	layers    []string
 }
 
 // javaClientFolder is where make runtimes puts Java's client.
