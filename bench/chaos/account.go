@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -42,12 +43,18 @@ func endOf(r request, began int) end {
 	}
 }
 
-// blame finds the latest fault that may have struck the request: one that lasted, or had ended less than detection before,
-// while the request was on its way.
-func blame(r request, strikes []strike) (name string, found bool) {
+// late is an answer that came more than a second after the app's work. It is no end.
+const (
+	late  end = "late"
+	tardy     = time.Second
+)
+
+// blame finds the latest fault that may have struck the request: one that can do that, and lasted, or had ended less than
+// detection before, while the request was on its way.
+func blame(r request, what end, strikes []strike) (name string, found bool) {
 	for n := len(strikes) - 1; n >= 0; n-- {
 		s := strikes[n]
-		if !r.over.Before(s.began) && !r.sent.After(s.end.Add(detection)) {
+		if !slices.Contains(s.spares, what) && !r.over.Before(s.began) && !r.sent.After(s.end.Add(detection)) {
 			return s.name, true
 		}
 	}
@@ -58,9 +65,9 @@ func blame(r request, strikes []strike) (name string, found bool) {
 func (r *report) account(requests []request, strikes []strike, runs map[string]int) {
 	r.Ends, r.Causes, r.Failures = map[end]int{}, map[string]int{}, map[string]int{}
 	byFault := map[string]*consequences{}
-	for _, f := range faults {
-		c := &consequences{Fault: f.name, Ends: map[end]int{}}
-		byFault[f.name] = c
+	for _, f := range r.Settings.faults() {
+		c := &consequences{Fault: f, Ends: map[end]int{}}
+		byFault[f] = c
 		r.Faults = append(r.Faults, c)
 	}
 	for _, s := range strikes {
@@ -70,17 +77,42 @@ func (r *report) account(requests []request, strikes []strike, runs map[string]i
 		e := endOf(q, runs[q.id])
 		r.Ends[e]++
 		if e == answered {
-			continue
+			if q.late() < tardy {
+				continue
+			}
+			e = late
 		}
 		r.explain(q, e)
-		switch name, found := blame(q, strikes); {
+		switch name, found := blame(q, e, strikes); {
 		case found:
-			byFault[name].Ends[e]++
+			byFault[name].add(q, e)
+		case e == late:
+			r.Late++
 		case e != twice && e != wrong: // which no fault explains
 			r.Unexplained++
+			r.example(q, e)
 		}
 	}
 }
+
+func (c *consequences) add(q request, e end) {
+	c.Ends[e]++
+	if e == late {
+		c.Longest = max(c.Longest, q.late())
+	}
+}
+
+// maxExamples is how many requests that no fault explains are told of one by one.
+const maxExamples = 50
+
+func (r *report) example(q request, e end) {
+	if len(r.Examples) < maxExamples {
+		r.Examples = append(r.Examples, fmt.Sprintf("%s %s to %s: %s %s%s", q.id, q.sent.Format(clock), q.over.Format(clock), e, q.cause, q.failure))
+	}
+}
+
+// clock is how times of day are shown.
+const clock = "15:04:05.000"
 
 func (r *report) explain(q request, e end) {
 	switch {

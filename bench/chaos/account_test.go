@@ -34,18 +34,20 @@ func TestARequestEndsAsItsClientAndTheAppSay(t *testing.T) {
 func TestTheLatestFaultThatWasNearIsBlamed(t *testing.T) {
 	t.Parallel()
 	at := func(seconds int) time.Time { return time.Unix(int64(seconds), 0) }
-	strikes := []strike{{"first", at(10), at(11)}, {"second", at(20), at(22)}}
+	strikes := []strike{{"first", nil, at(10), at(11)}, {"second", []end{refused}, at(20), at(22)}}
 	for name, c := range map[string]struct {
 		sent, over int
+		what       end
 		blamed     string
 	}{
-		"over before any":      {1, 9, ""},
-		"in flight":            {1, 10, "first"},
-		"sent soon afterwards": {14, 15, "first"},
-		"sent long afterwards": {15, 16, ""},
-		"in flight for both":   {9, 21, "second"},
+		"over before any":                 {1, 9, cut, ""},
+		"in flight":                       {1, 10, cut, "first"},
+		"sent soon afterwards":            {14, 15, cut, "first"},
+		"sent long afterwards":            {15, 16, cut, ""},
+		"in flight for both":              {9, 21, cut, "second"},
+		"the second can do no such thing": {9, 21, refused, "first"},
 	} {
-		got, found := blame(request{sent: at(c.sent), over: at(c.over)}, strikes)
+		got, found := blame(request{sent: at(c.sent), over: at(c.over)}, c.what, strikes)
 		require.Equal(t, c.blamed, got, name)
 		require.Equal(t, c.blamed != "", found, name)
 	}

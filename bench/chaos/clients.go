@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -22,7 +23,24 @@ type request struct {
 	answered   bool   // the app's answer, whole and its own
 	cause      string // of a problem document; empty: none came
 	failure    string // in a few words, where there was neither
+	task
 }
+
+// A task is what a request asks for.
+type task struct {
+	work time.Duration // of the app
+	body []byte        // of a POST; nil makes a GET
+	kind string        // an Accept or Upgrade header: of a request during which the app says something all the time
+}
+
+// Kinds.
+const (
+	events = "text/event-stream"
+	socket = "websocket"
+)
+
+// late is how much longer than the app's work the client waited.
+func (r *request) late() time.Duration { return r.over.Sub(r.sent) - r.work }
 
 // send sends the requests at random times, and returns when each has ended.
 func send(ctx context.Context, url string, s settings, progress io.Writer) []request {
@@ -42,8 +60,11 @@ func send(ctx context.Context, url string, s settings, progress io.Writer) []req
 		}
 		r := &requests[n]
 		r.id = fmt.Sprintf("%x-%d", s.Seed, n)
-		work, body := workOf(dice)
-		clients.Go(func() { r.run(ctx, client, url, work, body) })
+		r.task = taskOf(dice)
+		if s.Leader {
+			r.task = longTaskOf(dice)
+		}
+		clients.Go(func() { r.run(ctx, client, url) })
 	}
 	return requests
 }
@@ -54,26 +75,32 @@ func newClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
-// workOf draws how long the app works, 5 to 500 ms and short as a rule, and what a POST carries; nil makes a GET.
-func workOf(dice *rand.Rand) (time.Duration, []byte) {
-	work := time.Duration(5+min(495, dice.ExpFloat64()*50)) * time.Millisecond
-	if dice.IntN(5) < 3 {
-		return work, nil
-	}
-	return work, bytes.Repeat([]byte("x"), 1+dice.IntN(64<<10))
+// taskOf draws work of 5 to 500 ms, short as a rule.
+func taskOf(dice *rand.Rand) task {
+	return task{work: time.Duration(5+min(495, dice.ExpFloat64()*50)) * time.Millisecond, body: bodyOf(dice)}
 }
 
-func (r *request) run(ctx context.Context, client *http.Client, url string, work time.Duration, body []byte) {
+// longTaskOf draws work of 50 to 500 ms, or, for one in ten, events or a WebSocket of 1 to 5 s.
+func longTaskOf(dice *rand.Rand) task {
+	if n := dice.IntN(20); n < 2 {
+		return task{work: time.Second + time.Duration(dice.IntN(4000))*time.Millisecond, kind: []string{events, socket}[n]}
+	}
+	return task{work: time.Duration(50+dice.IntN(450)) * time.Millisecond, body: bodyOf(dice)}
+}
+
+func bodyOf(dice *rand.Rand) []byte {
+	if dice.IntN(5) < 3 {
+		return nil
+	}
+	return bytes.Repeat([]byte("x"), 1+dice.IntN(64<<10))
+}
+
+func (r *request) run(ctx context.Context, client *http.Client, url string) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	r.sent = time.Now()
 	defer func() { r.over = time.Now() }()
-	method := http.MethodGet
-	if body != nil {
-		method = http.MethodPost
-	}
-	target := fmt.Sprintf("%s?id=%s&ms=%d", url, r.id, work.Milliseconds())
-	out, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
+	out, err := r.ask(ctx, url)
 	if err != nil {
 		r.failure = err.Error()
 		return
@@ -85,17 +112,43 @@ func (r *request) run(ctx context.Context, client *http.Client, url string, work
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	r.judge(answer, text, err, len(body))
+	r.judge(answer, text, err)
+}
+
+func (r *request) ask(ctx context.Context, url string) (*http.Request, error) {
+	method := http.MethodGet
+	if r.body != nil {
+		method = http.MethodPost
+	}
+	target := fmt.Sprintf("%s?id=%s&ms=%d", url, r.id, r.work.Milliseconds())
+	out, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, err
+	}
+	switch r.kind {
+	case events:
+		out.Header.Set("Accept", events)
+	case socket:
+		out.Header.Set("Connection", "Upgrade")
+		out.Header.Set("Upgrade", socket)
+		out.Header.Set("Sec-WebSocket-Version", "13")
+		out.Header.Set("Sec-WebSocket-Key", "Y2hhb3MgY2hhb3MgY2hhbw==")
+	}
+	return out, nil
 }
 
 // judge tells what came back.
-func (r *request) judge(answer *http.Response, text []byte, err error, sent int) {
+func (r *request) judge(answer *http.Response, text []byte, err error) {
+	good := answer.StatusCode == http.StatusOK || answer.StatusCode == http.StatusSwitchingProtocols
+	last := fmt.Sprintf("%s %d", r.id, len(r.body))
 	switch {
-	case err != nil:
+	case good && r.kind != "" && strings.HasSuffix(string(text), last):
+		r.answered = true // however the connection ended afterwards
+	case err != nil || good && r.kind == socket:
 		r.failure = "answer broken off"
-	case answer.StatusCode == http.StatusOK && string(text) == fmt.Sprintf("%s %d", r.id, sent):
+	case good && string(text) == last:
 		r.answered = true
-	case answer.StatusCode == http.StatusOK:
+	case good:
 		r.failure = "wrong answer"
 	default:
 		var problem struct {

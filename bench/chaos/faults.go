@@ -18,33 +18,59 @@ import (
 
 // A fault is one thing that goes wrong. It returns when what it did is over: a part that was killed runs again.
 type fault struct {
-	name string
-	do   func(*stack, context.Context) error
+	name   string
+	do     func(*stack, context.Context) error
+	spares []end // what it must not do to a request; empty: it may do all that any may
+}
+
+// faults are the names of those of this run.
+func (s settings) faults() (names []string) {
+	if s.Leader {
+		for _, f := range leaderFaults {
+			names = append(names, f.name)
+		}
+		return names
+	}
+	for _, f := range faults {
+		names = append(names, f.name)
+	}
+	return names
 }
 
 // faults strike in random order, each once before any strikes again.
 var faults = []fault{
-	{"an environment is killed", (*stack).killEnvironment},
-	{"the network of an environment is reset", (*stack).resetNetwork},
-	{"the network is silent for 1.5 s", (*stack).silenceNetwork},
-	{"Lambda throttles for 2 s", (*stack).throttle},
-	{"500 silent strangers at the relay", (*stack).flood},
-	{"all instances are replaced", (*stack).drain},
-	{"a new version is deployed", (*stack).deploy},
-	{"a version is deployed that does not come up", (*stack).deployBroken},
-	{"the control plane stands still for 1 s", (*stack).pauseControl},
-	{"the control plane is killed", (*stack).killControl},
-	{"the control plane is restarted", (*stack).restartControl},
-	{"Envoy is restarted", (*stack).restartEnvoy},
+	{name: "an environment is killed", do: (*stack).killEnvironment},
+	{name: "the network of an environment is reset", do: (*stack).resetNetwork},
+	{name: "the network is silent for 1.5 s", do: (*stack).silenceNetwork},
+	{name: "Lambda throttles for 2 s", do: (*stack).throttle},
+	{name: "500 silent strangers at the relay", do: (*stack).flood},
+	{name: "all instances are replaced", do: (*stack).drain},
+	{name: "a new version is deployed", do: (*stack).deploy},
+	{name: "a version is deployed that does not come up", do: (*stack).deployBroken},
+	{name: "the control plane stands still for 1 s", do: (*stack).pauseControl},
+	{name: "the control plane is killed", do: (*stack).killControl},
+	{name: "the control plane is restarted", do: (*stack).restartControl},
+	{name: "Envoy is restarted", do: (*stack).restartEnvoy},
 }
 
 // A strike is a fault that struck.
 type strike struct {
 	name       string
+	spares     []end
 	began, end time.Time
 }
 
-// strikeAgain strikes until ctx ends, and returns what struck. A fault that could not strike is told of and left out.
+// strike lets a fault strike, and returns when it is over. A fault that could not strike is told of and left out.
+func (s *stack) strike(f fault, do func() error, progress io.Writer) strike {
+	began := time.Now()
+	fmt.Fprintf(progress, "%s  %s\n", began.Format(clock), f.name)
+	if err := do(); err != nil {
+		fmt.Fprintf(progress, "%s  %s did not strike: %v\n", time.Now().Format(clock), f.name, err)
+	}
+	return strike{f.name, f.spares, began, time.Now()}
+}
+
+// strikeAgain strikes until ctx ends, and returns what struck.
 func (s *stack) strikeAgain(ctx context.Context, o settings, progress io.Writer) (strikes []strike) {
 	dice := rand.New(rand.NewPCG(o.Seed, 1))
 	for {
@@ -54,13 +80,7 @@ func (s *stack) strikeAgain(ctx context.Context, o settings, progress io.Writer)
 			case <-ctx.Done():
 				return strikes
 			}
-			f := faults[n]
-			fmt.Fprintf(progress, "%s  %s\n", time.Now().Format(time.TimeOnly), f.name)
-			began := time.Now()
-			if err := f.do(s, ctx); err != nil {
-				fmt.Fprintf(progress, "          did not strike: %v\n", err)
-			}
-			strikes = append(strikes, strike{f.name, began, time.Now()})
+			strikes = append(strikes, s.strike(faults[n], func() error { return faults[n].do(s, ctx) }, progress))
 		}
 	}
 }

@@ -39,22 +39,24 @@ functions:
 state_dir: {{.Dir}}
 listeners: [{name: front, address: "{{.Front}}"}]
 admin: {address: "{{.Admin}}"}
-relay: {address: "{{.Relay}}", advertise: "{{.Link}}"}
+relay: {address: "{{.Relay}}", advertise: "{{.Link}}", apart: {{.Apart}}}
 aws: {endpoint: "http://{{.Invoke}}"}
-log: {level: warn}
+log: {level: {{if .Apart}}info{{else}}warn{{end}}}
 functions:
 - name: app
   routes: [{path: /}]
   lambda: {qualifier: live, memory_mb: 1024}
   rollout: {watch: 1s}
-  scaling: {max: 40}
+  scaling: {max: 60, concurrency: {{.Concurrency}}}
 `))
 )
 
 // A stack is everything, running, each part in a process that can be struck: Envoy, the control plane, and lambdalocal with
-// a link for the network between functions and the relay.
+// a link for the network between functions and the relay. With settings.Leader there are two control planes, and the relay is
+// a part too.
 type stack struct {
 	lab     *lab.Lab
+	front   string // host:port of Envoy
 	url     string // of the app, through Envoy
 	admin   string // host:port of the control plane
 	invoke  string // host:port of lambdalocal
@@ -65,11 +67,15 @@ type stack struct {
 
 	control *lab.Process
 	envoy   *envoy.Process
+
+	admins               []string // with settings.Leader: of each control plane
+	controls             []*part
+	relayPart, envoyPart *part
 }
 
-// start returns when Envoy serves the app.
-func start(ctx context.Context, l *lab.Lab) (*stack, error) {
-	addresses, err := freeAddresses(5)
+// start returns when Envoy serves the app. With settings.Leader the parts are started again until ctx ends.
+func start(ctx context.Context, l *lab.Lab, o settings) (*stack, error) {
+	addresses, err := freeAddresses(6)
 	if err != nil {
 		return nil, err
 	}
@@ -77,16 +83,14 @@ func start(ctx context.Context, l *lab.Lab) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	values := map[string]string{
+	values := map[string]any{
+		"Apart": o.Leader, "Concurrency": o.concurrency(),
 		"Front": addresses[0], "Admin": addresses[1], "Invoke": addresses[2], "Relay": addresses[3], "Link": addresses[4],
 		"App": app, "Dir": l.Path("s"), "Journal": l.Path("journal"),
 	}
 	s := &stack{
-		lab: l, url: "http://" + addresses[0] + "/", admin: addresses[1], invoke: addresses[2], relay: addresses[3],
-		dir: values["Dir"], journal: values["Journal"], version: "1",
-	}
-	if err := s.write("controlplane.yaml", controlYAML, values); err != nil {
-		return nil, err
+		lab: l, front: addresses[0], url: "http://" + addresses[0] + "/", admin: addresses[1], invoke: addresses[2], relay: addresses[3],
+		dir: l.Path("s"), journal: l.Path("journal"), version: "1", admins: []string{addresses[1], addresses[5]},
 	}
 	if err := s.write("lambdalocal.yaml", lambdaYAML, values); err != nil {
 		return nil, err
@@ -98,13 +102,19 @@ func start(ctx context.Context, l *lab.Lab) (*stack, error) {
 	if err := lab.Until(ctx, "lambdalocal", local, lab.Listens(s.invoke)); err != nil {
 		return nil, err
 	}
+	if o.Leader {
+		return s, s.startLeader(ctx, values)
+	}
+	if err := s.write("controlplane.yaml", controlYAML, values); err != nil {
+		return nil, err
+	}
 	if err := errors.Join(s.startControl(), s.startEnvoy()); err != nil {
 		return nil, err
 	}
 	return s, s.ready(ctx)
 }
 
-func (s *stack) write(name string, text *template.Template, values map[string]string) error {
+func (s *stack) write(name string, text *template.Template, values map[string]any) error {
 	var b strings.Builder
 	if err := text.Execute(&b, values); err != nil {
 		return err
@@ -136,7 +146,7 @@ func (s *stack) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return lab.Until(ctx, "front door", nil, lab.Listens(strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/")))
+	return lab.Until(ctx, "front door", nil, lab.Listens(s.front))
 }
 
 // call sends a body, if there is one, as JSON. An answer that is no success is an error.

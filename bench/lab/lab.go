@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +25,8 @@ type Lab struct {
 	dir     string
 	envoy   string // binary
 	workers int    // of each Envoy
+
+	mu      sync.Mutex
 	cleanup []func()
 }
 
@@ -43,14 +47,21 @@ func New(ctx context.Context, workers int) (*Lab, error) {
 
 // Close stops all that was started, and removes the directory.
 func (l *Lab) Close() {
-	for n := len(l.cleanup) - 1; n >= 0; n-- {
-		l.cleanup[n]()
-	}
+	l.mu.Lock()
+	cleanup := l.cleanup
 	l.cleanup = nil
+	l.mu.Unlock()
+	for _, f := range slices.Backward(cleanup) {
+		f()
+	}
 }
 
 // Defer has f called by Close, before whatever was deferred or started earlier is stopped.
-func (l *Lab) Defer(f func()) { l.cleanup = append(l.cleanup, f) }
+func (l *Lab) Defer(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cleanup = append(l.cleanup, f)
+}
 
 // Envoy is the path of its binary, and Workers how many threads each is to have.
 func (l *Lab) Envoy() string { return l.envoy }
@@ -109,6 +120,9 @@ func (l *Lab) Start(name string, env []string, command string, args ...string) (
 
 // PID is its id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Ended is closed when it has ended.
+func (p *Process) Ended() <-chan struct{} { return p.done }
 
 // Stop asks, and insists after ten seconds. It is harmless twice.
 func (p *Process) Stop() { p.StopWithin(10 * time.Second) }

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
+)
+
+// A partFault strikes a part, and never while another strikes that.
+type partFault struct {
+	fault
+	of func(*stack) *part
+	on func(*stack, context.Context, *part) error
+}
+
+// leaderFaults are those of a run with a leader, a standby and a relay apart. Requests may be cut by what carries them only.
+var leaderFaults = slices.Concat(
+	faultsOf("the leader", (*stack).leads, cut, unknown),
+	faultsOf("the standby", (*stack).standsBy, refused, cut, unknown),
+	faultsOf("the relay", func(s *stack) *part { return s.relayPart }),
+	faultsOf("Envoy", func(s *stack) *part { return s.envoyPart }, refused),
+)
+
+// A part is paused for one to this many seconds.
+const longestPause = 7
+
+// faultsOf strike one part of those that a stack has.
+func faultsOf(who string, of func(*stack) *part, spares ...end) []partFault {
+	ends := func(signal syscall.Signal) func(*stack, context.Context, *part) error {
+		return func(s *stack, ctx context.Context, p *part) error { return s.endPart(ctx, p, signal) }
+	}
+	pauses := func(_ *stack, ctx context.Context, p *part) error {
+		return p.pause(ctx, time.Second+rand.N((longestPause-1)*time.Second))
+	}
+	return []partFault{
+		{fault{name: who + " is killed", spares: spares}, of, ends(syscall.SIGKILL)},
+		{fault{name: who + " is told to end", spares: spares}, of, ends(syscall.SIGTERM)},
+		{fault{name: who + " stands still for 1 to 7 s", spares: spares}, of, pauses},
+	}
+}
+
+// endPart returns when the part runs again. Envoy does when clients can connect.
+func (s *stack) endPart(ctx context.Context, p *part, signal syscall.Signal) error {
+	if err := p.end(ctx, signal); err != nil || p != s.envoyPart {
+		return err
+	}
+	return lab.Until(ctx, "front door", nil, lab.Listens(s.front))
+}
+
+// strikeBeside lets a fault strike whenever o.Every has passed, while others last, and returns what struck when all are over
+// after ctx ends. Each strikes once before any does again, unless something strikes its part already.
+func (s *stack) strikeBeside(ctx context.Context, o settings, progress io.Writer) (strikes []strike) {
+	dice := rand.New(rand.NewPCG(o.Seed, 1))
+	var mu sync.Mutex
+	var going sync.WaitGroup
+	var waiting []int
+	for sleep(ctx, o.Every); ctx.Err() == nil; sleep(ctx, o.Every) {
+		if len(waiting) == 0 {
+			waiting = dice.Perm(len(leaderFaults))
+		}
+		for n, which := range waiting {
+			f := leaderFaults[which]
+			p := f.of(s)
+			if !p.struck.TryLock() {
+				continue
+			}
+			waiting = slices.Delete(waiting, n, n+1)
+			going.Go(func() {
+				defer p.struck.Unlock()
+				struck := s.strike(f.fault, func() error { return f.on(s, ctx, p) }, progress)
+				mu.Lock()
+				defer mu.Unlock()
+				strikes = append(strikes, struck)
+			})
+			break
+		}
+	}
+	going.Wait()
+	slices.SortFunc(strikes, func(a, b strike) int { return a.began.Compare(b.began) })
+	return strikes
+}
+
+// leads is the control plane that holds the lease, or was the last to do so.
+func (s *stack) leads() *part { return s.controls[s.holder()] }
+
+// standsBy is the other one.
+func (s *stack) standsBy() *part { return s.controls[1-s.holder()] }
+
+// holder is which control plane the record of the lease names; the first if it names none.
+func (s *stack) holder() int {
+	var record struct {
+		Address string `json:"address"`
+	}
+	text, err := os.ReadFile(filepath.Join(s.dir, "leader.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &record)
+	}
+	if err != nil {
+		return 0
+	}
+	return max(0, slices.Index(s.admins, record.Address))
+}
+
+// startLeader starts two control planes, a relay and an Envoy, each to be started again whenever it ends, until ctx does.
+func (s *stack) startLeader(ctx context.Context, values map[string]any) error {
+	for n, admin := range s.admins {
+		values["Admin"] = admin
+		name := fmt.Sprintf("controlplane-%d", n+1)
+		if err := s.write(name+".yaml", controlYAML, values); err != nil {
+			return err
+		}
+		s.controls = append(s.controls, s.program(name, "run", name))
+	}
+	s.relayPart = s.program("relay", "relay", "controlplane-1")
+	s.envoyPart = &part{start: func() (child, error) {
+		if err := s.startEnvoy(); err != nil {
+			return child{}, err
+		}
+		return child{s.envoy.Pid(), s.envoy.Exited()}, nil
+	}}
+	for _, p := range append(s.controls, s.relayPart, s.envoyPart) {
+		if err := p.keep(ctx); err != nil {
+			return err
+		}
+	}
+	return lab.Until(ctx, "front door", nil, lab.Listens(s.front))
+}
+
+// program is a part that is our program.
+func (s *stack) program(name, command, config string) *part {
+	return &part{start: func() (child, error) {
+		p, err := s.lab.Start(name, nil, "build/controlplane", command, s.lab.Path(config+".yaml"))
+		if err != nil {
+			return child{}, err
+		}
+		return child{p.PID(), p.Ended()}, nil
+	}}
+}
