@@ -104,6 +104,9 @@ bench: build build/bench-app envoy ## measure against plain Envoy; results go to
 chaos: build build/chaos-app envoy ## strike every part while 100,000 requests run, and account for each; results go to bench/results/
 	go run ./bench/chaos
 
+chaos-leader: build build/chaos-app envoy ## strike leader, standby, relay and Envoy every second for two minutes; CHAOS="-requests 1000000 -rate 300" for an hour
+	go run ./bench/chaos -leader -docs docs/reliability.md $(CHAOS)
+
 bench-bill: build envoy ## what the same requests cost with and without; results go to bench/results/
 	go run ./bench/bill
 
@@ -141,5 +144,5 @@ build/chaos-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy runtimes dynalite previous test test-all faults check format bench chaos bench-bill bench-replay simulate simulate-numbers fuzz clean
+.PHONY: help demo build envoy runtimes dynalite previous test test-all faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers fuzz clean
 .SECONDARY:

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 )
 
 func TestARequestEndsAsItsClientAndTheAppSay(t *testing.T) {
@@ -68,4 +73,67 @@ func TestTheJournalCountsStarts(t *testing.T) {
 	began, err := readJournal(path)
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"a": 2, "b": 1}, began)
+}
+
+func TestALateAnswerIsNoLossAndCountsForItsFault(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(100, 0)
+	r := &report{Settings: settings{Leader: true}}
+	r.account([]request{
+		{id: "a", answered: true, sent: at, over: at.Add(5 * time.Second), task: task{work: time.Second}},
+		{id: "b", answered: true, sent: at, over: at.Add(5 * time.Second), task: task{work: 4500 * time.Millisecond}},
+	}, []strike{{"the leader is killed", []end{cut}, at, at}}, map[string]int{"a": 1, "b": 1})
+	require.NoError(t, r.verdict())
+	require.Equal(t, 2, r.Ends[answered])
+	leader := r.Faults[0]
+	require.Equal(t, "the leader is killed", leader.Fault)
+	require.Equal(t, 1, leader.Ends[late])
+	require.Equal(t, 4*time.Second, leader.Longest)
+}
+
+func TestMoreThanOneOfAThousandRefusedFailsARunWithLeaders(t *testing.T) {
+	t.Parallel()
+	r := &report{Settings: settings{Leader: true, Requests: 2000}, Ends: map[end]int{refused: 2}}
+	require.NoError(t, r.verdict())
+	r.Ends[refused]++
+	require.ErrorContains(t, r.verdict(), "3 requests were refused")
+}
+
+func TestTheResultsReplaceThoseThatAFileHas(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "page.md")
+	require.NoError(t, os.WriteFile(path, []byte("before\n<!-- chaos-leader -->\nof the last run\n<!-- end of chaos-leader -->\nafter\n"), 0o600))
+	r := &report{Origin: &lab.Origin{Commit: "abc"}, Settings: settings{Leader: true, Requests: 77}}
+	for range 2 {
+		require.NoError(t, r.putInto(path))
+	}
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Regexp(t, `(?s)^before\n<!-- chaos-leader -->\n.*77 requests.*\n<!-- end of chaos-leader -->\nafter\n$`, string(text))
+	require.NotContains(t, string(text), "of the last run")
+	require.NoError(t, os.WriteFile(path, []byte("nothing"), 0o600))
+	require.ErrorContains(t, r.putInto(path), "<!-- chaos-leader -->")
+}
+
+func TestAPartIsStartedAgainWheneverItEnds(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	p := &part{start: func() (child, error) {
+		cmd := exec.CommandContext(ctx, "sleep", "60")
+		if err := cmd.Start(); err != nil {
+			return child{}, err
+		}
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = cmd.Wait() }()
+		return child{cmd.Process.Pid, ended}, nil
+	}}
+	require.NoError(t, p.keep(ctx))
+	first := p.child()
+	require.NoError(t, p.end(ctx, syscall.SIGKILL))
+	second := p.child()
+	require.NotEqual(t, first.pid, second.pid)
+	require.NoError(t, p.pause(ctx, 0))
+	require.NoError(t, p.end(ctx, syscall.SIGTERM))
+	stop()
+	<-p.child().ended
 }

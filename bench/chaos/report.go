@@ -61,7 +61,7 @@ func (r *report) putInto(path string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s%s%s Seed %d.\n\n%s\n\n", before, begin, r.Origin, r.Settings.Seed, r.Settings)
 	r.tables(&b)
-	return os.WriteFile(path, []byte(b.String()+end+after), 0o644)
+	return os.WriteFile(path, []byte(b.String()+"\n"+end+after), 0o644)
 }
 
 func (r *report) tables(b *strings.Builder) {
