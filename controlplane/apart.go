@@ -28,6 +28,13 @@ func (s *Server) runApart(ctx context.Context) error {
 	stopFiles := parts.run("files", s.outside.watch.Run)
 	campaign, end := context.WithCancel(ctx)
 	defer end()
+	go func() {
+		select {
+		case <-parts.failed:
+			end()
+		case <-campaign.Done():
+		}
+	}()
 	var err error
 	if ctx.Err() == nil {
 		s.announce()
@@ -56,9 +63,27 @@ func (s *Server) lead(ctx, term context.Context, number uint64, known []string) 
 	s.relays.lead(number)
 	stopControl := parts.run("control socket", s.serveControl)
 	s.relays.await(term, known)
+	stopXDS := func() {}
+	if term.Err() == nil {
+		stopXDS = s.decide(ctx, term, number, parts)
+	}
+	stopControl()
+	stopXDS()
+	s.relays.leader.Resign()
+	s.dispatcher.Abandon()
+	err := parts.wait()
+	if ctx.Err() == nil && err == nil {
+		err = fmt.Errorf("term %d: %w", number, ErrLost)
+	}
+	return err
+}
+
+// decide decides until the term is over, ctx ends or a part fails. Unless somebody else may lead by then, it leaves its last word
+// with the relays. The returned function ends what Envoys are told.
+func (s *Server) decide(ctx, term context.Context, number uint64, parts *group) (stopXDS func()) {
 	s.dispatcher.Start()
 	s.health.Resume()
-	stopXDS := parts.run("xds", func(ctx context.Context) error { return s.xds.Run(ctx, s.dispatcher) })
+	stopXDS = parts.run("xds", func(ctx context.Context) error { return s.xds.Run(ctx, s.dispatcher) })
 	stopReports := parts.run("lease", s.reportRelays)
 	s.leads.Store(number)
 
@@ -69,17 +94,11 @@ func (s *Server) lead(ctx, term context.Context, number uint64, known []string) 
 	s.leads.Store(0)
 	s.stopping.Store(true)
 	stopReports()
-	s.dispatcher.WriteNotes()
-	s.relays.flush()
-	stopControl()
-	stopXDS()
-	s.relays.leader.Resign()
-	s.dispatcher.Abandon()
-	err := parts.wait()
-	if ctx.Err() == nil && err == nil {
-		err = fmt.Errorf("term %d: %w", number, ErrLost)
+	if ctx.Err() != nil || term.Err() == nil {
+		s.dispatcher.WriteNotes()
+		s.relays.flush()
 	}
-	return err
+	return stopXDS
 }
 
 // reportEvery is how often the lease hears of the relays.

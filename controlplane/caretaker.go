@@ -136,6 +136,12 @@ func (o overheard) Expect(e relays.Expectation) {
 	o.Commands.Expect(e)
 }
 
+// Drain implements relays.Commands.
+func (o overheard) Drain(instance string, reason wire.Reason) {
+	o.by.Draining(instance, reason)
+	o.Commands.Drain(instance, reason)
+}
+
 // both tells two listeners what a relay says: whoever leads, and the caretaker.
 type both struct {
 	relays.Events // of the leader's stream, which also answers registrations

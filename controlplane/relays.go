@@ -100,6 +100,7 @@ const flushWithin = 200 * time.Millisecond
 // flush waits until the relays have heard what was said so far, or do not in time.
 func (a *attached) flush() {
 	began := time.Now()
+	a.leader.Ping()
 	for _, confirmed := a.attached(); confirmed.Before(began) && time.Since(began) < flushWithin; _, confirmed = a.attached() {
 		time.Sleep(time.Millisecond)
 	}

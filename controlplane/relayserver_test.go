@@ -244,3 +244,23 @@ func tokenOf(t *testing.T, cfg *controlplane.Config) string {
 	require.NoError(t, err)
 	return key.Mint("web", "i1", time.Now().Add(time.Hour))
 }
+
+// A control plane that is told to end before it knows what there is decides nothing: what it does not know may be there.
+func TestAControlPlaneThatEndsWhileItWaitsForRelaysStartsNothing(t *testing.T) {
+	cfg := apart(t)
+	serveRelay(t, cfg)
+	record := `{"version":1,"term":1,"holder":"","relays":["` + hostname(t) + `","another"]}`
+	require.NoError(t, os.WriteFile(filepath.Join(cfg.StateDir, "leader.json"), []byte(record), 0o600))
+	s, hook := open(t, cfg)
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	require.Eventually(t, func() bool {
+		return slices.ContainsFunc(hook.AllEntries(), func(e *logrus.Entry) bool { return e.Message == "a relay attaches" })
+	}, patience, time.Millisecond)
+	end()
+	require.NoError(t, <-ended)
+	for _, e := range hook.AllEntries() {
+		require.NotEqual(t, "instance starts", e.Message)
+	}
+}

@@ -120,7 +120,9 @@ func (d *Dispatcher) Connect(c Connection) {
 // what their qualifiers lead to.
 func (d *Dispatcher) Start() {
 	defer close(d.started)
-	d.spawn(d.writeNotes)
+	if !d.caretaker {
+		d.spawn(d.writeNotes)
+	}
 	for n, name := range d.names {
 		f := d.functions[name]
 		f.do((*pool.Pool).Resume)

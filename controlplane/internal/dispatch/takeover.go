@@ -185,9 +185,28 @@ func (f *function) note() []byte {
 			n.Drains[core.ID] = why
 		}
 	}
-	text, err := json.Marshal(n)
+	text, err := n.text()
 	if err != nil {
 		f.log.WithError(err).Error("what is learned cannot be written down")
 	}
 	return text
+}
+
+// text is the note as relays keep it. One that would be too long does without the environments that froze first, for Lambda gives
+// those up first, and then without the drains: their names are not ours to choose, nor how many there are.
+func (n note) text() ([]byte, error) {
+	for {
+		text, err := json.Marshal(n)
+		frozen := n.Pool.Fleet.Frozen
+		switch {
+		case err != nil || len(text) <= relays.MaxNote:
+			return text, err
+		case len(frozen) > 0:
+			n.Pool.Fleet.Frozen = frozen[(len(frozen)+1)/2:]
+		case n.Drains != nil:
+			n.Drains = nil
+		default:
+			return nil, fmt.Errorf("%d bytes, at most %d", len(text), relays.MaxNote)
+		}
+	}
 }

@@ -1,6 +1,9 @@
 package dispatch
 
 import (
+	"encoding/json"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,9 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -211,4 +216,30 @@ func TestASuccessorDoesNotTryAgainWhatWasGivenUp(t *testing.T) {
 		require.Empty(t, after.instances())
 		require.Equal(t, map[string]int{"1": 2}, after.status().Versions)
 	})
+}
+
+// However much there is to write down, a relay takes it: it refuses all that a leader says with a note that is too long.
+func TestANoteIsNeverTooLongForARelay(t *testing.T) {
+	n := note{Drains: map[string]pool.Reason{}}
+	for i := range scaler.MaxFrozen {
+		name := strconv.Itoa(i) + strings.Repeat("e", wire.MaxID-10)
+		n.Pool.Fleet.Frozen = append(n.Pool.Fleet.Frozen, scaler.FrozenNote{Name: name})
+	}
+	n.Drains["one"] = pool.Rotation
+	text, err := n.text()
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(text), tables.MaxNote)
+	var got note
+	require.NoError(t, json.Unmarshal(text, &got))
+	kept := got.Pool.Fleet.Frozen
+	require.NotEmpty(t, kept)
+	require.Equal(t, n.Pool.Fleet.Frozen[scaler.MaxFrozen-1], kept[len(kept)-1], "those that froze last count")
+	require.Equal(t, n.Drains, got.Drains)
+
+	for i := range 5000 {
+		n.Drains[strings.Repeat("i", 16)+strconv.Itoa(i)] = pool.Rotation
+	}
+	text, err = n.text()
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(text), tables.MaxNote)
 }

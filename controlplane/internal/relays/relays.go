@@ -36,10 +36,13 @@ type Inheritance struct {
 	Drain       wire.Reason // why its peer was told to finish; empty: it was not
 }
 
+// MaxNote bounds the text of a Note, in bytes: a relay takes no longer one.
+const MaxNote = 64 << 10
+
 // A Note is what a leader leaves for the next one about a function.
 type Note struct {
 	Function string
-	Text     []byte        // at most 64 KiB
+	Text     []byte        // at most MaxNote
 	Age      time.Duration // since it was written
 }
 

@@ -43,9 +43,12 @@ func checkRange(field string, n, most int) error {
 	return nil
 }
 
+// maxDollars is more than any instance costs an hour.
+const maxDollars = 1e6
+
 func checkDollars(d float64) error {
-	if d < 0 {
-		return fmt.Errorf("dollars: %g is negative", d)
+	if d < 0 || d > maxDollars {
+		return fmt.Errorf("dollars: %g is not within 0 and %g", d, maxDollars)
 	}
 	return nil
 }

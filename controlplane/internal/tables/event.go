@@ -35,7 +35,7 @@ type Down struct {
 	End      End
 }
 
-// Noted is an event: a note that a leader left with the relay.
+// Noted is an event: a note that a former leader left with the relay.
 type Noted struct{ Note }
 
 // Synced is an event: all that the relay had when it attached has been told.

@@ -102,10 +102,11 @@ func TestADecoderNamesWhatIsWrong(t *testing.T) {
 		require.ErrorContains(t, err, want, text)
 	}
 	for text, want := range map[string]string{
-		`{"instances":[{"id":"a b"}]}`:                                             "instances[0]: id",
-		`{"instances":[{"id":"a","function":"f","endpoint":"e","phase":"ended"}]}`: "end: required",
-		`{"loads":[{"instance":"a","in_flight":-1}]}`:                              "in_flight: -1",
-		`{"hello":{"relay":"r"}}`:                                                  "hello: boot: required",
+		`{"instances":[{"id":"a b"}]}`:                                                          "instances[0]: id",
+		`{"instances":[{"id":"a","function":"f","endpoint":"e","phase":"ended"}]}`:              "end: required",
+		`{"instances":[{"id":"a","function":"f","endpoint":"e","phase":"up","dollars":1e300}]}`: "dollars: 1e+300",
+		`{"loads":[{"instance":"a","in_flight":-1}]}`:                                           "in_flight: -1",
+		`{"hello":{"relay":"r"}}`:                                                               "hello: boot: required",
 	} {
 		_, err := DecodeObserved([]byte(text))
 		require.ErrorContains(t, err, want, text)

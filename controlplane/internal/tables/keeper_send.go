@@ -43,15 +43,17 @@ func (k *Keeper) nextNotes(now time.Time) (notes []Note) {
 
 // nextInstances takes as many instances as one message may hold.
 func (k *Keeper) nextInstances(now time.Time, o *Observed) {
-	n := min(len(k.queue), maxItems)
-	for _, id := range k.queue[:n] {
-		k.snapshot = max(0, k.snapshot-1)
+	size := 0
+	for n := 0; n < maxItems && len(k.queue) > 0 && size < maxBytes; n++ {
+		id := k.queue[0]
+		k.queue, k.snapshot = k.queue[1:], max(0, k.snapshot-1)
 		r := k.records[id]
 		if r == nil {
 			continue
 		}
 		if r.changed {
 			o.Instances = append(o.Instances, r.at(now))
+			size += r.text()
 		} else {
 			o.Loads = append(o.Loads, r.load(now))
 		}
@@ -60,7 +62,21 @@ func (k *Keeper) nextInstances(now time.Time, o *Observed) {
 			k.ends = append(k.ends, sentEnd{id, o.Number})
 		}
 	}
-	k.queue = k.queue[n:]
+}
+
+// text is how many bytes the instance holds that are its peer's to choose. JSON may make six of each.
+func (r *record) text() int {
+	n := len(r.Environment) + len(r.What) + len(r.Why) + len(r.Peer.FunctionVersion) + len(r.Peer.RequestID) + len(r.Peer.LogStream)
+	for _, word := range r.Peer.Features {
+		n += len(word)
+	}
+	if r.End != nil {
+		n += len(r.End.Detail)
+		if r.End.Report != nil {
+			n += len(r.End.Report.Detail)
+		}
+	}
+	return n
 }
 
 // at is the instance as it is to be sent now.

@@ -29,7 +29,9 @@ func (m *Mirror) receive(now time.Time, o Observed) (events []Event) {
 		events = append(events, Changed{m.hello})
 	}
 	for _, n := range o.Notes {
-		events = append(events, Noted{n})
+		if n.Term < m.term { // else it is this leader's own
+			events = append(events, Noted{n})
+		}
 	}
 	for _, id := range o.Refused {
 		events = m.refused(events, id)

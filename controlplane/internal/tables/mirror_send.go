@@ -7,16 +7,15 @@ func (m *Mirror) Next(now time.Time) (d Desired, ok bool) {
 	if !m.attached || !m.pending() {
 		return Desired{}, false
 	}
-	d = Desired{Term: m.term, Ack: m.ack}
-	if m.ping.due && m.ping.sent.IsZero() {
-		m.ping.number++
-		m.ping.sent, d.Ping = now, m.ping.number
-	}
-	m.due, m.ping.due = false, false
-	if d.Notes = m.nextNotes(now); len(m.noting) > 0 {
+	d, m.due = Desired{Term: m.term, Ack: m.ack}, false
+	if d.Notes = m.nextNotes(now); m.owesNotes() {
 		return d, true
 	}
 	m.nextWants(now, &d)
+	if m.owesPing() && len(m.queue) == 0 {
+		m.ping.number++
+		m.ping.due, m.ping.sent, d.Ping = false, now, m.ping.number
+	}
 	if m.synced && !m.complete && len(m.queue) == 0 {
 		m.complete, d.Complete = true, true
 	}
@@ -24,13 +23,19 @@ func (m *Mirror) Next(now time.Time) (d Desired, ok bool) {
 }
 
 func (m *Mirror) pending() bool {
-	return m.due || m.ping.due && m.ping.sent.IsZero() || len(m.queue) > 0 || len(m.noting) > 0 || m.synced && !m.complete
+	return m.due || m.owesPing() || len(m.queue) > 0 || m.owesNotes() || m.synced && !m.complete
 }
+
+// owesPing tells whether a ping is to be sent: one at a time, and after all that was to be said when it was asked for.
+func (m *Mirror) owesPing() bool { return m.ping.due && m.ping.sent.IsZero() }
+
+// owesNotes tells whether notes are to be sent: when the relay has told those of former leaders, which they replace.
+func (m *Mirror) owesNotes() bool { return m.synced && len(m.noting) > 0 }
 
 // nextNotes takes as many notes as one message may hold.
 func (m *Mirror) nextNotes(now time.Time) (notes []Note) {
 	size := 0
-	for len(m.noting) > 0 {
+	for m.owesNotes() {
 		n := m.notes[m.noting[0]].note(now)
 		if size += len(n.Text); size > maxBytes && len(notes) > 0 {
 			break

@@ -27,7 +27,7 @@ const (
 	MaxMessage   = 4 << 20  // bytes of one message in JSON
 
 	maxItems = 256       // wants, instances or loads in one message that is sent
-	maxBytes = 512 << 10 // of notes in one message that is sent, unless it is a single one
+	maxBytes = 512 << 10 // of notes, or of texts of peers, in one message that is sent, unless it is a single one
 )
 
 // A Desired is a message of a leader.

@@ -86,6 +86,11 @@ func (l *Leader) Note(n tables.Note) {
 	l.each(func(m *tables.Mirror, now time.Time) { m.Note(now, n) })
 }
 
+// Ping asks every relay for a sign of life: its RelayStatus.Confirmed is later than now once it has heard all that was said so far.
+func (l *Leader) Ping() {
+	l.each(func(m *tables.Mirror, _ time.Time) { m.Ping() })
+}
+
 func (l *Leader) each(do func(*tables.Mirror, time.Time)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
