@@ -30,6 +30,7 @@ const (
 	tokenKeyFile  = "token.key"  // makes and checks instances' tokens
 	relayCAFile   = "relay.ca"   // vouches for the relay's certificate
 	relayTermFile = "relay.term" // the highest term that the relay has seen
+	relayNameFile = "relay.name" // what control planes know the relay by
 )
 
 // A RelayServer is the relay as a process of its own. Control planes come and go; it holds tunnels and sockets, and keeps
@@ -92,13 +93,13 @@ func (s *RelayServer) newUplink(log logrus.FieldLogger) (*uplink.Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
-	name, err := os.Hostname()
+	name, err := files.Once(filepath.Join(dir, relayNameFile), hostname)
 	if err != nil {
 		return nil, fmt.Errorf("the relay's name: %w", err)
 	}
 	socket := filepath.Join(dir, controlSocket)
 	return uplink.NewRelay(uplink.Options{
-		Hello: tables.Hello{Relay: name, Boot: newBoot(), Sockets: socketDir(s.config), Build: Version()},
+		Hello: tables.Hello{Relay: strings.TrimSpace(string(name)), Boot: newBoot(), Sockets: socketDir(s.config), Build: Version()},
 		Dial:  func() []wire.Relay { return []wire.Relay{s.relay.Advertised()} },
 		Dials: map[string]uplink.Dial{socket: uplink.To("unix://" + socket)},
 		Term:  term,
@@ -107,6 +108,12 @@ func (s *RelayServer) newUplink(log logrus.FieldLogger) (*uplink.Relay, error) {
 		},
 		Log: log,
 	}), nil
+}
+
+// hostname is a relay's first name, which it keeps: a container that is made anew has another host's name, and is the same relay.
+func hostname() ([]byte, error) {
+	name, err := os.Hostname()
+	return []byte(name), err
 }
 
 // newBoot names this process, as no other.

@@ -264,3 +264,19 @@ func TestAControlPlaneThatEndsWhileItWaitsForRelaysStartsNothing(t *testing.T) {
 		require.NotEqual(t, "instance starts", e.Message)
 	}
 }
+
+// Control planes know a relay by the same name for as long as its state directory lasts, whatever its host is called by then.
+func TestARelayKeepsItsName(t *testing.T) {
+	cfg := apart(t)
+	_, stop := serveRelay(t, cfg)
+	stop()
+	file := filepath.Join(cfg.StateDir, "relay.name")
+	name, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, hostname(t), string(name))
+	require.NoError(t, os.WriteFile(file, []byte("before\n"), 0o600))
+	serveRelay(t, cfg)
+	first := lead(t, cfg, 1)
+	hears[tables.Synced](t, first)
+	require.Contains(t, first.Relays(), "before")
+}

@@ -36,6 +36,9 @@ func (m memo) text() []byte {
 // Inherited takes in an instance that a former leader has announced. One that the configuration has no place for is told to
 // finish.
 func (d *Dispatcher) Inherited(in relays.Inheritance) {
+	if d.instance(in.Instance) != nil {
+		return // another relay has it too
+	}
 	err := errors.New("no such function is configured")
 	if f := d.functions[in.Function]; f != nil {
 		err = f.inherit(in)

@@ -243,3 +243,16 @@ func TestANoteIsNeverTooLongForARelay(t *testing.T) {
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(text), tables.MaxNote)
 }
+
+// Two relays may tell of one instance.
+func TestAnInstanceOfTwoRelaysIsTakenOverOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWaitingWorld(t, nil)
+		in := relays.Inheritance{Instance: "one", Function: "web", Endpoint: "web/0000", Dollars: 1}
+		w.Inherited(in)
+		w.Inherited(in)
+		w.Start()
+		require.Len(t, w.Instances(), 1)
+		require.Empty(t, w.drainedFor("one"))
+	})
+}
