@@ -79,18 +79,18 @@ func (f *frugal) reserve(now time.Time, s *State) int {
 		return 0
 	}
 	if now.Before(f.calm) {
-		f.next = f.calm
+		f.next = sooner(f.next, f.calm)
 		return 0
 	}
 	have := s.Fleet.Frozen(now) + s.Live
 	need := f.worthwhile(now, s, have)
 	if have >= need {
 		f.pace = 0
-		f.next = s.Fleet.Until(now)
+		f.next = sooner(f.next, s.Fleet.Until(now))
 		return 0
 	}
 	if now.Before(f.again) {
-		f.next = f.again
+		f.next = sooner(f.next, f.again)
 		return 0
 	}
 	f.pace = min(max(attemptsAfter, 2*f.pace), s.Fleet.Relied())
