@@ -38,6 +38,7 @@ func delegate(args []string, stdout, stderr io.Writer) (code int, done bool) {
 	cmd.Env = append(os.Environ(), insider+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:    true, // a terminal's Ctrl-C comes through here alone: twice it would mean to kill
 		Cloneflags: syscall.CLONE_NEWUSER, Pdeathsig: syscall.SIGKILL, AmbientCaps: privileges,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}},
