@@ -78,33 +78,50 @@ func (c *crowd) gaveUp() []string {
 	return c.ended
 }
 
-// A restarting relay is run again and again with the same identity, key and instances.
+// A restarting relay is run again with the same port, identity, key and instances.
 type restarting struct {
 	*testing.T
 	config Config
 	count  int
-	stop   func()
+	stop   func() // ends the relay, of which some may be left for a moment
 }
 
 func (r *restarting) start() *Relay {
 	r.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	relay, err := New(r.config, &recorder{downs: map[string]error{}, reports: map[string]*wire.Report{}}, log)
+	dir, err := os.MkdirTemp("", "ld") // the one before may be in use yet
 	require.NoError(r, err)
+	r.Cleanup(func() { _ = os.RemoveAll(dir) })
+	r.config.Dir = dir
+	var relay *Relay
+	r.eventually(func() error {
+		relay, err = New(r.config, &recorder{downs: map[string]error{}, reports: map[string]*wire.Report{}}, log)
+		return err
+	})
 	for n := range r.count {
 		relay.Expect(relays.Expectation{Instance: instanceName(n), Function: "web", Endpoint: fmt.Sprintf("web/%04d", n), Expires: time.Now().Add(time.Hour)})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- relay.Run(ctx) }()
-	r.config.Address = relay.Addr().String()
-	r.stop = sync.OnceFunc(func() {
+	r.config.Address, r.stop = relay.Addr().String(), cancel
+	r.Cleanup(func() {
 		cancel()
 		require.NoError(r, <-done)
 	})
-	r.Cleanup(r.stop)
 	return relay
+}
+
+func (r *restarting) eventually(try func() error) {
+	r.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		require.True(r, time.Now().Before(deadline), "%v", err)
+	}
 }
 
 // peersVariable says how many peers dial again, for measuring; docs/performance.md has numbers. The race detector makes
@@ -141,11 +158,8 @@ func newRestarting(t *testing.T, count int) *restarting {
 	ca, err := newAuthority()
 	require.NoError(t, err)
 	identity := operators(t, ca)
-	dir, err := os.MkdirTemp("", "ld")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return &restarting{T: t, count: count, config: Config{
-		Address: "127.0.0.1:0", TLS: TLSFiles, Identity: func() Identity { return identity }, Dir: dir,
+		Address: "127.0.0.1:0", TLS: TLSFiles, Identity: func() Identity { return identity },
 		TunnelWait: patience, MaxConnections: 4 * count, Key: token.NewKey(),
 	}}
 }
