@@ -93,7 +93,7 @@ func TestPreferencesAndMoney(t *testing.T) {
 		load := g.Make(1)
 		for _, memory := range []int{128, 512, 1769} {
 			for _, concurrency := range []int{1, 10} {
-				if memory == 512 && concurrency == 1 {
+				if memory != 128 && concurrency == 1 {
 					continue
 				}
 				t.Run(fmt.Sprint(g.Name, ", ", memory, " MB, concurrency ", concurrency), func(t *testing.T) {
@@ -163,8 +163,8 @@ func TestSlowEnvironmentsAreAvoided(t *testing.T) {
 		for share, times := range map[float64]float64{0.125: 1.3, 0.25: 1.6} {
 			t.Run(fmt.Sprint(name, ", ", share), func(t *testing.T) {
 				var p99, dollars [2]float64
-				for seed := range uint64(6) {
-					load := workload.Steady("steady", 3*minute, 100, service).Make(seed + 1)
+				for seed := range uint64(3) {
+					load := workload.Steady("steady", 2*minute, 100, service).Make(seed + 1)
 					for k, slow := range []float64{0, share} {
 						s := simulate.Defaults(10, seed+1)
 						s.Lambda.Slow, s.Lambda.SlowTimes = slow, 5
