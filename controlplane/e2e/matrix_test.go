@@ -23,7 +23,8 @@ import (
 // matrixVariable names a file that TestLongFaultMatrix writes its table to: go test shows no output of tests that pass.
 const matrixVariable = "FAULT_MATRIX"
 
-// What is started, at most: matrixBurst at once, then matrixRate each second.
+// What is started, at most, in new environments: matrixBurst at once, then matrixRate each second. Those that are known may each be
+// started once a second beside.
 const (
 	matrixBurst       = 6
 	matrixRate        = 2
@@ -95,6 +96,7 @@ type cell struct {
 	failed      map[string]int // by status and cause
 	invocations int            // that arrived at Lambda
 	budget      int            // how many might have
+	made, makes int            // of them, in new environments, and how many of those might have
 	recovered   time.Duration  // from the end of the fault to the first request of those that were all served
 }
 
@@ -187,6 +189,7 @@ func (c *cell) run(t *testing.T, s *controlplanetest.Stack, stalls *stallWatch) 
 	})
 	c.count(s, began, results)
 	require.LessOrEqual(t, c.invocations, c.budget)
+	require.LessOrEqual(t, c.made, c.makes, "new environments")
 	c.requireClear(t, settled, results, stalls.since(began))
 	eventuallyUsed(s, c.function, 0, 0)
 }
@@ -224,7 +227,9 @@ func recovery(results []result, end time.Time) (time.Duration, error) {
 func (c *cell) count(s *controlplanetest.Stack, began time.Time, results []result) {
 	lambda := s.Lambda.Counters(c.function)
 	c.invocations = lambda.Started + lambda.Faults + lambda.Throttled
-	c.budget = matrixBurst + int(matrixRate*time.Since(began).Seconds())
+	seconds := time.Since(began).Seconds()
+	c.made, c.makes = lambda.Cold, matrixBurst+int(matrixRate*seconds)
+	c.budget = c.makes + matrixMax + int(matrixMax*seconds)
 	c.requests, c.failed = len(results), map[string]int{}
 	for _, r := range results {
 		if !r.served() {

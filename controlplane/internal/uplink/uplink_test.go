@@ -39,7 +39,6 @@ func quiet(t *testing.T) logrus.FieldLogger {
 type listener struct {
 	mu     sync.Mutex
 	events []string
-	calls  []string
 	answer func(token string) (wire.Invocation, error)
 }
 
