@@ -11,9 +11,9 @@ import (
 )
 
 func TestARequestReachesAFunctionOverItsTunnel(t *testing.T) {
-	s := controlplanetest.Start(t, controlplanetest.Options{
-		Functions: []controlplanetest.Function{controlplanetest.App(t, "web", controlplanetest.Library)},
-	})
+	f := controlplanetest.App(t, "web", controlplanetest.Library)
+	f.Scaling.Min = 1 // or else it may end between two requests
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
 	for range 3 {
 		resp, err := http.Get("http://" + s.Front + "/web/hello")
 		require.NoError(t, err)

@@ -148,6 +148,13 @@ func (w *world) Expect(e relays.Expectation) {
 	w.Expected(e.Instance)
 }
 
+// refuse says whether instances are let in nowhere from now on.
+func (w *world) refuse(refuses bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refuses = refuses
+}
+
 func (w *world) Note(function string, text []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -155,12 +155,12 @@ func TestWhatHasNoPlaceFinishes(t *testing.T) {
 func TestWhatNobodyExpectsIsNotInvoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		w.refuses = true
+		w.refuse(true)
 		waiting := w.acquire(t.Context())
 		synctest.Wait()
 		require.Empty(t, w.instances())
 		require.NotZero(t, w.Functions()[0].StartFailures[string(scaler.Unknown)])
-		w.refuses = false
+		w.refuse(false)
 		time.Sleep(time.Minute)
 		w.publish()
 		for _, id := range w.instances() {

@@ -31,9 +31,9 @@ type Estate struct {
 // Await keeps the pool from deciding anything until Resume: there may be instances that it does not know yet.
 func (p *Pool) Await() { p.awaits = true }
 
-// settles is for how long after a takeover requests come at once that were held meanwhile. They are no rate, and what is idle is
-// kept for them.
-const settles = 500 * time.Millisecond
+// settles is for how long after a takeover requests come at once that were held meanwhile: Envoy asks again after pauses of up to half a
+// second, and the first try may meet nobody. They are no rate, and what is idle is kept for them.
+const settles = 1500 * time.Millisecond
 
 // Resume ends Await.
 func (p *Pool) Resume(now time.Time) *Effects {

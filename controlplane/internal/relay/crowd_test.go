@@ -124,7 +124,7 @@ func (r *restarting) eventually(try func() error) {
 	}
 }
 
-// peersVariable says how many peers dial again, for measuring; docs/performance.md has numbers. The race detector makes
+// peersVariable says how many peers dial again, for measuring; docs/decisions.md has numbers. The race detector makes
 // handshakes ten times as slow, so that fewer show the same.
 const peersVariable = "CROWD_PEERS"
 
