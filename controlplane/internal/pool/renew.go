@@ -29,7 +29,7 @@ type renewal struct {
 
 // unhurried is how long after the begin of a rollout the reserve of environments is filled, at the earliest: it does not press,
 // and the start of each costs as much as one that serves.
-const unhurried = time.Minute
+const unhurried = 3 * time.Minute
 
 // Route says what version new instances are to run from now on. If others serve, they are replaced by the plan; forced, so are
 // those of which nobody knows what they run. A version whose rollout was given up is not tried again before another one comes,
