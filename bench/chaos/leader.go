@@ -19,9 +19,28 @@ import (
 // A partFault strikes a part, and never while another strikes that.
 type partFault struct {
 	fault
-	of func(*stack) *part
-	on func(*stack, context.Context, *part) error
+	of   func(*stack) *part
+	on   func(*stack, context.Context, *part) error
+	once *sync.Mutex // held while it strikes, by it or another that must not strike beside it; nil: none
 }
+
+// tryLock takes what must be free for the fault to strike; unlock gives it back.
+func (f partFault) tryLock(p *part) (unlock func(), ok bool) {
+	if !p.struck.TryLock() {
+		return nil, false
+	}
+	if f.once == nil {
+		return p.struck.Unlock, true
+	}
+	if !f.once.TryLock() {
+		p.struck.Unlock()
+		return nil, false
+	}
+	return func() { f.once.Unlock(); p.struck.Unlock() }, true
+}
+
+// still is held by a pause: one part stands still at a time, else all that there is would, half of the time.
+var still sync.Mutex
 
 // leaderFaults are those of a run with a leader, a standby and a relay apart. Requests may be cut by what carries them only.
 var leaderFaults = slices.Concat(
@@ -43,9 +62,9 @@ func faultsOf(who string, of func(*stack) *part, spares ...end) []partFault {
 		return p.pause(ctx, time.Second+rand.N((longestPause-1)*time.Second))
 	}
 	return []partFault{
-		{fault{name: who + " is killed", spares: spares}, of, ends(syscall.SIGKILL)},
-		{fault{name: who + " is told to end", spares: spares}, of, ends(syscall.SIGTERM)},
-		{fault{name: who + " stands still for 1 to 7 s", spares: spares}, of, pauses},
+		{fault{name: who + " is killed", spares: spares}, of, ends(syscall.SIGKILL), nil},
+		{fault{name: who + " is told to end", spares: spares}, of, ends(syscall.SIGTERM), nil},
+		{fault{name: who + " stands still for 1 to 7 s", spares: spares}, of, pauses, &still},
 	}
 }
 
@@ -71,12 +90,13 @@ func (s *stack) strikeBeside(ctx context.Context, o settings, progress io.Writer
 		for n, which := range waiting {
 			f := leaderFaults[which]
 			p := f.of(s)
-			if !p.struck.TryLock() {
+			unlock, ok := f.tryLock(p)
+			if !ok {
 				continue
 			}
 			waiting = slices.Delete(waiting, n, n+1)
 			going.Go(func() {
-				defer p.struck.Unlock()
+				defer unlock()
 				struck := s.strike(f.fault, func() error { return f.on(s, ctx, p) }, progress)
 				mu.Lock()
 				defer mu.Unlock()
