@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 )
@@ -111,8 +110,24 @@ func (r *request) run(ctx context.Context, client *http.Client, url string) {
 		return
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
+	text, err := r.read(answer.Body)
 	r.judge(answer, text, err)
+}
+
+// last is the end of a whole answer.
+func (r *request) last() []byte { return fmt.Appendf(nil, "%s %d", r.id, len(r.body)) }
+
+// read reads the answer. Of a WebSocket the last message is its end: the connection may stay for a while.
+func (r *request) read(body io.Reader) (text []byte, err error) {
+	if r.kind != socket {
+		return io.ReadAll(body)
+	}
+	for piece := make([]byte, 1<<10); err == nil && !bytes.HasSuffix(text, r.last()); {
+		var n int
+		n, err = body.Read(piece)
+		text = append(text, piece[:n]...)
+	}
+	return text, err
 }
 
 func (r *request) ask(ctx context.Context, url string) (*http.Request, error) {
@@ -140,13 +155,12 @@ func (r *request) ask(ctx context.Context, url string) (*http.Request, error) {
 // judge tells what came back.
 func (r *request) judge(answer *http.Response, text []byte, err error) {
 	good := answer.StatusCode == http.StatusOK || answer.StatusCode == http.StatusSwitchingProtocols
-	last := fmt.Sprintf("%s %d", r.id, len(r.body))
 	switch {
-	case good && r.kind != "" && strings.HasSuffix(string(text), last):
+	case good && r.kind != "" && bytes.HasSuffix(text, r.last()):
 		r.answered = true // however the connection ended afterwards
 	case err != nil || good && r.kind == socket:
 		r.failure = "answer broken off"
-	case good && string(text) == last:
+	case good && bytes.Equal(text, r.last()):
 		r.answered = true
 	case good:
 		r.failure = "wrong answer"
