@@ -26,7 +26,7 @@ type sample struct {
 // Await blocks until the processes beside this one, those of the same parent and what they started, have used as good as
 // no processor time for a second and a half, and returns true. It returns false when ctx ends, which it does wait for where it can
 // tell nothing. A parent may have other children that are not meant: those that are have the mark, NAME=VALUE, in their
-// environment.
+// environment, and the same network.
 func Await(ctx context.Context, mark string) bool {
 	return await(ctx, func() (sample, bool) { return look(os.Getppid(), os.Getpid(), mark) })
 }

@@ -48,9 +48,16 @@ func look(parent, self int, mark string) (sample, bool) {
 	return now, found
 }
 
-// marked tells whether a process has the mark, or may have it.
+// marked tells whether a process has the mark and this process's network, or may have them: where each environment has a network of
+// its own, all may have the same mark.
 func marked(pid int, mark string) bool {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	of := "/proc/" + strconv.Itoa(pid)
+	ours, err := os.Readlink("/proc/self/ns/net")
+	theirs, unseen := os.Readlink(of + "/ns/net")
+	if err == nil && unseen == nil && ours != theirs {
+		return false
+	}
+	text, err := os.ReadFile(of + "/environ")
 	return err != nil || bytes.Contains(append([]byte{0}, text...), append([]byte("\x00"+mark), 0))
 }
 
