@@ -8,9 +8,9 @@ PREVIOUS   := $(shell cat controlplane/e2e/testdata/previous-commit)
 PREVIOUS_PROGRAMS := ./lambdapeer/cmd/lambdapeer ./controlplane/cmd/controlplane ./controlplane/controlplanetest/app
 TRACES     ?= ../shared/traces
 FAULT_TABLE := $(CURDIR)/build/faults.txt
-# The simulator has one goroutine a run, in which the race detector finds nothing and takes twenty times as long.
-SIMULATOR   = controlplane/internal/simulate
-RACED       = $(shell go list ./... ./.ci/flaky | grep -v $(SIMULATOR))
+# Simulations have one goroutine a run, in which the race detector finds nothing and takes twenty times as long.
+SIMULATORS  = controlplane/internal/simulate controlplane/internal/cell
+RACED       = $(shell go list ./... ./.ci/flaky | grep -vE 'controlplane/internal/(simulate|cell)')
 LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer | xargs -n1 dirname | sort -u | sed 's,^,./,')
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
 
@@ -73,16 +73,16 @@ previous: .tools/previous-$(PREVIOUS) ## build the peer and control plane of the
 	  (cd $$part/source && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o .. $(PREVIOUS_PROGRAMS)) && rm -rf $$part/source && { mv -T $$part $@ || test -x $@/app; }
 
 test: envoy runtimes dynalite previous ## a developer's loop, under five minutes: unit, property, race detector, end to end through Envoy
-	@echo "== tests of the simulator, without the long ones"
-	@$(call suite,simulator-tests,./$(SIMULATOR)/...,-skip '^TestLong',build/simulator-tests.json)
+	@echo "== tests of the simulators, without the long ones"
+	@$(call suite,simulator-tests,$(SIMULATORS:%=./%/...),-skip '^TestLong',build/simulator-tests.json)
 	@echo "== all others with the race detector, without the long ones; the end-to-end ones run real Envoys"
 	@$(call suite,tests,$(RACED),-race -skip '^TestLong',build/simulator-tests.json build/tests.json)
 
 test-all: test ## every test: those of make test, then the long ones
-	@echo "== the long tests of the simulator"
-	@$(call suite,long-simulator-tests,$(filter ./$(SIMULATOR)%,$(LONG_PACKAGES)),-run '^TestLong',build/long-simulator-tests.json)
+	@echo "== the long tests of the simulators"
+	@$(call suite,long-simulator-tests,$(filter $(SIMULATORS:%=./%%),$(LONG_PACKAGES)),-run '^TestLong',build/long-simulator-tests.json)
 	@echo "== the other long tests with the race detector"
-	@$(call suite,long-tests,$(filter-out ./$(SIMULATOR)%,$(LONG_PACKAGES)),-race -run '^TestLong',$(addprefix build/,simulator-tests.json tests.json long-simulator-tests.json long-tests.json))
+	@$(call suite,long-tests,$(filter-out $(SIMULATORS:%=./%%),$(LONG_PACKAGES)),-race -run '^TestLong',$(addprefix build/,simulator-tests.json tests.json long-simulator-tests.json long-tests.json))
 
 faults: envoy ## put each fault of lambdalocal to an idle, a steady and a bursting function, and print what it did
 	@mkdir -p build
