@@ -26,8 +26,8 @@ const (
 
 // Limits.
 const (
-	maxRelays = 64  // that a leader knows
-	maxAsking = 256 // registrations under way, of one relay
+	maxRelays = 64   // that a leader knows
+	maxAsking = 4096 // registrations under way, of one relay: all peers of a function register at once after a restart
 )
 
 // Errors of a stream. A relay tries again after each of them.
