@@ -35,7 +35,7 @@ func TestLongAThousandInstances(t *testing.T) {
 	c.await("all are ready", func(i instanceStatus) bool { return i.State == "ready" })
 	pushes := c.pushes()
 	t.Logf("%v pushes of endpoints for %d instances", pushes, thousand)
-	require.Less(t, pushes, float64(thousand), "a burst of instances must become fewer pushes")
+	require.Less(t, pushes, float64(thousand/4), "a burst of instances must become few pushes")
 
 	release := c.holdRequests(thousand)
 	c.await("each has exactly one request, by lease and by its own count", func(i instanceStatus) bool {
@@ -81,7 +81,6 @@ func startCrowd(t *testing.T) *crowd {
 	return c
 }
 
-// config gives a peer whose first attempt has failed among a thousand its place again soon.
 func (c *crowd) config() string {
 	return fmt.Sprintf(`
 state_dir: %s
@@ -94,7 +93,7 @@ functions:
   provider: static
   static: {token_file: %s}
   routes: [{path: /}]
-  scaling: {concurrency: 1, max: %d, start_timeout: 5s}
+  scaling: {concurrency: 1, max: %d}
 `, filepath.Join(c.dir, "s"), c.admin, c.relay, c.token, thousand)
 }
 

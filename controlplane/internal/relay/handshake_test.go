@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -139,6 +141,32 @@ func TestIdleTunnelsAreLimited(t *testing.T) {
 func register(bearer, body string) string {
 	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
 		wire.RegisterPath, bearer, len(body), body)
+}
+
+// The control plane takes a while to answer a registration. Whoever waits for that keeps nobody else from the relay.
+func TestRegistrationsThatWaitHoldUpNobody(t *testing.T) {
+	b := newBed(t)
+	answer := make(chan struct{})
+	release := sync.OnceFunc(func() { close(answer) })
+	defer release()
+	b.events.register = func(string, wire.Registration) (wire.Invocation, error) {
+		<-answer
+		return wire.Invocation{}, relays.ErrUnauthorized
+	}
+	var waiting sync.WaitGroup
+	for range 2 * runtime.GOMAXPROCS(0) {
+		conn := b.dial()
+		waiting.Go(func() {
+			defer conn.Close()
+			b.ask(conn, register("secret", `{"lambda_dispatch":1,"function":"web","environment":"laptop"}`))
+		})
+	}
+	late := b.dial()
+	defer late.Close()
+	got, text := b.ask(late, "GET /nothing HTTP/1.1\r\nHost: relay\r\n\r\n")
+	require.Equal(t, http.StatusNotFound, got.StatusCode, text)
+	release()
+	waiting.Wait()
 }
 
 func TestRegister(t *testing.T) {

@@ -28,6 +28,7 @@ func (r *Relay) register(ctx context.Context, conn *peerConn, req *http.Request)
 	if err != nil {
 		return refuse(DropMalformedRequest, err.Error())
 	}
+	conn.visit.Pause() // who waits for the control plane computes nothing
 	invocation, err := r.events.Register(ctx, bearer, registration)
 	if err != nil {
 		return &refusal{drop: DropRegisterRefused, text: err.Error(), code: registerStatus(err)}

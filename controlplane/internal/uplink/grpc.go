@@ -54,8 +54,9 @@ func (u *Up) Validate() error {
 	if u.Observed != nil {
 		errs = append(errs, u.Observed.Validate())
 	}
-	if u.Register != nil {
-		errs = append(errs, u.Register.Registration.Validate())
+	errs = append(errs, checkTogether("register", len(u.Register)))
+	for _, r := range u.Register {
+		errs = append(errs, r.Registration.Validate())
 	}
 	return errors.Join(errs...)
 }
@@ -66,10 +67,20 @@ func (d *Down) Validate() error {
 	if d.Desired != nil {
 		errs = append(errs, d.Desired.Validate())
 	}
-	if d.Registered != nil && d.Registered.Invocation != nil {
-		errs = append(errs, d.Registered.Invocation.Validate())
+	errs = append(errs, checkTogether("registered", len(d.Registered)))
+	for _, r := range d.Registered {
+		if r.Invocation != nil {
+			errs = append(errs, r.Invocation.Validate())
+		}
 	}
 	return errors.Join(errs...)
+}
+
+func checkTogether(field string, n int) error {
+	if n > maxTogether {
+		return fmt.Errorf("%s: has %d, at most %d", field, n, maxTogether)
+	}
+	return nil
 }
 
 var streamDesc = grpc.StreamDesc{StreamName: methodName, ServerStreams: true, ClientStreams: true, Handler: handle}

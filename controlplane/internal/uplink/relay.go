@@ -10,6 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -90,7 +91,7 @@ const settles = 20 * time.Millisecond
 
 // Flush waits until whoever leads has probably heard all that there is to say, or ctx ends.
 func (r *Relay) Flush(ctx context.Context) {
-	for still := false; !still && pause(ctx, settles); {
+	for still := false; !still && pause.For(ctx, settles); {
 		r.mu.Lock()
 		still = !r.keeper.Pending()
 		r.mu.Unlock()
@@ -141,7 +142,7 @@ func (r *Relay) follow(ctx context.Context, log logrus.FieldLogger, dial Dial) {
 			log.WithError(err).Info("no stream to this control plane: it is dialled again")
 			said = text
 		}
-		pause(ctx, wait/2+rand.N(wait/2))
+		pause.For(ctx, wait/2+rand.N(wait/2))
 		wait = min(2*wait, maxPause)
 	}
 }
@@ -219,9 +220,9 @@ func (r *Relay) next(session tables.Session, l *line) *Up {
 	if len(l.registers) == 0 {
 		return nil
 	}
-	register := l.registers[0]
-	l.registers = l.registers[1:]
-	return &Up{Register: &register}
+	var up Up
+	up.Register, l.registers = together(l.registers)
+	return &up
 }
 
 // receive obeys a message. The relay has done what it says before the stream says so.
@@ -229,8 +230,8 @@ func (r *Relay) receive(session tables.Session, l *line, down *Down) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer wake(l.wake)
-	if down.Registered != nil {
-		r.answerLocked(*down.Registered)
+	for _, a := range down.Registered {
+		r.answerLocked(a)
 	}
 	if down.Desired == nil {
 		return nil

@@ -92,8 +92,8 @@ func (s *site) told(events []tables.Event) {
 }
 
 func (s *site) receive(ctx context.Context, up *Up) error {
-	if up.Register != nil {
-		s.ask(ctx, *up.Register)
+	for _, r := range up.Register {
+		s.ask(ctx, r)
 	}
 	if up.Observed == nil {
 		return nil
@@ -119,9 +119,9 @@ func (s *site) next(stream chan struct{}) *Down {
 	if len(s.answers) == 0 {
 		return nil
 	}
-	answer := s.answers[0]
-	s.answers = s.answers[1:]
-	return &Down{Registered: &answer}
+	var down Down
+	down.Registered, s.answers = together(s.answers)
+	return &down
 }
 
 // ask lets the sink answer a registration. A relay has at most maxAsking under way; what is more is not answered.

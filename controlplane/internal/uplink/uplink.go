@@ -11,6 +11,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -26,8 +27,9 @@ const (
 
 // Limits.
 const (
-	maxRelays = 64   // that a leader knows
-	maxAsking = 4096 // registrations under way, of one relay: all peers of a function register at once after a restart
+	maxRelays   = 64   // that a leader knows
+	maxAsking   = 4096 // registrations under way, of one relay: all peers of a function register at once after a restart
+	maxTogether = 32   // registrations, or answers, in one message: each may have 64 KiB
 )
 
 // Errors of a stream. A relay tries again after each of them.
@@ -40,13 +42,13 @@ var (
 // A Up is what a relay sends.
 type Up struct {
 	Observed *tables.Observed `json:"observed,omitempty"`
-	Register *Registration    `json:"register,omitempty"`
+	Register []Registration   `json:"register,omitempty"` // at most maxTogether, as are the answers
 }
 
 // A Down is what a leader sends.
 type Down struct {
 	Desired    *tables.Desired `json:"desired,omitempty"`
-	Registered *Registered     `json:"registered,omitempty"`
+	Registered []Registered    `json:"registered,omitempty"`
 }
 
 // A Registration is a peer that nobody invoked and that asks a relay to be let in.
@@ -140,24 +142,16 @@ func speak[S, R any](ctx context.Context, cancel context.CancelCauseFunc, stream
 			time.AfterFunc(pingEvery, func() { cancel(err) })
 			return
 		}
-		if !pause(ctx, gap) || s.stir != nil && !rest(ctx, s.wake) {
+		if !pause.For(ctx, gap) || s.stir != nil && !pause.Unless(ctx, lull-gap, s.wake) {
 			return
 		}
 	}
 }
 
-// rest waits for the end of a lull, or for something that cannot wait, and tells whether ctx goes on.
-func rest(ctx context.Context, wake <-chan struct{}) bool {
-	timer := time.NewTimer(lull - gap)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-wake:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+// together takes as many as one message may hold, and returns which are left.
+func together[T any](all []T) (first, left []T) {
+	n := min(len(all), maxTogether)
+	return all[:n:n], all[n:]
 }
 
 // wake lets a side look whether there is something to say.
@@ -165,17 +159,5 @@ func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// pause waits, and tells whether ctx goes on.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

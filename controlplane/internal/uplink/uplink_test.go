@@ -306,6 +306,25 @@ func TestPeersRegisterWithWhoeverLeads(t *testing.T) {
 	})
 }
 
+// All peers of a function register at once after a restart: their registrations, and the answers, travel together.
+func TestManyRegistrationsAreFewMessages(t *testing.T) {
+	all := make([]Registration, 3*maxTogether+1)
+	for n := range all {
+		all[n].Number = uint64(n)
+	}
+	var got []Registration
+	messages := 0
+	for left := all; len(left) > 0; messages++ {
+		var first []Registration
+		first, left = together(left)
+		got = append(got, first...)
+	}
+	require.Equal(t, all, got)
+	require.Equal(t, 4, messages)
+	tooMany := Up{Register: all}
+	require.ErrorContains(t, tooMany.Validate(), "register: has 97, at most 32")
+}
+
 // A deaf stream takes what is sent, and brings nothing.
 type deaf struct{ ctx context.Context }
 
