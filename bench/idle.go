@@ -81,7 +81,7 @@ func measureIdle(ctx context.Context, parent *lab.Lab, secure bool, count int) (
 }
 
 func (t *through) settled(ctx context.Context) (map[string]procstat.Usage, error) {
-	if err := rest(ctx, settle); err != nil {
+	if err := lab.Rest(ctx, settle); err != nil {
 		return nil, err
 	}
 	return t.usage()
@@ -101,7 +101,7 @@ func (t *through) idleCPU(ctx context.Context) (share float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := rest(ctx, idleWatch); err != nil {
+	if err := lab.Rest(ctx, idleWatch); err != nil {
 		return 0, err
 	}
 	after, err := t.usage()
@@ -109,13 +109,4 @@ func (t *through) idleCPU(ctx context.Context) (share float64, err error) {
 		return 0, err
 	}
 	return (after[roleControl].CPU - before[roleControl].CPU).Seconds() / idleWatch.Seconds(), nil
-}
-
-func rest(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/file"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 )
 
 // ErrLost is the end of a control plane that does not lead any more although nobody has asked it to end: another one may. Whoever
@@ -85,6 +86,7 @@ func (s *Server) decide(ctx, term context.Context, number uint64, parts *group) 
 	s.health.Resume()
 	stopXDS = parts.run("xds", func(ctx context.Context) error { return s.xds.Run(ctx, s.dispatcher) })
 	stopReports := parts.run("lease", s.reportRelays)
+	stopNotes := parts.run("notes", s.writeNotes)
 	s.leads.Store(number)
 
 	select {
@@ -94,6 +96,7 @@ func (s *Server) decide(ctx, term context.Context, number uint64, parts *group) 
 	s.leads.Store(0)
 	s.stopping.Store(true)
 	stopReports()
+	stopNotes()
 	if ctx.Err() != nil || term.Err() == nil {
 		s.dispatcher.WriteNotes()
 		s.relays.flush()
@@ -118,6 +121,17 @@ func (s *Server) reportRelays(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// notesEvery is how often it is written down what the next leader should know.
+const notesEvery = time.Second
+
+// writeNotes tells relays what the next leader should know, until ctx ends.
+func (s *Server) writeNotes(ctx context.Context) error {
+	for pause.For(ctx, notesEvery) {
+		s.dispatcher.WriteNotes()
+	}
+	return nil
 }
 
 // keepPath lets a control socket's path be: by the time that this process ends it may be its successor's.

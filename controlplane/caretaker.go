@@ -148,9 +148,6 @@ type both struct {
 	caretaker     *dispatch.Dispatcher
 }
 
-// Waiting implements relays.Events.
-func (b both) Waiting(w relays.Waiting) { b.Events.Waiting(w) }
-
 // Up implements relays.Events.
 func (b both) Up(u relays.Up) {
 	b.caretaker.Up(u)

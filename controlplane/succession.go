@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 )
 
@@ -41,9 +42,7 @@ func (s *succession) open(ctx context.Context, try func() error) error {
 			s.log.WithFields(logrus.Fields{"state_dir": s.dir, "at_most": s.patience}).
 				Warn("another process uses the state directory: waiting for it to end")
 		}
-		select {
-		case <-time.After(succeedsEvery):
-		case <-ctx.Done():
+		if !pause.For(ctx, succeedsEvery) {
 			return s.named(err)
 		}
 	}

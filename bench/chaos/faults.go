@@ -225,9 +225,4 @@ func (s *stack) restartEnvoy(ctx context.Context) error {
 	return s.ready(ctx)
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-}
+func sleep(ctx context.Context, d time.Duration) { _ = lab.Rest(ctx, d) }

@@ -147,11 +147,18 @@ func (p *Process) Kill() {
 // Pause stops it, and lets it go on after d or when ctx ends.
 func (p *Process) Pause(ctx context.Context, d time.Duration) {
 	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+	_ = Rest(ctx, d)
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+}
+
+// Rest waits for d. The error is that of ctx, if it ends before.
+func Rest(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
+		return nil
 	case <-ctx.Done():
+		return ctx.Err()
 	}
-	_ = p.cmd.Process.Signal(syscall.SIGCONT)
 }
 
 // Until polls check until it gives nil. An end of the process, nil for none, is noticed at once.

@@ -198,12 +198,8 @@ func (c *uplinkCollector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *uplinkCollector) Collect(ch chan<- prometheus.Metric) {
 	s, u := sink(ch), c.snapshot()
-	attached := 0.0
-	if u.Attached {
-		attached = 1
-	}
 	s.put(c.term, float64(u.Term))
-	s.put(c.attached, attached)
+	s.put(c.attached, flag(u.Attached))
 	s.put(c.instances, float64(u.Instances))
 	s.put(c.untold, float64(u.Untold))
 }
@@ -233,11 +229,7 @@ func (c *leaderCollector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *leaderCollector) Collect(ch chan<- prometheus.Metric) {
 	s, l := sink(ch), c.snapshot()
-	leads := 0.0
-	if l.Leads {
-		leads = 1
-	}
-	s.put(c.leads, leads)
+	s.put(c.leads, flag(l.Leads))
 	s.put(c.term, float64(l.Term))
 	s.put(c.relays, float64(l.Relays))
 }
@@ -307,10 +299,6 @@ func (c *filesCollector) Collect(ch chan<- prometheus.Metric) {
 		s.put(c.expires, float64(when.Unix()), name)
 	}
 	for name, why := range f.Refused {
-		value := 0.0
-		if why != "" {
-			value = 1
-		}
-		s.put(c.refused, value, name)
+		s.put(c.refused, flag(why != ""), name)
 	}
 }

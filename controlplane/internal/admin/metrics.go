@@ -71,6 +71,14 @@ func (s sink) put(m metric, value float64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(m.desc, m.kind, value, labels...)
 }
 
+// flag is the value of a gauge that is 1 while something is so.
+func flag(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 // putAll puts one value per key, which becomes the last label.
 func (s sink) putAll(m metric, values map[string]uint64, labels ...string) {
 	for key, value := range values {

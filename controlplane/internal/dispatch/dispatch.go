@@ -120,9 +120,6 @@ func (d *Dispatcher) Connect(c Connection) {
 // what their qualifiers lead to.
 func (d *Dispatcher) Start() {
 	defer close(d.started)
-	if !d.caretaker {
-		d.spawn(d.writeNotes)
-	}
 	for n, name := range d.names {
 		f := d.functions[name]
 		f.do((*pool.Pool).Resume)

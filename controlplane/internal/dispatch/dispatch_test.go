@@ -14,6 +14,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
@@ -76,8 +77,18 @@ func newWorldOf(t testing.TB, budget config.Budget, functions ...config.Function
 // newWorldWith fills in what the options leave out.
 func newWorldWith(t testing.TB, o Options) *world {
 	w := newWaitingWorldWith(t, o)
-	w.Start()
+	w.lead()
 	return w
+}
+
+// lead decides, and writes down what a successor should know, as whoever leads does where somebody may follow.
+func (w *world) lead() {
+	w.Start()
+	w.spawn(func() {
+		for pause.For(w.stop, time.Second) {
+			w.WriteNotes()
+		}
+	})
 }
 
 // newWaitingWorld has not started yet: it may inherit.
@@ -128,7 +139,7 @@ func (w *world) Invoke(ctx context.Context, version string, inv wire.Invocation)
 	}
 }
 
-// provider.Routing is what the test has set.
+// Routing is what the test has set.
 func (w *world) Routing(context.Context) (provider.Routing, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

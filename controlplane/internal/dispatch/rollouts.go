@@ -110,7 +110,7 @@ func served(s rollout.Sample) operator.Served {
 	return operator.Served{Answers: answers, Errors: errors, P99Seconds: s.P99().Seconds()}
 }
 
-// ready counts ready instances by version. The caller holds f.mu.
+// readyByVersion counts ready instances. The caller holds f.mu.
 func (f *function) readyByVersion() map[string]int {
 	out := map[string]int{}
 	for core := range f.pool.Instances() {

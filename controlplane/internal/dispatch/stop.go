@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
@@ -19,7 +20,7 @@ func (d *Dispatcher) Retire(ctx context.Context, quiet time.Duration) {
 	for _, name := range d.names {
 		d.functions[name].do((*pool.Pool).Retire)
 	}
-	for d.wanted(quiet) && pause(ctx, retiresEvery) {
+	for d.wanted(quiet) && pause.For(ctx, retiresEvery) {
 	}
 }
 
@@ -46,8 +47,13 @@ func (d *Dispatcher) Shutdown(ctx context.Context) {
 	for _, name := range d.names {
 		d.functions[name].close()
 	}
-	for d.serves() && pause(ctx, servesEvery) {
+	for d.serves() && pause.For(ctx, servesEvery) {
 	}
+	d.end()
+}
+
+// end ends all that the dispatcher does by itself, and returns when it has.
+func (d *Dispatcher) end() {
 	d.halt()
 	d.background.Wait()
 	d.invocations.Wait()
@@ -75,16 +81,4 @@ func (f *function) serves() bool {
 		}
 	}
 	return false
-}
-
-// pause waits a moment, and tells whether ctx goes on.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -138,17 +138,7 @@ func (d *Dispatcher) Noted(n relays.Note) {
 	f.versions.learn(text.Code)
 }
 
-// notesEvery is how often it is written down what the next leader should know.
-const notesEvery = time.Second
-
-// writeNotes tells relays what the next leader should know, of functions to which something has happened, until the dispatcher ends.
-func (d *Dispatcher) writeNotes() {
-	for pause(d.stop, notesEvery) {
-		d.WriteNotes()
-	}
-}
-
-// WriteNotes tells relays what the next leader should know.
+// WriteNotes tells relays what the next leader should know, of functions to which something has happened since the last time.
 func (d *Dispatcher) WriteNotes() {
 	for _, name := range d.names {
 		d.functions[name].writeNote()
@@ -159,12 +149,7 @@ func (d *Dispatcher) WriteNotes() {
 // it any more.
 func (d *Dispatcher) Abandon() {
 	d.abandoned.Store(true)
-	d.halt()
-	d.background.Wait()
-	d.invocations.Wait()
-	for _, name := range d.names {
-		d.functions[name].stopTimer()
-	}
+	d.end()
 }
 
 func (f *function) writeNote() {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
@@ -42,7 +43,7 @@ func planOf(c config.Rollout) rollout.Plan {
 // before it.
 func (f *function) follow(ctx context.Context, place int) {
 	next, lag := time.Duration(place)*firstReadEach, time.Duration(place)*(readEach-firstReadEach)
-	for pause(ctx, next) {
+	for pause.For(ctx, next) {
 		if next = f.look(ctx); next == neverChanges {
 			return
 		}

@@ -31,7 +31,7 @@ func newDeployed(t *testing.T, r provider.Routing, change func(*config.Function)
 		}
 	})
 	w.routing = r
-	w.Start()
+	w.lead()
 	w.pass(12 * time.Second)
 	return w
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 )
 
 // maxStep is how long a store may take to answer.
@@ -95,7 +97,7 @@ func (e *Elector) await(ctx context.Context, is func(Standing) bool) (Standing, 
 		if standing.Leads {
 			wait = until.Sub(now)
 		}
-		if !pause(ctx, wait, changed) {
+		if !pause.Unless(ctx, wait, changed) {
 			return standing, false
 		}
 	}
@@ -127,7 +129,7 @@ func (e *Elector) campaign(ctx context.Context) {
 		step, changed := e.candidate.Step(now), e.changed
 		e.mu.Unlock()
 		if step.Kind == StepWait {
-			pause(ctx, step.At.Sub(now), changed)
+			pause.Unless(ctx, step.At.Sub(now), changed)
 			continue
 		}
 		text := ""
@@ -169,22 +171,8 @@ func (e *Elector) leave() {
 		e.mu.Lock()
 		left, changed := e.candidate.Left(), e.changed
 		e.mu.Unlock()
-		if left || !pause(ctx, maxStep, changed) {
+		if left || !pause.Unless(ctx, maxStep, changed) {
 			return
 		}
-	}
-}
-
-// pause waits, at most until the candidate has heard something, and tells whether ctx goes on.
-func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-changed:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -10,8 +10,9 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 		return &p.effects
 	}
 	*r = Request{Owner: r.Owner, arrived: now}
-	p.counters.arrivals++
-	p.comeBack(now)
+	if !now.Before(p.settled) { // it was not held while nobody decided: it tells of a rate
+		p.counters.arrivals++
+	}
 	if cause := p.refusal(now); cause != "" {
 		r.state, r.cause, r.after = Rejected, cause, p.retryAfter(now, cause)
 		return &p.effects

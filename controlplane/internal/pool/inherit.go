@@ -113,13 +113,6 @@ func (p *Pool) countLegacy(i *Instance) {
 	}
 }
 
-// comeBack takes note of an arrival that may have been held while nobody decided.
-func (p *Pool) comeBack(now time.Time) {
-	if now.Before(p.settled) {
-		p.counters.heldBack++
-	}
-}
-
 // transit is how long a request may be on its way that another pool has leased, and until it is known to be foreign.
 const transit = 200*time.Millisecond + reportEvery + foreignFor
 

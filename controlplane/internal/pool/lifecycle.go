@@ -147,14 +147,18 @@ func (p *Pool) Drain(now time.Time, i *Instance, why Reason) *Effects {
 // has the drain timeout.
 func (p *Pool) DrainAll(now time.Time) *Effects {
 	now = p.enter(now)
+	p.drainAll(now, Operator)
+	p.scale(now)
+	return &p.effects
+}
+
+func (p *Pool) drainAll(now time.Time, why Reason) {
 	for i := range p.Instances() {
 		if i.mayServe() {
-			p.drain(now, i, Operator)
+			p.drain(now, i, why)
 		}
 		p.hurry(now, i)
 	}
-	p.scale(now)
-	return &p.effects
 }
 
 func (p *Pool) drain(now time.Time, i *Instance, why Reason) {
@@ -352,12 +356,7 @@ func (p *Pool) Close(now time.Time, cause Cause) *Effects {
 	if p.roll != nil {
 		p.endRoll(false)
 	}
-	for i := range p.Instances() {
-		if i.mayServe() {
-			p.drain(now, i, Stopping)
-		}
-		p.hurry(now, i)
-	}
+	p.drainAll(now, Stopping)
 	p.scale(now)
 	return &p.effects
 }

@@ -44,7 +44,7 @@ func (p *Pool) look() *scaler.State {
 		Starting:    p.count[Starting],
 		Rotating:    p.rotating,
 		Unreplaced:  p.unreplaced,
-		Arrivals:    p.counters.arrivals - p.counters.heldBack,
+		Arrivals:    p.counters.arrivals,
 		Departures:  p.counters.departures,
 		Starts:      p.counters.started,
 		Unreachable: p.unreachable,

@@ -53,7 +53,6 @@ func (p *Pool) blocked() scaler.Block {
 type counters struct {
 	started, adopted, inherited, ended uint64
 	arrivals, departures               uint64
-	heldBack                           uint64 // of the arrivals, those that were held while nobody decided: they are no rate
 	returned                           uint64
 	failed                             Failures
 }

@@ -150,18 +150,7 @@ func (w *world) comeBack(old *request) {
 	r := w.fresh()
 	r.work, r.again, r.tries = old.work, true, old.tries
 	back := pool.Refusal{Arrived: epoch.Add(r.work.At), By: old.on.core, Lease: &old.Request}
-	e := w.pool.Return(w.clock(), &r.Request, back)
-	switch r.State() {
-	case pool.Leased:
-		w.meter.leased(r.work, w.now-r.work.At, false)
-		w.begin(r)
-	case pool.Rejected:
-		w.unserved(r, &w.meter.rejected)
-	case pool.Waiting:
-		w.wait(r)
-	}
-	w.expectPatience(r)
-	w.carryOut(e)
+	w.admitted(r, w.pool.Return(w.clock(), &r.Request, back))
 	w.carryOut(w.pool.Release(w.clock(), &old.Request))
 }
 

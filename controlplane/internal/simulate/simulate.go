@@ -199,7 +199,11 @@ func (w *world) attempt(r *request) {
 		w.unserved(r, &w.meter.cut)
 		return
 	}
-	e := w.pool.Acquire(w.clock(), &r.Request)
+	w.admitted(r, w.pool.Acquire(w.clock(), &r.Request))
+}
+
+// admitted follows what the pool has decided about a request that came.
+func (w *world) admitted(r *request, e *pool.Effects) {
 	switch r.State() {
 	case pool.Leased:
 		w.meter.leased(r.work, w.now-r.work.At, false)

@@ -91,6 +91,19 @@ func (d dated) note(now time.Time) Note {
 	return d.Note
 }
 
+// takeNotes takes as many of the notes that are due as one message may hold, and returns which are left.
+func takeNotes(now time.Time, all map[string]dated, due []string) (notes []Note, left []string) {
+	size := 0
+	for len(due) > 0 {
+		n := all[due[0]].note(now)
+		if size += len(n.Text); size > maxBytes && len(notes) > 0 {
+			break
+		}
+		notes, due = append(notes, n), due[1:]
+	}
+	return notes, due
+}
+
 // A sentEnd is an instance whose end was sent in the message of that number.
 type sentEnd struct {
 	instance string

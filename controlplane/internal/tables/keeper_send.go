@@ -13,7 +13,7 @@ func (k *Keeper) Next(now time.Time, s Session) (o Observed, ok bool) {
 		o.Hello = k.Greeting().Hello
 	}
 	k.due, k.greet, k.refused = false, false, nil
-	if o.Notes = k.nextNotes(now); len(k.noting) > 0 {
+	if o.Notes, k.noting = takeNotes(now, k.notes, k.noting); len(k.noting) > 0 {
 		return o, true
 	}
 	k.nextInstances(now, &o)
@@ -26,19 +26,6 @@ func (k *Keeper) Next(now time.Time, s Session) (o Observed, ok bool) {
 // Pending tells whether there is something to say to a leader.
 func (k *Keeper) Pending() bool {
 	return k.open && (k.due || k.greet || len(k.queue) > 0 || len(k.noting) > 0 || !k.complete)
-}
-
-// nextNotes takes as many notes as one message may hold.
-func (k *Keeper) nextNotes(now time.Time) (notes []Note) {
-	size := 0
-	for len(k.noting) > 0 {
-		n := k.notes[k.noting[0]].note(now)
-		if size += len(n.Text); size > maxBytes && len(notes) > 0 {
-			break
-		}
-		notes, k.noting = append(notes, n), k.noting[1:]
-	}
-	return notes
 }
 
 // nextInstances takes as many instances as one message may hold.

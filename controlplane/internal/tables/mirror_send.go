@@ -8,8 +8,10 @@ func (m *Mirror) Next(now time.Time) (d Desired, ok bool) {
 		return Desired{}, false
 	}
 	d, m.due = Desired{Term: m.term, Ack: m.ack}, false
-	if d.Notes = m.nextNotes(now); m.owesNotes() {
-		return d, true
+	if m.owesNotes() {
+		if d.Notes, m.noting = takeNotes(now, m.notes, m.noting); len(m.noting) > 0 {
+			return d, true
+		}
 	}
 	m.nextWants(now, &d)
 	if m.owesPing() && len(m.queue) == 0 {
@@ -31,19 +33,6 @@ func (m *Mirror) owesPing() bool { return m.ping.due && m.ping.sent.IsZero() }
 
 // owesNotes tells whether notes are to be sent: when the relay has told those of former leaders, which they replace.
 func (m *Mirror) owesNotes() bool { return m.synced && len(m.noting) > 0 }
-
-// nextNotes takes as many notes as one message may hold.
-func (m *Mirror) nextNotes(now time.Time) (notes []Note) {
-	size := 0
-	for m.owesNotes() {
-		n := m.notes[m.noting[0]].note(now)
-		if size += len(n.Text); size > maxBytes && len(notes) > 0 {
-			break
-		}
-		notes, m.noting = append(notes, n), m.noting[1:]
-	}
-	return notes
-}
 
 // nextWants takes as many wants as one message may hold.
 func (m *Mirror) nextWants(now time.Time, d *Desired) {
