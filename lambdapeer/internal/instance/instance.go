@@ -26,9 +26,9 @@ const (
 	// confirmWait is how long a drain by the peer's own decision waits, at most, for the control plane to say that no lease
 	// is out any more.
 	confirmWait = time.Second
-	// busyAttempt is how many dial timeouts an attempt to reach a relay may take that was reached before: one that has been
-	// started again answers thousands. busyPatience is how many more the instance waits for one that has taken a connection.
-	busyAttempt, busyPatience = 4, 8
+	// busyPatience is how many dial timeouts more a relay is waited for, once, that is there but busy: one that has been started
+	// again answers thousands. What has begun is not given up before: to begin anew makes it busier.
+	busyPatience = 20
 	// loadEvery is the least time between two load messages.
 	loadEvery = 100 * time.Millisecond
 	// countsEvery is the least time between two that tell of nothing but answers that are no errors.

@@ -429,11 +429,11 @@ func TestABusyRelayIsWaitedFor(t *testing.T) {
 	leaks(t)
 	relay := relaytest.Start(t)
 	inv := relaytest.Invocation(2, relay)
-	inv.DialTimeout = wire.Millis(400 * time.Millisecond)
+	inv.DialTimeout = wire.Millis(330 * time.Millisecond)
 	r := serve(t, instance.Config{Invocation: inv})
 	control, _ := relay.Welcome(t)
 	get(t, relay.Client(t, true), "/")
-	const slow = 100 * time.Millisecond // one way, of which control stream, hello and tunnel take ten
+	const slow = 100 * time.Millisecond // one way, of which control stream and hello take seven
 	relay.Delay(slow)
 	lost := time.Now()
 	control.Close()
@@ -463,7 +463,7 @@ func TestARelayThatIsSilentAfterItWasLost(t *testing.T) {
 	leaks(t)
 	relay := relaytest.Start(t)
 	inv := relaytest.Invocation(2, relay)
-	inv.DialTimeout = wire.Millis(200 * time.Millisecond)
+	inv.DialTimeout = wire.Millis(100 * time.Millisecond)
 	r := serve(t, instance.Config{Invocation: inv})
 	control, _ := relay.Welcome(t)
 	get(t, relay.Client(t, true), "/")
@@ -473,7 +473,7 @@ func TestARelayThatIsSilentAfterItWasLost(t *testing.T) {
 	report := r.end(t)
 	require.Equal(t, wire.ReasonRelayLost, report.Reason)
 	require.GreaterOrEqual(t, time.Since(lost), 10*inv.DialTimeout.Duration())
-	require.Contains(t, report.Detail, "no answer within 800ms")
+	require.Contains(t, report.Detail, "no answer within 2s")
 }
 
 // held is a handler whose requests last until they are released or cancelled, and a request to it, under way.

@@ -53,7 +53,7 @@ type event struct {
 type eventKind uint8
 
 const (
-	linkUp      eventKind = iota // welcomed, and a tunnel stands
+	linkUp      eventKind = iota // welcomed; a tunnel stands, or is dialled for an instance that was up before
 	linkMessage                  // the relay said something
 	linkDown                     // an attempt failed, or what stood was lost
 	linkGone                     // like linkDown, and there will be no other attempt
@@ -105,6 +105,7 @@ func (l *link) attempt(ctx context.Context) (time.Duration, error) {
 	l.tunnels.doubt()
 	l.tell(ctx, event{kind: linkUp, control: s.control})
 	err = s.run(ctx)
+	l.dialer.Lost(err)
 	return time.Since(began), err
 }
 
@@ -121,7 +122,7 @@ func (l *link) connect(ctx context.Context) (*session, error) {
 // bound limits an attempt. A relay that has let in one of the connections counts the instance as up as soon as it has sent
 // its other answers, and requests may be on their way: it is given more time, as is one that was reached before.
 func (l *link) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	long := busyAttempt * l.timeout
+	long := busyPatience * l.timeout
 	ctx, end := context.WithTimeoutCause(ctx, long, noAnswer(long))
 	if l.reached {
 		return ctx, end
@@ -142,18 +143,14 @@ func (l *link) bound(ctx context.Context) (context.Context, context.CancelFunc) 
 func noAnswer(d time.Duration) error { return fmt.Errorf("no answer within %v", d) }
 
 // reconnect follows the loss of a relay, which thousands of peers may have lost at the same moment: one connection after
-// the other makes it half as many that wait at once, and the second resumes the first one's TLS session.
+// the other makes it half as many that wait at once, and the second resumes the first one's TLS session. The control stream
+// stands meanwhile, and keeps the instance's place.
 func (l *link) reconnect(ctx context.Context) (*session, error) {
 	c, err := openControl(ctx, l.dialer, l.greeting())
 	if err != nil {
 		return nil, err
 	}
-	idle, err := l.dialer.Dial(ctx, wire.TunnelPath)
-	if err != nil {
-		c.close()
-		return nil, err
-	}
-	return &session{link: l, control: c, idle: idle}, nil
+	return &session{link: l, control: c}, nil
 }
 
 // connectBoth opens both at once: the relay expects the instance, so that neither needs the other, and the first request
@@ -211,7 +208,7 @@ func firstCause(a, b error) error {
 type session struct {
 	link    *link
 	control *control
-	idle    *tunnel.Conn // the first one
+	idle    *tunnel.Conn // the first one; nil: to be dialled
 	keeping sync.WaitGroup
 
 	mu      sync.Mutex // guards the field below
@@ -223,12 +220,33 @@ func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(ctx, s.control.close)
 	defer stop()
-	s.addKeeper(ctx, cancel, s.idle)
+	s.keeping.Go(func() { s.begin(ctx, cancel) })
 	err := s.listen(ctx)
 	cancel(err)
 	s.control.close()
 	s.keeping.Wait()
 	return context.Cause(ctx)
+}
+
+// begin has the first tunnel kept, and dialled before if need be, for as long as a busy relay may take.
+func (s *session) begin(ctx context.Context, fail context.CancelCauseFunc) {
+	if s.idle != nil {
+		s.addKeeper(ctx, fail, s.idle)
+		return
+	}
+	limit := busyPatience * s.link.timeout
+	dialling, cancel := context.WithTimeoutCause(ctx, limit, noAnswer(limit))
+	defer cancel()
+	pause := redialPause
+	conn, err := s.link.dialer.Dial(dialling, wire.TunnelPath)
+	for err != nil && !permanent(err) && pause.Sleep(dialling) {
+		conn, err = s.link.dialer.Dial(dialling, wire.TunnelPath)
+	}
+	if err != nil {
+		fail(fmt.Errorf("tunnel: %w", err))
+		return
+	}
+	s.addKeeper(ctx, fail, conn)
 }
 
 // listen passes on the relay's messages until the control stream ends.
@@ -317,7 +335,7 @@ func (s *session) next(ctx context.Context, conn *tunnel.Conn) (late bool, err e
 }
 
 func (s *session) dial(ctx context.Context) (*tunnel.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.link.timeout, fmt.Errorf("no answer within %v", s.link.timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.link.timeout, noAnswer(s.link.timeout))
 	defer cancel()
 	return s.link.dialer.Dial(ctx, wire.TunnelPath)
 }

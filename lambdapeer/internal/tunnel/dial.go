@@ -70,9 +70,19 @@ type Dialer struct {
 	tls     *tls.Config // nil: plain TCP
 	traffic *Traffic
 
-	connecting               atomic.Int32
-	taken, refused, answered atomic.Bool // the first two are of the last connection
+	connecting atomic.Int32
+	heard      atomic.Int32 // a sign
+	answered   atomic.Bool
 }
+
+// A sign is what was last heard of the relay's host.
+type sign = int32
+
+const (
+	nothing   sign = iota
+	itTook         // a connection
+	itRefused      // a connection
+)
 
 // A Control refuses addresses that are not to be connected to, as net.Dialer's field of that name does.
 type Control func(network, address string, c syscall.RawConn) error
@@ -109,9 +119,25 @@ func parseRoots(text string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// Alive tells whether the relay seems to be there: it took the last connection, whatever became of it then, or it refused that
-// one, as one that starts does, and now is so busy that the next one waits.
-func (d *Dialer) Alive() bool { return d.taken.Load() || d.refused.Load() && d.connecting.Load() > 0 }
+// Alive tells whether the relay seems to be there: it took the last connection that its host has answered, whatever became of
+// it then, or it refused that one, as one that starts does, and later ones wait. No answer says nothing against it: when
+// thousands dial, the host's queue is full.
+func (d *Dialer) Alive() bool {
+	heard := d.heard.Load()
+	return heard == itTook || heard == itRefused && d.connecting.Load() > 0
+}
+
+// Lost notes how a connection that stood was lost. After a silence nothing is known of the relay any more.
+func (d *Dialer) Lost(err error) {
+	if isTimeout(err) {
+		d.heard.Store(nothing)
+	}
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
 
 // Answered tells whether the relay has ever let a connection in.
 func (d *Dialer) Answered() bool { return d.answered.Load() }
@@ -134,8 +160,9 @@ func (d *Dialer) dial(ctx context.Context, path string) (*Conn, error) {
 	d.connecting.Add(1)
 	raw, err := (&net.Dialer{Timeout: d.ConnectLimit, KeepAliveConfig: watch, Control: d.control}).DialContext(ctx, "tcp", d.relay.Address)
 	d.connecting.Add(-1)
-	d.taken.Store(err == nil)
-	d.refused.Store(errors.Is(err, syscall.ECONNREFUSED))
+	if ctx.Err() == nil {
+		d.hear(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +175,20 @@ func (d *Dialer) dial(ctx context.Context, path string) (*Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// hear notes how the host answered an attempt to connect.
+func (d *Dialer) hear(err error) {
+	switch {
+	case err == nil:
+		d.heard.Store(itTook)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		d.heard.Store(itRefused)
+	case isTimeout(err):
+		d.heard.CompareAndSwap(itRefused, itTook) // who refuses no more listens, and has a full queue
+	default:
+		d.heard.Store(nothing)
+	}
 }
 
 // upgrade takes raw through TLS and the handshake. When ctx ends meanwhile, raw's I/O fails.
