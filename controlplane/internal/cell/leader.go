@@ -88,7 +88,7 @@ func (p *plane) inherit(i tables.Instance) {
 	}
 	estate := pool.Estate{
 		Index: index, Started: p.now.Add(-i.Age.Duration()), Environment: i.Environment,
-		Price: scaler.NewPrice(i.Dollars, 0), Finished: i.Drain != "",
+		Price: scaler.NewPrice(i.Dollars, 0), Told: pool.Reason(i.Drain),
 	}
 	if i.UpFor > 0 {
 		estate.Took = max(i.Age.Duration()-i.UpFor.Duration(), 1)

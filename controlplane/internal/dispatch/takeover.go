@@ -80,7 +80,7 @@ func (f *function) inherit(in relays.Inheritance) error {
 func (f *function) estate(at time.Time, in relays.Inheritance, index int, m memo) pool.Estate {
 	e := pool.Estate{
 		Index: index, Started: at.Add(-in.Age), Cold: in.Cold, Environment: in.Environment, Pin: m.Pin, Version: m.Pin,
-		Price: scaler.NewPrice(in.Dollars, f.plan.rates.Request), Adopted: f.provider == nil, Finished: in.Drain != "",
+		Price: scaler.NewPrice(in.Dollars, f.plan.rates.Request), Adopted: f.provider == nil, Told: pool.Reason(in.Drain),
 	}
 	if in.UpFor > 0 {
 		e.Took = max(in.Age-in.UpFor, 1)

@@ -10,6 +10,7 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 		return &p.effects
 	}
 	*r = Request{Owner: r.Owner, arrived: now}
+	p.asked(now)
 	if !now.Before(p.settled) { // it was not held while nobody decided: it tells of a rate
 		p.counters.arrivals++
 	}

@@ -24,23 +24,19 @@ type Estate struct {
 	Version     string // of the code that it runs; empty: not known
 	Pin         string // the version that it was started as
 	Price       scaler.Price
-	Adopted     bool // nobody invoked it
-	Finished    bool // it was told to finish
+	Adopted     bool   // nobody invoked it
+	Told        Reason // why it was told to finish; empty: it was not
 }
 
 // Await keeps the pool from deciding anything until Resume: there may be instances that it does not know yet.
 func (p *Pool) Await() { p.awaits = true }
-
-// settles is for how long after a takeover requests come at once that were held meanwhile: Envoy asks again after pauses of up to half a
-// second, and the first try may meet nobody. They are no rate, and what is idle is kept for them.
-const settles = 1500 * time.Millisecond
 
 // Resume ends Await.
 func (p *Pool) Resume(now time.Time) *Effects {
 	now = p.enter(now)
 	p.awaits = false
 	if p.counters.inherited > 0 {
-		p.settled = now.Add(settles)
+		p.settled, p.unasked = now.Add(settles), true
 	}
 	p.scale(now)
 	return &p.effects
@@ -64,9 +60,10 @@ func (p *Pool) Inherit(now time.Time, e Estate) (*Instance, error) {
 		p.guards.Inherit(now, i.price)
 		p.inheritStart(now, i, e)
 	}
-	if e.Finished {
-		i.finished = true
+	if e.Told != "" {
+		i.reason = e.Told
 		p.beginDrain(now, i)
+		p.told(i)
 	}
 	return i, nil
 }
@@ -101,12 +98,12 @@ func (p *Pool) giveUpInherited(i *Instance) {
 // unheard reports whether nobody knows what the instance has in flight.
 func (i *Instance) unheard() bool { return i.inherited && !i.heard }
 
-// countLegacy follows a change of an instance's foreign slots: those of an inherited instance's first report are requests that
-// the pool before had leased, until they end.
+// countLegacy follows a change of an instance's foreign slots: until the first request comes, those of an inherited instance are
+// requests that somebody else has leased, the pool before or a caretaker.
 func (p *Pool) countLegacy(i *Instance) {
 	switch {
 	case !i.inherited:
-	case !i.heard:
+	case !i.heard, p.unasked:
 		i.legacy = i.foreign
 	default:
 		i.legacy = min(i.legacy, i.foreign)

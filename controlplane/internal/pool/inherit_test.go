@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -163,4 +164,61 @@ func TestAnInheritedInstanceIsNotToldToFinishTooSoon(t *testing.T) {
 		require.Empty(t, after.Tick(w.now).Finish)
 		require.Equal(t, []*pool.Instance{heir}, after.Report(w.now, heir, 0, pool.DefaultDelay).Finish)
 	}
+}
+
+// An environment that is about to freeze is there soon: whoever takes over counts on it like the one before, and makes no new one
+// beside it.
+func TestWhatFinishesAtATakeoverIsCountedOn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		told := rapid.IntRange(1, 5).Draw(t, "told to finish")
+		reason := rapid.SampledFrom([]pool.Reason{pool.ScaleIn, pool.Rotation, pool.Rollout}).Draw(t, "reason")
+		waiting := rapid.IntRange(1, 10*told).Draw(t, "waiting")
+		now := time.Unix(1_000_000, 0)
+		s := settings()
+		s.Scaling.Policy = nil
+		p := pool.New(s)
+		p.Await()
+		var finishing []*pool.Instance
+		for index := range told {
+			i, err := p.Inherit(now, pool.Estate{
+				Index: index, Started: now.Add(-time.Minute), Took: time.Second, Cold: true, Environment: fmt.Sprint(index), Told: reason,
+			})
+			require.NoError(t, err)
+			require.Equal(t, reason, i.DrainReason())
+			require.NotContains(t, p.Up(now, i, 10).Start, i)
+			require.NoError(t, p.Check())
+			finishing = append(finishing, i)
+		}
+		require.Empty(t, p.Resume(now).Start)
+		for range waiting {
+			require.Empty(t, p.Acquire(now, &pool.Request{}).Start, "an environment will be there sooner than a new one")
+			require.NoError(t, p.Check())
+		}
+		now = now.Add(10 * time.Millisecond)
+		for _, i := range finishing {
+			for _, next := range p.Ended(now, i, pool.End{}).Start {
+				require.True(t, next.Claims(), "it is the frozen one")
+			}
+		}
+		require.NotZero(t, p.Stats().Starting, "they are served")
+	})
+}
+
+// What the pool before has leased is not known: an inherited instance that leaves by itself has not failed because of it.
+func TestAnInheritedInstanceThatLeavesHasNotFailed(t *testing.T) {
+	s := settings()
+	s.Scaling.Min = 1
+	now := time.Unix(1_000_000, 0)
+	p := pool.New(s)
+	p.Await()
+	i, err := p.Inherit(now, pool.Estate{Started: now.Add(-time.Minute), Took: time.Second, Cold: true, Environment: "e"})
+	require.NoError(t, err)
+	p.Up(now, i, 10)
+	p.Resume(now)
+	now = now.Add(time.Second)
+	p.Report(now, i, 0, pool.DefaultDelay)
+	p.Draining(now, i)
+	p.Ended(now, i, pool.End{})
+	require.Zero(t, p.Stats().Failed.Total())
+	require.Equal(t, 1, p.Stats().Starting, "another takes its place at once")
 }

@@ -211,12 +211,17 @@ func (p *Pool) finishIdle(i *Instance) {
 }
 
 func (p *Pool) finish(i *Instance) {
-	i.finished = true
-	if i.reason == ScaleIn || i.reason == Rotation || i.reason == Rollout {
+	p.told(i)
+	p.effects.Finish = append(p.effects.Finish, i)
+}
+
+// told takes in that the instance has the order to finish, from this pool or from the one before: its environment is about to freeze.
+func (p *Pool) told(i *Instance) {
+	if !i.finished && (i.reason == ScaleIn || i.reason == Rotation || i.reason == Rollout) {
 		i.start = i.fleet.Settle(p.now)
 	}
+	i.finished = true
 	p.endWatch(i)
-	p.effects.Finish = append(p.effects.Finish, i)
 }
 
 // Down says that nothing new can reach the instance any more. Leases that are out on it stay until they are released, and it
@@ -240,10 +245,13 @@ func (p *Pool) Down(now time.Time, i *Instance) *Effects {
 // once. This is known before its invocation ends, and must be, or else its replacement would be started as if nothing
 // had happened.
 func (p *Pool) failUnserved(now time.Time, i *Instance) {
-	if p.mayFail(i) && i.wasUp && i.granted == 0 && p.missed() {
+	if p.mayFail(i) && i.wasUp && i.unused() && p.missed() {
 		p.fail(now, i, scaler.TooShort)
 	}
 }
+
+// unused reports whether the instance has served nobody. What the pool before has leased is not known here.
+func (i *Instance) unused() bool { return i.granted == 0 && !i.inherited }
 
 // missed reports whether there is a need for an instance that just left.
 func (p *Pool) missed() bool {

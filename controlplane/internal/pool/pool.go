@@ -75,6 +75,7 @@ type Pool struct {
 	unreachable bool      // no Envoy is connected
 	retiring    bool      // Close follows
 	settled     time.Time // until then requests come back that were held while nobody decided
+	unasked     bool      // none has come since this pool took over
 	awaits      bool      // instances that it does not know may exist: nothing is decided
 
 	queue    requestList

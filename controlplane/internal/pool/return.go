@@ -22,6 +22,7 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 		r.arrived = back.Arrived
 	}
 	p.counters.returned++
+	p.asked(now)
 	p.noteRefusal(now, back)
 	if p.returned == 0 {
 		p.distrustAll(now)

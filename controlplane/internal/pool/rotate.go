@@ -115,7 +115,7 @@ func (p *Pool) setRotation(now time.Time, i *Instance) {
 func (p *Pool) rotate(now time.Time, i *Instance) {
 	margin := p.margin(now, i)
 	last, end := i.ends.Add(-margin), i.ends.Add(-p.settings.Margin.least(i.life))
-	unused := i.granted == 0 && p.count[Ready] > p.settings.Scaling.Min
+	unused := i.unused() && p.count[Ready] > p.settings.Scaling.Min
 	switch {
 	case now.Before(last.Add(-i.lead(margin))) && !i.rotating:
 		p.setRotation(now, i)

@@ -33,7 +33,7 @@ func (p *Pool) look() *scaler.State {
 	p.state = scaler.State{
 		Min: p.settings.Scaling.Min, Max: p.settings.Scaling.Most(),
 		Concurrency: p.concurrency(),
-		Waiting:     p.queue.n,
+		Waiting:     p.queue.n - p.comingBack(p.now),
 		Free:        p.free,
 		Leased:      p.busy,
 		Foreign:     p.foreign - p.idleTaken,
@@ -49,7 +49,7 @@ func (p *Pool) look() *scaler.State {
 		Starts:      p.counters.started,
 		Unreachable: p.unreachable,
 		Failing:     p.guards.Breaker.Cause() != "",
-		Renewing:    p.roll != nil || p.now.Sub(p.lastRoll.Began) < unhurried,
+		Renewing:    p.roll != nil || p.now.Sub(p.lastRoll.Began) < unhurried || p.now.Before(p.settled),
 		Fleet:       next.fleet,
 		Fee:         p.guards.Price().Fee(),
 	}

@@ -124,8 +124,8 @@ func (p *Pool) Next() time.Time {
 	if !p.block.Until.IsZero() {
 		next = earlier(next, p.block.Until)
 	}
-	if p.settled.After(p.now) {
-		next = earlier(next, p.settled)
+	if at := p.settling(p.now); at.After(p.now) {
+		next = earlier(next, at)
 	}
 	if p.roll != nil {
 		if at := p.roll.Next(); at.After(p.now) {

@@ -60,7 +60,7 @@ type State struct {
 
 	Unreachable bool   // no Envoy is there that could send requests to what is started now
 	Failing     bool   // the last start failed
-	Renewing    bool   // instances are being replaced by others, or were just now: no time to fill a reserve
+	Renewing    bool   // instances are being replaced by others or were taken over, now or just before: no time to fill a reserve
 	Arrivals    uint64 // requests that came, ever
 	Departures  uint64 // of those, the ones whose lease has ended
 	Starts      uint64 // that were made, ever
