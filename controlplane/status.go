@@ -32,7 +32,7 @@ func relayStatus(one *relay.Relay) admin.RelayStatus {
 func (s *Server) leaderStatus() admin.LeaderStatus {
 	names, _ := s.relays.attached()
 	term := s.leads.Load()
-	return admin.LeaderStatus{Leads: term > 0, Term: term, Relays: len(names)}
+	return admin.LeaderStatus{Leads: term > 0, Term: term, Relays: names, Leader: s.elector.Standing().Address}
 }
 
 // led are the dispatcher's orders for operators, who must give them to the control plane that leads.

@@ -231,7 +231,7 @@ func (c *leaderCollector) Collect(ch chan<- prometheus.Metric) {
 	s, l := sink(ch), c.snapshot()
 	s.put(c.leads, flag(l.Leads))
 	s.put(c.term, float64(l.Term))
-	s.put(c.relays, float64(l.Relays))
+	s.put(c.relays, float64(len(l.Relays)))
 }
 
 // An xdsCollector does the same for xDS.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin/page"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
@@ -21,14 +22,29 @@ func routes(o Options) http.Handler {
 	mux.Handle("/healthz", read(func(w http.ResponseWriter, _ *http.Request) { answer(w, status{"alive"}) }))
 	mux.Handle("/readyz", read(readiness(o)))
 	mux.Handle("/metrics", read(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{Registry: o.Registry}).ServeHTTP))
+	mux.Handle("/api/v1/status", read(overviewOf(o)))
 	if o.Source != nil {
 		serveAPI(mux, o.Source)
-		mux.Handle("/{$}", read(index))
 	}
+	pages := page.Handler()
+	mux.Handle("/page/", read(http.StripPrefix("/page", pages).ServeHTTP))
+	mux.Handle("/{$}", read(front(pages, index(o.Source != nil))))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "there is nothing at "+r.URL.Path+"; / lists what there is")
 	})
 	return mux
+}
+
+// front shows browsers the page, and others the index.
+func front(page, index http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept")
+		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			page.ServeHTTP(w, r)
+			return
+		}
+		index.ServeHTTP(w, r)
+	}
 }
 
 // serveAPI adds what is asked and ordered by operators.
@@ -42,23 +58,35 @@ func serveAPI(mux *http.ServeMux, source Source) {
 	mux.Handle("/api/v1/instances/{id}/drain", write(begin(source.DrainInstance, "id", "draining")))
 }
 
-// index is for the operator who remembers the port and nothing else.
-func index(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, `Lambda Dispatch, control plane
+// index is for the operator who remembers the port and nothing else, and has no browser at hand.
+func index(hasAPI bool) http.HandlerFunc {
+	text := indexOfAll
+	if hasAPI {
+		text += indexOfAPI
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, text)
+	}
+}
+
+const (
+	indexOfAll = `Lambda Dispatch. A browser shows a status page here.
 
 GET  /healthz                         200 while the process works
 GET  /readyz                          200 once Envoy has its configuration, else 503 and why; what Envoys refuse
 GET  /metrics                         for Prometheus
-GET  /api/v1/functions                each function: queue, slots, instances, failures, bill
+GET  /api/v1/status                   this process: who leads, relays, Envoys, certificates
+`
+	indexOfAPI = `GET  /api/v1/functions                each function: queue, slots, instances, failures, bill
 GET  /api/v1/functions/{name}         one of them
 GET  /api/v1/instances                each instance that has not ended
 POST /api/v1/functions/{name}/rollout replace all instances by those of the version that the qualifier leads to; DELETE gives it up
 POST /api/v1/functions/{name}/drain   replace all instances that the function has now by others; ?now drains all at once
 POST /api/v1/functions/{name}/retry   what made starts fail is mended: try again at once
 POST /api/v1/instances/{id}/drain     drain one instance
-`)
-}
+`
+)
 
 // read accepts GET and HEAD.
 func read(next http.HandlerFunc) http.Handler { return methods(next, http.MethodGet, http.MethodHead) }

@@ -27,29 +27,30 @@ type Source interface {
 
 // A RelayStatus is the relay's state and its counts since it started.
 type RelayStatus struct {
-	Strangers      int // connections that have shown no valid token yet
-	Admitted       int // connections of peers that have
-	IdleTunnels    int
-	SplicedTunnels int
-	ControlStreams int
-	BytesToPeers   uint64
-	BytesFromPeers uint64
-	Refused        map[string]uint64 // connections, by reason
+	Strangers      int               `json:"strangers"` // connections that have shown no valid token yet
+	Admitted       int               `json:"admitted"`  // connections of peers that have
+	IdleTunnels    int               `json:"idle_tunnels"`
+	SplicedTunnels int               `json:"spliced_tunnels"`
+	ControlStreams int               `json:"control_streams"`
+	BytesToPeers   uint64            `json:"bytes_to_peers"`
+	BytesFromPeers uint64            `json:"bytes_from_peers"`
+	Refused        map[string]uint64 `json:"refused"` // connections, by reason
 }
 
 // An UplinkStatus is what a relay that runs by itself knows of who leads.
 type UplinkStatus struct {
-	Term      uint64 // the highest that it has seen
-	Attached  bool   // to whoever leads
-	Instances int    // kept, those that have ended included
-	Untold    int    // that have ended, which no leader has heard of yet
+	Term      uint64 `json:"term"`      // the highest that it has seen
+	Attached  bool   `json:"attached"`  // to whoever leads
+	Instances int    `json:"instances"` // kept, those that have ended included
+	Untold    int    `json:"untold"`    // that have ended, which no leader has heard of yet
 }
 
 // A LeaderStatus is where a control plane stands among those of its cell.
 type LeaderStatus struct {
 	Leads  bool
-	Term   uint64 // that it leads; 0 if it does not
-	Relays int    // attached to it
+	Term   uint64   // that it leads; 0 if it does not
+	Relays []string // attached to it, by name
+	Leader string   // the admin address of whoever leads, as it was read last; for people
 }
 
 // An XDSStatus is what Envoys were told since the control plane started, by the resource type's short name.

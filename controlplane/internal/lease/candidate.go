@@ -185,15 +185,16 @@ func (c *Candidate) Left() bool { return !c.enters && c.read && !c.holds() }
 
 // A Standing is where a candidate stands.
 type Standing struct {
-	Leads  bool
-	Term   uint64
-	Relays []string // that the record names
-	Holder string   // as last read; for people
+	Leads   bool
+	Term    uint64
+	Relays  []string // that the record names
+	Holder  string   // as last read; for people, as is the next
+	Address string   // of the holder
 }
 
 // Standing is where the candidate stands now.
 func (c *Candidate) Standing(now time.Time) Standing {
-	return Standing{Leads: c.leads(now), Term: c.term, Relays: c.known.Relays, Holder: c.known.Holder}
+	return Standing{Leads: c.leads(now), Term: c.term, Relays: c.known.Relays, Holder: c.known.Holder, Address: c.known.Address}
 }
 
 // Until is the moment up to which it leads if nothing more is heard.

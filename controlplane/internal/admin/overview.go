@@ -1,0 +1,74 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+)
+
+// An overview is the state of this process, as far as it is no function's: the answer of /api/v1/status.
+type overview struct {
+	Version string    `json:"version"`
+	Now     time.Time `json:"now"`
+	Role    string    `json:"role"`   // one of the constants below
+	Ready   bool      `json:"ready"`  // as /readyz says
+	Detail  string    `json:"detail"` // why not
+	knowledge
+	Certificates map[string]time.Time `json:"certificates_expire"` // those in use, by name
+
+	Term   uint64        `json:"term"`   // of a leader, or the highest that a relay has seen; 0: none
+	Leader string        `json:"leader"` // the admin address of whoever leads, as this process read it last
+	Relays []string      `json:"relays"` // attached to this leader, by name
+	Relay  *RelayStatus  `json:"relay"`  // in this process; null: none
+	Uplink *UplinkStatus `json:"uplink"` // of a relay that runs by itself; null: this is none
+}
+
+// Roles of a process.
+const (
+	roleAlone   = "alone" // control plane and relay in one process
+	roleLeader  = "leader"
+	roleStandby = "standby"
+	roleRelay   = "relay"
+)
+
+func overviewOf(o Options) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		ready := o.Ready()
+		v := overview{
+			Version: o.Version, Now: time.Now().UTC(), Role: roleAlone, Ready: ready.Reason == "", Detail: ready.Reason,
+			knowledge: knowledge{ready.Envoys, orEmpty(ready.Refused), notTaken(o.Files)}, Certificates: map[string]time.Time{},
+		}
+		if o.Files != nil {
+			v.Certificates = utc(o.Files().Expires)
+		}
+		v.place(o)
+		answer(w, v)
+	}
+}
+
+// place fills in where this process stands among others.
+func (v *overview) place(o Options) {
+	if o.Relay != nil {
+		relay := o.Relay()
+		v.Relay = &relay
+	}
+	if o.Uplink != nil {
+		uplink := o.Uplink()
+		v.Role, v.Term, v.Uplink = roleRelay, uplink.Term, &uplink
+	}
+	if o.Leader != nil {
+		l := o.Leader()
+		v.Role, v.Term, v.Leader, v.Relays = roleStandby, l.Term, l.Leader, l.Relays
+		if l.Leads {
+			v.Role = roleLeader
+		}
+	}
+	v.Relays = orEmpty(v.Relays)
+}
+
+func utc(times map[string]time.Time) map[string]time.Time {
+	out := make(map[string]time.Time, len(times))
+	for name, at := range times {
+		out[name] = at.UTC()
+	}
+	return out
+}

@@ -1,0 +1,54 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestStatusSaysWhereAProcessStands(t *testing.T) {
+	relays := []string{"edge-1", "edge-2"}
+	for role, change := range map[string]func(*Options){
+		"alone": func(o *Options) { o.Relay = relayStatus },
+		"leader": func(o *Options) {
+			o.Leader = func() LeaderStatus { return LeaderStatus{true, 3, relays, "10.0.0.7:9900"} }
+		},
+		"standby": func(o *Options) { o.Leader = func() LeaderStatus { return LeaderStatus{Leader: "10.0.0.7:9900"} } },
+		"relay": func(o *Options) {
+			o.Source, o.Relay, o.Uplink = nil, relayStatus, func() UplinkStatus { return UplinkStatus{3, true, 5, 1} }
+		},
+	} {
+		_, body := open(t, change).do(t, "GET", "/api/v1/status", "")
+		var v overview
+		require.NoError(t, json.Unmarshal([]byte(body), &v))
+		require.Equal(t, role, v.Role)
+		require.True(t, v.Ready)
+		require.Equal(t, map[string]uint64{"alone": 0, "leader": 3, "standby": 0, "relay": 3}[role], v.Term)
+		require.Equal(t, role == "alone" || role == "relay", v.Relay != nil)
+		require.Equal(t, role == "relay", v.Uplink != nil)
+		require.Equal(t, role == "leader" || role == "standby", v.Leader == "10.0.0.7:9900")
+		require.Len(t, v.Relays, map[string]int{"leader": 2}[role])
+		require.WithinDuration(t, time.Now(), v.Now, time.Minute)
+	}
+}
+
+func TestStatusIsComplete(t *testing.T) {
+	d := open(t, func(o *Options) {
+		o.Ready, o.Files = func() Readiness { return Readiness{Reason: "no Envoy is connected"} }, filesStatus
+		o.Relay = relayStatus
+	})
+	answer, body := d.do(t, "GET", "/api/v1/status", "")
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	var v map[string]any
+	require.NoError(t, json.Unmarshal([]byte(body), &v))
+	delete(v, "now")
+	text, err := json.Marshal(v)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"version":"1.2.3","role":"alone","ready":false,"detail":"no Envoy is connected","envoys":0,"refused":[],
+		"files_not_taken":{"relay":"the key does not fit"},"certificates_expire":{"listener/front":"2027-01-15T08:00:00Z"},
+		"term":0,"leader":"","relays":[],"uplink":null,"relay":{"strangers":8,"admitted":9,"idle_tunnels":5,"spliced_tunnels":6,
+		"control_streams":7,"bytes_to_peers":100,"bytes_from_peers":200,"refused":{"bad_token":3}}}`, string(text))
+}
