@@ -145,7 +145,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	s.outside.follow(s.xds)
 	options := admin.Options{
 		Address: cfg.Admin.Address, Hosts: cfg.Admin.Hosts, Source: led{s.dispatcher, s}, Ready: s.ready, XDS: s.xdsStatus,
-		Files:   s.outside.status,
+		Token: s.outside.admin, Files: s.outside.status,
 		Version: Version(), Log: log,
 	}
 	before := s.predecessor()

@@ -176,7 +176,7 @@ func TestACanceledRunStartsNothingAndLeavesNothing(t *testing.T) {
 }
 
 func TestWhatStrangersMayReachIsWarnedOf(t *testing.T) {
-	const admin, relay = "asks for no password", "unencrypted"
+	const admin, relay = "asks for no token", "unencrypted"
 	for name, c := range map[string]struct {
 		change func(*controlplane.Config)
 		warns  []string

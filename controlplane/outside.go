@@ -24,6 +24,7 @@ type outside struct {
 	relay     *files.Value[relay.Identity]          // nil: the relay needs none
 	tokens    map[string]func() string              // by function
 	signing   *files.Value[signing.Key]             // nil: invocations are not signed
+	admin     func() string                         // the token of the admin address; nil: none
 }
 
 func newOutside(log logrus.FieldLogger) *outside {
@@ -39,7 +40,7 @@ func readRelayFiles(cfg *Config, log logrus.FieldLogger) (*outside, error) {
 	if err := o.readRelay(cfg.Relay); err != nil {
 		return nil, fmt.Errorf("relay certificate: %w", err)
 	}
-	return o, nil
+	return o, o.readAdmin(cfg.Admin)
 }
 
 func readOutside(cfg *Config, log logrus.FieldLogger) (*outside, error) {
@@ -60,7 +61,20 @@ func readOutside(cfg *Config, log logrus.FieldLogger) (*outside, error) {
 	if err := o.readSigning(cfg.Signing); err != nil {
 		return nil, fmt.Errorf("signing.key_file: %w", err)
 	}
-	return o, nil
+	return o, o.readAdmin(cfg.Admin)
+}
+
+func (o *outside) readAdmin(a config.Admin) error {
+	if a.TokenFile == "" {
+		return nil
+	}
+	v, err := files.Read(config.ParseAdminToken, nil, a.TokenFile)
+	if err != nil {
+		return fmt.Errorf("admin.token_file: %w", err)
+	}
+	o.admin = v.Get
+	files.Add(o.watch, "admin", v, nil)
+	return nil
 }
 
 func (o *outside) readListener(l config.Listener) error {

@@ -167,6 +167,7 @@ func (s *RelayServer) openAdmin(log logrus.FieldLogger) (*admin.Server, error) {
 	return admin.New(admin.Options{
 		Address: s.config.Relay.Admin, Hosts: s.config.Admin.Hosts, Ready: s.ready, Version: Version(), Log: log,
 		Relay:  func() admin.RelayStatus { return relayStatus(s.relay) },
+		Token:  s.outside.admin,
 		Files:  s.outside.status,
 		Uplink: s.status,
 	})

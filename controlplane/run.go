@@ -69,8 +69,8 @@ func (s *Server) announce() {
 	if public := s.outside.signingKey().Public(); public != "" {
 		s.log.WithField("public_key", public).Info("invocations are signed")
 	}
-	if beyondLoopback(s.AdminAddr()) {
-		s.log.WithField("admin", s.AdminAddr()).Warn("the admin address asks for no password, and other machines may reach it")
+	if s.outside.admin == nil && beyondLoopback(s.AdminAddr()) {
+		s.log.WithField("admin", s.AdminAddr()).Warn("the admin address asks for no token, and other machines may reach it")
 	}
 	if s.config.Relay.TLS == config.RelayTLSOff && beyondLoopback(s.RelayAddr()) {
 		s.log.WithField("relay", s.RelayAddr()).Warn("relay.tls is off: requests and tokens cross the network unencrypted")

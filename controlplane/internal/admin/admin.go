@@ -1,5 +1,5 @@
-// Package admin is the operator's door: health, metrics and a small API over HTTP. It has no authentication, so it
-// listens on loopback unless told otherwise, and refuses what a web page could make a browser send there.
+// Package admin is the operator's door: health, metrics, a small API and a status page over HTTP. It asks for a token where
+// it is given one, and refuses what a web page could make a browser send there.
 package admin
 
 import (
@@ -31,6 +31,7 @@ const (
 type Options struct {
 	Address  string               // host:port; port 0 lets the system choose
 	Hosts    []string             // names by which it may be called, beside localhost and its own; *.example.com for all below
+	Token    func() string        // the one to ask for, as it is now; nil: none is asked for
 	Source   Source               // nil: there is no API
 	Ready    func() Readiness     // nil: always ready
 	Relay    func() RelayStatus   // nil: no metrics of a relay
@@ -68,7 +69,7 @@ func New(o Options) (*Server, error) {
 	return &Server{
 		listener: listener,
 		http: &http.Server{
-			Handler:           guard(o.Address, o.Hosts, routes(o)),
+			Handler:           guard(o.Address, o.Hosts, bearer{o.Token}.require(routes(o))),
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       requestTimeout,
 			WriteTimeout:      answerTimeout,

@@ -128,20 +128,24 @@ type knowledge struct {
 	Files   map[string]string `json:"files_not_taken"` // why, by name
 }
 
+// readiness says more to those who show a token than to probes, which have none.
 func readiness(o Options) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+	return func(w http.ResponseWriter, request *http.Request) {
 		r := o.Ready()
-		more := knowledge{r.Envoys, orEmpty(r.Refused), notTaken(o.Files)}
+		var more *knowledge
+		if (bearer{o.Token}).shown(request) {
+			more = &knowledge{r.Envoys, orEmpty(r.Refused), notTaken(o.Files)}
+		}
 		if r.Reason == "" {
 			answer(w, struct {
 				status
-				knowledge
+				*knowledge
 			}{status{"ready"}, more})
 			return
 		}
 		send(w, http.StatusServiceUnavailable, problemType, struct {
 			problem
-			knowledge
+			*knowledge
 		}{newProblem(http.StatusServiceUnavailable, r.Reason), more})
 	}
 }

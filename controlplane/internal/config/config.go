@@ -46,6 +46,9 @@ type ListenerTLS struct {
 type Admin struct {
 	Address string   `yaml:"address"`
 	Hosts   []string `yaml:"hosts"` // names by which it may be called, beside localhost and its own
+	// TokenFile holds what requests must show, but for those of health; empty: nothing. relay.admin asks for the same.
+	TokenFile string `yaml:"token_file"`
+	Open      bool   `yaml:"open"` // other machines may reach the address without a token
 }
 
 // Shutdown is how the control plane ends.

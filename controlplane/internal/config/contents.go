@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair"
@@ -69,6 +70,15 @@ func ParseToken(contents [][]byte) (string, error) {
 		return "", fmt.Errorf("must hold a token of at least %d bytes, got %d", minToken, len(token))
 	}
 	return string(token), nil
+}
+
+// ParseAdminToken reads admin.token_file, which holds what fits in a header.
+func ParseAdminToken(contents [][]byte) (string, error) {
+	token, err := ParseToken(contents)
+	if err == nil && strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", errors.New("must hold one token of visible ASCII characters, without a blank in it")
+	}
+	return token, err
 }
 
 // A Certificate is one that the configuration names.

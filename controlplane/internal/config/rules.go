@@ -80,6 +80,20 @@ func everyInterface(address string) bool {
 	return err == nil && (host == "" || ipErr == nil && ip.IsUnspecified())
 }
 
+// beyondLoopback tells whether other machines may reach an address. A name other than localhost may lead anywhere; what is no
+// address leads nowhere.
+func beyondLoopback(address string) bool {
+	var p problems
+	if checkAddress(&p, "", address); p.err() != nil {
+		return false
+	}
+	host, _, _ := net.SplitHostPort(address)
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return !ip.Unmap().IsLoopback()
+	}
+	return host != "localhost"
+}
+
 func checkFile(p *problems, path, file string) {
 	if file == "" {
 		p.add(path, "must be set")

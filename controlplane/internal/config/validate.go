@@ -64,10 +64,7 @@ func (c Config) Validate() error {
 	var p problems
 	c.validateStateDir(&p)
 	c.validateListeners(&p)
-	checkAddress(&p, "admin.address", c.Admin.Address)
-	for i, host := range c.Admin.Hosts {
-		checkHost(&p, fmt.Sprintf("admin.hosts[%d]", i), host)
-	}
+	c.Admin.validate(&p, c.Relay.Admin)
 	within(&p, "shutdown.grace", c.Shutdown.Grace, 0, 10*time.Minute)
 	c.Relay.validate(&p)
 	c.Signing.validate(&p)
@@ -116,6 +113,27 @@ func (l Listener) validate(p *problems, path string) {
 		p.add(path+".health_path", "must not be / alone, which no function could serve then")
 	}
 	checkPrefix(p, path+".health_path", l.HealthPath)
+}
+
+// validate refuses addresses that other machines may reach and that ask for nothing, unless that is said to be wanted. relay is that
+// of a relay of its own.
+func (a Admin) validate(p *problems, relay string) {
+	checkAddress(p, "admin.address", a.Address)
+	for i, host := range a.Hosts {
+		checkHost(p, fmt.Sprintf("admin.hosts[%d]", i), host)
+	}
+	if a.TokenFile != "" {
+		checkContents(p, "admin.token_file", ParseAdminToken, a.TokenFile)
+		if a.Open {
+			p.add("admin.open", "has no effect, because admin.token_file is set")
+		}
+		return
+	}
+	for _, one := range [][2]string{{"admin.address", a.Address}, {"relay.admin", relay}} {
+		if !a.Open && beyondLoopback(one[1]) {
+			p.add("admin.token_file", "must be set, because other machines may reach %s %s; admin.open: true lets them in without a token", one[0], one[1])
+		}
+	}
 }
 
 func (r Relay) validate(p *problems) {

@@ -58,6 +58,28 @@ func TestValidateRefuses(t *testing.T) {
 			"state_dir: must be at most 54 bytes long, because a socket's path may have 107; got 55",
 		},
 		{func(c *Config) { c.Listeners = nil }, "listeners: must have at least one element"},
+		{
+			func(c *Config) { c.Admin.Address = "0.0.0.0:9900" },
+			"admin.token_file: must be set, because other machines may reach admin.address 0.0.0.0:9900; admin.open: true lets them in without a token",
+		},
+		{
+			func(c *Config) { c.Admin.Address = "ops.internal:9900" },
+			"admin.token_file: must be set, because other machines may reach admin.address ops.internal:9900; admin.open: true lets them in without a token",
+		},
+		{
+			func(c *Config) { c.Relay.Apart, c.Relay.Admin = true, ":9901" },
+			"admin.token_file: must be set, because other machines may reach relay.admin :9901; admin.open: true lets them in without a token",
+		},
+		{func(c *Config) { c.Admin.TokenFile = write(t, "token", "short") }, "admin.token_file: must hold a token of at least 16 bytes, got 5"},
+		{
+			func(c *Config) { c.Admin.TokenFile = write(t, "token", "one-token-of-sixteen\nanother-of-sixteen") },
+			"admin.token_file: must hold one token of visible ASCII characters, without a blank in it",
+		},
+		{func(c *Config) { c.Admin.TokenFile = "/nowhere" }, "admin.token_file: open /nowhere: no such file or directory"},
+		{
+			func(c *Config) { c.Admin.TokenFile, c.Admin.Open = write(t, "token", "one-token-of-sixteen"), true },
+			"admin.open: has no effect, because admin.token_file is set",
+		},
 		{func(c *Config) { c.Listeners[0].Name = "Front" }, `listeners[0].name: ` + name + `"Front"`},
 		{func(c *Config) { c.Listeners[0].Address = "localhost:8080" }, "listeners[0].address: must be ip:port, such as " +
 			`127.0.0.1:8080 or 0.0.0.0:8080 for every interface, got "localhost:8080"`},
@@ -360,4 +382,18 @@ func TestStateDirOfGreatestLengthFits(t *testing.T) {
 	cfg.StateDir = "/" + strings.Repeat("d", 53)
 	require.NoError(t, cfg.Validate())
 	require.Len(t, cfg.StateDir+"/e/"+strings.Repeat("f", MaxNameLength)+"-9999.sock", 107)
+}
+
+// An admin address that only this machine reaches needs no token, nor one whose owner wants it so.
+func TestWhichAdminAddressesNeedNoToken(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:9900", "127.9.9.9:1", "[::1]:9900", "[::ffff:127.0.0.1]:0", "localhost:9900"} {
+		cfg := valid(t)
+		cfg.Admin.Address = address
+		require.NoError(t, cfg.Validate(), address)
+	}
+	cfg := valid(t)
+	cfg.Admin.Address, cfg.Admin.Open = ":9900", true
+	require.NoError(t, cfg.Validate())
+	cfg.Admin.Open, cfg.Admin.TokenFile = false, write(t, "token", "one-token-of-sixteen\n")
+	require.NoError(t, cfg.Validate())
 }

@@ -99,6 +99,12 @@ func (b browser) click(selector string) {
 	require.NoError(b.t, chromedp.Do(b.tab, chromedp.Click(selector)))
 }
 
+// enter types a line into a field.
+func (b browser) enter(selector, text string) {
+	b.t.Helper()
+	require.NoError(b.t, chromedp.Do(b.tab, chromedp.SendKeys(selector, text+"\r")))
+}
+
 // view is as wide as a window or a phone, in light or dark.
 func (b browser) view(width int64, dark bool) {
 	b.t.Helper()
@@ -205,6 +211,21 @@ func TestAControlPlaneThatIsGone(t *testing.T) {
 	b.shows("h2", "checkout")
 	serve(t, s, func(o *admin.Options) { o.Address = address })
 	b.holds("document.getElementById('trouble').hidden && !document.body.classList.contains('stale')")
+}
+
+func TestThePageAsksForTheToken(t *testing.T) {
+	b := openBrowser(t)
+	address := serve(t, busy(), func(o *admin.Options) { o.Token = func() string { return "a-token-of-sixteen" } })
+	b.open(address)
+	b.shows("#login", "This address asks for a token")
+	b.holds("document.getElementById('refused').hidden")
+	b.enter("#token", "another-of-sixteen")
+	b.shows("#refused", "The token is not the right one.")
+	b.enter("#token", "a-token-of-sixteen")
+	b.shows("h2", "checkout")
+	b.open(address)
+	b.shows("h2", "checkout") // the tab has kept it
+	b.holds("document.getElementById('login').hidden && document.cookie === ''")
 }
 
 func TestNothingToShow(t *testing.T) {

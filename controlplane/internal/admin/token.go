@@ -1,0 +1,47 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+)
+
+// A bearer tells whether a request shows the token that is asked for. The zero bearer asks for none.
+type bearer struct {
+	token func() string // the one that is valid now
+}
+
+// shown tells whether the request may see and do everything. It takes as long for every wrong token.
+func (b bearer) shown(r *http.Request) bool {
+	if b.token == nil {
+		return true
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return false
+	}
+	got, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(b.token()))
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
+// public tells whether a path needs no token: probes have none, and the page asks for it.
+func public(path string) bool {
+	return path == "/" || path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/page/")
+}
+
+// require refuses requests that show no valid token, but for what is public.
+func (b bearer) require(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if public(r.URL.Path) || b.shown(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		challenge, detail := "Bearer", "a token is needed, as Authorization: Bearer TOKEN; it is in the file that admin.token_file names"
+		if r.Header.Get("Authorization") != "" {
+			challenge, detail = `Bearer error="invalid_token"`, "the Authorization header does not have the token that the file of admin.token_file holds"
+		}
+		w.Header().Set("WWW-Authenticate", challenge)
+		fail(w, http.StatusUnauthorized, detail)
+	})
+}
