@@ -22,7 +22,7 @@ const (
 )
 
 // Scenarios 9, 10 and 18.
-func TestBodies(t *testing.T) {
+func TestLongBodies(t *testing.T) {
 	stack := startSites(t, nil)
 	t.Run("exact", func(t *testing.T) { eachWay(t, stack, bodiesAreExact) })
 	t.Run("large", func(t *testing.T) {

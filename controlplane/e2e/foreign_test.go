@@ -144,7 +144,7 @@ func refusing(t *testing.T, instances int) site {
 const whole = 512 << 10
 
 // A request that finds its slot taken goes back to the queue and reaches the app once, exactly as it was.
-func TestARefusedRequestReachesTheAppAsItWas(t *testing.T) {
+func TestLongARefusedRequestReachesTheAppAsItWas(t *testing.T) {
 	t.Parallel() // it mostly waits
 	s := refusing(t, 1)
 	const odd = "//a%2Fb/./../c;d=e:f@g!$&'()*+,~[]{}|^`\"<>\\?q=1&q=%20&r=a+b/?[]{}|^`\"<>\\=%2f"

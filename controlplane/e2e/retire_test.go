@@ -15,7 +15,7 @@ import (
 
 // Scenarios 33 and 43, in one process: SIGTERM while requests come. Load balancers hear of it at once; whoever comes
 // nevertheless is served as before, until nobody does; long requests are answered, and an idle WebSocket holds up nobody.
-func TestSIGTERMUnderLoad(t *testing.T) {
+func TestLongSIGTERMUnderLoad(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const longest = 3 * time.Second
 	o := controlplanetest.Options{Config: func(c *config.Config) {

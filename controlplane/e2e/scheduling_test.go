@@ -187,7 +187,7 @@ func eventuallySent(s *controlplanetest.Stack, l *load, more int64) {
 }
 
 // The control plane is told to stop under load: what is in flight finishes, everybody else is told to come again.
-func TestShutdownUnderLoad(t *testing.T) {
+func TestLongShutdownUnderLoad(t *testing.T) {
 	t.Parallel() // it mostly waits
 	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Min = 2 })
 	l, long := map[string]*load{}, map[string]*load{}

@@ -116,7 +116,7 @@ func TestInstancesFollowOneAnotherAtThePaceOfTheTimeout(t *testing.T) {
 }
 
 // A function whose time is up before it can serve is broken, and must not be invoked over and over.
-func TestATimeoutShorterThanTheMarginCausesNoLoop(t *testing.T) {
+func TestLongATimeoutShorterThanTheMarginCausesNoLoop(t *testing.T) {
 	for _, left := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 150 * time.Millisecond} {
 		for _, clients := range []int{1, 100} {
 			t.Run(fmt.Sprint(left, clients), func(t *testing.T) {

@@ -64,7 +64,7 @@ func newBroken(t *testing.T, cause scaler.Cause, cfg config.Function) (*Dispatch
 
 // Scenario 27: a thousand invocations fail under load. In no window of time are there more than the guards allow, the
 // state names the cause, and each failure is counted.
-func TestAThousandFailingInvocations(t *testing.T) {
+func TestLongAThousandFailingInvocations(t *testing.T) {
 	const burst, perSecond, enough = 20, 5.0, 1000
 	for _, cause := range scaler.StartCauses {
 		t.Run(string(cause), func(t *testing.T) {

@@ -61,7 +61,7 @@ func flood(ctx context.Context, perSecond int, dial func()) {
 
 // Functions behind a NAT are one address. All come up after a restart, whatever strangers do behind another one, and
 // beside them.
-func TestThousandsOfPeersOfOneAddress(t *testing.T) {
+func TestLongThousandsOfPeersOfOneAddress(t *testing.T) {
 	count := 5000
 	if testing.Short() {
 		count = 1000

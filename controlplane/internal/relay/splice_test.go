@@ -192,7 +192,7 @@ func TestWaitingConnectionsAreLimited(t *testing.T) {
 	require.EqualValues(t, 1, b.Stats().Dropped[DropTooManyWaiting])
 }
 
-func TestLargeTransfersAreExact(t *testing.T) {
+func TestLongLargeTransfersAreExact(t *testing.T) {
 	modes(t, func(t *testing.T, b *bed) {
 		_, peer := b.up("a")
 		envoy := b.envoy("a")
@@ -220,7 +220,7 @@ func TestLargeTransfersAreExact(t *testing.T) {
 }
 
 // Scenario 24: what a slow reader does not take stays with the sender.
-func TestASlowReaderCostsBoundedMemory(t *testing.T) {
+func TestLongASlowReaderCostsBoundedMemory(t *testing.T) {
 	modes(t, func(t *testing.T, b *bed) {
 		_, peer := b.up("a")
 		envoy := b.envoy("a")

@@ -184,7 +184,7 @@ func TestHosts(t *testing.T) {
 
 // Every byte at every place: whatever Envoy lets through must be good enough for the peer's server, else the function is
 // blamed for what a client sent, and what it does not let through gets a document.
-func TestEveryByteIsServedOrRefused(t *testing.T) {
+func TestLongEveryByteIsServedOrRefused(t *testing.T) {
 	t.Parallel() // it mostly waits
 	f := startAnyHost(t)
 	for place, form := range map[string]string{

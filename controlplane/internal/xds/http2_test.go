@@ -62,8 +62,8 @@ func TestHTTP2RequestsFieldByField(t *testing.T) {
 	}
 }
 
-// The same over HTTP/2 as TestEveryByteIsServedOrRefused.
-func TestEveryByteIsServedOrRefusedOverHTTP2(t *testing.T) {
+// The same over HTTP/2 as TestLongEveryByteIsServedOrRefused.
+func TestLongEveryByteIsServedOrRefusedOverHTTP2(t *testing.T) {
 	t.Parallel() // it mostly waits
 	f := startAnyHost(t)
 	for place, request := range map[string]func(b string) fields{
