@@ -1,0 +1,16 @@
+package estimate
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMoney(t *testing.T) {
+	for v, text := range map[float64]string{0: "$0.00", 0.005: "$0.01", 1234567.891: "$1,234,567.89", -12.3: "-$12.30", 999.999: "$1,000.00"} {
+		require.Equal(t, text, dollars(v).String())
+	}
+	for v, text := range map[float64]string{7: "7", 7251: "7,250", 18_249: "18,200", 999_600: "1,000,000", 131e6: "131 million", 5.256e9: "5.26 billion"} {
+		require.Equal(t, text, many(v))
+	}
+}

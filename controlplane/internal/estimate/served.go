@@ -1,0 +1,118 @@
+package estimate
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate/price"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
+)
+
+// Served is what the simulator says of the service behind Lambda Dispatch: means of one request.
+type Served struct {
+	Seconds     float64 // of an instance, without inits
+	Invocations float64
+	Slower      float64 // the median answer takes so many times longer than alone
+	Requests    int     // that were simulated
+}
+
+// Bounds of a simulation: enough for two digits, and a second or two.
+const (
+	fewRequests  = 2_000
+	mostRequests = 15_000
+	mostPeriods  = 60
+	shortest     = 2 * time.Minute
+	spread       = 0.5                    // of the logarithm of latencies: an assumption
+	simulated    = 500 * time.Millisecond // of an init, at most; inits are counted apart
+	seed         = 1
+)
+
+// serve simulates.
+func serve(s Service, prices price.Set) (Served, error) {
+	load := s.load()
+	settings := s.settings(prices)
+	settings.Sized(load)
+	settings.Priced()
+	result, err := simulate.Run(load, settings)
+	if err != nil {
+		return Served{}, err
+	}
+	if lost := result.Lost(); lost*1000 > len(load.Requests) {
+		return Served{}, fmt.Errorf("the simulation lost %d of %d requests", lost, len(load.Requests))
+	}
+	n := float64(len(load.Requests))
+	inits := float64(result.ColdStarts) * settings.Lambda.Preset.Init.Median.Seconds()
+	alone := load.Work().Seconds() / n * math.Exp(-spread*spread/2) // the median
+	if s.Traffic.Arrivals != nil {
+		alone = median(load)
+	}
+	return Served{
+		Seconds:     (result.Bill.Billed.Seconds() - inits) / n,
+		Invocations: float64(result.Invoked) / n,
+		Slower:      max(1, simulate.Quantile(result.Latency, 0.5).Seconds()/max(alone, 0.001)),
+		Requests:    len(load.Requests),
+	}, nil
+}
+
+func (s Service) settings(prices price.Set) simulate.Settings {
+	out := simulate.Defaults(s.Slots(), seed)
+	out.App = simulate.App{CPU: s.CPU, Cores: max(1, s.cores())}
+	out.Pool.QueueTimeout = time.Hour // the longest that can be configured: nobody gives up
+	out.Lambda.MemoryMB = s.MemoryMB
+	out.Lambda.Preset.Init = lambda.Spread{Median: min(s.Init, simulated)}
+	out.Lambda.Prices = lambda.Prices{
+		GBSecond:   prices.Of(price.LambdaSeconds + s.architecture()),
+		Invocation: prices.Of(price.LambdaRequests) / 1e6,
+	}
+	return out
+}
+
+// load is requests like those of the service: its own where they are at hand, else some that follow its profile. A profile with more
+// requests than can be simulated runs faster, and where that would be over too soon, with fewer of them.
+func (s Service) load() workload.Workload {
+	if s.Traffic.Arrivals != nil {
+		return workload.Of("recorded", s.Traffic.Arrivals)
+	}
+	p := s.Traffic.Profile
+	period, mean := p.Period().Seconds(), p.Mean()
+	periods := min(mostPeriods, max(1, math.Ceil(fewRequests/(mean*period))))
+	length := max(shortest.Seconds(), 20*s.Latency.Seconds(), min(period, mostRequests/mean))
+	rate := min(1, mostRequests/(mean*min(length, period)))
+	return workload.Of("made", s.requests(min(1, length/period), rate, int(periods)))
+}
+
+// requests come at random times by the profile, passed through in a share of its time and with a share of its rate.
+func (s Service) requests(pace, rate float64, periods int) []workload.Request {
+	r := rand.New(rand.NewPCG(seed, 7))
+	draw := workload.Lognormal(time.Duration(s.Latency.Seconds()*math.Exp(-spread*spread/2)*float64(time.Second)), spread)
+	p := s.Traffic.Profile
+	step := p.Step.Seconds() * pace
+	var out []workload.Request
+	for k := range periods * len(p.Rates) {
+		perSecond := p.Rates[k%len(p.Rates)] * rate
+		for at := exponential(r, perSecond); at < step; at += exponential(r, perSecond) {
+			out = append(out, workload.Request{At: time.Duration((float64(k)*step + at) * float64(time.Second)), Service: draw(r)})
+		}
+	}
+	return out
+}
+
+// exponential is a pause between two of so many a second.
+func exponential(r *rand.Rand, perSecond float64) float64 {
+	if perSecond <= 0 {
+		return math.Inf(1)
+	}
+	return r.ExpFloat64() / perSecond
+}
+
+func median(load workload.Workload) float64 {
+	var all []time.Duration
+	for _, request := range load.Requests {
+		all = append(all, request.Service)
+	}
+	return simulate.Quantile(sorted(all), 0.5).Seconds()
+}
