@@ -1,24 +1,69 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/dynamo"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/file"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
 )
 
 // ErrLost is the end of a control plane that does not lead any more although nobody has asked it to end: another one may. Whoever
 // runs it starts it again, as a standby.
 var ErrLost = errors.New("this control plane does not lead any more")
 
-func (s *Server) newElector() *lease.Elector {
+// newElector finds the store of the lease. What is wrong with it for good is an error; one that cannot be reached may be later.
+func (s *Server) newElector(ctx context.Context) (*lease.Elector, error) {
 	me := newBoot()
-	return lease.NewElector(me, s.AdminAddr(), file.New(s.config.StateDir, me), s.log)
+	store, err := leaseStore(ctx, s.config, me, s.log)
+	if err != nil {
+		return nil, err
+	}
+	return lease.NewElector(me, s.AdminAddr(), store, s.log), nil
+}
+
+func leaseStore(ctx context.Context, cfg *Config, me string, log logrus.FieldLogger) (lease.Store, error) {
+	l := cfg.Lease
+	if !cfg.Relay.Apart || l.Store == config.LeaseFile {
+		return file.New(cfg.StateDir, me), nil
+	}
+	store, err := dynamo.Open(ctx, dynamo.Options{
+		Table: l.Table, Name: l.Item, Region: cmp.Or(l.Region, cfg.AWS.Region), Endpoint: l.Endpoint,
+	})
+	if err == nil {
+		if err = store.Check(ctx); err != nil && !dynamo.Definite(err) {
+			log.WithError(err).Warn("the lease's table cannot be asked: it is tried again")
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lease.store: dynamodb: %w", err)
+	}
+	return store, nil
+}
+
+// unlessStandby refuses calls that only who leads can answer, so that the caller asks another one.
+func (s *Server) unlessStandby(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	standby := s.relay == nil && !s.began.Load()
+	if standby && !strings.HasPrefix(info.FullMethod, "/"+healthv1.Health_ServiceDesc.ServiceName+"/") {
+		return status.Error(codes.Unavailable, uplink.ErrStandby.Error())
+	}
+	return handle(service, stream)
 }
 
 // runApart waits until it leads, leads one term, and ends with it. Relays are processes of their own: what runs goes on without
@@ -36,6 +81,12 @@ func (s *Server) runApart(ctx context.Context) error {
 		case <-campaign.Done():
 		}
 	}()
+	stopControl := func() {}
+	if s.control != nil { // also a standby has an address, and says there that it is one
+		s.health.Shutdown()
+		stopControl = parts.run("cell address", s.serveControl)
+		s.endControl = stopControl
+	}
 	var err error
 	if ctx.Err() == nil {
 		s.announce()
@@ -45,6 +96,7 @@ func (s *Server) runApart(ctx context.Context) error {
 		})
 	}
 	s.stopping.Store(true)
+	stopControl()
 	s.grpc.Stop()
 	stopFiles()
 	stopAdmin()
@@ -56,19 +108,23 @@ func (s *Server) runApart(ctx context.Context) error {
 // The order at the beginning: relays attach, and what they have is taken over; then Envoys get their configuration; then starts
 // and requests. The end hands over: nothing is told to end, and Envoy asks whoever leads next.
 func (s *Server) lead(ctx, term context.Context, number uint64, known []string) error {
-	if err := s.openControl(); err != nil {
-		return err
-	}
 	parts := newGroup()
 	s.health.Shutdown() // until it knows what there is
 	s.relays.lead(number)
-	stopControl := parts.run("control socket", s.serveControl)
+	s.began.Store(true)
+	defer s.began.Store(false)
+	if s.control == nil {
+		if err := s.openControl(); err != nil {
+			return err
+		}
+		s.endControl = parts.run("control socket", s.serveControl)
+	}
 	s.relays.await(term, known)
 	stopXDS := func() {}
 	if term.Err() == nil {
 		stopXDS = s.decide(ctx, term, number, parts)
 	}
-	stopControl()
+	s.endControl()
 	stopXDS()
 	s.relays.leader.Resign()
 	s.dispatcher.Abandon()

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -21,7 +23,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -47,7 +49,7 @@ func newCaretaker(cfg *Config, log logrus.FieldLogger) *caretaker {
 		Relay: nobody{}, Changed: func(string) {},
 		Socket: func(endpoint string) string { return relay.SocketPath(socketDir(cfg), endpoint) },
 	})
-	c.grpc, _ = newDecider()
+	c.grpc, _ = newDecider(trust.Socket())
 	extprocv3.RegisterExternalProcessorServer(c.grpc, extproc.New(c.dispatcher, log))
 	return c
 }
@@ -71,8 +73,9 @@ func (c *caretaker) close() error {
 
 // newDecider returns a server for who decides about requests. Envoy asks it for its health, which is good until somebody says
 // otherwise.
-func newDecider() (*grpc.Server, *health.Server) {
-	s, h := grpc.NewServer(append(extproc.ServerOptions(), grpc.Creds(uplink.Credentials()))...), health.NewServer()
+func newDecider(as credentials.TransportCredentials, o ...grpc.ServerOption) (*grpc.Server, *health.Server) {
+	options := slices.Concat(extproc.ServerOptions(), []grpc.ServerOption{grpc.Creds(as)}, callers.Options(), o)
+	s, h := grpc.NewServer(options...), health.NewServer()
 	healthv1.RegisterHealthServer(s, h)
 	return s, h
 }

@@ -3,6 +3,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
@@ -69,6 +71,7 @@ func PublicKey(file string) (string, error) {
 type Server struct {
 	config     *Config
 	outside    *outside
+	part       part
 	log        logrus.FieldLogger
 	dispatcher *dispatch.Dispatcher
 	relays     *attached
@@ -76,10 +79,12 @@ type Server struct {
 	xds        *xds.Server
 	grpc       *grpc.Server
 	health     *health.Server
-	control    net.Listener // Envoy's and the relays': xDS, ext_proc, streams; nil until it leads, where relays are apart
+	control    net.Listener // Envoy's and the relays': xDS, ext_proc, streams; a socket only while it leads, where relays are apart
 	admin      *admin.Server
 	elector    *lease.Elector // where relays are apart
 	leads      atomic.Uint64  // the term, while it leads; where relays are apart
+	began      atomic.Bool    // its term has, and ended it has not
+	endControl func()         // ends what is served at control, in a term
 	stopping   atomic.Bool
 }
 
@@ -108,7 +113,7 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 		Changed: s.xds.Changed,
 	})
 	// Last, because it has goroutines from the beginning.
-	s.grpc, s.health = newDecider()
+	s.grpc, s.health = newDecider(s.part.server(cfg.Cell), grpc.ChainStreamInterceptor(s.unlessStandby))
 	s.xds.Register(s.grpc)
 	s.relays.leader.Register(s.grpc)
 	extprocv3.RegisterExternalProcessorServer(s.grpc, extproc.New(s.dispatcher, log))
@@ -118,24 +123,24 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 // open makes the parts that can fail. The relay comes before the control socket: its lock makes sure that no other process
 // uses the state directory.
 func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
-	cfg, key := s.config, token.NewKey()
+	cfg := s.config
 	providers, err := providers(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
-		return fmt.Errorf("state_dir: %w", err)
-	}
-	if cfg.Relay.Apart {
-		if key, err = keyIn(cfg.StateDir); err != nil {
-			return err
+	if cfg.Cell.Address == "" || cfg.Lease.Store == config.LeaseFile || cfg.Cell.SecretFile+cfg.Cell.TokenKeyFile == "" {
+		if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+			return fmt.Errorf("state_dir: %w", err)
 		}
 	}
 	if s.outside, err = readOutside(cfg, log); err != nil {
 		return err
 	}
+	if err := s.enlist(); err != nil {
+		return err
+	}
 	s.dispatcher = dispatch.New(dispatch.Options{
-		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Key: key,
+		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Key: s.part.key,
 		Tokens: s.outside.tokens, Signing: s.outside.signingKey, Log: log,
 	})
 	s.relays = newAttached(s.dispatcher, log)
@@ -151,7 +156,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	before := s.predecessor()
 	if !cfg.Relay.Apart {
 		err := before.open(ctx, func() (err error) {
-			s.relay, err = openOwnRelay(relayConfig(cfg, s.outside, key), s.relays.leader, log)
+			s.relay, err = openOwnRelay(relayConfig(cfg, s.outside, s.part.key), s.relays.leader, log)
 			return err
 		})
 		if err != nil {
@@ -167,8 +172,30 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	if err := before.open(ctx, func() error { s.admin, err = admin.New(options); return err }); err != nil {
 		return err
 	}
-	s.elector = s.newElector()
-	return nil
+	if cfg.Cell.Address != "" {
+		if err := before.open(ctx, s.openControl); err != nil {
+			return err
+		}
+	}
+	s.elector, err = s.newElector(ctx)
+	return err
+}
+
+// enlist makes the control plane a part of its cell. Where the relay is in the same process nobody else checks tokens.
+func (s *Server) enlist() error {
+	cell := s.config.Cell
+	if !s.config.Relay.Apart {
+		s.part = part{key: token.NewKey()}
+		return nil
+	}
+	if cell.Address == "" && len(cell.ControlPlanes) > 0 {
+		return errors.New("cell.address: must be set, because relays and Envoys look at cell.control_planes")
+	}
+	name, err := hostname()
+	if err == nil {
+		s.part, err = s.outside.readPart(s.config, identity.Control, string(name))
+	}
+	return err
 }
 
 // predecessor is the control plane before this one, which may be stopping: if it is configured alike, it takes no longer.
@@ -200,6 +227,12 @@ func socketDir(cfg *Config) string { return filepath.Join(cfg.StateDir, endpoint
 
 // openControl opens the socket where Envoy and relays find the control plane that leads.
 func (s *Server) openControl() (err error) {
+	if address := s.config.Cell.Address; address != "" {
+		if s.control, err = net.Listen("tcp", address); err != nil {
+			return fmt.Errorf("cell.address: %w", err)
+		}
+		return nil
+	}
 	s.control, err = listenControl(filepath.Join(s.config.StateDir, controlSocket))
 	if err == nil && s.relay == nil {
 		keepPath(s.control)
@@ -217,6 +250,14 @@ func (s *Server) close() {
 	if s.control != nil {
 		_ = s.control.Close()
 	}
+}
+
+// ControlAddr is where relays and Envoys reach this control plane, host:port; empty: by a socket in the state directory.
+func (s *Server) ControlAddr() string {
+	if s.config.Cell.Address == "" {
+		return ""
+	}
+	return s.control.Addr().String()
 }
 
 // Names in the state directory.

@@ -25,6 +25,7 @@ type outside struct {
 	tokens    map[string]func() string              // by function
 	signing   *files.Value[signing.Key]             // nil: invocations are not signed
 	admin     func() string                         // the token of the admin address; nil: none
+	part      func() keypair.Pair                   // this process's certificate in its cell; nil: it has none
 }
 
 func newOutside(log logrus.FieldLogger) *outside {
@@ -204,6 +205,9 @@ func (o *outside) status() admin.FilesStatus {
 	}
 	if o.relay != nil {
 		s.Expires[relayFiles] = o.relay.Get().Pair.Expires()
+	}
+	if o.part != nil {
+		s.Expires[cellFiles] = o.part().Expires()
 	}
 	return s
 }

@@ -18,9 +18,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -39,6 +40,8 @@ type RelayServer struct {
 	config  *Config
 	log     logrus.FieldLogger
 	outside *outside
+	part    part
+	name    string
 	relay   *relay.Relay
 	uplink  *uplink.Relay
 	care    *caretaker
@@ -57,6 +60,9 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 	}
 	var err error
 	if s.outside, err = readRelayFiles(cfg, log); err != nil {
+		return nil, err
+	}
+	if err = s.enlist(); err != nil {
 		return nil, err
 	}
 	if s.uplink, err = s.newUplink(log); err != nil {
@@ -87,33 +93,60 @@ func (s *RelayServer) openBeside(ctx context.Context, before *succession, log lo
 	})
 }
 
+// enlist makes the relay a part of its cell. It keeps its first name: a container that is made anew has another host's name, and is
+// the same relay. A certificate of the operator's gives it one.
+func (s *RelayServer) enlist() error {
+	name, err := files.Once(filepath.Join(s.config.StateDir, relayNameFile), hostname)
+	if err != nil {
+		return fmt.Errorf("the relay's name: %w", err)
+	}
+	s.name = strings.TrimSpace(string(name))
+	if s.part, err = s.outside.readPart(s.config, identity.Relay, s.name); err != nil {
+		return err
+	}
+	if s.part.source != nil {
+		s.name = s.part.source().ID.Name
+	}
+	return nil
+}
+
+// dials are the ways to control planes.
+func (s *RelayServer) dials() (map[string]uplink.Dial, error) {
+	cell := s.config.Cell
+	if !cell.Split() {
+		socket := filepath.Join(s.config.StateDir, controlSocket)
+		return map[string]uplink.Dial{socket: uplink.To(socket, trust.Socket())}, nil
+	}
+	if len(cell.ControlPlanes) == 0 {
+		return nil, errors.New("cell.control_planes: must be set, because control planes listen on cell.address")
+	}
+	dials := map[string]uplink.Dial{}
+	for _, address := range cell.ControlPlanes {
+		dials[address] = uplink.To(address, s.part.client())
+	}
+	return dials, nil
+}
+
 func (s *RelayServer) newUplink(log logrus.FieldLogger) (*uplink.Relay, error) {
 	dir := s.config.StateDir
 	term, err := readTerm(filepath.Join(dir, relayTermFile))
 	if err != nil {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
-	name, err := files.Once(filepath.Join(dir, relayNameFile), hostname)
+	dials, err := s.dials()
 	if err != nil {
-		return nil, fmt.Errorf("the relay's name: %w", err)
+		return nil, err
 	}
-	socket := filepath.Join(dir, controlSocket)
 	return uplink.NewRelay(uplink.Options{
-		Hello: tables.Hello{Relay: strings.TrimSpace(string(name)), Boot: newBoot(), Sockets: socketDir(s.config), Build: Version()},
+		Hello: tables.Hello{Relay: s.name, Boot: newBoot(), Sockets: socketDir(s.config), Build: Version()},
 		Dial:  func() []wire.Relay { return []wire.Relay{s.relay.Advertised()} },
-		Dials: map[string]uplink.Dial{socket: uplink.To("unix://" + socket)},
+		Dials: dials,
 		Term:  term,
 		Seen: func(term uint64) error {
 			return files.Replace(filepath.Join(dir, relayTermFile), []byte(strconv.FormatUint(term, 10)+"\n"))
 		},
 		Log: log,
 	}), nil
-}
-
-// hostname is a relay's first name, which it keeps: a container that is made anew has another host's name, and is the same relay.
-func hostname() ([]byte, error) {
-	name, err := os.Hostname()
-	return []byte(name), err
 }
 
 // newBoot names this process, as no other.
@@ -138,27 +171,10 @@ func readTerm(file string) (uint64, error) {
 	return term, nil
 }
 
-// keyIn returns the key of instances' tokens that a state directory keeps.
-func keyIn(dir string) (token.Key, error) {
-	file := filepath.Join(dir, tokenKeyFile)
-	secret, err := files.Once(file, func() ([]byte, error) { return token.NewSecret(), nil })
-	if err != nil {
-		return token.Key{}, fmt.Errorf("state_dir: %w", err)
-	}
-	key, err := token.KeyOf(secret)
-	if err != nil {
-		return token.Key{}, fmt.Errorf("state_dir: %s: %w", file, err)
-	}
-	return key, nil
-}
-
 func (s *RelayServer) openRelay(log logrus.FieldLogger) error {
-	key, err := keyIn(s.config.StateDir)
-	if err != nil {
-		return err
-	}
-	c := relayConfig(s.config, s.outside, key)
+	c := relayConfig(s.config, s.outside, s.part.key)
 	c.CAFile, c.Settled = filepath.Join(s.config.StateDir, relayCAFile), s.uplink.Settled
+	var err error
 	s.relay, err = relay.New(c, both{s.uplink, s.care.dispatcher}, log)
 	return err
 }

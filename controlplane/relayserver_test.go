@@ -24,6 +24,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
@@ -68,7 +69,7 @@ func lead(t *testing.T, cfg *controlplane.Config, term uint64) *planeLeader {
 	p.Lead(term)
 	l, err := net.Listen("unix", filepath.Join(cfg.StateDir, "control.sock"))
 	require.NoError(t, err)
-	server := grpc.NewServer(grpc.Creds(uplink.Credentials()))
+	server := grpc.NewServer(grpc.Creds(trust.Socket()))
 	p.Leader.Register(server)
 	done := make(chan struct{})
 	go func() {

@@ -16,6 +16,7 @@ import (
 // Options say how to run Envoy. The zero value of each field but Binary keeps the default.
 type Options struct {
 	Binary       string    // required: what Find or Fetch returned
+	Bootstrap    []byte    // instead of the usual one; then StateDir and AdminAddress say nothing
 	StateDir     string    // where the control plane's control.sock is; default DefaultStateDir
 	AdminAddress string    // host:port, port 0 for any free one; default DefaultAdminAddress
 	Concurrency  int       // worker threads; default one per core
@@ -38,9 +39,12 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	if o.Binary == "" {
 		return nil, errors.New("start envoy: no binary given")
 	}
-	config, err := Bootstrap(o.StateDir, o.AdminAddress)
-	if err != nil {
-		return nil, err
+	config := o.Bootstrap
+	if config == nil {
+		var err error
+		if config, err = Bootstrap(o.StateDir, o.AdminAddress); err != nil {
+			return nil, err
+		}
 	}
 	dir, err := os.MkdirTemp("", "ld-envoy-")
 	if err != nil {

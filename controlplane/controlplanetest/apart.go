@@ -48,7 +48,7 @@ func (s *Stack) StartControlPlane() *ControlPlane {
 	file := filepath.Join(s.dir, name+".yaml")
 	admin, relay := s.Admin, s.Relay
 	s.Admin = c.Admin
-	text := s.programFile() + "  apart: true\n"
+	text := s.programFile() + "  apart: true\n" + s.splitFile()
 	s.Admin, s.Relay = admin, relay
 	require.NoError(s.t, os.WriteFile(file, []byte(text), 0o600))
 	log, err := os.Create(filepath.Join(s.dir, name+".log"))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/dynamo/dynamotest"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
@@ -47,6 +48,9 @@ type Options struct {
 	// Apart makes the relay a part of its own, in this process, and control planes processes of the code under test, which can be
 	// killed: Leader is the first of them.
 	Apart bool
+	// Split is Apart with control planes that are reached by TCP and certificates, and a lease in an emulated DynamoDB. Without that
+	// it skips the test.
+	Split bool
 }
 
 // A Stack is everything, running. It stops, in order, when its test ends.
@@ -66,7 +70,9 @@ type Stack struct {
 	envoyLog         *os.File // of every Envoy
 	stopControlPlane func()
 	stopRelay        func()
-	started          int // control planes apart
+	started          int    // control planes apart
+	pair             string // with Options.Split: folder of the certificates of Envoy and relay
+	lease            *dynamotest.Emulator
 }
 
 // Start runs a stack and returns when its front door is open. Where there is no Envoy it skips the test.
@@ -80,7 +86,7 @@ func Start(t testing.TB, o Options) *Stack {
 	s.startLambda(o)
 	s.configure(o)
 	switch {
-	case o.Apart:
+	case o.Apart || o.Split:
 		s.startRelay()
 		s.Leader = s.StartControlPlane()
 	case o.Program != "":
@@ -132,6 +138,9 @@ func (s *Stack) configure(o Options) {
 	for _, f := range o.Functions {
 		cfg.Functions = append(cfg.Functions, f.Function)
 	}
+	if o.Split {
+		s.split(&cfg)
+	}
 	if o.Config != nil {
 		o.Config(&cfg)
 	}
@@ -151,7 +160,8 @@ func (s *Stack) startEnvoy() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), Patience)
 	defer cancel()
 	process, err := envoy.Start(context.Background(), envoy.Options{
-		Binary: s.binary, StateDir: s.Config.StateDir, AdminAddress: "127.0.0.1:0", Concurrency: s.workers, Log: s.envoyLog,
+		Bootstrap: s.bootstrap(),
+		Binary:    s.binary, StateDir: s.Config.StateDir, AdminAddress: "127.0.0.1:0", Concurrency: s.workers, Log: s.envoyLog,
 	})
 	require.NoError(s.t, err)
 	s.Envoy = process

@@ -15,6 +15,8 @@ type Config struct {
 	Admin     Admin      `yaml:"admin"`
 	Shutdown  Shutdown   `yaml:"shutdown"`
 	Relay     Relay      `yaml:"relay"`
+	Cell      Cell       `yaml:"cell"`
+	Lease     Lease      `yaml:"lease"`
 	Signing   Signing    `yaml:"signing"`
 	AWS       AWS        `yaml:"aws"`
 	Pricing   Pricing    `yaml:"pricing"`

@@ -87,7 +87,7 @@ type Certificate struct {
 	Pair keypair.Pair
 }
 
-// Certificates reads those of listeners and relay.
+// Certificates reads those of listeners, relay and cell.
 func (c Config) Certificates() ([]Certificate, error) {
 	var all []Certificate
 	var errs []error
@@ -109,10 +109,14 @@ func (c Config) Certificates() ([]Certificate, error) {
 	if c.Relay.TLS == RelayTLSFiles {
 		add("relay", c.Relay.CertificateFile, c.Relay.KeyFile)
 	}
+	if c.Cell.CertificateFile != "" {
+		add("cell", c.Cell.CertificateFile, c.Cell.KeyFile)
+	}
 	return all, errors.Join(errs...)
 }
 
-// CheckValidity tells which certificates clients refuse at now, and which they will in less than keypair.Soon.
+// CheckValidity tells which certificates clients refuse at now, and which they will in less than keypair.Soon, and which secrets lie
+// open.
 func (c Config) CheckValidity(now time.Time) (warnings []string, err error) {
 	all, err := c.Certificates()
 	errs := []error{err}
@@ -125,7 +129,7 @@ func (c Config) CheckValidity(now time.Time) (warnings []string, err error) {
 				one.Path, roughly(left), one.Pair.Expires().UTC().Format(time.RFC3339)))
 		}
 	}
-	return warnings, errors.Join(errs...)
+	return append(warnings, c.Cell.exposed()...), errors.Join(errs...)
 }
 
 // roughly is a time for people: 13 days, or 5 hours.

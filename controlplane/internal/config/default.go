@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
+)
 
 // Default returns the configuration of an empty file. Only this function, DefaultFunction and DefaultListener hold
 // defaults. The result is valid.
@@ -18,6 +22,8 @@ func Default() Config {
 			TunnelWait:     time.Second,
 			MaxConnections: 15_000,
 		},
+		Cell:  Cell{TrustDomain: identity.Domain},
+		Lease: Lease{Store: LeaseFile, Item: "lambda-dispatch"},
 		// Of us-east-1, the first tier. Most regions have the same.
 		Pricing: Pricing{PerMillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334},
 		Log:     Log{Level: "info", Format: "text"},

@@ -67,6 +67,9 @@ func (c Config) Validate() error {
 	c.Admin.validate(&p, c.Relay.Admin)
 	within(&p, "shutdown.grace", c.Shutdown.Grace, 0, 10*time.Minute)
 	c.Relay.validate(&p)
+	c.Cell.validate(&p)
+	c.Lease.validate(&p)
+	c.validateApart(&p)
 	c.Signing.validate(&p)
 	c.AWS.validate(&p)
 	c.Pricing.validate(&p)
@@ -194,12 +197,17 @@ func (a AWS) validate(p *problems) {
 	if !regionPattern.MatchString(a.Region) {
 		p.add("aws.region", "must be a region such as eu-central-1, got %q", a.Region)
 	}
-	if a.Endpoint == "" {
+	checkURL(p, "aws.endpoint", a.Endpoint, "http://127.0.0.1:9001")
+}
+
+// checkURL accepts nothing, or a URL of HTTP.
+func checkURL(p *problems, path, text, example string) {
+	if text == "" {
 		return
 	}
-	endpoint, err := url.Parse(a.Endpoint)
+	endpoint, err := url.Parse(text)
 	if err != nil || endpoint.Host == "" || !slices.Contains([]string{"http", "https"}, endpoint.Scheme) {
-		p.add("aws.endpoint", "must be a URL such as http://127.0.0.1:9001, got %q", a.Endpoint)
+		p.add(path, "must be a URL such as %s, got %q", example, text)
 	}
 }
 
@@ -219,5 +227,8 @@ func (c Config) validateSharing(p *problems) {
 	claim("relay.address", c.Relay.Address)
 	if c.Relay.Admin != "" {
 		claim("relay.admin", c.Relay.Admin)
+	}
+	if c.Cell.Address != "" {
+		claim("cell.address", c.Cell.Address)
 	}
 }

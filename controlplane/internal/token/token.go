@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,14 +35,20 @@ type Claims struct {
 	Expires  time.Time // whole seconds: Mint rounds up
 }
 
-// A Key mints and verifies. It is safe for concurrent use and cheap to copy. Tokens of one key are worth nothing to
-// another. The zero value mints and verifies nothing: make one with NewKey or KeyOf.
+// A Key mints and verifies. It is safe for concurrent use and cheap to copy: copies change together. Tokens of one key are worth
+// nothing to another. The zero value mints and verifies nothing: make one with NewKey or KeyOf.
 type Key struct {
-	secret []byte
+	secrets *atomic.Pointer[[][]byte]
 }
 
 // NewKey returns a random key, which lives and dies with the process.
-func NewKey() Key { return Key{secret: NewSecret()} }
+func NewKey() Key { return key(NewSecret()) }
+
+func key(secrets ...[]byte) Key {
+	k := Key{new(atomic.Pointer[[][]byte])}
+	k.secrets.Store(&secrets)
+	return k
+}
 
 // NewSecret returns a random secret for KeyOf.
 func NewSecret() []byte {
@@ -50,12 +57,35 @@ func NewSecret() []byte {
 	return secret
 }
 
-// KeyOf returns the key with a secret of at least MinKey bytes.
-func KeyOf(secret []byte) (Key, error) {
-	if len(secret) < MinKey {
-		return Key{}, fmt.Errorf("token key: %d bytes, at least %d are needed", len(secret), MinKey)
+// KeyOf returns the key with secrets of at least MinKey bytes. It mints with the first, and verifies with all of them.
+func KeyOf(secrets ...[]byte) (Key, error) {
+	k := key()
+	return k, k.Change(secrets...)
+}
+
+// Change gives the key, which must not be the zero Key, other secrets. What was minted with one that is no more is refused from now
+// on.
+func (k Key) Change(secrets ...[]byte) error {
+	if len(secrets) == 0 {
+		return errors.New("token key: none given")
 	}
-	return Key{secret: bytes.Clone(secret)}, nil
+	var own [][]byte
+	for _, secret := range secrets {
+		if len(secret) < MinKey {
+			return fmt.Errorf("token key: %d bytes, at least %d are needed", len(secret), MinKey)
+		}
+		own = append(own, bytes.Clone(secret))
+	}
+	k.secrets.Store(&own)
+	return nil
+}
+
+// all are the secrets; the zero Key has none.
+func (k Key) all() [][]byte {
+	if k.secrets == nil {
+		return nil
+	}
+	return *k.secrets.Load()
 }
 
 // Equal compares two secrets that were configured or presented as they are, in a time that tells nothing about where
@@ -73,10 +103,11 @@ var encoding = base64.RawURLEncoding.Strict()
 // nothing.
 func (k Key) Mint(function, instance string, expires time.Time) string {
 	c := Claims{Function: function, Instance: instance, Expires: expires}
-	if k.secret == nil || !c.valid() {
+	secrets := k.all()
+	if len(secrets) == 0 || !c.valid() {
 		return ""
 	}
-	return encoding.EncodeToString(k.sign(appendClaims(nil, c)))
+	return encoding.EncodeToString(sign(secrets[0], appendClaims(nil, c)))
 }
 
 // Verify returns what the token proves at the moment now. The error wraps ErrMalformed, ErrSignature or ErrExpired and
@@ -90,10 +121,12 @@ func (k Key) Verify(token string, now time.Time) (Claims, error) {
 		return Claims{}, ErrMalformed
 	}
 	payload := signed[:len(signed)-sha256.Size]
-	if k.secret == nil || !hmac.Equal(k.sign(payload)[len(payload):], signed[len(payload):]) {
-		return Claims{}, ErrSignature
+	for _, secret := range k.all() {
+		if hmac.Equal(sign(secret, payload)[len(payload):], signed[len(payload):]) {
+			return current(payload, now)
+		}
 	}
-	return current(payload, now)
+	return Claims{}, ErrSignature
 }
 
 func current(payload []byte, now time.Time) (Claims, error) {
@@ -108,8 +141,8 @@ func current(payload []byte, now time.Time) (Claims, error) {
 }
 
 // sign returns payload with its signature behind it.
-func (k Key) sign(payload []byte) []byte {
-	mac := hmac.New(sha256.New, k.secret)
+func sign(secret, payload []byte) []byte {
+	mac := hmac.New(sha256.New, secret)
 	mac.Write(payload)
 	return mac.Sum(payload[:len(payload):len(payload)])
 }

@@ -94,6 +94,27 @@ func TestShortKeysAreRefused(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Two secrets count at once while one takes the place of the other.
+func TestASecretIsReplaced(t *testing.T) {
+	before, after := NewSecret(), NewSecret()
+	key, err := KeyOf(before)
+	require.NoError(t, err)
+	copied, old := key, key.Mint("web", "i", now.Add(time.Hour))
+	require.NoError(t, key.Change(after, before))
+	fresh := key.Mint("web", "i", now.Add(time.Hour))
+	for _, token := range []string{old, fresh} {
+		_, err := copied.Verify(token, now)
+		require.NoError(t, err)
+	}
+	require.Error(t, key.Change())
+	require.Error(t, key.Change(after, nil))
+	require.NoError(t, key.Change(after))
+	_, err = copied.Verify(old, now)
+	require.ErrorIs(t, err, ErrSignature)
+	_, err = copied.Verify(fresh, now)
+	require.NoError(t, err)
+}
+
 func FuzzVerify(f *testing.F) {
 	key, _ := KeyOf(make([]byte, MinKey))
 	text := key.Mint("web", "i-1", now.Add(time.Hour))
@@ -134,7 +155,7 @@ func BenchmarkVerify(b *testing.B) {
 
 func TestTheZeroKeyOpensNothing(t *testing.T) {
 	require.Empty(t, Key{}.Mint("web", "i", now.Add(time.Hour)))
-	forged := Key{secret: []byte{}}.Mint("web", "i", now.Add(time.Hour))
+	forged := key([]byte{}).Mint("web", "i", now.Add(time.Hour))
 	_, err := Key{}.Verify(forged, now)
 	require.ErrorIs(t, err, ErrSignature)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
 )
 
 // BenchmarkLoads is a hundred instances that report as often as a busy function's do: 5,000 times a second together. It
@@ -67,5 +68,5 @@ func processorTime() time.Duration {
 func overSocket(b *testing.B, l *Leader) Dial {
 	socket := filepath.Join(b.TempDir(), "s")
 	listen(b, socket, l)
-	return To("unix://" + socket)
+	return To(socket, trust.Socket())
 }

@@ -5,19 +5,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"path/filepath"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
 )
 
 // The service as gRPC knows it. Its messages are JSON, by a codec of its own, so that it can share a server with protobuf.
 const (
-	serviceName = "lambdadispatch.Uplink"
+	ServiceName = "lambdadispatch.Uplink" // which relays call
 	methodName  = "Attach"
 	codecName   = "lambda-dispatch-json"
 )
@@ -85,10 +90,10 @@ func checkTogether(field string, n int) error {
 
 var streamDesc = grpc.StreamDesc{StreamName: methodName, ServerStreams: true, ClientStreams: true, Handler: handle}
 
-// Register serves relays on a gRPC server, whose credentials should be Credentials.
+// Register serves relays on a gRPC server, whose credentials and options are package trust's.
 func (l *Leader) Register(server grpc.ServiceRegistrar) {
 	server.RegisterService(&grpc.ServiceDesc{
-		ServiceName: serviceName, HandlerType: (*leader)(nil), Streams: []grpc.StreamDesc{streamDesc},
+		ServiceName: ServiceName, HandlerType: (*leader)(nil), Streams: []grpc.StreamDesc{streamDesc},
 	}, l)
 }
 
@@ -97,8 +102,8 @@ type leader interface {
 }
 
 func handle(service any, stream grpc.ServerStream) error {
-	if err := mayAttach(stream.Context()); err != nil {
-		return status.Error(codes.PermissionDenied, err.Error())
+	if err := trust.Allow(stream.Context(), identity.Relay); err != nil {
+		return err
 	}
 	err := service.(leader).Serve(stream.Context(), rpc[Down, Up]{stream})
 	if _, known := status.FromError(err); known {
@@ -125,21 +130,33 @@ func (r rpc[S, R]) Recv() (*R, error) {
 	return message, nil
 }
 
-// To returns a Dial to a control plane's address, as gRPC writes it: unix:///run/lambda-dispatch/control.sock. A unix socket
-// must belong to this process's user or root.
-func To(address string) Dial {
+// To returns a Dial to a control plane's address: the absolute path of a unix socket, or host:port. A name is looked up anew each time.
+// The credentials are one of package trust's.
+func To(address string, as credentials.TransportCredentials) Dial {
 	return func(ctx context.Context) (Stream[Up, Down], error) {
-		conn, err := grpc.NewClient(address,
-			grpc.WithTransportCredentials(Credentials()),
+		conn, err := grpc.NewClient("passthrough:///"+address,
+			grpc.WithTransportCredentials(as), grpc.WithContextDialer(connect), grpc.WithAuthority(authority),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: maxPause, Multiplier: 1, MaxDelay: maxPause}, MinConnectTimeout: stood}))
 		if err != nil {
 			return nil, err
 		}
 		context.AfterFunc(ctx, func() { _ = conn.Close() })
-		stream, err := conn.NewStream(ctx, &streamDesc, "/"+serviceName+"/"+methodName, grpc.CallContentSubtype(codecName))
+		stream, err := conn.NewStream(ctx, &streamDesc, "/"+ServiceName+"/"+methodName, grpc.CallContentSubtype(codecName))
 		if err != nil {
 			return nil, err
 		}
 		return rpc[Up, Down]{stream}, nil
 	}
+}
+
+// authority is what control planes are called, wherever they are.
+const authority = "control.lambda-dispatch.internal"
+
+// connect opens a connection without a proxy.
+func connect(ctx context.Context, address string) (net.Conn, error) {
+	network := "tcp"
+	if filepath.IsAbs(address) {
+		network = "unix"
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
 }

@@ -7,8 +7,11 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -131,6 +134,9 @@ func (l *Leader) Serve(ctx context.Context, stream Stream[Down, Up]) error {
 	if first.Observed == nil || first.Observed.Hello == nil {
 		return errors.New("the first message holds no hello")
 	}
+	if err := mayBe(ctx, first.Observed.Hello.Relay); err != nil {
+		return err
+	}
 	s, err := l.site(first.Observed.Hello.Relay)
 	if err != nil {
 		return err
@@ -158,4 +164,12 @@ func (l *Leader) site(name string) (*site, error) {
 	}
 	l.sites[name] = s
 	return s, nil
+}
+
+// mayBe refuses a relay that takes the name of another: its certificate says who it is.
+func mayBe(ctx context.Context, relay string) error {
+	if c, ok := trust.CallerOf(ctx); ok && c.ID.Name != "" && c.ID.Name != relay {
+		return status.Errorf(codes.PermissionDenied, "%s says that it is the relay %.80q", c.ID, relay)
+	}
+	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -166,7 +167,7 @@ func serve(t *testing.T, socket string, term uint64) *plane {
 func listen(t testing.TB, socket string, leader *Leader) (end func()) {
 	l, err := net.Listen("unix", socket)
 	require.NoError(t, err)
-	server := grpc.NewServer(grpc.Creds(Credentials()), grpc.WaitForHandlers(true))
+	server := grpc.NewServer(grpc.Creds(trust.Socket()), grpc.WaitForHandlers(true))
 	leader.Register(server)
 	done := make(chan struct{})
 	go func() {
@@ -189,7 +190,7 @@ func (p *plane) want(id string) {
 func stacks(t *testing.T, test func(*testing.T, *plane, *stack)) {
 	t.Run("socket", func(t *testing.T) {
 		socket := filepath.Join(t.TempDir(), "s")
-		test(t, serve(t, socket, 1), newStack(t, map[string]Dial{"cp": To("unix://" + socket)}))
+		test(t, serve(t, socket, 1), newStack(t, map[string]Dial{"cp": To(socket, trust.Socket())}))
 	})
 	t.Run("one process", func(t *testing.T) {
 		p := &plane{}
@@ -221,7 +222,7 @@ func TestAnInstancesLifeIsToldAndItsWantsAreObeyed(t *testing.T) {
 func TestAnotherLeaderInheritsWhatStandsAndHearsWhatHasEnded(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	first := serve(t, socket, 1)
-	s := newStack(t, map[string]Dial{"cp": To("unix://" + socket)})
+	s := newStack(t, map[string]Dial{"cp": To(socket, trust.Socket())})
 	first.hears(t, "synced")
 	for _, id := range []string{"i1", "i2"} {
 		first.want(id)
@@ -243,7 +244,7 @@ func TestAStandbyRefusesUntilItLeads(t *testing.T) {
 	dir := t.TempDir()
 	one, two := filepath.Join(dir, "1"), filepath.Join(dir, "2")
 	leader, standby := serve(t, one, 1), serve(t, two, 0)
-	s := newStack(t, map[string]Dial{"one": To("unix://" + one), "two": To("unix://" + two)})
+	s := newStack(t, map[string]Dial{"one": To(one, trust.Socket()), "two": To(two, trust.Socket())})
 	leader.hears(t, "synced")
 	leader.want("i1")
 	leader.hears(t, "expected i1")
@@ -354,7 +355,7 @@ func TestNobodyAttachesFromAfar(t *testing.T) {
 	p.Lead(1)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := grpc.NewServer(grpc.Creds(Credentials()))
+	server := grpc.NewServer(grpc.Creds(trust.Socket()))
 	p.Leader.Register(server)
 	done := make(chan struct{})
 	go func() {
@@ -367,9 +368,13 @@ func TestNobodyAttachesFromAfar(t *testing.T) {
 	}()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err = To("passthrough:///" + l.Addr().String())(ctx)
-	require.ErrorContains(t, err, "user", "a client does not speak to it either")
-	require.Error(t, mayAttach(context.Background()))
+	_, err = To(l.Addr().String(), trust.Socket())(ctx)
+	require.ErrorContains(t, err, "not a unix socket", "a client does not speak to it either")
+	stream, err := To(l.Addr().String(), trust.Loopback())(ctx)
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	require.Error(t, err)
 }
 
 func TestEndsKeepTheirErrors(t *testing.T) {
@@ -431,7 +436,7 @@ func TestWhatWasWantedBeforeARelayAttached(t *testing.T) {
 	p.want("i2")
 	p.Forget("i2")
 	require.Empty(t, p.Relays())
-	s := newStack(t, map[string]Dial{"cp": To("unix://" + socket)})
+	s := newStack(t, map[string]Dial{"cp": To(socket, trust.Socket())})
 	p.hears(t, "expected i1", "expected i2")
 	s.does(t, "forget i2")
 	require.Len(t, p.Relays(), 1)

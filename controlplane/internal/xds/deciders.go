@@ -17,6 +17,7 @@ import (
 
 // Where relays are apart, two may be asked about a request: the control plane that leads, and while none does the caretaker beside
 // Envoy, in the relay's process. Envoy finds out by itself which one answers.
+// Where control planes are on other hosts, the cluster of that name is the bootstrap's, which alone knows of certificates.
 const decidersName = "control/decide" // no function's name holds a slash
 
 // Sockets in the state directory.

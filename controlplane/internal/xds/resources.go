@@ -33,7 +33,7 @@ func Resources(cfg *config.Config) ResourceSet {
 		set.Listeners = append(set.Listeners, listener(cfg, l))
 		set.Routes = append(set.Routes, withHealth(routeConfiguration(cfg, l), l, false))
 	}
-	if cfg.Relay.Apart {
+	if cfg.Relay.Apart && !cfg.Cell.Split() {
 		set.Clusters = append(set.Clusters, decidersCluster(cfg))
 	}
 	for _, f := range cfg.Functions {

@@ -15,13 +15,14 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 
 	// Extensions that only the bootstrap names, known to protojson by import.
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/aggregate/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
 )
 
 // StaticConfig returns the bootstrap and all that Envoy would be told, endpoints aside, as one JSON file: what
 // envoy.Validate can check without a control plane. It is not for serving.
 func StaticConfig(cfg *config.Config) ([]byte, error) {
-	boot, err := readBootstrap(cfg.StateDir)
+	boot, err := readBootstrap(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +45,11 @@ func StaticConfig(cfg *config.Config) ([]byte, error) {
 	return out, nil
 }
 
-func readBootstrap(stateDir string) (*bootstrapv3.Bootstrap, error) {
-	text, err := envoy.Bootstrap(stateDir, "")
+func readBootstrap(cfg *config.Config) (*bootstrapv3.Bootstrap, error) {
+	text, err := envoy.Bootstrap(cfg.StateDir, "")
+	if cfg.Cell.Split() {
+		text, err = envoy.Split{StateDir: cfg.StateDir, ControlPlanes: cfg.Cell.ControlPlanes}.Bootstrap() // of TLS Envoy has files
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,72 +1,34 @@
 package dynamo
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/dynamo/dynamotest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/leasetest"
 )
-
-const emulator = "../../../../.tools/dynalite-4.0.0/node_modules/dynalite"
 
 var someone = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: "id", SecretAccessKey: "secret"}, nil
 })
 
-// emulate starts dynalite with one table and returns its URL. `make dynalite` fetches it.
-func emulate(t *testing.T) string {
-	path, err := filepath.Abs(emulator)
-	require.NoError(t, err)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("dynalite is not there: make dynalite")
-	}
-	node := exec.Command("node", "-e", `const s = require(process.argv[1])({createTableMs: 0}); s.listen(0, '127.0.0.1', () => console.log(s.address().port))`, path)
-	out, err := node.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, node.Start())
-	t.Cleanup(func() {
-		_ = node.Process.Kill()
-		_ = node.Wait()
-	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	port, err := strconv.Atoi(line[:len(line)-1])
-	require.NoError(t, err)
-	url := "http://127.0.0.1:" + strconv.Itoa(port)
-	s := store(url, "", nil)
-	require.NoError(t, s.call(t.Context(), "CreateTable", map[string]any{
-		"TableName": "leases", "BillingMode": "PAY_PER_REQUEST",
-		"KeySchema":            []map[string]string{{"AttributeName": "name", "KeyType": "HASH"}},
-		"AttributeDefinitions": []map[string]string{{"AttributeName": "name", "AttributeType": "S"}},
-	}, nil))
-	require.Eventually(t, func() bool {
-		_, err := s.Read(t.Context())
-		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
-	return url
-}
+func emulate(t *testing.T) string { return dynamotest.Start(t).URL }
 
 func store(url, name string, client *http.Client) *Store {
 	if name == "" {
 		name = "cell"
 	}
-	return New(Options{Table: "leases", Name: name, Region: "eu-central-1", Endpoint: url, Credentials: someone, Client: client})
+	return New(Options{Table: dynamotest.Table, Name: name, Region: "eu-central-1", Endpoint: url, Credentials: someone, Client: client})
 }
 
 func TestAnItemConforms(t *testing.T) {
@@ -110,6 +72,43 @@ func TestWhatDynamoDBRefusesIsSaid(t *testing.T) {
 	require.ErrorContains(t, err, "ResourceNotFoundException")
 	var conflict *lease.ConflictError
 	require.NotErrorAs(t, s.Swap(t.Context(), 0, lease.Record{Version: 1}), &conflict)
+}
+
+// A check tells what no second try mends from what may pass.
+func TestACheckNamesWhatIsWrong(t *testing.T) {
+	e := dynamotest.Start(t)
+	e.CreateTable(t, "numbers", "name", "N")
+	e.CreateTable(t, "others", "id", "S")
+	check := func(o Options) error {
+		s, err := Open(t.Context(), o)
+		require.NoError(t, err)
+		return s.Check(t.Context())
+	}
+	require.NoError(t, check(Options{Table: dynamotest.Table, Name: "cell", Endpoint: e.URL}))
+	for table, wrong := range map[string]error{"none-of-these": ErrNoTable, "numbers": ErrKey, "others": ErrKey} {
+		err := check(Options{Table: table, Name: "cell", Endpoint: e.URL})
+		require.ErrorIs(t, err, wrong)
+		require.ErrorContains(t, err, table)
+		require.True(t, Definite(err))
+	}
+	denied := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"no identity-based policy allows the dynamodb:GetItem action"}`)
+	}))
+	defer denied.Close()
+	err := check(Options{Table: "t", Name: "cell", Endpoint: denied.URL})
+	require.ErrorIs(t, err, ErrDenied)
+	require.ErrorContains(t, err, "no identity-based policy")
+	denied.Close()
+	err = check(Options{Table: "t", Name: "cell", Endpoint: denied.URL})
+	require.Error(t, err)
+	require.False(t, Definite(err), "one that does not answer may later")
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
+	_, err = Open(t.Context(), Options{Table: "t", Name: "cell"})
+	require.ErrorIs(t, err, ErrNoRegion)
 }
 
 func TestAnAnswerThatIsNone(t *testing.T) {

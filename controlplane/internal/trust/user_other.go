@@ -1,6 +1,6 @@
 //go:build !linux
 
-package uplink
+package trust
 
 import (
 	"net"

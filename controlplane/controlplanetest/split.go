@@ -1,0 +1,71 @@
+package controlplanetest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/dynamo/dynamotest"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+)
+
+// places is how many control planes there may be at once.
+const places = 2
+
+// split configures relay and Envoy as on a host of their own: control planes are elsewhere, and no secret is here.
+func (s *Stack) split(cfg *config.Config) {
+	s.lease = dynamotest.Start(s.t)
+	secret := filepath.Join(s.dir, "secret")
+	require.NoError(s.t, controlplane.NewSecret(secret))
+	cfg.Relay.Apart = true
+	cfg.Cell.SecretFile = secret
+	for range places {
+		cfg.Cell.ControlPlanes = append(cfg.Cell.ControlPlanes, freeAddress(s.t))
+	}
+	cfg.Lease.Store, cfg.Lease.Table, cfg.Lease.Endpoint = config.LeaseDynamoDB, dynamotest.Table, s.lease.URL
+	s.pair = filepath.Join(s.dir, "pair")
+	s.IssuePair(cfg)
+	cfg.Cell.SecretFile, cfg.Cell.TokenKeyFile = "", filepath.Join(s.pair, "token.key")
+	cfg.Cell.CertificateFile, cfg.Cell.KeyFile, cfg.Cell.CAFile = filepath.Join(s.pair, "relay.pem"), filepath.Join(s.pair, "relay.pem"), filepath.Join(s.pair, "ca.pem")
+}
+
+// IssuePair makes the certificates of Envoy and relay, or makes them again.
+func (s *Stack) IssuePair(cfg *config.Config) {
+	with := *cfg
+	with.Cell.SecretFile = filepath.Join(s.dir, "secret")
+	require.NoError(s.t, controlplane.IssuePair(&with, controlplane.PairIssue{Name: "pair-1", Out: s.pair, Life: time.Hour}))
+}
+
+// bootstrap is Envoy's, if it is not the usual one.
+func (s *Stack) bootstrap() []byte {
+	if s.pair == "" {
+		return nil
+	}
+	text, err := envoy.Split{
+		StateDir: s.Config.StateDir, AdminAddress: "127.0.0.1:0", ControlPlanes: s.Config.Cell.ControlPlanes, SDS: s.pair,
+	}.Bootstrap()
+	require.NoError(s.t, err)
+	return text
+}
+
+// splitFile is what a control plane's file says of the cell. Control planes take places in turn.
+func (s *Stack) splitFile() string {
+	if s.pair == "" {
+		return ""
+	}
+	c := s.Config
+	return fmt.Sprintf("cell: {address: %q, secret_file: %q}\nlease: {store: dynamodb, table: %s, endpoint: %q}\n",
+		c.Cell.ControlPlanes[(s.started-1)%places], filepath.Join(s.dir, "secret"), c.Lease.Table, c.Lease.Endpoint)
+}
+
+// WriteSecret replaces the cell's secret file.
+func (s *Stack) WriteSecret(text []byte) {
+	name := filepath.Join(s.dir, "secret")
+	require.NoError(s.t, os.WriteFile(name+".new", text, 0o600))
+	require.NoError(s.t, os.Rename(name+".new", name))
+}

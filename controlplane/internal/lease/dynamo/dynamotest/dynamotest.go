@@ -1,0 +1,77 @@
+// Package dynamotest runs an emulator of DynamoDB for tests.
+package dynamotest
+
+import (
+	"bufio"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Table is the table that the emulator has.
+const Table = "leases"
+
+// An Emulator is one that runs. It stops when its test ends.
+type Emulator struct {
+	URL  string
+	node *exec.Cmd
+}
+
+// Start starts dynalite with one table. Without it, `make dynalite` fetches it, the test is skipped.
+func Start(t testing.TB) *Emulator {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	path := filepath.Join(filepath.Dir(here), "../../../../../.tools/dynalite-4.0.0/node_modules/dynalite")
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("dynalite is not there: make dynalite")
+	}
+	node := exec.Command("node", "-e", `const s = require(process.argv[1])({createTableMs: 0}); s.listen(0, '127.0.0.1', () => console.log(s.address().port))`, path)
+	out, err := node.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, node.Start())
+	t.Cleanup(func() {
+		_ = node.Process.Kill()
+		_ = node.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	port, err := strconv.Atoi(strings.TrimSpace(line))
+	require.NoError(t, err)
+	e := &Emulator{URL: "http://127.0.0.1:" + strconv.Itoa(port), node: node}
+	e.CreateTable(t, Table, "name", "S")
+	return e
+}
+
+// Signal sends the emulator a signal: SIGSTOP and SIGCONT, say.
+func (e *Emulator) Signal(signal os.Signal) { _ = e.node.Process.Signal(signal) }
+
+// CreateTable makes another table, and returns when it is there.
+func (e *Emulator) CreateTable(t testing.TB, name, key, kind string) {
+	t.Helper()
+	call := func(operation, body string) int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.URL, strings.NewReader(body))
+		require.NoError(t, err)
+		request.Header.Set("Content-Type", "application/x-amz-json-1.0")
+		request.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
+		request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=none/20261129/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=none")
+		request.Header.Set("X-Amz-Date", "20261129T000000Z")
+		answer, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		return answer.StatusCode
+	}
+	require.Equal(t, http.StatusOK, call("CreateTable", `{"TableName":"`+name+`","BillingMode":"PAY_PER_REQUEST",
+		"KeySchema":[{"AttributeName":"`+key+`","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"`+key+`","AttributeType":"`+kind+`"}]}`))
+	value := map[string]string{"S": `{"S":"x"}`, "N": `{"N":"1"}`}[kind]
+	require.Eventually(t, func() bool {
+		return call("GetItem", `{"TableName":"`+name+`","Key":{"`+key+`":`+value+`}}`) == http.StatusOK
+	}, 10*time.Second, 10*time.Millisecond)
+}

@@ -1,0 +1,91 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+)
+
+// What Check finds that no second try mends. Test with errors.Is.
+var (
+	ErrNoRegion = errors.New("no region: set lease.region, aws.region or AWS_REGION")
+	ErrNoTable  = errors.New("there is no such table")
+	ErrDenied   = errors.New("not allowed")
+	ErrKey      = errors.New(`the table's key must be a string named "name", without a sort key`)
+)
+
+// checkWithin is how long Check waits for an answer.
+const checkWithin = 5 * time.Second
+
+// Open returns the store of an item, with region and credentials of the SDK's default chain where o has none. Nothing is called.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Credentials == nil && isLoopback(o.Endpoint) {
+		// An emulator checks no signature, and real credentials have no business there.
+		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "none", SecretAccessKey: "none"}, nil
+		})
+		if o.Region == "" {
+			o.Region = "us-east-1"
+		}
+	}
+	if o.Credentials == nil {
+		cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(o.Region))
+		if err != nil {
+			return nil, fmt.Errorf("aws configuration: %w", err)
+		}
+		o.Region, o.Credentials = cfg.Region, cfg.Credentials
+	}
+	if o.Region == "" {
+		return nil, ErrNoRegion
+	}
+	return New(o), nil
+}
+
+func isLoopback(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Check reads the item once. The error wraps one of the above if no second try would mend it; others may pass.
+func (s *Store) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	_, err := s.Read(ctx)
+	var refused *apiError
+	if err == nil || !errors.As(err, &refused) {
+		return err
+	}
+	where := fmt.Sprintf("table %s in %s", s.o.Table, s.o.Region)
+	switch {
+	case refused.is("ResourceNotFoundException"):
+		return fmt.Errorf("%s: %w", where, ErrNoTable)
+	case refused.is("AccessDeniedException"):
+		return fmt.Errorf("%s: %w: dynamodb:GetItem and dynamodb:PutItem are needed: %.300s", where, ErrDenied, refused.Message)
+	case refused.is("UnrecognizedClientException"), refused.is("InvalidSignatureException"), refused.is("MissingAuthenticationTokenException"):
+		return fmt.Errorf("%s: %w: AWS does not know the credentials: %.300s", where, ErrDenied, refused.Message)
+	case refused.is("ValidationException"):
+		return fmt.Errorf("%s: %w: %.300s", where, ErrKey, refused.Message)
+	default:
+		return err
+	}
+}
+
+// Definite tells whether no second try would mend what Check found.
+func Definite(err error) bool {
+	for _, one := range []error{ErrNoRegion, ErrNoTable, ErrDenied, ErrKey} {
+		if errors.Is(err, one) {
+			return true
+		}
+	}
+	return false
+}
