@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 TOOL       := go tool -modfile=.ci/tools/go.mod
-BINARIES   := build/controlplane build/lambdapeer build/lambdalocal
+BINARIES   := build/lambda-dispatch build/controlplane build/lambdapeer build/lambdalocal
 PREVIOUS   := $(shell cat controlplane/e2e/testdata/previous-commit)
 PREVIOUS_PROGRAMS := ./lambdapeer/cmd/lambdapeer ./controlplane/cmd/controlplane ./controlplane/controlplanetest/app
 TRACES     ?= ../shared/traces
@@ -93,7 +93,7 @@ check: envoy ## formatting, vet, static analysis, and the configurations against
 	@echo "== gofumpt"; out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')) && test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
 	@echo "== go vet"; go vet ./... ./.ci/flaky
 	@echo "== staticcheck"; $(TOOL) staticcheck ./... ./.ci/flaky
-	@echo "== controlplane check"; go run ./controlplane/cmd/controlplane check examples/demo/controlplane.yaml
+	@echo "== lambda-dispatch check"; go run ./cmd/lambda-dispatch check examples/demo/controlplane.yaml
 
 format: ## format the Go code
 	$(TOOL) gofumpt -w $$(git ls-files '*.go')
@@ -113,9 +113,9 @@ bench-bill: build envoy ## what the same requests cost with and without; results
 bench-replay: build envoy ## replay ten minutes of a trace, and compare with the simulator; results go to bench/results/
 	go run ./bench/replay
 
-simulate: build/controlplane ## replay workloads through the scheduler and its rivals: the tables of docs/scaling-tables.md, in build/simulate/
+simulate: build/lambda-dispatch ## replay workloads through the scheduler and its rivals: the tables of docs/scaling-tables.md, in build/simulate/
 	@mkdir -p build/simulate
-	./build/controlplane simulate --traces $(TRACES) --json build/simulate/table.json --plots build/simulate > build/simulate/table.md
+	./build/lambda-dispatch simulate --traces $(TRACES) --json build/simulate/table.json --plots build/simulate > build/simulate/table.md
 	@cat build/simulate/table.md
 
 simulate-numbers: ## commit to new numbers of our policy: what the tests compare it with
@@ -140,6 +140,9 @@ build/bench-app: $(GO_SOURCES)
 
 build/chaos-app: $(GO_SOURCES)
 	$(call compile,./bench/chaos/app)
+
+build/lambda-dispatch: $(GO_SOURCES)
+	$(call compile,./cmd/lambda-dispatch)
 
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)

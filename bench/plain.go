@@ -92,5 +92,5 @@ func plainConfig(front string, upstreams []string) (string, error) {
 
 const (
 	appBinary     = "build/bench-app"
-	controlBinary = "build/controlplane"
+	controlBinary = "build/lambda-dispatch"
 )

@@ -159,7 +159,7 @@ func (s *stack) startLeader(ctx context.Context, values map[string]any) error {
 // program is a part that is our program.
 func (s *stack) program(name, command, config string) *part {
 	return &part{start: func() (child, error) {
-		p, err := s.lab.Start(name, nil, "build/controlplane", command, s.lab.Path(config+".yaml"))
+		p, err := s.lab.Start(name, nil, "build/lambda-dispatch", command, s.lab.Path(config+".yaml"))
 		if err != nil {
 			return child{}, err
 		}

@@ -124,7 +124,7 @@ func (s *stack) write(name string, text *template.Template, values map[string]an
 }
 
 func (s *stack) startControl() (err error) {
-	s.control, err = s.lab.Start("controlplane", nil, "build/controlplane", "run", s.lab.Path("controlplane.yaml"))
+	s.control, err = s.lab.Start("controlplane", nil, "build/lambda-dispatch", "run", s.lab.Path("controlplane.yaml"))
 	return err
 }
 

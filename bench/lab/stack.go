@@ -92,7 +92,7 @@ func StartStack(ctx context.Context, l *Lab, functions []Function) (*Stack, erro
 	if err := s.startPart(ctx, l, "lambdalocal", lambdaYAML, s.Direct, "--config"); err != nil {
 		return nil, err
 	}
-	if err := s.startPart(ctx, l, "controlplane", stackYAML, s.Admin); err != nil {
+	if err := s.startPart(ctx, l, "lambda-dispatch", stackYAML, s.Admin); err != nil {
 		return nil, err
 	}
 	return s, s.startEnvoy(ctx, l)

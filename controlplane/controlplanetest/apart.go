@@ -54,7 +54,7 @@ func (s *Stack) StartControlPlane() *ControlPlane {
 	log, err := os.Create(filepath.Join(s.dir, name+".log"))
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { s.showOnFailure(name, log) })
-	c.cmd = exec.Command(Build(s.t, "controlplane/cmd/controlplane"), "run", file)
+	c.cmd = exec.Command(Build(s.t, "cmd/lambda-dispatch"), "run", file)
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	c.cmd.Env = []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"}
 	require.NoError(s.t, c.cmd.Start())

@@ -61,7 +61,7 @@ func controlPlane(t *testing.T, ctx context.Context, file string, set ...string)
 		args = append(args, "--set", key)
 	}
 	args = append(args, file)
-	cmd := exec.CommandContext(ctx, controlplanetest.Build(t, "controlplane/cmd/controlplane"), args...)
+	cmd := exec.CommandContext(ctx, controlplanetest.Build(t, "cmd/lambda-dispatch"), args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	return cmd
 }

@@ -75,7 +75,7 @@ func startCrowd(t *testing.T) *crowd {
 	require.NoError(t, os.WriteFile(c.token, []byte("a token for a thousand peers"), 0o600))
 	config := filepath.Join(dir, "controlplane.yaml")
 	require.NoError(t, os.WriteFile(config, []byte(c.config()), 0o600))
-	c.control = c.start("controlplane/cmd/controlplane", nil, "run", config)
+	c.control = c.start("cmd/lambda-dispatch", nil, "run", config)
 	require.Eventually(t, func() bool { return c.get("/healthz", nil) == nil }, controlplanetest.Patience, 10*time.Millisecond)
 	c.startEnvoy()
 	return c

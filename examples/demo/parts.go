@@ -70,7 +70,7 @@ func startAll(ctx context.Context, p *parts, w *workspace) error {
 	if err := p.wait(ctx, listens(w.lambda)); err != nil {
 		return err
 	}
-	control := exec.Command("build/controlplane", "run", "--set", "state_dir="+w.dir, "--set", "admin.address="+w.admin,
+	control := exec.Command("build/lambda-dispatch", "run", "--set", "state_dir="+w.dir, "--set", "admin.address="+w.admin,
 		"--set", "relay.address="+w.relay, w.path("controlplane.yaml"))
 	if err := p.start(controlPlane, control, ""); err != nil {
 		return err

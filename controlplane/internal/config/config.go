@@ -71,7 +71,7 @@ type Relay struct {
 	TunnelWait      time.Duration `yaml:"tunnel_wait"` // how long a connection of Envoy's waits for a tunnel
 	// MaxConnections limits the tunnels and control streams that are open at once.
 	MaxConnections int `yaml:"max_connections"`
-	// Apart makes the relay a process of its own, controlplane relay, that outlives the control plane.
+	// Apart makes the relay a process of its own, lambda-dispatch relay, that outlives the control plane.
 	Apart bool   `yaml:"apart"`
 	Admin string `yaml:"admin"` // host:port of that process's health and metrics; empty: it has none
 }

@@ -361,7 +361,7 @@ func TestSigningKeyFile(t *testing.T) {
 	cfg := valid(t)
 	cfg.Signing.KeyFile = filepath.Join(t.TempDir(), "signing.key")
 	require.EqualError(t, cfg.Validate(), "signing.key_file: open "+cfg.Signing.KeyFile+": no such file or directory; "+
-		"`controlplane key new "+cfg.Signing.KeyFile+"` makes one")
+		"`lambda-dispatch key new "+cfg.Signing.KeyFile+"` makes one")
 	require.NoError(t, signing.New().Save(cfg.Signing.KeyFile))
 	require.NoError(t, cfg.Validate())
 	_, cfg.Signing.KeyFile = keyPair(t)

@@ -50,7 +50,7 @@ func Parse(text []byte) (Key, error) {
 func Load(file string) (Key, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Key{}, fmt.Errorf("%w; `controlplane key new %s` makes one", err, file)
+		return Key{}, fmt.Errorf("%w; `lambda-dispatch key new %s` makes one", err, file)
 	}
 	if err != nil {
 		return Key{}, err

@@ -80,7 +80,7 @@ func TestWhatIsNoKey(t *testing.T) {
 		require.EqualError(t, err, tt.want)
 	}
 	_, err = signing.Load("/does/not/exist")
-	require.ErrorContains(t, err, "`controlplane key new /does/not/exist` makes one")
+	require.ErrorContains(t, err, "`lambda-dispatch key new /does/not/exist` makes one")
 }
 
 func TestTheZeroKeySignsNothing(t *testing.T) {

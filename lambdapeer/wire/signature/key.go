@@ -17,7 +17,7 @@ func ParsePublic(list string) ([]ed25519.PublicKey, error) {
 	for n, word := range Words(list) {
 		raw, err := base64.StdEncoding.DecodeString(word)
 		if err != nil || len(raw) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf("key %d is no Ed25519 public key: %d bytes in base64, 44 characters, as `controlplane key public` prints it",
+			return nil, fmt.Errorf("key %d is no Ed25519 public key: %d bytes in base64, 44 characters, as `lambda-dispatch key public` prints it",
 				n+1, ed25519.PublicKeySize)
 		}
 		keys = append(keys, ed25519.PublicKey(raw))

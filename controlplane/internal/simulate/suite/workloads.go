@@ -76,12 +76,18 @@ func All() []workload.Generator { return slices.Concat(Tuned(), Everyday(), Held
 
 // ByName finds a workload of the suite.
 func ByName(name string) (workload.Generator, error) {
-	var names []string
 	for _, g := range All() {
 		if g.Name == name {
 			return g, nil
 		}
+	}
+	return workload.Generator{}, fmt.Errorf("workload %q: unknown, there are %s", name, strings.Join(Names(), ", "))
+}
+
+// Names are those of all workloads of the suite.
+func Names() (names []string) {
+	for _, g := range All() {
 		names = append(names, g.Name)
 	}
-	return workload.Generator{}, fmt.Errorf("workload %q: unknown, there are %s", name, strings.Join(names, ", "))
+	return names
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"path/filepath"
@@ -32,9 +32,9 @@ func TestKey(t *testing.T) {
 
 func TestMistakesWithKeys(t *testing.T) {
 	for want, args := range map[string][]string{
-		"controlplane key new FILE, or controlplane key public FILE":               {"key"},
-		`unknown verb "old": new or public`:                                        {"key", "old", "x"},
-		"no such file or directory; `controlplane key new /nowhere/key` makes one": {"key", "public", "/nowhere/key"},
+		"lambda-dispatch key new FILE, or lambda-dispatch key public FILE":            {"key"},
+		`unknown verb "old": new or public`:                                           {"key", "old", "x"},
+		"no such file or directory; `lambda-dispatch key new /nowhere/key` makes one": {"key", "public", "/nowhere/key"},
 	} {
 		_, _, err := try(t, args...)
 		require.ErrorContains(t, err, want)

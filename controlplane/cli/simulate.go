@@ -1,17 +1,19 @@
-package main
+package cli
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/lambda"
@@ -32,21 +34,48 @@ type simulation struct {
 	json     string
 }
 
-// runSimulate compares policies on workloads, and prints tables in Markdown.
-func runSimulate(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	s, err := parseSimulation(args)
+const aboutSimulate = `Replay workloads through the scheduler beside a model of Lambda, and compare policies. The tables are in Markdown.
+Without --trace and --workload: the suite of docs/scaling.md. TIME is 14s, say; SHARE is from 0 to 1.
+
+Columns of a trace, named in its first line, one request per line; # begins a comment:
+  when it arrives, one of these:
+    at                seconds since any moment: 12.5
+    at_ms             milliseconds since any moment: 12500
+    TIMESTAMP         date and time: 2023-11-16 18:17:03.9799600
+  how long it is served, optional; without it one second:
+    service_ms        milliseconds: 250
+    GeneratedTokens   or generated_tokens: a language model's, 20 ms each, and 150 ms
+    ContextTokens     or context_tokens: with the former, 0.05 ms more each
+
+Policies:
+%s`
+
+func (a *app) simulateCommand() *cobra.Command {
+	var wish wish
+	c := &cobra.Command{
+		Use: "simulate [FLAG]...", GroupID: planning, Short: "Replay workloads through the scheduler, and compare policies",
+		Long: fmt.Sprintf(aboutSimulate, policies()), Args: exactly(), DisableFlagsInUseLine: true,
+		RunE: func(c *cobra.Command, _ []string) error { return a.simulate(c.Context(), &wish) },
+	}
+	wish.define(c.Flags())
+	return complete(c)
+}
+
+// simulate prints tables in Markdown.
+func (a *app) simulate(ctx context.Context, w *wish) error {
+	s, err := w.simulation()
 	if err == nil {
-		s.progress = newProgress(ctx, stderr)
+		s.progress = newProgress(ctx, a.stderr)
 		s.plan.Before = s.progress.before
-		err = s.run(stdout)
+		err = s.run(a.stdout)
 	}
 	if ctx.Err() != nil {
 		return errors.New("simulate: interrupted")
 	}
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err != nil {
 		return fmt.Errorf("simulate: %w", err)
 	}
-	return err
+	return nil
 }
 
 func (s *simulation) run(stdout io.Writer) error {
@@ -139,69 +168,99 @@ func (s *simulation) concurrency(stdout io.Writer) error {
 // fewSeeds are enough for rivals, whose ratios differ by tenths, and for the comparison of our policy with itself.
 const fewSeeds = 3
 
-func parseSimulation(args []string) (*simulation, error) {
-	s := &simulation{}
-	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.Usage = func() {}
-	flags.IntVar(&s.plan.Seeds, "seeds", 20, "")
-	flags.Uint64Var(&s.plan.FirstSeed, "first-seed", 1, "")
-	flags.IntVar(&s.plan.Concurrency, "concurrency", 10, "")
-	m := &model{}
-	m.define(flags)
-	flags.StringVar(&s.plots, "plots", "", "")
-	flags.Func("part", "", func(name string) error {
-		s.part = name
-		if !slices.ContainsFunc(parts(), func(p part) bool { return p.name == name }) {
-			return errors.New("is none of policies, steps, ideas, concurrency")
-		}
-		return nil
-	})
-	folder := flags.String("traces", "../shared/traces", "")
-	flags.StringVar(&s.json, "json", "", "")
-	preset := flags.String("preset", lambda.Presets()[0].Name, "")
-	policies := flags.String("policy", "all", "")
-	var traces []string
-	flags.Func("trace", "", func(path string) error {
-		traces = append(traces, path)
-		return nil
-	})
-	flags.Func("workload", "", func(name string) error {
-		g, err := suite.ByName(name)
-		s.plan.Workloads = append(s.plan.Workloads, g)
-		return err
-	})
-	if err := flags.Parse(args); err != nil {
-		return nil, usageError{err}
+// A wish is what the flags of simulate say.
+type wish struct {
+	model
+	seeds, concurrency           int
+	firstSeed                    uint64
+	traces, workloads            []string
+	folder, part, preset, policy string
+	plots, json                  string
+}
+
+func (w *wish) define(flags *pflag.FlagSet) {
+	flags.SortFlags = false
+	flags.StringArrayVar(&w.traces, "trace", nil, "a CSV `FILE` with the columns above; repeatable")
+	flags.StringArrayVar(&w.workloads, "workload", nil, "`NAME` of a workload of the suite; repeatable")
+	flags.StringVar(&w.folder, "traces", "../shared/traces", "`DIR` of recorded traces that the suite replays as well, *.csv")
+	flags.StringVar(&w.part, "part", "", "a part of the suite: `policies`, steps, ideas or concurrency; default all")
+	flags.StringVar(&w.policy, "policy", "all", "`NAME,...` of policies above")
+	flags.IntVar(&w.seeds, "seeds", 20, "`N` runs of each pair")
+	flags.Uint64Var(&w.firstSeed, "first-seed", 1, "`N`, the seed of the first run")
+	flags.IntVar(&w.concurrency, "concurrency", 10, "`N` requests that one instance serves at once")
+	flags.StringVar(&w.preset, "preset", lambda.Presets()[0].Name, "`NAME` of start times: "+strings.Join(presets(), ", "))
+	flags.StringVar(&w.plots, "plots", "", "`DIR` for an SVG of each workload and policy, first seed")
+	flags.StringVar(&w.json, "json", "", "`FILE` for all numbers")
+	w.model.define(flags)
+}
+
+// complete tells shells the words that the flags of simulate take.
+func complete(c *cobra.Command) *cobra.Command {
+	for flag, words := range map[string][]string{
+		"part": partNames(), "policy": append(policyNames(), "all"), "preset": presets(), "workload": suite.Names(),
+		"preference": {"cost", "balanced", "latency"}, "learn": {"yes", "no"}, "works-on": {"yes", "no"},
+	} {
+		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}
-	if flags.NArg() > 0 {
-		return nil, usagef("unexpected argument %q", flags.Arg(0))
+	return c
+}
+
+func presets() (names []string) {
+	for _, p := range lambda.Presets() {
+		names = append(names, p.Name)
 	}
-	if s.plan.Seeds < 1 || s.plan.Concurrency < 1 {
+	return names
+}
+
+func partNames() (names []string) {
+	for _, p := range parts() {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+func (w *wish) simulation() (*simulation, error) {
+	s := &simulation{part: w.part, plots: w.plots, json: w.json}
+	s.plan.Seeds, s.plan.FirstSeed, s.plan.Concurrency, s.plan.Change = w.seeds, w.firstSeed, w.concurrency, w.model.apply
+	if w.seeds < 1 || w.concurrency < 1 {
 		return nil, usagef("--seeds and --concurrency must be at least 1")
 	}
-	s.plan.Change = m.apply
-	for _, path := range traces {
+	if w.part != "" && !slices.Contains(partNames(), w.part) {
+		return nil, usagef("--part %q is none of %s", w.part, strings.Join(partNames(), ", "))
+	}
+	var err error
+	if s.plan.Preset, err = lambda.PresetByName(w.preset); err != nil {
+		return nil, usageError{err}
+	}
+	if s.plan.Policies, err = contenders(w.policy); err != nil {
+		return nil, usageError{err}
+	}
+	return s, w.loads(s)
+}
+
+// loads adds the workloads that are asked for.
+func (w *wish) loads(s *simulation) (err error) {
+	for _, name := range w.workloads {
+		g, err := suite.ByName(name)
+		if err != nil {
+			return usageError{err}
+		}
+		s.plan.Workloads = append(s.plan.Workloads, g)
+	}
+	for _, path := range w.traces {
 		load, err := workload.Open(path)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		s.plan.Workloads = append(s.plan.Workloads, load.Recorded())
 	}
-	var err error
-	if s.recorded, err = workload.Folder(*folder); err != nil {
-		return nil, err
+	if s.recorded, err = workload.Folder(w.folder); err != nil {
+		return err
 	}
 	if len(s.recorded) == 0 {
-		s.missing = *folder
+		s.missing = w.folder
 	}
-	if s.plan.Preset, err = lambda.PresetByName(*preset); err != nil {
-		return nil, usageError{err}
-	}
-	if s.plan.Policies, err = contenders(*policies); err != nil {
-		return nil, usageError{err}
-	}
-	return s, nil
+	return nil
 }
 
 // policies explains each contender in a line.
@@ -211,6 +270,13 @@ func policies() string {
 		fmt.Fprintf(&text, "  %-18s  %s\n", c.Name, c.About)
 	}
 	return text.String()
+}
+
+func policyNames() (names []string) {
+	for _, c := range baseline.Contenders() {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // contenders finds policies by their names, comma separated.
@@ -223,11 +289,7 @@ func contenders(names string) ([]baseline.Contender, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		k := slices.IndexFunc(all, func(c baseline.Contender) bool { return c.Name == name })
 		if k < 0 {
-			var known []string
-			for _, c := range all {
-				known = append(known, c.Name)
-			}
-			return nil, fmt.Errorf("policy %q: unknown, there are %s", name, strings.Join(known, ", "))
+			return nil, fmt.Errorf("policy %q: unknown, there are %s", name, strings.Join(policyNames(), ", "))
 		}
 		out = append(out, all[k])
 	}

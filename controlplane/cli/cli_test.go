@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,8 +32,7 @@ const asProgram = "TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		main()
-		return
+		os.Exit(Main(os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }
@@ -65,7 +65,7 @@ func stateDir(t *testing.T) (dir string, flags []string) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"run", "-h"}, {"check", "--help"}} {
+	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"help", "run"}, {"run", "-h"}, {"check", "--help"}} {
 		stdout, stderr, err := try(t, args...)
 		require.NoError(t, err, args)
 		require.Contains(t, stdout, "Usage:", args)
@@ -90,17 +90,17 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		says string
 		code int
 	}{
-		{[]string{"start"}, `unknown command "start": run, relay, check, simulate, key or version`, 2},
-		{[]string{"run", "--config", "x"}, "run: flag provided but not defined: -config", 2},
-		{[]string{"check", "--set"}, "check: flag needs an argument: -set", 2},
-		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file, after the flags: got ["a.yaml" "b.yaml"]`, 2},
+		{[]string{"stats"}, `unknown command "stats", did you mean status?: check, completion, drain, key, relay, rollout, run, simulate, status, version`, 2},
+		{[]string{"run", "--config", "x"}, "run: unknown flag: --config", 2},
+		{[]string{"check", "--set"}, "check: flag needs an argument: --set", 2},
+		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file: got ["a.yaml" "b.yaml"]`, 2},
 		{[]string{"check", "/nowhere.yaml"}, "read configuration: open /nowhere.yaml: no such file or directory", 1},
 		{[]string{"run", "--set", "admin.adress=:1", empty}, "configuration " + empty + ":\nadmin.adress: unknown key, did you mean admin.address?", 1},
 		{[]string{"check", ""}, "check: the name of the configuration file is empty: is a variable not set?", 2},
 		{[]string{"run", ""}, "run: the name of the configuration file is empty: is a variable not set?", 2},
 		{[]string{"key", "make", "x"}, `key: unknown verb "make": new or public`, 2},
-		{[]string{"run"}, "run: no configuration file given: controlplane run [--set KEY=VALUE]... FILE", 2},
-		{[]string{"check", "--set", "log.level=warn"}, "check: no configuration file given: controlplane check [--set KEY=VALUE]... FILE", 2},
+		{[]string{"run"}, "run: no configuration file given: lambda-dispatch run [--set KEY=VALUE]... FILE", 2},
+		{[]string{"check", "--set", "log.level=warn"}, "check: no configuration file given: lambda-dispatch check [--set KEY=VALUE]... FILE", 2},
 	} {
 		stdout, stderr, err := try(t, c.args...)
 		require.EqualError(t, err, c.says)
@@ -108,7 +108,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		require.Empty(t, stdout+stderr, "main prints the error, and nobody else")
 	}
 	_, stderr, err := try(t)
-	require.EqualError(t, err, "no command given: run, relay, check, simulate, key or version")
+	require.EqualError(t, err, "no command given: check, completion, drain, key, relay, rollout, run, simulate, status, version")
 	require.Contains(t, stderr, "Usage:")
 }
 
@@ -216,10 +216,10 @@ type process struct {
 	log *bufio.Scanner
 }
 
-func start(t *testing.T, config string) *process {
+func start(t *testing.T, config string, more ...string) *process {
 	t.Helper()
 	dir, flags := stateDir(t)
-	cmd := exec.Command(os.Args[0], append(append([]string{"run"}, flags...), file(t, config))...)
+	cmd := exec.Command(os.Args[0], slices.Concat([]string{"run"}, flags, more, []string{file(t, config)})...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	log, err := cmd.StderrPipe()
 	require.NoError(t, err)

@@ -1,0 +1,164 @@
+// Package cli is the program lambda-dispatch: its commands, their flags and what they print.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+)
+
+// program is what people type.
+const program = "lambda-dispatch"
+
+const about = `lambda-dispatch makes AWS Lambda functions serve Envoy's requests like a pool of warm servers.
+
+The configuration is a YAML file. Its keys can also be set by variables, %[2]sADMIN_ADDRESS say, and by --set.
+It works with Envoy %[1]s.
+
+The first SIGTERM or Ctrl-C lets requests in flight finish, a second one ends the program at once. The exit status is 2 after a
+mistake in the command line, and 1 after any other failure.`
+
+// Main runs the program with the arguments of its command line, and returns its exit status.
+func Main(args []string) int {
+	err := run(untilSignal(), args, os.Environ(), os.Stdout, os.Stderr)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return exitCode(err)
+}
+
+// A usageError is a mistake in the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitCode is 2 for a mistake in the command line, which no second try mends, and 1 for everything else.
+func exitCode(err error) int {
+	if errors.As(err, new(usageError)) {
+		return 2
+	}
+	return 1
+}
+
+// An app is what the commands share: the environment, and where they print.
+type app struct {
+	environ        []string
+	stdout, stderr io.Writer
+}
+
+// run is the whole program but for signals and the exit status.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	root := (&app{environ, stdout, stderr}).root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+// root is the program's tree of commands.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: program, Short: "AWS Lambda functions as a pool of warm servers behind Envoy",
+		Long:    fmt.Sprintf(about, envoy.Version, controlplane.EnvPrefix),
+		Version: controlplane.Version(),
+		Args:    knownCommand, RunE: noCommand,
+		SuggestionsMinimumDistance: 2,
+		SilenceErrors: true, SilenceUsage: true, // main prints the error alone
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%s: %w", called(c), err) })
+	root.SetHelpCommand(helpCommand())
+	root.AddGroup(&cobra.Group{ID: serving, Title: "Serve:"}, &cobra.Group{ID: planning, Title: "Plan:"}, &cobra.Group{ID: operating, Title: "Operate what runs:"})
+	root.AddCommand(a.runCommand(), a.relayCommand(), a.checkCommand(), a.simulateCommand(),
+		a.statusCommand(), a.rolloutCommand(), a.drainCommand(), a.keyCommand(), a.versionCommand())
+	return root
+}
+
+// The groups of commands.
+const (
+	serving   = "serving"
+	planning  = "planning"
+	operating = "operating"
+)
+
+// called is a command's name with those above it, the program's left out: "key new".
+func called(c *cobra.Command) string {
+	return strings.TrimPrefix(strings.TrimPrefix(c.CommandPath(), program), " ")
+}
+
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Sprintf("unknown command %q", args[0])
+	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
+		err += ", did you mean " + strings.Join(similar, " or ") + "?"
+	}
+	return usagef("%s: %s", err, commandNames(c))
+}
+
+func noCommand(c *cobra.Command, _ []string) error {
+	c.SetOut(c.ErrOrStderr())
+	_ = c.Usage()
+	return usagef("no command given: %s", commandNames(c))
+}
+
+func commandNames(c *cobra.Command) string {
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// helpCommand explains a command that exists, and fails for others.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Explain a command",
+		RunE: func(c *cobra.Command, args []string) error {
+			asked, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return knownCommand(asked, rest)
+			}
+			return asked.Help()
+		},
+	}
+}
+
+// exactly wants as many arguments as there are words, which name them.
+func exactly(words ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		for k, word := range words {
+			if k >= len(args) {
+				return usagef("%s: no %s given: %s", called(c), word, c.UseLine())
+			}
+			if args[k] == "" {
+				return usagef("%s: %s is empty: is a variable not set?", called(c), word)
+			}
+		}
+		if len(args) > len(words) {
+			return usagef("%s: unexpected argument %q: %s", called(c), args[len(words)], c.UseLine())
+		}
+		return nil
+	}
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version; also --version", Args: exactly(), DisableFlagsInUseLine: true,
+		Run: func(*cobra.Command, []string) { fmt.Fprintln(a.stdout, controlplane.Version()) },
+	}
+}

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
+)
+
+func (a *app) rolloutCommand() *cobra.Command {
+	var api api
+	var steps []float64
+	var hold string
+	var abort bool
+	c := &cobra.Command{
+		Use: "rollout [FLAG]... FUNCTION", GroupID: operating, DisableFlagsInUseLine: true,
+		Short: "Replace a function's instances by those of the version that its qualifier leads to, step by step",
+		Args:  exactly("FUNCTION"), ValidArgsFunction: api.completeFunctions(a),
+	}
+	c.Flags().Float64SliceVar(&steps, "steps", nil, "`SHARE,...` of the capacity, one after the other, instead of rollout.steps")
+	c.Flags().StringVar(&hold, "hold", "", "`TIME` of each step, instead of rollout.hold")
+	c.Flags().BoolVar(&abort, "abort", false, "give up the rollout under way: the old version goes on, or comes back")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if abort && (steps != nil || hold != "") {
+			return usagef("rollout: --abort gives a rollout up, and takes neither --steps nor --hold")
+		}
+		if abort {
+			return a.order(c, &api, http.MethodDelete, args[0], "rollout", nil, "the rollout of %[1]s is being given up")
+		}
+		plan := operator.RolloutPlan{Steps: steps}
+		if hold != "" {
+			plan.Hold = &hold
+		}
+		return a.order(c, &api, http.MethodPost, args[0], "rollout", plan, "%[1]s is being rolled out")
+	}
+	return api.define(a, c)
+}
+
+func (a *app) drainCommand() *cobra.Command {
+	var api api
+	var now bool
+	c := &cobra.Command{
+		Use: "drain [FLAG]... FUNCTION", GroupID: operating, DisableFlagsInUseLine: true,
+		Short: "Replace all instances that a function has now by others, the new ones first",
+		Args:  exactly("FUNCTION"), ValidArgsFunction: api.completeFunctions(a),
+	}
+	c.Flags().BoolVar(&now, "now", false, "drain all at once: requests wait until others have started")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		path := "drain"
+		if now {
+			path += "?now"
+		}
+		return a.order(c, &api, http.MethodPost, args[0], path, nil, "%[1]s is being drained")
+	}
+	return api.define(a, c)
+}
+
+// order has something begun with a function, and says what.
+func (a *app) order(c *cobra.Command, api *api, method, function, path string, body any, done string) error {
+	answer, err := api.do(c.Context(), method, "/api/v1/functions/"+url.PathEscape(function)+"/"+path, body)
+	if err != nil {
+		return fmt.Errorf("%s: %w", called(c), err)
+	}
+	if api.json {
+		_, err := a.stdout.Write(answer)
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, done+"; `%[2]s status %[1]s` shows how far it is\n", function, program)
+	return err
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var api api
+	c := &cobra.Command{
+		Use: "status [FLAG]... [FUNCTION]", GroupID: operating, DisableFlagsInUseLine: true,
+		Short: "Show functions, or one of them with its instances", ValidArgsFunction: api.completeFunctions(a),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return exactly("FUNCTION")(c, args)
+		},
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := a.status(c.Context(), &api, strings.Join(args, "")); err != nil {
+			return fmt.Errorf("status: %w", err)
+		}
+		return nil
+	}
+	return api.define(a, c)
+}
+
+// A shown is what status shows, and with --json prints.
+type shown struct {
+	Functions []operator.Function `json:"functions"`
+	Instances []operator.Instance `json:"instances"`
+}
+
+// status shows all functions, or the one that is named.
+func (a *app) status(ctx context.Context, api *api, name string) error {
+	var s shown
+	if err := api.get(ctx, "/api/v1/functions", &s); err != nil {
+		return err
+	}
+	if err := api.get(ctx, "/api/v1/instances", &s); err != nil {
+		return err
+	}
+	if name != "" {
+		if s = s.of(name); len(s.Functions) == 0 {
+			return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
+		}
+	}
+	if api.json {
+		text, err := json.MarshalIndent(s, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "%s\n", text)
+		return err
+	}
+	return s.print(a.stdout, name != "")
+}

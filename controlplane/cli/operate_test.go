@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// runs starts a control plane with one function, and returns its admin address.
+func runs(t *testing.T) (admin string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	admin = l.Addr().String()
+	require.NoError(t, l.Close())
+	p := start(t, "{aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /web}]}, {name: batch, routes: [{path: /batch}]}]}", "--set", "admin.address="+admin)
+	p.says("control plane runs")
+	t.Cleanup(func() {
+		p.signal()
+		_ = p.end()
+	})
+	return admin
+}
+
+func TestStatusShowsWhatRuns(t *testing.T) {
+	admin := runs(t)
+	stdout, stderr, err := try(t, "status", "--admin", admin)
+	require.NoError(t, err)
+	require.Empty(t, stderr)
+	require.Regexp(t, `(?m)^FUNCTION +READY +STARTING `, stdout)
+	require.Regexp(t, `(?m)^web +0 +0 `, stdout)
+	require.Regexp(t, `(?m)^batch +0 +0 `, stdout)
+
+	stdout, _, err = try(t, "status", "--admin", admin, "--json", "web")
+	require.NoError(t, err)
+	var s shown
+	require.NoError(t, json.Unmarshal([]byte(stdout), &s))
+	require.Len(t, s.Functions, 1)
+	require.Equal(t, "web", s.Functions[0].Name)
+	require.NotNil(t, s.Instances)
+
+	_, _, err = try(t, "status", "--admin", admin, "wob")
+	require.EqualError(t, err, `status: function "wob": not found`)
+	require.Equal(t, 1, exitCode(err))
+}
+
+// The variable that says where a control plane listens says where it is asked, too.
+func TestStatusAsksWhereTheVariableSays(t *testing.T) {
+	_, port, err := net.SplitHostPort(runs(t))
+	require.NoError(t, err)
+	var out strings.Builder
+	environ := []string{"LAMBDA_DISPATCH_CONTROL_ADMIN_ADDRESS=0.0.0.0:" + port}
+	require.NoError(t, run(t.Context(), []string{"status"}, environ, &out, &out))
+	require.Contains(t, out.String(), "\nweb ")
+}
+
+func TestDrainAndRolloutSayWhatBeginsOrWhyNot(t *testing.T) {
+	admin := runs(t)
+	for _, args := range [][]string{{"drain", "web"}, {"drain", "--now", "web"}} {
+		stdout, _, err := try(t, append(args, "--admin", admin)...)
+		require.NoError(t, err, args)
+		require.Equal(t, "web is being drained; `lambda-dispatch status web` shows how far it is\n", stdout)
+	}
+	stdout, _, err := try(t, "drain", "web", "--json", "--admin", admin)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"status": "draining"}`, stdout)
+	for _, c := range []struct {
+		args []string
+		says string
+		code int
+	}{
+		{[]string{"drain", "wob"}, `drain: function "wob": not found`, 1},
+		{[]string{"rollout", "--abort", "web"}, "rollout: ", 1},
+		{[]string{"rollout", "--hold", "soon", "web"}, `rollout: hold: must be a duration, such as "10s", got "soon"`, 1},
+		{[]string{"rollout", "--steps", "2", "web"}, "rollout: ", 1},
+		{[]string{"rollout", "--steps", "many", "web"}, `rollout: invalid argument "many" for "--steps" flag`, 2},
+		{[]string{"rollout", "--abort", "--hold", "1s", "web"}, "rollout: --abort gives a rollout up", 2},
+		{[]string{"rollout"}, "rollout: no FUNCTION given: lambda-dispatch rollout [FLAG]... FUNCTION", 2},
+		{[]string{"drain", ""}, "drain: FUNCTION is empty: is a variable not set?", 2},
+		{[]string{"drain", "web", "batch"}, `drain: unexpected argument "batch"`, 2},
+		{[]string{"status", "--admin", "nowhere"}, `status: --admin: must be host:port, got "nowhere"`, 2},
+	} {
+		args := c.args
+		if c.args[len(c.args)-1] != "nowhere" {
+			args = append(args, "--admin", admin)
+		}
+		stdout, _, err := try(t, args...)
+		require.ErrorContains(t, err, c.says)
+		require.Equal(t, c.code, exitCode(err), c.args)
+		require.Empty(t, stdout)
+	}
+}
+
+func TestWhereNoControlPlaneAnswersTheErrorSaysSo(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	for _, args := range [][]string{{"status"}, {"drain", "web"}, {"rollout", "web"}} {
+		_, _, err := try(t, append(args, "--admin", l.Addr().String())...)
+		require.EqualError(t, err, args[0]+": no control plane answers at "+l.Addr().String()+
+			": does it run, and is that its admin.address? --admin HOST:PORT asks another")
+	}
+	stranger := httptest.NewServer(http.NotFoundHandler())
+	defer stranger.Close()
+	address := stranger.Listener.Addr().String()
+	_, _, err = try(t, "status", "--admin", address)
+	require.EqualError(t, err, "status: "+address+" answers 404 Not Found: is it a control plane's admin address?")
+}
+
+// Shells that have a syntax check accept their script, and complete commands, functions and the words of flags.
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		script, _, err := try(t, "completion", shell)
+		require.NoError(t, err)
+		require.Contains(t, script, program)
+		if path, err := exec.LookPath(shell); err == nil && shell != "powershell" {
+			check := exec.Command(path, "-n")
+			check.Stdin = strings.NewReader(script)
+			out, err := check.CombinedOutput()
+			require.NoError(t, err, "%s: %s", shell, out)
+		}
+	}
+	for want, args := range map[string][]string{
+		"simulate": {"sim"}, "batch": {"drain", "--admin", runs(t), ""}, "jvm": {"simulate", "--preset", ""},
+	} {
+		words, _, err := try(t, append([]string{"__complete"}, args...)...)
+		require.NoError(t, err)
+		require.Contains(t, words, want)
+	}
+}

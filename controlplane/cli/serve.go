@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+)
+
+const keys = `Keys are paths in FILE, admin.address say. Each can also be set by a variable, ` + controlplane.EnvPrefix + `ADMIN_ADDRESS for this one.
+A later source wins: defaults, FILE, variables, --set.`
+
+// configured makes a command of one that needs a configuration.
+func (a *app) configured(c *cobra.Command, do func(context.Context, *controlplane.Config) error) *cobra.Command {
+	var overrides []string
+	c.Use += " [--set KEY=VALUE]... FILE"
+	c.DisableFlagsInUseLine = true
+	c.Long = cmp.Or(c.Long, c.Short+".") + "\n\n" + keys
+	c.Flags().StringArrayVar(&overrides, "set", nil, "set a key of the configuration, as `KEY=VALUE`; repeatable")
+	c.Args = oneFile
+	c.ValidArgsFunction = cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		cfg, err := controlplane.LoadConfig(args[0], a.environ, overrides)
+		if err != nil {
+			return err
+		}
+		return do(c.Context(), cfg)
+	}
+	return c
+}
+
+// oneFile wants one name of a file: variables and --set cannot define a function.
+func oneFile(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return usagef("%s: no configuration file given: %s", called(c), c.UseLine())
+	case len(args) > 1:
+		return usagef("%s: one configuration file: got %q", called(c), args)
+	case args[0] == "":
+		return usagef("%s: the name of the configuration file is empty: is a variable not set?", called(c))
+	}
+	return nil
+}
+
+func (a *app) runCommand() *cobra.Command {
+	return a.configured(&cobra.Command{
+		Use: "run", GroupID: serving, Short: "Run the control plane until SIGTERM, with the relay in it unless relay.apart is set",
+	}, a.runServer)
+}
+
+func (a *app) relayCommand() *cobra.Command {
+	return a.configured(&cobra.Command{
+		Use: "relay", GroupID: serving, Short: "Run the relay beside Envoy, as a process that outlives control planes",
+		Long: `Run the relay beside Envoy, as a process of its own that outlives control planes. FILE is the one of run, with relay.apart: true.`,
+	}, a.runRelay)
+}
+
+func (a *app) checkCommand() *cobra.Command {
+	return a.configured(&cobra.Command{
+		Use: "check", GroupID: planning, Short: "Report all that is wrong with a configuration",
+		Long: fmt.Sprintf(`Report all that is wrong with FILE. With an envoy %s at hand, say also what Envoy says to the result.`, envoy.Version),
+	}, a.check)
+}
+
+// noFunctions is a warning: a deployment may begin without any, and everything else works.
+const noFunctions = "no functions: every request gets 404"
+
+func (a *app) runServer(ctx context.Context, cfg *controlplane.Config) error {
+	log := logger(cfg, a.environ, a.stderr)
+	defer logHangups(log)()
+	for _, warning := range controlplane.EnvironmentWarnings(a.environ) {
+		log.Warn(warning)
+	}
+	server, err := controlplane.New(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	if len(cfg.Functions) == 0 {
+		log.Warn(noFunctions)
+	}
+	return server.Run(ctx)
+}
+
+// runRelay runs the relay alone. Of the configuration only its own part is asked for; the rest must be valid all the same.
+func (a *app) runRelay(ctx context.Context, cfg *controlplane.Config) error {
+	log := logger(cfg, a.environ, a.stderr)
+	defer logHangups(log)()
+	server, err := controlplane.NewRelay(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
+
+// logger writes colours to a terminal only, and not there if NO_COLOR is set (no-color.org).
+func logger(cfg *controlplane.Config, environ []string, stderr io.Writer) *logrus.Logger {
+	log := logrus.New()
+	log.SetFormatter(&logrus.TextFormatter{DisableColors: valueOf(environ, "NO_COLOR") != ""})
+	log.SetOutput(stderr)
+	if level, err := logrus.ParseLevel(cfg.Log.Level); err == nil { // validated before
+		log.SetLevel(level)
+	}
+	if cfg.Log.Format == "json" {
+		log.SetFormatter(&logrus.JSONFormatter{})
+	}
+	return log
+}
+
+// check validates the file by our rules, and then what we would send to Envoy by Envoy's own.
+func (a *app) check(ctx context.Context, cfg *controlplane.Config) error {
+	warnings, err := cfg.CheckValidity(time.Now())
+	if err != nil {
+		return fmt.Errorf("certificates:\n%w", err)
+	}
+	fmt.Fprintln(a.stdout, "the configuration is valid")
+	for _, warning := range slices.Concat(controlplane.EnvironmentWarnings(a.environ), warnings, cfg.PriceWarnings()) {
+		fmt.Fprintln(a.stdout, "warning:", warning)
+	}
+	if len(cfg.Functions) == 0 {
+		fmt.Fprintln(a.stdout, "warning:", noFunctions)
+	}
+	binary, err := envoy.Find(ctx)
+	if errors.Is(err, envoy.ErrNotFound) {
+		fmt.Fprintln(a.stdout, "not checked by Envoy:", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	static, err := controlplane.EnvoyConfig(cfg)
+	if err != nil {
+		return err
+	}
+	if err := envoy.Validate(ctx, binary, static); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, "Envoy", envoy.Version, "accepts what it would be sent")
+	return nil
+}
