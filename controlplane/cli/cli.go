@@ -32,6 +32,10 @@ func Main(args []string) int {
 	if err == nil {
 		return 0
 	}
+	var status exitStatus
+	if errors.As(err, &status) {
+		return int(status)
+	}
 	fmt.Fprintln(os.Stderr, err)
 	return exitCode(err)
 }
@@ -82,6 +86,7 @@ func (a *app) root() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: serving, Title: "Serve:"}, &cobra.Group{ID: planning, Title: "Plan:"}, &cobra.Group{ID: operating, Title: "Operate what runs:"})
 	root.AddCommand(a.runCommand(), a.relayCommand(), a.checkCommand(), a.simulateCommand(),
 		a.statusCommand(), a.rolloutCommand(), a.drainCommand(), a.keyCommand(), a.versionCommand())
+	root.AddCommand(a.parts()...)
 	return root
 }
 

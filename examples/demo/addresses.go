@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/local"
 )
 
 // addresses are where the parts of one demo listen, all on loopback.
@@ -16,8 +18,7 @@ type addresses struct {
 	relay                    string // chosen free
 }
 
-// anyPort lets the kernel pick a free one.
-const anyPort = "0"
+const anyPort = local.AnyPort
 
 // A choice is the port of one part.
 type choice struct {
@@ -46,11 +47,11 @@ func (a *addresses) choices(getenv func(string) string) []choice {
 // chooseAddresses reads the variables and makes sure that all ports are free; if not, the error names those that are taken,
 // and a command that uses others. It holds each port until all are chosen, so that no two are the same.
 func chooseAddresses(getenv func(string) string) (a addresses, err error) {
-	var held ports
-	defer func() { held.release() }()
+	var held local.Ports
+	defer held.Release()
 	list, free := a.choices(getenv), true
 	for i, c := range list {
-		*c.address, err = held.claim(c.port)
+		*c.address, err = claim(&held, c.port)
 		list[i].taken = errors.Is(err, syscall.EADDRINUSE)
 		free = free && !list[i].taken
 		if err != nil && !list[i].taken {
@@ -58,68 +59,35 @@ func chooseAddresses(getenv func(string) string) (a addresses, err error) {
 		}
 	}
 	if !free {
-		return addresses{}, held.inUse(list)
+		return addresses{}, inUse(&held, list)
 	}
 	return a, nil
 }
 
-// ports are open, so that nobody else takes them.
-type ports []net.Listener
-
-func (p *ports) release() {
-	for _, l := range *p {
-		_ = l.Close()
-	}
-}
-
-// claim opens a port of loopback and returns its address.
-func (p *ports) claim(port string) (string, error) {
+// claim holds a port of loopback and returns its address.
+func claim(held *local.Ports, port string) (string, error) {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return "", fmt.Errorf("not a port: %q", port)
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
-	if err != nil {
-		return "", err
-	}
-	*p = append(*p, l)
-	return l.Addr().String(), nil
+	return held.Claim("", port)
 }
 
 // inUse is the error about what is taken. Its command keeps what was set before.
-func (p *ports) inUse(list []choice) error {
+func inUse(held *local.Ports, list []choice) error {
 	var taken, variables []string
 	for _, c := range list {
 		port := c.port
 		if c.taken {
 			taken = append(taken, c.port+" ("+c.variable+")")
-			var err error
-			if port, err = p.instead(c.port); err != nil {
+			other, err := held.Near(c.port)
+			if err != nil {
 				return err
 			}
+			_, port, _ = net.SplitHostPort(other)
 		}
 		if c.taken || c.set {
 			variables = append(variables, c.variable+"="+port)
 		}
 	}
 	return fmt.Errorf("ports in use: %s. On free ones: make demo %s", strings.Join(taken, ", "), strings.Join(variables, " "))
-}
-
-// instead finds a free port that looks like one that is taken, if there is one.
-func (p *ports) instead(taken string) (string, error) {
-	const step, most = 10_000, 1<<16 - 1
-	number, err := strconv.Atoi(taken)
-	if err != nil {
-		return "", err
-	}
-	for number += step; number <= most; number += step {
-		if _, err := p.claim(strconv.Itoa(number)); err == nil {
-			return strconv.Itoa(number), nil
-		}
-	}
-	address, err := p.claim(anyPort)
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(address)
-	return port, err
 }

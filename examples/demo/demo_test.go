@@ -1,17 +1,12 @@
 package main
 
 import (
-	"context"
 	"maps"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -93,85 +88,18 @@ func TestAFunctionThatCannotRunHereIsLeftOutEverywhere(t *testing.T) {
 	require.Equal(t, []string{"go", "python"}, w.functions)
 	require.Contains(t, w.welcome(), "Note: /node is left out: no node on the PATH")
 	require.Contains(t, w.welcome(), "curl http://127.0.0.1:83/lambdalocal/ledger")
-	for _, file := range []string{"controlplane.yaml", "lambdalocal.yaml"} {
-		require.Equal(t, []string{"go", "python"}, namesIn(t, w.path(file)), file)
+	for name, text := range map[string][]byte{"control plane": w.control, "lambdalocal": w.local} {
+		require.Equal(t, []string{"go", "python"}, namesIn(t, text), name)
 	}
-	text, err := os.ReadFile(w.path("controlplane.yaml"))
-	require.NoError(t, err)
-	require.Contains(t, string(text), "127.0.0.1:81")
-	require.Contains(t, string(text), "127.0.0.1:83")
+	require.Contains(t, string(w.control), "127.0.0.1:81")
+	require.Contains(t, string(w.control), "127.0.0.1:83")
 }
 
-func namesIn(t *testing.T, file string) (names []string) {
-	text, err := os.ReadFile(file)
-	require.NoError(t, err)
+func namesIn(t *testing.T, text []byte) (names []string) {
 	var config struct{ Functions []struct{ Name string } }
 	require.NoError(t, yaml.Unmarshal(text, &config))
 	for _, function := range config.Functions {
 		names = append(names, function.Name)
 	}
 	return names
-}
-
-func TestTheEndOfAPartsOutputIsInItsError(t *testing.T) {
-	log := filepath.Join(t.TempDir(), "log")
-	require.NoError(t, os.WriteFile(log, []byte("first\nlast\n"), 0o600))
-	require.Equal(t, ". The end of its output:\nfirst\nlast", (&part{log: log}).lastWords())
-	require.Equal(t, ": see its output above", (&part{}).lastWords())
-	require.NoError(t, os.Truncate(log, 0))
-	require.Equal(t, ". It had printed nothing", (&part{log: log}).lastWords())
-}
-
-// A request in flight needs Envoy and its instance until the control plane says that none is left.
-func TestPartsStopInTheOrderThatServesRequestsInFlight(t *testing.T) {
-	var stopped []string
-	p := &parts{}
-	for _, name := range []string{lambdalocal, controlPlane, envoyProxy} {
-		p.add(&part{name: name, stop: func(context.Context) { stopped = append(stopped, name) }})
-	}
-	p.stopAll(context.Background())
-	require.Equal(t, []string{controlPlane, envoyProxy, lambdalocal}, stopped)
-}
-
-func TestASecondCtrlCEndsAControlPlaneThatDrains(t *testing.T) {
-	signals := make(chan os.Signal)
-	first, second := interrupts(signals)
-	p := &parts{}
-	log := filepath.Join(t.TempDir(), "log")
-	require.NoError(t, p.start(controlPlane, exec.Command("sh", "-c", "trap 'echo drains' TERM; echo runs; while :; do sleep 0.05; done"), log))
-	require.Eventually(t, prints(log, "runs"), startTimeout, 10*time.Millisecond)
-
-	signals <- os.Interrupt
-	<-first.Done()
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		p.stopAll(second)
-	}()
-	require.Eventually(t, prints(log, "drains"), startTimeout, 10*time.Millisecond)
-	signals <- os.Interrupt
-	<-stopped
-	require.Error(t, second.Err())
-	<-p.running[0].done
-}
-
-func TestASIGTERMThatComesTwiceIsOneAndALaterOneInsists(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		signals := make(chan os.Signal)
-		_, second := interrupts(signals)
-		signals <- syscall.SIGTERM
-		signals <- syscall.SIGTERM
-		synctest.Wait()
-		require.NoError(t, second.Err())
-		time.Sleep(sameSignal)
-		signals <- syscall.SIGTERM
-		<-second.Done()
-	})
-}
-
-func prints(log, text string) func() bool {
-	return func() bool {
-		printed, err := os.ReadFile(log)
-		return err == nil && strings.Contains(string(printed), text)
-	}
 }

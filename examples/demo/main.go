@@ -9,36 +9,19 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/local"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 )
 
 func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	first, second := interrupts(signals)
+	first, second := local.Interrupts(signals)
 	if err := run(first, second, os.Getenv, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
-}
-
-// sameSignal is how long a SIGTERM counts as the first signal again: make passes on what the whole process group gets.
-const sameSignal = time.Second
-
-// interrupts returns a context that ends with the first signal, and one that ends with the next: a Ctrl-C at any time, or
-// another signal unless it may be the first one again.
-func interrupts(signals <-chan os.Signal) (first, second context.Context) {
-	first, endFirst := context.WithCancel(context.Background())
-	second, endSecond := context.WithCancel(context.Background())
-	go func() {
-		<-signals
-		began := time.Now()
-		endFirst()
-		for <-signals != os.Interrupt && time.Since(began) < sameSignal {
-		}
-		endSecond()
-	}()
-	return first, second
 }
 
 // run brings the demo up, waits for ctx to end or a part to fail, and takes it down again: gently until force ends.
@@ -53,19 +36,30 @@ func run(ctx, force context.Context, getenv func(string) string, out io.Writer) 
 	}
 	defer w.remove()
 
-	parts := &parts{}
-	defer parts.stopAll(force)
-	if err := startAll(ctx, parts, w); err != nil {
+	stack, err := w.start(ctx)
+	if err != nil {
 		return stopped(ctx, err)
 	}
+	defer stack.Stop(force)
 	fmt.Fprint(out, w.welcome())
-	select {
-	case <-ctx.Done():
-		fmt.Fprintln(out, "\nstopping: requests in flight may finish; Ctrl-C again cuts them off")
-		return nil
-	case ended := <-parts.ended():
-		return fmt.Errorf("%s ended unexpectedly%s", ended.name, ended.lastWords())
+	if err := stack.Failed(ctx); err != nil {
+		return err
 	}
+	fmt.Fprintln(out, "\nstopping: requests in flight may finish; Ctrl-C again cuts them off")
+	return nil
+}
+
+// start starts everything as build/ has it.
+func (w *workspace) start(ctx context.Context) (*local.Stack, error) {
+	binary, err := envoy.Find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return local.Start(ctx, local.Options{
+		Program: "build/lambda-dispatch", Envoy: binary, Dir: w.dir,
+		Lambda: w.lambda, Admin: w.admin, Relay: w.relay, EnvoyAdmin: w.envoyAdmin,
+		Lambdalocal: w.local, ControlPlane: w.control, ControlPlaneLog: os.Stderr,
+	})
 }
 
 // stopped drops the error of a start that was interrupted: that is what the user wanted.

@@ -15,10 +15,12 @@ import (
 //go:embed controlplane.yaml
 var controlPlaneYAML string
 
-// A workspace is the directory of one demo: configurations, sockets, logs. Nothing of it stays.
+// A workspace is one demo: its configurations, and a directory for them and for sockets, of which nothing stays.
 type workspace struct {
 	addresses
 	dir       string
+	local     []byte   // lambdalocal's configuration
+	control   []byte   // the control plane's
 	functions []string // that this machine can run
 	notes     []string // why others are left out
 }
@@ -38,22 +40,13 @@ func newWorkspace(a addresses) (*workspace, error) {
 
 func (w *workspace) remove() { _ = os.RemoveAll(w.dir) }
 
-func (w *workspace) path(name string) string { return filepath.Join(w.dir, name) }
-
-// write puts both configurations in place, lambdalocal's and the control plane's.
-func (w *workspace) write() error {
-	local, err := w.lambdalocal()
-	if err != nil {
+// write makes both configurations.
+func (w *workspace) write() (err error) {
+	if w.local, err = w.lambdalocal(); err != nil {
 		return err
 	}
-	if err := os.WriteFile(w.path("lambdalocal.yaml"), local, 0o600); err != nil {
-		return err
-	}
-	control, err := w.controlPlane()
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(w.path("controlplane.yaml"), control, 0o600)
+	w.control, err = w.controlPlane()
+	return err
 }
 
 // controlPlane is the file beside this one with this demo's addresses and without the functions that cannot run here.

@@ -2,36 +2,12 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"os"
-	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/program"
 )
 
-func main() {
-	if code, done := delegate(os.Args[1:], os.Stdout, os.Stderr); done {
-		os.Exit(code)
-	}
-	stop, force := watchSignals()
-	context.AfterFunc(force, func() { time.AfterFunc(forcedEnd, func() { os.Exit(1) }) })
-	if err := run(stop, force, os.Args[1:], os.Environ(), os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "lambdalocal:", err)
-		os.Exit(exitCode(err))
-	}
-}
+// release is set by the linker where a release is built from an archive: -X main.release=v1.2.3
+var release string
 
-// A usageError is a mistake in the command line.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// exitCode is 2 for a mistake in the command line, and 1 for everything else.
-func exitCode(err error) int {
-	if errors.As(err, new(usageError)) {
-		return 2
-	}
-	return 1
-}
+func main() { os.Exit(program.Main(os.Args[1:], os.Args[1:], release)) }

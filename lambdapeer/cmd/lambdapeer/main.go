@@ -2,23 +2,9 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"os"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/program"
 )
 
-func main() {
-	err := run(context.Background(), os.Args, os.Environ(), os.Stdout, os.Stderr)
-	var exit *exitError
-	switch {
-	case errors.As(err, new(usageError)):
-		fmt.Fprintln(os.Stderr, "lambdapeer:", err)
-		os.Exit(2)
-	case errors.As(err, &exit):
-		os.Exit(exit.code)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "lambdapeer:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(program.Main(os.Args)) }

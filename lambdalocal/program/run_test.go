@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ func TestRunServesUntilTheContextEnds(t *testing.T) {
 	cancel()
 	var bill, log bytes.Buffer
 	args := []string{"run", "--address", "127.0.0.1:0", "--direct", "127.0.0.1:0", "--function", "web=./bootstrap --flag"}
-	require.NoError(t, run(ctx, context.Background(), args, nil, &bill, &log))
+	require.NoError(t, run(ctx, context.Background(), args, nil, "", &bill, &log))
 	require.Contains(t, log.String(), "lambdalocal serves")
 	require.Contains(t, log.String(), "direct=\"http://127.0.0.1:")
 	require.Contains(t, log.String(), "lambdalocal has ended")
@@ -49,20 +49,21 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"must be NAME=COMMAND":     {"run", "--function", "web"},
 		"unexpected argument":      {"run", "extra"},
 		"--log-level":              {"run", "--log-level", "loud"},
+		"--log-format: must be":    {"run", "--log-format", "xml", "--function", "web=x"},
 		"no such file":             {"run", "--config", "does-not-exist.yaml"},
 		"functions: must name":     {"run"},
 		"functions[0].command":     {"run", "--function", "web="},
 		"flag provided but not de": {"run", "--nonsense"},
 	} {
 		var out bytes.Buffer
-		err := run(context.Background(), context.Background(), args, nil, io.Discard, &out)
+		err := run(context.Background(), context.Background(), args, nil, "", io.Discard, &out)
 		require.ErrorContains(t, err, want)
 		inFile := strings.HasPrefix(want, "no such") || strings.HasPrefix(want, "functions")
 		require.Equal(t, map[bool]int{true: 1, false: 2}[inFile], exitCode(err), want)
 	}
 	for _, args := range [][]string{{"run", "--help"}, {"--help"}, {"help"}} {
 		var out bytes.Buffer
-		require.NoError(t, run(context.Background(), context.Background(), args, nil, io.Discard, &out))
+		require.NoError(t, run(context.Background(), context.Background(), args, nil, "", io.Discard, &out))
 		require.Contains(t, out.String(), "-log-level")
 		require.Contains(t, out.String(), "split at blanks")
 	}
@@ -71,7 +72,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 func TestVersion(t *testing.T) {
 	for _, name := range []string{"version", "--version"} {
 		var out bytes.Buffer
-		require.NoError(t, run(context.Background(), context.Background(), []string{name}, nil, &out, io.Discard))
-		require.Equal(t, "lambdalocal "+version()+"\n", out.String())
+		require.NoError(t, run(context.Background(), context.Background(), []string{name}, nil, "", &out, io.Discard))
+		require.Equal(t, "lambdalocal "+version("")+"\n", out.String())
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -42,7 +42,7 @@ func TestAForcedEndLeavesNoProcess(t *testing.T) {
 		{name: "1", provisioned_concurrency: 1}]}]`), 0o600))
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(stop, force, []string{"run", "--address", "127.0.0.1:0", "--config", config}, nil, io.Discard, io.Discard)
+		ended <- run(stop, force, []string{"run", "--address", "127.0.0.1:0", "--config", config}, nil, "", io.Discard, io.Discard)
 	}()
 	var child int
 	require.Eventually(t, func() bool {

@@ -1,12 +1,9 @@
-package main
+package program
 
 import "runtime/debug"
 
-// release is set by the linker where a release is built from an archive: -X main.release=v1.2.3
-var release string
-
 // version names the build: a release, or the revision that it was built from.
-func version() string {
+func version(release string) string {
 	if release != "" {
 		return release
 	}

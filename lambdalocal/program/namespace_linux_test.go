@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ func TestAnOrdinaryUserHasIsolatedEnvironments(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755))
 	program := filepath.Join(dir, "lambdalocal")
-	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", program, "../cmd/lambdalocal").CombinedOutput()
 	require.NoError(t, err, string(out))
 	runtime := `#!/bin/sh
 while :; do

@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"io"
@@ -20,7 +20,7 @@ const maxBinary = 8 << 20
 func build(t testing.TB) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "lambdapeer")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, ".")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, "../cmd/lambdapeer")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))

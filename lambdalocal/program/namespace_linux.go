@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ var privileges = []uintptr{
 // delegate lets an ordinary user's server run in a user namespace of its own, where it may make the namespaces of environments,
 // which root may as it is. It returns when that server has ended, with its exit code; false if there is none: this process
 // shall serve, as well as it can.
-func delegate(args []string, stdout, stderr io.Writer) (code int, done bool) {
+func delegate(args, again []string, stdout, stderr io.Writer) (code int, done bool) {
 	if os.Geteuid() == 0 || os.Getenv(insider) != "" || !slices.Contains(args, "run") {
 		_ = os.Unsetenv(insider)
 		return 0, false
@@ -34,7 +34,7 @@ func delegate(args []string, stdout, stderr io.Writer) (code int, done bool) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	cmd := exec.Command("/proc/self/exe", args...)
+	cmd := exec.Command("/proc/self/exe", again...)
 	cmd.Env = append(os.Environ(), insider+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -28,9 +28,9 @@ first SIGTERM or Ctrl-C shuts environments down as Lambda does, a second one kil
 
 // run is the program. It returns when ctx ends and everything it started has ended, and prints the bill. When force ends,
 // what still runs is killed.
-func run(ctx, force context.Context, args, environ []string, stdout, stderr io.Writer) error {
+func run(ctx, force context.Context, args, environ []string, release string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && slices.Contains([]string{"version", "-version", "--version"}, args[0]) {
-		fmt.Fprintln(stdout, "lambdalocal", version())
+		fmt.Fprintln(stdout, "lambdalocal", version(release))
 		return nil
 	}
 	if len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
@@ -66,6 +66,7 @@ func parse(args, environ []string, stderr io.Writer) (lambdalocal.Config, logrus
 	address := flags.String("address", cfg.Address, "serve the Invoke API on this `host:port`")
 	direct := flags.String("direct", cfg.Direct.Address, "serve functions by URL, one request per environment, on this `host:port`")
 	level := flags.String("log-level", "info", "error, warn, info, or debug, which shows the functions' output")
+	format := flags.String("log-format", "text", "text or json, one object a line")
 	var functions []lambdalocal.Function
 	flags.Func("function", "add a function, `NAME=COMMAND`, the command split at blanks (repeatable)", func(text string) error {
 		f, err := parseFunction(text)
@@ -93,7 +94,7 @@ func parse(args, environ []string, stderr io.Writer) (lambdalocal.Config, logrus
 		}
 	})
 	cfg.Functions = append(cfg.Functions, functions...)
-	log, err := newLogger(*level, environ, stderr)
+	log, err := newLogger(*level, *format, environ, stderr)
 	return cfg, log, err
 }
 
@@ -108,7 +109,7 @@ func parseFunction(text string) (lambdalocal.Function, error) {
 }
 
 // newLogger writes colours to a terminal only, and not there if NO_COLOR is set (no-color.org).
-func newLogger(level string, environ []string, to io.Writer) (logrus.FieldLogger, error) {
+func newLogger(level, format string, environ []string, to io.Writer) (logrus.FieldLogger, error) {
 	parsed, err := logrus.ParseLevel(level)
 	if err != nil {
 		return nil, usagef("--log-level: %w", err)
@@ -118,6 +119,12 @@ func newLogger(level string, environ []string, to io.Writer) (logrus.FieldLogger
 	log.SetFormatter(&logrus.TextFormatter{DisableColors: slices.ContainsFunc(environ, func(entry string) bool {
 		return strings.HasPrefix(entry, "NO_COLOR=") && entry != "NO_COLOR="
 	})})
-	log.SetLevel(parsed)
+	switch log.SetLevel(parsed); format {
+	case "text":
+	case "json":
+		log.SetFormatter(&logrus.JSONFormatter{})
+	default:
+		return nil, usagef("--log-format: must be text or json, got %q", format)
+	}
 	return log, nil
 }
