@@ -78,7 +78,7 @@ func (a *app) root() *cobra.Command {
 		Version: controlplane.Version(),
 		Args:    knownCommand, RunE: noCommand,
 		SuggestionsMinimumDistance: 2,
-		SilenceErrors: true, SilenceUsage: true, // main prints the error alone
+		SilenceErrors:              true, SilenceUsage: true, // main prints the error alone
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%s: %w", called(c), err) })
