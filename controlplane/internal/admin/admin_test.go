@@ -68,6 +68,12 @@ func (*fake) Instances() []operator.Instance {
 	}
 }
 
+func (*fake) Recent() operator.Recent {
+	return operator.Recent{Failures: []operator.Failure{{
+		At: time.Unix(1.8e9, 0).UTC(), Function: "web", What: operator.StartFailed, Cause: "crashed", Detail: "<b>", Count: 3, Instance: "a1",
+	}}}
+}
+
 func (f *fake) DrainFunction(name string, atOnce bool) error {
 	if name != "web" {
 		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
@@ -233,6 +239,12 @@ func TestInstancesAreSortedAndComplete(t *testing.T) {
 		 "started_at":"2026-11-23T12:00:00Z","age_seconds":1.5,"environment":"env-1","drain_reason":"","waits_for":"","build":"v1.2.3","features":["x"],"lacks":["y"],"function_version":"7","request_id":"r-1","log_stream":""},
 		{"id":"b2","function":"web","state":"draining","endpoint":"web/0002","in_flight":0,"reported_in_flight":0,"foreign":0,"slots":0,
 		 "started_at":"0001-01-01T00:00:00Z","age_seconds":0,"environment":"","drain_reason":"operator","waits_for":"","build":"","features":null,"lacks":null,"function_version":"","request_id":"","log_stream":""}]}`, body)
+}
+
+func TestRecentIsCompleteAndHasNoNull(t *testing.T) {
+	_, body := open(t, nil).do(t, "GET", "/api/v1/recent", "")
+	require.JSONEq(t, `{"failures":[{"at":"2027-01-15T08:00:00Z","function":"web","what":"start","cause":"crashed","detail":"<b>","count":3,
+		"instance":"a1","request_id":"","queue_ms":0}],"waited":[]}`, body)
 }
 
 func TestDrain(t *testing.T) {

@@ -52,6 +52,7 @@ func serveAPI(mux *http.ServeMux, source Source) {
 	mux.Handle("/api/v1/functions", read(functions(source)))
 	mux.Handle("/api/v1/functions/{name}", read(function(source)))
 	mux.Handle("/api/v1/instances", read(instances(source)))
+	mux.Handle("/api/v1/recent", read(recent(source)))
 	mux.Handle("/api/v1/functions/{name}/drain", write(drainOf(source)))
 	mux.Handle("/api/v1/functions/{name}/rollout", rolloutOf(source))
 	mux.Handle("/api/v1/functions/{name}/retry", write(begin(source.RetryFunction, "name", "trying")))
@@ -81,6 +82,7 @@ GET  /api/v1/status                   this process: who leads, relays, Envoys, c
 	indexOfAPI = `GET  /api/v1/functions                each function: queue, slots, instances, failures, bill
 GET  /api/v1/functions/{name}         one of them
 GET  /api/v1/instances                each instance that has not ended
+GET  /api/v1/recent                   the last failures, and the requests that waited last
 POST /api/v1/functions/{name}/rollout replace all instances by those of the version that the qualifier leads to; DELETE gives it up
 POST /api/v1/functions/{name}/drain   replace all instances that the function has now by others; ?now drains all at once
 POST /api/v1/functions/{name}/retry   what made starts fail is mended: try again at once
@@ -194,6 +196,14 @@ func instances(source Source) http.HandlerFunc {
 			return cmp.Or(cmp.Compare(a.Function, b.Function), cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.ID, b.ID))
 		})
 		answer(w, map[string][]operator.Instance{"instances": orEmpty(list)})
+	}
+}
+
+func recent(source Source) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		r := source.Recent()
+		r.Failures, r.Waited = orEmpty(r.Failures), orEmpty(r.Waited)
+		answer(w, r)
 	}
 }
 

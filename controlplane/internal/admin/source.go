@@ -11,6 +11,8 @@ import (
 type Source interface {
 	Functions() []operator.Function
 	Instances() []operator.Instance
+	// Recent are the last failures and the requests that waited last, newest first.
+	Recent() operator.Recent
 	// DrainFunction replaces every instance that the function has now by another, the new ones first; at once drains all
 	// without that.
 	DrainFunction(name string, atOnce bool) error

@@ -18,6 +18,32 @@ type Request struct {
 	Arrived   time.Time
 }
 
+// A Wait is what a request waited for before it got a slot.
+type Wait struct {
+	Instance string        // whose slot it got
+	Arrived  time.Time     // zero if it did not wait
+	Queue    time.Duration // in the queue; whole microseconds, so that it is the same wherever it is shown
+	Start    Start         // the kind of start that it waited for
+	Began    time.Time     // when that start began, which may be before the request arrived; zero if Start is NoStart
+	Up       time.Time     // when the instance was ready; zero if Start is NoStart
+}
+
+// A Start is the kind of start that a request waited for.
+type Start string
+
+// Starts.
+const (
+	NoStart Start = "none" // it found a slot free, or got one that another request gave back
+	Warm    Start = "warm" // of an instance in a frozen environment
+	Cold    Start = "cold" // of an instance in a new environment
+)
+
+// Micros cuts a time to whole microseconds.
+func Micros(d time.Duration) time.Duration { return d.Truncate(time.Microsecond) }
+
+// Millis is a time in milliseconds, with three digits behind the point at most.
+func Millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 // An Outcome is how an admission ended; also the value of a metric's label.
 type Outcome string
 
@@ -80,6 +106,7 @@ type Error struct {
 	Outcome    Outcome // Rejected or Evicted
 	Cause      Cause
 	RetryAfter time.Duration // when trying again may help; 0: not known
+	Waited     time.Duration // in the queue; whole microseconds
 }
 
 // ErrElsewhere says that somebody else decides about the request now: it is to be asked there.

@@ -39,7 +39,7 @@ func (f *function) uncared(l *Lease) error {
 	case l.woken != nil:
 		refused.Outcome = admission.Evicted
 	}
-	refused.RetryAfter = leaderWithin
+	refused.RetryAfter, refused.Waited = leaderWithin, admission.Micros(l.request.Waited())
 	return refused
 }
 

@@ -37,6 +37,7 @@ type function struct {
 	stopped    bool      // the timer is not to be armed any more
 	endpoints  endpoints
 	outcomes   outcomes
+	recent     recent
 	arrived    time.Time         // when a request last did
 	ends       map[string]uint64 // instances ended, by reason
 	said       said              // by failures
@@ -114,7 +115,7 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 	}
 	for _, r := range e.Evicted {
 		l := r.Owner.(*Lease)
-		f.outcomes.refused(admission.Evicted, causeOf(r))
+		f.turnedAway(at, l, admission.Evicted)
 		close(l.woken)
 	}
 	for _, i := range e.Start {

@@ -317,7 +317,7 @@ func (f *function) ended(i *instance, end provider.End) {
 	i.ended = true
 	i.stopWaiting()
 	at := now()
-	f.noteFailure(end)
+	f.noteFailure(at, i, end)
 	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.Lost, Version: end.Version}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))

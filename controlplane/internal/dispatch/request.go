@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
@@ -46,7 +47,7 @@ func (f *function) arrive(l *Lease, by entrance, todo *effects) pool.RequestStat
 	case pool.Waiting:
 		l.woken = make(chan struct{})
 	case pool.Rejected:
-		f.outcomes.refused(admission.Rejected, causeOf(&l.request))
+		f.turnedAway(at, l, admission.Rejected)
 	}
 	f.apply(at, e, todo)
 	return state
@@ -74,7 +75,7 @@ func (f *function) refusal(l *Lease) error {
 	if l.woken != nil {
 		refused.Outcome = admission.Evicted
 	}
-	refused.RetryAfter = l.request.RetryAfter()
+	refused.RetryAfter, refused.Waited = l.request.RetryAfter(), admission.Micros(l.request.Waited())
 	return refused
 }
 
@@ -92,6 +93,33 @@ func (f *function) grant(at time.Time, l *Lease) {
 	l.endpoint, l.granted = f.endpoints.path(l.request.Instance().Index()), at
 	f.outcomes.dispatched(l.request.Waited())
 	f.bill.Leased(at)
+	l.on = l.request.Instance()
+	if l.request.Waited() > 0 {
+		l.wait = waitOf(&l.request)
+		f.recent.waited(at, l)
+	}
+}
+
+// turnedAway takes note of a request that got no slot. The caller holds f.mu.
+func (f *function) turnedAway(at time.Time, l *Lease, outcome admission.Outcome) {
+	cause := causeOf(&l.request)
+	f.outcomes.refused(outcome, cause)
+	f.recent.failed(failure{
+		what: operator.RequestFailed, cause: string(cause), at: at, request: requestID(l.id), queue: admission.Micros(l.request.Waited()),
+	})
+}
+
+// waitOf is what a request waited for that has its slot.
+func waitOf(r *pool.Request) *admission.Wait {
+	core := r.Instance()
+	w := &admission.Wait{Instance: core.ID, Arrived: r.Arrived(), Queue: admission.Micros(r.Waited()), Start: admission.NoStart}
+	if r.ForStart() {
+		w.Start, w.Began, w.Up = admission.Warm, core.Started(), core.Up()
+		if core.Cold() {
+			w.Start = admission.Cold
+		}
+	}
+	return w
 }
 
 // release ends a request, whether it holds a slot, waits for one, or has ended before.
@@ -109,12 +137,22 @@ func (f *function) release(p *pool.Pool, at time.Time, l *Lease) *pool.Effects {
 // A Lease is the right to use one slot for one request. It implements extproc.Lease.
 type Lease struct {
 	f        *function
-	id       string        // of the request, as its client knows it
-	request  pool.Request  // guarded by f.mu
-	refused  bool          // by the instance; guarded by f.mu
-	woken    chan struct{} // closed when a waiting request got a slot or was evicted; nil when it never waited
-	endpoint string        // written before woken closes
-	granted  time.Time     // when it got its slot; guarded by f.mu
+	id       string          // of the request, as its client knows it
+	request  pool.Request    // guarded by f.mu
+	refused  bool            // by the instance; guarded by f.mu
+	woken    chan struct{}   // closed when a waiting request got a slot or was evicted; nil when it never waited
+	endpoint string          // written before woken closes
+	granted  time.Time       // when it got its slot; guarded by f.mu
+	on       *pool.Instance  // whose slot it has; written before woken closes
+	wait     *admission.Wait // written before woken closes; nil if it did not wait
+}
+
+// Wait is what the request waited for.
+func (l *Lease) Wait() admission.Wait {
+	if l.wait == nil {
+		return admission.Wait{Instance: l.on.ID, Start: admission.NoStart}
+	}
+	return *l.wait
 }
 
 // Endpoint is the address that Envoy sends the request to.

@@ -2,8 +2,10 @@ package dispatch
 
 import (
 	"strings"
+	"time"
 	"unicode/utf8"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
@@ -45,9 +47,15 @@ func oneLine(s string, limit int) string {
 func withoutToken(detail, token string) string { return strings.ReplaceAll(detail, token, "[token]") }
 
 // noteFailure takes note of how an instance failed, if it did. The caller holds f.mu.
-func (f *function) noteFailure(end provider.End) {
-	if end.Cause != "" {
-		f.said.note(end)
-		f.failedLast = scaler.StartCause(end.Cause)
+func (f *function) noteFailure(at time.Time, i *instance, end provider.End) {
+	if end.Cause == "" {
+		return
 	}
+	f.said.note(end)
+	f.failedLast = scaler.StartCause(end.Cause)
+	what := operator.InstanceFailed
+	if i.core.Slots() == 0 {
+		what = operator.StartFailed
+	}
+	f.recent.failed(failure{what: what, cause: string(end.Cause), at: at, instance: i.id, detail: oneLine(end.Detail, maxSaid)})
 }

@@ -53,6 +53,8 @@ type Instance struct {
 
 	started time.Time
 	took    time.Duration // from its start until its peer dialled for the first time; 0: it never did
+	cold    bool          // that, in a new environment
+	up      time.Time     // when it was ready for the first time; zero: it never was
 	ends    time.Time     // when its invocation is over, and what is in flight is lost; zero: never
 	life    time.Duration // from when it was up for the first time to then
 	jitter  float64       // of its rotation, between 0 and 1
@@ -132,6 +134,12 @@ func (i *Instance) Started() time.Time { return i.started }
 // Took is how long its start took, to the dial: what keeps an instance from serving after that is not its doing. 0: its
 // peer has not dialled yet.
 func (i *Instance) Took() time.Duration { return i.took }
+
+// Up is when it was ready for the first time; zero: it never was.
+func (i *Instance) Up() time.Time { return i.up }
+
+// Cold reports whether its start made a new environment. It is known once its peer has dialled.
+func (i *Instance) Cold() bool { return i.cold }
 
 // Claims reports whether a frozen environment was there for it when it was started. Such a start does not draw on what bounds
 // new environments.

@@ -54,8 +54,9 @@ func (p *Pool) came(now time.Time, i *Instance) {
 	}
 	i.took = max(now.Sub(i.started), 1)
 	p.notice(now, i)
+	i.cold = !i.claims
 	if i.environment != "" && !i.adopted {
-		i.fleet.Up(now, i.environment, i.took, i.start)
+		i.cold = i.fleet.Up(now, i.environment, i.took, i.start)
 	}
 	i.fleet.Over(now, i.start)
 }
@@ -70,6 +71,7 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	i.offered = max(1, min(slots, p.settings.Concurrency), i.leases.n)
 	i.slots = min(i.offered, p.concurrency())
 	if first {
+		i.up = now
 		p.beginLife(now, i)
 	}
 	if !i.ends.IsZero() && i.ends.Sub(now)-p.settings.Margin.least(i.life) < leastLife {

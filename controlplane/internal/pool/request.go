@@ -64,6 +64,15 @@ func (r *Request) RetryAfter() time.Duration { return r.after }
 // Waited is how long the request was in the queue; 0 while it still is.
 func (r *Request) Waited() time.Duration { return r.waited }
 
+// Arrived is when the request came, at first if it came back.
+func (r *Request) Arrived() time.Time { return r.arrived }
+
+// ForStart reports whether the request waited for the start of the instance that it then got a slot of.
+func (r *Request) ForStart() bool {
+	i := r.instance
+	return i != nil && r.waited > 0 && !i.adopted && !i.inherited && i.up.After(r.arrived)
+}
+
 // A requestList is an intrusive list, oldest first. A request is in one list at most.
 type requestList struct {
 	head, tail *Request

@@ -74,8 +74,9 @@ func (f *Fleet) Renew() *Fleet {
 	return n
 }
 
-// Up says that a start came up in an environment, and how long it took. A nil start is one that Begin was not told of.
-func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) {
+// Up says that a start came up in an environment, and how long it took. A nil start is one that Begin was not told of. It tells
+// whether the environment is a new one.
+func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (cold bool) {
 	f.forget(now)
 	e := f.known[name]
 	if e == nil {
@@ -89,6 +90,7 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) {
 		f.Warm.Add(min(took, longestWarm))
 	}
 	f.Over(now, s)
+	return e == nil
 }
 
 // Runs says that an environment was there before the fleet was, and runs. How long its start took says something as long as
