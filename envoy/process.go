@@ -90,6 +90,9 @@ func (p *Process) openLog(o Options) (err error) {
 	return nil
 }
 
+// flushMillis is how long a line of the access log may stay in memory. Envoy's default is ten seconds, which are lost with it.
+const flushMillis = "1000"
+
 func (o Options) arguments(config, adminFile string) []string {
 	level := o.LogLevel
 	if level == "" {
@@ -98,6 +101,7 @@ func (o Options) arguments(config, adminFile string) []string {
 	// Hot restart would make two Envoys on one host meet in shared memory; they are independent here.
 	args := []string{
 		"--config-path", config, "--admin-address-path", adminFile, "--log-level", level, "--disable-hot-restart",
+		"--file-flush-interval-msec", flushMillis,
 	}
 	if o.Concurrency > 0 {
 		args = append(args, "--concurrency", strconv.Itoa(o.Concurrency))

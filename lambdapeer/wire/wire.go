@@ -53,6 +53,9 @@ const (
 	MaxReplay = 512 << 10
 )
 
+// CauseHeader repeats the cause of a problem that is not the app's answer: for programs that read no body, and for logs.
+const CauseHeader = "Lambda-Dispatch-Cause"
+
 // RefusedBy is the value of RefusedHeader that names who refused.
 func RefusedBy(function, instance string) string { return function + "/" + instance }
 

@@ -28,6 +28,18 @@ type Wait struct {
 	Up       time.Time     // when the instance was ready; zero if Start is NoStart
 }
 
+// ForStart is how long of its time in the queue the start was under way.
+func (w Wait) ForStart() time.Duration {
+	if w.Up.IsZero() {
+		return 0
+	}
+	from := w.Arrived
+	if w.Began.After(from) {
+		from = w.Began
+	}
+	return Micros(w.Up.Sub(from))
+}
+
 // A Start is the kind of start that a request waited for.
 type Start string
 

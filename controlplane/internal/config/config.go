@@ -22,6 +22,7 @@ type Config struct {
 	Pricing   Pricing    `yaml:"pricing"`
 	Budget    Budget     `yaml:"budget"`
 	Log       Log        `yaml:"log"`
+	AccessLog AccessLog  `yaml:"access_log"`
 	Functions []Function `yaml:"functions"`
 }
 
@@ -123,6 +124,15 @@ type Log struct {
 	Format string `yaml:"format"` // text, json
 }
 
+// AccessLog is what Envoy writes about each request.
+type AccessLog struct {
+	To    string `yaml:"to"`    // stdout, or the path of a file on Envoy's machine; empty: there is none
+	Query bool   `yaml:"query"` // paths are written with their query, which may hold secrets
+}
+
+// ToStdout is the word of access_log.to for Envoy's standard output.
+const ToStdout = "stdout"
+
 // A Function is one Lambda function plus qualifier, or one group of self-registering peers.
 type Function struct {
 	Name     string   `yaml:"name"`
@@ -135,6 +145,14 @@ type Function struct {
 	Timeouts Timeouts `yaml:"timeouts"`
 	Scaling  Scaling  `yaml:"scaling"`
 	Rollout  Rollout  `yaml:"rollout"`
+
+	ServerTiming ServerTiming `yaml:"server_timing"`
+}
+
+// ServerTiming tells clients what their requests waited for, in a header of the answer.
+type ServerTiming struct {
+	Enabled bool         `yaml:"enabled"`
+	Header  *HeaderMatch `yaml:"header"` // that a request must have to be told; nil: all are
 }
 
 // Lambda names what to invoke.

@@ -131,3 +131,48 @@ func TestVariablesAreUnambiguous(t *testing.T) {
 	}
 	require.Contains(t, seen, "LAMBDA_DISPATCH_CONTROL_STATE_DIR")
 }
+
+func TestWhatIsSeenIsChecked(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"a relative log": {func(c *Config) { c.AccessLog.To = "log" }, `access_log.to: must be stdout or an absolute path, got "log"`},
+		"no log":         {func(c *Config) { c.AccessLog.Query = true }, "access_log.query: has no effect, because access_log.to is empty"},
+		"timing off": {
+			func(c *Config) { c.Functions[0].ServerTiming.Header = &HeaderMatch{"x-t", "1"} },
+			"functions[0].server_timing.header: has no effect, because enabled is false",
+		},
+		"a header that no request has": {
+			func(c *Config) {
+				c.Functions[0].ServerTiming = ServerTiming{true, &HeaderMatch{"Lambda-Dispatch-Timing", "1"}}
+			},
+			"functions[0].server_timing.header.name: is removed from every request: Lambda-Dispatch-Timing",
+		},
+		"a header that is a format": {
+			func(c *Config) { c.Functions[0].ServerTiming = ServerTiming{true, &HeaderMatch{"x%t", "1"}} },
+			`functions[0].server_timing.header.name: must be letters, digits, - and _, got "x%t"`,
+		},
+		"the word for none": {
+			func(c *Config) { c.Functions[0].ServerTiming = ServerTiming{true, &HeaderMatch{"x-t", "-"}} },
+			"functions[0].server_timing.header.value: must not be -, which stands for no header",
+		},
+		"all is well": {func(c *Config) {
+			c.AccessLog = AccessLog{ToStdout, true}
+			c.Functions[0].ServerTiming = ServerTiming{true, &HeaderMatch{"X-Timing", "100 %"}}
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := Default()
+			f := DefaultFunction()
+			f.Name, f.Routes = "web", []Route{{}}
+			cfg.Functions = []Function{f}
+			c.change(&cfg)
+			if c.want == "" {
+				require.NoError(t, cfg.Validate())
+				return
+			}
+			require.EqualError(t, cfg.Validate(), c.want)
+		})
+	}
+}

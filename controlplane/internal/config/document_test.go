@@ -21,7 +21,7 @@ type key struct {
 func documentedKeys() []key {
 	cfg := Default()
 	listener, function := DefaultListener(), DefaultFunction()
-	listener.TLS, function.Routes = &ListenerTLS{}, []Route{{Header: &HeaderMatch{}}}
+	listener.TLS, function.Routes, function.ServerTiming.Header = &ListenerTLS{}, []Route{{Header: &HeaderMatch{}}}, &HeaderMatch{}
 	cfg.Listeners, cfg.Functions = []Listener{listener}, []Function{function}
 	return appendKeys(nil, "", reflect.ValueOf(cfg))
 }

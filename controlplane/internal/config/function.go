@@ -38,6 +38,7 @@ func (f Function) validate(p *problems, path string) {
 	f.Scaling.validate(p, path+".scaling")
 	f.validateLinger(p, path+".scaling.linger")
 	f.Rollout.validate(p, path+".rollout")
+	f.ServerTiming.validate(p, path+".server_timing")
 	if f.Provider == ProviderStatic && f.Scaling.MaxEnvironments != 0 {
 		p.add(path+".scaling.max_environments", "has no effect, because provider is static")
 	}

@@ -75,6 +75,7 @@ func (c Config) Validate() error {
 	c.Pricing.validate(&p)
 	oneOf(&p, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(&p, "log.format", c.Log.Format, "text", "json")
+	c.AccessLog.validate(&p)
 	c.validateSharing(&p)
 	c.validateFunctions(&p)
 	c.validateCeilings(&p)

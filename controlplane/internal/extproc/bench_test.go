@@ -20,6 +20,9 @@ func (noLease) Acquire(context.Context, admission.Request) (noLease, error) { re
 
 func (noLease) Endpoint() string { return "/run/lambda-dispatch/e/web-0001.sock" }
 func (noLease) Release()         {}
+func (noLease) Wait() admission.Wait {
+	return admission.Wait{Instance: "i-1", Start: admission.NoStart}
+}
 
 // BenchmarkProcess is what this package adds to gRPC: both codecs and the exchange, no transport.
 func BenchmarkProcess(b *testing.B) {

@@ -10,6 +10,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 )
@@ -42,7 +43,11 @@ func (e *exchange) dispatch(reply *extprocv3.ProcessingResponse) error {
 // refuse answers in the function's place, which ends the exchange.
 func (e *exchange) refuse(refused *admission.Error) error {
 	e.answered = true
-	return e.stream.Send(immediate(refused))
+	reply := immediate(refused)
+	if wishesOf(e.stream.Context()).any() && refused.Waited > 0 {
+		reply.DynamicMetadata = metadataOf(map[string]*structpb.Value{QueueKey: structpb.NewNumberValue(admission.Millis(refused.Waited))})
+	}
+	return e.stream.Send(reply)
 }
 
 // untilEnd returns when the request has ended: Envoy closes the stream, or the connection to it breaks.
@@ -73,7 +78,7 @@ func (e *exchange) pass(request *extprocv3.ProcessingRequest) error {
 // immediate is the reply that Envoy sends to the client instead of asking the function.
 func immediate(refused *admission.Error) *extprocv3.ProcessingResponse {
 	p := problemOf(refused)
-	headers := []*corev3.HeaderValueOption{header("content-type", "application/problem+json")}
+	headers := []*corev3.HeaderValueOption{header("content-type", "application/problem+json"), header(CauseHeader, string(p.cause))}
 	if p.retryAfter != "" {
 		headers = append(headers, header("retry-after", p.retryAfter))
 	}

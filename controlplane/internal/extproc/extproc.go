@@ -24,9 +24,24 @@ const (
 	// ArrivedKey says the same, in its place, of a request that an instance has refused. Only the route of such requests sets it.
 	// Their header wire.RefusedHeader names the instance.
 	ArrivedKey = "lambda-dispatch-arrived"
+	// TellKey is set where Envoy is to be told what a request waited for, in the metadata below, and says for whom: TellLogs,
+	// TellClients, TellBoth.
+	TellKey     = "lambda-dispatch-tell"
+	TellLogs    = "logs"
+	TellClients = "clients"
+	TellBoth    = "both"
+	// TimingKey has what the request itself says of wanting a Server-Timing, TimingWordKey what it must say to get one.
+	TimingKey     = "lambda-dispatch-timing"
+	TimingWordKey = "lambda-dispatch-timing-word"
 	// MetadataNamespace and EndpointKey are where the reply names the endpoint in the request's dynamic metadata.
 	MetadataNamespace = "lambda-dispatch"
 	EndpointKey       = "endpoint"
+	// InstanceKey, QueueKey (milliseconds, a number) and StartKey (none, warm, cold) are there where TellKey is, of requests
+	// that are let through; QueueKey also of those that are refused after a wait. ServerTimingKey is a header's value.
+	InstanceKey     = "instance"
+	QueueKey        = "queue_ms"
+	StartKey        = "start"
+	ServerTimingKey = "server_timing"
 	// DetailsPrefix begins the details of each refusal, which Envoy keeps: by them it knows our answers from its own.
 	DetailsPrefix = "lambda_dispatch_"
 )
@@ -35,6 +50,8 @@ const (
 type Lease interface {
 	// Endpoint is the path of the unix socket that the request goes to.
 	Endpoint() string
+	// Wait is what the request waited for.
+	Wait() admission.Wait
 	// Release gives the slot back. A second call does nothing.
 	Release()
 }
@@ -51,7 +68,8 @@ type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	acquire func(ctx context.Context, r admission.Request) (Lease, error)
 	log     logrus.FieldLogger
-	replies replies
+	replies replies // to routes that want to know the endpoint alone
+	told    told    // to those that want to know more, of requests that did not wait
 }
 
 // New returns a server that asks acquirer about every request.
@@ -89,10 +107,22 @@ func (s *Server) serve(e *exchange) error {
 		return s.refuse(e, err)
 	}
 	defer lease.Release()
-	if err := e.dispatch(s.replies.to(lease.Endpoint())); err != nil {
+	if err := e.dispatch(s.reply(wishesOf(e.stream.Context()), lease)); err != nil {
 		return err
 	}
 	return e.untilEnd()
+}
+
+// reply is the answer that lets a request through.
+func (s *Server) reply(w wishes, lease Lease) *extprocv3.ProcessingResponse {
+	if !w.any() {
+		return s.replies.to(lease.Endpoint())
+	}
+	wait := lease.Wait()
+	if wait.Queue == 0 && !w.timing {
+		return s.told.to(lease.Endpoint(), wait)
+	}
+	return dispatched(w.metadata(lease.Endpoint(), wait))
 }
 
 // refuse answers the request with what err means to a client.

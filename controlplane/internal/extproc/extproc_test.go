@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 )
@@ -45,6 +46,7 @@ func (f acquirerFunc) Acquire(ctx context.Context, r admission.Request) (*slot, 
 // A slot is a lease that counts its releases.
 type slot struct {
 	endpoint string
+	wait     admission.Wait
 	releases atomic.Int32
 	released chan struct{} // gets one element per release
 }
@@ -54,6 +56,8 @@ func newSlot() *slot {
 }
 
 func (s *slot) Endpoint() string { return s.endpoint }
+
+func (s *slot) Wait() admission.Wait { return s.wait }
 
 func (s *slot) Release() {
 	s.releases.Add(1)
@@ -376,8 +380,10 @@ func TestABugFailsOneRequestOnly(t *testing.T) {
 type faulty struct{}
 
 func (faulty) Acquire(context.Context, admission.Request) (faulty, error) { return faulty{}, nil }
-func (faulty) Endpoint() string                                           { return "/run/e/web-0001.sock" }
-func (faulty) Release()                                                   { panic("bug") }
+func (faulty) Endpoint() string { return "/run/e/web-0001.sock" }
+
+func (faulty) Wait() admission.Wait { return admission.Wait{} }
+func (faulty) Release()             { panic("bug") }
 
 func TestABugAfterTheAnswerIsAnError(t *testing.T) {
 	log, _ := logtest.NewNullLogger()
@@ -415,7 +421,7 @@ func FuzzFirst(f *testing.F) {
 // TestFrozenReplyEncodesTheSame holds the shortcut of replies equal to the plain message.
 func TestFrozenReplyEncodesTheSame(t *testing.T) {
 	var r replies
-	plain := dispatched("/run/e/web-0001.sock")
+	plain := dispatched(map[string]*structpb.Value{EndpointKey: structpb.NewStringValue("/run/e/web-0001.sock")})
 	encoded, err := proto.Marshal(r.to("/run/e/web-0001.sock"))
 	require.NoError(t, err)
 	decoded := &extprocv3.ProcessingResponse{}

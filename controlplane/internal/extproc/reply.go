@@ -19,23 +19,25 @@ func (r *replies) to(endpoint string) *extprocv3.ProcessingResponse {
 	if known, ok := r.byEndpoint.Load(endpoint); ok {
 		return known.(*extprocv3.ProcessingResponse)
 	}
-	reply := frozen(dispatched(endpoint))
+	reply := frozen(dispatched(map[string]*structpb.Value{EndpointKey: structpb.NewStringValue(endpoint)}))
 	r.byEndpoint.Store(endpoint, reply)
 	return reply
 }
 
 // dispatched is the reply that names the endpoint. Clients cannot forge dynamic metadata. The header mutation is empty, but
 // must be there: only then Envoy routes again, and finds the route for requests that have an endpoint.
-func dispatched(endpoint string) *extprocv3.ProcessingResponse {
-	inner := &structpb.Struct{Fields: map[string]*structpb.Value{EndpointKey: structpb.NewStringValue(endpoint)}}
+func dispatched(fields map[string]*structpb.Value) *extprocv3.ProcessingResponse {
 	return &extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{
 			Response: &extprocv3.CommonResponse{HeaderMutation: &extprocv3.HeaderMutation{}},
 		}},
-		DynamicMetadata: &structpb.Struct{
-			Fields: map[string]*structpb.Value{MetadataNamespace: structpb.NewStructValue(inner)},
-		},
+		DynamicMetadata: metadataOf(fields),
 	}
+}
+
+func metadataOf(fields map[string]*structpb.Value) *structpb.Struct {
+	inner := structpb.NewStructValue(&structpb.Struct{Fields: fields})
+	return &structpb.Struct{Fields: map[string]*structpb.Value{MetadataNamespace: inner}}
 }
 
 // frozen returns a message that encodes to the same bytes as reply, by copying them: they are its unknown fields.

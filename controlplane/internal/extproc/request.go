@@ -15,8 +15,11 @@ import (
 
 const requestIDHeader = "x-request-id"
 
-// RefusedHeader is wire.RefusedHeader as Envoy writes it.
-var RefusedHeader = strings.ToLower(wire.RefusedHeader)
+// RefusedHeader and CauseHeader are wire's, as Envoy writes them.
+var (
+	RefusedHeader = strings.ToLower(wire.RefusedHeader)
+	CauseHeader   = strings.ToLower(wire.CauseHeader)
+)
 
 // requestOf is what Envoy says of a request. Without the word of its route no request has been refused before, whatever its
 // headers say.

@@ -63,9 +63,11 @@ func (r routed) againRoute(leased bool) *routev3.Route {
 		action.IdleTimeout = durationpb.New(r.function.Timeouts.Idle)
 	}
 	return &routev3.Route{
-		Name:   r.againName(),
-		Match:  match,
-		Action: &routev3.Route_Route{Route: action},
+		Name:                 r.againName(),
+		Match:                match,
+		Metadata:             r.metadata(),
+		ResponseHeadersToAdd: r.serverTiming(),
+		Action:               &routev3.Route_Route{Route: action},
 		TypedPerFilterConfig: map[string]*anypb.Any{
 			extProcName: r.filterConfig(&corev3.HeaderValue{Key: extproc.ArrivedKey, Value: startMicros}),
 		},

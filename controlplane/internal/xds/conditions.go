@@ -26,6 +26,8 @@ func answered(code int) *condition { return compare(accesslogv3.ComparisonFilter
 
 func below(code int) *condition { return compare(accesslogv3.ComparisonFilter_LE, code-1) }
 
+func above(code int) *condition { return compare(accesslogv3.ComparisonFilter_GE, code+1) }
+
 func compare(op accesslogv3.ComparisonFilter_Op, code int) *condition {
 	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
 		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
@@ -40,6 +42,11 @@ func all(conditions ...*condition) *condition {
 	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
 		AndFilter: &accesslogv3.AndFilter{Filters: conditions},
 	}}
+}
+
+// some looks at the conditions in their order, until one holds.
+func some(conditions ...*condition) *condition {
+	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{OrFilter: &accesslogv3.OrFilter{Filters: conditions}}}
 }
 
 // asks holds if the request has a header with such a value. What could not be read has none.
@@ -69,13 +76,16 @@ func pathless() *condition {
 
 // unexplained holds for what is neither the control plane's answer nor a route's refusal. It costs more than the others.
 func unexplained() *condition {
+	return expression(fmt.Sprintf(
+		"!(response.code_details == 'direct_response' || response.code_details.startsWith('%s'))", extproc.DetailsPrefix))
+}
+
+// expression holds where one of CEL does.
+func expression(text string) *condition {
 	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{
 		ExtensionFilter: &accesslogv3.ExtensionFilter{
-			Name: "envoy.access_loggers.extension_filters.cel",
-			ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: pack(&celv3.ExpressionFilter{
-				Expression: fmt.Sprintf(
-					"!(response.code_details == 'direct_response' || response.code_details.startsWith('%s'))", extproc.DetailsPrefix),
-			})},
+			Name:       "envoy.access_loggers.extension_filters.cel",
+			ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: pack(&celv3.ExpressionFilter{Expression: text})},
 		},
 	}}
 }

@@ -138,6 +138,8 @@ func app(w http.ResponseWriter, r *http.Request) {
 		}
 	case strings.HasSuffix(path, "/dies"):
 		panic(http.ErrAbortHandler)
+	case strings.HasSuffix(path, "/timed"):
+		w.Header().Set("Server-Timing", "app;dur=1")
 	case strings.HasSuffix(path, "/huge"):
 		w.Header().Set("X-Huge", strings.Repeat("x", 200<<10))
 	case strings.HasSuffix(path, "/echo"):
@@ -176,6 +178,9 @@ func echoUpgraded(w http.ResponseWriter) {
 type front struct {
 	*controlPlane
 	*decider
+	processor extprocv3.ExternalProcessorServer
+	change    func(*config.Config)
+
 	dir     string
 	process *envoy.Process
 	address string
@@ -185,12 +190,24 @@ type front struct {
 
 func startFront(t *testing.T, functions ...config.Function) *front {
 	t.Helper()
+	return startFrontWith(t, nil, nil, functions...)
+}
+
+// startFrontWith has another decider than the usual one, and another configuration; either may be nil.
+func startFrontWith(
+	t *testing.T, processor extprocv3.ExternalProcessorServer, change func(*config.Config), functions ...config.Function,
+) *front {
+	t.Helper()
 	binary := envoytest.Binary(t)
 	dir, err := os.MkdirTemp("", "ld")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 
 	f := &front{dir: dir, decider: &decider{endpoint: filepath.Join(dir, "app.sock"), asked: make(map[string]int)}}
+	f.change, f.processor = change, processor
+	if processor == nil {
+		f.change, f.processor = func(*config.Config) {}, f.decider
+	}
 	serveApp(t, f.endpoint)
 	f.serveControl(t, functions)
 	f.process, err = envoy.Start(context.Background(), envoy.Options{
@@ -233,6 +250,7 @@ func (f *front) serveControl(t *testing.T, functions []config.Function) {
 	cfg.StateDir = f.dir
 	cfg.Listeners[0].Address, cfg.Listeners[0].HealthPath = "127.0.0.1:0", "/healthz"
 	cfg.Listeners = append(cfg.Listeners, config.Listener{Name: "behind", Address: "127.0.0.1:0", TrustedHops: 1})
+	f.change(cfg)
 	cp := &controlPlane{pool: newPool()}
 	for _, function := range functions {
 		cp.set(function.Name, upstream.Endpoint{Path: f.endpoint, Health: upstream.Unhealthy, Weight: 1})
@@ -244,7 +262,7 @@ func (f *front) serveControl(t *testing.T, functions []config.Function) {
 	require.NoError(t, err)
 	socket, err := net.Listen("unix", filepath.Join(f.dir, "control.sock"))
 	require.NoError(t, err)
-	cp.serve(t, socket, func(g *grpc.Server) { extprocv3.RegisterExternalProcessorServer(g, f.decider) })
+	cp.serve(t, socket, func(g *grpc.Server) { extprocv3.RegisterExternalProcessorServer(g, f.processor) })
 	f.controlPlane = cp
 }
 

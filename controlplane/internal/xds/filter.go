@@ -50,10 +50,10 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 				ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
 			},
 			ForwardRules: &extprocv3.HeaderForwardingRules{AllowedHeaders: anyOf("x-request-id", "traceparent", extproc.RefusedHeader)},
-			// The control plane changes no header of a request. The two exceptions are those of its own answers.
+			// The control plane changes no header of a request. The exceptions are those of its own answers.
 			MutationRules: &mutationv3.HeaderMutationRules{
 				DisallowAll:     yes(),
-				AllowExpression: &matcherv3.RegexMatcher{Regex: "^(content-type|retry-after)$"},
+				AllowExpression: &matcherv3.RegexMatcher{Regex: "^(content-type|retry-after|" + extproc.CauseHeader + ")$"},
 			},
 			MetadataOptions: &extprocv3.MetadataOptions{
 				ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{extproc.MetadataNamespace}},

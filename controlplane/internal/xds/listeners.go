@@ -78,7 +78,7 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix:     l.Name,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: adsSource(), RouteConfigName: l.Name}},
-		HttpFilters:    []*hcmv3.HttpFilter{extProc(cfg), router()},
+		HttpFilters:    append(keepPath(cfg.AccessLog), extProc(cfg), router()),
 
 		// Who the client is. No address is trusted for where it comes from: the only internal one is one that no client
 		// has, because an empty list would mean all private networks.
@@ -125,6 +125,7 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 		StreamFlushTimeout:    durationpb.New(flushTimeout),
 		RequestHeadersTimeout: durationpb.New(headersTimeout),
 		LocalReplyConfig:      localReplies(),
+		AccessLog:             accessLog(cfg.AccessLog),
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
 // problemType is the media type of every error that Lambda Dispatch itself answers with (RFC 9457).
@@ -104,8 +106,9 @@ func (p problem) mapper() *hcmv3.ResponseMapper {
 	if p.status != 0 {
 		mapper.StatusCode = number(p.status)
 	}
+	mapper.HeadersToAdd = []*corev3.HeaderValueOption{setHeader(extproc.CauseHeader, p.cause)}
 	if slices.Contains(passing, p.cause) {
-		mapper.HeadersToAdd = []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "retry-after", Value: "1"}}}
+		mapper.HeadersToAdd = append(mapper.HeadersToAdd, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: "retry-after", Value: "1"}})
 	}
 	return mapper
 }

@@ -6,6 +6,8 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
 // soundHost matches the host of a legal request (RFC 9110, 7.2; RFC 3986, 3.2.2), which may be empty: a name or an address, and
@@ -47,9 +49,14 @@ func refusal(name string, match *routev3.RouteMatch, status uint32, title, cause
 				InlineString: problemBody(strconv.Itoa(int(status)), title, cause),
 			}},
 		}},
-		ResponseHeadersToAdd: []*corev3.HeaderValueOption{{
-			Header:       &corev3.HeaderValue{Key: "content-type", Value: problemType},
-			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-		}},
+		ResponseHeadersToAdd: []*corev3.HeaderValueOption{
+			setHeader("content-type", problemType), setHeader(extproc.CauseHeader, cause),
+		},
+	}
+}
+
+func setHeader(name, value string) *corev3.HeaderValueOption {
+	return &corev3.HeaderValueOption{
+		Header: &corev3.HeaderValue{Key: name, Value: value}, AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	}
 }

@@ -38,6 +38,7 @@ type routed struct {
 	config.Route
 	index    int           // among the function's routes: names it
 	decision time.Duration // how long Envoy waits for the control plane at most
+	tell     bool          // Envoy is to know what requests waited for
 }
 
 // routeConfiguration is what one listener routes by. Requests that nothing matches get a 404 of Envoy's own, and no
@@ -70,7 +71,7 @@ func routesOf(cfg *config.Config, listener string) []routed {
 				continue
 			}
 			r.Host, r.Path = strings.ToLower(r.Host), strings.TrimRight(r.Path, "/")
-			routes = append(routes, routed{function: f, Route: r, index: j, decision: decision})
+			routes = append(routes, routed{function: f, Route: r, index: j, decision: decision, tell: cfg.AccessLog.To != ""})
 		}
 	}
 	slices.SortStableFunc(routes, moreSpecific)
@@ -141,7 +142,9 @@ func covers(pattern, host string) bool {
 // lease turns it on. The filter's answer makes Envoy route again.
 func (r routed) resources() []*routev3.Route {
 	if r.function.Disabled {
-		return []*routev3.Route{refusal(r.name(), r.match(), 404, noFunction, causeDisabled)}
+		out := refusal(r.name(), r.match(), 404, noFunction, causeDisabled)
+		out.Metadata = r.metadata()
+		return []*routev3.Route{out}
 	}
 	var out []*routev3.Route
 	for _, upgrade := range []bool{true, false} {
@@ -170,6 +173,8 @@ func (r routed) resource(upgrade, leased bool) *routev3.Route {
 	out := &routev3.Route{
 		Name:                 r.name(),
 		Match:                match,
+		Metadata:             r.metadata(),
+		ResponseHeadersToAdd: r.serverTiming(),
 		Action:               &routev3.Route_Route{Route: action},
 		TypedPerFilterConfig: map[string]*anypb.Any{extProcName: r.filterConfig(&corev3.HeaderValue{Key: extproc.BeganKey, Value: startMicros})},
 	}
@@ -259,8 +264,8 @@ func hasLease() *matcherv3.MetadataMatcher {
 // filterConfig turns the filter on, which the listener has off, and tells it the function's name and what else the control
 // plane must know.
 func (r routed) filterConfig(more ...*corev3.HeaderValue) *anypb.Any {
-	function := &corev3.HeaderValue{Key: extproc.FunctionKey, Value: r.function.Name}
+	said := append([]*corev3.HeaderValue{{Key: extproc.FunctionKey, Value: r.function.Name}}, more...)
 	return pack(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{
-		Overrides: &extprocv3.ExtProcOverrides{GrpcInitialMetadata: append([]*corev3.HeaderValue{function}, more...)},
+		Overrides: &extprocv3.ExtProcOverrides{GrpcInitialMetadata: append(said, r.wishes()...)},
 	}})
 }

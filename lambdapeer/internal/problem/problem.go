@@ -27,6 +27,7 @@ var (
 // Write answers with the problem. What the header holds besides is sent as well.
 func (p Problem) Write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set(wire.CauseHeader, p.Cause)
 	w.WriteHeader(p.Status)
 	_, _ = fmt.Fprintf(w, `{"type":"about:blank","title":%q,"status":%d,"cause":%q}`+"\n", p.Title, p.Status, p.Cause)
 }
