@@ -380,7 +380,7 @@ func TestABugFailsOneRequestOnly(t *testing.T) {
 type faulty struct{}
 
 func (faulty) Acquire(context.Context, admission.Request) (faulty, error) { return faulty{}, nil }
-func (faulty) Endpoint() string { return "/run/e/web-0001.sock" }
+func (faulty) Endpoint() string                                           { return "/run/e/web-0001.sock" }
 
 func (faulty) Wait() admission.Wait { return admission.Wait{} }
 func (faulty) Release()             { panic("bug") }
