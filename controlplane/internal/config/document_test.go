@@ -55,11 +55,11 @@ func kindOf(v reflect.Value) string {
 
 func lastDot(path string) int { return strings.LastIndexByte(path, '.') }
 
-// TestDocumentListsEveryKey holds docs/configuration.md equal to the tree: keys, their order, types and defaults.
+// TestDocumentListsEveryKey holds docs/configuration.md equal to the tree: keys, their order, types, defaults, and when a change takes effect.
 func TestDocumentListsEveryKey(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/configuration.md")
 	require.NoError(t, err)
-	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (\\w+) \\| ([^|]+) \\| ([^|]+) \\|$").FindAllStringSubmatch(string(text), -1)
+	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (\\w+) \\| ([^|]+) \\| ([^|]+) \\| ([^|]+) \\|$").FindAllStringSubmatch(string(text), -1)
 
 	var documented []string
 	for _, row := range rows {
@@ -74,6 +74,7 @@ func TestDocumentListsEveryKey(t *testing.T) {
 	for i, k := range keys {
 		require.Equal(t, k.kind, rows[i][2], k.path)
 		requireDefault(t, k, rows[i][3])
+		require.Equal(t, string(effects[k.path]), rows[i][4], k.path)
 	}
 }
 

@@ -10,6 +10,10 @@ import (
 // forever is the upper bound of durations that have no natural one; above it a typing error is likelier than a wish.
 const forever = 24 * time.Hour
 
+// MaxQueueTimeout limits queue.timeout. Envoy waits for an answer for an hour at most, and a request that is asked about again
+// after a restart of the control plane waits anew.
+const MaxQueueTimeout = 30 * time.Minute
+
 func (c Config) validateFunctions(p *problems) {
 	names, routes := map[string]string{}, map[string]string{}
 	for i, function := range c.Functions {
@@ -33,7 +37,7 @@ func (f Function) validate(p *problems, path string) {
 		p.add(path+".routes", "must have at least one element, or no request reaches the function")
 	}
 	within(p, path+".queue.limit", f.Queue.Limit, 0, 1_000_000)
-	positive(p, path+".queue.timeout", f.Queue.Timeout, time.Hour)
+	positive(p, path+".queue.timeout", f.Queue.Timeout, MaxQueueTimeout)
 	f.Timeouts.validate(p, path+".timeouts")
 	f.Scaling.validate(p, path+".scaling")
 	f.validateLinger(p, path+".scaling.linger")

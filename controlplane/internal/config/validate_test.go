@@ -179,7 +179,7 @@ func TestValidateRefuses(t *testing.T) {
 		},
 		{
 			func(c *Config) { c.Functions[0].Queue.Timeout = 2 * time.Hour },
-			"functions[0].queue.timeout: must be at most 1h0m0s, got 2h0m0s",
+			"functions[0].queue.timeout: must be at most 30m0s, got 2h0m0s",
 		},
 		{
 			func(c *Config) { c.Admin.Hosts = []string{"ops.example", "ops:9900"} },

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"slices"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -53,7 +54,7 @@ func cluster(cfg *config.Config, f config.Function) *clusterv3.Cluster {
 				OverrideStreamErrorOnInvalidHttpMessage: yes(),
 			},
 		},
-	}, responseHeadersKiB(cfg))
+	}, responseHeadersKiB(cfg, f))
 }
 
 // upgradeCluster is the twin that carries upgrades (WebSocket): the same endpoints, HTTP/1.1, one request per connection.
@@ -62,7 +63,7 @@ func upgradeCluster(cfg *config.Config, f config.Function) *clusterv3.Cluster {
 		ProtocolConfig: &upstreamsv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
 			HttpProtocolOptions: &corev3.Http1ProtocolOptions{EnableTrailers: true},
 		},
-	}, responseHeadersKiB(cfg), oneRequestPerConnection)
+	}, responseHeadersKiB(cfg, f), oneRequestPerConnection)
 }
 
 func edsCluster(
@@ -134,11 +135,14 @@ func openBreakers() *clusterv3.CircuitBreakers {
 	}}}
 }
 
-// responseHeadersKiB lets answers have headers as large as the requests of the most generous listener.
-func responseHeadersKiB(cfg *config.Config) int {
+// responseHeadersKiB lets the function's answers have headers as large as the requests of the most generous listener that leads to
+// it.
+func responseHeadersKiB(cfg *config.Config, f config.Function) int {
 	kib := leastHeadersKiB
 	for _, l := range cfg.Listeners {
-		kib = max(kib, l.MaxRequestHeaders)
+		if slices.ContainsFunc(f.Routes, func(r config.Route) bool { return r.Listener == "" || r.Listener == l.Name }) {
+			kib = max(kib, l.MaxRequestHeaders)
+		}
 	}
 	return kib
 }

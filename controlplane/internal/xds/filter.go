@@ -24,7 +24,7 @@ const (
 	offerPauseMax = 500 * time.Millisecond
 )
 
-// decisionMargin is how much longer than the queue allows Envoy waits for an answer.
+// decisionMargin is how much longer than the queue allows a request may be without an answer.
 const decisionMargin = 5 * time.Second
 
 // extProc is the filter that asks the control plane about each request. It is off where no route turns it on, so that
@@ -36,7 +36,7 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&extprocv3.ExternalProcessor{
 			StatPrefix:     "dispatch",
 			GrpcService:    controlService(cfg),
-			MessageTimeout: durationpb.New(decisionTimeout(cfg)),
+			MessageTimeout: durationpb.New(decisionLimit),
 			// False would end requests in flight when the control plane restarts: their stream is still open.
 			FailureModeAllow: true,
 			// The answer names an endpoint; routing again is what turns on the idle timeout of the dispatched request. Envoy
@@ -80,14 +80,15 @@ func controlService(cfg *config.Config) *corev3.GrpcService {
 	}
 }
 
-// decisionTimeout is when Envoy gives up on the control plane. A request that is offered again after a restart queues
-// anew, and the timer does not, hence twice the longest queue.
-func decisionTimeout(cfg *config.Config) time.Duration {
-	var longest time.Duration
-	for _, f := range cfg.Functions {
-		longest = max(longest, f.Queue.Timeout)
-	}
-	return 2*longest + decisionMargin
+// decisionLimit is when Envoy gives up on a control plane that has a request, if nothing else has told that it hangs. It is the
+// most that Envoy allows, and the same for all functions: no route can set it, and what is one function's has no place in a
+// listener. The control plane ends each wait long before.
+const decisionLimit = time.Hour
+
+// decisionTimeout is how long a request of the function may be with the control plane. One that is offered again after a restart
+// queues anew, hence twice the queue's timeout.
+func decisionTimeout(f *config.Function) time.Duration {
+	return min(2*f.Queue.Timeout+decisionMargin, decisionLimit)
 }
 
 func anyOf(names ...string) *matcherv3.ListStringMatcher {

@@ -8,6 +8,7 @@ import (
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
@@ -104,12 +105,70 @@ func TestATimerOfZeroIsNoLimit(t *testing.T) {
 // A timer that runs while the request waits must not end one that the function's own timer would have let live.
 func TestTheTimerOfTheWaitIsLongerThanWaitAndIdleTogether(t *testing.T) {
 	f := testFunction("a", config.Route{})
-	f.Timeouts.Idle, f.Queue.Timeout = time.Minute, time.Second
-	slow := testFunction("b", config.Route{Path: "/b"})
-	slow.Queue.Timeout = time.Hour
-	for _, r := range functionRoutes(xds.Resources(testConfig(f, slow)).Routes[0].GetVirtualHosts()[0]) {
+	f.Timeouts.Idle, f.Queue.Timeout = time.Minute, config.MaxQueueTimeout
+	for _, r := range functionRoutes(xds.Resources(testConfig(f)).Routes[0].GetVirtualHosts()[0]) {
 		if r.GetName() == "a/0" && len(r.GetMatch().GetDynamicMetadata()) == 0 {
-			require.Greater(t, r.GetRoute().GetIdleTimeout().AsDuration(), time.Minute+time.Hour)
+			require.Greater(t, r.GetRoute().GetIdleTimeout().AsDuration(), time.Minute+config.MaxQueueTimeout)
 		}
 	}
+}
+
+// What one function's configuration says is in its own clusters and routes. Whoever edits it touches nothing of another's, nor a
+// listener, whose connections Envoy would have to drain.
+func TestAnEditOfOneFunctionTouchesNothingOfAnothers(t *testing.T) {
+	other := testFunction("other", config.Route{Host: "other.test"}, config.Route{Path: "/other"})
+	before := testFunction("edited", config.Route{Host: "edited.test"})
+	for name, edit := range map[string]func(*config.Function){
+		"queue":       func(f *config.Function) { f.Queue = config.Queue{Limit: 7, Timeout: config.MaxQueueTimeout} },
+		"timeouts":    func(f *config.Function) { f.Timeouts = config.Timeouts{Idle: time.Hour, HalfClosed: time.Second} },
+		"concurrency": func(f *config.Function) { f.Scaling.Concurrency = 999 },
+		"routes": func(f *config.Function) {
+			f.Routes = []config.Route{{Path: "/edited", StripPrefix: true}, {Listener: "wide", Path: "/x"}}
+		},
+		"off":  func(f *config.Function) { f.Disabled = true },
+		"gone": func(f *config.Function) { f.Name = "another" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			after := before
+			edit(&after)
+			var states [2]map[string]string
+			for i, f := range []config.Function{before, after} {
+				cfg := testConfig(other, f)
+				cfg.Listeners = append(cfg.Listeners, config.Listener{Name: "wide", Address: "127.0.0.1:8081", MaxRequestHeaders: 512})
+				states[i] = notOf(t, xds.Resources(cfg), f.Name)
+			}
+			require.NotEmpty(t, states[0])
+			require.Equal(t, states[0], states[1])
+		})
+	}
+}
+
+// notOf are all resources but a function's, and but the routes in which all meet: of those the routes of others.
+func notOf(t *testing.T, set xds.ResourceSet, function string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	add := func(key string, m proto.Message) {
+		text, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		require.NoError(t, err)
+		all[key] += string(text)
+	}
+	for _, l := range set.Listeners {
+		add("listener "+l.GetName(), l)
+	}
+	for _, c := range set.Clusters {
+		if name, _, _ := strings.Cut(c.GetName(), "/"); name != function {
+			add("cluster "+c.GetName(), c)
+		}
+	}
+	for _, table := range set.Routes {
+		for _, host := range table.GetVirtualHosts() {
+			for _, r := range host.GetRoutes() {
+				name, _, _ := strings.Cut(r.GetName(), "/")
+				if name != function && !strings.HasPrefix(host.GetName(), "edited") {
+					add(strings.Join([]string{"route", table.GetName(), host.GetName(), r.GetName()}, " "), r)
+				}
+			}
+		}
+	}
+	return all
 }

@@ -36,9 +36,8 @@ const (
 type routed struct {
 	function *config.Function
 	config.Route
-	index    int           // among the function's routes: names it
-	decision time.Duration // how long Envoy waits for the control plane at most
-	tell     bool          // Envoy is to know what requests waited for
+	index int  // among the function's routes: names it
+	tell  bool // Envoy is to know what requests waited for
 }
 
 // routeConfiguration is what one listener routes by. Requests that nothing matches get a 404 of Envoy's own, and no
@@ -63,7 +62,6 @@ func routeConfiguration(cfg *config.Config, l config.Listener) *routev3.RouteCon
 // decides the rest.
 func routesOf(cfg *config.Config, listener string) []routed {
 	var routes []routed
-	decision := decisionTimeout(cfg)
 	for i := range cfg.Functions {
 		f := &cfg.Functions[i]
 		for j, r := range f.Routes {
@@ -71,7 +69,7 @@ func routesOf(cfg *config.Config, listener string) []routed {
 				continue
 			}
 			r.Host, r.Path = strings.ToLower(r.Host), strings.TrimRight(r.Path, "/")
-			routes = append(routes, routed{function: f, Route: r, index: j, decision: decision, tell: cfg.AccessLog.To != ""})
+			routes = append(routes, routed{function: f, Route: r, index: j, tell: cfg.AccessLog.To != ""})
 		}
 	}
 	slices.SortStableFunc(routes, moreSpecific)
@@ -235,7 +233,7 @@ func (r routed) waitingLimit() time.Duration {
 	if r.function.Timeouts.Idle == 0 {
 		return 0
 	}
-	return r.decision + r.function.Timeouts.Idle
+	return decisionTimeout(r.function) + r.function.Timeouts.Idle
 }
 
 func retryPolicy(t config.Timeouts) *routev3.RetryPolicy {
