@@ -23,6 +23,13 @@ func New(perSecond float64, size int) Bucket {
 	return Bucket{interval: interval, size: min(max(0, size), int(math.MaxInt64/int64(interval))-1)}
 }
 
+// Resized returns a bucket of that rate and size from which as many tokens are missing as from b, but for those beyond its size.
+func (b *Bucket) Resized(now time.Time, perSecond float64, size int) Bucket {
+	next := New(perSecond, size)
+	next.Take(now, min(b.size-b.Tokens(now), next.size))
+	return next
+}
+
 // maxInterval stands for never.
 const maxInterval = 100 * 24 * time.Hour
 

@@ -9,7 +9,7 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	if r.state == Waiting || r.state == Leased {
 		return &p.effects
 	}
-	*r = Request{Owner: r.Owner, arrived: now}
+	*r = Request{Owner: r.Owner, arrived: now, patience: p.settings.QueueTimeout}
 	p.asked(now)
 	if !now.Before(p.settled) { // it was not held while nobody decided: it tells of a rate
 		p.counters.arrivals++

@@ -41,9 +41,9 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 		return fmt.Errorf("its index is free for others")
 	case i.state == Gone:
 		return fmt.Errorf("gone, but still listed")
-	case i.leases.n > i.offered, i.leases.n > i.slots && !p.settings.Learn:
+	case i.leases.n > i.offered, i.leases.n > max(i.slots, i.exceed) && !p.settings.Learn:
 		return fmt.Errorf("%d leases on %d slots of %d", i.leases.n, i.slots, i.offered)
-	case i.offered > p.settings.Concurrency, i.slots > i.offered:
+	case i.slots > p.settings.Concurrency, i.slots > i.offered:
 		return fmt.Errorf("%d slots of %d, asked for %d", i.slots, i.offered, p.settings.Concurrency)
 	case i.state == Draining && i.leases.n == 0 && i.foreign == 0 && i.linger.at == 0 && !i.unheard() && !i.finished:
 		return fmt.Errorf("has nothing in flight, and was not told to finish")
@@ -147,6 +147,9 @@ func (p *Pool) checkQueue() error {
 		if r.returned {
 			returned++
 		}
+		if r.next != nil && p.deadline(r.next).Before(p.deadline(r)) {
+			return fmt.Errorf("queue: a later request may wait no longer than to %v, an earlier one to %v", p.deadline(r.next), p.deadline(r))
+		}
 		if r.next != nil && r.next.arrived.Before(r.arrived) {
 			return fmt.Errorf("queue: a later request stands before an earlier one")
 		}
@@ -154,7 +157,7 @@ func (p *Pool) checkQueue() error {
 	switch {
 	case n != p.queue.n, returned != p.returned:
 		return fmt.Errorf("queue: %d waiters, %d of them returned, counted %d and %d", n, returned, p.queue.n, p.returned)
-	case n-returned > p.settings.QueueLimit:
+	case n-returned > max(p.settings.QueueLimit, p.exceeded.waiting):
 		return fmt.Errorf("queue: %d waiters, limit %d", n-returned, p.settings.QueueLimit)
 	case n > 0 && p.free > 0:
 		return fmt.Errorf("queue: %d waiters beside %d free slots", n, p.free)
@@ -191,9 +194,9 @@ func (p *Pool) checkStarts() error {
 		own -= n
 	}
 	switch {
-	case p.startsInProgress()-p.inherited[Starting]-p.claimed > max(0, s.StartsInProgress):
+	case p.startsInProgress()-p.inherited[Starting]-p.claimed > max(p.exceeded.starting, s.StartsInProgress):
 		return fmt.Errorf("%d starts in progress, budget %d", p.startsInProgress(), s.StartsInProgress)
-	case own > 0 && c.inherited == 0 && p.live > s.Max+s.Surge():
+	case own > 0 && c.inherited == 0 && p.live > max(p.exceeded.live, s.Max+s.Surge()):
 		return fmt.Errorf("%d instances, at most %d and %d for rotation", p.live, s.Max, s.Surge())
 	case c.started+c.adopted+c.inherited != c.ended+uint64(p.live):
 		return fmt.Errorf("%d started, %d adopted and %d inherited, but %d ended and %d live", c.started, c.adopted, c.inherited, c.ended, p.live)

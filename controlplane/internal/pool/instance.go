@@ -56,10 +56,12 @@ type Instance struct {
 	cold    bool          // that, in a new environment
 	up      time.Time     // when it was ready for the first time; zero: it never was
 	ends    time.Time     // when its invocation is over, and what is in flight is lost; zero: never
+	margin  Margin        // that its peer was told to keep
 	life    time.Duration // from when it was up for the first time to then
 	jitter  float64       // of its rotation, between 0 and 1
 	offered int           // requests that it may serve at once
 	slots   int           // of those, as many as are leased
+	exceed  int           // leases that it had when the settings changed last: there may be fewer slots
 	leases  requestList
 	refused int    // of the leases, those that its peer has refused
 	granted uint64 // leases ever
@@ -252,7 +254,7 @@ func (p *Pool) add(now time.Time, adopted bool) *Instance {
 }
 
 func (p *Pool) addAt(index int, started time.Time, adopted bool) *Instance {
-	i := &Instance{index: index, adopted: adopted, started: started}
+	i := &Instance{index: index, adopted: adopted, started: started, margin: p.settings.Margin}
 	i.deadline.of, i.linger.of, i.review.of = i, i, i
 	p.table[index] = i
 	p.live++

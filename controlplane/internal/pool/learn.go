@@ -14,7 +14,7 @@ func (p *Pool) concurrency() int {
 // learn takes in how long a request took, and gives all instances more slots, or fewer, if that tells so. Leases beyond
 // them stay.
 func (p *Pool) learn(r *Request) {
-	if r.sample == 0 || r.refused || !p.limiter.Ended(r.sample, p.now.Sub(r.leased)) {
+	if p.limiter == nil || r.sample == 0 || r.refused || !p.limiter.Ended(r.sample, p.now.Sub(r.leased)) {
 		return
 	}
 	for i := range p.Instances() {

@@ -74,7 +74,7 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 		i.up = now
 		p.beginLife(now, i)
 	}
-	if !i.ends.IsZero() && i.ends.Sub(now)-p.settings.Margin.least(i.life) < leastLife {
+	if !i.ends.IsZero() && i.ends.Sub(now)-p.least(i) < leastLife {
 		p.tooLate(now, i, first)
 		return
 	}
@@ -350,6 +350,24 @@ func (p *Pool) Adopt(now time.Time) (*Instance, error) {
 func (p *Pool) Dismiss(now time.Time, cause Cause) *Effects {
 	now = p.enter(now)
 	p.evictAll(now, cause)
+	return &p.effects
+}
+
+// Vacate evicts all waiters with the cause, gives a rollout up, and drains all instances. What is in flight goes on, for as long
+// as in any drain. The pool stays open: whoever wants it to stay empty has configured it to start nothing, and brings it no
+// request.
+func (p *Pool) Vacate(now time.Time, cause Cause) *Effects {
+	now = p.enter(now)
+	p.evictAll(now, cause)
+	if p.roll != nil {
+		p.endRoll(false)
+	}
+	for i := range p.Instances() {
+		if i.mayServe() {
+			p.drain(now, i, Operator)
+		}
+	}
+	p.scale(now)
 	return &p.effects
 }
 

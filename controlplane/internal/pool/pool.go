@@ -13,7 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// Settings are fixed for the life of a Pool.
+// Settings are how a Pool works. Configure changes them, but for Spread, Seed and Scaling.Total.
 type Settings struct {
 	Concurrency  int           // slots asked for of each instance; at least 1
 	Learn        bool          // slots are as many as the app serves well at once; Concurrency is the most
@@ -63,7 +63,7 @@ func recycle[T any](s []*T) []*T {
 
 // A Pool holds the instances and the queue of one function.
 type Pool struct {
-	settings Settings // static after New
+	settings Settings
 	rule     scaler.Rule
 	rand     *rand.Rand
 
@@ -77,6 +77,8 @@ type Pool struct {
 	settled     time.Time // until then requests come back that were held while nobody decided
 	unasked     bool      // none has come since this pool took over
 	awaits      bool      // instances that it does not know may exist: nothing is decided
+
+	exceeded struct{ waiting, starting, live int } // as many as there were when the settings changed last: limits may be lower
 
 	queue    requestList
 	returned int           // of the requests in it, those that an instance has refused

@@ -71,6 +71,7 @@ type model struct {
 	answers   uint64
 	ended     int
 	closed    bool
+	changed   bool // the settings have been others: bounds of one of them tell nothing
 }
 
 func newModel(t *rapid.T) *model { return newModelOf(t, drawSettings(t)) }
@@ -111,7 +112,7 @@ func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
 	}
 	for _, i := range e.Drain {
 		require.NotEmpty(m.t, i.DrainReason())
-		if i.DrainReason() == pool.ScaleIn && m.s.Scaling.Policy == nil {
+		if i.DrainReason() == pool.ScaleIn && m.s.Scaling.Policy == nil && !m.changed {
 			require.False(m.t, m.now.Before(m.lingersUntil(i)), "drained as surplus while its app may be at work")
 		}
 		m.giveUp(i)
@@ -119,7 +120,7 @@ func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
 	for _, i := range e.Finish {
 		require.True(m.t, m.gaveUp[i])
 		ready := i.InFlight() == 0 && !m.now.Before(m.lingersUntil(i))
-		require.True(m.t, ready || !m.now.Before(m.lastCall(i)), "told to finish too early")
+		require.True(m.t, m.changed || ready || !m.now.Before(m.lastCall(i)), "told to finish too early")
 		if i.InFlight() == 0 {
 			m.hurry(i)
 		}
@@ -128,7 +129,7 @@ func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
 		m.gaveUp[i] = true
 		delete(m.deadlines, i)
 	}
-	if len(e.Start) > 0 {
+	if len(e.Start) > 0 && !m.changed {
 		m.checkRate()
 		m.checkDollars()
 	}
@@ -218,7 +219,7 @@ func (m *model) checkRate() {
 
 // checkEnvironments counts the environments that exist if Lambda makes a new one only when it finds none that is frozen.
 func (m *model) checkEnvironments() {
-	if m.s.Scaling.Environments == 0 {
+	if m.s.Scaling.Environments == 0 || m.changed {
 		return
 	}
 	past := func(until time.Time) bool { return !m.now.Before(until) }
@@ -245,7 +246,7 @@ func (m *model) checkDollars() {
 	if ceiling := m.s.Scaling.DollarsPerHour; ceiling > 0 {
 		require.LessOrEqual(m.t, spending, ceiling)
 	}
-	if m.s.Scaling.Total != nil {
+	if m.s.Scaling.Total.Bounded() {
 		require.LessOrEqual(m.t, spending, m.s.Scaling.Total.PerHour(m.now)+1e-9)
 		require.LessOrEqual(m.t, spending, 0.15)
 	}
@@ -582,10 +583,10 @@ func (m *model) jump(t *rapid.T) {
 func (m *model) tick() {
 	m.apply(m.p.Tick(m.now), nil)
 	for i, at := range m.deadlines {
-		require.True(m.t, m.now.Before(at), "instance %d outlived its drain", i.Index())
+		require.True(m.t, m.changed || m.now.Before(at), "instance %d outlived its drain", i.Index())
 	}
 	for _, i := range m.instances {
-		if i.State() == pool.Ready && !i.Adopted() && m.s.Lifetime > 0 {
+		if i.State() == pool.Ready && !i.Adopted() && m.s.Lifetime > 0 && !m.changed {
 			require.Less(m.t, m.now.Sub(i.Started()), m.s.Lifetime)
 		}
 	}

@@ -41,6 +41,7 @@ type Request struct {
 	after      time.Duration
 	instance   *Instance
 	arrived    time.Time
+	patience   time.Duration // how long it may wait; 0: for ever
 	waited     time.Duration
 	returned   bool // an instance has refused it before
 	refused    bool // while leased: the instance refuses it

@@ -17,7 +17,7 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 	if r.state == Waiting || r.state == Leased {
 		return &p.effects
 	}
-	*r = Request{Owner: r.Owner, arrived: now, returned: true}
+	*r = Request{Owner: r.Owner, arrived: now, patience: p.settings.QueueTimeout, returned: true}
 	if !back.Arrived.IsZero() && back.Arrived.Before(now) {
 		r.arrived = back.Arrived
 	}
@@ -50,6 +50,9 @@ func (p *Pool) rejoin(now time.Time, r *Request) {
 	before := p.queue.head
 	for before != nil && !before.arrived.After(r.arrived) {
 		before = before.next
+	}
+	if before != nil {
+		r.patience = before.patience // no waiter leaves after one that came later
 	}
 	p.queue.insert(r, before)
 	p.returned++

@@ -45,10 +45,15 @@ func (m Margin) least(life time.Duration) time.Duration {
 	return m.Of(life) + m.Of(life)/8
 }
 
+// least is the margin of an instance: its peer keeps the one that it was told, and requests may need a longer one by now.
+func (p *Pool) least(i *Instance) time.Duration {
+	return max(i.margin.least(i.life), p.settings.Margin.least(i.life))
+}
+
 // margin is how long before its end the instance should get its last lease, as far as is known now about how long requests
 // take.
 func (p *Pool) margin(now time.Time, i *Instance) time.Duration {
-	least := p.settings.Margin.least(i.life)
+	least := p.least(i)
 	if p.settings.Margin.Bounded {
 		return least
 	}
@@ -114,7 +119,7 @@ func (p *Pool) setRotation(now time.Time, i *Instance) {
 // rotate is that timer's effect.
 func (p *Pool) rotate(now time.Time, i *Instance) {
 	margin := p.margin(now, i)
-	last, end := i.ends.Add(-margin), i.ends.Add(-p.settings.Margin.least(i.life))
+	last, end := i.ends.Add(-margin), i.ends.Add(-p.least(i))
 	unused := i.unused() && p.count[Ready] > p.settings.Scaling.Min
 	switch {
 	case now.Before(last.Add(-i.lead(margin))) && !i.rotating:

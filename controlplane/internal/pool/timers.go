@@ -39,12 +39,12 @@ func (p *Pool) evictLate(now time.Time) {
 // never is later than any deadline.
 var never = time.Unix(1<<60, 0)
 
-// deadline is when a waiter leaves the queue. All wait equally long, so the oldest leaves first.
+// deadline is when a waiter leaves the queue. None may wait longer than one that came later, so the oldest leaves first.
 func (p *Pool) deadline(r *Request) time.Time {
-	if p.settings.QueueTimeout <= 0 {
+	if r.patience <= 0 {
 		return never
 	}
-	return r.arrived.Add(p.settings.QueueTimeout)
+	return r.arrived.Add(r.patience)
 }
 
 // timeoutCause names what waiters waited for in vain: starts that fail, a start that waits for its app or that nobody dialled

@@ -39,11 +39,11 @@ func (p Price) Fee() time.Duration { return p.fee }
 // its end, and for as long again as its start cost. All claims together never exceed the ceiling. So in no hour is more
 // spent than the ceiling and, for each instance that runs when that hour ends, the price of its start.
 //
-// A nil Budget has no ceiling. Functions may share one: unlike the rest of this package it is safe for concurrent use.
+// A nil Budget has no ceiling, and so has one of 0, which counts claims all the same: it may get one. Functions may share a
+// budget: unlike the rest of this package it is safe for concurrent use.
 type Budget struct {
-	ceiling int64 // picodollars per hour
-
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
+	ceiling int64      // picodollars per hour; 0: none
 	claimed int64
 	fading  []fade // claims of instances that have ended, soonest first
 }
@@ -54,12 +54,38 @@ type fade struct {
 	hour  int64
 }
 
-// NewBudget returns a budget of so many dollars per hour; nil without a ceiling, which is 0.
-func NewBudget(perHour float64) *Budget {
-	if perHour <= 0 {
-		return nil
+// NewBudget returns a budget of so many dollars per hour; 0: without a ceiling.
+func NewBudget(perHour float64) *Budget { return &Budget{ceiling: ceilingOf(perHour)} }
+
+func ceilingOf(perHour float64) int64 { return int64(math.Round(max(0, perHour) * picodollars)) }
+
+// SetCeiling gives the budget another ceiling, in dollars per hour; 0: none. What is claimed stays claimed, beyond it too.
+func (b *Budget) SetCeiling(perHour float64) { b.bound(ceilingOf(perHour)) }
+
+func (b *Budget) bound(ceiling int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ceiling = ceiling
+}
+
+// Bounded reports whether there is a ceiling.
+func (b *Budget) Bounded() bool {
+	if b == nil {
+		return false
 	}
-	return &Budget{ceiling: int64(math.Round(perHour * picodollars))}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ceiling > 0
+}
+
+// holds is how many instances of that price the ceiling allows in all.
+func (b *Budget) holds(p Price) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ceiling == 0 || p.hour == 0 {
+		return math.MaxInt
+	}
+	return int(b.ceiling / p.hour)
 }
 
 // Room is how many instances of that price could start now. When there is none, until says when that may change by
@@ -78,6 +104,9 @@ func (b *Budget) Room(now time.Time, p Price) (n int, until time.Time) {
 
 func (b *Budget) room(now time.Time, p Price) int {
 	b.settle(now)
+	if b.ceiling == 0 {
+		return math.MaxInt
+	}
 	return int(max(0, b.ceiling-b.claimed) / p.hour)
 }
 
@@ -134,6 +163,7 @@ func (b *Budget) Release(now time.Time, p Price, hold time.Duration) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.settle(now)
 	f := fade{until: now.Add(max(p.fee, hold)), hour: p.hour}
 	at, _ := slices.BinarySearchFunc(b.fading, f, func(a, b fade) int { return a.until.Compare(b.until) })
 	b.fading = slices.Insert(b.fading, at, f)

@@ -58,9 +58,25 @@ func TestNoCeilingAndNoPriceBoundNothing(t *testing.T) {
 	p := scaler.NewPrice(1, perStart)
 	none := scaler.NewBudget(0)
 	require.Equal(t, 1000, claim(none, p, 1000))
-	none.Release(epoch, p, 0)
-	require.Zero(t, none.PerHour(epoch))
+	require.False(t, none.Bounded())
 	require.Equal(t, 1000, claim(scaler.NewBudget(0.01), scaler.Price{}, 1000))
+}
+
+// A ceiling that comes, changes or goes while instances run counts what they claim.
+func TestACeilingMayChange(t *testing.T) {
+	p, b := scaler.NewPrice(1, perStart), scaler.NewBudget(0)
+	require.Equal(t, 5, claim(b, p, 5))
+	b.SetCeiling(3)
+	require.Zero(t, claim(b, p, 1))
+	require.InDelta(t, 5, b.PerHour(epoch), 1e-9, "what runs is not ended for it")
+	b.SetCeiling(7)
+	require.Equal(t, 2, claim(b, p, 9))
+	for range 7 {
+		b.Release(epoch, p, 0)
+	}
+	require.Zero(t, b.PerHour(epoch.Add(time.Hour)))
+	b.SetCeiling(0)
+	require.Equal(t, 9, claim(b, p, 9))
 }
 
 func TestTheCeilingThatBindsIsNamed(t *testing.T) {

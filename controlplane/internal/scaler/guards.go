@@ -64,6 +64,18 @@ func NewGuards(s Settings, seed uint64) *Guards {
 	}
 }
 
+// Configure gives the guards other settings but for Total, which stays. What was started, claimed and tried stays so.
+func (g *Guards) Configure(now time.Time, s Settings) {
+	s.Total = g.settings.Total
+	g.settings, g.price = s, s.Price
+	g.bucket = g.bucket.Resized(now, s.StartsPerSecond, s.StartsBurst)
+	g.own.SetCeiling(s.DollarsPerHour)
+	g.places.bound(int64(max(0, s.Environments)))
+}
+
+// Most is how many instances may be there when nothing is being replaced.
+func (g *Guards) Most() int { return min(g.settings.Most(), g.own.holds(g.price)) }
+
 // Room is how many starts may be made now. The Block names the guard that is the tightest, the one that tells most if
 // several are.
 func (g *Guards) Room(now time.Time, l Load) (int, Block) {

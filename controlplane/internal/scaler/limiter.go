@@ -38,6 +38,9 @@ type Limiter struct {
 // NewLimiter returns a limiter that knows nothing.
 func NewLimiter(most int) *Limiter { return &Limiter{most: max(1, most), limit: 1, look: 1} }
 
+// Bound sets another cap.
+func (l *Limiter) Bound(most int) { l.most, l.limit = max(1, most), min(l.limit, max(1, most)) }
+
 // Limit is how many requests an instance should serve at once.
 func (l *Limiter) Limit() int { return l.limit }
 

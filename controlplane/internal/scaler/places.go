@@ -12,10 +12,5 @@ const settles = 100 * time.Millisecond
 // place is what an instance takes of them.
 var place = Price{hour: 1, fee: settles}
 
-// newPlaces returns that many places; nil, which has no bound, for 0.
-func newPlaces(n int) *Budget {
-	if n <= 0 {
-		return nil
-	}
-	return &Budget{ceiling: int64(n)}
-}
+// newPlaces returns that many places; 0: as many as one likes.
+func newPlaces(n int) *Budget { return &Budget{ceiling: int64(max(0, n))} }

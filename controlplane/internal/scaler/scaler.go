@@ -110,6 +110,17 @@ func NewRule(s Settings) Rule {
 	return Frugal(s.Preference.Tuning())(s)
 }
 
+// Reconfigured is the rule for other settings: the same one, with all that it has learned, unless the settings bring a policy of
+// their own.
+func Reconfigured(r Rule, s Settings) Rule {
+	f, ours := r.(*frugal)
+	if !ours || s.Policy != nil {
+		return NewRule(s)
+	}
+	f.tuning, f.most = s.Preference.Tuning(), s.StartsInProgress
+	return f
+}
+
 // replace is how many rotating instances must be replaced so that keep instances last.
 func (s *State) replace(keep, start int) int {
 	lasting := s.Ready - s.Rotating + s.Starting + start

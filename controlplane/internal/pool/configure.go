@@ -1,0 +1,124 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// Configure gives the pool other settings, but for Spread, Seed and Scaling.Total, which stay. Nothing that is leased or waits is
+// lost for it: limits that are lower than what is there hold for what comes, and waiters wait no longer than they were promised,
+// or are promised now. Slots become fewer at once, leases beyond them stay until they end; more slots than it was asked for an
+// instance never has. Instances beyond Scaling.Max, or beyond their ceiling in dollars, drain.
+func (p *Pool) Configure(now time.Time, s Settings) *Effects {
+	now = p.enter(now)
+	before := p.settings
+	s.Concurrency, s.Spread, s.Seed, s.Scaling.Total = max(1, s.Concurrency), before.Spread, before.Seed, before.Scaling.Total
+	p.settings = s
+	p.exceeded.waiting, p.exceeded.starting, p.exceeded.live = p.queue.n-p.returned, p.startsInProgress(), p.live
+	p.rule = scaler.Reconfigured(p.rule, s.Scaling)
+	p.guards.Configure(now, s.Scaling)
+	p.shorten(s.QueueTimeout)
+	p.evictLate(now)
+	if s.Concurrency != before.Concurrency || s.Learn != before.Learn {
+		p.resize()
+	}
+	p.retime(before)
+	p.serve(now)
+	p.shrink(now)
+	p.scale(now)
+	return &p.effects
+}
+
+// shorten lets no waiter wait for longer than limit; 0: for ever.
+func (p *Pool) shorten(limit time.Duration) {
+	for r := p.queue.head; r != nil && limit > 0; r = r.next {
+		if r.patience <= 0 || r.patience > limit {
+			r.patience = limit
+		}
+	}
+}
+
+// resize gives all instances as many slots as they may have by now. What the limiter has sampled is worth nothing to another one.
+func (p *Pool) resize() {
+	most := p.settings.Concurrency
+	switch {
+	case !p.settings.Learn:
+		p.limiter = nil
+	case p.limiter == nil:
+		p.limiter = scaler.NewLimiter(most)
+	default:
+		p.limiter.Bound(most)
+	}
+	p.open, p.openFresh, p.openSlow = newSlotIndex(most, p.settings.Spread), newSlotIndex(most, p.settings.Spread), newSlotIndex(most, p.settings.Spread)
+	p.capacity, p.free = 0, 0
+	for i := range p.Instances() {
+		i.slots, i.exceed = min(i.offered, p.concurrency()), i.leases.n
+		for r := range i.Leases() {
+			r.sample = 0
+		}
+		if i.state == Ready {
+			p.capacity += i.slots
+			p.free += i.free()
+			p.index(i).add(i.index, i.free())
+		}
+	}
+}
+
+// retime sets timers anew that depend on what has changed.
+func (p *Pool) retime(before Settings) {
+	if (p.settings.StartTimeout > 0) != (before.StartTimeout > 0) {
+		for i := range p.Instances() {
+			if i.state == Starting && !i.dialled && (i.adopted || !i.inherited) {
+				p.setStartTimeout(i)
+			}
+		}
+	}
+	if p.settings.Margin != before.Margin {
+		p.reconsider()
+	}
+}
+
+// shrink drains what is there beyond the maximum: what is idle, then what has not served yet, then what is least loaded.
+func (p *Pool) shrink(now time.Time) {
+	if p.closed != "" || p.awaits {
+		return
+	}
+	ours := p.count[Ready] + p.count[Starting] - p.adopted[Ready] - p.adopted[Starting]
+	for over := ours - p.allowed(); over > 0; over-- {
+		i := p.superfluous()
+		if i == nil {
+			return
+		}
+		p.drain(now, i, ScaleIn)
+	}
+}
+
+// allowed is how many instances of ours may be there, with those that replace others.
+func (p *Pool) allowed() int {
+	replaced := p.rotating
+	if p.roll != nil {
+		replaced += max(0, p.oldToGo())
+	}
+	return p.guards.Most() + min(replaced, p.settings.Scaling.Surge())
+}
+
+// superfluous is the instance of ours that can best be done without; nil if there is none that lingers not.
+func (p *Pool) superfluous() *Instance {
+	if p.nIdle > 0 {
+		return p.table[p.idle.max()]
+	}
+	var youngest *Instance
+	for i := range p.Instances() {
+		if i.state == Starting && !i.adopted && (youngest == nil || i.started.After(youngest.started)) {
+			youngest = i
+		}
+	}
+	if youngest != nil {
+		return youngest
+	}
+	for _, i := range p.drainable(func(*Instance) bool { return true }) {
+		return i
+	}
+	return nil
+}
