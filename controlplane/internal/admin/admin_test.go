@@ -203,13 +203,13 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 	d := open(t, nil)
 	answer, body := d.do(t, "GET", "/api/v1/functions", "")
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
-	empty := `{"name":"api","provider":"","disabled":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
+	empty := `{"name":"api","provider":"","disabled":false,"leaving":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
 		"free":0,"foreign":0,"starting":0,"ready":0,"draining":0,"down":0,"frozen":0,"blocked":"","blocked_detail":"","warnings":null,"versions":{},"rollout":null,"rollouts":{},"returned":0,"starts":0,"inherited":0,"start_failures":{},"ends":{},"requests":[],
 		"queue_wait":{"bounds_seconds":[],"counts":[],"sum_seconds":0},"bill":{"memory_mb":0,"billed_invocations":0,
 		"estimated_invocations":0,"billed_seconds":0,"billed_gb_seconds":0,"running_invocations":0,"gb_seconds":0,"dollars":0,
 		"dollars_per_hour":0,"plain":{"requests":0,"cold_starts":0,"billed_seconds":0,"gb_seconds":0,"dollars":0},
 		"saved_dollars":0}}`
-	full := `{"name":"web","provider":"lambda","disabled":false,"queue_depth":1,"queue_limit":1000,"in_flight":12,
+	full := `{"name":"web","provider":"lambda","disabled":false,"leaving":false,"queue_depth":1,"queue_limit":1000,"in_flight":12,
 		"capacity":20,"free":6,"foreign":2,"starting":3,"ready":2,"draining":1,"down":0,"frozen":4,"blocked":"throttled_rate",
 		"blocked_detail":"starts fail","warnings":[{"word":"peer_lacks","detail":"older"}],"versions":{"7":2},"rollouts":{"done":1},
 		"rollout":{"from":"7","to":"8","phase":"watching","cause":"","detail":"","back":false,"share":0.5,"began_at":"2027-01-15T08:00:00Z","ended_at":null,

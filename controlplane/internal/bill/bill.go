@@ -66,6 +66,15 @@ func NewAccount(r Rates, memoryMB int) *Account {
 	return &Account{rates: r, memory: memoryMB, plain: newPlain()}
 }
 
+// Configure says what things cost from now on, what has been used before included, and the function's memory as configured; 0: as
+// it is known.
+func (a *Account) Configure(r Rates, memoryMB int) {
+	a.rates = r
+	if memoryMB > 0 {
+		a.memory = memoryMB
+	}
+}
+
 // MemoryMB is the function's memory: of the latest report, or as configured, or else assumed.
 func (a *Account) MemoryMB() int {
 	if a.memory == 0 {

@@ -41,7 +41,7 @@ func unused(p *problems, path, got, because string) {
 }
 
 func checkName(p *problems, path, name string) {
-	if len(name) > MaxNameLength || !namePattern.MatchString(name) {
+	if !IsName(name) {
 		p.add(path, "must be 1 to %d lower-case letters, digits and inner hyphens, got %q", MaxNameLength, name)
 	}
 }

@@ -41,6 +41,9 @@ const (
 // MaxNameLength limits the names of functions and listeners, which become parts of file and cluster names.
 const MaxNameLength = 40
 
+// IsName tells whether a function or a listener may be called so.
+func IsName(name string) bool { return len(name) <= MaxNameLength && namePattern.MatchString(name) }
+
 // MaxInstances limits scaling.max. An endpoint's number has four digits, and at a rotation every instance may have a
 // replacement beside it.
 const MaxInstances = 5000

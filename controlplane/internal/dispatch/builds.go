@@ -83,7 +83,7 @@ const unguardedDetail = "invocations are signed, but the function's lambdapeer h
 
 // obeysAny tells whether a peer obeys whoever invokes it although it need not: we sign, and it could check.
 func (f *function) obeysAny(p relays.Peer) bool {
-	return f.provider != nil && f.d.signing().Public() != "" && p.Features.Has(wire.FeatureSignatures) &&
+	return f.settings().provider != nil && f.d.signing().Public() != "" && p.Features.Has(wire.FeatureSignatures) &&
 		!p.Features.Has(wire.FeatureSignedOnly) && !p.Features.Has(wire.FeatureKnownRelays)
 }
 
@@ -140,7 +140,7 @@ func (f *function) serial(i *instance) {
 
 func (f *function) serialDetail() string {
 	return fmt.Sprintf("the app serves one request at a time: requests that overlapped were answered strictly one after another, "+
-		"although an instance may get %d at once. Give its server more workers or threads, or set scaling.concurrency to 1", f.config.Scaling.Slots())
+		"although an instance may get %d at once. Give its server more workers or threads, or set scaling.concurrency to 1", f.settings().config.Scaling.Slots())
 }
 
 // current lists the builds of the peers that are there; where there is none, the one that was there last. The caller holds

@@ -45,7 +45,7 @@ func (f *function) uncared(l *Lease) error {
 
 // GiveBack lets whoever leads decide about the requests that wait.
 func (d *Dispatcher) GiveBack() {
-	for _, name := range d.names {
-		d.functions[name].do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Dismiss(at, elsewhere) })
+	for _, f := range d.list() {
+		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Dismiss(at, elsewhere) })
 	}
 }

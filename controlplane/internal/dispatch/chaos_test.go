@@ -235,7 +235,7 @@ func (c *chaos) knows(path string) bool {
 // check holds the pool to its invariants at any moment.
 func (c *chaos) check(t *testing.T) {
 	t.Helper()
-	f := c.d.functions["web"]
+	f := c.d.named("web")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	require.NoError(t, f.pool.Check())
@@ -298,7 +298,7 @@ func requireNothingLeft(t *testing.T, d *Dispatcher) {
 	t.Helper()
 	require.Empty(t, d.instances)
 	require.Empty(t, d.Instances())
-	for _, f := range d.functions {
+	for _, f := range d.list() {
 		stats := f.pool.Stats()
 		require.Zero(t, stats.Live())
 		require.Zero(t, stats.InFlight)

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,20 +45,22 @@ type Options struct {
 // admin.Source.
 type Dispatcher struct {
 	// Static after Connect.
-	functions map[string]*function
-	names     []string // sorted
-	relay     Relays
-	socket    func(endpoint string) string
-	relays    func() []wire.Relay
-	changed   func(function string)
-	key       token.Key
-	signing   func() signing.Key
-	budget    *scaler.Budget // of all functions together; nil: no ceiling
-	log       logrus.FieldLogger
+	relay   Relays
+	socket  func(endpoint string) string
+	relays  func() []wire.Relay
+	changed func(function string)
+	key     token.Key
+	signing func() signing.Key
+	budget  *scaler.Budget // of all functions together
+	log     logrus.FieldLogger
+
+	configuring sync.Mutex // is held by who changes the directory or settings; taken before any function's
+	directory   atomic.Pointer[directory]
 
 	caretaker   bool
 	started     chan struct{} // closed by Start
 	abandoned   atomic.Bool
+	unreachable atomic.Bool    // no Envoy is connected any more
 	invocations sync.WaitGroup // providers' Invoke calls under way
 	background  sync.WaitGroup // what reads of functions
 	stop        context.Context
@@ -79,10 +80,10 @@ type Relays interface {
 // New prepares the pools and starts nothing. Connect must follow, before any other method.
 func New(o Options) *Dispatcher {
 	d := &Dispatcher{
-		functions: make(map[string]*function, len(o.Functions)),
 		key:       o.Key,
 		signing:   o.Signing,
-		budget:    scaler.NewBudget(o.Budget.DollarsPerHour),
+		budget:    scaler.NewBudget(0),
+		changed:   func(string) {},
 		log:       o.Log.WithField("component", "dispatch"),
 		instances: map[string]*instance{},
 		started:   make(chan struct{}),
@@ -92,11 +93,8 @@ func New(o Options) *Dispatcher {
 		d.signing = func() signing.Key { return signing.Key{} }
 	}
 	d.stop, d.cut = context.WithCancel(context.Background())
-	for _, cfg := range o.Functions {
-		d.functions[cfg.Name] = newFunction(d, cfg, o)
-		d.names = append(d.names, cfg.Name)
-	}
-	slices.Sort(d.names)
+	d.directory.Store(newDirectory(map[string]*function{}))
+	d.Configure(Configuration{Functions: o.Functions, Providers: o.Providers, Pricing: o.Pricing, Budget: o.Budget, Tokens: o.Tokens})
 	return d
 }
 
@@ -119,38 +117,51 @@ func (d *Dispatcher) Connect(c Connection) {
 // Start begins to decide: what a former leader has left has been inherited. It starts the minimum of every function, and follows
 // what their qualifiers lead to.
 func (d *Dispatcher) Start() {
-	defer close(d.started)
-	for n, name := range d.names {
-		f := d.functions[name]
-		f.do((*pool.Pool).Resume)
-		f.tick()
-		if f.provider != nil && f.config.Rollout.Watch > 0 && !f.config.Disabled {
-			d.spawn(func() { f.follow(d.stop, n) })
-		}
+	d.configuring.Lock()
+	defer d.configuring.Unlock()
+	close(d.started)
+	for n, f := range d.list() {
+		f.open(n)
+	}
+}
+
+// decides tells whether it has started.
+func (d *Dispatcher) decides() bool {
+	select {
+	case <-d.started:
+		return true
+	default:
+		return false
 	}
 }
 
 // Acquire implements extproc.Acquirer: it returns a lease, or an *admission.Error that says why there is none.
 func (d *Dispatcher) Acquire(ctx context.Context, r admission.Request) (*Lease, error) {
-	f := d.functions[r.Function]
-	if f == nil {
-		return nil, admission.Reject(admission.UnknownFunction)
-	}
 	select {
 	case <-d.started:
-		return f.acquire(ctx, r)
 	case <-ctx.Done():
 		return nil, admission.Evict(admission.Canceled)
 	}
+	if f := d.named(r.Function); f != nil {
+		return f.acquire(ctx, r)
+	}
+	return nil, d.refused()
 }
 
 // Endpoints implements upstream.Source.
 func (d *Dispatcher) Endpoints(name string, buf []upstream.Endpoint) []upstream.Endpoint {
-	return d.functions[name].appendEndpoints(buf)
+	if f := d.named(name); f != nil {
+		buf = f.appendEndpoints(buf)
+	}
+	return buf
 }
 
 // Acked implements upstream.Source.
-func (d *Dispatcher) Acked(name string, paths []string) { d.functions[name].acked(paths) }
+func (d *Dispatcher) Acked(name string, paths []string) {
+	if f := d.named(name); f != nil {
+		f.acked(paths)
+	}
+}
 
 // Expected says that the relays let the instance's peer in.
 func (d *Dispatcher) Expected(id string) {
@@ -168,8 +179,9 @@ func (d *Dispatcher) Waiting(w relays.Waiting) {
 
 // Connected implements upstream.Source.
 func (d *Dispatcher) Connected(envoys int) {
-	for _, name := range d.names {
-		d.functions[name].reach(envoys > 0)
+	d.unreachable.Store(envoys == 0) // before the functions are listed: one that comes meanwhile looks at it
+	for _, f := range d.list() {
+		f.reach(envoys > 0)
 	}
 }
 
@@ -217,8 +229,11 @@ func (d *Dispatcher) Down(id string, report *wire.Report, err error) {
 
 // Register implements relays.Events: a peer that nobody invoked joins the function whose token it holds.
 func (d *Dispatcher) Register(_ context.Context, bearer string, r wire.Registration) (wire.Invocation, error) {
-	f := d.functions[r.Function]
-	if f == nil || f.token == nil || !token.Equal(bearer, f.token()) {
+	f := d.named(r.Function)
+	if f == nil {
+		return wire.Invocation{}, relays.ErrUnauthorized
+	}
+	if secret := f.settings().token; secret == nil || !token.Equal(bearer, secret()) {
 		return wire.Invocation{}, relays.ErrUnauthorized
 	}
 	return f.adopt(r)
@@ -236,7 +251,7 @@ func (d *Dispatcher) DrainInstance(id string) error {
 
 // RetryFunction implements admin.Source: starts that failed are tried again at once.
 func (d *Dispatcher) RetryFunction(name string) error {
-	f := d.functions[name]
+	f := d.named(name)
 	if f == nil {
 		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
 	}
@@ -248,8 +263,8 @@ func (d *Dispatcher) RetryFunction(name string) error {
 // DrainLimit is how long an instance may take to drain when the control plane stops, of whichever function.
 func (d *Dispatcher) DrainLimit() time.Duration {
 	var limit time.Duration
-	for _, f := range d.functions {
-		limit = max(limit, f.plan.settings.DrainTimeout)
+	for _, f := range d.list() {
+		limit = max(limit, f.settings().plan.settings.DrainTimeout)
 	}
 	return limit
 }
@@ -274,11 +289,11 @@ func (d *Dispatcher) forget(i *instance) {
 
 // freed lets functions try again that were held back by what they share with one of whose instances ended.
 func (d *Dispatcher) freed(by *function) {
-	if d.budget == nil {
+	if !d.budget.Bounded() {
 		return
 	}
-	for _, name := range d.names {
-		if f := d.functions[name]; f != by && f.blockedBy(scaler.DollarsTotal) {
+	for _, f := range d.list() {
+		if f != by && f.blockedBy(scaler.DollarsTotal) {
 			f.tick()
 		}
 	}

@@ -206,13 +206,15 @@ func (w *world) instances() []string {
 }
 
 // publish lets Envoy know every endpoint.
-func (w *world) publish() {
+func (w *world) publish() { w.publishOf("web") }
+
+func (w *world) publishOf(function string) {
 	var paths []string
-	for _, e := range w.Endpoints("web", nil) {
+	for _, e := range w.Endpoints(function, nil) {
 		paths = append(paths, e.Path)
 	}
 	slices.Sort(paths)
-	w.Acked("web", paths)
+	w.Acked(function, paths)
 }
 
 func (w *world) comesUp(id string) { w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10}) }
@@ -318,7 +320,7 @@ func TestAClientThatLeavesTheQueueIsForgotten(t *testing.T) {
 		requireRefused(t, <-got, admission.Evicted, admission.Canceled)
 		w.publish()
 		w.comesUp(w.instances()[0])
-		stats := w.functions["web"].pool.Stats()
+		stats := w.named("web").pool.Stats()
 		require.Zero(t, stats.Waiting)
 		require.Zero(t, stats.InFlight)
 	})

@@ -190,7 +190,7 @@ func TestTheOrderOfAnInstancesLastEventsDoesNotMatter(t *testing.T) {
 				require.Equal(t, 1, w.Functions()[0].InFlight, "until Envoy says that the request has ended")
 				lease.Release()
 				require.Zero(t, w.Functions()[0].InFlight)
-				require.NoError(t, w.functions["web"].pool.Check())
+				require.NoError(t, w.named("web").pool.Check())
 			})
 		})
 	}
@@ -323,7 +323,7 @@ func TestAPanicDoesNotKeepTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		require.Panics(t, func() {
-			w.functions["web"].do(func(*pool.Pool, time.Time) *pool.Effects { panic("a bug") })
+			w.named("web").do(func(*pool.Pool, time.Time) *pool.Effects { panic("a bug") })
 		})
 		_, lease := w.up()
 		lease.Release()
@@ -334,7 +334,7 @@ func TestReasonsThatPeersMakeUpAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		for n := range 2 * maxReasons {
-			w.functions["web"].countEnd(fmt.Sprint("reason", n))
+			w.named("web").countEnd(fmt.Sprint("reason", n))
 		}
 		require.Len(t, w.endsByReason(), maxReasons+1)
 		require.EqualValues(t, maxReasons, w.endsByReason()["other"])

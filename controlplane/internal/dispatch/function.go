@@ -1,7 +1,9 @@
 package dispatch
 
 import (
+	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -9,22 +11,19 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
 // A function is one pool with its lock, its timer and the effects of its decisions.
 type function struct {
 	// Static after newFunction.
-	d        *Dispatcher
-	name     string
-	config   config.Function
-	provider provider.Provider
-	token    func() string // that peers register with; nil: none can
-	plan     plan
-	log      logrus.FieldLogger
+	d    *Dispatcher
+	name string
+	log  logrus.FieldLogger
+
+	holds    atomic.Pointer[settings] // stored with mu held
+	unfollow context.CancelFunc       // ends what reads the qualifier; guarded by d.configuring
 
 	looking sync.Mutex // is held by who reads what the qualifier leads to; taken before mu
 
@@ -54,33 +53,30 @@ type function struct {
 	proven     bool // an instance has been up
 }
 
-func newFunction(d *Dispatcher, cfg config.Function, o Options) *function {
-	plan := planFor(cfg, o.Pricing)
-	plan.settings.Scaling.Total = d.budget
-	if d.caretaker {
-		o.Providers, plan.settings = nil, plan.careful()
-	}
+func newFunction(d *Dispatcher, s *settings) *function {
+	cfg := s.config
 	f := &function{
 		d:        d,
 		name:     cfg.Name,
-		config:   cfg,
-		provider: o.Providers[cfg.Name],
-		token:    o.Tokens[cfg.Name],
-		plan:     plan,
+		unfollow: func() {},
 		log:      d.log.WithField("function", cfg.Name),
 		ends:     map[string]uint64{},
 		said:     said{},
 		rollouts: map[string]uint64{},
-		bill:     bill.NewAccount(plan.rates, cfg.Lambda.MemoryMB),
+		bill:     bill.NewAccount(s.plan.rates, cfg.Lambda.MemoryMB),
 		priced:   cfg.Lambda.MemoryMB,
 	}
+	f.holds.Store(s)
 	f.registers = registrations(cfg.Scaling.Max)
-	f.pool = pool.New(f.plan.settings)
+	f.pool = pool.New(s.plan.settings)
 	f.pool.Await()
 	f.timer = time.AfterFunc(time.Hour, f.tick)
 	f.timer.Stop()
 	return f
 }
+
+// settings are those of now. Who needs several of them takes them once.
+func (f *function) settings() *settings { return f.holds.Load() }
 
 // registrations allow all of a function's peers to register at once, as they do after a restart, and then a tenth of them a
 // second.

@@ -20,6 +20,7 @@ type instance struct {
 	id       string
 	endpoint string // name, "web/0007"
 	core     *pool.Instance
+	by       *settings // by which it was started
 	settled  chan bool // gets whether the relays let its peer in, once; capacity 1
 
 	// Guarded by function.mu.
@@ -38,7 +39,7 @@ type instance struct {
 
 // begin gives an instance that the pool ordered its identity and endpoint. The caller holds f.mu.
 func (f *function) begin(at time.Time, core *pool.Instance) *instance {
-	if f.provider != nil {
+	if !core.Adopted() {
 		f.bill.Started(at)
 	}
 	return f.know(newID(), core)
@@ -46,7 +47,7 @@ func (f *function) begin(at time.Time, core *pool.Instance) *instance {
 
 // know gives an instance of the pool its identity and endpoint. The caller holds f.mu.
 func (f *function) know(id string, core *pool.Instance) *instance {
-	i := &instance{function: f, id: id, endpoint: endpointName(f.name, core.Index()), core: core, settled: make(chan bool, 1)}
+	i := &instance{function: f, id: id, endpoint: endpointName(f.name, core.Index()), core: core, by: f.settings(), settled: make(chan bool, 1)}
 	core.ID, core.Owner = i.id, i
 	f.endpoints.assign(i, func(index int) string { return f.d.socket(endpointName(f.name, index)) })
 	f.d.remember(i)
@@ -87,7 +88,7 @@ func (f *function) invokeExpected(i *instance) provider.End {
 		return provider.End{Cause: scaler.Unknown, Detail: "left to itself: the control plane stops", NeverRan: true}
 	}
 	invocation := f.invocation(i)
-	end := f.provider.Invoke(f.d.stop, i.core.Pin(), invocation)
+	end := i.by.provider.Invoke(f.d.stop, i.core.Pin(), invocation)
 	end.Detail = withoutToken(end.Detail, invocation.Token)
 	return end
 }
@@ -159,8 +160,8 @@ func (f *function) expectation(i *instance) relays.Expectation {
 		Function: f.name,
 		Endpoint: i.endpoint,
 		// The pool gives the instance up first, with the better cause; the relay's limit is for its own safety.
-		Expires: i.core.Started().Add(f.plan.settings.StartTimeout + 5*time.Second),
-		StartBy: i.core.Started().Add(f.plan.settings.StartTimeout),
+		Expires: i.core.Started().Add(i.by.plan.settings.StartTimeout + 5*time.Second),
+		StartBy: i.core.Started().Add(i.by.plan.settings.StartTimeout),
 		Dollars: i.core.Price().PerHour(),
 		Memo:    memoOf(i.core).text(),
 	}
@@ -181,9 +182,9 @@ func (f *function) up(i *instance, up relays.Up) {
 	i.peer, i.met = up.Peer, true
 	i.core.In(up.Environment)
 	i.core.Runs(up.Peer.FunctionVersion)
-	if up.Left > 0 && f.provider != nil {
+	if up.Left > 0 && !i.core.Adopted() {
 		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.
-		i.core.EndBy(at.Add(min(up.Left, f.config.Lambda.Timeout)))
+		i.core.EndBy(at.Add(min(up.Left, i.by.config.Lambda.Timeout)))
 	}
 	if f.d.caretaker || f.endpoints.list[i.core.Index()].known {
 		f.ready(at, i, &todo)
@@ -255,7 +256,7 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	if report == nil && !errors.Is(err, relays.ErrForgotten) {
 		f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: it did not come back")
 	}
-	last, served := f.provider == nil, false // without an invocation, or without its answer
+	last, served := i.core.Adopted(), false // without an invocation, or without its answer
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.wait.lost = i.isUp || i.wait.app != ""
 		i.isUp, i.dialled, i.goodbye = false, 0, report
@@ -327,7 +328,7 @@ func (f *function) ended(i *instance, end provider.End) {
 
 	f.logEnd(i, end)
 	if dearer {
-		f.log.WithFields(logrus.Fields{"memory_mb": end.Usage.MemoryMB, "configured_mb": f.config.Lambda.MemoryMB}).
+		f.log.WithFields(logrus.Fields{"memory_mb": end.Usage.MemoryMB, "configured_mb": f.settings().config.Lambda.MemoryMB}).
 			Warn("the function has more memory than lambda.memory_mb says: its instances cost more")
 	}
 	f.d.forget(i)
@@ -335,13 +336,14 @@ func (f *function) ended(i *instance, end provider.End) {
 	todo.carryOut(f)
 	f.unstartable(i, end)
 	f.d.freed(f)
+	f.d.over(f)
 }
 
 // settle puts an invocation that has ended on the bill, and tells whether it shows that the configuration promised
 // cheaper ones. The caller holds f.mu.
 func (f *function) settle(at time.Time, i *instance, end provider.End) (dearer bool) {
 	switch {
-	case f.provider == nil:
+	case i.core.Adopted():
 		return false
 	case end.NeverRan:
 		f.bill.Refused(at, i.core.Started())
@@ -353,7 +355,7 @@ func (f *function) settle(at time.Time, i *instance, end provider.End) (dearer b
 		return false
 	}
 	f.priced = end.Usage.MemoryMB
-	f.pool.Reprice(f.plan.price(f.priced))
+	f.pool.Reprice(f.settings().plan.price(f.priced))
 	return true
 }
 

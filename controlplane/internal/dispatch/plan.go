@@ -53,13 +53,13 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 		p.drainMargin = p.settings.Margin.Of(cfg.Lambda.Timeout)
 		p.drainLimit = cfg.Lambda.Timeout // its deadline comes first
 	}
-	if cfg.Disabled {
-		p.settings.Scaling.Min = 0
-	}
 	if cfg.Provider == config.ProviderStatic {
 		// Nothing can be started, and nothing is surplus: peers come by themselves, up to Max of them, and stay.
 		p.settings.Scaling.Min, p.settings.Scaling.StartsInProgress = s.Max, 0
 		p.drainLimit = p.settings.DrainTimeout
+	}
+	if cfg.Disabled {
+		p.settings.Scaling.Min, p.settings.Scaling.StartsInProgress = 0, 0
 	}
 	return p
 }
@@ -92,7 +92,7 @@ const signedFor = time.Minute
 func (f *function) invocation(i *instance) wire.Invocation {
 	issued := now()
 	signed, err := f.d.signing().Sign(f.unsigned(i), signature.Claims{
-		Audience: f.plan.audience, Issued: issued, Expires: issued.Add(f.plan.settings.StartTimeout + signedFor),
+		Audience: i.by.plan.audience, Issued: issued, Expires: issued.Add(i.by.plan.settings.StartTimeout + signedFor),
 	})
 	if err != nil {
 		f.log.WithError(err).Error("invocation not signed")
@@ -106,13 +106,13 @@ func (f *function) unsigned(i *instance) wire.Invocation {
 		Instance:    i.id,
 		Function:    f.name,
 		Relays:      f.d.relays(),
-		Token:       f.d.key.Mint(f.name, i.id, i.core.Started().Add(f.plan.tokenLife)),
-		Concurrency: f.config.Scaling.Slots(),
-		DrainMargin: wire.Millis(f.plan.drainMargin),
+		Token:       f.d.key.Mint(f.name, i.id, i.core.Started().Add(i.by.plan.tokenLife)),
+		Concurrency: i.by.config.Scaling.Slots(),
+		DrainMargin: wire.Millis(i.by.plan.drainMargin),
 		DialTimeout: wire.DefaultDialTimeout,
-		DrainLimit:  wire.Millis(f.plan.drainLimit),
-		Linger:      wire.Millis(f.plan.settings.Linger),
-		HalfClosed:  wire.Millis(f.config.Timeouts.HalfClosed),
+		DrainLimit:  wire.Millis(i.by.plan.drainLimit),
+		Linger:      wire.Millis(i.by.plan.settings.Linger),
+		HalfClosed:  wire.Millis(i.by.config.Timeouts.HalfClosed),
 		Features:    wire.ControlFeatures(),
 	}
 }

@@ -15,7 +15,7 @@ func (d *Dispatcher) StartRollout(name string, change operator.RolloutPlan) erro
 	if err != nil {
 		return err
 	}
-	plan := planOf(change.Over(f.config.Rollout))
+	plan := planOf(change.Over(f.settings().config.Rollout))
 	f.mu.Lock()
 	underway := f.versions.asked != nil
 	f.versions.asked = &plan
@@ -28,13 +28,13 @@ func (d *Dispatcher) StartRollout(name string, change operator.RolloutPlan) erro
 
 // deployed is the function whose code somebody deploys.
 func (d *Dispatcher) deployed(name string) (*function, error) {
-	f := d.functions[name]
+	f := d.named(name)
 	switch {
 	case f == nil:
 		return nil, fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
-	case f.provider == nil:
+	case f.settings().provider == nil:
 		return nil, fmt.Errorf("function %q: %w: its peers register by themselves", name, operator.ErrNotPossible)
-	case f.config.Disabled:
+	case f.settings().config.Disabled:
 		return nil, fmt.Errorf("function %q: %w: it is disabled", name, operator.ErrNotPossible)
 	}
 	return f, nil
@@ -42,7 +42,7 @@ func (d *Dispatcher) deployed(name string) (*function, error) {
 
 // AbortRollout implements admin.Source.
 func (d *Dispatcher) AbortRollout(name string) error {
-	f := d.functions[name]
+	f := d.named(name)
 	if f == nil {
 		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
 	}
@@ -62,11 +62,11 @@ func (d *Dispatcher) AbortRollout(name string) error {
 // At once means without that, and that what is in flight has the drain timeout. Nothing replaces peers that register by
 // themselves.
 func (d *Dispatcher) DrainFunction(name string, atOnce bool) error {
-	f := d.functions[name]
+	f := d.named(name)
 	switch {
 	case f == nil:
 		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
-	case atOnce || f.provider == nil:
+	case atOnce || f.settings().provider == nil:
 		f.do((*pool.Pool).DrainAll)
 		d.changed(name)
 	default:

@@ -11,9 +11,6 @@ import (
 
 // acquire takes a slot or waits for one. The error is an *admission.Error.
 func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, error) {
-	if f.config.Disabled {
-		return nil, admission.Reject(admission.Disabled)
-	}
 	l := &Lease{f: f, id: r.ID}
 	l.request.Owner = l
 	switch f.enter(l, f.entranceOf(r)) {
@@ -21,11 +18,13 @@ func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, er
 		return l, nil
 	case pool.Waiting:
 		return f.wait(ctx, l)
+	case pool.Fresh:
+		return nil, admission.Reject(f.settings().closed)
 	}
 	return nil, f.refusal(l)
 }
 
-// enter brings an arrival before the pool.
+// enter brings an arrival before the pool. Of a function that is closed it stays fresh.
 func (f *function) enter(l *Lease, by entrance) pool.RequestState {
 	var todo effects
 	state := f.arrive(l, by, &todo)
@@ -38,6 +37,9 @@ func (f *function) arrive(l *Lease, by entrance, todo *effects) pool.RequestStat
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := now()
+	if f.settings().closed != "" {
+		return l.request.State()
+	}
 	f.arrived = at
 	e := by(f.pool, at, &l.request)
 	state := l.request.State()
@@ -161,6 +163,7 @@ func (l *Lease) Endpoint() string { return l.endpoint }
 // Release gives the slot to the oldest waiter, or back to the instance. A second call does nothing.
 func (l *Lease) Release() {
 	l.f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return l.f.release(p, at, l) })
+	l.f.d.over(l.f)
 }
 
 // leave takes a request whose client has gone out of the queue, or gives back the slot that it got in that moment.

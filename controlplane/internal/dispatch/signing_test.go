@@ -111,7 +111,7 @@ func TestTheLargestCAFits(t *testing.T) {
 			Address: strings.Repeat("r", 253) + ":65535", TLS: true, Name: strings.Repeat("r", 253), CA: strings.Repeat(line, (28<<10)/len(line)),
 		}
 		w.relays = func() []wire.Relay { return []wire.Relay{longest} }
-		f := w.functions[w.names[0]]
+		f := w.list()[0]
 		f.tick()
 		f.mu.Lock()
 		core, err := f.pool.Adopt(now())

@@ -16,9 +16,10 @@ import (
 
 // Functions implements admin.Source.
 func (d *Dispatcher) Functions() []operator.Function {
-	out := make([]operator.Function, 0, len(d.names))
-	for _, name := range d.names {
-		out = append(out, d.functions[name].status())
+	all := d.list()
+	out := make([]operator.Function, 0, len(all))
+	for _, f := range all {
+		out = append(out, f.status())
 	}
 	return out
 }
@@ -27,8 +28,8 @@ func (d *Dispatcher) Functions() []operator.Function {
 func (d *Dispatcher) Instances() []operator.Instance {
 	out := []operator.Instance{}
 	at := now()
-	for _, name := range d.names {
-		out = d.functions[name].appendInstances(out, at)
+	for _, f := range d.list() {
+		out = f.appendInstances(out, at)
 	}
 	return out
 }
@@ -38,8 +39,8 @@ func (f *function) status() operator.Function {
 	defer f.mu.Unlock()
 	s, at := f.pool.Stats(), now()
 	return operator.Function{
-		Name: f.name, Provider: f.config.Provider, Disabled: f.config.Disabled,
-		QueueDepth: s.Waiting, QueueLimit: f.config.Queue.Limit,
+		Name: f.name, Provider: f.settings().config.Provider, Disabled: f.settings().config.Disabled, Leaving: f.settings().leaving,
+		QueueDepth: s.Waiting, QueueLimit: f.settings().config.Queue.Limit,
 		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free, Foreign: s.Foreign, Returned: s.Returned,
 		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down, Frozen: s.Frozen,
 		Blocked: blocked(s.Blocked), Warnings: f.warnings(), BlockedDetail: sentences(f.whyBlocked(at, s.Blocked), f.startsWait(at)), Starts: s.Started, Inherited: s.Inherited,
@@ -65,7 +66,7 @@ func blocked(b scaler.Block) string {
 
 // whyBlocked says it in a sentence. The caller holds f.mu.
 func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
-	s := f.config.Scaling
+	s := f.settings().config.Scaling
 	switch b.Reason {
 	case scaler.AtMax:
 		return fmt.Sprintf("scaling.max is %d instances", s.Max)
@@ -76,13 +77,16 @@ func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
 	case scaler.Rate:
 		return fmt.Sprintf("scaling.starts_per_second is %v, after a burst of %d", s.StartsPerSecond, s.StartsBurst)
 	case scaler.Dollars:
-		return fmt.Sprintf("scaling.dollars_per_hour is %v, and one instance costs %.4f", s.DollarsPerHour, f.plan.rates.PerHour(f.priced))
+		return fmt.Sprintf("scaling.dollars_per_hour is %v, and one instance costs %.4f", s.DollarsPerHour, f.settings().plan.rates.PerHour(f.priced))
 	case scaler.DollarsTotal:
 		return fmt.Sprintf("budget.dollars_per_hour leaves too little: %.4f is taken, and one instance costs %.4f",
-			f.d.budget.PerHour(at), f.plan.rates.PerHour(f.priced))
+			f.d.budget.PerHour(at), f.settings().plan.rates.PerHour(f.priced))
 	case scaler.Unreachable:
 		return "no Envoy is connected: nothing is started before a request waits, or one is"
 	case scaler.Never:
+		if f.settings().closed != "" {
+			return "the function is disabled, or configured no more"
+		}
 		return "peers of this function register by themselves, and too few are there"
 	case scaler.Backoff:
 		return backoffDetail(at, b) + f.said.because(b.Cause)
@@ -106,7 +110,7 @@ func (f *function) blockedBy(r scaler.Reason) bool {
 
 // billed is empty for a function of peers that nobody invoked: what they cost, Lambda does not bill. The caller holds f.mu.
 func (f *function) billed(at time.Time) operator.Bill {
-	if f.provider == nil {
+	if f.settings().provider == nil {
 		return operator.Bill{}
 	}
 	s := f.bill.Statement(at)

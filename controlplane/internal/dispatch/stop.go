@@ -17,8 +17,8 @@ const (
 // Retire serves on, before Shutdown, until nothing has arrived for quiet and nobody waits, or until ctx ends. Nothing starts any
 // more that no waiter needs.
 func (d *Dispatcher) Retire(ctx context.Context, quiet time.Duration) {
-	for _, name := range d.names {
-		d.functions[name].do((*pool.Pool).Retire)
+	for _, f := range d.list() {
+		f.do((*pool.Pool).Retire)
 	}
 	for d.wanted(quiet) && pause.For(ctx, retiresEvery) {
 	}
@@ -26,7 +26,7 @@ func (d *Dispatcher) Retire(ctx context.Context, quiet time.Duration) {
 
 // wanted tells whether a request waits, or has arrived within the time.
 func (d *Dispatcher) wanted(within time.Duration) bool {
-	for _, f := range d.functions {
+	for _, f := range d.list() {
 		if f.wanted(within) {
 			return true
 		}
@@ -44,8 +44,8 @@ func (f *function) wanted(within time.Duration) bool {
 // finish meanwhile. An instance that was not up yet is not waited for: nobody else waits for it either, and it ends when it
 // finds no relay. So do those that remain after ctx.
 func (d *Dispatcher) Shutdown(ctx context.Context) {
-	for _, name := range d.names {
-		d.functions[name].close()
+	for _, f := range d.list() {
+		f.close()
 	}
 	for d.serves() && pause.For(ctx, servesEvery) {
 	}
@@ -57,14 +57,14 @@ func (d *Dispatcher) end() {
 	d.halt()
 	d.background.Wait()
 	d.invocations.Wait()
-	for _, name := range d.names {
-		d.functions[name].stopTimer()
+	for _, f := range d.list() {
+		f.stopTimer()
 	}
 }
 
 // serves tells whether an instance has requests in flight, a peer, or said goodbye and its invocation is about to end.
 func (d *Dispatcher) serves() bool {
-	for _, f := range d.functions {
+	for _, f := range d.list() {
 		if f.serves() {
 			return true
 		}

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -33,17 +32,21 @@ func (m memo) text() []byte {
 	return text
 }
 
-// Inherited takes in an instance that a former leader has announced. One that the configuration has no place for is told to
-// finish.
+// Inherited takes in an instance that a former leader has announced. One of a function that the configuration does not have
+// finishes what it has in flight, and so does the function then: another configuration is as if it had been loaded. One that there
+// is no place for is told to finish at once.
 func (d *Dispatcher) Inherited(in relays.Inheritance) {
 	if d.instance(in.Instance) != nil {
 		return // another relay has it too
 	}
-	err := errors.New("no such function is configured")
-	if f := d.functions[in.Function]; f != nil {
+	f, err := d.stranger(in.Function)
+	if err == nil {
 		err = f.inherit(in)
 	}
 	if err == nil {
+		if f.settings().leaving && d.decides() {
+			f.vacate()
+		}
 		return
 	}
 	d.log.WithFields(logrus.Fields{"instance": in.Instance, "function": in.Function, "endpoint": in.Endpoint}).WithError(err).
@@ -69,7 +72,7 @@ func (f *function) inherit(in relays.Inheritance) error {
 	i.environment, i.unanswered, i.isUp = in.Environment, true, in.UpFor > 0
 	f.endpoints.list[index].known = in.UpFor > 0 // what serves Envoy has known long since
 	f.proven = f.proven || in.UpFor > 0
-	if f.provider != nil {
+	if !core.Adopted() {
 		f.bill.Inherited(at, core.Started())
 	}
 	f.arm(at)
@@ -80,7 +83,7 @@ func (f *function) inherit(in relays.Inheritance) error {
 func (f *function) estate(at time.Time, in relays.Inheritance, index int, m memo) pool.Estate {
 	e := pool.Estate{
 		Index: index, Started: at.Add(-in.Age), Cold: in.Cold, Environment: in.Environment, Pin: m.Pin, Version: m.Pin,
-		Price: scaler.NewPrice(in.Dollars, f.plan.rates.Request), Adopted: f.provider == nil, Told: pool.Reason(in.Drain),
+		Price: scaler.NewPrice(in.Dollars, f.settings().plan.rates.Request), Adopted: f.settings().provider == nil, Told: pool.Reason(in.Drain),
 	}
 	if in.UpFor > 0 {
 		e.Took = max(in.Age-in.UpFor, 1)
@@ -118,7 +121,7 @@ type noted struct {
 // Noted takes in what the leader before has written down about a function. The first word counts; it comes before the function's
 // instances.
 func (d *Dispatcher) Noted(n relays.Note) {
-	f := d.functions[n.Function]
+	f := d.named(n.Function)
 	if f == nil {
 		return
 	}
@@ -140,8 +143,8 @@ func (d *Dispatcher) Noted(n relays.Note) {
 
 // WriteNotes tells relays what the next leader should know, of functions to which something has happened since the last time.
 func (d *Dispatcher) WriteNotes() {
-	for _, name := range d.names {
-		d.functions[name].writeNote()
+	for _, f := range d.list() {
+		f.writeNote()
 	}
 }
 

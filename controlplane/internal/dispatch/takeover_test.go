@@ -134,7 +134,7 @@ func TestWhatHasNoPlaceFinishes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWaitingWorld(t, nil)
 		for _, in := range []relays.Inheritance{
-			{Instance: "gone", Function: "shop", Endpoint: "shop/0000"},
+			{Instance: "nameless", Function: "../shop", Endpoint: "../shop/0000"},
 			{Instance: "stray", Function: "web", Endpoint: "shop/0000"},
 			{Instance: "far", Function: "web", Endpoint: "web/999999999999"},
 			{Instance: "odd", Function: "web", Endpoint: "web/-1"},

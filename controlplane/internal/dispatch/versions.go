@@ -51,6 +51,19 @@ func (f *function) follow(ctx context.Context, place int) {
 	}
 }
 
+// followAnew reads what the qualifier leads to from now on as the settings say. place is how many functions are read before it.
+// The caller holds d.configuring.
+func (f *function) followAnew(place int) {
+	f.unfollow()
+	f.unfollow = func() {}
+	if !f.settings().watched() {
+		return
+	}
+	ctx, cancel := context.WithCancel(f.d.stop)
+	f.unfollow = cancel
+	f.d.spawn(func() { f.follow(ctx, place) })
+}
+
 // look reads what the qualifier leads to, acts upon it, and returns when to look again. One looks at a time: no answer is
 // overtaken by an older one.
 func (f *function) look(ctx context.Context) time.Duration {
@@ -58,8 +71,8 @@ func (f *function) look(ctx context.Context) time.Duration {
 	defer f.looking.Unlock()
 	reading, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	r, err := f.provider.Routing(reading)
-	next := max(f.config.Rollout.Watch, time.Duration(len(f.d.names))*readEach)
+	r, err := f.settings().provider.Routing(reading)
+	next := max(f.settings().config.Rollout.Watch, time.Duration(len(f.d.list()))*readEach)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -163,7 +176,7 @@ func (f *function) routed(r provider.Routing) {
 	if h.mended {
 		f.log.Info("what the function's qualifier leads to can be read again")
 	}
-	plan, forced := f.plan.settings.Rollout, h.plan != nil
+	plan, forced := f.settings().plan.settings.Rollout, h.plan != nil
 	if forced {
 		plan = *h.plan
 	}
@@ -185,7 +198,7 @@ func (f *function) renew(plan rollout.Plan, changed bool) {
 // unwatch leaves it to Lambda again what new instances run, after a rollout of an operator: nobody else reads where the
 // qualifier leads. One that was given up leaves the old version in place, until an operator starts another.
 func (f *function) unwatch(t turn) {
-	if t.Phase == rollout.Done && f.config.Rollout.Watch == 0 {
+	if t.Phase == rollout.Done && f.settings().config.Rollout.Watch == 0 {
 		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Unpin(at, false) })
 	}
 }

@@ -192,10 +192,10 @@ func TestAFewFailuresToReadAreNoNews(t *testing.T) {
 		w := newDeployed(t, to("1"), nil)
 		w.routes(to("1"), errors.New("503"))
 		require.Empty(t, w.status().Warnings)
-		require.Equal(t, pool.Route{Version: "1"}, w.functions["web"].pool.Routed())
+		require.Equal(t, pool.Route{Version: "1"}, w.named("web").pool.Routed())
 		w.pass(time.Minute)
 		require.Len(t, w.status().Warnings, 1)
-		require.Equal(t, pool.Route{}, w.functions["web"].pool.Routed(), "what it leads to by now, nobody knows")
+		require.Equal(t, pool.Route{}, w.named("web").pool.Routed(), "what it leads to by now, nobody knows")
 	})
 }
 
@@ -230,7 +230,7 @@ func TestAnOperatorStartsAndAbortsARollout(t *testing.T) {
 		w.mu.Unlock()
 		hold := "1h"
 		plan := operator.RolloutPlan{Steps: []float64{0.5, 1}, Hold: &hold}
-		looking := &w.functions["web"].looking
+		looking := &w.named("web").looking
 		looking.Lock() // somebody reads
 		for range 100 {
 			require.NoError(t, w.StartRollout("web", plan))
@@ -251,7 +251,7 @@ func TestAnOperatorStartsAndAbortsARollout(t *testing.T) {
 		require.NoError(t, w.StartRollout("web", operator.RolloutPlan{}))
 		w.pass(5 * time.Second)
 		require.Equal(t, map[string]int{"2": 2}, w.status().Versions, "it is tried again if somebody says so")
-		require.Equal(t, pool.Route{}, w.functions["web"].pool.Routed(), "the next move is noticed, although nobody looks")
+		require.Equal(t, pool.Route{}, w.named("web").pool.Routed(), "the next move is noticed, although nobody looks")
 	})
 }
 

@@ -106,7 +106,7 @@ func (f *function) stillWaits(i *instance, at time.Time) string {
 		return "its peer, which dialled and is not heard any more"
 	case i.wait.app != "":
 		return fmt.Sprintf("its app, for %s: %s", seconds(at.Sub(i.wait.since)), i.wait.app)
-	case f.provider == nil:
+	case i.core.Adopted():
 		return fmt.Sprintf("its peer, which registered %s ago and has not dialled", seconds(at.Sub(i.core.Started())))
 	case at.Sub(i.core.Started()) < silentStart:
 		return "its peer to dial"

@@ -17,6 +17,7 @@ type Function struct {
 	Name     string `json:"name"`
 	Provider string `json:"provider"`
 	Disabled bool   `json:"disabled"`
+	Leaving  bool   `json:"leaving"` // it is configured no more, and has instances or requests left
 
 	QueueDepth int `json:"queue_depth"`
 	QueueLimit int `json:"queue_limit"`

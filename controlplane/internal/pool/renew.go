@@ -106,6 +106,21 @@ func (p *Pool) Unpin(now time.Time, denied bool) *Effects {
 	return &p.effects
 }
 
+// Another says that what is invoked is another function from now on, or that the qualifier is another one and nobody knows what
+// it leads to: all instances are replaced, and no environment of before serves again.
+func (p *Pool) Another(now time.Time, plan rollout.Plan) *Effects {
+	now = p.enter(now)
+	if p.closed != "" {
+		return &p.effects
+	}
+	p.takeRoute(Route{})
+	p.seen = nil
+	p.renew(now, Route{}, plan, p.fleet.Renew())
+	p.guards.Breaker.Retry()
+	p.scale(now)
+	return &p.effects
+}
+
 // AbortRollout gives the rollout up that is under way, and reports whether there was one.
 func (p *Pool) AbortRollout(now time.Time) (*Effects, bool) {
 	now = p.enter(now)

@@ -21,11 +21,14 @@ type Endpoint struct {
 
 // A Source tells what to publish. It is called by one goroutine, never under a lock of the caller's.
 type Source interface {
-	// Endpoints appends the function's endpoints to buf, in any order, and returns it.
+	// Endpoints appends the function's endpoints to buf, in any order, and returns it. One that is not known has none.
 	Endpoints(function string, buf []Endpoint) []Endpoint
 	// Acked tells which endpoints every connected Envoy now knows: leases may name them. The slice is sorted and
 	// belongs to the callee.
 	Acked(function string, paths []string)
+	// Leaving names the functions that are configured no more, and still have instances or requests. Each time that one of them
+	// comes or goes, the function has changed.
+	Leaving() []string
 	// Connected tells how many Envoys have a stream, whenever that has changed.
 	Connected(envoys int)
 }

@@ -1,0 +1,238 @@
+package dispatch
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
+)
+
+// A Configuration is what functions there are, and what holds for all of them.
+type Configuration struct {
+	Functions []config.Function
+	Providers map[string]provider.Provider // by function name; none for functions whose peers register by themselves
+	Pricing   config.Pricing
+	Budget    config.Budget
+	Tokens    map[string]func() string // by function name, that peers register with; none for functions that are invoked
+}
+
+// A directory is the functions that there are, those that leave included. It is never altered: another takes its place.
+type directory struct {
+	functions map[string]*function
+	list      []*function // sorted by name
+}
+
+func newDirectory(functions map[string]*function) *directory {
+	d := &directory{functions: functions}
+	for _, name := range slices.Sorted(maps.Keys(functions)) {
+		d.list = append(d.list, functions[name])
+	}
+	return d
+}
+
+// named returns the function of that name; nil if there is none.
+func (d *Dispatcher) named(name string) *function { return d.directory.Load().functions[name] }
+
+// list is all functions, by name.
+func (d *Dispatcher) list() []*function { return d.directory.Load().list }
+
+// Configure says which functions there are from now on. Nothing happens to those that it says nothing new of. Those that it has no
+// more leave: who waits for one is refused, its instances finish what they have in flight, and then it is forgotten. It may be
+// called at any time, before Start too.
+func (d *Dispatcher) Configure(c Configuration) {
+	d.configuring.Lock()
+	defer d.configuring.Unlock()
+	d.budget.SetCeiling(c.Budget.DollarsPerHour)
+	functions := maps.Clone(d.directory.Load().functions)
+	next := map[string]*settings{}
+	var fresh []*function
+	for _, cfg := range c.Functions {
+		s := d.settingsFor(cfg, c)
+		next[cfg.Name] = s
+		if functions[cfg.Name] == nil {
+			functions[cfg.Name] = newFunction(d, s)
+			fresh = append(fresh, functions[cfg.Name])
+		}
+	}
+	d.directory.Store(newDirectory(functions))
+	for _, f := range d.list() {
+		if s := next[f.name]; s == nil {
+			f.leave()
+		} else if !f.settings().same(s) {
+			f.configure(s)
+		}
+	}
+	for _, f := range fresh {
+		f.open(0)
+	}
+	d.retick()
+}
+
+// retick lets functions look again, because a ceiling that all share may leave more.
+func (d *Dispatcher) retick() {
+	if !d.decides() {
+		return
+	}
+	for _, f := range d.list() {
+		f.tick()
+	}
+}
+
+// open lets a function that is new begin to decide, if the dispatcher has started. place is how many functions are read before it.
+func (f *function) open(place int) {
+	if !f.d.decides() {
+		return
+	}
+	f.do((*pool.Pool).Resume)
+	f.tick()
+	if f.d.unreachable.Load() {
+		f.reach(false)
+	}
+	if f.settings().leaving {
+		f.vacate()
+	}
+	f.followAnew(place)
+	f.d.changed(f.name)
+}
+
+// configure gives the function other settings.
+func (f *function) configure(next *settings) {
+	var todo effects
+	f.mu.Lock()
+	before, at := f.settings(), now()
+	f.holds.Store(next)
+	if memory := next.config.Lambda.MemoryMB; memory != before.config.Lambda.MemoryMB && memory > 0 {
+		f.priced = memory
+	}
+	f.bill.Configure(next.plan.rates, next.config.Lambda.MemoryMB)
+	if next.config.Scaling.Max != before.config.Scaling.Max {
+		f.registers = registrations(next.config.Scaling.Max)
+	}
+	f.apply(at, f.pool.Configure(at, next.plan.settings), &todo)
+	f.pool.Reprice(next.plan.price(f.priced))
+	if next.closed != "" && before.closed != next.closed {
+		f.apply(at, f.pool.Vacate(at, pool.Cause(next.closed)), &todo)
+	}
+	f.lead(at, before, next, &todo)
+	f.mu.Unlock()
+	todo.changed = true
+	todo.carryOut(f)
+	if f.d.decides() {
+		f.followAnew(0)
+	}
+}
+
+// lead follows settings by which another function, or another qualifier, is invoked: all instances are replaced. Where Lambda is
+// asked what the qualifier leads to, the answer does it. The caller holds f.mu.
+func (f *function) lead(at time.Time, before, next *settings, todo *effects) {
+	was, is := before.config.Lambda, next.config.Lambda
+	switch {
+	case next.provider == nil || next.closed != "":
+	case was.FunctionName != is.FunctionName:
+		f.versions = versions{}
+		f.apply(at, f.pool.Another(at, next.plan.settings.Rollout), todo)
+	case was.Qualifier != is.Qualifier && (!next.watched() || !f.versions.read || f.versions.trouble != ""):
+		f.apply(at, f.pool.Another(at, next.plan.settings.Rollout), todo)
+	}
+}
+
+// leave makes a function leave that is configured no more. One that leaves already goes on with that.
+func (f *function) leave() {
+	if !f.settings().leaving {
+		f.log.Info("the function is configured no more: its instances finish")
+		f.configure(f.d.left(f.settings()))
+	}
+	f.d.over(f)
+}
+
+// vacate refuses who waits for the function, and lets its instances finish.
+func (f *function) vacate() {
+	if closed := f.settings().closed; closed != "" {
+		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Vacate(at, pool.Cause(closed)) })
+		f.d.changed(f.name)
+	}
+}
+
+// Leaving implements upstream.Source.
+func (d *Dispatcher) Leaving() []string {
+	var names []string
+	for _, f := range d.list() {
+		if f.settings().leaving {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// over forgets a function that leaves, once nothing of it is left.
+func (d *Dispatcher) over(f *function) {
+	if f.settings().leaving && f.empty() {
+		d.spawn(func() { d.drop(f) })
+	}
+}
+
+func (d *Dispatcher) drop(f *function) {
+	d.configuring.Lock()
+	defer d.configuring.Unlock()
+	if d.named(f.name) != f || !f.settings().leaving || !f.empty() {
+		return
+	}
+	functions := maps.Clone(d.directory.Load().functions)
+	delete(functions, f.name)
+	d.directory.Store(newDirectory(functions))
+	f.stopTimer()
+	f.unfollow()
+	f.log.Info("the function has left")
+	d.changed(f.name)
+}
+
+// empty tells whether the function has neither instances nor requests.
+func (f *function) empty() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.pool.Stats()
+	return s.Live() == 0 && s.InFlight == 0 && s.Waiting == 0
+}
+
+// maxStrangers bounds the functions that relays can make us know of.
+const maxStrangers = 1000
+
+var errStranger = errors.New("no such function is configured")
+
+// stranger returns the function of an instance that a former leader has announced. One that the configuration does not have leaves.
+func (d *Dispatcher) stranger(name string) (*function, error) {
+	if f := d.named(name); f != nil {
+		return f, nil
+	}
+	d.configuring.Lock()
+	defer d.configuring.Unlock()
+	functions := maps.Clone(d.directory.Load().functions)
+	switch {
+	case functions[name] != nil:
+		return functions[name], nil
+	case !config.IsName(name) || len(d.Leaving()) >= maxStrangers:
+		return nil, errStranger
+	}
+	cfg := config.DefaultFunction()
+	cfg.Name = name
+	f := newFunction(d, d.left(d.settingsFor(cfg, Configuration{Providers: map[string]provider.Provider{name: unknown{}}})))
+	functions[name] = f
+	d.directory.Store(newDirectory(functions))
+	f.open(0)
+	return f, nil
+}
+
+// refused is why a request of an unknown function is refused. A caretaker may not have heard of it yet.
+func (d *Dispatcher) refused() *admission.Error {
+	if !d.caretaker {
+		return admission.Reject(admission.UnknownFunction)
+	}
+	e := admission.Reject(admission.NoLeader)
+	e.RetryAfter = leaderWithin
+	return e
+}
