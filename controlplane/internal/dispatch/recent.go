@@ -82,8 +82,8 @@ func (r *ring[T]) add(v T, most int) {
 // Recent implements admin.Source.
 func (d *Dispatcher) Recent() operator.Recent {
 	all := operator.Recent{Failures: []operator.Failure{}, Waited: []operator.Waited{}}
-	for _, name := range d.names {
-		d.functions[name].appendRecent(&all)
+	for _, f := range d.list() {
+		f.appendRecent(&all)
 	}
 	slices.SortStableFunc(all.Failures, func(a, b operator.Failure) int { return b.At.Compare(a.At) })
 	slices.SortStableFunc(all.Waited, func(a, b operator.Waited) int { return b.At.Compare(a.At) })

@@ -203,10 +203,12 @@ func (p *Pool) setKill(now time.Time, i *Instance) {
 // that, a request may still be on its way from us through Envoy, and a peer that has nothing in flight could not know of
 // it and would be gone when it comes. Without a lease nobody waits for what the peer still does: it has the drain timeout.
 func (p *Pool) finishIdle(i *Instance) {
-	if i.finished || i.leases.n+i.legacy > 0 || i.unheard() || p.linger(i) {
+	if i.finished || i.leases.n > 0 || i.unheard() || p.linger(i) {
 		return
 	}
-	p.hurry(p.now, i)
+	if i.legacy == 0 { // of an instance that was taken over, what it had in flight then has clients too
+		p.hurry(p.now, i)
+	}
 	if i.foreign == 0 {
 		p.finish(i)
 	}

@@ -54,6 +54,9 @@ func retiredRoutes(cfg *config.Config) map[string]types.Resource {
 // Retire makes the health paths of the listeners fail, so that load balancers send their requests elsewhere. They fail until
 // another control plane says otherwise.
 func (s *Server) Retire() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retires = true
 	if len(s.retired) == 0 {
 		return nil
 	}

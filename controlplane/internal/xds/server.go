@@ -40,17 +40,20 @@ const (
 // A Server serves xDS to any number of Envoys, each over one aggregated delta stream.
 type Server struct {
 	// Static after New.
-	functions []string // sorted
 	caches    map[string]*cachev3.LinearCache
 	acks      *tracker
 	log       logrus.FieldLogger
-	retired   map[string]types.Resource // routes of listeners with a health path, from Retire on
-	populated chan struct{}             // closed when the first full state is in the caches
+	populated chan struct{} // closed when the first full state is in the caches
 	// streams ends when Run does: every open stream with it.
 	streams    context.Context
 	endStreams context.CancelFunc
 
 	// Owned by Run.
+	state       *state
+	unsettled   bool            // its routes and listeners wait for Envoys to take clusters
+	awaited     []string        // functions that have those
+	patience    time.Time       // how long that is waited for
+	unsent      map[string]bool // functions of which nothing is published yet
 	source      upstream.Source
 	published   map[string]*assignment
 	buf         []upstream.Endpoint
@@ -61,33 +64,37 @@ type Server struct {
 
 	wake chan struct{} // capacity 1: there is something in dirty
 
-	mu    sync.Mutex
-	dirty map[string]bool
+	mu      sync.Mutex // guards the fields below
+	dirty   map[string]bool
+	next    *state                    // committed, and not adopted yet
+	retires bool                      // since Retire
+	retired map[string]types.Resource // routes that are published then
 }
 
 // New translates the configuration, which must have passed its own validation, and starts nothing. Changed and Register may be called before
 // Run; streams wait until Run has published the first full state.
 func New(cfg *config.Config, log logrus.FieldLogger) (*Server, error) {
-	set := Resources(cfg)
-	if err := set.validate(); err != nil {
-		return nil, fmt.Errorf("xds: %w", err)
+	first, err := stateOf(cfg)
+	if err != nil {
+		return nil, err
 	}
 	s := &Server{
 		log:       log.WithField("component", "xds"),
-		retired:   retiredRoutes(cfg),
+		state:     first,
+		retired:   first.retired,
+		unsent:    make(map[string]bool),
 		populated: make(chan struct{}),
 		published: make(map[string]*assignment),
 		weights:   make(map[string]bool),
 		wake:      make(chan struct{}, 1),
 		dirty:     make(map[string]bool),
 	}
-	for _, f := range cfg.Functions {
-		s.functions = append(s.functions, f.Name)
-		s.published[f.Name] = newAssignment()
+	for _, name := range first.functions {
+		s.published[name] = newAssignment()
+		s.unsent[name] = true
 	}
-	slices.Sort(s.functions)
-	s.caches = caches(set)
-	s.acks = newTracker(expectations(set, s.functions, secrets(cfg)), s.log)
+	s.caches = caches(first.set)
+	s.acks = newTracker(expectations(first.set, first.functions, first.secrets), s.log)
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -157,7 +164,7 @@ func (s *Server) Stats() Stats { return s.acks.stats() }
 func (s *Server) Run(ctx context.Context, source upstream.Source) error {
 	defer s.endStreams()
 	s.source = source
-	if err := s.publish(s.functions, false); err != nil {
+	if err := s.populate(); err != nil {
 		return err
 	}
 	close(s.populated)
@@ -168,6 +175,14 @@ func (s *Server) Run(ctx context.Context, source upstream.Source) error {
 		case <-s.wake:
 		case <-s.acks.wake:
 			s.report()
+			if err := s.settle(); err != nil {
+				return err
+			}
+			continue
+		case <-s.settlesBy():
+			if err := s.settle(); err != nil {
+				return err
+			}
 			continue
 		case <-s.offersDue():
 			s.acks.offer(time.Now())
@@ -181,10 +196,50 @@ func (s *Server) Run(ctx context.Context, source upstream.Source) error {
 		if !s.collect(ctx) {
 			return nil
 		}
-		if err := s.publish(s.takeDirty(), false); err != nil {
+		if err := s.catchUp(); err != nil {
 			return err
 		}
 	}
+}
+
+// populate publishes the first full state: as configured by now, and what a control plane before has left.
+func (s *Server) populate() error {
+	if next := s.takeNext(); next != nil {
+		if err := s.adopt(next); err != nil {
+			return err
+		}
+	}
+	if err := s.admit(s.source.Leaving()); err != nil {
+		return err
+	}
+	if err := s.publish(slices.Sorted(maps.Keys(s.published)), false); err != nil {
+		return err
+	}
+	return s.settle()
+}
+
+// catchUp publishes what has changed.
+func (s *Server) catchUp() error {
+	if next := s.takeNext(); next != nil {
+		if err := s.adopt(next); err != nil {
+			return err
+		}
+	}
+	dirty := s.takeDirty()
+	unknown := slices.DeleteFunc(slices.Clone(dirty), func(name string) bool { return s.published[name] != nil })
+	if len(unknown) > 0 {
+		leaving := s.source.Leaving()
+		if err := s.admit(slices.DeleteFunc(unknown, func(name string) bool { return !slices.Contains(leaving, name) })); err != nil {
+			return err
+		}
+	}
+	if err := s.publish(dirty, false); err != nil {
+		return err
+	}
+	if err := s.forgetFunctions(dirty); err != nil {
+		return err
+	}
+	return s.settle()
 }
 
 // collect waits until the burst of changes that has begun may be pushed, and goes on reporting acknowledgements, for
@@ -228,11 +283,12 @@ func (s *Server) publish(functions []string, sample bool) error {
 	for _, name := range functions {
 		a := s.published[name]
 		if a == nil {
-			continue // not a function of this configuration
+			continue // nobody knows it
 		}
 		s.buf = s.source.Endpoints(name, s.buf[:0])
-		if a.update(s.buf, sample) || !s.started() {
+		if a.update(s.buf, sample) || s.unsent[name] {
 			changed[name] = a.resource(name)
+			delete(s.unsent, name)
 		}
 		if a.drifting {
 			s.weights[name] = true
@@ -246,15 +302,6 @@ func (s *Server) publish(functions []string, sample bool) error {
 		return fmt.Errorf("xds: publish endpoints: %w", err)
 	}
 	return nil
-}
-
-func (s *Server) started() bool {
-	select {
-	case <-s.populated:
-		return true
-	default:
-		return false
-	}
 }
 
 // weightsDue is when weights that drift are sampled next; never, while none do.

@@ -33,6 +33,7 @@ type pool struct {
 	endpoints map[string][]upstream.Endpoint
 	acked     map[string][]string
 	reads     int
+	leaving   []string
 	connected []int
 }
 
@@ -51,6 +52,19 @@ func (p *pool) Acked(function string, paths []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.acked[function] = paths
+}
+
+func (p *pool) Leaving() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leaving
+}
+
+// leave says which functions leave, and that these have changed.
+func (p *pool) leave(functions ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leaving = functions
 }
 
 func (p *pool) Connected(envoys int) {
@@ -102,11 +116,16 @@ func startControlPlane(t *testing.T, functions ...string) *controlPlane {
 	for _, name := range functions {
 		configured = append(configured, testFunction(name, config.Route{Path: "/" + name}))
 	}
+	return startConfigured(t, testConfig(configured...))
+}
+
+func startConfigured(t *testing.T, cfg *config.Config) *controlPlane {
+	t.Helper()
 	log, hook := logtest.NewNullLogger()
 	log.SetLevel(logrus.DebugLevel)
 	cp := &controlPlane{pool: newPool(), logs: hook, dialer: bufconn.Listen(1 << 20)}
 	var err error
-	cp.Server, err = xds.New(testConfig(configured...), log)
+	cp.Server, err = xds.New(cfg, log)
 	require.NoError(t, err)
 	cp.serve(t, cp.dialer)
 	return cp

@@ -39,11 +39,11 @@ var services = map[string]string{
 // reconnects is serving already: it counts from its first request, as knowing nothing. When the last stream ends the
 // last answer stands: that Envoy is gone, or goes on with what it has.
 type tracker struct {
-	want map[string][]string // type URL: names of a full state
 	log  logrus.FieldLogger
 	wake chan struct{} // capacity 1: news has something
 
-	mu       sync.Mutex
+	mu       sync.Mutex          // guards the fields below
+	want     map[string][]string // type URL: names of a full state
 	streams  map[int64]*streamState
 	told     map[string][]string // function: what the Source was told
 	lastLeft time.Time
@@ -57,6 +57,7 @@ type streamState struct {
 	refused map[string]map[string]*refused // type URL, name
 	pending map[string]pending             // nonce: what the response held
 	acked   map[string]map[string]struct{} // type URL: names acknowledged at least once
+	whole   bool                           // it has had a full state, and goes on with that whatever follows
 	known   map[string][]string            // function: paths; an entry means that this Envoy serves it
 }
 
@@ -91,6 +92,52 @@ func newTracker(want map[string][]string, log logrus.FieldLogger) *tracker {
 		counters: Stats{
 			Pushes: make(map[string]uint64), Acks: make(map[string]uint64), Nacks: make(map[string]uint64),
 		},
+	}
+}
+
+// expect says what a full state is from now on.
+func (t *tracker) expect(want map[string][]string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, stream := range t.streams {
+		stream.whole = stream.whole || stream.complete(t.want)
+	}
+	t.want = want
+	for _, stream := range t.streams {
+		for _, url := range []string{resourcev3.ListenerType, resourcev3.RouteType, resourcev3.SecretType} {
+			maps.DeleteFunc(stream.refused[url], func(name string, _ *refused) bool { return !slices.Contains(want[url], name) })
+		}
+	}
+}
+
+// all tells whether every Envoy has taken the clusters and endpoints of these functions.
+func (t *tracker) all(functions []string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, stream := range t.streams {
+		for _, name := range functions {
+			want := map[string][]string{resourcev3.ClusterType: {name, name + upgradeSuffix}, resourcev3.EndpointType: {name}}
+			if !stream.complete(want) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// forget drops what is known of a function that is no more. Another may come under its name.
+func (t *tracker) forget(function string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.told, function)
+	for _, stream := range t.streams {
+		delete(stream.known, function)
+		delete(stream.acked[resourcev3.EndpointType], function)
+		for _, name := range []string{function, function + upgradeSuffix} {
+			delete(stream.acked[resourcev3.ClusterType], name)
+			delete(stream.refused[resourcev3.ClusterType], name)
+		}
+		delete(stream.refused[resourcev3.EndpointType], function)
 	}
 }
 
@@ -312,7 +359,7 @@ func (t *tracker) ready() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, stream := range t.streams {
-		if stream.complete(t.want) {
+		if stream.whole = stream.whole || stream.complete(t.want); stream.whole {
 			return true
 		}
 	}
