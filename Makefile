@@ -14,6 +14,9 @@ RACED       = $(shell go list ./... ./.ci/flaky | grep -vE 'controlplane/interna
 LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer | xargs -n1 dirname | sort -u | sed 's,^,./,')
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
 
+# CDK is what deploy/cdk needs, by its lock file.
+CDK := .tools/cdk-$(shell sha256sum deploy/cdk/package-lock.json | cut -c1-12)
+
 # RELEASE is what version says: a tag, or the revision. Without git it is what Go knows of the build.
 MODULE  := github.com/lambda-dispatch/lambda-dispatch
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -78,11 +81,20 @@ test: envoy runtimes dynalite previous ## a developer's loop, under five minutes
 	@echo "== all others with the race detector, without the long ones; the end-to-end ones run real Envoys"
 	@$(call suite,tests,$(RACED),-race -skip '^TestLong',build/simulator-tests.json build/tests.json)
 
-test-all: test ## every test: those of make test, then the long ones
+test-all: test cdk-test ## every test: those of make test, then the long ones
 	@echo "== the long tests of the simulators"
 	@$(call suite,long-simulator-tests,$(filter $(SIMULATORS:%=./%%),$(LONG_PACKAGES)),-run '^TestLong',build/long-simulator-tests.json)
 	@echo "== the other long tests with the race detector"
 	@$(call suite,long-tests,$(filter-out $(SIMULATORS:%=./%%),$(LONG_PACKAGES)),-race -run '^TestLong',$(addprefix build/,simulator-tests.json tests.json long-simulator-tests.json long-tests.json))
+
+cdk-test: build/lambda-dispatch ## test what the CDK construct of deploy/cdk synthesizes; nothing without npm
+	@if ! command -v npm >/dev/null; then echo "no npm here: the CDK construct is not tested"; exit 0; fi; \
+	  $(MAKE) -s --no-print-directory $(CDK)/node_modules && ln -sfn ../../$(CDK)/node_modules deploy/cdk/node_modules && \
+	  echo "== the CDK construct" && cd deploy/cdk && LAMBDA_DISPATCH=$(CURDIR)/build/lambda-dispatch npm run --silent test
+
+$(CDK)/node_modules:
+	@echo "fetching what deploy/cdk needs with npm into .tools (once)"; mkdir -p $(CDK) && \
+	  cp deploy/cdk/package.json deploy/cdk/package-lock.json deploy/cdk/.npmrc $(CDK)/ && cd $(CDK) && npm ci --silent --ignore-scripts
 
 faults: envoy ## put each fault of lambdalocal to an idle, a steady and a bursting function, and print what it did
 	@mkdir -p build
@@ -127,7 +139,7 @@ fuzz: ## fuzz every decoder for 20 s each
 	    echo "== $$t $$f"; go test $$t -run '^$$' -fuzz "^$$f$$" -fuzztime 20s || exit 1; done; done
 
 clean: ## remove what was built and fetched
-	rm -rf build .tools
+	rm -rf build .tools deploy/cdk/out
 
 build/demo: $(GO_SOURCES)
 	$(call compile,./examples/demo)
@@ -147,5 +159,5 @@ build/lambda-dispatch: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help demo build envoy runtimes dynalite previous test test-all faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers fuzz clean
+.PHONY: help cdk-test demo build envoy runtimes dynalite previous test test-all faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers fuzz clean
 .SECONDARY:

@@ -155,6 +155,9 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	}
 	before := s.predecessor()
 	if !cfg.Relay.Apart {
+		if s.outside.advertise, err = advertise(ctx, cfg.Relay); err != nil {
+			return err
+		}
 		err := before.open(ctx, func() (err error) {
 			s.relay, err = openOwnRelay(relayConfig(cfg, s.outside, s.part.key), s.relays.leader, log)
 			return err
@@ -269,7 +272,7 @@ const (
 func relayConfig(cfg *Config, o *outside, key token.Key) relay.Config {
 	c := relay.Config{
 		Address:        cfg.Relay.Address,
-		Advertise:      cfg.Relay.Advertise,
+		Advertise:      o.advertise,
 		TLS:            relay.TLSMode(cfg.Relay.TLS),
 		Dir:            socketDir(cfg),
 		TunnelWait:     cfg.Relay.TunnelWait,

@@ -26,6 +26,7 @@ type outside struct {
 	signing   *files.Value[signing.Key]             // nil: invocations are not signed
 	admin     func() string                         // the token of the admin address; nil: none
 	part      func() keypair.Pair                   // this process's certificate in its cell; nil: it has none
+	advertise string                                // what peers dial; empty: what the relay listens on
 }
 
 func newOutside(log logrus.FieldLogger) *outside {

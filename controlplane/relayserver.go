@@ -65,6 +65,9 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 	if err = s.enlist(); err != nil {
 		return nil, err
 	}
+	if s.outside.advertise, err = advertise(ctx, cfg.Relay); err != nil {
+		return nil, err
+	}
 	if s.uplink, err = s.newUplink(log); err != nil {
 		return nil, err
 	}

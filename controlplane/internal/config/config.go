@@ -62,7 +62,7 @@ type Shutdown struct {
 // Relay is where peers dial in.
 type Relay struct {
 	Address   string `yaml:"address"`   // host:port to listen on
-	Advertise string `yaml:"advertise"` // host:port that peers dial; empty: Address
+	Advertise string `yaml:"advertise"` // host:port that peers dial; empty: Address; or one of Found
 	TLS       string `yaml:"tls"`       // auto: our own CA; files: the two below; off: plain TCP
 	// CertificateFile and KeyFile serve tls: files. CAFile, optional, is handed to peers; without it they use their
 	// system's roots.
@@ -76,6 +76,16 @@ type Relay struct {
 	Apart bool   `yaml:"apart"`
 	Admin string `yaml:"admin"` // host:port of that process's health and metrics; empty: it has none
 }
+
+// Values of Advertise that the process finds out, with the port of Address.
+const (
+	AdvertiseAuto   = "auto"   // its address in its own network
+	AdvertisePublic = "public" // its public IPv4 address
+	AdvertiseIPv6   = "ipv6"   // its global IPv6 address
+)
+
+// Found are these values.
+var Found = []string{AdvertiseAuto, AdvertisePublic, AdvertiseIPv6}
 
 // Files are those of tls: files, in the order of ParseRelayPair.
 func (r Relay) Files() []string {

@@ -2,10 +2,11 @@ package config
 
 import (
 	"fmt"
-	"os"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/source"
 )
 
-// Load reads the configuration: defaults, then the YAML file at path (none when path is empty), then the variables of
+// Load reads the configuration: defaults, then the YAML file at path (none when path is empty; env:NAME is the variable NAME), then the variables of
 // environ ("NAME=value", as of os.Environ) that begin with EnvPrefix, then overrides ("admin.address=127.0.0.1:0", as
 // given to --set). What comes later wins. The result is valid; an error names every mistake, one a line, with its path.
 func Load(path string, environ, overrides []string) (Config, error) {
@@ -13,7 +14,7 @@ func Load(path string, environ, overrides []string) (Config, error) {
 	if path == "" {
 		return cfg, all(nil, &cfg, environ, overrides)
 	}
-	text, err := os.ReadFile(path)
+	text, err := source.Read(path)
 	if err != nil {
 		return cfg, fmt.Errorf("read configuration: %w", err)
 	}

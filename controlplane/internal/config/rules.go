@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/source"
 )
 
 func oneOf(p *problems, path, got string, allowed ...string) {
@@ -97,6 +99,8 @@ func beyondLoopback(address string) bool {
 func checkFile(p *problems, path, file string) {
 	if file == "" {
 		p.add(path, "must be set")
+	} else if _, ok := source.Variable(file); ok {
+		return
 	} else if info, err := os.Stat(file); err != nil {
 		p.add(path, "%w", err)
 	} else if !info.Mode().IsRegular() {
@@ -108,7 +112,7 @@ func checkFile(p *problems, path, file string) {
 func checkContents[T any](p *problems, path string, parse func([][]byte) (T, error), files ...string) bool {
 	var contents [][]byte
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := source.Read(file)
 		if err != nil {
 			p.add(path, "%w", err)
 			return false

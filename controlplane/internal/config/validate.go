@@ -160,6 +160,12 @@ func (r Relay) validate(p *problems) {
 
 // validateAdvertise refuses what no peer could dial.
 func (r Relay) validateAdvertise(p *problems) {
+	if slices.Contains(Found, r.Advertise) {
+		if strings.HasSuffix(r.Address, ":0") {
+			p.add("relay.advertise", "%s needs a port in relay.address, got %q", r.Advertise, r.Address)
+		}
+		return
+	}
 	if r.Advertise == "" {
 		if everyInterface(r.Address) {
 			p.add("relay.advertise", "must be set, because peers cannot dial relay.address %q", r.Address)

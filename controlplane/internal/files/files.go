@@ -12,6 +12,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/source"
 )
 
 // maxSize is more than any certificate chain or token has, in bytes.
@@ -120,6 +122,9 @@ func read(names []string) ([][]byte, digest, error) {
 }
 
 func readFile(name string) ([]byte, error) {
+	if _, ok := source.Variable(name); ok {
+		return source.Read(name)
+	}
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, err

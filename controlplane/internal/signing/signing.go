@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/source"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
 )
@@ -48,7 +49,7 @@ func Parse(text []byte) (Key, error) {
 
 // Load reads a key from a file. The error names the file.
 func Load(file string) (Key, error) {
-	text, err := os.ReadFile(file)
+	text, err := source.Read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Key{}, fmt.Errorf("%w; `lambda-dispatch key new %s` makes one", err, file)
 	}

@@ -1,0 +1,3 @@
+export * from './lambda-dispatch';
+export * from './props';
+export * from './signing-key';

@@ -1,0 +1,117 @@
+import * as acm from 'aws-cdk-lib/aws-certificatemanager';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import * as s3 from 'aws-cdk-lib/aws-s3';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import * as sns from 'aws-cdk-lib/aws-sns';
+
+/** What stands before Envoy. */
+export enum Front {
+  /** An application load balancer: HTTP and HTTPS. */
+  APPLICATION = 'application',
+  /** A network load balancer: TCP, or TLS with a certificate. Envoy sees clients' addresses. */
+  NETWORK = 'network',
+}
+
+/** How functions reach the relays. */
+export enum RelayNetwork {
+  /** Inside the VPC: the functions must be in it, or in one that is routed to it. */
+  PRIVATE = 'private',
+  /** By the tasks' public IPv4 addresses, with TLS: for functions outside of any VPC. Whoever has no token gets nothing. */
+  PUBLIC = 'public',
+  /** By the tasks' IPv6 addresses, with TLS: for functions in dual-stack subnets. The tasks' subnets must be dual-stack as well. */
+  PUBLIC_IPV6 = 'public-ipv6',
+}
+
+/** A function's part. */
+export interface FunctionProps {
+  /** Its timeout must be a minute at least; 15 minutes are best. */
+  readonly lambdaFunction: lambda.Function;
+  /**
+   * What is invoked.
+   * @default - a new alias `live` of the function's current version
+   */
+  readonly alias?: lambda.Alias;
+  /**
+   * The layer with lambdapeer, for functions that are no images.
+   * @default - the function's code or image has lambdapeer in it
+   */
+  readonly peerLayer?: lambda.ILayerVersion;
+  /**
+   * What is laid over the function's element of the control plane's configuration, in its own words: `{ scaling: { max: 50 } }`.
+   * @default - every request goes to the function; the rest are the control plane's defaults
+   */
+  readonly settings?: { [key: string]: any };
+}
+
+/** Properties of LambdaDispatch. */
+export interface LambdaDispatchProps extends FunctionProps {
+  /** Where the tasks run, and the balancer stands. */
+  readonly vpc: ec2.IVpc;
+  /** @default Front.APPLICATION */
+  readonly front?: Front;
+  /**
+   * Whether the internet reaches the balancer. Otherwise the VPC's addresses do.
+   * @default false
+   */
+  readonly internetFacing?: boolean;
+  /**
+   * With it clients speak TLS to the balancer, on port 443.
+   * @default - plain HTTP on port 80
+   */
+  readonly certificate?: acm.ICertificate;
+  /**
+   * Where the balancer's access logs go.
+   * @default - nowhere
+   */
+  readonly accessLogs?: s3.IBucket;
+  /** @default RelayNetwork.PRIVATE */
+  readonly relayNetwork?: RelayNetwork;
+  /**
+   * The control plane's image.
+   * @default - this release's
+   */
+  readonly image?: ecs.ContainerImage;
+  /**
+   * Envoy's image.
+   * @default - the release of Envoy that this release is tested with
+   */
+  readonly envoyImage?: ecs.ContainerImage;
+  /** @default - a cluster of its own */
+  readonly cluster?: ecs.ICluster;
+  /**
+   * CPU units of a task, 1024 for each core.
+   * @default 1024
+   */
+  readonly cpu?: number;
+  /** @default 2048 */
+  readonly memoryLimitMiB?: number;
+  /** Must fit the images. @default - ARM64 */
+  readonly cpuArchitecture?: ecs.CpuArchitecture;
+  /**
+   * The subnets of the tasks.
+   * @default - private subnets with a way out; public ones where the relay is public
+   */
+  readonly taskSubnets?: ec2.SubnetSelection;
+  /**
+   * The control plane's configuration, laid over what the construct makes of it.
+   * @default - what the construct makes of it
+   */
+  readonly configuration?: { [key: string]: any };
+  /**
+   * A secret with an Ed25519 private key as PEM, and with it `signingPublicKey`.
+   * @default - a key that is made when the stack is deployed
+   */
+  readonly signingSecret?: secretsmanager.ISecret;
+  /** The public half of `signingSecret`. */
+  readonly signingPublicKey?: string;
+  /** @default - a group that keeps a month */
+  readonly logGroup?: logs.ILogGroup;
+  /**
+   * Who hears of the alarms.
+   * @default - nobody
+   */
+  readonly alarmTopic?: sns.ITopic;
+}

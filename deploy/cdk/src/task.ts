@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Duration } from 'aws-cdk-lib';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import { frontPort, relayPort, stateDir } from './configuration';
+
+// The releases that this one is made of and was tested with.
+const release = '0.0.0';
+const images = {
+  dispatch: `ghcr.io/lambda-dispatch/lambda-dispatch:${release}`,
+  envoy: 'envoyproxy/envoy:v1.40.0',
+};
+
+// Envoy and what serves it share unix sockets, which are for their owner alone: the user of Envoy's image.
+const user = '101:101';
+
+/** @internal */
+export interface ContainerOptions {
+  readonly image?: ecs.ContainerImage;
+  readonly logGroup: logs.ILogGroup;
+}
+
+/** @internal */
+export interface DispatchOptions extends ContainerOptions {
+  readonly name: string;
+  readonly command: string[];
+  readonly environment: { [name: string]: string };
+  readonly secrets: { [name: string]: ecs.Secret };
+  readonly healthCommand: string[];
+}
+
+/**
+ * A container of Lambda Dispatch: the control plane or the relay.
+ * @internal
+ */
+export function addDispatch(task: ecs.FargateTaskDefinition, options: DispatchOptions): ecs.ContainerDefinition {
+  const container = task.addContainer(options.name, {
+    ...common(options.name, options.logGroup),
+    image: options.image ?? ecs.ContainerImage.fromRegistry(images.dispatch),
+    command: options.command, environment: options.environment, secrets: options.secrets,
+    portMappings: [{ containerPort: relayPort }],
+    healthCheck: {
+      command: options.healthCommand, interval: Duration.seconds(10), timeout: Duration.seconds(5), retries: 3, startPeriod: Duration.seconds(60),
+    },
+  });
+  mount(container);
+  return container;
+}
+
+/**
+ * Envoy. It opens no port before a control plane has told it everything, so the order of the starts does not matter; that of the ends
+ * does: a container that depends on another is stopped first, and Envoy must outlive what finishes its requests.
+ * @internal
+ */
+export function addEnvoy(task: ecs.FargateTaskDefinition, options: ContainerOptions): ecs.ContainerDefinition {
+  const container = task.addContainer('envoy', {
+    ...common('envoy', options.logGroup),
+    image: options.image ?? ecs.ContainerImage.fromRegistry(images.envoy),
+    command: ['envoy', '--config-yaml', bootstrap(), '--disable-hot-restart'],
+    portMappings: [{ containerPort: frontPort }],
+  });
+  mount(container);
+  return container;
+}
+
+function common(name: string, logGroup: logs.ILogGroup) {
+  return {
+    user, essential: true, readonlyRootFilesystem: true, stopTimeout: Duration.minutes(2),
+    logging: ecs.LogDrivers.awsLogs({ logGroup, streamPrefix: name, mode: ecs.AwsLogDriverMode.NON_BLOCKING }),
+    ulimits: [{ name: ecs.UlimitName.NOFILE, softLimit: 65536, hardLimit: 65536 }],
+  };
+}
+
+// Fargate has no tmpfs. The volume is empty at first, and gets owner and mode of the folder in the image that declares it.
+function mount(container: ecs.ContainerDefinition) {
+  container.addMountPoints({ sourceVolume: 'run', containerPath: stateDir, readOnly: false });
+}
+
+// bootstrap is envoy/bootstrap.yaml without its comments.
+function bootstrap(): string {
+  return readFileSync(join(__dirname, 'bootstrap.yaml'), 'utf8').replace(/^ *#.*\n/gm, '');
+}

@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { Duration, Stack } from 'aws-cdk-lib';
+import { Match, Template } from 'aws-cdk-lib/assertions';
+import * as acm from 'aws-cdk-lib/aws-certificatemanager';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import * as sns from 'aws-cdk-lib/aws-sns';
+import { Front, LambdaDispatch, RelayNetwork } from '../src';
+import { aFunction, configuration, make, plain, resources, short } from './stack';
+
+/** Statements of all policies of a role, each as one line. */
+function grants(template: Template, role: RegExp): string[] {
+  const lines: string[] = [];
+  for (const policy of Object.values(resources(template, 'AWS::IAM::Policy'))) {
+    if (!policy.Properties.Roles.some((r: any) => role.test(short(r.Ref)))) continue;
+    for (const s of plain(policy.Properties.PolicyDocument.Statement)) {
+      lines.push(`${s.Effect} ${[s.Action].flat().join(',')} on ${[s.Resource].flat().join(',')}`);
+    }
+  }
+  return lines.sort();
+}
+
+/** Every port that is open, in and out, as one line: group, direction, peer and port. */
+function ports(template: Template): string[] {
+  const lines: string[] = [];
+  const port = (r: any) => (r.IpProtocol === '-1' ? 'all' : r.FromPort === r.ToPort ? `${r.FromPort}` : `${r.FromPort}-${r.ToPort}`);
+  const peer = (r: any) => plain(r.CidrIp ?? r.CidrIpv6 ?? r.SourceSecurityGroupId ?? r.DestinationSecurityGroupId).replace('.GroupId', '');
+  for (const [id, group] of Object.entries(resources(template, 'AWS::EC2::SecurityGroup'))) {
+    for (const r of group.Properties.SecurityGroupIngress ?? []) lines.push(`${short(id)} from ${peer(r)} ${port(r)}`);
+    for (const r of group.Properties.SecurityGroupEgress ?? []) {
+      if (r.CidrIp !== '255.255.255.255/32') lines.push(`${short(id)} to ${peer(r)} ${port(r)}`); // which CDK writes for none
+    }
+  }
+  const owner = (r: any) => plain(r.Properties.GroupId).replace(/[${}]|\.GroupId/g, '');
+  for (const r of Object.values(resources(template, 'AWS::EC2::SecurityGroupIngress'))) lines.push(`${owner(r)} from ${peer(r.Properties)} ${port(r.Properties)}`);
+  for (const r of Object.values(resources(template, 'AWS::EC2::SecurityGroupEgress'))) lines.push(`${owner(r)} to ${peer(r.Properties)} ${port(r.Properties)}`);
+  return lines.sort();
+}
+
+test('three properties do for a start', () => {
+  const template = make().template();
+  template.resourceCountIs('AWS::ECS::Service', 1);
+  template.hasResourceProperties('AWS::ElasticLoadBalancingV2::LoadBalancer', { Type: 'application', Scheme: 'internal' });
+  template.hasResourceProperties('AWS::Lambda::Alias', { Name: 'live' });
+  template.hasOutput('*', { Value: Match.objectLike({ 'Fn::Join': ['', ['http://', Match.anyValue()]] }) });
+});
+
+test('the task may do this and nothing else', () => {
+  const template = make().template();
+  assert.deepEqual(grants(template, /TaskTaskRole/), [
+    'Allow lambda:GetAlias on ${Fn.Arn}',
+    'Allow lambda:InvokeFunction on ${Fn.Arn}:*',
+  ]);
+  assert.deepEqual(grants(template, /TaskExecutionRole/), [
+    'Allow logs:CreateLogStream,logs:PutLogEvents on ${DispatchLog.Arn}',
+    'Allow secretsmanager:GetSecretValue,secretsmanager:DescribeSecret on ${DispatchSigningKeySecret}',
+  ]);
+  assert.deepEqual(grants(template, /SigningKeyRole/), [
+    'Allow logs:CreateLogStream,logs:PutLogEvents on ${DispatchSigningKeyLog.Arn}',
+    'Allow secretsmanager:GetSecretValue,secretsmanager:DescribeSecret on ${DispatchSigningKeySecret}',
+    'Allow secretsmanager:PutSecretValue,secretsmanager:UpdateSecret,secretsmanager:UpdateSecretVersionStage on ${DispatchSigningKeySecret}',
+  ]);
+  assert.deepEqual(grants(template, /^FnServiceRole/), [], 'the function needs no right of ours');
+});
+
+test('these ports are open and no others', () => {
+  assert.deepEqual(ports(make().template()), [
+    'DispatchFrontGroup from ${Vpc.CidrBlock} 80',
+    'DispatchFrontGroup to ${DispatchTaskGroup} 8080',
+    'DispatchTaskGroup from ${DispatchFrontGroup} 8080',
+    'DispatchTaskGroup from ${FnSecurityGroup} 7443',
+    'DispatchTaskGroup to 0.0.0.0/0 443',
+    'FnSecurityGroup to 0.0.0.0/0 all',
+  ]);
+});
+
+test('a function whose group lets nothing out is let out to the relay', () => {
+  const vpcOnly = make({ lambda: { allowAllOutbound: false } });
+  assert.ok(ports(vpcOnly.template()).includes('FnSecurityGroup to ${DispatchTaskGroup} 7443'));
+});
+
+test('clients of the internet speak TLS to the balancer', () => {
+  const made = make();
+  const certificate = acm.Certificate.fromCertificateArn(made.stack, 'Certificate', 'arn:aws:acm:eu-central-1:123456789012:certificate/1');
+  const topic = new sns.Topic(made.stack, 'Topic');
+  const fn = aFunction(made.stack, 'Other', { vpc: made.vpc });
+  new LambdaDispatch(made.stack, 'Public', { vpc: made.vpc, lambdaFunction: fn, certificate, internetFacing: true, alarmTopic: topic });
+  const template = made.template();
+  template.hasResourceProperties('AWS::ElasticLoadBalancingV2::Listener', { Port: 443, Protocol: 'HTTPS', SslPolicy: Match.stringLikeRegexp('TLS13') });
+  assert.ok(ports(template).includes('PublicFrontGroup from 0.0.0.0/0 443'));
+  const alarms = Object.entries(resources(template, 'AWS::CloudWatch::Alarm')).filter(([id]) => id.startsWith('Public'));
+  assert.deepEqual(alarms.map(([id]) => short(id)).sort(), ['PublicBalancerErrors', 'PublicNoTask', 'PublicTasksCpu', 'PublicTasksMemory', 'PublicappErrors', 'PublicappThrottles']);
+  for (const [, alarm] of alarms) assert.deepEqual(plain(alarm.Properties.AlarmActions), ['${Topic}']);
+});
+
+test('a network load balancer passes clients on with their addresses', () => {
+  const made = make({ dispatch: { front: Front.NETWORK } });
+  const template = made.template();
+  template.hasResourceProperties('AWS::ElasticLoadBalancingV2::LoadBalancer', { Type: 'network', Scheme: 'internal' });
+  template.hasResourceProperties('AWS::ElasticLoadBalancingV2::TargetGroup', {
+    Protocol: 'TCP', Port: 8080, HealthCheckProtocol: 'HTTP', HealthCheckPath: '/lambda-dispatch/health',
+    TargetGroupAttributes: Match.arrayWith([{ Key: 'preserve_client_ip.enabled', Value: 'true' }]),
+  });
+  assert.equal(configuration(made).listeners[0].trusted_hops, 0);
+  assert.equal(configuration(make()).listeners[0].trusted_hops, 1);
+});
+
+test('a public relay is for functions outside of a VPC', () => {
+  const made = make({ outsideOfVpc: true, dispatch: { relayNetwork: RelayNetwork.PUBLIC } });
+  assert.ok(ports(made.template()).includes('DispatchTaskGroup from 0.0.0.0/0 7443'));
+  const relay = configuration(made).relay;
+  assert.deepEqual(relay, { address: '0.0.0.0:7443', advertise: 'public', tls: 'auto' });
+  made.template().hasResourceProperties('AWS::ECS::Service', { NetworkConfiguration: { AwsvpcConfiguration: { AssignPublicIp: 'ENABLED' } } });
+});
+
+test('a relay with an IPv6 address is for functions of dual-stack subnets', () => {
+  const made = make({ dispatch: { relayNetwork: RelayNetwork.PUBLIC_IPV6 } });
+  assert.deepEqual(configuration(made).relay, { address: '[::]:7443', advertise: 'ipv6', tls: 'auto' });
+  const open = ports(made.template());
+  assert.ok(open.includes('DispatchTaskGroup from ::/0 7443') && open.includes('DispatchTaskGroup to ::/0 443'));
+  assert.ok(!open.includes('DispatchTaskGroup from 0.0.0.0/0 7443'));
+});
+
+test('what cannot work is refused with what to do', () => {
+  assert.throws(() => make({ outsideOfVpc: true }), /Web\/Dispatch: function app is in no VPC.*RelayNetwork.PUBLIC/);
+  assert.throws(() => make({ lambda: { timeout: undefined } }), /its timeout is 3 s; give it a minute/);
+  assert.throws(() => make({ lambda: { timeout: Duration.seconds(59) } }), /its timeout is 59 s/);
+  assert.throws(() => make({ dispatch: { signingPublicKey: 'x' } }), /belong together/);
+  const { dispatch, fn } = make();
+  assert.throws(() => dispatch.addFunction('api', { lambdaFunction: fn }), /function api: settings.routes/);
+  assert.throws(() => dispatch.addFunction('app', { lambdaFunction: fn, settings: { routes: [{ path: '/x' }] } }), /is there already/);
+  assert.throws(() => dispatch.addFunction('API', { lambdaFunction: fn, settings: { routes: [{ path: '/x' }] } }), /lower-case/);
+});
+
+test('the containers are of one user, on file systems that nobody writes', () => {
+  const [task] = Object.values(resources(make().template(), 'AWS::ECS::TaskDefinition'));
+  const containers = Object.fromEntries(task.Properties.ContainerDefinitions.map((c: any) => [c.Name, c]));
+  assert.deepEqual(Object.keys(containers).sort(), ['dispatch', 'envoy']);
+  for (const c of Object.values<any>(containers)) {
+    assert.equal(c.User, '101:101');
+    assert.equal(c.ReadonlyRootFilesystem, true);
+    assert.equal(c.StopTimeout, 120, 'longer than the control plane takes to end');
+    assert.deepEqual(c.MountPoints, [{ ContainerPath: '/run/lambda-dispatch', ReadOnly: false, SourceVolume: 'run' }]);
+    assert.equal(c.LogConfiguration.Options.mode, 'non-blocking');
+    assert.equal(c.Ulimits[0].SoftLimit, 65536);
+  }
+  assert.deepEqual(containers.dispatch.DependsOn, [{ Condition: 'START', ContainerName: 'envoy' }], 'so that Envoy is stopped last');
+  assert.deepEqual(containers.dispatch.Command, ['run', 'env:DISPATCH_CONFIGURATION']);
+  assert.deepEqual(containers.dispatch.HealthCheck.Command, ['CMD', '/lambda-dispatch', 'status']);
+  assert.deepEqual(plain(containers.dispatch.Secrets), [{ Name: 'DISPATCH_SIGNING_KEY', ValueFrom: '${DispatchSigningKeySecret}' }]);
+});
+
+test('the configuration says what the stack knows of the function', () => {
+  const made = make({ dispatch: { settings: { scaling: { max: 7 }, lambda: { memory_mb: 2048 } }, configuration: { log: { level: 'debug' } } } });
+  assert.deepEqual(configuration(made), {
+    state_dir: '/run/lambda-dispatch',
+    listeners: [{ name: 'front', address: '0.0.0.0:8080', health_path: '/lambda-dispatch/health', trusted_hops: 1 }],
+    relay: { address: '0.0.0.0:7443', advertise: 'auto', tls: 'auto' },
+    signing: { key_file: 'env:DISPATCH_SIGNING_KEY' },
+    aws: { region: '${AWS::Region}' },
+    log: { format: 'json', level: 'debug' },
+    functions: [{
+      name: 'app', routes: [{ path: '/' }], scaling: { max: 7 },
+      lambda: { function_name: '${Fn}', qualifier: 'live', timeout: '900s', memory_mb: 2048, architecture: 'arm64' },
+    }],
+  });
+});
+
+test('a second function has its own routes, grants and way to the relay', () => {
+  const made = make();
+  const api = aFunction(made.stack, 'Api', { vpc: made.vpc, timeout: Duration.minutes(1) });
+  made.dispatch.addFunction('api', { lambdaFunction: api, settings: { routes: [{ path: '/api' }] } });
+  const template = made.template();
+  assert.deepEqual(configuration(made).functions.map((f: any) => [f.name, f.routes[0].path, f.lambda.timeout]), [['app', '/', '900s'], ['api', '/api', '60s']]);
+  assert.deepEqual(grants(template, /TaskTaskRole/), ['${Api.Arn}', '${Fn.Arn}'].map((arn) => `Allow lambda:GetAlias on ${arn}`)
+    .concat(['${Api.Arn}', '${Fn.Arn}'].map((arn) => `Allow lambda:InvokeFunction on ${arn}:*`)));
+  assert.ok(ports(template).includes('DispatchTaskGroup from ${ApiSecurityGroup} 7443'));
+  for (const fn of ['Fn', 'Api']) {
+    const [properties] = Object.entries(resources(template, 'AWS::Lambda::Function')).filter(([id]) => short(id) === fn).map(([, r]) => r.Properties);
+    assert.equal(plain(properties.Environment.Variables.LAMBDA_DISPATCH_PEER_PUBLIC_KEY), '${DispatchSigningKey.PublicKey}');
+  }
+});
+
+test('a key of one\'s own makes no function that makes one', () => {
+  const made = make();
+  const secret = secretsmanager.Secret.fromSecretNameV2(made.stack, 'Own', 'dispatch/signing');
+  const fn = aFunction(made.stack, 'Other', { vpc: made.vpc });
+  new LambdaDispatch(made.stack, 'Own2', { vpc: made.vpc, lambdaFunction: fn, signingSecret: secret, signingPublicKey: 'mVQ5' });
+  assert.equal(Object.keys(resources(made.template(), 'Custom::LambdaDispatchSigningKey')).length, 1, 'the first construct\'s');
+});
+
+test('the function may be of another stack', () => {
+  const { app, stack, vpc } = make();
+  const other = new Stack(app, 'Apps');
+  const fn = aFunction(other, 'There', { vpc });
+  const front = new Stack(app, 'FrontStack');
+  new LambdaDispatch(front, 'Dispatch', { vpc, lambdaFunction: fn });
+  app.synth(); // refuses a cycle between stacks
+  assert.equal(Object.keys(resources(Template.fromStack(other), 'AWS::SecretsManager::Secret')).length, 1);
+  assert.ok(front.dependencies.includes(other) && !other.dependencies.includes(front) && !stack.dependencies.includes(front));
+});
+
+test('dual-stack and imported networks are taken as they are', () => {
+  const { stack, fn } = make();
+  const vpc = ec2.Vpc.fromVpcAttributes(stack, 'Imported', {
+    vpcId: 'vpc-1', availabilityZones: ['a', 'b'], vpcCidrBlock: '10.9.0.0/16', privateSubnetIds: ['subnet-1', 'subnet-2'], publicSubnetIds: ['subnet-3', 'subnet-4'],
+  });
+  new LambdaDispatch(stack, 'There', { vpc, lambdaFunction: fn, alias: fn.addAlias('prod'), taskSubnets: { subnets: [vpc.privateSubnets[1]] } });
+  const template = Template.fromStack(stack);
+  assert.ok(ports(template).includes('ThereFrontGroup from 10.9.0.0/16 80'));
+  template.hasResourceProperties('AWS::ECS::Service', { NetworkConfiguration: { AwsvpcConfiguration: { Subnets: ['subnet-2'] } } });
+});
