@@ -116,6 +116,10 @@ func (s *sockets) listen(endpoint string) (*net.UnixListener, error) {
 		return nil, err
 	}
 	l.SetUnlinkOnClose(false)
+	if err := os.Chmod(path, 0o600); err != nil { // the directory is for its owner alone already
+		_ = l.Close()
+		return nil, err
+	}
 	s.owner[path] = l
 	return l, nil
 }
