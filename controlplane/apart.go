@@ -1,7 +1,6 @@
 package controlplane
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,16 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/dynamo"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/file"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
 )
@@ -26,36 +20,6 @@ import (
 // ErrLost is the end of a control plane that does not lead any more although nobody has asked it to end: another one may. Whoever
 // runs it starts it again, as a standby.
 var ErrLost = errors.New("this control plane does not lead any more")
-
-// newElector finds the store of the lease. What is wrong with it for good is an error; one that cannot be reached may be later.
-func (s *Server) newElector(ctx context.Context) (*lease.Elector, error) {
-	me := newBoot()
-	store, err := leaseStore(ctx, s.config, me, s.log)
-	if err != nil {
-		return nil, err
-	}
-	return lease.NewElector(me, s.AdminAddr(), store, s.log), nil
-}
-
-func leaseStore(ctx context.Context, cfg *Config, me string, log logrus.FieldLogger) (lease.Store, error) {
-	l := cfg.Lease
-	if !cfg.Relay.Apart || l.Store == config.LeaseFile {
-		return file.New(cfg.StateDir, me), nil
-	}
-	store, err := dynamo.Open(ctx, dynamo.Options{
-		Table: l.Table, Name: l.Item, Region: cmp.Or(l.Region, cfg.AWS.Region), Endpoint: l.Endpoint,
-	})
-	if err == nil {
-		if err = store.Check(ctx); err != nil && !dynamo.Definite(err) {
-			log.WithError(err).Warn("the lease's table cannot be asked: it is tried again")
-			err = nil
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lease.store: dynamodb: %w", err)
-	}
-	return store, nil
-}
 
 // unlessStandby refuses calls that only who leads can answer, so that the caller asks another one.
 func (s *Server) unlessStandby(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 
@@ -129,8 +128,8 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 		return err
 	}
 	if cfg.Cell.Address == "" || cfg.Lease.Store == config.LeaseFile || cfg.Cell.SecretFile+cfg.Cell.TokenKeyFile == "" {
-		if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
-			return fmt.Errorf("state_dir: %w", err)
+		if err := makeStateDir(cfg.StateDir, s.log); err != nil {
+			return err
 		}
 	}
 	if s.outside, err = readOutside(cfg, log); err != nil {

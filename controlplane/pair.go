@@ -17,6 +17,9 @@ import (
 
 // NewSecret writes a new secret of a cell to a file, which must not exist.
 func NewSecret(file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -47,6 +50,9 @@ func IssuePair(cfg *Config, issue PairIssue) error {
 	if cfg.Cell.SecretFile == "" {
 		return errors.New("cell.secret_file: is not set, and makes the certificates; those of another CA are made with its own tools")
 	}
+	if len(cfg.Cell.ControlPlanes) == 0 {
+		return errors.New("cell.control_planes: is not set, and says where Envoy looks for control planes")
+	}
 	text, err := os.ReadFile(cfg.Cell.SecretFile)
 	if err != nil {
 		return fmt.Errorf("cell.secret_file: %w", err)
@@ -55,6 +61,10 @@ func IssuePair(cfg *Config, issue PairIssue) error {
 	if err != nil {
 		return fmt.Errorf("cell.secret_file: %w", err)
 	}
+	return issuePair(cfg, secrets, issue)
+}
+
+func issuePair(cfg *Config, secrets identity.Secrets, issue PairIssue) error {
 	all, err := pairFiles(cfg, secrets, issue)
 	if err != nil {
 		return err

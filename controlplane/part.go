@@ -8,6 +8,7 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc/credentials"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -32,6 +33,10 @@ var callers = trust.Services{
 type part struct {
 	key    token.Key       // of instances' tokens
 	source identity.Source // nil: nobody shows certificates
+
+	// Where this process has the cell's secrets; nil else.
+	secrets func() identity.Secrets
+	changed chan struct{} // says that there are others
 }
 
 // server is the credentials of a control plane's address.
@@ -100,6 +105,7 @@ func (o *outside) readSecret(cell config.Cell, id identity.ID) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
+	changed := make(chan struct{}, 1)
 	files.Add(o.watch, "secret", v, func(now identity.Secrets) {
 		keys, err := now.TokenKeys()
 		if err = errors.Join(err, self.Use(now)); err == nil {
@@ -108,9 +114,13 @@ func (o *outside) readSecret(cell config.Cell, id identity.ID) (part, error) {
 		if err != nil {
 			o.log.WithError(err).Error("the cell's new secret cannot be used")
 		}
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
 	})
 	o.part = func() keypair.Pair { return self.Get().Pair }
-	return part{key: key, source: self.Get}, nil
+	return part{key: key, source: self.Get, secrets: v.Get, changed: changed}, nil
 }
 
 // readTokenKey reads the key of instances' tokens where no secret makes it.
@@ -144,6 +154,23 @@ func keyIn(dir string) (token.Key, error) {
 		return token.Key{}, fmt.Errorf("state_dir: %s: %w", file, err)
 	}
 	return key, nil
+}
+
+// makeStateDir makes the state directory, and warns if others could put sockets of theirs in the place of ours.
+func makeStateDir(dir string, log logrus.FieldLogger) error {
+	err := os.MkdirAll(dir, 0o700)
+	if err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	if mode := info.Mode(); mode.Perm()&0o022 != 0 {
+		log.WithFields(logrus.Fields{"state_dir": dir, "mode": mode.Perm().String()}).
+			Warn("others may write to the state directory, and put sockets of theirs in the place of ours: chmod 700")
+	}
+	return nil
 }
 
 // hostname is this host's name, which is a relay's first one.

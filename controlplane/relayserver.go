@@ -55,10 +55,10 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 		return nil, errors.New("relay.apart: is false, so the relay runs within the control plane")
 	}
 	s := &RelayServer{config: cfg, log: log.WithField("component", "relay")}
-	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("state_dir: %w", err)
+	err := makeStateDir(cfg.StateDir, s.log)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if s.outside, err = readRelayFiles(cfg, log); err != nil {
 		return nil, err
 	}
@@ -87,6 +87,11 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 
 // openBeside opens what stands beside the relay, whose directory is this process's by now.
 func (s *RelayServer) openBeside(ctx context.Context, before *succession, log logrus.FieldLogger) error {
+	if s.keepsPair() {
+		if err := s.issuePair(s.part.secrets()); err != nil {
+			return fmt.Errorf("the files of the Envoy beside this relay: %w", err)
+		}
+	}
 	if err := s.care.open(s.config); err != nil || s.config.Relay.Admin == "" {
 		return err
 	}
@@ -227,6 +232,10 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	stopFiles := parts.run("files", s.outside.watch.Run)
 	stopUplink := parts.run("uplink", s.uplink.Run)
 	stopRelay := parts.run("relay", s.relay.Run)
+	stopPair := func() {}
+	if s.keepsPair() {
+		stopPair = parts.run("pair", s.keepPair)
+	}
 	stopCare := parts.run("caretaker", func(ctx context.Context) error { return s.care.run(ctx, s.led) })
 	if ctx.Err() == nil {
 		s.announce()
@@ -237,6 +246,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	}
 	s.log.Info("relay stops: its tunnels end")
 	stopCare()
+	stopPair()
 	stopRelay()
 	s.sayGoodbye()
 	stopUplink()

@@ -85,7 +85,7 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommand(helpCommand())
 	root.AddGroup(&cobra.Group{ID: serving, Title: "Serve:"}, &cobra.Group{ID: planning, Title: "Plan:"}, &cobra.Group{ID: operating, Title: "Operate what runs:"})
 	root.AddCommand(a.runCommand(), a.relayCommand(), a.checkCommand(), a.simulateCommand(),
-		a.statusCommand(), a.rolloutCommand(), a.drainCommand(), a.keyCommand(), a.versionCommand())
+		a.statusCommand(), a.rolloutCommand(), a.drainCommand(), a.keyCommand(), a.secretCommand(), a.certCommand(), a.versionCommand())
 	root.AddCommand(a.parts()...)
 	return root
 }

@@ -90,7 +90,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		says string
 		code int
 	}{
-		{[]string{"stats"}, `unknown command "stats", did you mean status?: check, completion, drain, key, relay, rollout, run, simulate, status, version`, 2},
+		{[]string{"stats"}, `unknown command "stats", did you mean status?: cert, check, completion, drain, key, relay, rollout, run, secret, simulate, status, version`, 2},
 		{[]string{"run", "--config", "x"}, "run: unknown flag: --config", 2},
 		{[]string{"check", "--set"}, "check: flag needs an argument: --set", 2},
 		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file: got ["a.yaml" "b.yaml"]`, 2},

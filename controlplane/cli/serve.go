@@ -128,6 +128,13 @@ func (a *app) check(ctx context.Context, cfg *controlplane.Config) error {
 	if len(cfg.Functions) == 0 {
 		fmt.Fprintln(a.stdout, "warning:", noFunctions)
 	}
+	said, err := controlplane.CheckLease(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if said != "" {
+		fmt.Fprintln(a.stdout, said)
+	}
 	binary, err := envoy.Find(ctx)
 	if errors.Is(err, envoy.ErrNotFound) {
 		fmt.Fprintln(a.stdout, "not checked by Envoy:", err)
