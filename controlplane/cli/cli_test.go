@@ -108,7 +108,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		require.Empty(t, stdout+stderr, "main prints the error, and nobody else")
 	}
 	_, stderr, err := try(t)
-	require.EqualError(t, err, "no command given: check, completion, drain, key, relay, rollout, run, simulate, status, version")
+	require.EqualError(t, err, "no command given: cert, check, completion, drain, key, relay, rollout, run, secret, simulate, status, version")
 	require.Contains(t, stderr, "Usage:")
 }
 
