@@ -84,8 +84,10 @@ func TestMistakesWithPairs(t *testing.T) {
 func TestALeaseThatCannotBeUsedIsNamed(t *testing.T) {
 	e := dynamotest.Start(t)
 	with := func(command, table string) []string {
-		return []string{command, "--set", "lease.store=dynamodb", "--set", "lease.endpoint=" + e.URL, "--set", "lease.table=" + table,
-			"--set", "state_dir=" + filepath.Join(t.TempDir(), "s"), "--set", "admin.address=127.0.0.1:0", file(t, oneHost)}
+		return []string{
+			command, "--set", "lease.store=dynamodb", "--set", "lease.endpoint=" + e.URL, "--set", "lease.table=" + table,
+			"--set", "state_dir=" + filepath.Join(t.TempDir(), "s"), "--set", "admin.address=127.0.0.1:0", file(t, oneHost),
+		}
 	}
 	stdout, _, err := try(t, with("check", dynamotest.Table)...)
 	require.NoError(t, err)
