@@ -75,17 +75,17 @@ func TestAControlPlaneThatIsKilledIsFollowed(t *testing.T) {
 // A deployment of the control plane costs nobody anything either: a standby goes on at once, requests that are held among them.
 func TestAControlPlaneHandsOverToAStandby(t *testing.T) {
 	s := startApart(t, 10)
-	short := startLoad(t, s, 4, endless, "/app/sleep?ms=250") // all alike: others look like those of a slow instance
-	held := startLoad(t, s, 30, endless, "/app/sleep?ms=250") // more than two instances have slots for
-	short.more(s, 50)
+	short := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
+	held := startLoad(t, s, 30, endless, "/app/sleep?ms=500") // more than two instances have slots for
+	short.more(s, 100)
 	made := s.Lambda.Counters("app").Cold
 	for range 3 {
-		short.more(s, 20)
+		short.more(s, 50)
 		standby := s.StartControlPlane()
 		s.Leader.Stop()
 		s.Leader = standby
 		s.Leader.Leads()
-		short.more(s, 20)
+		short.more(s, 50)
 	}
 	requireServed(t, short.stop())
 	requireServed(t, held.stop())

@@ -102,14 +102,14 @@ func (p *Pool) next() int {
 
 // lease gives r a slot of an instance that has a free one.
 func (p *Pool) lease(r *Request) {
-	i := p.table[p.next()]
+	i, arm := p.assign(r)
 	free := i.free()
 	p.stopIdling(i)
 	i.leases.push(r)
 	p.relist(i, free)
 	p.watchLeases(i)
 	i.granted++
-	r.leased = p.now
+	r.leased, r.arm = p.now, arm
 	if p.limiter != nil {
 		r.sample = p.limiter.Began(i.leases.n + i.foreign)
 	}
@@ -146,7 +146,7 @@ func (p *Pool) unlease(r *Request) {
 		p.learn(r)
 		p.distrust(i)
 		if !r.refused {
-			p.pace(i, p.now.Sub(r.leased))
+			p.pace(r, p.now.Sub(r.leased))
 		}
 	case Draining:
 		p.finishIdle(i)

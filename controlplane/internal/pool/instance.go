@@ -98,11 +98,11 @@ type Instance struct {
 	linger   timer // until it need not be kept any more
 	review   timer // when slots of it may have become foreign
 
-	pace      scaler.Pace
-	paced     uint64 // requests that it has served
-	suspected uint64 // of being slow, until so many have ended on others; 0: it is not
-	slow      bool   // its requests take several times longer than those of others
-	aside     bool   // and it is not leased while others are there
+	pace     scaler.Pace
+	trials   int       // that have not found it slow
+	tryAgain time.Time // not before then
+	slow     bool      // its requests take several times longer than those of others
+	aside    bool      // and it is not leased while others are there
 
 	watch   Foreign
 	foreign int  // slots that are taken without a lease; 0 unless it is ready or draining

@@ -106,6 +106,7 @@ type Pool struct {
 	slow      int                  // ready instances that are slow
 	slowOnes  map[string]time.Time // environments that were slow, and since when that is known
 	paces     scaler.Pace          // of all requests
+	trial     *trial               // nil: none is under way
 	idle      indexSet             // ready instances without a lease that we started and that need not linger
 	nIdle     int
 	timers    timers // deadlines of instances

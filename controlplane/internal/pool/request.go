@@ -47,6 +47,7 @@ type Request struct {
 	refused    bool // while leased: the instance refuses it
 	leased     time.Time
 	sample     uint64   // of the limiter
+	arm        arm      // of a trial
 	next, prev *Request // in the queue or among its instance's leases
 }
 

@@ -8,7 +8,7 @@ import (
 
 // Slow instances: some environments take several times longer for the same requests. Packing makes that worse, because an
 // instance whose requests take longer is the fuller one, and gets the next. So a slow instance is leased last, is replaced like
-// one that nears its end, and is known again when its environment comes back.
+// one that nears its end, and is known again when its environment comes back. Which it is a trial says, trial.go.
 
 // A slow instance is forgiven after that time: neighbours on a machine come and go.
 const slowFor = 10 * time.Minute
@@ -16,30 +16,20 @@ const slowFor = 10 * time.Minute
 // mostSlow bounds the environments that are known to be slow.
 const mostSlow = 64
 
-// confirming is how many requests must have ended on others since an instance came under suspicion: what all of them wait for may
-// have become slow, and it is only the first to show it.
-const confirming = 10
-
-// pace takes in how long a request took on an instance, and finds out whether it is slow.
-func (p *Pool) pace(i *Instance, took time.Duration) {
+// pace takes in how long a request took on an instance. One that seems slow is tried.
+func (p *Pool) pace(r *Request, took time.Duration) {
+	i := r.instance
 	if p.roll != nil || p.settings.Learn || i.adopted {
+		p.trial = nil
 		return // what is new, or learns how much it may have, takes longer for other reasons
 	}
 	i.pace.Add(took, scaler.KeepOwn)
 	p.paces.Add(took, scaler.KeepAll(p.count[Ready]))
-	i.paced++
-	if i.state != Ready || i.slow || p.count[Ready] < 2 || !i.pace.SlowerThan(&p.paces) {
-		i.suspected = 0
-		return
-	}
-	others := p.counters.departures - i.paced
-	if i.suspected == 0 {
-		i.suspected = others + confirming
-	}
-	if others >= i.suspected && p.slow < max(1, p.count[Ready]/4) {
-		p.remember(i.environment)
-		p.setSlow(i, true)
-		p.beginRotation(p.now, i)
+	switch {
+	case p.trial != nil:
+		p.witness(r, took)
+	case i.mayBeTried(p.now) && p.count[Ready]-p.slow >= 2 && i.pace.SlowerThan(&p.paces):
+		p.trial = &trial{of: i, until: p.now.Add(longestTrial)}
 	}
 }
 

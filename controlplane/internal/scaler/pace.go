@@ -29,13 +29,52 @@ const KeepOwn = 0.97
 // KeepAll is how fast that of so many instances forgets: within the same time.
 func KeepAll(instances int) float64 { return 1 - (1-KeepOwn)/float64(max(1, instances)) }
 
-// SlowerThan reports whether the instance is slow beside all.
+// SlowerThan reports whether the instance seems slow beside all. Requests may have come to it that are longer by themselves.
 func (p *Pace) SlowerThan(all *Pace) bool {
 	if p.n < slowEnough || all.n < slowOthers*p.n {
 		return false
 	}
-	mean := all.sum / all.n
-	spread := math.Sqrt(max(0.01, all.squares/all.n-mean*mean))
-	more := p.sum/p.n - mean
+	spread := math.Sqrt(max(0.01, all.variance()))
+	more := p.sum/p.n - all.sum/all.n
 	return more > math.Log(slowTimes) && more > slowErrors*spread/math.Sqrt(p.n)
+}
+
+// A Verdict is what a comparison shows.
+type Verdict uint8
+
+// Verdicts.
+const (
+	Open   Verdict = iota // more must be seen
+	Alike                 // or the difference does not matter
+	Slower                // the first is slow
+)
+
+// What a comparison needs of each: so many requests to call it slower, and so many to give up.
+const (
+	compareLeast = 8
+	compareMost  = 60
+)
+
+// Compare tells whether requests take longer by a factor that matters on one side of a trial, where chance alone has sent them to
+// the sides.
+func Compare(own, others *Pace) Verdict {
+	n := min(own.n, others.n)
+	if n < compareLeast {
+		return Open
+	}
+	more := own.sum/own.n - others.sum/others.n
+	spread := math.Sqrt(max(0.01, own.variance(), others.variance()) * (1/own.n + 1/others.n))
+	switch {
+	case more > math.Log(slowTimes) && more > slowErrors*spread:
+		return Slower
+	case n >= compareMost || more+2*spread < math.Log(slowTimes):
+		return Alike
+	default:
+		return Open
+	}
+}
+
+func (p *Pace) variance() float64 {
+	mean := p.sum / p.n
+	return p.squares/p.n - mean*mean
 }
