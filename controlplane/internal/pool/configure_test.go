@@ -57,7 +57,8 @@ func TestAnySequenceOfConfigurations(t *testing.T) {
 func TestAConfiguredPoolIsAsAFreshOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		first, last := drawSettings(t), drawSettings(t)
-		last.Seed, last.Scaling.Total = first.Seed, first.Scaling.Total
+		last.Seed = first.Seed
+		first.Scaling.Total, last.Scaling.Total = nil, nil // what one claims the other could not
 		configured, fresh := newModelOf(t, first), newModelOf(t, last)
 		if first.Scaling.Min > 0 {
 			t.Skip("it has begun to start already")
