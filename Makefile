@@ -80,6 +80,11 @@ test: envoy runtimes dynalite previous ## a developer's loop, under five minutes
 	@$(call suite,simulator-tests,$(SIMULATORS:%=./%/...),-skip '^TestLong',build/simulator-tests.json)
 	@echo "== all others with the race detector, without the long ones; the end-to-end ones run real Envoys"
 	@$(call suite,tests,$(RACED),-race -skip '^TestLong',build/simulator-tests.json build/tests.json)
+	@echo "== alert rules and dashboard"
+	@$(MAKE) --no-print-directory alerts
+
+alerts: ## hold alert rules and dashboard against the metrics that there are, and the rules against what they fire on
+	cd .ci/alerts && go vet ./... && go test ./...
 
 test-all: test cdk-test ## every test: those of make test, then the long ones
 	@echo "== the long tests of the simulators"
@@ -159,5 +164,5 @@ build/lambda-dispatch: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help cdk-test demo build envoy runtimes dynalite previous test test-all faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers fuzz clean
+.PHONY: help cdk-test demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers fuzz clean
 .SECONDARY:

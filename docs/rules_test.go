@@ -96,7 +96,7 @@ func TestForeignTypesStayAtTheEdge(t *testing.T) {
 func TestEveryDirectDependencyIsExplained(t *testing.T) {
 	text, err := os.ReadFile("dependencies.md")
 	require.NoError(t, err)
-	for _, file := range []string{"../go.mod", "../.ci/tools/go.mod", "../lambdalocal/conformance/gofunction/go.mod"} {
+	for _, file := range []string{"../go.mod", "../.ci/tools/go.mod", "../.ci/alerts/go.mod", "../lambdalocal/conformance/gofunction/go.mod"} {
 		mod, err := os.ReadFile(file)
 		require.NoError(t, err)
 		direct := regexp.MustCompile(`(?m)^(?:require)?\s+(\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1)
