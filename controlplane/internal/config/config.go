@@ -105,6 +105,8 @@ type Signing struct {
 type AWS struct {
 	Region   string `yaml:"region"`
 	Endpoint string `yaml:"endpoint"` // URL of another Invoke API, lambdalocal's say; empty: AWS
+	// AccountConcurrency is the account's quota of concurrent executions in the region, for Findings; 0: not stated.
+	AccountConcurrency int `yaml:"account_concurrency"`
 }
 
 // Pricing is what Lambda charges, in dollars. Duration is priced by the architecture.
@@ -149,6 +151,7 @@ type Function struct {
 	Provider string   `yaml:"provider"` // lambda or static
 	Lambda   Lambda   `yaml:"lambda"`
 	Static   Static   `yaml:"static"`
+	Database Database `yaml:"database"`
 	Routes   []Route  `yaml:"routes"`
 	Disabled bool     `yaml:"disabled"` // answer 404, start nothing
 	Queue    Queue    `yaml:"queue"`
@@ -172,11 +175,19 @@ type Lambda struct {
 	Timeout      time.Duration `yaml:"timeout"`       // the function's timeout as configured in Lambda
 	MemoryMB     int           `yaml:"memory_mb"`     // as configured in Lambda; 0: learned from its reports
 	Architecture string        `yaml:"architecture"`  // x86_64 or arm64; they have different prices
+	Network      string        `yaml:"network"`       // vpc or public, for Findings; empty: not stated
 }
 
 // Static configures self-registering peers.
 type Static struct {
 	TokenFile string `yaml:"token_file"` // the token that a peer must present to register; at least 16 bytes
+}
+
+// Database is what the function's app holds of one that counts connections, for Findings alone.
+type Database struct {
+	Name           string `yaml:"name"`            // functions with the same name share it
+	Connections    int    `yaml:"connections"`     // of one environment; 0: none
+	MaxConnections int    `yaml:"max_connections"` // for all functions that share it; 0: not stated
 }
 
 // A Route sends matching requests to the function. All given conditions must hold.

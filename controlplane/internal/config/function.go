@@ -86,6 +86,9 @@ func (l Lambda) validate(p *problems, path string) {
 		within(p, path+".memory_mb", l.MemoryMB, 128, 10240)
 	}
 	oneOf(p, path+".architecture", l.Architecture, ArchitectureX86, ArchitectureARM)
+	if l.Network != "" {
+		oneOf(p, path+".network", l.Network, NetworkVPC, NetworkPublic)
+	}
 }
 
 func (t Timeouts) validate(p *problems, path string) {

@@ -52,15 +52,3 @@ func checkCeiling(p *problems, path string, ceiling, one float64, instances int)
 		p.add(path, "must be at least %.4f, what %d of its instances cost per hour, got %v", one*float64(instances), instances, ceiling)
 	}
 }
-
-// PriceWarnings says which functions plain Lambda may serve for less. A start of an instance bills some 20 ms beside its
-// requests, to dial and to end, which plain Lambda does not; many requests at once on an instance pay for that.
-func (c Config) PriceWarnings() (out []string) {
-	for _, f := range c.Functions {
-		if f.Provider == ProviderLambda && f.Scaling.Concurrency == 1 {
-			out = append(out, fmt.Sprintf("function %s: with concurrency 1 plain Lambda is cheaper, the more so the shorter and the rarer "+
-				"the requests are: a start bills some 20 ms more. bill.saved_dollars in /api/v1 says by how much", f.Name))
-		}
-	}
-	return out
-}

@@ -31,6 +31,12 @@ const (
 	ArchitectureARM = "arm64"
 )
 
+// Values of functions[].lambda.network. Empty: not stated.
+const (
+	NetworkVPC    = "vpc"
+	NetworkPublic = "public" // outside of a VPC
+)
+
 // Values of functions[].scaling.preference.
 const (
 	PreferCost     = "cost"     // no idle slot, no spare environment; wait a little instead
@@ -81,6 +87,7 @@ func (c Config) Validate() error {
 	c.AccessLog.validate(&p)
 	c.validateSharing(&p)
 	c.validateFunctions(&p)
+	c.validateDatabases(&p)
 	c.validateCeilings(&p)
 	return p.err()
 }

@@ -1,0 +1,194 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A Finding is something that cannot work, or may not, although each key by itself is valid.
+type Finding struct {
+	Key     string // a path
+	Problem string
+	Remedy  string
+	Error   bool // it cannot work; false: it may not
+}
+
+// String is a line.
+func (f Finding) String() string { return f.Key + ": " + f.Problem + "; " + f.Remedy }
+
+// Findings adds up what several keys say together, and holds it against the limits that are stated or known. Errors come first.
+func (c Config) Findings() []Finding {
+	out := slices.Concat(c.concurrencyFindings(), c.databaseFindings(), c.descriptorFindings(), c.connectionFindings(),
+		c.networkFindings(), c.priceFindings())
+	slices.SortStableFunc(out, func(a, b Finding) int {
+		if a.Error == b.Error {
+			return 0
+		}
+		if a.Error {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// An invoked is a function that instances are started of, and its path.
+type invoked struct {
+	Function
+	path string
+}
+
+func (c Config) invoked() (out []invoked) {
+	for i, f := range c.Functions {
+		if f.Provider == ProviderLambda && !f.Disabled {
+			out = append(out, invoked{f, fmt.Sprintf("functions[%d]", i)})
+		}
+	}
+	return out
+}
+
+// surge is how many instances may run: at rotation and rollout there are a quarter more than max.
+func (f invoked) surge() int { return f.Scaling.Max + (f.Scaling.Max+3)/4 }
+
+// environments is how many may exist, frozen ones included.
+func (f invoked) environments() int {
+	if f.Scaling.MaxEnvironments > 0 {
+		return f.Scaling.MaxEnvironments
+	}
+	return f.surge()
+}
+
+const concurrencyKey = "aws.account_concurrency"
+
+// concurrencyFindings holds the instances of all functions against the account's quota.
+func (c Config) concurrencyFindings() (out []Finding) {
+	quota := c.AWS.AccountConcurrency
+	if quota == 0 {
+		return nil
+	}
+	least, most := 0, 0
+	for _, f := range c.invoked() {
+		least += f.Scaling.Min
+		most += f.Scaling.Max
+		if f.Scaling.Max > quota {
+			out = append(out, Finding{
+				f.path + ".scaling.max", fmt.Sprintf("%d instances cannot run: the account has %d concurrent executions", f.Scaling.Max, quota),
+				fmt.Sprintf("set it to %d at most, or have the quota raised and state it in %s", quota, concurrencyKey), true,
+			})
+		}
+	}
+	if least > quota {
+		return append(out, Finding{
+			concurrencyKey, fmt.Sprintf("scaling.min of all functions adds up to %d, the account has %d concurrent executions", least, quota),
+			"lower scaling.min, or have the quota raised", true,
+		})
+	}
+	if most > quota && len(out) == 0 {
+		out = append(out, Finding{
+			concurrencyKey, fmt.Sprintf("scaling.max of all functions adds up to %d, the account has %d concurrent executions: "+
+				"functions whose peaks come together throttle each other, and whatever else the account runs", most, quota),
+			"lower scaling.max, give each function reserved concurrency, or have the quota raised", false,
+		})
+	}
+	return out
+}
+
+// databaseFindings holds the connections of all environments against what their database allows.
+func (c Config) databaseFindings() (out []Finding) {
+	total, limit := map[string]int{}, map[string]int{}
+	var names []string
+	sharers := map[string][]invoked{}
+	for _, f := range c.invoked() {
+		if d := f.Database; d.MaxConnections > 0 && d.Connections > 0 {
+			if sharers[d.Name] == nil {
+				names = append(names, d.Name)
+			}
+			total[d.Name] += f.environments() * d.Connections
+			limit[d.Name] = d.MaxConnections
+			sharers[d.Name] = append(sharers[d.Name], f)
+		}
+	}
+	for _, name := range names {
+		if total[name] > limit[name] {
+			out = append(out, tooManyConnections(name, sharers[name], total[name], limit[name]))
+		}
+	}
+	return out
+}
+
+// tooManyConnections says which bound would be kept.
+func tooManyConnections(name string, sharers []invoked, total, limit int) Finding {
+	each := 0
+	for _, f := range sharers {
+		each += f.Database.Connections
+	}
+	f := sharers[0]
+	remedy := fmt.Sprintf("set scaling.max_environments to %d", limit/each)
+	if len(sharers) > 1 {
+		remedy += fmt.Sprintf(" in each of the %d functions that share it", len(sharers))
+	}
+	if limit < each {
+		remedy = "lower database.connections"
+	}
+	return Finding{
+		f.path + ".database.max_connections",
+		fmt.Sprintf("environments of the functions that use %q may hold %d connections, frozen ones included, and it allows %d", name, total, limit),
+		remedy + ", or put a pooler before the database", true,
+	}
+}
+
+// What an environment may hold open: AWS's quota of file descriptors, and what a runtime, lambdapeer and its links take of it.
+const (
+	descriptors     = 1024
+	ownDescriptors  = 64
+	perRequestPeer  = 1 // lambdapeer's connection to the app
+	perRequestApp   = 2 // the app's side of it, and one to whatever it asks
+	perInstanceLink = 3 // connections at the relay: a control stream, a tunnel in use and one in reserve
+)
+
+// descriptorFindings counts what one environment opens. Both processes may have so many, or the two together: AWS does not say.
+func (c Config) descriptorFindings() (out []Finding) {
+	for _, f := range c.invoked() {
+		slots := f.Scaling.Slots()
+		together := slots*(perRequestPeer+perRequestApp) + f.Database.Connections + ownDescriptors
+		if together <= descriptors {
+			continue
+		}
+		app := slots*perRequestApp + f.Database.Connections + ownDescriptors
+		out = append(out, Finding{
+			f.path + ".scaling.concurrency", fmt.Sprintf("%d requests at once may need %d file descriptors in an environment, Lambda allows %d", slots, together, descriptors),
+			fmt.Sprintf("set it to %d at most", max(1, (descriptors-ownDescriptors-f.Database.Connections)/(perRequestPeer+perRequestApp))), app > descriptors,
+		})
+	}
+	return out
+}
+
+// connectionFindings holds the instances against what the relay takes.
+func (c Config) connectionFindings() []Finding {
+	sum := 0
+	for _, f := range c.invoked() {
+		sum += f.surge() * perInstanceLink
+	}
+	if sum <= c.Relay.MaxConnections {
+		return nil
+	}
+	return []Finding{{
+		"relay.max_connections", fmt.Sprintf("instances may need %d connections to the relay, it takes %d", sum, c.Relay.MaxConnections),
+		"raise it, and the relay's limit of open files with it, or lower scaling.max", false,
+	}}
+}
+
+// priceFindings says which functions plain Lambda may serve for less. A start of an instance bills some 20 ms beside its
+// requests, to dial and to end, which plain Lambda does not; many requests at once on an instance pay for that.
+func (c Config) priceFindings() (out []Finding) {
+	for _, f := range c.invoked() {
+		if f.Scaling.Concurrency == 1 {
+			out = append(out, Finding{
+				f.path + ".scaling.concurrency", fmt.Sprintf("function %s: with concurrency 1 plain Lambda is cheaper, the more so the shorter and the rarer "+
+					"the requests are: a start bills some 20 ms more", f.Name),
+				"lambda-dispatch estimate says by how much, and bill.saved_dollars in /api/v1 of what runs", false,
+			})
+		}
+	}
+	return out
+}
