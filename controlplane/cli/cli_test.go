@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 // valid is about the smallest configuration.
-const valid = "{aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /web}]}]}"
+const valid = "{aws: {region: eu-central-1, endpoint: 'http://127.0.0.1:9001'}, functions: [{name: web, routes: [{path: /web}]}]}"
 
 func file(t *testing.T, text string) string {
 	t.Helper()
@@ -90,7 +90,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		says string
 		code int
 	}{
-		{[]string{"stats"}, `unknown command "stats", did you mean status?: cert, check, completion, drain, key, relay, rollout, run, secret, simulate, status, version`, 2},
+		{[]string{"stats"}, `unknown command "stats", did you mean status?: cert, check, completion, drain, estimate, key, relay, rollout, run, secret, simulate, status, version`, 2},
 		{[]string{"run", "--config", "x"}, "run: unknown flag: --config", 2},
 		{[]string{"check", "--set"}, "check: flag needs an argument: --set", 2},
 		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file: got ["a.yaml" "b.yaml"]`, 2},
@@ -108,7 +108,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		require.Empty(t, stdout+stderr, "main prints the error, and nobody else")
 	}
 	_, stderr, err := try(t)
-	require.EqualError(t, err, "no command given: cert, check, completion, drain, key, relay, rollout, run, secret, simulate, status, version")
+	require.EqualError(t, err, "no command given: cert, check, completion, drain, estimate, key, relay, rollout, run, secret, simulate, status, version")
 	require.Contains(t, stderr, "Usage:")
 }
 
@@ -130,17 +130,28 @@ func TestCheckSaysWhatItChecked(t *testing.T) {
 }
 
 func TestCheckSaysWhatPlainLambdaDoesForLess(t *testing.T) {
-	one := "{aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /web}], scaling: {concurrency: 1}}]}"
+	one := "{aws: {region: eu-central-1, endpoint: 'http://127.0.0.1:9001'}, functions: [{name: web, routes: [{path: /web}], scaling: {concurrency: 1}}]}"
 	stdout, _, err := try(t, "check", file(t, one))
 	require.NoError(t, err)
-	require.Contains(t, stdout, "warning: function web: with concurrency 1 plain Lambda is cheaper")
+	require.Contains(t, stdout, "warning: functions[0].scaling.concurrency: function web: with concurrency 1 plain Lambda is cheaper")
+}
+
+// What cannot work is printed with what may not, and the exit status is 1.
+func TestCheckAddsUp(t *testing.T) {
+	text := strings.Replace(valid, "endpoint: 'http://127.0.0.1:9001'", "account_concurrency: 50", 1)
+	stdout, _, err := try(t, "check", "--set", "relay.max_connections=100", file(t, text))
+	require.EqualError(t, err, "2 of the above cannot work")
+	require.Equal(t, 1, exitCode(err))
+	require.Contains(t, stdout, "\nerror: functions[0].scaling.max: 100 instances cannot run: the account has 50 concurrent executions; set it to 50 at most")
+	require.Contains(t, stdout, "\nerror: relay.address: function web would dial 127.0.0.1, which is its own environment; advertise")
+	require.Contains(t, stdout, "\nwarning: relay.max_connections: instances may need 375 connections to the relay, it takes 100; ")
 }
 
 func TestCheckLooksAtCertificates(t *testing.T) {
 	config := func(w keypairtest.Wish) string {
 		w.Names = []string{"front.test"}
 		certificate, key := keypairtest.Files(t, w)
-		return file(t, "{aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /web}]}], listeners: [{name: front, "+
+		return file(t, "{aws: {region: eu-central-1, endpoint: 'http://127.0.0.1:9001'}, functions: [{name: web, routes: [{path: /web}]}], listeners: [{name: front, "+
 			"address: '127.0.0.1:8443', tls: {certificate_file: "+certificate+", key_file: "+key+"}}]}")
 	}
 	now := time.Now()

@@ -3,17 +3,12 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"slices"
-	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
-	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 )
 
 const keys = `Keys are paths in FILE, admin.address say. Each can also be set by a variable, ` + controlplane.EnvPrefix + `ADMIN_ADDRESS for this one.
@@ -64,13 +59,6 @@ func (a *app) relayCommand() *cobra.Command {
 	}, a.runRelay)
 }
 
-func (a *app) checkCommand() *cobra.Command {
-	return a.configured(&cobra.Command{
-		Use: "check", GroupID: planning, Short: "Report all that is wrong with a configuration",
-		Long: fmt.Sprintf(`Report all that is wrong with FILE. With an envoy %s at hand, say also what Envoy says to the result.`, envoy.Version),
-	}, a.check)
-}
-
 // noFunctions is a warning: a deployment may begin without any, and everything else works.
 const noFunctions = "no functions: every request gets 404"
 
@@ -79,6 +67,9 @@ func (a *app) runServer(ctx context.Context, cfg *controlplane.Config) error {
 	defer logHangups(log)()
 	for _, warning := range controlplane.EnvironmentWarnings(a.environ) {
 		log.Warn(warning)
+	}
+	for _, finding := range cfg.Findings() {
+		log.Warn(finding)
 	}
 	server, err := controlplane.New(ctx, cfg, log)
 	if err != nil {
@@ -113,43 +104,4 @@ func logger(cfg *controlplane.Config, environ []string, stderr io.Writer) *logru
 		log.SetFormatter(&logrus.JSONFormatter{})
 	}
 	return log
-}
-
-// check validates the file by our rules, and then what we would send to Envoy by Envoy's own.
-func (a *app) check(ctx context.Context, cfg *controlplane.Config) error {
-	warnings, err := cfg.CheckValidity(time.Now())
-	if err != nil {
-		return fmt.Errorf("certificates:\n%w", err)
-	}
-	fmt.Fprintln(a.stdout, "the configuration is valid")
-	for _, warning := range slices.Concat(controlplane.EnvironmentWarnings(a.environ), warnings, cfg.PriceWarnings()) {
-		fmt.Fprintln(a.stdout, "warning:", warning)
-	}
-	if len(cfg.Functions) == 0 {
-		fmt.Fprintln(a.stdout, "warning:", noFunctions)
-	}
-	said, err := controlplane.CheckLease(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	if said != "" {
-		fmt.Fprintln(a.stdout, said)
-	}
-	binary, err := envoy.Find(ctx)
-	if errors.Is(err, envoy.ErrNotFound) {
-		fmt.Fprintln(a.stdout, "not checked by Envoy:", err)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	static, err := controlplane.EnvoyConfig(cfg)
-	if err != nil {
-		return err
-	}
-	if err := envoy.Validate(ctx, binary, static); err != nil {
-		return err
-	}
-	fmt.Fprintln(a.stdout, "Envoy", envoy.Version, "accepts what it would be sent")
-	return nil
 }

@@ -90,14 +90,20 @@ func placeOfName(name string) place {
 func unreachable(where place, f invoked, host string) (Finding, bool) {
 	switch {
 	case where == itself:
-		return Finding{"", fmt.Sprintf("function %s would dial %s, which is its own environment", f.Name, host),
-			"advertise an address of the relay's task or host that the function reaches", true}, true
+		return Finding{
+			"", fmt.Sprintf("function %s would dial %s, which is its own environment", f.Name, host),
+			"advertise an address of the relay's task or host that the function reaches", true,
+		}, true
 	case where == private && f.Lambda.Network == NetworkPublic:
-		return Finding{"", fmt.Sprintf("function %s is outside of a VPC and cannot dial %s, which is private", f.Name, host),
-			"advertise a public address, or put the function into the VPC and set its lambda.network to vpc", true}, true
+		return Finding{
+			"", fmt.Sprintf("function %s is outside of a VPC and cannot dial %s, which is private", f.Name, host),
+			"advertise a public address, or put the function into the VPC and set its lambda.network to vpc", true,
+		}, true
 	case where == anywhere && f.Lambda.Network == NetworkVPC:
-		return Finding{"", fmt.Sprintf("function %s is in a VPC and dials %s, which is public: it needs a NAT gateway, which charges each byte", f.Name, host),
-			"advertise the relay's private address", false}, true
+		return Finding{
+			"", fmt.Sprintf("function %s is in a VPC and dials %s, which is public: it needs a NAT gateway, which charges each byte", f.Name, host),
+			"advertise the relay's private address", false,
+		}, true
 	}
 	return Finding{}, false
 }

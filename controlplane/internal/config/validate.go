@@ -215,6 +215,7 @@ func (a AWS) validate(p *problems) {
 		p.add("aws.region", "must be a region such as eu-central-1, got %q", a.Region)
 	}
 	checkURL(p, "aws.endpoint", a.Endpoint, "http://127.0.0.1:9001")
+	within(p, "aws.account_concurrency", a.AccountConcurrency, 0, 1_000_000)
 }
 
 // checkURL accepts nothing, or a URL of HTTP.

@@ -69,7 +69,7 @@ func (r Result) whyServers() string {
 	case !r.doubles():
 		return fmt.Sprintf("the peak of %.1f times the mean comes slowly enough for servers to follow it", r.peak())
 	default:
-		return "few servers are enough for the peak, and cost less than Envoy and the control plane"
+		return fmt.Sprintf("the servers that stand ready for a peak of %.1f times the mean cost less than Lambda's time, Envoy and the control plane", r.peak())
 	}
 }
 

@@ -1,0 +1,260 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate/price"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate/recording"
+)
+
+const aboutEstimate = `Say what a service costs a month behind Lambda Dispatch, all of it: Lambda, Envoy and control plane, balancer, bytes, addresses and logs;
+and what it would cost on plain Lambda, on Fargate alone and on Lambda Managed Instances. It asks nobody: prices are in a file of the
+release, each with its source (--print-prices), or in one of yours (--prices).
+
+The traffic is one of
+  --rate, --peak, --period    a rate with one peak in a period
+  --alb-log                   access logs of an Application Load Balancer, gzipped or not; arrivals are replayed
+  --cloudwatch                exports of CloudWatch, JSON of the AWS CLI or CSV: RequestCount or Invocations (Sum), and if there is one
+                              TargetResponseTime or Duration (Average), ProcessedBytes (Sum)
+
+FILEs are further files of the same kind: --alb-log logs/*.gz. What a flag says goes before what a recording says. BYTES may end in KB or MB, TIME is 200ms, say; SHARE is from 0 to 1.`
+
+// A question is what the flags of estimate ask.
+type question struct {
+	service estimate.Service
+	given   func(flag string) bool
+
+	rate, peak   float64
+	period       time.Duration
+	albLogs      []string
+	cloudWatch   []string
+	files        []string // more of the same
+	architecture string
+	region       string
+	prices       string
+	printPrices  bool
+	json         bool
+}
+
+func (a *app) estimateCommand() *cobra.Command {
+	q := question{service: estimate.Default()}
+	c := &cobra.Command{
+		Use: "estimate [FLAG]... [FILE]...", GroupID: planning, Short: "Say what a month costs, and whether plain Lambda, Fargate or others cost less",
+		Long: aboutEstimate, DisableFlagsInUseLine: true,
+		RunE: func(c *cobra.Command, files []string) error {
+			q.given, q.files = c.Flags().Changed, files
+			if err := a.estimate(&q); err != nil {
+				return fmt.Errorf("estimate: %w", err)
+			}
+			return nil
+		},
+	}
+	q.define(c.Flags())
+	return c
+}
+
+func (q *question) define(flags *pflag.FlagSet) {
+	flags.SortFlags = false
+	s := &q.service
+	flags.Float64Var(&q.rate, "rate", 0, "requests a second in the mean, as a `NUMBER`")
+	flags.Float64Var(&q.peak, "peak", 3, "the highest rate is so many times the mean, a `NUMBER`")
+	flags.DurationVar(&q.period, "period", 24*time.Hour, "a peak comes once in such a `TIME`")
+	flags.StringArrayVar(&q.albLogs, "alb-log", nil, "read access logs, from `FILE` and others")
+	flags.StringArrayVar(&q.cloudWatch, "cloudwatch", nil, "read exports, from `FILE` and others")
+	flags.DurationVar(&s.Latency, "latency", s.Latency, "a request takes such a `TIME` where it is alone, in the mean")
+	flags.Float64Var(&s.CPU, "cpu", s.CPU, "`SHARE` of the latency in which a request computes; the rest it waits")
+	flags.IntVar(&s.MemoryMB, "memory", s.MemoryMB, "of the function, in `MB`")
+	flags.DurationVar(&s.Init, "init", s.Init, "a cold start's init takes such a `TIME`")
+	flags.IntVar(&s.Concurrency, "concurrency", s.Concurrency, "requests that an environment can hold at once, a `NUMBER`")
+	flags.StringVar(&q.architecture, "architecture", "x86_64", "x86_64 or arm64, a `NAME`")
+	q.defineBytes(flags)
+	q.defineSurroundings(flags)
+}
+
+func (q *question) defineBytes(flags *pflag.FlagSet) {
+	s := &q.service
+	for _, b := range []struct {
+		to          *float64
+		name, usage string
+	}{
+		{&s.RequestBytes, "request-bytes", "`BYTES` of a request"},
+		{&s.ResponseBytes, "response-bytes", "`BYTES` of an answer"},
+		{&s.OutboundBytes, "outbound-bytes", "`BYTES` of a request that pass a NAT gateway; with --network nat"},
+		{&s.LogBytes, "log-bytes", "`BYTES` that the app logs for a request"},
+		{&s.AccessLog, "access-log-bytes", "`BYTES` that Envoy logs for a request"},
+	} {
+		flags.Var((*bytesFlag)(b.to), b.name, b.usage)
+	}
+	flags.Float64Var(&s.PerConnection, "requests-per-connection", s.PerConnection, "of a client, a `NUMBER`")
+}
+
+func (q *question) defineSurroundings(flags *pflag.FlagSet) {
+	s := &q.service
+	flags.StringVar(&s.Layout, "layout", s.Layout, "of Lambda Dispatch: split (two zones, a standby) or small (one task), a `NAME`")
+	flags.StringVar(&s.Balancer, "balancer", s.Balancer, "before Envoy: alb, nlb or none, a `NAME`")
+	flags.StringVar(&s.Network, "network", s.Network, "where the function is: vpc, nat (a VPC with NAT gateways) or public (outside), a `NAME`")
+	flags.Float64Var(&s.Discounts.Lambda, "discount-lambda", 0, "`SHARE` that your commitments take off Lambda's time")
+	flags.Float64Var(&s.Discounts.Fargate, "discount-fargate", 0, "`SHARE` that they take off Fargate")
+	flags.Float64Var(&s.Discounts.EC2, "discount-ec2", 0, "`SHARE` that they take off EC2 instances")
+	flags.BoolVar(&s.FreeTier, "free-tier", false, "take Lambda's free tier off, which all functions of an account share")
+	flags.StringVar(&q.region, "region", "us-east-1", "whose prices count, a `NAME`")
+	flags.StringVar(&q.prices, "prices", "", "read prices from `FILE`")
+	flags.BoolVar(&q.printPrices, "print-prices", false, "print the prices of this release, with their sources, and end")
+	flags.BoolVar(&q.json, "json", false, "print JSON")
+}
+
+func (a *app) estimate(q *question) error {
+	if q.printPrices {
+		_, err := a.stdout.Write(price.BuiltIn())
+		return err
+	}
+	notes, err := q.fill()
+	if err != nil {
+		return err
+	}
+	set, err := q.set()
+	if err != nil {
+		return err
+	}
+	result, err := estimate.Estimate(q.service, set)
+	if err != nil {
+		return usageError{err}
+	}
+	result.Warnings = slices.Concat(notes, q.assumed(), result.Warnings)
+	if q.json {
+		return result.JSON(a.stdout)
+	}
+	return result.Table(a.stdout)
+}
+
+// fill completes the service by its traffic. It returns what is to be known of a recording.
+func (q *question) fill() (notes []string, err error) {
+	switch q.architecture {
+	case "x86_64", "arm64":
+		q.service.ARM = q.architecture == "arm64"
+	default:
+		return nil, usagef("--architecture: must be one of x86_64, arm64, got %q", q.architecture)
+	}
+	kinds := 0
+	for _, flag := range []string{"rate", "alb-log", "cloudwatch"} {
+		if q.given(flag) {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return nil, usagef("give one of --rate, --alb-log and --cloudwatch: they say what the traffic is")
+	}
+	if !q.given("rate") {
+		return q.recorded()
+	}
+	if len(q.files) > 0 {
+		return nil, usagef("unexpected argument %q", q.files[0])
+	}
+	q.service.Traffic.Profile, err = estimate.Wave(q.rate, q.peak, q.period)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return nil, nil
+}
+
+// A recorder reads files and says what they hold together.
+type recorder interface {
+	Read(name string, r io.Reader) error
+	Recording() (recording.Recording, error)
+}
+
+func (q *question) recorded() (notes []string, err error) {
+	var from recorder = &recording.ALB{}
+	files := q.albLogs
+	if q.given("cloudwatch") {
+		from, files = &recording.CloudWatch{}, q.cloudWatch
+	}
+	for _, flag := range []string{"peak", "period"} {
+		if q.given(flag) {
+			return nil, usagef("--%s: has no effect, because the traffic is a recording", flag)
+		}
+	}
+	for _, name := range append(files, q.files...) {
+		if err := readFile(from, name); err != nil {
+			return nil, err
+		}
+	}
+	r, err := from.Recording()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", files[0], err)
+	}
+	return r.Notes, q.take(r)
+}
+
+func readFile(to recorder, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(to.Read(name, f), f.Close())
+}
+
+// take puts what a recording says where no flag says otherwise.
+func (q *question) take(r recording.Recording) error {
+	s := &q.service
+	s.Traffic = r.Traffic
+	if r.Latency > 0 && !q.given("latency") {
+		s.Latency = max(time.Millisecond, r.Latency)
+	}
+	if r.RequestBytes >= 0 && !q.given("request-bytes") {
+		s.RequestBytes = r.RequestBytes
+	}
+	if r.ResponseBytes >= 0 && !q.given("response-bytes") {
+		s.ResponseBytes = r.ResponseBytes
+	}
+	if r.Latency == 0 && !q.given("latency") {
+		return usagef("--latency: must be given, because the export has neither TargetResponseTime nor Duration")
+	}
+	return nil
+}
+
+// set are the prices.
+func (q *question) set() (price.Set, error) {
+	list := price.Default()
+	if q.prices != "" {
+		f, err := os.Open(q.prices)
+		if err != nil {
+			return price.Set{}, err
+		}
+		defer f.Close()
+		if list, err = price.Read(f); err != nil {
+			return price.Set{}, fmt.Errorf("%s: %w", q.prices, err)
+		}
+	}
+	set, err := list.For(q.region)
+	if err != nil {
+		return set, usageError{err}
+	}
+	return set, nil
+}
+
+// assumed says which numbers that decide nobody has given.
+func (q *question) assumed() []string {
+	var out []string
+	s := q.service
+	for _, f := range []struct{ flag, says string }{
+		{"cpu", fmt.Sprintf("--cpu was not given: requests are taken to compute for %.0f %% of their time. It decides how many share an environment: measure it (cpu_total_time in Lambda Insights over the duration).", 100*s.CPU)},
+		{"memory", fmt.Sprintf("--memory was not given: %d MB.", s.MemoryMB)},
+		{"init", fmt.Sprintf("--init was not given: %s.", s.Init)},
+		{"concurrency", fmt.Sprintf("--concurrency was not given: an environment is taken to hold %d requests at once.", s.Concurrency)},
+	} {
+		if !q.given(f.flag) {
+			out = append(out, f.says)
+		}
+	}
+	return out
+}
