@@ -16,7 +16,7 @@ import (
 const (
 	oneHost = `aws: {region: eu-central-1}
 functions: [{name: web, routes: [{path: /web}]}]
-relay: {apart: true}
+relay: {apart: true, advertise: 'relay.example.com:7443'}
 `
 	split = oneHost + `cell: {control_planes: ["a.example.com:7444", "b.example.com:7444"]}
 `

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 // valid is about the smallest configuration.
-const valid = "{aws: {region: eu-central-1, endpoint: 'http://127.0.0.1:9001'}, functions: [{name: web, routes: [{path: /web}]}]}"
+const valid = "{aws: {region: eu-central-1}, relay: {advertise: 'relay.example.com:7443'}, functions: [{name: web, routes: [{path: /web}]}]}"
 
 func file(t *testing.T, text string) string {
 	t.Helper()
@@ -138,12 +138,12 @@ func TestCheckSaysWhatPlainLambdaDoesForLess(t *testing.T) {
 
 // What cannot work is printed with what may not, and the exit status is 1.
 func TestCheckAddsUp(t *testing.T) {
-	text := strings.Replace(valid, "endpoint: 'http://127.0.0.1:9001'", "account_concurrency: 50", 1)
+	text := strings.Replace(strings.Replace(valid, "eu-central-1", "eu-central-1, account_concurrency: 50", 1), "relay.example.com", "127.0.0.1", 1)
 	stdout, _, err := try(t, "check", "--set", "relay.max_connections=100", file(t, text))
 	require.EqualError(t, err, "2 of the above cannot work")
 	require.Equal(t, 1, exitCode(err))
 	require.Contains(t, stdout, "\nerror: functions[0].scaling.max: 100 instances cannot run: the account has 50 concurrent executions; set it to 50 at most")
-	require.Contains(t, stdout, "\nerror: relay.address: function web would dial 127.0.0.1, which is its own environment; advertise")
+	require.Contains(t, stdout, "\nerror: relay.advertise: function web would dial 127.0.0.1, which is its own environment; advertise")
 	require.Contains(t, stdout, "\nwarning: relay.max_connections: instances may need 375 connections to the relay, it takes 100; ")
 }
 

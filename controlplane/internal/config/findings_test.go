@@ -132,7 +132,10 @@ func TestUnreachableNetworks(t *testing.T) {
 		{"relay:7443", fine, fine, bad},
 		{"relay.example.com:7443", fine, fine, fine},
 		{"203.0.113.7:7443", fine, dear, fine},
-		{"[2001:db8::7]:7443", fine, dear, fine},
+		{"[2001:db8::7]:7443", fine, fine, fine},
+		{AdvertiseAuto, fine, fine, bad},
+		{AdvertisePublic, fine, dear, fine},
+		{AdvertiseIPv6, fine, fine, fine},
 	} {
 		for network, want := range map[string]string{"": tt.unstated, NetworkVPC: tt.vpc, NetworkPublic: tt.public} {
 			c := two()
@@ -167,6 +170,8 @@ func TestNetworksOfALocalLambdaAreNotJudged(t *testing.T) {
 	}, lines(c.Findings()))
 	c.Relay.Advertise, c.Relay.Address = "", "127.0.0.1:7443"
 	require.Equal(t, "relay.address", c.Findings()[0].Key)
+	c.Relay.TLS, c.Relay.Apart, c.Cell.Address = RelayTLSAuto, true, "0.0.0.0:7444"
+	require.Empty(t, c.Findings(), "the relays are on other hosts")
 }
 
 func TestDatabasesMustAgree(t *testing.T) {

@@ -13,15 +13,7 @@ func (c Config) networkFindings() (out []Finding) {
 	if !c.AWS.real() {
 		return nil
 	}
-	key, address := "relay.advertise", c.Relay.Advertise
-	if address == "" {
-		key, address = "relay.address", c.Relay.Address
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil { // reported by Validate
-		return nil
-	}
-	where := placeOf(host)
+	key, host, where := c.dialled()
 	for _, f := range c.invoked() {
 		if finding, bad := unreachable(where, f, host); bad {
 			finding.Key = key
@@ -37,6 +29,32 @@ func (c Config) networkFindings() (out []Finding) {
 	return out
 }
 
+// dialled is what functions are told to dial: the key that says it, the host, and its place. A relay on another host has a file of its own.
+func (c Config) dialled() (key, host string, where place) {
+	advertise := c.Relay.Advertise
+	switch advertise {
+	case AdvertiseAuto:
+		return "relay.advertise", advertise, private
+	case AdvertisePublic:
+		return "relay.advertise", advertise, anywhere
+	case AdvertiseIPv6:
+		return "relay.advertise", advertise, unknown
+	case "":
+		if elsewhere := c.Relay.Apart && (c.Cell.Address != "" || len(c.Cell.ControlPlanes) > 0); elsewhere {
+			return "", "", unknown
+		}
+	}
+	key = "relay.advertise"
+	if advertise == "" {
+		key, advertise = "relay.address", c.Relay.Address
+	}
+	host, _, err := net.SplitHostPort(advertise)
+	if err != nil { // reported by Validate
+		return key, advertise, unknown
+	}
+	return key, host, placeOf(host)
+}
+
 // real tells whether functions are AWS's, and not some on this machine.
 func (a AWS) real() bool {
 	endpoint, err := url.Parse(a.Endpoint)
@@ -47,8 +65,8 @@ func (a AWS) real() bool {
 type place int
 
 const (
-	anywhere place = iota // a public address
-	unknown               // a name
+	anywhere place = iota // a public IPv4 address
+	unknown               // a name, or a global IPv6 address, for which no NAT is needed
 	private               // an address or a name of a private network
 	itself                // the machine alone, or its link
 )
@@ -64,6 +82,8 @@ func placeOf(host string) place {
 		return itself
 	case ip.IsPrivate(), sharedAddresses.Contains(ip):
 		return private
+	case ip.Is6():
+		return unknown
 	}
 	return anywhere
 }
