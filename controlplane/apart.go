@@ -36,6 +36,8 @@ func (s *Server) runApart(ctx context.Context) error {
 	parts := newGroup()
 	stopAdmin := parts.run("admin", s.admin.Run)
 	stopFiles := parts.run("files", s.outside.watch.Run)
+	stopTracing := parts.run("tracing", s.tracer.Run)
+	stopMetrics := parts.run("metrics for CloudWatch", s.metrics.Run)
 	campaign, end := context.WithCancel(ctx)
 	defer end()
 	go func() {
@@ -62,6 +64,8 @@ func (s *Server) runApart(ctx context.Context) error {
 	s.stopping.Store(true)
 	stopControl()
 	s.grpc.Stop()
+	stopMetrics()
+	stopTracing()
 	stopFiles()
 	stopAdmin()
 	return errors.Join(err, parts.wait())

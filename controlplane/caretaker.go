@@ -23,6 +23,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tracing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -34,6 +35,7 @@ type caretaker struct {
 	dispatcher *dispatch.Dispatcher
 	socket     net.Listener
 	grpc       *grpc.Server
+	tracer     *tracing.Tracer
 	log        logrus.FieldLogger
 }
 
@@ -49,8 +51,9 @@ func newCaretaker(cfg *Config, log logrus.FieldLogger) *caretaker {
 		Relay: nobody{}, Changed: func(string) {},
 		Socket: func(endpoint string) string { return relay.SocketPath(socketDir(cfg), endpoint) },
 	})
+	c.tracer = newTracer(cfg, log)
 	c.grpc, _ = newDecider(trust.Socket())
-	extprocv3.RegisterExternalProcessorServer(c.grpc, extproc.New(c.dispatcher, log))
+	extprocv3.RegisterExternalProcessorServer(c.grpc, extproc.New(c.dispatcher, log).Witnessed(c.tracer))
 	return c
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/awslambda"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/emf"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
@@ -27,6 +29,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tracing"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -80,6 +83,8 @@ type Server struct {
 	health     *health.Server
 	control    net.Listener // Envoy's and the relays': xDS, ext_proc, streams; a socket only while it leads, where relays are apart
 	admin      *admin.Server
+	tracer     *tracing.Tracer
+	metrics    *emf.Writer
 	elector    *lease.Elector // where relays are apart
 	leads      atomic.Uint64  // the term, while it leads; where relays are apart
 	began      atomic.Bool    // its term has, and ended it has not
@@ -112,10 +117,15 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 		Changed: s.xds.Changed,
 	})
 	// Last, because it has goroutines from the beginning.
+	s.tracer = newTracer(cfg, log)
+	s.metrics = emf.New(emf.Options{
+		Namespace: cfg.EMF.Namespace, Interval: cfg.EMF.Interval, Functions: s.dispatcher.Functions, Leads: s.deciding,
+		Out: os.Stdout, Log: s.log,
+	})
 	s.grpc, s.health = newDecider(s.part.server(cfg.Cell), grpc.ChainStreamInterceptor(s.unlessStandby))
 	s.xds.Register(s.grpc)
 	s.relays.leader.Register(s.grpc)
-	extprocv3.RegisterExternalProcessorServer(s.grpc, extproc.New(s.dispatcher, log))
+	extprocv3.RegisterExternalProcessorServer(s.grpc, extproc.New(s.dispatcher, log).Witnessed(s.tracer))
 	return s, nil
 }
 
@@ -260,6 +270,11 @@ func (s *Server) ControlAddr() string {
 		return ""
 	}
 	return s.control.Addr().String()
+}
+
+// newTracer returns what tells of requests that Envoy traces.
+func newTracer(cfg *Config, log logrus.FieldLogger) *tracing.Tracer {
+	return tracing.New(cfg.Tracing.Endpoint, "lambda-dispatch", Version(), log)
 }
 
 // Names in the state directory.

@@ -236,6 +236,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	if s.keepsPair() {
 		stopPair = parts.run("pair", s.keepPair)
 	}
+	stopTracing := parts.run("tracing", s.care.tracer.Run)
 	stopCare := parts.run("caretaker", func(ctx context.Context) error { return s.care.run(ctx, s.led) })
 	if ctx.Err() == nil {
 		s.announce()
@@ -247,6 +248,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	s.log.Info("relay stops: its tunnels end")
 	stopCare()
 	stopPair()
+	stopTracing()
 	stopRelay()
 	s.sayGoodbye()
 	stopUplink()

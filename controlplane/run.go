@@ -34,6 +34,8 @@ func (s *Server) Run(ctx context.Context) error {
 	stopRelay := parts.run("relay", s.relay.Run)
 	stopUplink := parts.run("uplink", s.relay.uplink.Run)
 	stopFiles := parts.run("files", s.outside.watch.Run)
+	stopTracing := parts.run("tracing", s.tracer.Run)
+	stopMetrics := parts.run("metrics for CloudWatch", s.metrics.Run)
 	s.relays.lead(1)
 	if ctx.Err() == nil {
 		s.relays.await(ctx, []string{here})
@@ -52,6 +54,8 @@ func (s *Server) Run(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.shutdown()
 	stopControl()
+	stopMetrics()
+	stopTracing()
 	stopFiles()
 	stopXDS()
 	stopRelay()

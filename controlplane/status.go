@@ -41,8 +41,11 @@ type led struct {
 	server *Server
 }
 
+// deciding tells whether this control plane is the one that starts and ends instances.
+func (s *Server) deciding() bool { return s.relay != nil || s.leads.Load() > 0 }
+
 func (l led) order(give func() error) error {
-	if l.server.relay == nil && l.server.leads.Load() == 0 {
+	if !l.server.deciding() {
 		return fmt.Errorf("%w: this control plane does not lead", operator.ErrNotPossible)
 	}
 	return give()

@@ -77,6 +77,7 @@ func TestLambdalocalImitatesLambdaAndKnowsNothingOfUs(t *testing.T) {
 func TestForeignTypesStayAtTheEdge(t *testing.T) {
 	edges := map[string][]string{
 		"github.com/aws/":                         {"controlplane/internal/awslambda", "controlplane/internal/lease/dynamo"},
+		"go.opentelemetry.io/":                    {"controlplane/internal/tracing", "controlplane/internal/tracing/tracingtest"},
 		"github.com/envoyproxy/go-control-plane/": {"controlplane/internal/xds", "controlplane/internal/extproc", "controlplane"},
 	}
 	packages := list(t, "-f", `{{.ImportPath}}={{join .Imports ","}}`, module+"...")
@@ -108,9 +109,10 @@ func TestEveryDirectDependencyIsExplained(t *testing.T) {
 
 // explained folds the modules of one SDK into its line.
 func explained(path string) string {
-	const sdk = "github.com/aws/aws-sdk-go-v2"
-	if strings.HasPrefix(path, sdk) {
-		return sdk
+	for _, sdk := range []string{"github.com/aws/aws-sdk-go-v2", "go.opentelemetry.io/otel"} {
+		if strings.HasPrefix(path, sdk) {
+			return sdk
+		}
 	}
 	return path
 }

@@ -23,6 +23,8 @@ type Config struct {
 	Budget    Budget     `yaml:"budget"`
 	Log       Log        `yaml:"log"`
 	AccessLog AccessLog  `yaml:"access_log"`
+	Tracing   Tracing    `yaml:"tracing"`
+	EMF       EMF        `yaml:"emf"`
 	Functions []Function `yaml:"functions"`
 }
 
@@ -140,6 +142,18 @@ type Log struct {
 type AccessLog struct {
 	To    string `yaml:"to"`    // stdout, or the path of a file on Envoy's machine; empty: there is none
 	Query bool   `yaml:"query"` // paths are written with their query, which may hold secrets
+}
+
+// Tracing tells an OpenTelemetry collector what became of requests.
+type Tracing struct {
+	Endpoint string  `yaml:"endpoint"` // http://host:port of a collector, OTLP over gRPC; empty: nothing is traced
+	Sampling float64 `yaml:"sampling"` // share of the requests that come without a traceparent; the others have decided
+}
+
+// EMF is metrics for CloudWatch, as lines on standard output.
+type EMF struct {
+	Interval  time.Duration `yaml:"interval"` // 0: there are none
+	Namespace string        `yaml:"namespace"`
 }
 
 // ToStdout is the word of access_log.to for Envoy's standard output.

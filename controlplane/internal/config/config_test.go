@@ -1,10 +1,12 @@
 package config
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -139,6 +141,22 @@ func TestWhatIsSeenIsChecked(t *testing.T) {
 	}{
 		"a relative log": {func(c *Config) { c.AccessLog.To = "log" }, `access_log.to: must be stdout or an absolute path, got "log"`},
 		"no log":         {func(c *Config) { c.AccessLog.Query = true }, "access_log.query: has no effect, because access_log.to is empty"},
+		"a collector by https": {
+			func(c *Config) { c.Tracing.Endpoint = "https://c:4317" },
+			`tracing.endpoint: must be http:// with host and port alone, such as http://127.0.0.1:4317, got "https://c:4317"`,
+		},
+		"a collector with a path": {
+			func(c *Config) { c.Tracing.Endpoint = "http://c:4317/v1" },
+			`tracing.endpoint: must be http:// with host and port alone, such as http://127.0.0.1:4317, got "http://c:4317/v1"`,
+		},
+		"a collector without a port": {
+			func(c *Config) { c.Tracing.Endpoint = "http://c" },
+			`tracing.endpoint: must have a port, such as http://127.0.0.1:4317, got "http://c"`,
+		},
+		"a share":         {func(c *Config) { c.Tracing.Sampling = 50 }, "tracing.sampling: must be between 0 and 1, got 50"},
+		"no share":        {func(c *Config) { c.Tracing.Sampling = math.NaN() }, "tracing.sampling: must be a number"},
+		"often":           {func(c *Config) { c.EMF.Interval = time.Millisecond }, "emf.interval: must be between 1s and 1h0m0s, got 1ms"},
+		"AWS's namespace": {func(c *Config) { c.EMF.Namespace = "AWS/Lambda" }, `emf.namespace: must be a namespace of CloudWatch that does not begin with AWS/, got "AWS/Lambda"`},
 		"timing off": {
 			func(c *Config) { c.Functions[0].ServerTiming.Header = &HeaderMatch{"x-t", "1"} },
 			"functions[0].server_timing.header: has no effect, because enabled is false",

@@ -27,6 +27,8 @@ func Default() Config {
 		// Of us-east-1, the first tier. Most regions have the same.
 		Pricing: Pricing{PerMillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334},
 		Log:     Log{Level: "info", Format: "text"},
+		Tracing: Tracing{Sampling: 0.01},
+		EMF:     EMF{Namespace: "LambdaDispatch"},
 	}
 }
 

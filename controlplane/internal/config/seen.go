@@ -1,9 +1,13 @@
 package config
 
 import (
+	"math"
+	"net/url"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 )
 
 func (a AccessLog) validate(p *problems) {
@@ -15,6 +19,33 @@ func (a AccessLog) validate(p *problems) {
 	}
 	if a.To != ToStdout && !filepath.IsAbs(a.To) {
 		p.add("access_log.to", "must be stdout or an absolute path, got %q", a.To)
+	}
+}
+
+func (t Tracing) validate(p *problems) {
+	if t.Endpoint != "" {
+		endpoint, err := url.Parse(t.Endpoint)
+		if err != nil || endpoint.Scheme != "http" || endpoint.Hostname() == "" || t.Endpoint != "http://"+endpoint.Host {
+			p.add("tracing.endpoint", "must be http:// with host and port alone, such as http://127.0.0.1:4317, got %q", t.Endpoint)
+		} else if port, err := strconv.ParseUint(endpoint.Port(), 10, 16); err != nil || port == 0 {
+			p.add("tracing.endpoint", "must have a port, such as http://127.0.0.1:4317, got %q", t.Endpoint)
+		}
+	}
+	within(p, "tracing.sampling", t.Sampling, 0, 1)
+	if math.IsNaN(t.Sampling) {
+		p.add("tracing.sampling", "must be a number")
+	}
+}
+
+// cloudWatchName are CloudWatch's own rules.
+var cloudWatchName = regexp.MustCompile(`^[A-Za-z0-9._/#:-]{1,255}$`)
+
+func (e EMF) validate(p *problems) {
+	if e.Interval != 0 {
+		within(p, "emf.interval", e.Interval, time.Second, time.Hour)
+	}
+	if !cloudWatchName.MatchString(e.Namespace) || strings.HasPrefix(e.Namespace, "AWS/") {
+		p.add("emf.namespace", "must be a namespace of CloudWatch that does not begin with AWS/, got %q", e.Namespace)
 	}
 }
 

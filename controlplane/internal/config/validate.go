@@ -85,6 +85,8 @@ func (c Config) Validate() error {
 	oneOf(&p, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(&p, "log.format", c.Log.Format, "text", "json")
 	c.AccessLog.validate(&p)
+	c.Tracing.validate(&p)
+	c.EMF.validate(&p)
 	c.validateSharing(&p)
 	c.validateFunctions(&p)
 	c.validateDatabases(&p)

@@ -63,6 +63,13 @@ type Acquirer[L Lease] interface {
 	Acquire(ctx context.Context, r admission.Request) (L, error)
 }
 
+// A Witness hears how the requests were admitted that Envoy traces. Traceparent (W3C Trace Context) names the span that asked. It must
+// not block.
+type Witness interface {
+	Admitted(traceparent string, r admission.Request, w admission.Wait)
+	Refused(traceparent string, r admission.Request, e *admission.Error)
+}
+
 // A Server implements Envoy's ExternalProcessor service. Everything that a stream holds is released when it ends.
 type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
@@ -70,6 +77,13 @@ type Server struct {
 	log     logrus.FieldLogger
 	replies replies // to routes that want to know the endpoint alone
 	told    told    // to those that want to know more, of requests that did not wait
+	witness Witness // nil: nobody
+}
+
+// Witnessed tells w of each request that is traced. It is called before the first request.
+func (s *Server) Witnessed(w Witness) *Server {
+	s.witness = w
+	return s
 }
 
 // New returns a server that asks acquirer about every request.
@@ -100,15 +114,19 @@ func (s *Server) Process(raw extprocv3.ExternalProcessor_ProcessServer) (err err
 func (s *Server) serve(e *exchange) error {
 	request, err := e.first()
 	if err != nil {
-		return s.refuse(e, err)
+		return s.refuse(e, request, err)
 	}
 	lease, err := s.acquire(e.stream.Context(), request)
 	if err != nil {
-		return s.refuse(e, err)
+		return s.refuse(e, request, err)
 	}
 	defer lease.Release()
-	if err := e.dispatch(s.reply(wishesOf(e.stream.Context()), lease)); err != nil {
+	wishes := wishesOf(e.stream.Context())
+	if err := e.dispatch(s.reply(wishes, lease)); err != nil {
 		return err
+	}
+	if wishes.tell && s.witness != nil {
+		s.witness.Admitted(said(e.stream.Context(), traceparent), request, lease.Wait())
 	}
 	return e.untilEnd()
 }
@@ -126,7 +144,7 @@ func (s *Server) reply(w wishes, lease Lease) *extprocv3.ProcessingResponse {
 }
 
 // refuse answers the request with what err means to a client.
-func (s *Server) refuse(e *exchange, err error) error {
+func (s *Server) refuse(e *exchange, request admission.Request, err error) error {
 	if ctx := e.stream.Context(); ctx.Err() != nil {
 		return status.FromContextError(ctx.Err()).Err() // nobody is there to be told
 	}
@@ -140,6 +158,9 @@ func (s *Server) refuse(e *exchange, err error) error {
 	}
 	if refused.Cause == admission.Malformed {
 		s.log.WithError(err).Error("Envoy broke the protocol: is its configuration ours?")
+	}
+	if wishesOf(e.stream.Context()).tell && s.witness != nil {
+		s.witness.Refused(said(e.stream.Context(), traceparent), request, refused)
 	}
 	return e.refuse(refused)
 }

@@ -13,7 +13,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-const requestIDHeader = "x-request-id"
+const (
+	requestIDHeader = "x-request-id"
+	traceparent     = "traceparent" // of the stream: Envoy's span that asks
+)
 
 // RefusedHeader and CauseHeader are wire's, as Envoy writes them.
 var (

@@ -85,12 +85,12 @@ func finalAnswers() *condition {
 const pathState = "lambda-dispatch.path"
 
 // keepPath is the filter that does so. Of a request that an instance has refused it is what that instance was sent.
-func keepPath(l config.AccessLog) []*hcmv3.HttpFilter {
-	if l.To == "" {
+func keepPath(cfg *config.Config) []*hcmv3.HttpFilter {
+	if !told(cfg) {
 		return nil
 	}
 	path := "%PATH(NQ)%"
-	if l.Query {
+	if cfg.AccessLog.Query {
 		path = "%PATH(WQ)%"
 	}
 	return []*hcmv3.HttpFilter{{

@@ -67,6 +67,7 @@ func (r routed) againRoute(leased bool) *routev3.Route {
 		Match:                match,
 		Metadata:             r.metadata(),
 		ResponseHeadersToAdd: r.serverTiming(),
+		Decorator:            r.decorator(),
 		Action:               &routev3.Route_Route{Route: action},
 		TypedPerFilterConfig: map[string]*anypb.Any{
 			extProcName: r.filterConfig(&corev3.HeaderValue{Key: extproc.ArrivedKey, Value: startMicros}),

@@ -78,7 +78,7 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix:     l.Name,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: adsSource(), RouteConfigName: l.Name}},
-		HttpFilters:    append(keepPath(cfg.AccessLog), extProc(cfg), router()),
+		HttpFilters:    append(keepPath(cfg), extProc(cfg), router()),
 
 		// Who the client is. No address is trusted for where it comes from: the only internal one is one that no client
 		// has, because an empty list would mean all private networks.
@@ -96,6 +96,8 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 		PreserveExternalRequestId: true,
 		RequestIdExtension: &hcmv3.RequestIDExtension{TypedConfig: pack(&uuidv3.UuidRequestIdConfig{
 			PackTraceReason: wrapperspb.Bool(false),
+			// Else requests are never traced whose client chose an id that is no UUID.
+			UseRequestIdForTraceSampling: wrapperspb.Bool(false),
 		})},
 
 		// What is passed on is what came. The app's Server header is the app's; 100 Continue is for the app to say, which
@@ -126,6 +128,7 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 		RequestHeadersTimeout: durationpb.New(headersTimeout),
 		LocalReplyConfig:      localReplies(),
 		AccessLog:             accessLog(cfg.AccessLog),
+		Tracing:               tracing(cfg),
 	}
 }
 

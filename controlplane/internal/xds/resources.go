@@ -36,6 +36,9 @@ func Resources(cfg *config.Config) ResourceSet {
 	if cfg.Relay.Apart && !cfg.Cell.Split() {
 		set.Clusters = append(set.Clusters, decidersCluster(cfg))
 	}
+	if traced(cfg) {
+		set.Clusters = append(set.Clusters, collectorCluster(cfg))
+	}
 	for _, f := range cfg.Functions {
 		set.Clusters = append(set.Clusters, cluster(cfg, f), upgradeCluster(cfg, f))
 	}

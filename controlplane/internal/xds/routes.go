@@ -36,8 +36,9 @@ const (
 type routed struct {
 	function *config.Function
 	config.Route
-	index int  // among the function's routes: names it
-	tell  bool // Envoy is to know what requests waited for
+	index  int  // among the function's routes: names it
+	tell   bool // Envoy is to know what requests waited for
+	traced bool // it sends spans
 }
 
 // routeConfiguration is what one listener routes by. Requests that nothing matches get a 404 of Envoy's own, and no
@@ -69,7 +70,7 @@ func routesOf(cfg *config.Config, listener string) []routed {
 				continue
 			}
 			r.Host, r.Path = strings.ToLower(r.Host), strings.TrimRight(r.Path, "/")
-			routes = append(routes, routed{function: f, Route: r, index: j, tell: cfg.AccessLog.To != ""})
+			routes = append(routes, routed{function: f, Route: r, index: j, tell: told(cfg), traced: traced(cfg)})
 		}
 	}
 	slices.SortStableFunc(routes, moreSpecific)
@@ -173,6 +174,7 @@ func (r routed) resource(upgrade, leased bool) *routev3.Route {
 		Match:                match,
 		Metadata:             r.metadata(),
 		ResponseHeadersToAdd: r.serverTiming(),
+		Decorator:            r.decorator(),
 		Action:               &routev3.Route_Route{Route: action},
 		TypedPerFilterConfig: map[string]*anypb.Any{extProcName: r.filterConfig(&corev3.HeaderValue{Key: extproc.BeganKey, Value: startMicros})},
 	}

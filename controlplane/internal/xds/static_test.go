@@ -40,7 +40,13 @@ func TestEnvoyAcceptsWhatConfigurationsBecome(t *testing.T) {
 		Name: "secure", Address: "[::1]:8443", MaxRequestHeaders: 8192, TrustedHops: 2, TLS: certificate(t),
 	})
 
+	seen := testConfig(testFunction("web", config.Route{Path: "/web"}))
+	seen.AccessLog = config.AccessLog{To: config.ToStdout, Query: true}
+	seen.Tracing = config.Tracing{Endpoint: "http://collector.example.com:4317", Sampling: 0.5}
+	seen.Functions[0].ServerTiming = config.ServerTiming{Enabled: true, Header: &config.HeaderMatch{Name: "X-Timing", Value: "50%"}}
+
 	tests := map[string]*config.Config{
+		"seen":       seen,
 		"defaults":   testConfig(),
 		"tls":        withTLS,
 		"every rule": testConfig(disabled, endless, testFunction("h", config.Route{Path: "/a.b(c", Header: &config.HeaderMatch{Name: "X-V", Value: "1"}})),

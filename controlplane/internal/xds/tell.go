@@ -12,6 +12,9 @@ import (
 
 // What logs and clients are told of a request, its route asks the control plane for: nobody asks where nobody wants to know.
 
+// told says whether anybody is told what becomes of each request.
+func told(cfg *config.Config) bool { return cfg.AccessLog.To != "" || traced(cfg) }
+
 // metadata names the function, for logs, of requests that nobody is asked about too.
 func (r routed) metadata() *corev3.Metadata {
 	if !r.tell {
