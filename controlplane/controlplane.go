@@ -73,6 +73,7 @@ func PublicKey(file string) (string, error) {
 type Server struct {
 	config     *Config
 	outside    *outside
+	accounts   accounts
 	part       part
 	log        logrus.FieldLogger
 	dispatcher *dispatch.Dispatcher
@@ -105,7 +106,7 @@ type ownRelay struct {
 // found here; after an error nothing stays open. Nothing is served or started before Run, which must follow: a Run whose
 // ctx has ended only gives back what New opened.
 func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, error) {
-	s := &Server{config: cfg, log: log.WithField("component", "controlplane")}
+	s := &Server{config: cfg, accounts: newAccounts(cfg), log: log.WithField("component", "controlplane")}
 	if err := s.open(ctx, log); err != nil {
 		s.close()
 		return nil, err
@@ -149,7 +150,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 		return err
 	}
 	s.dispatcher = dispatch.New(dispatch.Options{
-		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Key: s.part.key,
+		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Accounts: s.accounts.of(cfg), Key: s.part.key,
 		Tokens: s.outside.tokens, Signing: s.outside.signingKey, Log: log,
 	})
 	s.relays = newAttached(s.dispatcher, log)
@@ -328,7 +329,7 @@ func providers(ctx context.Context, cfg *Config) (map[string]provider.Provider, 
 		if name == "" {
 			name = f.Name
 		}
-		out[f.Name] = api.Function(name, f.Lambda.Qualifier)
+		out[f.Name] = api.Function(awslambda.Place{Region: f.Lambda.Region, Role: f.Lambda.AssumeRole}, name, f.Lambda.Qualifier)
 	}
 	return out, nil
 }

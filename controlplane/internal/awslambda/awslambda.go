@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,18 +20,27 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// An API is one place to invoke functions: AWS in a region, or another endpoint that speaks its Invoke API.
+// An API invokes functions: AWS's, or another endpoint that speaks its Invoke API.
 type API struct {
-	client *lambda.Client
+	config   aws.Config
+	endpoint string
+
+	mu     sync.Mutex // guards places
+	places map[Place]*lambda.Client
 }
+
+// A Place is a region, empty: ours, in the account of a role that our credentials may assume, empty: their own.
+type Place struct{ Region, Role string }
 
 // New prepares the SDK. It reads configuration and opens no connection. region may be empty where the SDK's default
 // chain finds one; endpoint is empty for AWS itself.
@@ -47,17 +57,46 @@ func New(ctx context.Context, region, endpoint string, together int) (*API, erro
 	if cfg.Region == "" {
 		return nil, errors.New("aws configuration: no region: set aws.region or AWS_REGION")
 	}
-	return &API{client: lambda.NewFromConfig(cfg, func(o *lambda.Options) {
-		if endpoint == "" {
-			return
-		}
-		o.BaseEndpoint = aws.String(endpoint)
-		if isLoopback(endpoint) {
-			// A Lambda on this machine checks no signature, and real credentials have no business there.
-			o.Credentials = aws.AnonymousCredentials{}
-		}
-	})}, nil
+	return &API{config: cfg, endpoint: endpoint, places: map[Place]*lambda.Client{}}, nil
 }
+
+// in returns the client of a place. It opens no connection: a role is assumed when the first function is invoked, and again before
+// its credentials expire.
+func (a *API) in(p Place) *lambda.Client {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.places[p] == nil {
+		a.places[p] = lambda.NewFromConfig(a.configIn(p), func(o *lambda.Options) {
+			if a.endpoint != "" {
+				o.BaseEndpoint = aws.String(a.endpoint)
+			}
+		})
+	}
+	return a.places[p]
+}
+
+func (a *API) configIn(p Place) aws.Config {
+	cfg := a.config.Copy()
+	if p.Region != "" {
+		cfg.Region = p.Region
+	}
+	switch {
+	case p.Role != "":
+		assume := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), p.Role, func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName = sessionName
+		})
+		cfg.Credentials = aws.NewCredentialsCache(assume, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore })
+	case a.endpoint != "" && isLoopback(a.endpoint):
+		// A Lambda on this machine checks no signature, and real credentials have no business there.
+		cfg.Credentials = aws.AnonymousCredentials{}
+	}
+	return cfg
+}
+
+const (
+	sessionName = "lambda-dispatch" // what CloudTrail calls those who have assumed a role
+	renewBefore = 5 * time.Minute   // the end of a role's credentials
+)
 
 // regionOr makes up a region for endpoints that are not AWS: the SDK insists on one.
 func regionOr(region, endpoint string) string {
@@ -97,13 +136,13 @@ func httpClient(together int) aws.HTTPClient {
 		})
 }
 
-// Function returns the provider for one function plus qualifier ("" is $LATEST). name may be an ARN, which may end with the
+// Function returns the provider for one function of a place plus qualifier ("" is $LATEST). name may be an ARN, which may end with the
 // qualifier.
-func (a *API) Function(name, qualifier string) *Function {
+func (a *API) Function(p Place, name, qualifier string) *Function {
 	if arn := strings.Split(name, ":"); qualifier == "" && len(arn) == arnParts+1 {
 		name, qualifier = strings.Join(arn[:arnParts], ":"), arn[arnParts]
 	}
-	f := &Function{client: a.client, name: aws.String(name)}
+	f := &Function{client: a.in(p), name: aws.String(name)}
 	if qualifier != "" {
 		f.qualifier = aws.String(qualifier)
 	}

@@ -62,7 +62,7 @@ func invokeAt(t *testing.T, url string) provider.End {
 	t.Helper()
 	api, err := New(t.Context(), "", url, 10)
 	require.NoError(t, err)
-	return api.Function("web", "live").Invoke(t.Context(), "", invocation)
+	return api.Function(Place{}, "web", "live").Invoke(t.Context(), "", invocation)
 }
 
 var invocation = wire.Invocation{Version: wire.Version, Instance: "i1", Token: "a-secret-token"}
@@ -219,7 +219,7 @@ func TestEveryInvocationHasAConnectionOfItsOwnWithoutATimeout(t *testing.T) {
 	t.Setenv("AWS_ENABLE_DEFAULT_SOCKET_TIMEOUT_2026", "true")
 	api, err := New(t.Context(), "", server.URL, 10)
 	require.NoError(t, err)
-	client := api.client.Options().HTTPClient.(*awshttp.BuildableClient)
+	client := api.in(Place{}).Options().HTTPClient.(*awshttp.BuildableClient)
 	timeout, _ := client.GetReadTimeout()
 	require.Zero(t, timeout)
 	require.Zero(t, client.GetTimeout())
@@ -227,7 +227,7 @@ func TestEveryInvocationHasAConnectionOfItsOwnWithoutATimeout(t *testing.T) {
 
 	var all sync.WaitGroup
 	for range together {
-		all.Go(func() { assert.Empty(t, api.Function("web", "").Invoke(t.Context(), "", invocation).Cause) })
+		all.Go(func() { assert.Empty(t, api.Function(Place{}, "web", "").Invoke(t.Context(), "", invocation).Cause) })
 	}
 	for range together {
 		require.Equal(t, "HTTP/1.1", <-protocols)
@@ -246,7 +246,7 @@ func TestACanceledInvocationReturnsAtOnce(t *testing.T) {
 	defer server.Close()
 	api, err := New(ctx, "", server.URL, 10)
 	require.NoError(t, err)
-	require.Equal(t, scaler.Network, api.Function("web", "").Invoke(ctx, "", invocation).Cause)
+	require.Equal(t, scaler.Network, api.Function(Place{}, "web", "").Invoke(ctx, "", invocation).Cause)
 }
 
 // The answer of a function may be lost, its report forged, or of a later version: none of that gets far.
@@ -302,7 +302,7 @@ func TestWithoutCredentialsNothingIsSent(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	api, err := New(t.Context(), "us-east-1", "http://lambda.invalid", 1)
 	require.NoError(t, err)
-	end := api.Function("web", "").Invoke(t.Context(), "", invocation)
+	end := api.Function(Place{}, "web", "").Invoke(t.Context(), "", invocation)
 	require.Equal(t, scaler.Denied, end.Cause, end.Detail)
 	require.True(t, end.NeverRan)
 }
@@ -330,7 +330,7 @@ func TestConnectionsAreKeptForAsManyAsMayRun(t *testing.T) {
 	for range 2 {
 		var all sync.WaitGroup
 		for range together {
-			all.Go(func() { assert.Empty(t, api.Function("web", "").Invoke(t.Context(), "", invocation).Cause) })
+			all.Go(func() { assert.Empty(t, api.Function(Place{}, "web", "").Invoke(t.Context(), "", invocation).Cause) })
 		}
 		for range together {
 			<-arrived

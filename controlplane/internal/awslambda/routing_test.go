@@ -17,7 +17,7 @@ func routing(t *testing.T, s *service, qualifier string) (provider.Routing, erro
 	defer server.Close()
 	api, err := New(t.Context(), "", server.URL, 1)
 	require.NoError(t, err)
-	return api.Function("web", qualifier).Routing(t.Context())
+	return api.Function(Place{}, "web", qualifier).Routing(t.Context())
 }
 
 func TestAnAliasLeadsToOneVersionOrTwo(t *testing.T) {

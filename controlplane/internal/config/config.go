@@ -19,6 +19,7 @@ type Config struct {
 	Lease     Lease      `yaml:"lease"`
 	Signing   Signing    `yaml:"signing"`
 	AWS       AWS        `yaml:"aws"`
+	Accounts  []Account  `yaml:"accounts"`
 	Pricing   Pricing    `yaml:"pricing"`
 	Budget    Budget     `yaml:"budget"`
 	Log       Log        `yaml:"log"`
@@ -111,6 +112,29 @@ type AWS struct {
 	AccountConcurrency int `yaml:"account_concurrency"`
 }
 
+// An Account bounds the instances of all functions in one region of one account.
+type Account struct {
+	Region     string `yaml:"region"`      // empty: that of AWS
+	AssumeRole string `yaml:"assume_role"` // as functions have it; empty: the account of our own credentials
+	Instances  int    `yaml:"instances"`
+}
+
+// A Place is where functions are: a region of the account that a role leads to.
+type Place struct{ Region, Role string }
+
+// PlaceOf is where a function is.
+func (c Config) PlaceOf(f Function) Place { return c.place(f.Lambda.Region, f.Lambda.AssumeRole) }
+
+// PlaceOfAccount is where the functions are that an account bounds.
+func (c Config) PlaceOfAccount(a Account) Place { return c.place(a.Region, a.AssumeRole) }
+
+func (c Config) place(region, role string) Place {
+	if region == "" {
+		region = c.AWS.Region
+	}
+	return Place{region, role}
+}
+
 // Pricing is what Lambda charges, in dollars. Duration is priced by the architecture.
 type Pricing struct {
 	PerMillionRequests float64 `yaml:"per_million_requests"`
@@ -186,6 +210,8 @@ type ServerTiming struct {
 type Lambda struct {
 	FunctionName string        `yaml:"function_name"` // name or ARN; empty: the function's name
 	Qualifier    string        `yaml:"qualifier"`     // version or alias; empty: $LATEST
+	Region       string        `yaml:"region"`        // empty: that of AWS
+	AssumeRole   string        `yaml:"assume_role"`   // ARN of the role that invokes it, in its account; empty: our own credentials do
 	Timeout      time.Duration `yaml:"timeout"`       // the function's timeout as configured in Lambda
 	MemoryMB     int           `yaml:"memory_mb"`     // as configured in Lambda; 0: learned from its reports
 	Architecture string        `yaml:"architecture"`  // x86_64 or arm64; they have different prices

@@ -23,6 +23,7 @@ func documentedKeys() []key {
 	listener, function := DefaultListener(), DefaultFunction()
 	listener.TLS, function.Routes, function.ServerTiming.Header = &ListenerTLS{}, []Route{{Header: &HeaderMatch{}}}, &HeaderMatch{}
 	cfg.Listeners, cfg.Functions = []Listener{listener}, []Function{function}
+	cfg.Accounts = []Account{{}}
 	return appendKeys(nil, "", reflect.ValueOf(cfg))
 }
 

@@ -60,7 +60,7 @@ func (f invoked) environments() int {
 
 const concurrencyKey = "aws.account_concurrency"
 
-// concurrencyFindings holds the instances of all functions against the account's quota.
+// concurrencyFindings holds the instances of the functions of our own region and account against its quota.
 func (c Config) concurrencyFindings() (out []Finding) {
 	quota := c.AWS.AccountConcurrency
 	if quota == 0 {
@@ -68,6 +68,9 @@ func (c Config) concurrencyFindings() (out []Finding) {
 	}
 	least, most := 0, 0
 	for _, f := range c.invoked() {
+		if c.PlaceOf(f.Function) != c.place("", "") {
+			continue // another region or account, with a quota of its own: accounts[].instances
+		}
 		least += f.Scaling.Min
 		most += f.Scaling.Max
 		if f.Scaling.Max > quota {

@@ -64,6 +64,8 @@ func (f Function) validateProvider(p *problems, path string) {
 	if f.Provider == ProviderStatic {
 		unused(p, path+".lambda.function_name", f.Lambda.FunctionName, "provider is static")
 		unused(p, path+".lambda.qualifier", f.Lambda.Qualifier, "provider is static")
+		unused(p, path+".lambda.region", f.Lambda.Region, "provider is static")
+		unused(p, path+".lambda.assume_role", f.Lambda.AssumeRole, "provider is static")
 		checkToken(p, path+".static.token_file", f.Static.TokenFile)
 		return
 	}
@@ -78,6 +80,10 @@ func (l Lambda) validate(p *problems, path string) {
 	if !qualifierPattern.MatchString(l.Qualifier) {
 		p.add(path+".qualifier", "must be a version or an alias, got %q", l.Qualifier)
 	}
+	if !regionPattern.MatchString(l.Region) {
+		p.add(path+".region", "must be a region such as eu-central-1, got %q", l.Region)
+	}
+	checkRole(p, path+".assume_role", l.AssumeRole)
 	within(p, path+".timeout", l.Timeout, time.Second, 900*time.Second)
 	if l.Timeout%time.Second != 0 {
 		p.add(path+".timeout", "must be whole seconds, as in Lambda, got %s", l.Timeout)

@@ -90,6 +90,7 @@ func (c Config) Validate() error {
 	c.validateSharing(&p)
 	c.validateFunctions(&p)
 	c.validateDatabases(&p)
+	c.validateAccounts(&p)
 	c.validateCeilings(&p)
 	return p.err()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
 // A Configuration is what functions there are, and what holds for all of them.
@@ -18,7 +19,8 @@ type Configuration struct {
 	Providers map[string]provider.Provider // by function name; none for functions whose peers register by themselves
 	Pricing   config.Pricing
 	Budget    config.Budget
-	Tokens    map[string]func() string // by function name, that peers register with; none for functions that are invoked
+	Accounts  map[string]*scaler.Budget // by function name: the instances that functions of one account and region share; nil: no bound is known
+	Tokens    map[string]func() string  // by function name, that peers register with; none for functions that are invoked
 }
 
 // A directory is the functions that there are, those that leave included. It is never altered: another takes its place.

@@ -32,6 +32,7 @@ type Options struct {
 	Providers map[string]provider.Provider // by function name; none for functions whose peers register by themselves
 	Pricing   config.Pricing
 	Budget    config.Budget
+	Accounts  map[string]*scaler.Budget // by function name: the instances that functions of one account and region share; nil: no bound is known
 	Key       token.Key
 	// What follows may be replaced while the control plane runs, and is asked for anew each time.
 	Tokens  map[string]func() string // by function name, that peers register with; none for functions that are invoked
@@ -94,7 +95,7 @@ func New(o Options) *Dispatcher {
 	}
 	d.stop, d.cut = context.WithCancel(context.Background())
 	d.directory.Store(newDirectory(map[string]*function{}))
-	d.Configure(Configuration{Functions: o.Functions, Providers: o.Providers, Pricing: o.Pricing, Budget: o.Budget, Tokens: o.Tokens})
+	d.Configure(Configuration{Functions: o.Functions, Providers: o.Providers, Pricing: o.Pricing, Budget: o.Budget, Accounts: o.Accounts, Tokens: o.Tokens})
 	return d
 }
 
@@ -289,11 +290,11 @@ func (d *Dispatcher) forget(i *instance) {
 
 // freed lets functions try again that were held back by what they share with one of whose instances ended.
 func (d *Dispatcher) freed(by *function) {
-	if !d.budget.Bounded() {
+	if account := by.settings().plan.settings.Scaling.Account; !d.budget.Bounded() && account == nil {
 		return
 	}
 	for _, f := range d.list() {
-		if f != by && f.blockedBy(scaler.DollarsTotal) {
+		if f != by && f.blockedBy(scaler.DollarsTotal, scaler.AtAccount) {
 			f.tick()
 		}
 	}

@@ -29,7 +29,7 @@ func (d *Dispatcher) settingsFor(cfg config.Function, c Configuration) *settings
 	s := &settings{
 		config: cfg, pricing: c.Pricing, plan: planFor(cfg, c.Pricing), provider: c.Providers[cfg.Name], token: c.Tokens[cfg.Name],
 	}
-	s.plan.settings.Scaling.Total = d.budget
+	s.plan.settings.Scaling.Total, s.plan.settings.Scaling.Account = d.budget, c.Accounts[cfg.Name]
 	if cfg.Disabled {
 		s.closed = admission.Disabled
 	}

@@ -81,6 +81,8 @@ func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
 	case scaler.DollarsTotal:
 		return fmt.Sprintf("budget.dollars_per_hour leaves too little: %.4f is taken, and one instance costs %.4f",
 			f.d.budget.PerHour(at), f.settings().plan.rates.PerHour(f.priced))
+	case scaler.AtAccount:
+		return "accounts[].instances leaves no room: the functions of this account and region have as many together"
 	case scaler.Unreachable:
 		return "no Envoy is connected: nothing is started before a request waits, or one is"
 	case scaler.Never:
@@ -101,11 +103,11 @@ func backoffDetail(at time.Time, b scaler.Block) string {
 	return fmt.Sprintf("starts fail: %s; the next one is tried when it is wanted", b.Cause)
 }
 
-// blockedBy reports whether that guard withholds starts.
-func (f *function) blockedBy(r scaler.Reason) bool {
+// blockedBy reports whether one of these guards withholds starts.
+func (f *function) blockedBy(reasons ...scaler.Reason) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.pool.Stats().Blocked.Reason == r
+	return slices.Contains(reasons, f.pool.Stats().Blocked.Reason)
 }
 
 // billed is empty for a function of peers that nobody invoked: what they cost, Lambda does not bill. The caller holds f.mu.

@@ -323,7 +323,7 @@ func (p *Pool) startFresh(now time.Time) {
 // serve for ever. One at a time, and only while nobody waits.
 func (p *Pool) makeRoom(now time.Time) {
 	switch p.block.Reason {
-	case scaler.AtMax, scaler.NoPlace, scaler.Dollars, scaler.DollarsTotal:
+	case scaler.AtMax, scaler.NoPlace, scaler.Dollars, scaler.DollarsTotal, scaler.AtAccount:
 	default:
 		return
 	}

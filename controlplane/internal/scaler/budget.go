@@ -144,6 +144,16 @@ func (b *Budget) Claim(now time.Time, p Price, n int) (claimed int, until time.T
 	return claimed, until
 }
 
+// refund takes back the claims of n starts that were not made.
+func (b *Budget) refund(p Price, n int) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claimed -= int64(n) * p.hour
+}
+
 // inherit claims what an instance costs that runs already, beyond the ceiling too.
 func (b *Budget) inherit(now time.Time, p Price) {
 	if b == nil {

@@ -19,6 +19,7 @@ const (
 	Rate         Reason = "rate"             // the token bucket is empty
 	Dollars      Reason = "dollars"          // one more would cost more per hour than the function may
 	DollarsTotal Reason = "dollars_total"    // one more would cost more per hour than all functions may
+	AtAccount    Reason = "account"          // as many instances as the functions of one account and region may have together
 	Backoff      Reason = "backoff"          // starts fail: Block.Cause
 	Unreachable  Reason = "no_envoy"         // no Envoy is connected, and nobody waits
 	Never        Reason = "never"            // the settings forbid starts
@@ -64,9 +65,9 @@ func NewGuards(s Settings, seed uint64) *Guards {
 	}
 }
 
-// Configure gives the guards other settings but for Total, which stays. What was started, claimed and tried stays so.
+// Configure gives the guards other settings but for Total and Account, which stay. What was started, claimed and tried stays so.
 func (g *Guards) Configure(now time.Time, s Settings) {
-	s.Total = g.settings.Total
+	s.Total, s.Account = g.settings.Total, g.settings.Account
 	g.settings, g.price = s, s.Price
 	g.bucket = g.bucket.Resized(now, s.StartsPerSecond, s.StartsBurst)
 	g.own.SetCeiling(s.DollarsPerHour)
@@ -94,7 +95,9 @@ func (g *Guards) Room(now time.Time, l Load) (int, Block) {
 	affordable, until := g.own.Room(now, g.price)
 	room, block = tighter(room, block, affordable, Block{Reason: Dollars, Until: until})
 	affordable, until = s.Total.Room(now, g.price)
-	return tighter(room, block, affordable, Block{Reason: DollarsTotal, Until: until})
+	room, block = tighter(room, block, affordable, Block{Reason: DollarsTotal, Until: until})
+	places, free = s.Account.Room(now, place)
+	return tighter(room, block, places, Block{Reason: AtAccount, Until: free})
 }
 
 // warmRoom is how many starts may be made in environments that are there, beside those that the bucket allows.
@@ -113,8 +116,7 @@ func tighter(room int, block Block, other int, otherBlock Block) (int, Block) {
 // zero if nothing does.
 func (g *Guards) Take(now time.Time, l Load, want int) (int, Block) {
 	room, block := g.Room(now, l)
-	// Others draw on the total between our look at it and our claim: the claim counts.
-	n, until := g.settings.Total.Claim(now, g.price, min(want, room))
+	n, held := g.claim(now, min(want, room))
 	g.own.Claim(now, g.price, n)
 	g.places.Claim(now, place, n)
 	warm := min(n, g.warmRoom(now, l))
@@ -124,13 +126,25 @@ func (g *Guards) Take(now time.Time, l Load, want int) (int, Block) {
 	case n == want:
 		return n, Block{}
 	case n < min(want, room):
-		return n, Block{Reason: DollarsTotal, Until: until}
+		return n, held
 	case n > 0:
 		l.Live, l.Starting = l.Live+n, l.Starting+n
 		l.Claimed, l.Spare = l.Claimed+warm, l.Spare-warm
 		_, block = g.Room(now, l)
 	}
 	return n, block
+}
+
+// claim takes for up to n starts of what other functions draw on as well. They may have, since we looked: the claim counts.
+func (g *Guards) claim(now time.Time, n int) (claimed int, held Block) {
+	claimed, until := g.settings.Total.Claim(now, g.price, n)
+	held = Block{Reason: DollarsTotal, Until: until}
+	places, free := g.settings.Account.Claim(now, place, claimed)
+	if places < claimed {
+		g.settings.Total.refund(g.price, claimed-places)
+		held = Block{Reason: AtAccount, Until: free}
+	}
+	return places, held
 }
 
 // Price is what a start made now costs. It is to be kept with each start, and handed back with Release.
@@ -144,6 +158,7 @@ func (g *Guards) Release(now time.Time, p Price, hold time.Duration) {
 	g.places.Release(now, place, hold)
 	g.own.Release(now, p, hold)
 	g.settings.Total.Release(now, p, hold)
+	g.settings.Account.Release(now, place, hold)
 }
 
 // Inherit accounts for an instance of that price that others have started, whether it is within the limits or not.
@@ -151,4 +166,5 @@ func (g *Guards) Inherit(now time.Time, p Price) {
 	g.places.inherit(now, place)
 	g.own.inherit(now, p)
 	g.settings.Total.inherit(now, p)
+	g.settings.Account.inherit(now, place)
 }

@@ -12,5 +12,9 @@ const settles = 100 * time.Millisecond
 // place is what an instance takes of them.
 var place = Price{hour: 1, fee: settles}
 
+// NewPlaces returns a budget of so many instances, for functions that share them: those of one account and region. Starts do not
+// pass it, whatever the bounds of each function.
+func NewPlaces(n int) *Budget { return newPlaces(n) }
+
 // newPlaces returns that many places; 0: as many as one likes.
 func newPlaces(n int) *Budget { return &Budget{ceiling: int64(max(0, n))} }

@@ -22,6 +22,7 @@ type Settings struct {
 	Policy           Policy     // nil: Frugal, as Preference asks
 	DollarsPerHour   float64    // what all instances may cost together; 0: no ceiling
 	Total            *Budget    // what they may cost together with those of other functions; nil: no ceiling
+	Account          *Budget    // the instances that they and those of other functions in the same account and region may be, of NewPlaces; nil: not known
 	Price            Price      // of an instance
 }
 
