@@ -45,7 +45,7 @@ func measureIdle(ctx context.Context, parent *lab.Lab, secure bool, count int) (
 		return idle{}, err
 	}
 	defer l.Close()
-	t, err := startThrough(ctx, l, name, secure, map[string]int{"idle": 1})
+	t, err := startThrough(ctx, l, name, secure, map[string]int{"idle": 1}, "")
 	if err != nil {
 		return idle{}, err
 	}

@@ -43,6 +43,7 @@ type settings struct {
 	Trials       int           `json:"first_answer_trials"`
 	Instances    int           `json:"idle_instances"`
 	out          string
+	seen         bool
 }
 
 func parse(args []string, stderr io.Writer) (settings, error) {
@@ -58,6 +59,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.IntVar(&s.Trials, "trials", 25, "first answers per kind of tunnel")
 	flags.IntVar(&s.Instances, "instances", 1000, "idle instances")
 	flags.StringVar(&s.out, "out", "bench/results", "folder of the results")
+	flags.BoolVar(&s.seen, "seen", false, "measure what access log and traces cost, and nothing else; writes no results")
 	return s, flags.Parse(args)
 }
 
@@ -74,6 +76,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer l.Close()
+	if s.seen {
+		return runSeen(ctx, l, s, stdout)
+	}
 	r, err := newReport(s)
 	if err != nil {
 		return err
@@ -159,7 +164,7 @@ func (r *report) startPath(ctx context.Context, parent *lab.Lab, secure bool) (*
 	}
 	parent.Defer(l.Close)
 	slots := 2 * (r.Settings.Connections/r.Settings.Apps + 1)
-	t, err := startThrough(ctx, l, throughName(secure), secure, map[string]int{"app": slots, lateFunction: 10})
+	t, err := startThrough(ctx, l, throughName(secure), secure, map[string]int{"app": slots, lateFunction: 10}, "")
 	if err != nil {
 		return nil, err
 	}

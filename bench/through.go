@@ -29,6 +29,7 @@ relay:
   tls: "off"
 {{- end}}
 log: {level: warn}
+{{.More}}
 functions:
 {{- range $name, $slots := .Functions}}
 - name: {{$name}}
@@ -47,11 +48,12 @@ type through struct {
 	Dir, Front, Admin, Relay, Token string
 	TLS                             *certificate   // nil: plain TCP
 	Functions                       map[string]int // slots of an instance, by name, which is also the path
+	More                            string         // keys of the configuration
 	envoy                           *envoy.Process
 }
 
-func startThrough(ctx context.Context, l *lab.Lab, name string, secure bool, functions map[string]int) (*through, error) {
-	t := &through{Dir: l.Path("s"), Functions: functions}
+func startThrough(ctx context.Context, l *lab.Lab, name string, secure bool, functions map[string]int, more string) (*through, error) {
+	t := &through{Dir: l.Path("s"), Functions: functions, More: more}
 	t.name, t.pids = name, map[string][]int{}
 	for _, at := range []*string{&t.Front, &t.Admin, &t.Relay} {
 		var err error

@@ -51,8 +51,8 @@ func fields() map[string]string {
 	}
 }
 
-// accessLog is what Envoy writes about requests; empty if nothing.
-func accessLog(l config.AccessLog) []*accesslogv3.AccessLog {
+// accessLog is what Envoy writes about a listener's requests; empty if nothing.
+func accessLog(l config.AccessLog, of config.Listener) []*accesslogv3.AccessLog {
 	if l.To == "" {
 		return nil
 	}
@@ -72,13 +72,20 @@ func accessLog(l config.AccessLog) []*accesslogv3.AccessLog {
 		to = &filev3.FileAccessLog{Path: l.To, AccessLogFormat: &filev3.FileAccessLog_LogFormat{LogFormat: line}}
 	}
 	return []*accesslogv3.AccessLog{{
-		Name: name, Filter: finalAnswers(), ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(to)},
+		Name: name, Filter: worthALine(of), ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(to)},
 	}}
 }
 
-// finalAnswers leaves out an instance's refusal that Envoy follows by itself: the request is logged when it has its answer.
-func finalAnswers() *condition {
-	return some(below(wire.RefusedStatus), above(wire.RefusedStatus), expression("response.code_details != 'internal_redirect'"))
+// worthALine leaves out an instance's refusal that Envoy follows by itself (the request is logged when it has its answer), and a
+// load balancer's questions, which come without end.
+func worthALine(l config.Listener) *condition {
+	final := some(below(wire.RefusedStatus), above(wire.RefusedStatus), expression("response.code_details != 'internal_redirect'"))
+	if l.HealthPath == "" {
+		return final
+	}
+	question := header(":path", exact(l.HealthPath))
+	question.InvertMatch = true
+	return all(requestHeader(question), final)
 }
 
 // pathState is where the path is kept as it came, because a route may rewrite it.

@@ -1,10 +1,14 @@
 package xds_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"maps"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -129,9 +133,35 @@ func TestTheAccessLogSaysWhatBecameOfARequest(t *testing.T) {
 			}
 		})
 	}
+	answer, _, err := f.get(t, "/healthz", "X-Request-Id", "a load balancer's")
+	require.NoError(t, err)
+	require.Equal(t, 200, answer.StatusCode)
+	_, _, err = f.get(t, "/cold", "X-Request-Id", "the last")
+	require.NoError(t, err)
+	logged(t, log, "the last")
 	text, err := os.ReadFile(log)
 	require.NoError(t, err)
-	require.Equal(t, 8, bytes.Count(text, []byte("\n")), "one line a request")
+	require.Equal(t, 9, bytes.Count(text, []byte("\n")), "one line a request")
+}
+
+// A WebSocket is a line when it has ended.
+func TestAnUpgradedConnectionIsLoggedAtItsEnd(t *testing.T) {
+	f, log := startSeen(t, false, testFunction("cold", config.Route{Path: "/cold"}))
+	conn, err := net.Dial("tcp", f.address)
+	require.NoError(t, err)
+	_, err = io.WriteString(conn, "GET /cold HTTP/1.1\r\nHost: a\r\nX-Request-Id: socket\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+	require.NoError(t, err)
+	in := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(in, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode)
+	_, err = io.ReadFull(in, make([]byte, len("hello")))
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	line := logged(t, log, "socket")
+	for name, want := range map[string]any{"status": 101.0, "function": "cold", "instance": "i-2", "queue_ms": 812.345, "start": "cold", "bytes_in": 5.0, "bytes_out": 5.0} {
+		require.Equal(t, want, line[name], "%s of %v", name, line)
+	}
 }
 
 func TestPathsAreLoggedWithTheirQueryIfAskedTo(t *testing.T) {

@@ -127,7 +127,7 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 		StreamFlushTimeout:    durationpb.New(flushTimeout),
 		RequestHeadersTimeout: durationpb.New(headersTimeout),
 		LocalReplyConfig:      localReplies(),
-		AccessLog:             accessLog(cfg.AccessLog),
+		AccessLog:             accessLog(cfg.AccessLog, l),
 		Tracing:               tracing(cfg),
 	}
 }
