@@ -21,7 +21,7 @@ func (a *app) rolloutCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "rollout [FLAG]... FUNCTION", GroupID: operating, DisableFlagsInUseLine: true,
 		Short: "Replace a function's instances by those of the version that its qualifier leads to, step by step",
-		Args:  exactly("FUNCTION"), ValidArgsFunction: api.completeFunctions(a),
+		Args:  exactly("FUNCTION"), ValidArgsFunction: api.completeFunctions,
 	}
 	c.Flags().Float64SliceVar(&steps, "steps", nil, "`SHARE,...` of the capacity, one after the other, instead of rollout.steps")
 	c.Flags().StringVar(&hold, "hold", "", "`TIME` of each step, instead of rollout.hold")
@@ -48,7 +48,7 @@ func (a *app) drainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "drain [FLAG]... FUNCTION", GroupID: operating, DisableFlagsInUseLine: true,
 		Short: "Replace all instances that a function has now by others, the new ones first",
-		Args:  exactly("FUNCTION"), ValidArgsFunction: api.completeFunctions(a),
+		Args:  exactly("FUNCTION"), ValidArgsFunction: api.completeFunctions,
 	}
 	c.Flags().BoolVar(&now, "now", false, "drain all at once: requests wait until others have started")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -79,7 +79,7 @@ func (a *app) statusCommand() *cobra.Command {
 	var api api
 	c := &cobra.Command{
 		Use: "status [FLAG]... [FUNCTION]", GroupID: operating, DisableFlagsInUseLine: true,
-		Short: "Show functions, or one of them with its instances", ValidArgsFunction: api.completeFunctions(a),
+		Short: "Show functions, or one of them with its instances", ValidArgsFunction: api.completeFunctions,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil

@@ -13,13 +13,14 @@ import (
 )
 
 // runs starts a control plane with one function, and returns its admin address.
-func runs(t *testing.T) (admin string) {
+func runs(t *testing.T, more ...string) (admin string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	admin = l.Addr().String()
 	require.NoError(t, l.Close())
-	p := start(t, "{aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /web}]}, {name: batch, routes: [{path: /batch}]}]}", "--set", "admin.address="+admin)
+	p := start(t, "{aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /web}]}, {name: batch, routes: [{path: /batch}]}]}",
+		append(more, "--set", "admin.address="+admin)...)
 	p.says("control plane runs")
 	t.Cleanup(func() {
 		p.signal()
@@ -111,6 +112,25 @@ func TestWhereNoControlPlaneAnswersTheErrorSaysSo(t *testing.T) {
 	address := stranger.Listener.Addr().String()
 	_, _, err = try(t, "status", "--admin", address)
 	require.EqualError(t, err, "status: "+address+" answers 404 Not Found: is it a control plane's admin address?")
+}
+
+// A control plane that asks for a token gets that of the flag or the variable, and without it the error says what is missing.
+func TestATokenIsShown(t *testing.T) {
+	token := file(t, "0123456789abcdef\n")
+	admin := runs(t, "--set", "admin.token_file="+token)
+	_, _, err := try(t, "status", "--admin", admin)
+	require.ErrorContains(t, err, "status: a token is needed")
+	for _, environ := range [][]string{nil, {"LAMBDA_DISPATCH_CONTROL_ADMIN_TOKEN_FILE=" + token}} {
+		args := []string{"status", "--admin", admin}
+		if environ == nil {
+			args = append(args, "--token-file", token)
+		}
+		var out strings.Builder
+		require.NoError(t, run(t.Context(), args, environ, &out, &out))
+		require.Contains(t, out.String(), "\nweb ")
+	}
+	_, _, err = try(t, "status", "--admin", admin, "--token-file", "/nowhere")
+	require.EqualError(t, err, "status: --token-file: open /nowhere: no such file or directory")
 }
 
 // Shells that have a syntax check accept their script, and complete commands, functions and the words of flags.

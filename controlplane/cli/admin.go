@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin/client"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+)
+
+// mostToken bounds a file with a token, in bytes.
+const mostToken = 4096
+
+// An api is the control plane that a command's flags name.
+type api struct {
+	client.Client
+	tokenFile string
+	json      bool // what it says is printed for machines
+}
+
+// define adds the flags that say which control plane is asked.
+func (p *api) define(a *app, c *cobra.Command) *cobra.Command {
+	const address, token = controlplane.EnvPrefix + "ADMIN_ADDRESS", controlplane.EnvPrefix + "ADMIN_TOKEN_FILE"
+	byDefault := config.Default().Admin.Address
+	if set := valueOf(a.environ, address); set != "" {
+		byDefault = set
+	}
+	c.Flags().StringVar(&p.Address, "admin", byDefault, "`HOST:PORT` of the control plane's admin address; also by "+address)
+	c.Flags().StringVar(&p.tokenFile, "token-file", valueOf(a.environ, token), "`FILE` with the token that it asks for; also by "+token)
+	c.Flags().BoolVar(&p.json, "json", false, "print JSON")
+	return c
+}
+
+func (p *api) get(ctx context.Context, path string, into any) error {
+	if err := p.readToken(); err != nil {
+		return err
+	}
+	return mistake(p.Get(ctx, path, into))
+}
+
+func (p *api) do(ctx context.Context, method, path string, body any) ([]byte, error) {
+	if err := p.readToken(); err != nil {
+		return nil, err
+	}
+	answer, err := p.Do(ctx, method, path, body)
+	return answer, mistake(err)
+}
+
+func (p *api) readToken() error {
+	if p.tokenFile == "" {
+		return nil
+	}
+	file, err := os.Open(p.tokenFile)
+	if err != nil {
+		return fmt.Errorf("--token-file: %w", err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, mostToken))
+	p.Token = strings.TrimSpace(string(text))
+	return err
+}
+
+// mistake tells an address that is none from a control plane that does not answer.
+func mistake(err error) error {
+	if errors.Is(err, client.ErrAddress) {
+		return usagef("--admin: %w", err)
+	}
+	return err
+}
+
+// completeFunctions tells a shell the names of the functions, if a control plane answers.
+func (p *api) completeFunctions(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var s shown
+	if len(args) > 0 || p.get(c.Context(), "/api/v1/functions", &s) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, f := range s.Functions {
+		names = append(names, f.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// valueOf is the value of a variable, empty if it is not set.
+func valueOf(environ []string, name string) string {
+	for _, entry := range environ {
+		if value, found := strings.CutPrefix(entry, name+"="); found {
+			return value
+		}
+	}
+	return ""
+}

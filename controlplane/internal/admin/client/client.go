@@ -1,0 +1,99 @@
+// Package client asks a control plane that runs, at its admin address.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// timeout bounds one question to a control plane, which answers from memory.
+const timeout = 10 * time.Second
+
+// mostAnswer bounds an answer, in bytes: that about 10,000 instances needs a tenth of it.
+const mostAnswer = 64 << 20
+
+// ErrAddress says that an address is none.
+var ErrAddress = errors.New("must be host:port")
+
+// A Client is one control plane's admin address.
+type Client struct {
+	Address string // host:port; a host that stands for all of a machine's addresses is this machine's
+	Token   string // empty: none is shown
+}
+
+// Get asks, and decodes the answer.
+func (c Client) Get(ctx context.Context, path string, into any) error {
+	answer, err := c.Do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		return fmt.Errorf("%s answers %s with something else than a control plane does: %w", c.Address, path, err)
+	}
+	return nil
+}
+
+// Do returns the body of an answer that is no refusal; body is sent as JSON unless it is nil. The error of a refusal is in the
+// control plane's words.
+func (c Client) Do(ctx context.Context, method, path string, body any) ([]byte, error) {
+	request, err := c.request(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	response, err := (&http.Client{Timeout: timeout}).Do(request)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("no control plane answers at %s: does it run, and is that its admin.address? --admin HOST:PORT asks another", c.Address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
+	if err != nil {
+		return nil, err
+	}
+	return answer, c.refusal(response, answer)
+}
+
+func (c Client) request(ctx context.Context, method, path string, body any) (*http.Request, error) {
+	host, port, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		return nil, fmt.Errorf("%w, got %q", ErrAddress, c.Address)
+	}
+	if host == "" || host == "0.0.0.0" || host == "::" { // as a control plane listens, nobody dials
+		host = "localhost"
+	}
+	var sent bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&sent).Encode(body); err != nil {
+			return nil, err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+net.JoinHostPort(host, port)+path, &sent)
+	if err == nil && c.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	return request, err
+}
+
+// refusal is the error of an answer that is one.
+func (c Client) refusal(response *http.Response, body []byte) error {
+	if response.StatusCode < 300 {
+		return nil
+	}
+	var problem struct {
+		Detail string `json:"detail"`
+	}
+	if json.Unmarshal(body, &problem) == nil && problem.Detail != "" {
+		return errors.New(problem.Detail)
+	}
+	return fmt.Errorf("%s answers %s: is it a control plane's admin address?", c.Address, response.Status)
+}
