@@ -84,7 +84,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%s: %w", called(c), err) })
 	root.SetHelpCommand(helpCommand())
 	root.AddGroup(&cobra.Group{ID: serving, Title: "Serve:"}, &cobra.Group{ID: planning, Title: "Plan:"}, &cobra.Group{ID: operating, Title: "Operate what runs:"})
-	root.AddCommand(a.runCommand(), a.relayCommand(), a.checkCommand(), a.simulateCommand(), a.estimateCommand(),
+	root.AddCommand(a.devCommand(), a.runCommand(), a.relayCommand(), a.checkCommand(), a.simulateCommand(), a.estimateCommand(),
 		a.statusCommand(), a.rolloutCommand(), a.drainCommand(), a.keyCommand(), a.secretCommand(), a.certCommand(), a.versionCommand())
 	root.AddCommand(a.parts()...)
 	return root

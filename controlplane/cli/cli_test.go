@@ -90,7 +90,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		says string
 		code int
 	}{
-		{[]string{"stats"}, `unknown command "stats", did you mean status?: cert, check, completion, drain, estimate, key, relay, rollout, run, secret, simulate, status, version`, 2},
+		{[]string{"stats"}, `unknown command "stats", did you mean status?: cert, check, completion, dev, drain, estimate, key, relay, rollout, run, secret, simulate, status, version`, 2},
 		{[]string{"run", "--config", "x"}, "run: unknown flag: --config", 2},
 		{[]string{"check", "--set"}, "check: flag needs an argument: --set", 2},
 		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file: got ["a.yaml" "b.yaml"]`, 2},
@@ -108,7 +108,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		require.Empty(t, stdout+stderr, "main prints the error, and nobody else")
 	}
 	_, stderr, err := try(t)
-	require.EqualError(t, err, "no command given: cert, check, completion, drain, estimate, key, relay, rollout, run, secret, simulate, status, version")
+	require.EqualError(t, err, "no command given: cert, check, completion, dev, drain, estimate, key, relay, rollout, run, secret, simulate, status, version")
 	require.Contains(t, stderr, "Usage:")
 }
 

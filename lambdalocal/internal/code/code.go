@@ -29,9 +29,10 @@ var ErrFull = errors.New("the code of all versions exceeds 4 GB")
 // A Store holds code in a temporary folder. The zero value is ready, and makes the folder when it is needed. Its methods may
 // be called from any goroutine.
 type Store struct {
-	mu   sync.Mutex
-	root string
-	size int64 // of what is kept
+	mu     sync.Mutex // guards the fields below
+	root   string
+	size   int64             // of what is kept, what copies share once
+	newest map[string]string // the newest copy of each folder
 }
 
 // A Code is a folder with code, and a hash of what is in it, as Lambda writes hashes.
@@ -41,13 +42,38 @@ type Code struct {
 }
 
 // Copy returns a copy of a folder, version control left out. The same content has the same copy. Symbolic links are kept as
-// they are, and what is no file is left out.
+// they are, and what is no file is left out. Files that have size, time and mode of those in the copy before are shared with
+// it.
 func (s *Store) Copy(dir string) (Code, error) {
-	return s.keep(func(into string, left *int64) error { return copyTree(dir, into, left) })
+	if err := measure(dir); err != nil {
+		return Code{}, err
+	}
+	c := copier{from: dir, before: s.before(dir)}
+	kept, err := s.keep(func(into string, left *int64) error { return c.copy(into, left) }, &c.shared)
+	if err == nil {
+		s.remember(dir, kept.Dir)
+	}
+	return kept, err
 }
 
-// keep makes a folder by fill, which may write so many bytes, and keeps it under its hash.
-func (s *Store) keep(fill func(into string, left *int64) error) (Code, error) {
+func (s *Store) before(dir string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.newest[dir]
+}
+
+func (s *Store) remember(dir, kept string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.newest == nil {
+		s.newest = map[string]string{}
+	}
+	s.newest[dir] = kept
+}
+
+// keep makes a folder by fill, which may write so many bytes, and keeps it under its hash. Shared is how many bytes of it are
+// in another folder already; nil: none.
+func (s *Store) keep(fill func(into string, left *int64) error, shared *int64) (Code, error) {
 	root, err := s.open()
 	if err != nil {
 		return Code{}, err
@@ -66,7 +92,11 @@ func (s *Store) keep(fill func(into string, left *int64) error) (Code, error) {
 		return Code{}, err
 	}
 	kept := filepath.Join(root, base64.RawURLEncoding.EncodeToString(sum))
-	if err := s.move(fresh, kept, MaxSize-left); err != nil {
+	own := MaxSize - left
+	if shared != nil {
+		own -= *shared
+	}
+	if err := s.move(fresh, kept, own); err != nil {
 		return Code{}, err
 	}
 	return Code{Dir: kept, Sha256: base64.StdEncoding.EncodeToString(sum)}, nil
@@ -104,53 +134,6 @@ func (s *Store) Close() error {
 		return nil
 	}
 	return os.RemoveAll(s.root)
-}
-
-// copyTree copies what is in a folder into an empty one.
-func copyTree(from, into string, left *int64) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		relative, err := filepath.Rel(from, path)
-		if err != nil || relative == "." {
-			return err
-		}
-		target := filepath.Join(into, relative)
-		switch {
-		case d.IsDir() && d.Name() == ".git":
-			return fs.SkipDir
-		case d.IsDir():
-			return os.Mkdir(target, 0o755)
-		case d.Type()&fs.ModeSymlink != 0:
-			return copyLink(path, target)
-		case d.Type().IsRegular():
-			return copyFile(path, target, left)
-		}
-		return nil
-	})
-}
-
-func copyLink(from, to string) error {
-	target, err := os.Readlink(from)
-	if err != nil {
-		return err
-	}
-	return os.Symlink(target, to)
-}
-
-// copyFile copies a file and takes its size off what is left.
-func copyFile(from, to string, left *int64) error {
-	source, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	info, err := source.Stat()
-	if err != nil {
-		return err
-	}
-	return write(source, to, info.Mode(), left)
 }
 
 func write(source io.Reader, to string, mode fs.FileMode, left *int64) error {

@@ -54,6 +54,40 @@ func TestACopyStaysAsItWas(t *testing.T) {
 	require.NoDirExists(t, first.Dir)
 }
 
+// A version for each change of a file costs the file, not the folder; what is changed in place later changes no copy.
+func TestCopiesShareWhatHasNotChanged(t *testing.T) {
+	var s code.Store
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	dir := t.TempDir()
+	large, small := filepath.Join(dir, "node_modules", "large.js"), filepath.Join(dir, "server.js")
+	write(t, large, "large", 0o644)
+	write(t, small, "one", 0o644)
+	first, err := s.Copy(dir)
+	require.NoError(t, err)
+	write(t, small, "two", 0o644)
+	second, err := s.Copy(dir)
+	require.NoError(t, err)
+	require.True(t, sameFile(t, first.Dir, second.Dir, "node_modules/large.js"))
+	require.False(t, sameFile(t, first.Dir, second.Dir, "server.js"))
+
+	write(t, large, "other", 0o644) // as long as before
+	require.NoError(t, os.Chmod(small, 0o755))
+	third, err := s.Copy(dir)
+	require.NoError(t, err)
+	require.Equal(t, "large", read(t, filepath.Join(second.Dir, "node_modules", "large.js")))
+	require.Equal(t, "other", read(t, filepath.Join(third.Dir, "node_modules", "large.js")))
+	require.False(t, sameFile(t, second.Dir, third.Dir, "server.js"), "a mode is the file's")
+}
+
+func sameFile(t *testing.T, one, other, path string) bool {
+	t.Helper()
+	a, err := os.Stat(filepath.Join(one, path))
+	require.NoError(t, err)
+	b, err := os.Stat(filepath.Join(other, path))
+	require.NoError(t, err)
+	return os.SameFile(a, b)
+}
+
 func TestTooMuchCodeIsRefused(t *testing.T) {
 	var s code.Store
 	t.Cleanup(func() { require.NoError(t, s.Close()) })

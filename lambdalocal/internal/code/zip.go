@@ -22,7 +22,7 @@ func (s *Store) Unzip(archive []byte) (Code, error) {
 			}
 		}
 		return nil
-	})
+	}, nil)
 }
 
 // unpack writes one entry. Symbolic links are refused: one could lead out of the folder.

@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"strings"
 	"sync"
+	"time"
 )
 
 const bufferSize = 32 << 10
@@ -74,7 +75,19 @@ func (p *Proxy) Get(ctx context.Context, path string) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	drain(res.Body)
 	return res.StatusCode, res.Body.Close()
+}
+
+// drainFor bounds how long an answer is read of which only the status matters.
+const drainFor = 50 * time.Millisecond
+
+// drain reads an answer to its end if that comes soon, so that closing it does not reset the app's connection: some servers
+// print a whole traceback then.
+func drain(body io.ReadCloser) {
+	end := time.AfterFunc(drainFor, func() { _ = body.Close() })
+	defer end.Stop()
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, maxHeader))
 }
 
 // EventHeader, with a word as its value, marks what the peer itself POSTs to the app. It is taken out of everybody else's

@@ -1,0 +1,141 @@
+// Package dev runs somebody's app behind everything on one machine, and takes a new version of it into service whenever a file
+// has changed.
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin/client"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/local"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+)
+
+// Options say what is run.
+type Options struct {
+	Program string   // the path of lambda-dispatch
+	Command []string // the app and its arguments, in Dir
+	Dir     string   // the app's folder, which is watched
+	Environ []string // the app gets it, but for what Lambda sets itself
+
+	Port        int           // where the app listens; 0: it is told a free port, in PORT
+	Front       string        // host:port for clients; empty: 127.0.0.1:8080, or another port if that is taken
+	Concurrency int           // requests that one instance serves at once
+	Min, Max    int           // instances
+	ColdStart   time.Duration // of a new environment, before the app is started
+	MemoryMB    int           // of an instance, for the bill
+	Reload      bool          // when files change
+	Verbose     bool          // everything is logged
+}
+
+// Run runs the app until ctx ends, which is no error, or something fails that cannot mend itself. When force ends, requests in
+// flight are cut off.
+func Run(ctx, force context.Context, o Options, out io.Writer) error {
+	if err := o.findProgram(); err != nil {
+		return err
+	}
+	binary, err := findEnvoy(ctx, out)
+	if err != nil {
+		return err
+	}
+	p, err := choosePlaces(o.Front)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "ld-dev-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s := &session{Options: o, places: p, say: &printer{out: out}, envoy: binary, dir: dir}
+	err = s.run(ctx, force)
+	if ctx.Err() != nil { // what the user wanted
+		return nil
+	}
+	return err
+}
+
+// findProgram fails where no environment could start the app.
+func (o Options) findProgram() error {
+	program := o.Command[0]
+	if strings.ContainsRune(program, filepath.Separator) {
+		if !filepath.IsAbs(program) {
+			program = filepath.Join(o.Dir, program)
+		}
+		_, err := exec.LookPath(program)
+		return err
+	}
+	if _, err := exec.LookPath(program); err != nil {
+		return fmt.Errorf("there is no program %q on the PATH", program)
+	}
+	return nil
+}
+
+// findEnvoy fetches Envoy where there is none.
+func findEnvoy(ctx context.Context, out io.Writer) (string, error) {
+	binary, err := envoy.Find(ctx)
+	if !errors.Is(err, envoy.ErrNotFound) {
+		return binary, err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return envoy.Fetch(ctx, filepath.Join(cache, "lambda-dispatch"), out)
+}
+
+// A session is one run.
+type session struct {
+	Options
+	places places
+	say    *printer
+	envoy  string // the path of Envoy
+	dir    string // of configurations and sockets
+	lambda lambda
+	admin  client.Client
+}
+
+func (s *session) run(ctx, force context.Context) error {
+	lambdalocal, controlPlane, err := s.configurations()
+	if err != nil {
+		return err
+	}
+	s.lambda, s.admin = lambda{s.places.lambda}, client.Client{Address: s.places.admin}
+	s.say.line("starting %s", strings.Join(s.Command, " "))
+	stack, err := local.Start(ctx, local.Options{
+		Program: s.Program, Envoy: s.envoy, Dir: s.dir,
+		Lambda: s.places.lambda, Admin: s.places.admin, Relay: s.places.relay, EnvoyAdmin: s.places.envoyAdmin,
+		Lambdalocal: lambdalocal, ControlPlane: controlPlane, ControlPlaneSet: []string{"log.format=json"},
+		LambdalocalLog:  newLog(s.fromLambdalocal),
+		ControlPlaneLog: newLog(s.fromControlPlane),
+		Prepare: func(ctx context.Context) error {
+			_, err := s.lambda.publish(ctx)
+			return err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer stack.Stop(force)
+	defer s.goodbye(ctx)
+	background, end := context.WithCancel(ctx)
+	defer end()
+	go s.follow(background)
+	if s.Reload {
+		go watch(background, s.Dir, s.changed)
+	}
+	return stack.Failed(ctx)
+}
+
+func (s *session) goodbye(ctx context.Context) {
+	if ctx.Err() != nil {
+		s.say.line("stopping: requests in flight may finish; Ctrl-C again cuts them off")
+	}
+}

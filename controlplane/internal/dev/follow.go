@@ -1,0 +1,141 @@
+package dev
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
+)
+
+const (
+	askEvery = 200 * time.Millisecond
+	// patience is how long an app may take to listen until it is said what is waited for.
+	patience = 2 * time.Second
+	// sayEvery is the least time between two words about the same app that does not listen.
+	sayEvery = 5 * time.Second
+)
+
+// A follower tells what changes of the function.
+type follower struct {
+	*session
+	up       bool      // the app has taken requests
+	waited   string    // what was last said that it is waited for
+	at       time.Time // when
+	failures string    // what was last said of starts that fail
+	rollout  string    // the end of a rollout that was last told
+}
+
+// follow asks the control plane until ctx ends.
+func (s *session) follow(ctx context.Context) {
+	f := &follower{session: s}
+	for wait(ctx, askEvery) {
+		var now operator.Function
+		var all struct{ Instances []operator.Instance }
+		if s.admin.Get(ctx, "/api/v1/functions/"+function, &now) == nil && s.admin.Get(ctx, "/api/v1/instances", &all) == nil {
+			f.see(now, all.Instances)
+		}
+	}
+}
+
+func (f *follower) see(now operator.Function, instances []operator.Instance) {
+	if now.Ready > 0 && !f.up {
+		f.up = true
+		f.say.block(f.welcome())
+	}
+	f.seeWaiting(instances)
+	f.seeFailures(now)
+	f.seeRollout(now.Rollout)
+}
+
+// seeWaiting says what an app does that does not take requests.
+func (f *follower) seeWaiting(instances []operator.Instance) {
+	for _, i := range instances {
+		long := time.Duration(i.AgeSeconds*float64(time.Second)) > patience+f.ColdStart
+		if i.State == "starting" && long && i.WaitsFor != "" && i.WaitsFor != f.waited && time.Since(f.at) > sayEvery {
+			f.waited, f.at = i.WaitsFor, time.Now()
+			f.say.line("waiting for the app: %s%s", i.WaitsFor, f.portHint())
+		}
+	}
+}
+
+// portHint tells whoever has not read about it where the app should listen.
+func (f *follower) portHint() string {
+	if f.Port != 0 {
+		return fmt.Sprintf(". It should listen on port %d, as --port says", f.Port)
+	}
+	return ". It should listen on the port that is in PORT; --port N is for one that listens on N"
+}
+
+// seeFailures says why starts fail, once for each reason.
+func (f *follower) seeFailures(now operator.Function) {
+	failed := len(now.StartFailures) > 0 && now.Blocked != "" && now.Ready == 0
+	why, _, _ := strings.Cut(now.BlockedDetail, "; the next one")
+	if !failed || why == f.failures {
+		if now.Ready > 0 {
+			f.failures = ""
+		}
+		return
+	}
+	f.failures = why
+	f.say.line("the app does not start: %s", plain(now.BlockedDetail))
+}
+
+// requestID is what Lambda puts before an error.
+var requestID = regexp.MustCompile(`RequestId: [0-9a-f-]+ Error: `)
+
+func plain(detail string) string { return requestID.ReplaceAllString(detail, "") }
+
+// seeRollout tells how a rollout has ended.
+func (f *follower) seeRollout(r *operator.Rollout) {
+	if r == nil || r.EndedAt == nil {
+		return
+	}
+	end := r.From + " " + r.To + " " + r.EndedAt.String()
+	if end == f.rollout {
+		return
+	}
+	f.rollout = end
+	if r.Cause == "" {
+		f.say.line("version %s serves", r.To)
+		return
+	}
+	f.say.line("version %s was given up (%s): %s. Version %s goes on", r.To, r.Cause, plain(r.Detail), r.From)
+}
+
+// changed publishes what is on disk as a version, and has it rolled out.
+func (s *session) changed(ctx context.Context, files []string) {
+	what := files[0]
+	if len(files) > 1 {
+		what += fmt.Sprintf(" and %d more", len(files)-1)
+	}
+	version, err := s.lambda.publish(ctx)
+	if err == nil {
+		_, err = s.admin.Do(ctx, http.MethodPost, "/api/v1/functions/"+function+"/rollout", operator.RolloutPlan{Steps: []float64{}})
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		s.say.line("%s has changed, and is not served: %v", what, err)
+		return
+	}
+	s.say.line("%s changed: version %s is on its way", what, version)
+}
+
+// welcome tells what is where, and what to do next.
+func (s *session) welcome() string {
+	next := "Save a file, and a new version takes over. Ctrl-C ends everything."
+	if !s.Reload {
+		next = "Ctrl-C ends everything."
+	}
+	return fmt.Sprintf(`
+  http://%s/   your app: Envoy in front, %d requests at once in an instance
+  http://%s/   what happens to them: instances, queue, bill
+  %s
+
+`, s.places.front, s.Concurrency, s.places.admin, next)
+}

@@ -1,0 +1,126 @@
+package dev
+
+import (
+	"context"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	lookEvery = 250 * time.Millisecond // at most a twentieth of the time is spent looking
+	share     = 20
+	settle    = 100 * time.Millisecond // that nothing changes, before a change counts: editors and compilers write in steps
+	settleMax = 20                     // times
+)
+
+// maxFiles bounds what is watched. Of a folder that has more, the others are not.
+const maxFiles = 20_000
+
+// A stamp is what tells that a file has changed.
+type stamp struct {
+	size     int64
+	modified int64
+	mode     fs.FileMode
+}
+
+// watch calls changed with the files that have changed in a folder, until ctx ends. It asks again and again, which works on
+// every file system; what begins with a dot, what others have installed and what programs leave behind is left out.
+func watch(ctx context.Context, dir string, changed func(ctx context.Context, files []string)) {
+	known := look(dir)
+	pause := lookEvery
+	for wait(ctx, pause) {
+		began := time.Now()
+		now := look(dir)
+		pause = max(lookEvery, share*time.Since(began))
+		if maps.Equal(known, now) {
+			continue
+		}
+		for range settleMax {
+			before := now
+			if !wait(ctx, settle) {
+				return
+			}
+			if now = look(dir); maps.Equal(before, now) {
+				break
+			}
+		}
+		files := differences(known, now)
+		known = now
+		if len(files) > 0 {
+			changed(ctx, files)
+		}
+	}
+}
+
+// wait pauses, and reports false if ctx has ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// look returns the stamps of the files that are watched, by their paths in the folder.
+func look(dir string) map[string]stamp {
+	files := map[string]stamp{}
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil: // it has gone meanwhile, or is not ours to read
+			return nil
+		case path != dir && ignored(path, d):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case len(files) >= maxFiles:
+			return fs.SkipAll
+		case !d.Type().IsRegular():
+			return nil
+		}
+		if info, err := d.Info(); err == nil {
+			relative, _ := filepath.Rel(dir, path)
+			files[relative] = stamp{info.Size(), info.ModTime().UnixNano(), info.Mode()}
+		}
+		return nil
+	})
+	return files
+}
+
+func ignored(path string, d fs.DirEntry) bool {
+	name := d.Name()
+	if strings.HasPrefix(name, ".") {
+		return true
+	}
+	if d.IsDir() {
+		return name == "node_modules" || name == "__pycache__" || exists(filepath.Join(path, "pyvenv.cfg"))
+	}
+	return strings.HasSuffix(name, "~") || slices.Contains([]string{".log", ".pyc", ".tmp"}, filepath.Ext(name))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// differences are the files that are new, gone or different, sorted.
+func differences(before, after map[string]stamp) (files []string) {
+	for path, now := range after {
+		if was, known := before[path]; !known || was != now {
+			files = append(files, path)
+		}
+	}
+	for path := range before {
+		if _, still := after[path]; !still {
+			files = append(files, path)
+		}
+	}
+	slices.Sort(files)
+	return files
+}
