@@ -45,21 +45,34 @@ func Run(ctx, force context.Context, o Options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	p, err := choosePlaces(o.Front)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "ld-dev-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	s := &session{Options: o, places: p, say: &printer{out: out}, envoy: binary, dir: dir}
-	err = s.run(ctx, force)
-	if ctx.Err() != nil { // what the user wanted
-		return nil
+	s := &session{Options: o, say: &printer{out: out}, envoy: binary}
+	for range placesTried {
+		err = s.attempt(ctx, force)
+		if ctx.Err() != nil { // what the user wanted
+			return nil
+		}
+		if !taken(err) {
+			break
+		}
 	}
 	return err
+}
+
+// placesTried is how often ports are chosen: between the choice and the start somebody may take one of them.
+const placesTried = 3
+
+// taken recognises, in the words of a part that has ended, that it could not listen.
+func taken(err error) bool { return err != nil && strings.Contains(err.Error(), "address already in use") }
+
+func (s *session) attempt(ctx, force context.Context) (err error) {
+	if s.places, err = choosePlaces(s.Front); err != nil {
+		return err
+	}
+	if s.dir, err = os.MkdirTemp("", "ld-dev-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.dir)
+	return s.run(ctx, force)
 }
 
 // findProgram fails where no environment could start the app.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
@@ -15,8 +14,8 @@ const (
 	askEvery = 200 * time.Millisecond
 	// patience is how long an app may take to listen until it is said what is waited for.
 	patience = 2 * time.Second
-	// sayEvery is the least time between two words about the same app that does not listen.
-	sayEvery = 5 * time.Second
+	// sayEvery is the least time between two words about an app that does not listen, and sayAgain that between the same.
+	sayEvery, sayAgain = 5 * time.Second, 30 * time.Second
 )
 
 // A follower tells what changes of the function.
@@ -36,53 +35,67 @@ func (s *session) follow(ctx context.Context) {
 		var now operator.Function
 		var all struct{ Instances []operator.Instance }
 		if s.admin.Get(ctx, "/api/v1/functions/"+function, &now) == nil && s.admin.Get(ctx, "/api/v1/instances", &all) == nil {
-			f.see(now, all.Instances)
+			f.see(ctx, now, all.Instances)
 		}
 	}
 }
 
-func (f *follower) see(now operator.Function, instances []operator.Instance) {
+func (f *follower) see(ctx context.Context, now operator.Function, instances []operator.Instance) {
 	if now.Ready > 0 && !f.up {
 		f.up = true
 		f.say.block(f.welcome())
 	}
-	f.seeWaiting(instances)
+	f.seeWaiting(ctx, instances)
 	f.seeFailures(now)
 	f.seeRollout(now.Rollout)
 }
 
 // seeWaiting says what an app does that does not take requests.
-func (f *follower) seeWaiting(instances []operator.Instance) {
+func (f *follower) seeWaiting(ctx context.Context, instances []operator.Instance) {
 	for _, i := range instances {
 		long := time.Duration(i.AgeSeconds*float64(time.Second)) > patience+f.ColdStart
-		if i.State == "starting" && long && i.WaitsFor != "" && i.WaitsFor != f.waited && time.Since(f.at) > sayEvery {
-			f.waited, f.at = i.WaitsFor, time.Now()
-			f.say.line("waiting for the app: %s%s", i.WaitsFor, f.portHint())
+		what := since.ReplaceAllString(i.WaitsFor, "")
+		pause := sayEvery
+		if what == f.waited {
+			pause = sayAgain
+		}
+		if i.State == "starting" && long && what != "" && time.Since(f.at) > pause {
+			f.waited, f.at = what, time.Now()
+			f.say.line("waiting for the app: %s. %s", what, f.portHint(f.lambda.listening(ctx)))
 		}
 	}
 }
 
-// portHint tells whoever has not read about it where the app should listen.
-func (f *follower) portHint() string {
+// since is how a peer says for how long it has waited for its app.
+var since = regexp.MustCompile(`^its app, for [^:]*: `)
+
+// portHint tells where the app should listen, and where it does.
+func (f *follower) portHint(listening []int) string {
+	hint := "It should listen on the port that is in the variable PORT"
 	if f.Port != 0 {
-		return fmt.Sprintf(". It should listen on port %d, as --port says", f.Port)
+		hint = fmt.Sprintf("It should listen on port %d, as --port says", f.Port)
 	}
-	return ". It should listen on the port that is in PORT; --port N is for one that listens on N"
+	if len(listening) == 0 {
+		return hint + ", and listens nowhere yet"
+	}
+	return fmt.Sprintf("%s, and listens on %d: --port %[2]d tells us so", hint, listening[0])
 }
 
 // seeFailures says why starts fail, once for each reason.
 func (f *follower) seeFailures(now operator.Function) {
-	failed := len(now.StartFailures) > 0 && now.Blocked != "" && now.Ready == 0
-	why, _, _ := strings.Cut(now.BlockedDetail, "; the next one")
-	if !failed || why == f.failures {
-		if now.Ready > 0 {
-			f.failures = ""
-		}
+	if now.Ready > 0 {
+		f.failures = ""
+	}
+	why := tried.ReplaceAllString(now.BlockedDetail, "")
+	if len(now.StartFailures) == 0 || now.Ready > 0 || why == "" || why == f.failures {
 		return
 	}
 	f.failures = why
-	f.say.line("the app does not start: %s", plain(now.BlockedDetail))
+	f.say.line("the app does not start: %s", plain(why))
 }
+
+// tried is when the next start may be tried, which changes all the time.
+var tried = regexp.MustCompile(`the next one (may be|is) tried [^;]*; `)
 
 // requestID is what Lambda puts before an error.
 var requestID = regexp.MustCompile(`RequestId: [0-9a-f-]+ Error: `)

@@ -62,7 +62,9 @@ func (s *session) fromLambdalocal(entry map[string]any) {
 }
 
 // fromControlPlane prints what does not concern the function: that is told in words of its own.
-func (s *session) fromControlPlane(entry map[string]any) { s.logged("control plane", entry, "function") }
+func (s *session) fromControlPlane(entry map[string]any) {
+	s.logged("control plane", entry, "function")
+}
 
 // logged prints a warning or an error of a part, unless it has a key that others tell of; and everything on request.
 func (s *session) logged(part string, entry map[string]any, but string) {
