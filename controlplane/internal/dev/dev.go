@@ -62,7 +62,9 @@ func Run(ctx, force context.Context, o Options, out io.Writer) error {
 const placesTried = 3
 
 // taken recognises, in the words of a part that has ended, that it could not listen.
-func taken(err error) bool { return err != nil && strings.Contains(err.Error(), "address already in use") }
+func taken(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "address already in use")
+}
 
 func (s *session) attempt(ctx, force context.Context) (err error) {
 	if s.places, err = choosePlaces(s.Front); err != nil {
