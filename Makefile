@@ -101,6 +101,17 @@ $(CDK)/node_modules:
 	@echo "fetching what deploy/cdk needs with npm into .tools (once)"; mkdir -p $(CDK) && \
 	  cp deploy/cdk/package.json deploy/cdk/package-lock.json deploy/cdk/.npmrc $(CDK)/ && cd $(CDK) && npm ci --silent --ignore-scripts
 
+image-files: ## build what goes into the images, for amd64 and arm64, into build/image/; deploy/Dockerfile says what follows
+	@mkdir -p build/image/run && cp /etc/ssl/certs/ca-certificates.crt build/image/ && for arch in amd64 arm64; do \
+	  echo "building for $$arch"; mkdir -p build/image/$$arch && CGO_ENABLED=0 GOOS=linux GOARCH=$$arch \
+	  go build -trimpath -ldflags '-s -w $(RELEASE)' -o build/image/$$arch/ ./cmd/lambda-dispatch ./lambdapeer/cmd/lambdapeer || exit 1; done
+
+image-test: image-files ## build the images with buildah and start them; nothing without buildah
+	go test -count=1 -v -run 'TestLong.*Image' ./deploy
+
+layer: image-files ## make the layers with lambdapeer for functions from zip files, build/lambdapeer-layer-ARCH.zip
+	@for arch in amd64 arm64; do go run ./deploy/layer build/image/$$arch/lambdapeer build/lambdapeer-layer-$$arch.zip && echo build/lambdapeer-layer-$$arch.zip || exit 1; done
+
 faults: envoy ## put each fault of lambdalocal to an idle, a steady and a bursting function, and print what it did
 	@mkdir -p build
 	FAULT_MATRIX=$(FAULT_TABLE) go test -race -count=1 -run TestLongFaultMatrix ./controlplane/e2e
@@ -164,5 +175,5 @@ build/lambda-dispatch: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help cdk-test demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers fuzz clean
+.PHONY: help image-files image-test layer cdk-test demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers fuzz clean
 .SECONDARY:
