@@ -39,7 +39,7 @@ func TestACaretakerHearsWhoWasToldToFinish(t *testing.T) {
 // What relays have confirmed is what all of them have: one that has said nothing yet has confirmed nothing.
 func TestARelayThatHasSaidNothingHasConfirmedNothing(t *testing.T) {
 	log, _ := logtest.NewNullLogger()
-	a := newAttached(dispatch.New(dispatch.Options{Log: log, Caretaker: true}), log)
+	a := newAttached(dispatch.New(dispatch.Options{Log: log, Caretaker: true}), "", log)
 	a.lead(1)
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan struct{})

@@ -77,11 +77,15 @@ func (c *caretaker) close() error {
 // newDecider returns a server for who decides about requests. Envoy asks it for its health, which is good until somebody says
 // otherwise.
 func newDecider(as credentials.TransportCredentials, o ...grpc.ServerOption) (*grpc.Server, *health.Server) {
-	options := slices.Concat(extproc.ServerOptions(), []grpc.ServerOption{grpc.Creds(as)}, callers.Options(), o)
+	own := []grpc.ServerOption{grpc.Creds(as), grpc.ConnectionTimeout(handshakeWithin)}
+	options := slices.Concat(extproc.ServerOptions(), own, callers.Options(), o)
 	s, h := grpc.NewServer(options...), health.NewServer()
 	healthv1.RegisterHealthServer(s, h)
 	return s, h
 }
+
+// handshakeWithin is how long who connects has to show who it is.
+const handshakeWithin = 5 * time.Second
 
 // run serves Envoy until ctx ends. leads tells whether a control plane does.
 func (c *caretaker) run(ctx context.Context, leads func() bool) error {

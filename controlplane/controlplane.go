@@ -153,7 +153,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Accounts: s.accounts.of(cfg), Key: s.part.key,
 		Tokens: s.outside.tokens, Signing: s.outside.signingKey, Log: log,
 	})
-	s.relays = newAttached(s.dispatcher, log)
+	s.relays = newAttached(s.dispatcher, socketDir(cfg), log)
 	if s.xds, err = xds.New(cfg, log); err != nil {
 		return err
 	}

@@ -30,9 +30,10 @@ type attached struct {
 	over   chan uint64   // gets a higher term that a relay has seen; capacity 1
 }
 
-func newAttached(d *dispatch.Dispatcher, log logrus.FieldLogger) *attached {
+func newAttached(d *dispatch.Dispatcher, sockets string, log logrus.FieldLogger) *attached {
 	a := &attached{dispatcher: d, log: log.WithField("component", "relays"), synced: make(chan string, maxSynced), over: make(chan uint64, 1)}
 	a.leader = uplink.NewLeader(a, log)
+	a.leader.Sockets(sockets)
 	return a
 }
 
@@ -106,11 +107,17 @@ func (a *attached) flush() {
 	}
 }
 
-// dial is what peers are told to dial now.
+// dial is what peers are told to dial now. An invocation holds so many relays and no more, so no relay may fill it: of each the first
+// address comes before any second one.
 func (a *attached) dial() []wire.Relay {
+	known := a.leader.Relays()
 	var out []wire.Relay
-	for _, r := range a.leader.Relays() {
-		out = append(out, r.Hello.Dial...)
+	for i := 0; i < wire.MaxRelays; i++ {
+		for _, name := range slices.Sorted(maps.Keys(known)) {
+			if dial := known[name].Hello.Dial; i < len(dial) && len(out) < wire.MaxRelays {
+				out = append(out, dial[i])
+			}
+		}
 	}
 	slices.SortFunc(out, func(x, y wire.Relay) int { return slices.Compare([]byte(x.Address), []byte(y.Address)) })
 	return out

@@ -20,7 +20,7 @@ func (s *Stack) startRelay() {
 	s.Config.Relay.Apart = true
 	server, err := controlplane.NewRelay(s.t.Context(), s.Config, s.logger("relay"))
 	require.NoError(s.t, err)
-	s.Relay = server.RelayAddr()
+	s.Relay, s.relayAdmin = server.RelayAddr(), server.AdminAddr()
 	s.stopRelay = s.background("relay", server.Run)
 }
 

@@ -1,9 +1,13 @@
 package controlplanetest
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,7 +26,7 @@ func (s *Stack) split(cfg *config.Config) {
 	s.lease = dynamotest.Start(s.t)
 	secret := filepath.Join(s.dir, "secret")
 	require.NoError(s.t, controlplane.NewSecret(secret))
-	cfg.Relay.Apart = true
+	cfg.Relay.Apart, cfg.Relay.Admin = true, "127.0.0.1:0"
 	cfg.Cell.SecretFile = secret
 	for range places {
 		cfg.Cell.ControlPlanes = append(cfg.Cell.ControlPlanes, freeAddress(s.t))
@@ -61,6 +65,54 @@ func (s *Stack) splitFile() string {
 	c := s.Config
 	return fmt.Sprintf("cell: {address: %q, secret_file: %q}\nlease: {store: dynamodb, table: %s, endpoint: %q}\n",
 		c.Cell.ControlPlanes[(s.started-1)%places], filepath.Join(s.dir, "secret"), c.Lease.Table, c.Lease.Endpoint)
+}
+
+// LeaseStore is the emulated DynamoDB.
+func (s *Stack) LeaseStore() *dynamotest.Emulator { return s.lease }
+
+// Secret is what the cell's secret file holds.
+func (s *Stack) Secret() []byte {
+	text, err := os.ReadFile(filepath.Join(s.dir, "secret"))
+	require.NoError(s.t, err)
+	return text
+}
+
+// Certified returns a function that says whether the leader, the relay and Envoy have other certificates than now.
+func (s *Stack) Certified() (changed func() error) {
+	leader, relay, envoy := s.expiry(s.Admin), s.expiry(s.relayAdmin), s.secretsOfEnvoy()
+	return func() error {
+		switch {
+		case s.expiry(s.Admin) == leader:
+			return errors.New("the leader has not")
+		case s.expiry(s.relayAdmin) == relay:
+			return errors.New("the relay has not")
+		case s.secretsOfEnvoy() < envoy+2: // its own and the CA's
+			return errors.New("Envoy has not")
+		}
+		return nil
+	}
+}
+
+var expiryLine = regexp.MustCompile(`lambda_dispatch_certificate_expiry_timestamp_seconds\{certificate="cell"\} (\S+)`)
+
+// expiry is when the certificate of a process expires.
+func (s *Stack) expiry(admin string) string {
+	response, err := http.Get("http://" + admin + "/metrics")
+	require.NoError(s.t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(s.t, err)
+	found := expiryLine.FindSubmatch(text)
+	require.NotNil(s.t, found, "%s tells of no certificate", admin)
+	return string(found[1])
+}
+
+// secretsOfEnvoy is how often Envoy has taken other certificates for control planes.
+func (s *Stack) secretsOfEnvoy() uint64 {
+	const stat = "cluster.control.client_ssl_socket_factory.ssl_context_update_by_sds"
+	stats, err := s.Envoy.Stats(s.t.Context(), stat)
+	require.NoError(s.t, err)
+	return stats[stat]
 }
 
 // WriteSecret replaces the cell's secret file.

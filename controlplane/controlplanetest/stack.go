@@ -71,6 +71,7 @@ type Stack struct {
 	stopControlPlane func()
 	stopRelay        func()
 	started          int    // control planes apart
+	relayAdmin       string // host:port of the relay's admin address, where it has one
 	pair             string // with Options.Split: folder of the certificates of Envoy and relay
 	lease            *dynamotest.Emulator
 }

@@ -1,21 +1,30 @@
 package e2e_test
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
 )
 
-// startSplit starts a stack whose control planes are reached by TCP and certificates.
-func startSplit(t *testing.T, most int) *controlplanetest.Stack {
+// startSplit starts a stack whose control planes are reached by TCP and certificates, with a function whose requests mostly wait.
+func startSplit(t *testing.T) *controlplanetest.Stack {
 	t.Helper()
-	f := controlplanetest.App(t, "app", controlplanetest.Library)
-	f.Scaling.Min, f.Scaling.Max = 2, most
-	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}, Split: true})
-	s.Eventually("both are ready", func() error {
-		if ready := s.Function("app").Ready; ready < 2 {
+	function := func(name string, slots, least, most int) controlplanetest.Function {
+		f := controlplanetest.App(t, name, controlplanetest.Library)
+		f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.Max = slots, least, most
+		return f
+	}
+	s := controlplanetest.Start(t, controlplanetest.Options{
+		Functions: []controlplanetest.Function{function("app", 10, 2, 4), function("narrow", 1, 1, 1)}, Split: true,
+	})
+	s.Eventually("all are ready", func() error {
+		if ready := s.Function("app").Ready + s.Function("narrow").Ready; ready < 3 {
 			return fmt.Errorf("%d are", ready)
 		}
 		return nil
@@ -23,16 +32,102 @@ func startSplit(t *testing.T, most int) *controlplanetest.Stack {
 	return s
 }
 
-// The standby leads when the lease of the leader has run out, which is kept in DynamoDB. Until then the caretaker serves.
-func TestAStandbyOnAnotherHostLeadsAfterACrash(t *testing.T) {
-	s := startSplit(t, 4)
-	standby := s.StartControlPlane()
-	load := startLoad(t, s, 8, endless, "/app/sleep?ms=20")
-	load.more(s, 200)
-	killed := time.Now()
-	s.Leader.Kill()
-	standby.Leads()
-	t.Logf("the standby led %v after the leader was killed", time.Since(killed).Round(time.Millisecond))
-	load.more(s, 200)
-	requireServed(t, load.stop())
+// served expects short requests and such that wait to be served, whatever happens meanwhile.
+func served(t *testing.T, s *controlplanetest.Stack, meanwhile func(short *load)) {
+	t.Helper()
+	short := startLoad(t, s, 8, endless, "/app/sleep?ms=20")
+	held := startLoad(t, s, 20, endless, "/narrow/sleep?ms=20") // one slot: nineteen wait at any time
+	short.more(s, 100)
+	meanwhile(short)
+	short.more(s, 100)
+	held.more(s, 20)
+	for name, results := range map[string][]result{"short": short.stop(), "held": held.stop()} {
+		requireServed(t, results)
+		t.Logf("%s: %d requests, the longest took %v", name, len(results), longest(results, time.Time{}, time.Now()))
+	}
+}
+
+// A deployment: one control plane follows another one on another host.
+func TestAControlPlaneHandsOverToOneOnAnotherHost(t *testing.T) {
+	s := startSplit(t)
+	served(t, s, func(*load) {
+		standby := s.StartControlPlane()
+		s.Leader.Stop()
+		standby.Leads()
+	})
+}
+
+// The standby leads when the lease has run out, which is kept in DynamoDB. Until then the caretaker serves.
+func TestLongAStandbyOnAnotherHostLeadsAfterACrash(t *testing.T) {
+	s := startSplit(t)
+	for _, strike := range []func(*controlplanetest.ControlPlane){
+		(*controlplanetest.ControlPlane).Kill, func(c *controlplanetest.ControlPlane) { c.Signal(syscall.SIGSTOP) },
+	} {
+		served(t, s, func(*load) {
+			struck, standby := s.Leader, s.StartControlPlane()
+			began := time.Now()
+			strike(struck)
+			standby.Leads()
+			t.Logf("the standby led after %v", time.Since(began).Round(time.Millisecond))
+			s.Leader = standby
+		})
+	}
+}
+
+// Stores only elect: a leader that hears of all its relays goes on without one, and then as before.
+func TestLongALeaderGoesOnWithoutItsLeaseStore(t *testing.T) {
+	s := startSplit(t)
+	served(t, s, func(short *load) {
+		s.LeaseStore().Signal(syscall.SIGSTOP)
+		for began := time.Now(); time.Since(began) < 8*time.Second; { // longer than a lease
+			short.more(s, 50)
+		}
+		s.LeaseStore().Signal(syscall.SIGCONT)
+		s.StartControlPlane() // a standby, which finds out that somebody leads
+		short.more(s, 500)
+	})
+	s.Leader.Leads()
+}
+
+// replaceAll waits until other instances have taken the place of those that run.
+func replaceAll(s *controlplanetest.Stack, functions ...string) {
+	before := map[string]bool{}
+	for _, name := range functions {
+		for _, i := range s.Instances(name) {
+			before[i.ID] = true
+		}
+		s.AdminPost("/api/v1/functions/" + name + "/drain?now")
+	}
+	s.Eventually("all are replaced", func() error {
+		for _, name := range functions {
+			for _, i := range s.Instances(name) {
+				if before[i.ID] {
+					return fmt.Errorf("%s of %s is there: %s", i.ID, name, i.State)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// Each step is taken while the processes run, and no request notices.
+func TestLongTheSecretOfACellIsReplaced(t *testing.T) {
+	s := startSplit(t)
+	first, second := s.Secret(), identity.NewSecret()
+	served(t, s, func(short *load) {
+		for _, step := range [][]byte{slices.Concat(first, second), slices.Concat(second, first), second} {
+			changed := s.Certified()
+			s.WriteSecret(step)
+			s.IssuePair(s.Config)
+			s.Eventually("all have other certificates", changed)
+			short.more(s, 100)
+			if bytes.HasPrefix(step, second) {
+				replaceAll(s, "app", "narrow") // instances keep the token that they were started with
+			}
+		}
+		// Connections that begin now begin with the new secret alone.
+		standby := s.StartControlPlane()
+		s.Leader.Stop()
+		standby.Leads()
+	})
 }

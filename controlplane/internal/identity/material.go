@@ -67,8 +67,9 @@ func (m Material) verifyParsed(chain []*x509.Certificate, role Role, now time.Ti
 	return err
 }
 
-// Life is how long a certificate lasts that a part makes for itself. It makes the next one when half of that is over.
-const Life = 24 * time.Hour
+// Life is how long a certificate lasts that a part makes for itself. It makes the next one when half of that is over, so that none
+// ever comes near its end.
+const Life = 60 * 24 * time.Hour
 
 // A Self is a part that makes its own certificates of the cell's secrets.
 type Self struct {

@@ -43,6 +43,9 @@ func (codec) Unmarshal(data []byte, v any) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("uplink: %w", err)
 	}
+	if up, ok := v.(*Up); ok {
+		up.size = len(data)
+	}
 	valid, ok := v.(interface{ Validate() error })
 	if !ok {
 		return fmt.Errorf("uplink: no message is a %T", v)

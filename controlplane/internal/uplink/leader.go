@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -33,9 +35,10 @@ type Leader struct {
 	sink Sink
 	log  logrus.FieldLogger
 
-	mu    sync.Mutex
-	term  uint64           // 0: it does not lead
-	sites map[string]*site // by relay; before the first attaches, one without a name takes what is wanted
+	mu      sync.Mutex
+	sockets string           // directory of endpoints' sockets, as Envoys are told; empty: not known
+	term    uint64           // 0: it does not lead
+	sites   map[string]*site // by relay; before the first attaches, one without a name takes what is wanted
 }
 
 // NewLeader returns one that does not lead.
@@ -55,7 +58,7 @@ func (l *Leader) Lead(term uint64) {
 const nobody = ""
 
 func (l *Leader) newSite(name string) *site {
-	return &site{name: name, sink: l.sink, log: l.log.WithField("relay", name), mirror: tables.NewMirror(l.term)}
+	return &site{name: name, term: l.term, streams: bucket.New(maxStreams, streamsAtOnce), sink: l.sink, log: l.log.WithField("relay", name), mirror: tables.NewMirror(l.term)}
 }
 
 // Resign ends all streams, and returns when the sink is not called any more.
@@ -137,19 +140,41 @@ func (l *Leader) Serve(ctx context.Context, stream Stream[Down, Up]) error {
 	if err := mayBe(ctx, first.Observed.Hello.Relay); err != nil {
 		return err
 	}
-	s, err := l.site(first.Observed.Hello.Relay)
+	s, err := l.siteOf(*first.Observed)
 	if err != nil {
+		if !errors.Is(err, ErrStandby) {
+			l.log.WithField("relay", first.Observed.Hello.Relay).WithError(err).Warn("a relay is refused")
+		}
 		return err
 	}
 	return s.serve(ctx, stream, *first.Observed)
 }
 
-func (l *Leader) site(name string) (*site, error) {
+// Sockets says where Envoys are told that endpoints' sockets are. A relay that has them elsewhere is refused: no request would reach
+// what it serves.
+func (l *Leader) Sockets(dir string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.term == 0 {
+	l.sockets = dir
+}
+
+// siteOf finds the relay that greets. The error says why it may not attach.
+func (l *Leader) siteOf(greeting tables.Observed) (*site, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	hello := greeting.Hello
+	switch {
+	case l.term == 0:
 		return nil, ErrStandby
+	case greeting.Term > l.term+maxAhead:
+		return nil, fmt.Errorf("%w: %d, where the leader's is %d", ErrTerm, greeting.Term, l.term)
+	case hello.Sockets != "" && l.sockets != "" && hello.Sockets != l.sockets:
+		return nil, fmt.Errorf("%w: in %s, and not in %s: give relays and control planes the same state_dir", ErrSockets, hello.Sockets, l.sockets)
 	}
+	return l.siteLocked(hello.Relay)
+}
+
+func (l *Leader) siteLocked(name string) (*site, error) {
 	s, first := l.sites[name], l.sites[nobody]
 	switch {
 	case s != nil:
@@ -163,6 +188,9 @@ func (l *Leader) site(name string) (*site, error) {
 		s = l.newSite(name)
 	}
 	l.sites[name] = s
+	if !s.streams.Try(time.Now()) {
+		return nil, ErrTooOften
+	}
 	return s, nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 )
 
@@ -14,8 +15,11 @@ import (
 type site struct {
 	// Static.
 	name string
+	term uint64
 	sink Sink
 	log  logrus.FieldLogger
+
+	streams bucket.Bucket // guarded by the Leader's mutex
 
 	turn sync.Mutex // held by the stream that calls the sink
 
@@ -62,7 +66,9 @@ func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tabl
 	s.log.WithFields(logrus.Fields{"boot": greeting.Hello.Boot, "build": greeting.Hello.Build}).Info("relay attached")
 	s.sink.Attached(s.name, *greeting.Hello)
 	s.told(events)
+	pacer := newPacer()
 	err = converse(ctx, stream, side[Down, Up]{
+		pace: func(up *Up) time.Duration { return pacer.took(time.Now(), up.size) },
 		next: func() *Down { return s.next(wake) }, wake: wake, tick: func() { s.with((*tables.Mirror).Ping) },
 		receive: func(up *Up) error { return s.receive(ctx, up) },
 	})
@@ -97,6 +103,9 @@ func (s *site) receive(ctx context.Context, up *Up) error {
 	}
 	if up.Observed == nil {
 		return nil
+	}
+	if up.Observed.Term > s.term+maxAhead {
+		return ErrTerm
 	}
 	var events []tables.Event
 	var err error

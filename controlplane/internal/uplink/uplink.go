@@ -30,6 +30,14 @@ const (
 	maxRelays   = 64   // that a leader knows
 	maxAsking   = 4096 // registrations under way, of one relay: all peers of a function register at once after a restart
 	maxTogether = 32   // registrations, or answers, in one message: each may have 64 KiB
+
+	// What a relay may send, on average and at once. It sends a message a millisecond at most, and all that it has when a stream
+	// begins. What is more waits in the network.
+	maxMessages, messagesAtOnce = 2000, 4000  // a second
+	maxStreams, streamsAtOnce   = 10, 40      // begun, a second; what is more is refused
+	maxKiB, kibAtOnce           = 8192, 65536 // a second
+	// maxAhead is how much higher than the leader's a term may be that a relay says it has seen. There are not so many leaders.
+	maxAhead = 1 << 20
 )
 
 // Errors of a stream. A relay tries again after each of them.
@@ -37,12 +45,17 @@ var (
 	ErrStandby  = errors.New("this control plane does not lead")
 	ErrSilent   = errors.New("nothing was heard in time")
 	ErrReplaced = errors.New("the relay has opened another stream")
+	ErrTooOften = errors.New("the relay opens streams too often")
+	ErrTerm     = errors.New("the relay says that it has seen a term that nobody can have had")
+	ErrSockets  = errors.New("the relay's endpoints are elsewhere than Envoys are told")
 )
 
 // A Up is what a relay sends.
 type Up struct {
 	Observed *tables.Observed `json:"observed,omitempty"`
 	Register []Registration   `json:"register,omitempty"` // at most maxTogether, as are the answers
+
+	size int // bytes, of one that was received over gRPC
 }
 
 // A Down is what a leader sends.
@@ -74,11 +87,12 @@ type Stream[S, R any] interface {
 
 // A side is what one end does with a stream.
 type side[S, R any] struct {
-	next    func() *S      // the next message; nil: nothing is to be said
-	wake    chan struct{}  // says that there may be something to say
-	stir    chan struct{}  // says that there may be something that can wait for a lull; nil: there never is
-	receive func(*R) error // takes a message in
-	tick    func()         // is called every pingEvery
+	next    func() *S              // the next message; nil: nothing is to be said
+	wake    chan struct{}          // says that there may be something to say
+	stir    chan struct{}          // says that there may be something that can wait for a lull; nil: there never is
+	receive func(*R) error         // takes a message in
+	pace    func(*R) time.Duration // how long to wait before the next one is read; nil: not at all
+	tick    func()                 // is called every pingEvery
 }
 
 // converse carries a stream until it breaks, ctx ends, or nothing is heard any more.
@@ -86,7 +100,7 @@ func converse[S, R any](ctx context.Context, stream Stream[S, R], s side[S, R]) 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	heard := make(chan *R)
-	go hear(ctx, cancel, stream, heard)
+	go hear(ctx, cancel, stream, heard, s.pace)
 	go speak(ctx, cancel, stream, s)
 	ticker := time.NewTicker(pingEvery)
 	defer ticker.Stop()
@@ -109,7 +123,7 @@ func converse[S, R any](ctx context.Context, stream Stream[S, R], s side[S, R]) 
 	}
 }
 
-func hear[S, R any](ctx context.Context, cancel context.CancelCauseFunc, stream Stream[S, R], heard chan<- *R) {
+func hear[S, R any](ctx context.Context, cancel context.CancelCauseFunc, stream Stream[S, R], heard chan<- *R, pace func(*R) time.Duration) {
 	for {
 		message, err := stream.Recv()
 		if err != nil {
@@ -119,6 +133,12 @@ func hear[S, R any](ctx context.Context, cancel context.CancelCauseFunc, stream 
 		select {
 		case heard <- message:
 		case <-ctx.Done():
+			return
+		}
+		if pace == nil {
+			continue
+		}
+		if wait := pace(message); wait > 0 && !pause.For(ctx, wait) {
 			return
 		}
 	}

@@ -391,9 +391,9 @@ func TestEndsKeepTheirErrors(t *testing.T) {
 func TestAStreamThatWasReplacedTakesNothing(t *testing.T) {
 	l := NewLeader(&listener{}, quiet(t))
 	l.Lead(1)
-	site, err := l.site("pair")
-	require.NoError(t, err)
 	greeting := tables.Observed{Hello: &tables.Hello{Relay: "pair", Boot: "b"}}
+	site, err := l.siteOf(greeting)
+	require.NoError(t, err)
 	_, old, err := site.attach(greeting, func(error) {})
 	require.NoError(t, err)
 	_, now, err := site.attach(greeting, func(error) {})
@@ -404,7 +404,7 @@ func TestAStreamThatWasReplacedTakesNothing(t *testing.T) {
 
 func FuzzUp(f *testing.F) {
 	f.Add([]byte(`{"observed":{"hello":{"relay":"r","boot":"b","dial":[]},"term":1}}`))
-	f.Add([]byte(`{"register":{"number":1,"token":"t","registration":{"lambda_dispatch":1,"function":"f","environment":"e"}}}`))
+	f.Add([]byte(`{"register":[{"number":1,"token":"t","registration":{"lambda_dispatch":1,"function":"f","environment":"e"}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		up := new(Up)
 		if (codec{}).Unmarshal(text, up) == nil {
@@ -417,7 +417,7 @@ func FuzzUp(f *testing.F) {
 
 func FuzzDown(f *testing.F) {
 	f.Add([]byte(`{"desired":{"term":1,"wants":[{"number":1,"instance":"i","forget":true}]}}`))
-	f.Add([]byte(`{"registered":{"number":1,"refusal":"for_now","text":"later"}}`))
+	f.Add([]byte(`{"registered":[{"number":1,"refusal":"for_now","text":"later"}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		down := new(Down)
 		if (codec{}).Unmarshal(text, down) == nil {
