@@ -2,6 +2,7 @@ package controlplane_test
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 	"net"
 	"os"
@@ -105,6 +106,25 @@ func TestWhatIsWrongIsFoundByNewInOneLineAndNothingStaysOpen(t *testing.T) {
 			giveUp(t, s)
 		})
 	}
+}
+
+// Metrics for CloudWatch are what a control plane prints, and nothing else.
+func TestMetricsForCloudWatchGoToStandardOutput(t *testing.T) {
+	out, in, err := os.Pipe()
+	require.NoError(t, err)
+	stdout := os.Stdout
+	os.Stdout = in
+	cfg := valid(t)
+	cfg.EMF.Interval, cfg.Shutdown.Grace = time.Second, 0
+	s, _ := open(t, cfg)
+	os.Stdout = stdout
+	giveUp(t, s) // it says what is left when it ends
+	require.NoError(t, in.Close())
+	var line map[string]any
+	require.NoError(t, json.NewDecoder(out).Decode(&line))
+	require.Equal(t, "web", line["Function"])
+	require.Contains(t, line, "_aws")
+	require.NoError(t, out.Close())
 }
 
 func TestAFailedNewGivesThePortAndTheStateDirBack(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,39 +43,74 @@ func runs(t *testing.T, o Options) (stop func()) {
 	return func() { cancel(); require.NoError(t, <-done) }
 }
 
+// A scene is what a writer sees, and what it has written.
+type scene struct {
+	mu    sync.Mutex
+	now   operator.Function
+	leads bool
+	out   bytes.Buffer
+}
+
+func (s *scene) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(p)
+}
+
+func (s *scene) functions() []operator.Function {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return []operator.Function{s.now}
+}
+
+func (s *scene) led() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leads
+}
+
+func (s *scene) set(now operator.Function, leads bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now, s.leads = now, leads
+}
+
+// written is what was written since it was asked last.
+func (s *scene) written() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.out.Reset()
+	return s.out.String()
+}
+
+func (s *scene) afterAMinute() string {
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	return s.written()
+}
+
 func TestALineSaysWhatHasHappenedSinceTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		now := []operator.Function{web(100, 10, 5, 90, 10)}
-		leads := true
-		stop := runs(t, Options{
-			Interval: time.Minute, Out: &out, Functions: func() []operator.Function { return now }, Leads: func() bool { return leads },
-		})
-		now = []operator.Function{web(300, 11, 8, 140, 110, 50)}
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		s := &scene{now: web(100, 10, 5, 90, 10), leads: true}
+		stop := runs(t, Options{Interval: time.Minute, Out: s, Functions: s.functions, Leads: s.led})
+		s.set(web(300, 11, 8, 140, 110, 50), true)
+		line := s.afterAMinute()
 		require.JSONEq(t, `{"_aws":{"Timestamp":946684860000,"CloudWatchMetrics":[{"Namespace":"LambdaDispatch","Dimensions":[["Function"]],"Metrics":[
 			{"Name":"Requests","Unit":"Count"},{"Name":"Refused","Unit":"Count"},{"Name":"Waiting","Unit":"Count"},{"Name":"Instances","Unit":"Count"},
 			{"Name":"Starts","Unit":"Count"},{"Name":"StartFailures","Unit":"Count"},{"Name":"BilledSeconds","Unit":"Seconds"},
 			{"Name":"QueueTimeP50","Unit":"Milliseconds"},{"Name":"QueueTimeP90","Unit":"Milliseconds"},{"Name":"QueueTimeP99","Unit":"Milliseconds"}]}]},
 			"Function":"web","Requests":204,"Refused":1,"Waiting":3,"Instances":2,"Starts":0,"StartFailures":0,"BilledSeconds":200,
-			"QueueTimeP50":50,"QueueTimeP90":640,"QueueTimeP99":964}`, out.String())
-		require.True(t, strings.HasSuffix(out.String(), "}\n"))
+			"QueueTimeP50":50,"QueueTimeP90":640,"QueueTimeP99":964}`, line)
+		require.True(t, strings.HasSuffix(line, "}\n"))
 
-		out.Reset()
-		now = []operator.Function{web(307, 11, 8, 140, 110, 50)}
-		leads = false
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		require.Contains(t, out.String(), `"Requests":7,`, "the last words of one that led")
-		out.Reset()
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		require.Empty(t, out.String(), "a standby says nothing")
-		leads = true
+		s.set(web(307, 11, 8, 140, 110, 50), false)
+		require.Contains(t, s.afterAMinute(), `"Requests":7,`, "the last words of one that led")
+		require.Empty(t, s.afterAMinute(), "a standby says nothing")
+		s.set(web(307, 11, 8, 140, 110, 50), true)
 		stop()
-		require.Contains(t, out.String(), `"Requests":0,`, "what is left, at the end")
-		require.NotContains(t, out.String(), "QueueTime", "nothing is said of requests that were not")
+		line = s.written()
+		require.Contains(t, line, `"Requests":0,`, "what is left, at the end")
+		require.NotContains(t, line, "QueueTime", "nothing is said of requests that were not")
 	})
 }
 

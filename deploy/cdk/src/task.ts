@@ -57,7 +57,7 @@ export function addEnvoy(task: ecs.FargateTaskDefinition, options: ContainerOpti
   const container = task.addContainer('envoy', {
     ...common('envoy', options.logGroup),
     image: options.image ?? ecs.ContainerImage.fromRegistry(images.envoy),
-    command: ['envoy', '--config-yaml', bootstrap(), '--disable-hot-restart'],
+    command: ['envoy', '--config-yaml', bootstrap(), '--disable-hot-restart', '--file-flush-interval-msec', '1000'],
     portMappings: [{ containerPort: frontPort }],
   });
   mount(container);
