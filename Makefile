@@ -138,6 +138,9 @@ chaos-leader: build build/chaos-app envoy ## strike leader, standby, relay and E
 bench-bill: build envoy ## what the same requests cost with and without; results go to bench/results/
 	go run ./bench/bill
 
+bench-cold: build build/cold-app envoy ## what clients of an app with an 8 s start see with and without; results go to bench/results/ and docs/cold/
+	go run ./bench/cold
+
 bench-replay: build envoy ## replay ten minutes of a trace, and compare with the simulator; results go to bench/results/
 	go run ./bench/replay
 
@@ -171,6 +174,9 @@ build/chaos-app: $(GO_SOURCES)
 
 build/lambda-dispatch: $(GO_SOURCES)
 	$(call compile,./cmd/lambda-dispatch)
+
+build/cold-app: $(GO_SOURCES)
+	$(call compile,./bench/cold/app)
 
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)

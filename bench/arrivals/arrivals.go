@@ -25,7 +25,11 @@ type Answer struct {
 	Took   time.Duration `json:"took_ns"` // from its time to the last byte of the answer
 	Status int           `json:"status"`  // 0: no complete answer
 	Error  string        `json:"error,omitempty"`
+	By     string        `json:"by,omitempty"` // the environment that answered, if it said so
 }
+
+// ServedBy is the header in which an app may say which environment answers.
+const ServedBy = "X-Served-By"
 
 // ok tells whether a client would be content.
 func (a Answer) ok() bool { return a.Status > 0 && a.Status < http.StatusBadRequest }
@@ -73,28 +77,28 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 func ask(ctx context.Context, client *http.Client, url string, due time.Time) Answer {
 	a := Answer{Late: time.Since(due)}
-	status, err := get(ctx, client, url)
+	status, by, err := get(ctx, client, url)
 	a.Took = time.Since(due)
 	if err != nil {
 		a.Error = err.Error()
 		return a
 	}
-	a.Status = status
+	a.Status, a.By = status, by
 	return a
 }
 
-func get(ctx context.Context, client *http.Client, url string) (status int, err error) {
+func get(ctx context.Context, client *http.Client, url string) (status int, by string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer resp.Body.Close()
 	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, err
+	return resp.StatusCode, resp.Header.Get(ServedBy), err
 }
 
 // Check is an error if any request failed: what such a run cost, and how long it took, means nothing.

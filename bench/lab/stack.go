@@ -19,6 +19,8 @@ import (
 type Function struct {
 	Name    string
 	Scaling string // YAML flow mapping over the defaults: "{min: 1}"; empty: the defaults
+	App     string // program; empty: the Go example
+	Env     string // YAML flow mapping of variables for it
 }
 
 // MemoryMB is what every function of a Stack has.
@@ -39,7 +41,10 @@ isolation: "off" # what leaves an environment would pass through lambdalocal, wh
 functions:
 {{- range .Functions}}
 - name: {{.Name}}
-  command: ["{{$.App}}"]
+  command: ["{{or .App $.App}}"]
+  {{- with .Env}}
+  env: {{.}}
+  {{- end}}
   timeout: 15m
   memory_mb: {{$.MemoryMB}}
   cold_start_delay: {p50: {{$.ColdP50}}, p99: {{$.ColdP99}}}
@@ -64,8 +69,7 @@ functions:
 `))
 )
 
-// A Stack is everything, running: Envoy, the control plane and lambdalocal, in processes of their own, with the Go example
-// as the app of every function. Whatever its configuration does not name has its default.
+// A Stack is everything, running: Envoy, the control plane and lambdalocal, in processes of their own. Whatever its configuration does not name has its default.
 type Stack struct {
 	Front  string // host:port of Envoy
 	Direct string // host:port of lambdalocal's direct front end

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func answers(by string, took ...time.Duration) (list []answer) {
+	for n, d := range took {
+		list = append(list, answer{At: time.Duration(n) * time.Second, Took: d, By: by})
+	}
+	return list
+}
+
+func TestWhatIsCounted(t *testing.T) {
+	s := seen{Answers: append(answers("a", 4*time.Second, 100*time.Millisecond, 4*time.Second+1), answers("b", time.Second)...)}
+	require.Equal(t, 1, s.late())
+	require.Equal(t, []int{3, 1}, s.served())
+	require.Equal(t, 4*time.Second+1, s.quantile(1))
+}
+
+func TestEveryPhaseHasRequestsThatCount(t *testing.T) {
+	s, err := parse(nil, io.Discard)
+	require.NoError(t, err)
+	for _, p := range s.phases() {
+		counted := 0
+		for _, r := range p.requests.Requests {
+			require.Equal(t, s.Service, r.Service, p.name)
+			if r.At >= p.from {
+				counted++
+			}
+		}
+		require.Greater(t, counted, 5, p.name)
+	}
+}
+
+// A picture holds a dot for each answer, and is XML.
+func TestPicturesShowEachAnswer(t *testing.T) {
+	both := measured{Plain: seen{Answers: answers("a", 8*time.Second, time.Second)}, Dispatched: seen{Answers: answers("b", 100*time.Millisecond)}}
+	steady, crowd, up := both, both, both
+	steady.Name, crowd.Name, up.Name = "steady", "crowd", "scale-up"
+	r := &report{Phases: []measured{steady, crowd, up}}
+	require.Equal(t, 9, strings.Count(r.latency(), `r="2"`))
+	require.Equal(t, 4, strings.Count(r.spread(), `<rect x=`))
+	for _, text := range []string{r.latency(), r.spread()} {
+		for d := xml.NewDecoder(strings.NewReader(text)); ; {
+			_, err := d.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err)
+		}
+	}
+}
