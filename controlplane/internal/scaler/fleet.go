@@ -1,6 +1,9 @@
 package scaler
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // How long a frozen environment is relied on before anything is known, and how long it may yet be seen again. Lambda does not
 // publish when it gives them up; observers report 5 to 15 minutes. What is found, or not found, teaches better.
@@ -121,11 +124,20 @@ const latestTimes = 3
 // Latest is the time within which a start comes up nearly always, if it ever does.
 func (f *Fleet) Latest() time.Duration { return latestTimes * f.Cold.Mean(assumedCold) }
 
-// surprise follows a start that found no frozen environment, or does not come up as if it had. Where as many starts in progress
-// were counted on none, these may have taken what it was counted on. If more are surprised, the environments are not there
-// any more: Lambda has given them up, or somebody else invokes the function.
+// freezing is for how long after its last answer an environment may not be there yet for a start: what the runtime and its
+// extensions do last is not over.
+const freezing = 250 * time.Millisecond
+
+// surprise follows a start that found no frozen environment, or does not come up as if it had. One whose last answer was just
+// before the start came too late for it, and is there for the next. Where as many starts in progress were counted on none, these
+// may have taken what it was counted on. If more are surprised, the environments are not there any more: Lambda has given
+// them up, or somebody else invokes the function.
 func (f *Fleet) surprise(s *Start) {
 	if s == nil || !s.claims {
+		return
+	}
+	if !s.surprised && f.frozeJustBefore(s.at) {
+		f.unclaim(s)
 		return
 	}
 	if !s.surprised {
@@ -140,6 +152,21 @@ func (f *Fleet) surprise(s *Start) {
 			f.missed(s.at.Sub(f.sure[0].at))
 		}
 		f.doubt()
+	}
+}
+
+// frozeJustBefore reports whether an environment gave its last answer so shortly before.
+func (f *Fleet) frozeJustBefore(at time.Time) bool {
+	return slices.ContainsFunc(f.sure, func(e freeze) bool {
+		return e.lasts() && !e.at.After(at) && at.Sub(e.at) <= freezing
+	})
+}
+
+// unclaim gives back what a start was counted on.
+func (f *Fleet) unclaim(s *Start) {
+	s.claims = false
+	if f.claimed--; f.claimed == 0 {
+		f.surprised = 0
 	}
 }
 

@@ -24,6 +24,7 @@ type frugal struct {
 	pace    time.Duration // between attempts to fill it
 	again   time.Time
 	next    time.Time // when it may want a start
+	fleet   *Fleet    // while some wait: it knows when a start is not what it was taken for
 }
 
 // Frugal makes the policy with that tuning.
@@ -54,7 +55,7 @@ func (f *frugal) Decide(now time.Time, s *State) Want {
 	}
 	f.peaks.Observe(now, f.crowd(now, s))
 	f.idle = s.Idle > 0 && s.Ready > s.Min
-	f.next = time.Time{}
+	f.next, f.fleet = time.Time{}, nil
 
 	head := f.headroom(s)
 	keep := min(max(s.Min, f.keep(now, s, head)), s.Max)
@@ -64,7 +65,7 @@ func (f *frugal) Decide(now time.Time, s *State) Want {
 		if s.Fleet.Frozen(now) == 0 {
 			f.calm = now.Add(calmAfter)
 		}
-		f.next = sooner(f.next, s.Fleet.expires())
+		f.fleet = s.Fleet
 		return w
 	}
 	w.Drain = min(s.Idle, max(0, s.Ready-keep))
@@ -103,10 +104,14 @@ func (f *frugal) headroom(s *State) int {
 	return int(min(f.tuning.Sigmas*math.Sqrt(moves), f.tuning.Headroom*f.flow.InFlight()))
 }
 
-// Next implements Rule.
+// Next implements Rule. Starts that were made since Decide count.
 func (f *frugal) Next() time.Time {
-	if f.idle && (f.next.IsZero() || f.recent.Boundary().Before(f.next)) {
-		return f.recent.Boundary()
+	next := f.next
+	if f.fleet != nil {
+		next = sooner(next, f.fleet.expires())
 	}
-	return f.next
+	if f.idle {
+		next = sooner(next, f.recent.Boundary())
+	}
+	return next
 }

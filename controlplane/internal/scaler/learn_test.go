@@ -84,20 +84,33 @@ func TestFleetExpectsStartsToBeWarmWhileEnvironmentsAreFrozen(t *testing.T) {
 // All starts in progress were counted on frozen environments, and one comes up in a new one: Lambda has none left.
 func TestASurpriseMakesFrozenEnvironmentsDoubtful(t *testing.T) {
 	f := fleet(3)
-	s := f.Begin(at(0))
-	f.Ended(at(0), "nobody knows it", false)
-	f.Up(at(time.Second), "new", time.Second, s)
-	require.Zero(t, f.Spare(at(time.Second)))
-	s = f.Begin(at(2 * time.Second))
-	f.Up(at(3*time.Second), "a", 30*time.Millisecond, s)
-	f.Ended(at(3*time.Second), "a", false)
-	require.Equal(t, 1, f.Spare(at(3*time.Second)), "one was there after all")
+	s := f.Begin(at(time.Second))
+	f.Ended(at(time.Second), "nobody knows it", false)
+	f.Up(at(2*time.Second), "new", time.Second, s)
+	require.Zero(t, f.Spare(at(2*time.Second)))
+	s = f.Begin(at(3 * time.Second))
+	f.Up(at(4*time.Second), "a", 30*time.Millisecond, s)
+	f.Ended(at(4*time.Second), "a", false)
+	require.Equal(t, 1, f.Spare(at(4*time.Second)), "one was there after all")
 
 	f = fleet(3)
-	claims, beyond := f.Begin(at(0)), []*scaler.Start{f.Begin(at(0)), f.Begin(at(0)), f.Begin(at(0))}
-	f.Up(at(time.Second), "new", time.Second, claims)
-	require.Equal(t, 1, f.Spare(at(time.Second)), "the one expected in a new environment may have got the frozen one")
-	f.Over(at(time.Second), beyond[0])
+	second := at(time.Second)
+	claims, beyond := f.Begin(second), []*scaler.Start{f.Begin(second), f.Begin(second), f.Begin(second)}
+	f.Up(at(2*time.Second), "new", time.Second, claims)
+	require.Equal(t, 1, f.Spare(at(2*time.Second)), "the one expected in a new environment may have got the frozen one")
+	f.Over(at(2*time.Second), beyond[0])
+}
+
+// A start came just after an environment's last answer, and Lambda made a new one: that is no reason to doubt the first.
+func TestAnEnvironmentThatWasNotFrozenYetIsNotDoubted(t *testing.T) {
+	f := fleet(1)
+	relied := f.Relied()
+	s := f.Begin(at(50 * time.Millisecond))
+	require.Zero(t, f.Spare(at(60*time.Millisecond)))
+	f.Up(at(8*time.Second), "new", 8*time.Second, s)
+	require.Equal(t, 1, f.Spare(at(8*time.Second)))
+	require.Equal(t, relied, f.Relied())
+	require.False(t, s.Claims())
 }
 
 // flow sees requests of one second, ten a second, from 0 to 20 s.

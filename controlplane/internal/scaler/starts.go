@@ -130,10 +130,7 @@ func (f *Fleet) Over(now time.Time, s *Start) {
 		s.in.remove(s)
 	}
 	if s.claims {
-		s.claims = false
-		if f.claimed--; f.claimed == 0 {
-			f.surprised = 0
-		}
+		f.unclaim(s)
 	}
 }
 
