@@ -28,14 +28,22 @@ func (s settings) phases() []phase {
 	}
 	began := s.Init + 2*second
 	return []phase{
-		{"scale-up", "60 requests within a second when nothing runs, then 15 a second", 0,
-			join(poisson(0, second, 60, 1), poisson(second, s.Init+11*second, 15, 2))},
-		{"steady", "from 1 to 15 requests a second within a minute, counted when the first start is over", began,
-			join(poisson(0, began, 0.5, 3), later(began, rising(4*second, 10)))},
-		{"crowd", "that within 15 s, then 100 requests within a second beside 15 a second, which are counted", began + 15*second,
-			join(poisson(0, began, 0.5, 4), later(began, rising(second, 30)), poisson(began+15*second, second, 100, 5), poisson(began+15*second, 12*second, 15, 6))},
-		{"lone", "a request each five seconds, counted when the first start is over", began,
-			join(simulation.Constant("", began+40*second, 0.2, s.Service).Requests)},
+		{
+			"scale-up", "60 requests within a second when nothing runs, then 15 a second", 0,
+			join(poisson(0, second, 60, 1), poisson(second, s.Init+11*second, 15, 2)),
+		},
+		{
+			"steady", "from 1 to 15 requests a second within a minute, counted when the first start is over", began,
+			join(poisson(0, began, 0.5, 3), later(began, rising(4*second, 10))),
+		},
+		{
+			"crowd", "that within 15 s, then 100 requests within a second beside 15 a second, which are counted", began + 15*second,
+			join(poisson(0, began, 0.5, 4), later(began, rising(second, 30)), poisson(began+15*second, second, 100, 5), poisson(began+15*second, 12*second, 15, 6)),
+		},
+		{
+			"lone", "a request each five seconds, counted when the first start is over", began,
+			join(simulation.Constant("", began+40*second, 0.2, s.Service).Requests),
+		},
 	}
 }
 
