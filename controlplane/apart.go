@@ -38,6 +38,7 @@ func (s *Server) runApart(ctx context.Context) error {
 	stopFiles := parts.run("files", s.outside.watch.Run)
 	stopTracing := parts.run("tracing", s.tracer.Run)
 	stopMetrics := parts.run("metrics for CloudWatch", s.metrics.Run)
+	stopReloads := parts.run("configuration", s.reloads.Run)
 	campaign, end := context.WithCancel(ctx)
 	defer end()
 	go func() {
@@ -66,6 +67,7 @@ func (s *Server) runApart(ctx context.Context) error {
 	s.grpc.Stop()
 	stopMetrics()
 	stopTracing()
+	stopReloads()
 	stopFiles()
 	stopAdmin()
 	return errors.Join(err, parts.wait())

@@ -71,7 +71,9 @@ func PublicKey(file string) (string, error) {
 
 // A Server is a control plane, with the relay in the same process unless relay.apart is set.
 type Server struct {
-	config     *Config
+	config     *Config        // of the start: for keys that need a restart
+	reloads    *reloader      // has the one that holds
+	api        *awslambda.API // nil: nothing is invoked yet
 	outside    *outside
 	accounts   accounts
 	part       part
@@ -107,6 +109,7 @@ type ownRelay struct {
 // ctx has ended only gives back what New opened.
 func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, error) {
 	s := &Server{config: cfg, accounts: newAccounts(cfg), log: log.WithField("component", "controlplane")}
+	s.reloads = newReloader(cfg, s.reconfigure, log)
 	if err := s.open(ctx, log); err != nil {
 		s.close()
 		return nil, err
@@ -134,7 +137,7 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 // uses the state directory.
 func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	cfg := s.config
-	providers, err := providers(ctx, cfg)
+	providers, err := s.providers(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -151,7 +154,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	}
 	s.dispatcher = dispatch.New(dispatch.Options{
 		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Accounts: s.accounts.of(cfg), Key: s.part.key,
-		Tokens: s.outside.tokens, Signing: s.outside.signingKey, Log: log,
+		Tokens: s.outside.tokensOf(), Signing: s.outside.signingKey, Log: log,
 	})
 	s.relays = newAttached(s.dispatcher, socketDir(cfg), log)
 	if s.xds, err = xds.New(cfg, log); err != nil {
@@ -160,7 +163,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	s.outside.follow(s.xds)
 	options := admin.Options{
 		Address: cfg.Admin.Address, Hosts: cfg.Admin.Hosts, Source: led{s.dispatcher, s}, Ready: s.ready, XDS: s.xdsStatus,
-		Token: s.outside.admin, Files: s.outside.status,
+		Token: s.outside.admin, Files: func() admin.FilesStatus { return s.reloads.refused(s.outside.status()) }, Reloader: s.reloads,
 		Version: Version(), Log: log,
 	}
 	before := s.predecessor()
@@ -311,17 +314,46 @@ func (s *Server) RelayAddr() string {
 	return s.relay.Addr().String()
 }
 
+// Follow has the configuration read again when its file changes, and when somebody asks for it. It is called before Run.
+func (s *Server) Follow(source Source) { s.reloads.source = source }
+
+// Reload has the configuration read again now. The log says what came of it, and why it was read.
+func (s *Server) Reload(why string) { s.reloads.Reload(why) }
+
+// reconfigure puts a valid configuration in the place of the one that holds, but for what needs a restart. After an error nothing has
+// changed.
+func (s *Server) reconfigure(cfg *Config) error {
+	providers, err := s.providers(context.Background(), cfg)
+	if err != nil {
+		return err
+	}
+	outside, err := s.outside.read(cfg)
+	if err != nil {
+		return err
+	}
+	publish, err := s.xds.Prepare(cfg)
+	if err != nil {
+		return err
+	}
+	s.outside.take(outside)
+	s.dispatcher.Configure(dispatch.Configuration{
+		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Accounts: s.accounts.of(cfg),
+		Tokens: outside.tokensOf(),
+	})
+	publish() // last: it leads requests to what is there by now
+	return nil
+}
+
 // providers prepares one provider for each function that is invoked. The API is opened once, and only when one is.
-func providers(ctx context.Context, cfg *Config) (map[string]provider.Provider, error) {
+func (s *Server) providers(ctx context.Context, cfg *Config) (map[string]provider.Provider, error) {
 	out := map[string]provider.Provider{}
-	var api *awslambda.API
 	for _, f := range cfg.Functions {
 		if f.Provider != config.ProviderLambda {
 			continue
 		}
-		if api == nil {
+		if s.api == nil {
 			var err error
-			if api, err = awslambda.New(ctx, cfg.AWS.Region, cfg.AWS.Endpoint, maxInvocations(cfg)); err != nil {
+			if s.api, err = awslambda.New(ctx, cfg.AWS.Region, cfg.AWS.Endpoint, maxInvocations(cfg)); err != nil {
 				return nil, err
 			}
 		}
@@ -329,7 +361,7 @@ func providers(ctx context.Context, cfg *Config) (map[string]provider.Provider, 
 		if name == "" {
 			name = f.Name
 		}
-		out[f.Name] = api.Function(awslambda.Place{Region: f.Lambda.Region, Role: f.Lambda.AssumeRole}, name, f.Lambda.Qualifier)
+		out[f.Name] = s.api.Function(awslambda.Place{Region: f.Lambda.Region, Role: f.Lambda.AssumeRole}, name, f.Lambda.Qualifier)
 	}
 	return out, nil
 }

@@ -2,6 +2,8 @@ package controlplane
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -18,21 +20,30 @@ import (
 // outside is what files hold that others replace while the control plane runs: certificates, tokens, the signing key. It is
 // read at the start, and whenever it changes.
 type outside struct {
-	log       logrus.FieldLogger
-	watch     *files.Watch
+	log     logrus.FieldLogger
+	watch   *files.Watch
+	relay   *files.Value[relay.Identity] // nil: the relay needs none
+	signing *files.Value[signing.Key]    // nil: invocations are not signed
+	admin   func() string                // the token of the admin address; nil: none
+	part    func() keypair.Pair          // this process's certificate in its cell; nil: it has none
+
+	advertise string // what peers dial; empty: what the relay listens on
+
+	publish func(listener string, pair keypair.Pair) // tells Envoy
+
+	mu sync.Mutex // guards the field below
+	variable
+}
+
+// A variable is what another configuration may name other files for.
+type variable struct {
 	listeners map[string]*files.Value[keypair.Pair] // those with TLS, by name
-	relay     *files.Value[relay.Identity]          // nil: the relay needs none
-	tokens    map[string]func() string              // by function
-	signing   *files.Value[signing.Key]             // nil: invocations are not signed
-	admin     func() string                         // the token of the admin address; nil: none
-	part      func() keypair.Pair                   // this process's certificate in its cell; nil: it has none
-	advertise string                                // what peers dial; empty: what the relay listens on
+	tokens    map[string]*files.Value[string]       // by function
 }
 
 func newOutside(log logrus.FieldLogger) *outside {
 	return &outside{
-		log: log.WithField("component", "files"), watch: files.NewWatch(log),
-		listeners: map[string]*files.Value[keypair.Pair]{}, tokens: map[string]func() string{},
+		log: log.WithField("component", "files"), watch: files.NewWatch(log), publish: func(string, keypair.Pair) {},
 	}
 }
 
@@ -47,16 +58,11 @@ func readRelayFiles(cfg *Config, log logrus.FieldLogger) (*outside, error) {
 
 func readOutside(cfg *Config, log logrus.FieldLogger) (*outside, error) {
 	o := newOutside(log)
-	for _, l := range cfg.Listeners {
-		if err := o.readListener(l); err != nil {
-			return nil, fmt.Errorf("certificate of listener %s: %w", l.Name, err)
-		}
+	first, err := o.read(cfg)
+	if err != nil {
+		return nil, err
 	}
-	for _, f := range cfg.Functions {
-		if err := o.readToken(f); err != nil {
-			return nil, fmt.Errorf("token of function %s: %w", f.Name, err)
-		}
-	}
+	o.take(first)
 	if err := o.readRelay(cfg.Relay); err != nil {
 		return nil, fmt.Errorf("relay certificate: %w", err)
 	}
@@ -79,34 +85,90 @@ func (o *outside) readAdmin(a config.Admin) error {
 	return nil
 }
 
-func (o *outside) readListener(l config.Listener) error {
-	if l.TLS == nil {
-		return nil
+// read reads what a configuration names for listeners and functions. What is named already is not read again.
+func (o *outside) read(cfg *Config) (variable, error) {
+	next := variable{listeners: map[string]*files.Value[keypair.Pair]{}, tokens: map[string]*files.Value[string]{}}
+	for _, l := range cfg.Listeners {
+		if l.TLS == nil {
+			continue
+		}
+		v, err := readUnless(o.listeners[l.Name], config.ParsePair, usable, l.TLS.CertificateFile, l.TLS.KeyFile)
+		if err != nil {
+			return next, fmt.Errorf("certificate of listener %s: %w", l.Name, err)
+		}
+		next.listeners[l.Name] = v
 	}
-	v, err := files.Read(config.ParsePair, usable, l.TLS.CertificateFile, l.TLS.KeyFile)
-	if err == nil {
-		o.listeners[l.Name] = v
-		o.sayValidity(listenerFiles(l.Name), v.Get())
+	for _, f := range cfg.Functions {
+		if f.Provider != config.ProviderStatic {
+			continue
+		}
+		v, err := readUnless(o.tokens[f.Name], config.ParseToken, nil, f.Static.TokenFile)
+		if err != nil {
+			return next, fmt.Errorf("token of function %s: %w", f.Name, err)
+		}
+		next.tokens[f.Name] = v
 	}
-	return err
+	return next, nil
 }
+
+// readUnless reads files, unless that is what was read before.
+func readUnless[T any](
+	before *files.Value[T], parse func([][]byte) (T, error), fit func(T) error, names ...string,
+) (*files.Value[T], error) {
+	if before != nil && slices.Equal(before.Names(), names) {
+		return before, nil
+	}
+	return files.Read(parse, fit, names...)
+}
+
+// take watches what was read, in the place of what was before. One goroutine at a time reads and takes.
+func (o *outside) take(next variable) {
+	before := o.variable
+	o.mu.Lock()
+	o.variable = next
+	o.mu.Unlock()
+	rewatch(o.watch, before.listeners, next.listeners, listenerFiles, func(name string, v *files.Value[keypair.Pair]) func(keypair.Pair) {
+		use := func(now keypair.Pair) {
+			o.sayValidity(listenerFiles(name), now)
+			o.publish(name, now)
+		}
+		use(v.Get())
+		return use
+	})
+	rewatch(o.watch, before.tokens, next.tokens, tokenFiles, func(string, *files.Value[string]) func(string) { return nil })
+}
+
+// rewatch watches next instead of before. begin is called for each value that is new, and returns what is called when it changes.
+func rewatch[T any](
+	w *files.Watch, before, next map[string]*files.Value[T], called func(string) string, begin func(string, *files.Value[T]) func(T),
+) {
+	for name, v := range before {
+		if next[name] != v {
+			w.Remove(called(name))
+		}
+	}
+	for name, v := range next {
+		if before[name] != v {
+			files.Add(w, called(name), v, begin(name, v))
+		}
+	}
+}
+
+// tokensOf are the tokens of functions whose peers register by themselves.
+func (v variable) tokensOf() map[string]func() string {
+	out := map[string]func() string{}
+	for name, token := range v.tokens {
+		out[name] = token.Get
+	}
+	return out
+}
+
+func tokenFiles(function string) string { return "token/" + function }
 
 func listenerFiles(name string) string { return "listener/" + name }
 
 // usable keeps a certificate that clients would refuse from replacing another. The first one may be: the rest works.
 func usable(pair keypair.Pair) error { return pair.Usable(time.Now()) }
-
-func (o *outside) readToken(f config.Function) error {
-	if f.Provider != config.ProviderStatic {
-		return nil
-	}
-	v, err := files.Read(config.ParseToken, nil, f.Static.TokenFile)
-	if err == nil {
-		o.tokens[f.Name] = v.Get
-		files.Add(o.watch, "token/"+f.Name, v, nil)
-	}
-	return err
-}
 
 const relayFiles = "relay"
 
@@ -171,14 +233,11 @@ func (o *outside) signingKey() signing.Key {
 	return o.signing.Get()
 }
 
-// follow gives Envoy the listeners' certificates, now and whenever they change.
+// follow gives Envoy the listeners' certificates, now and whenever they change. It is called before anything is watched.
 func (o *outside) follow(x *xds.Server) {
+	o.publish = x.SetCertificate
 	for name, v := range o.listeners {
 		x.SetCertificate(name, v.Get())
-		files.Add(o.watch, listenerFiles(name), v, func(now keypair.Pair) {
-			o.sayValidity(listenerFiles(name), now)
-			x.SetCertificate(name, now)
-		})
 	}
 }
 
@@ -201,7 +260,10 @@ func (o *outside) status() admin.FilesStatus {
 	for name, err := range o.watch.Refused() {
 		s.Refused[name] = err.Error()
 	}
-	for name, v := range o.listeners {
+	o.mu.Lock()
+	listeners := o.listeners
+	o.mu.Unlock()
+	for name, v := range listeners {
 		s.Expires[listenerFiles(name)] = v.Get().Expires()
 	}
 	if o.relay != nil {

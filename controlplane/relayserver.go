@@ -17,6 +17,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
@@ -37,7 +38,8 @@ const (
 // A RelayServer is the relay as a process of its own. Control planes come and go; it holds tunnels and sockets, and keeps
 // what is known of each instance for whoever leads.
 type RelayServer struct {
-	config  *Config
+	config  *Config   // of the start: for keys that need a restart
+	reloads *reloader // has the one that holds
 	log     logrus.FieldLogger
 	outside *outside
 	part    part
@@ -55,6 +57,7 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 		return nil, errors.New("relay.apart: is false, so the relay runs within the control plane")
 	}
 	s := &RelayServer{config: cfg, log: log.WithField("component", "relay")}
+	s.reloads = newReloader(cfg, s.reconfigure, log)
 	err := makeStateDir(cfg.StateDir, s.log)
 	if err != nil {
 		return nil, err
@@ -83,6 +86,19 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 	}
 	s.uplink.Connect(overheard{s.relay, s.care.dispatcher})
 	return s, nil
+}
+
+// Follow has the configuration read again when its file changes, and when somebody asks for it. It is called before Run.
+func (s *RelayServer) Follow(source Source) { s.reloads.source = source }
+
+// Reload has the configuration read again now. The log says what came of it, and why it was read.
+func (s *RelayServer) Reload(why string) { s.reloads.Reload(why) }
+
+// reconfigure puts a valid configuration in the place of the one that holds. Of the relay's part all needs a restart; the caretaker
+// learns which functions there are.
+func (s *RelayServer) reconfigure(cfg *Config) error {
+	s.care.dispatcher.Configure(dispatch.Configuration{Functions: cfg.Functions, Pricing: cfg.Pricing})
+	return nil
 }
 
 // openBeside opens what stands beside the relay, whose directory is this process's by now.
@@ -190,10 +206,11 @@ func (s *RelayServer) openRelay(log logrus.FieldLogger) error {
 func (s *RelayServer) openAdmin(log logrus.FieldLogger) (*admin.Server, error) {
 	return admin.New(admin.Options{
 		Address: s.config.Relay.Admin, Hosts: s.config.Admin.Hosts, Ready: s.ready, Version: Version(), Log: log,
-		Relay:  func() admin.RelayStatus { return relayStatus(s.relay) },
-		Token:  s.outside.admin,
-		Files:  s.outside.status,
-		Uplink: s.status,
+		Relay:    func() admin.RelayStatus { return relayStatus(s.relay) },
+		Token:    s.outside.admin,
+		Files:    func() admin.FilesStatus { return s.reloads.refused(s.outside.status()) },
+		Reloader: s.reloads,
+		Uplink:   s.status,
 	})
 }
 
@@ -230,6 +247,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 		stopAdmin = parts.run("admin", s.admin.Run)
 	}
 	stopFiles := parts.run("files", s.outside.watch.Run)
+	stopReloads := parts.run("configuration", s.reloads.Run)
 	stopUplink := parts.run("uplink", s.uplink.Run)
 	stopRelay := parts.run("relay", s.relay.Run)
 	stopPair := func() {}
@@ -252,6 +270,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	stopRelay()
 	s.sayGoodbye()
 	stopUplink()
+	stopReloads()
 	stopFiles()
 	stopAdmin()
 	return parts.wait()

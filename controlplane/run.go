@@ -36,6 +36,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stopFiles := parts.run("files", s.outside.watch.Run)
 	stopTracing := parts.run("tracing", s.tracer.Run)
 	stopMetrics := parts.run("metrics for CloudWatch", s.metrics.Run)
+	stopReloads := parts.run("configuration", s.reloads.Run)
 	s.relays.lead(1)
 	if ctx.Err() == nil {
 		s.relays.await(ctx, []string{here})
@@ -54,6 +55,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.shutdown()
 	stopControl()
+	stopReloads()
 	stopMetrics()
 	stopTracing()
 	stopFiles()
@@ -98,7 +100,8 @@ func (s *Server) retire(failed <-chan struct{}) {
 	if err := s.xds.Retire(); err != nil {
 		s.log.WithError(err).Error("health paths do not fail")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.config.Shutdown.Grace)
+	grace := s.reloads.current().Shutdown.Grace
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	go func() {
 		select {
@@ -107,7 +110,7 @@ func (s *Server) retire(failed <-chan struct{}) {
 		case <-ctx.Done():
 		}
 	}()
-	s.log.WithField("grace", s.config.Shutdown.Grace).Info("control plane retires: what comes is served, while anything does")
+	s.log.WithField("grace", grace).Info("control plane retires: what comes is served, while anything does")
 	s.dispatcher.Retire(ctx, quiet)
 }
 

@@ -46,7 +46,7 @@ func (a *app) certPairCommand() *cobra.Command {
 	var issue controlplane.PairIssue
 	var days int
 	c := a.configured(&cobra.Command{Use: "pair --name NAME --out DIR", Short: "Make those of an Envoy and the relay beside it", Long: certPairAbout},
-		func(_ context.Context, cfg *controlplane.Config) error {
+		func(_ context.Context, cfg *controlplane.Config, _ controlplane.Source) error {
 			if issue.Name == "" || issue.Out == "" || days < 1 {
 				return usagef("cert pair: --name NAME and --out DIR are needed, and --days of at least 1")
 			}

@@ -23,7 +23,7 @@ there cannot work, and the exit status is 1; a warning may not work. With an env
 }
 
 // check validates the file by our rules, and then what we would send to Envoy by Envoy's own.
-func (a *app) check(ctx context.Context, cfg *controlplane.Config) error {
+func (a *app) check(ctx context.Context, cfg *controlplane.Config, _ controlplane.Source) error {
 	warnings, err := cfg.CheckValidity(time.Now())
 	if err != nil {
 		return fmt.Errorf("certificates:\n%w", err)

@@ -222,21 +222,30 @@ func TestNoColourWhereNobodyWantsIt(t *testing.T) {
 // A process is the program, running.
 type process struct {
 	*exec.Cmd
-	t   *testing.T
-	dir string
-	log *bufio.Scanner
+	t    *testing.T
+	dir  string
+	file string // of its configuration
+	log  *bufio.Scanner
 }
 
 func start(t *testing.T, config string, more ...string) *process {
 	t.Helper()
 	dir, flags := stateDir(t)
-	cmd := exec.Command(os.Args[0], slices.Concat([]string{"run"}, flags, more, []string{file(t, config)})...)
+	name := file(t, config)
+	cmd := exec.Command(os.Args[0], slices.Concat([]string{"run"}, flags, more, []string{name})...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	log, err := cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill() }) // in vain, unless the test has failed
-	return &process{Cmd: cmd, t: t, dir: dir, log: bufio.NewScanner(log)}
+	return &process{Cmd: cmd, t: t, dir: dir, file: name, log: bufio.NewScanner(log)}
+}
+
+// write gives the process another configuration, at once as editors and orchestrators do.
+func (p *process) write(config string) {
+	p.t.Helper()
+	require.NoError(p.t, os.WriteFile(p.file+".new", []byte(config), 0o600))
+	require.NoError(p.t, os.Rename(p.file+".new", p.file))
 }
 
 // says reads the log up to a line that contains text.
@@ -299,11 +308,16 @@ func TestSIGTERMEndsItInOrder(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(p.dir, "control.sock"))
 }
 
-func TestSIGHUPDoesNotEndIt(t *testing.T) {
+func TestSIGHUPReadsTheConfigurationAgain(t *testing.T) {
 	p := start(t, valid)
 	p.says("control plane runs")
+	p.write("{log: {level: debug}, functions: [{name: shop, routes: [{path: /shop}]}], listeners: []}")
 	require.NoError(t, p.Process.Signal(syscall.SIGHUP))
-	p.says("SIGHUP is ignored")
+	p.says("listeners: must have at least one element")
+	p.write("{log: {level: debug}, functions: [{name: shop, routes: [{path: /shop}]}]}")
+	p.says("another configuration is in use")
+	require.NoError(t, p.Process.Signal(syscall.SIGHUP))
+	p.says("the configuration is as the one in use") // at the level debug
 	p.signal()
 	require.NoError(t, p.end())
 }

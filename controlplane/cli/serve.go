@@ -15,7 +15,7 @@ const keys = `Keys are paths in FILE, admin.address say. Each can also be set by
 A later source wins: defaults, FILE, variables, --set.`
 
 // configured makes a command of one that needs a configuration.
-func (a *app) configured(c *cobra.Command, do func(context.Context, *controlplane.Config) error) *cobra.Command {
+func (a *app) configured(c *cobra.Command, do func(context.Context, *controlplane.Config, controlplane.Source) error) *cobra.Command {
 	var overrides []string
 	c.Use += " [--set KEY=VALUE]... FILE"
 	c.DisableFlagsInUseLine = true
@@ -24,11 +24,14 @@ func (a *app) configured(c *cobra.Command, do func(context.Context, *controlplan
 	c.Args = oneFile
 	c.ValidArgsFunction = cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		cfg, err := controlplane.LoadConfig(args[0], a.environ, overrides)
+		source := controlplane.Source{File: args[0], Load: func() (*controlplane.Config, error) {
+			return controlplane.LoadConfig(args[0], a.environ, overrides)
+		}}
+		cfg, err := source.Load()
 		if err != nil {
 			return err
 		}
-		return do(c.Context(), cfg)
+		return do(c.Context(), cfg, source)
 	}
 	return c
 }
@@ -62,9 +65,8 @@ func (a *app) relayCommand() *cobra.Command {
 // noFunctions is a warning: a deployment may begin without any, and everything else works.
 const noFunctions = "no functions: every request gets 404"
 
-func (a *app) runServer(ctx context.Context, cfg *controlplane.Config) error {
-	log := logger(cfg, a.environ, a.stderr)
-	defer logHangups(log)()
+func (a *app) runServer(ctx context.Context, cfg *controlplane.Config, source controlplane.Source) error {
+	log, signals := logger(cfg, a.environ, a.stderr), newHangups()
 	for _, warning := range controlplane.EnvironmentWarnings(a.environ) {
 		log.Warn(warning)
 	}
@@ -75,6 +77,8 @@ func (a *app) runServer(ctx context.Context, cfg *controlplane.Config) error {
 	if err != nil {
 		return err
 	}
+	server.Follow(withLevel(source, log))
+	defer signals.each(server.Reload)()
 	if len(cfg.Functions) == 0 {
 		log.Warn(noFunctions)
 	}
@@ -82,14 +86,27 @@ func (a *app) runServer(ctx context.Context, cfg *controlplane.Config) error {
 }
 
 // runRelay runs the relay alone. Of the configuration only its own part is asked for; the rest must be valid all the same.
-func (a *app) runRelay(ctx context.Context, cfg *controlplane.Config) error {
-	log := logger(cfg, a.environ, a.stderr)
-	defer logHangups(log)()
+func (a *app) runRelay(ctx context.Context, cfg *controlplane.Config, source controlplane.Source) error {
+	log, signals := logger(cfg, a.environ, a.stderr), newHangups()
 	server, err := controlplane.NewRelay(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
+	server.Follow(withLevel(source, log))
+	defer signals.each(server.Reload)()
 	return server.Run(ctx)
+}
+
+// withLevel has the log follow log.level.
+func withLevel(source controlplane.Source, log *logrus.Logger) controlplane.Source {
+	source.Taken = func(cfg *controlplane.Config) { setLevel(log, cfg) }
+	return source
+}
+
+func setLevel(log *logrus.Logger, cfg *controlplane.Config) {
+	if level, err := logrus.ParseLevel(cfg.Log.Level); err == nil { // validated before
+		log.SetLevel(level)
+	}
 }
 
 // logger writes colours to a terminal only, and not there if NO_COLOR is set (no-color.org).
@@ -97,9 +114,7 @@ func logger(cfg *controlplane.Config, environ []string, stderr io.Writer) *logru
 	log := logrus.New()
 	log.SetFormatter(&logrus.TextFormatter{DisableColors: valueOf(environ, "NO_COLOR") != ""})
 	log.SetOutput(stderr)
-	if level, err := logrus.ParseLevel(cfg.Log.Level); err == nil { // validated before
-		log.SetLevel(level)
-	}
+	setLevel(log, cfg)
 	if cfg.Log.Format == "json" {
 		log.SetFormatter(&logrus.JSONFormatter{})
 	}

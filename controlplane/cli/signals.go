@@ -6,8 +6,6 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-
-	"github.com/sirupsen/logrus"
 )
 
 // sameSignal is how long a signal counts as the first one again: timeout(1) sends each twice, to the process and to its group.
@@ -26,24 +24,30 @@ func untilSignal() context.Context {
 	return ctx
 }
 
-// logHangups keeps SIGHUP, which a terminal sends when it closes and an operator to have files read again, from ending the
-// program. The returned function ends that.
-func logHangups(log logrus.FieldLogger) (stop func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
+// hangups get SIGHUP, which an operator sends to have files read again, and a terminal when it closes: it does not end the program.
+type hangups chan os.Signal
+
+func newHangups() hangups {
+	h := make(hangups, 1)
+	signal.Notify(h, syscall.SIGHUP)
+	return h
+}
+
+// each calls reload for each SIGHUP, the ones before included, until the returned function is called.
+func (h hangups) each(reload func(why string)) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		for {
 			select {
-			case <-signals:
-				log.Warn("SIGHUP is ignored: the configuration is read at the start only")
+			case <-h:
+				reload("SIGHUP")
 			case <-done:
 				return
 			}
 		}
 	}()
 	return func() {
-		signal.Stop(signals)
+		signal.Stop(h)
 		close(done)
 	}
 }

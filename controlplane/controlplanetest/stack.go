@@ -65,6 +65,7 @@ type Stack struct {
 
 	t                testing.TB
 	dir              string
+	file             string   // of the control plane's configuration
 	binary           string   // of Envoy
 	workers          int      // of Envoy
 	envoyLog         *os.File // of every Envoy
@@ -152,6 +153,7 @@ func (s *Stack) configure(o Options) {
 func (s *Stack) startControlPlane() {
 	server, err := controlplane.New(s.t.Context(), s.Config, s.logger("controlplane"))
 	require.NoError(s.t, err)
+	server.Follow(s.source())
 	s.Admin, s.Relay = server.AdminAddr(), server.RelayAddr()
 	s.stopControlPlane = s.background("controlplane", server.Run)
 }

@@ -39,6 +39,7 @@ type Options struct {
 	Leader   func() LeaderStatus  // nil: no metrics of who leads
 	XDS      func() XDSStatus     // nil: no metrics of xDS
 	Files    func() FilesStatus   // nil: no metrics of files
+	Reloader Reloader             // nil: the configuration is not read again
 	Registry *prometheus.Registry // where the metrics are registered and served from; nil: a new one
 	Version  string               // of the build, for build_info
 	Log      logrus.FieldLogger

@@ -38,6 +38,9 @@ func register(o Options) error {
 	if o.XDS != nil {
 		all = append(all, newXDSCollector(o.XDS))
 	}
+	if o.Reloader != nil {
+		all = append(all, newReloadCollector(o.Reloader.Last))
+	}
 	if o.Files != nil {
 		all = append(all, newFilesCollector(o.Files))
 	}

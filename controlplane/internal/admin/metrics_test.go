@@ -25,7 +25,7 @@ func everything(t *testing.T) *prometheus.Registry {
 		Registry: registry, Source: &fake{}, Version: "1.2.3",
 		Relay: relayStatus, Uplink: func() UplinkStatus { return UplinkStatus{Term: 3, Attached: true, Instances: 5, Untold: 1} },
 		Leader: func() LeaderStatus { return LeaderStatus{Leads: true, Term: 3, Relays: []string{"edge-1"}} },
-		XDS:    xdsStatus, Files: filesStatus,
+		XDS:    xdsStatus, Files: filesStatus, Reloader: &fakeReloader{},
 	}))
 	return registry
 }

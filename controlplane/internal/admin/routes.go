@@ -23,12 +23,15 @@ func routes(o Options) http.Handler {
 	mux.Handle("/readyz", read(readiness(o)))
 	mux.Handle("/metrics", read(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{Registry: o.Registry}).ServeHTTP))
 	mux.Handle("/api/v1/status", read(overviewOf(o)))
+	if o.Reloader != nil {
+		mux.Handle("/reload", reload(o.Reloader))
+	}
 	if o.Source != nil {
 		serveAPI(mux, o.Source)
 	}
 	pages := page.Handler()
 	mux.Handle("/page/", read(http.StripPrefix("/page", pages).ServeHTTP))
-	mux.Handle("/{$}", read(front(pages, index(o.Source != nil))))
+	mux.Handle("/{$}", read(front(pages, index(o))))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "there is nothing at "+r.URL.Path+"; / lists what there is")
 	})
@@ -60,9 +63,12 @@ func serveAPI(mux *http.ServeMux, source Source) {
 }
 
 // index is for the operator who remembers the port and nothing else, and has no browser at hand.
-func index(hasAPI bool) http.HandlerFunc {
+func index(o Options) http.HandlerFunc {
 	text := indexOfAll
-	if hasAPI {
+	if o.Reloader != nil {
+		text += indexOfReload
+	}
+	if o.Source != nil {
 		text += indexOfAPI
 	}
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -78,6 +84,8 @@ GET  /healthz                         200 while the process works
 GET  /readyz                          200 once Envoy has its configuration, else 503 and why; what Envoys refuse
 GET  /metrics                         for Prometheus
 GET  /api/v1/status                   this process: who leads, relays, Envoys, certificates
+`
+	indexOfReload = `POST /reload                          read the configuration file again now; GET says what came of it the last time
 `
 	indexOfAPI = `GET  /api/v1/functions                each function: queue, slots, instances, failures, bill
 GET  /api/v1/functions/{name}         one of them

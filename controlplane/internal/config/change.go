@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // Changes are the keys in which a configuration differs from the one before it. An element of a list is called by its name,
@@ -40,13 +41,19 @@ func compare(path string, now, next reflect.Value, changes *Changes) {
 		}
 	case now.Kind() == reflect.Slice && hasNames(now.Type().Elem()):
 		compareNamed(path, now, next, changes)
-	case reflect.DeepEqual(now.Interface(), next.Interface()):
+	case alike(now, next):
+		next.Set(now) // nobody takes the one for another
 	case EffectOf(path) == AtRestart:
 		changes.Restart = append(changes.Restart, path)
 		next.Set(now)
 	default:
 		changes.Taken = append(changes.Taken, path)
 	}
+}
+
+// alike takes a list that is empty for one that is not given.
+func alike(now, next reflect.Value) bool {
+	return now.Kind() == reflect.Slice && now.Len()+next.Len() == 0 || reflect.DeepEqual(now.Interface(), next.Interface())
 }
 
 func hasNames(element reflect.Type) bool {
@@ -57,8 +64,26 @@ func hasNames(element reflect.Type) bool {
 	return named
 }
 
-// compareNamed compares the elements of lists that have names. Their order is none of a function's or listener's business.
+// inBoth are the names in a list that another has too, in its order.
+func inBoth(list, other reflect.Value) (names []string) {
+	known := map[string]bool{}
+	for i := range other.Len() {
+		known[other.Index(i).FieldByName("Name").String()] = true
+	}
+	for i := range list.Len() {
+		if name := list.Index(i).FieldByName("Name").String(); known[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// compareNamed compares the elements of lists that have names. Their order says which of two routes wins that are as specific as
+// each other.
 func compareNamed(path string, now, next reflect.Value, changes *Changes) {
+	if a, b := inBoth(now, next), inBoth(next, now); !slices.Equal(a, b) {
+		changes.Taken = append(changes.Taken, path)
+	}
 	before := map[string]reflect.Value{}
 	for i := range now.Len() {
 		before[now.Index(i).FieldByName("Name").String()] = now.Index(i)

@@ -36,8 +36,10 @@ func TestWhatAReloadChanges(t *testing.T) {
 		taken, restart []string
 	}{
 		"nothing":               {change: func(*Config) {}},
-		"the order":             {change: func(c *Config) { c.Functions[0], c.Functions[1] = c.Functions[1], c.Functions[0] }},
+		"an empty list":         {change: func(c *Config) { c.Admin.Hosts, c.Functions[0].Rollout.Steps = []string{}, []float64{} }},
+		"the order":             {change: func(c *Config) { c.Functions[0], c.Functions[1] = c.Functions[1], c.Functions[0] }, taken: []string{"functions"}},
 		"a limit":               {change: func(c *Config) { c.Functions[1].Queue.Limit = 7 }, taken: []string{"functions[jobs].queue.limit"}},
+		"accounts":              {change: func(c *Config) { c.Accounts = []Account{{Instances: 7}} }, restart: []string{"accounts"}},
 		"routes":                {change: func(c *Config) { c.Functions[0].Routes = []Route{{}} }, taken: []string{"functions[web].routes"}},
 		"one more":              {change: func(c *Config) { c.Functions = append(c.Functions, Function{Name: "new"}) }, taken: []string{"functions[new]"}},
 		"one less":              {change: func(c *Config) { c.Functions = c.Functions[1:] }, taken: []string{"functions[web]"}},
@@ -56,8 +58,11 @@ func TestWhatAReloadChanges(t *testing.T) {
 			require.Equal(t, Changes{one.taken, one.restart}, changes)
 			require.Equal(t, len(one.taken)+len(one.restart) == 0, changes.None())
 			require.Equal(t, wanted, next, "what was asked for is left as it is")
-			if len(one.restart) == 0 {
+			if len(one.restart) == 0 && !changes.None() {
 				require.Equal(t, next, effective)
+			}
+			if changes.None() && name != "the order" {
+				require.Equal(t, now, effective)
 			}
 			require.Equal(t, now.Admin, effective.Admin)
 			require.Equal(t, next.Log.Level, effective.Log.Level)

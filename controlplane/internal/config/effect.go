@@ -1,6 +1,9 @@
 package config
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // An Effect says when another value of a key takes effect that a reload brings.
 type Effect string
@@ -123,5 +126,17 @@ var effects = map[string]Effect{
 
 var anyIndex = regexp.MustCompile(`\[[^]]*\]`)
 
-// EffectOf is when a change of the key at a path takes effect: of listeners[].address for listeners[0].address.
-func EffectOf(path string) Effect { return effects[anyIndex.ReplaceAllString(path, "[]")] }
+// EffectOf is when a change of the key at a path takes effect: of listeners[].address for listeners[0].address. For a list it is a
+// restart if one of its keys needs that.
+func EffectOf(path string) Effect {
+	path = anyIndex.ReplaceAllString(path, "[]")
+	if effect, known := effects[path]; known {
+		return effect
+	}
+	for key, effect := range effects {
+		if effect == AtRestart && strings.HasPrefix(key, path+"[].") {
+			return AtRestart
+		}
+	}
+	return AtOnce
+}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/source"
@@ -50,6 +51,9 @@ func Read[T any](parse func(contents [][]byte) (T, error), fit func(next T) erro
 	}
 	return &Value[T]{names: names, parse: parse, fit: fit, seen: sum, value: value, taken: sum}, nil
 }
+
+// Names are those of the files.
+func (v *Value[T]) Names() []string { return slices.Clone(v.names) }
 
 // Get returns the value that was taken last.
 func (v *Value[T]) Get() T {

@@ -43,6 +43,19 @@ func Add[T any](w *Watch, name string, v *Value[T], changed func(T)) {
 	}})
 }
 
+// Remove ends the watch of what was added under a name.
+func (w *Watch) Remove(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	left := make([]*watched, 0, len(w.watched)) // another slice: somebody may be looking at this one
+	for _, v := range w.watched {
+		if v.name != name {
+			left = append(left, v)
+		}
+	}
+	w.watched = left
+}
+
 // Refused says by name why what some files hold now was not taken. It is empty when all was.
 func (w *Watch) Refused() map[string]error {
 	refused := map[string]error{}
