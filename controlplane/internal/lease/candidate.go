@@ -86,6 +86,7 @@ func (c *Candidate) renew(now time.Time) Step {
 	}
 	if !c.enters || c.over {
 		next.Holder, next.Address = "", ""
+		next.Term = max(next.Term, c.highest) // which relays obey, where the record was lost
 	}
 	return c.swap(now, next)
 }

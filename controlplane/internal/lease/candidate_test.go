@@ -232,3 +232,21 @@ func TestANewTermIsHigherThanAnyThatARelayHasSeen(t *testing.T) {
 	s.run(Duration)
 	require.Equal(t, uint64(42), s.leaders()[0].Standing(s.now).Term)
 }
+
+// Relays remember their terms though a table was deleted: the leader that hears of them lets the next one begin above them.
+func TestALostRecordIsMadeUpForAtOnce(t *testing.T) {
+	c := NewCandidate("a", "")
+	c.Read(start, Found{}, nil)
+	c.Step(start)
+	c.Swapped(start, nil)
+	require.True(t, c.Standing(start).Leads)
+	c.Superseded(57)
+	require.False(t, c.Standing(start).Leads)
+	back := c.Step(start.Add(Renew))
+	require.Equal(t, StepSwap, back.Kind)
+	require.Empty(t, back.Next.Holder)
+
+	next := NewCandidate("b", "")
+	next.Read(start, Found{Record: back.Next}, nil)
+	require.EqualValues(t, 58, next.Step(start).Next.Term)
+}
