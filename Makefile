@@ -86,7 +86,38 @@ test: envoy runtimes dynalite previous ## a developer's loop, under five minutes
 alerts: ## hold alert rules and dashboard against the metrics that there are, and the rules against what they fire on
 	cd .ci/alerts && go vet ./... && go test ./...
 
-test-all: test cdk-test ## every test: those of make test, then the long ones
+EXAMPLES := .tools/examples-1
+
+example-runtimes: $(EXAMPLES)/python $(EXAMPLES)/node ## fetch what the Python and Node examples need into .tools/, for tests; nothing without pip or npm
+
+example-builds: $(EXAMPLES)/nextjs $(EXAMPLES)/spring $(EXAMPLES)/rust ## build the Next.js, Spring Boot and Rust examples in .tools/, for tests: some minutes
+
+$(EXAMPLES)/python:
+	@echo "fetching what the Python examples need with pip into .tools (once)"; rm -rf $@.part; mkdir -p $@.part; \
+	  PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --target $@.part -r examples/constraints.txt && mv $@.part $@ || echo "pip cannot: the Python examples are not tested"
+
+$(EXAMPLES)/node:
+	@command -v npm >/dev/null || { echo "no npm here: the Node examples are not tested"; exit 0; }; \
+	  echo "fetching what the Node examples need with npm into .tools (once)"; rm -rf $@.part; mkdir -p $@.part; \
+	  npm install --silent --no-audit --no-fund --prefix $@.part express@5.3.0 ws@8.23.0 && mv $@.part $@ || echo "npm cannot: the Node examples are not tested"
+
+# build_example builds one of examples/ in a copy of its folder: a tool that it needs, and what it runs.
+define build_example
+@command -v $(1) >/dev/null || { echo "no $(1) here: $(@F) is not tested"; exit 0; }; echo "building the example $(@F) in .tools (once)"; \
+  rm -rf $@.part; mkdir -p $(EXAMPLES); cp -r examples/$(@F) $@.part && (cd $@.part && $(2)) && mv $@.part $@ || echo "$(@F) cannot be built, and is not tested"
+endef
+
+$(EXAMPLES)/nextjs:
+	$(call build_example,npm,npm install --silent --no-audit --no-fund && NEXT_TELEMETRY_DISABLED=1 npx next build && cp -r .next/static .next/standalone/.next/)
+
+$(EXAMPLES)/spring:
+	$(call build_example,mvn,mvn -q -B package)
+
+$(EXAMPLES)/rust:
+	$(call build_example,cargo,cargo build --quiet --release)
+
+test-all: test cdk-test example-runtimes ## every test: those of make test, then the long ones
 	@echo "== the long tests of the simulators"
 	@$(call suite,long-simulator-tests,$(filter $(SIMULATORS:%=./%%),$(LONG_PACKAGES)),-run '^TestLong',build/long-simulator-tests.json)
 	@echo "== the other long tests with the race detector"
@@ -181,5 +212,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help image-files image-test layer cdk-test demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers fuzz clean
+.PHONY: help example-runtimes example-builds image-files image-test layer cdk-test demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers fuzz clean
 .SECONDARY:

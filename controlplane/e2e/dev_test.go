@@ -75,13 +75,19 @@ func (d *development) printed() string {
 	return d.out.String()
 }
 
-// develop starts dev in a folder, on ports that are free.
+// develop starts dev in a folder.
 func develop(t *testing.T, dir string, args ...string) *development {
+	t.Helper()
+	return developWith(t, dir, nil, args...)
+}
+
+// developWith starts it with more variables.
+func developWith(t *testing.T, dir string, env []string, args ...string) *development {
 	t.Helper()
 	d := &development{t: t, ended: make(chan struct{})}
 	d.cmd = exec.Command(controlplanetest.Build(t, "cmd/lambda-dispatch"), append([]string{"dev"}, args...)...)
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = dir, d, d
-	d.cmd.Env = append(os.Environ(), "ENVOY="+envoytest.Binary(t))
+	d.cmd.Env = append(append(os.Environ(), "ENVOY="+envoytest.Binary(t)), env...)
 	require.NoError(t, d.cmd.Start())
 	go func() {
 		defer close(d.ended)
