@@ -87,7 +87,7 @@ func (s *Stack) Certified() (changed func() error) {
 		case s.expiry(s.relayAdmin) == relay:
 			return errors.New("the relay has not")
 		case s.secretsOfEnvoy() < envoy+2: // its own and the CA's
-			return errors.New("Envoy has not")
+			return errors.New("an Envoy has not")
 		}
 		return nil
 	}
