@@ -52,10 +52,10 @@ func front(page, index http.Handler) http.HandlerFunc {
 
 // serveAPI adds what is asked and ordered by operators.
 func serveAPI(mux *http.ServeMux, source Source) {
-	mux.Handle("/api/v1/functions", read(functions(source)))
+	mux.Handle("/api/v1/functions", read(compress(functions(source))))
 	mux.Handle("/api/v1/functions/{name}", read(function(source)))
-	mux.Handle("/api/v1/instances", read(instances(source)))
-	mux.Handle("/api/v1/recent", read(recent(source)))
+	mux.Handle("/api/v1/instances", read(compress(instances(source))))
+	mux.Handle("/api/v1/recent", read(compress(recent(source))))
 	mux.Handle("/api/v1/functions/{name}/drain", write(drainOf(source)))
 	mux.Handle("/api/v1/functions/{name}/rollout", rolloutOf(source))
 	mux.Handle("/api/v1/functions/{name}/retry", write(begin(source.RetryFunction, "name", "trying")))

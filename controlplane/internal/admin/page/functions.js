@@ -9,6 +9,7 @@ import { Picture } from "./slots.js";
 export class Card {
   #history = new History();
   #picture = new Picture();
+  #last = new Failures();
   #state = el("span", { class: "pill" });
   #brief = el("span", { class: "brief" });
   #notes = el("div", { class: "notes" });
@@ -24,7 +25,7 @@ export class Card {
   #tables = {
     ended: new Table("Requests that got no slot"),
     failures: new Table("Starts that failed"),
-    last: new Table("Last failures"),
+    waited: new Table("Requests that waited last"),
     ends: new Table("Why instances ended"),
     versions: new Table("Ready instances by version"),
     bill: new Table("Bill, since this control plane started"),
@@ -39,11 +40,12 @@ export class Card {
       el("div", { class: "numbers" }, ...Object.values(this.#numbers).map((n) => n.node)),
       this.#rollout,
       this.#picture.node,
+      this.#last.node,
       el("div", { class: "tables" }, ...Object.values(this.#tables).map((t) => t.node)),
     );
   }
 
-  show(f, instances, at) {
+  show(f, instances, recent, at) {
     this.#history.add(f, at);
     const [word, kind] = stateOf(f);
     say(this.#state, word);
@@ -54,7 +56,8 @@ export class Card {
     this.#showNumbers(f);
     this.#showRollout(f.rollout);
     this.#picture.show(instances);
-    this.#showTables(f);
+    this.#last.show(recent.failures);
+    this.#showTables(f, recent.waited);
   }
 
   #showNumbers(f) {
@@ -74,11 +77,11 @@ export class Card {
     fill(this.#rollout, r, (r) => (r ? rolloutOf(r) : []));
   }
 
-  #showTables(f) {
+  #showTables(f, waited) {
     const t = this.#tables;
     t.ended.show(f.requests.filter((r) => r.cause).map((r) => [`${words(r.cause)} (${r.outcome})`, count(r.count)]));
     t.failures.show(pairs(f.start_failures));
-    t.last.show((f.failures ?? []).map((one) => [one.detail || words(one.cause ?? ""), `${words(one.cause ?? "")}${one.at ? `, ${clock(new Date(one.at))}` : ""}`]));
+    t.waited.show(waited.slice(0, 8).map((w) => [`${clock(new Date(w.at))}  ${w.request_id}`, `${duration(w.queue_ms / 1000)}, ${starts[w.start] ?? w.start}`]));
     t.ends.show(pairs(f.ends));
     const versions = Object.entries(f.versions);
     t.versions.show(versions.length > 1 ? versions.map(([version, n]) => [version, count(n)]) : []);
@@ -110,6 +113,34 @@ class Figure {
     this.#meter.style.setProperty("--taken-part", `${(100 * (leased + foreign)) / Math.max(1, all)}%`);
   }
 }
+
+// Failures are the last ones, with their cause; without any it is not there.
+class Failures {
+  #rows = el("ul", { class: "failures" });
+
+  constructor() {
+    this.node = el("section", { class: "table", hidden: "" }, el("h3", {}, "Last failures"), this.#rows);
+  }
+
+  show(list) {
+    show(this.node, list.length > 0);
+    fill(this.#rows, list.slice(0, 8), (list) => list.map(failureOf));
+  }
+}
+
+function failureOf(one) {
+  const who = [one.what, one.instance, one.request_id, one.queue_ms ? `waited ${duration(one.queue_ms / 1000)}` : ""];
+  return el(
+    "li",
+    {},
+    el("time", { datetime: one.at }, clock(new Date(one.at))),
+    el("span", { class: "pill bad" }, words(one.cause) + (one.count > 1 ? ` × ${count(one.count)}` : "")),
+    el("span", { class: "what" }, one.detail || whats[one.what] || one.what, el("small", {}, who.filter(Boolean).join(" · "))),
+  );
+}
+
+const whats = { request: "a request got no slot", start: "a start failed", instance: "an instance failed" };
+const starts = { none: "no start", warm: "warm start", cold: "cold start" };
 
 // A Table is rows of a name and a value; without rows it is not there.
 class Table {

@@ -23,9 +23,7 @@ async function look() {
   const began = performance.now();
   try {
     const status = await get("status");
-    const [{ functions }, { instances }] =
-      status.role === "relay" ? [{ functions: [] }, { instances: [] }] : await Promise.all([get("functions"), get("instances")]);
-    render(status, functions, instances);
+    render(status, ...(status.role === "relay" ? nothing : await all()));
     failed = 0;
     seen = Date.now();
     plan(Math.max(every, share * (performance.now() - began)));
@@ -39,9 +37,18 @@ async function look() {
   tell();
 }
 
-function render(status, functions, instances) {
+const nothing = [[], [], { failures: [], waited: [] }];
+
+async function all() {
+  const [{ functions }, { instances }, recent] = await Promise.all([get("functions"), get("instances"), get("recent")]);
+  return [functions, instances, recent];
+}
+
+// of is the part of a list that is about one function.
+const of = (list, f) => list.filter((one) => one.function === f.name);
+
+function render(status, functions, instances, recent) {
   const now = performance.now();
-  const byFunction = Map.groupBy(instances, (i) => i.function);
   show(at("trouble"), false);
   show(at("login"), false);
   show(at("main"), true);
@@ -49,7 +56,9 @@ function render(status, functions, instances) {
   showRole(at("role"), status);
   showSystem(at("system"), at("notes"), status);
   const open = functions.length <= openAtFirst;
-  keyed(at("functions"), cards, functions, (f) => f.name, (f) => new Card(f, open), (card, f) => card.show(f, byFunction.get(f.name) ?? [], now));
+  keyed(at("functions"), cards, functions, (f) => f.name, (f) => new Card(f, open), (card, f) =>
+    card.show(f, of(instances, f), { failures: of(recent.failures, f), waited: of(recent.waited, f) }, now),
+  );
   show(at("legend"), instances.length > 0);
   show(at("empty"), functions.length === 0);
   say(at("empty"), status.role === "relay" ? "A relay knows no functions. The control plane that leads shows them." : "No function is configured.");

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -108,26 +107,23 @@ func (b browser) enter(selector, text string) {
 // view is as wide as a window or a phone, in light or dark.
 func (b browser) view(width int64, dark bool) {
 	b.t.Helper()
+	b.window(width, 900, dark)
+}
+
+func (b browser) window(width, height int64, dark bool) {
+	b.t.Helper()
 	scheme := map[bool]string{false: "light", true: "dark"}[dark]
 	scale := 1.0
 	if width < 600 {
 		scale = 2
 	}
-	require.NoError(b.t, chromedp.Do(b.tab, chromedp.EmulateViewport(width, 900, chromedp.EmulateScale(scale)),
+	require.NoError(b.t, chromedp.Do(b.tab, chromedp.EmulateViewport(width, height, chromedp.EmulateScale(scale)),
 		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 			})
 			return err
 		})))
-}
-
-// picture writes what the page looks like.
-func (b browser) picture(file string) {
-	b.t.Helper()
-	png, err := chromedp.Run(b.tab, chromedp.FullScreenshot(100))
-	require.NoError(b.t, err)
-	require.NoError(b.t, os.WriteFile(file, png, 0o644))
 }
 
 // serve opens an admin address over a scene.
@@ -170,6 +166,9 @@ func TestThePageShowsWhatGoesOn(t *testing.T) {
 	b.holds("document.querySelectorAll('.tile').length === 26 + 10 + 2")
 	b.holds("document.querySelectorAll('.function:first-child .cell.foreign').length === 2")
 
+	b.shows(".failures", "connect ECONNREFUSED 10.0.3.8:5432")
+	b.shows(".failures .pill", "queue full × 7")
+	b.shows(".table", "2.1 s, cold start")
 	b.click(".tile[data-id='checkout-0024']")
 	b.shows(".instance", "its app: GET / is answered with 503")
 	b.click(".tile[data-id='checkout-0005']")
@@ -189,6 +188,10 @@ func TestWhatAppsSayStaysText(t *testing.T) {
 		one := ready(nasty, 1, 1, 0, 2)
 		one.WaitsFor, one.State = nasty, nasty
 		s.instances = []operator.Instance{one}
+		s.recent = operator.Recent{
+			Failures: []operator.Failure{{Function: nasty, Cause: nasty, Detail: nasty, What: nasty, RequestID: nasty}},
+			Waited:   []operator.Waited{{Function: nasty, RequestID: nasty, Start: nasty}},
+		}
 	})
 	b.open(serve(t, s, nil))
 	b.shows("h2", nasty)
@@ -331,24 +334,4 @@ func leads(o *admin.Options) {
 	o.Files = func() admin.FilesStatus {
 		return admin.FilesStatus{Expires: map[string]time.Time{"listener/front": time.Now().Add(61 * 24 * time.Hour)}}
 	}
-}
-
-// TestPictures takes the documents' pictures, with -update.
-func TestPictures(t *testing.T) {
-	if !*update {
-		t.Skip("only with -update")
-	}
-	b := openBrowser(t)
-	b.view(1200, false)
-	b.open(serve(t, busy(), leads))
-	b.shows("h2", "checkout")
-	time.Sleep(3 * time.Second)
-	docs := os.Getenv("PICTURES")
-	b.picture(filepath.Join(docs, "desktop-light.png"))
-	b.view(1200, true)
-	b.picture(filepath.Join(docs, "desktop-dark.png"))
-	b.view(390, false)
-	b.picture(filepath.Join(docs, "phone-light.png"))
-	b.view(390, true)
-	b.picture(filepath.Join(docs, "phone-dark.png"))
 }

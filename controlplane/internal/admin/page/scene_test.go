@@ -17,6 +17,7 @@ type scene struct {
 	mu        sync.Mutex
 	functions []operator.Function
 	instances []operator.Instance
+	recent    operator.Recent
 	step      func(s *scene, looks int) // before each look at the functions; nil: nothing changes
 	looks     int
 }
@@ -35,6 +36,19 @@ func (s *scene) Instances() []operator.Instance {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]operator.Instance(nil), s.instances...)
+}
+
+func (s *scene) Recent() operator.Recent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recent
+}
+
+// seen is how often the page has looked.
+func (s *scene) seen() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
 }
 
 // change changes what the page sees at its next look.
@@ -57,6 +71,29 @@ func ready(function string, number, inFlight, foreign, slots int) operator.Insta
 // busy is three functions: one that serves a load, one whose new version is being tried, one whose starts Lambda throttles.
 func busy() *scene {
 	s := &scene{functions: []operator.Function{checkout(), search(), thumbnails()}}
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	s.recent = operator.Recent{
+		Failures: []operator.Failure{
+			{
+				At: ago(4 * time.Second), Function: "thumbnails", What: operator.StartFailed, Cause: "throttled_account", Count: 6, Instance: "b81e2a",
+				Detail: "TooManyRequestsException: Rate Exceeded. (ConcurrentInvocationLimitExceeded)",
+			},
+			{
+				At: ago(31 * time.Second), Function: "thumbnails", What: operator.RequestFailed, Cause: "queue_full", Count: 7,
+				RequestID: "3c9d41f0-52c3-4c0e", Detail: "",
+			},
+			{
+				At: ago(12 * time.Minute), Function: "checkout", What: operator.StartFailed, Cause: "init_failed", Count: 2, Instance: "07aa19",
+				Detail: "Runtime exited with error: exit status 1: Error: connect ECONNREFUSED 10.0.3.8:5432",
+			},
+		},
+		Waited: []operator.Waited{
+			{At: ago(3 * time.Second), Function: "thumbnails", RequestID: "91b0c7e2-1f44", Instance: "thumbnails-0002", QueueMS: 812, Start: "none"},
+			{At: ago(5 * time.Second), Function: "thumbnails", RequestID: "5d3f02aa-8c10", Instance: "thumbnails-0001", QueueMS: 640, Start: "none"},
+			{At: ago(50 * time.Second), Function: "search", RequestID: "ee12bb07-90a1", Instance: "search-0008", QueueMS: 23, Start: "warm"},
+			{At: ago(8 * time.Minute), Function: "checkout", RequestID: "0b7714d9-33fe", Instance: "checkout-0011", QueueMS: 2140, Start: "cold"},
+		},
+	}
 	s.step = func(s *scene, looks int) {
 		s.instances = nil
 		for i := range s.functions {

@@ -20,7 +20,7 @@ export class Picture {
   show(instances) {
     const largest = instances.reduce((most, i) => Math.max(most, i.slots), 0);
     const bars = largest > maxTile || largest * instances.length > maxCells;
-    const shape = bars ? "bars" : largest > 10 ? "wide" : "cells";
+    const shape = bars ? "bars" : "cells";
     if (this.#grid.dataset.shape !== shape) {
       this.#grid.dataset.shape = shape;
       this.#tiles.clear();
@@ -101,6 +101,7 @@ class Tile {
   }
 
   #drawCells(i) {
+    if (this.#cells.length !== i.slots) this.node.style.setProperty("--columns", Math.min(Math.max(1, i.slots), i.slots > 10 ? 10 : 5));
     while (this.#cells.length > i.slots) this.#cells.pop().remove();
     while (this.#cells.length < i.slots) {
       const cell = el("i", { class: "cell" });
