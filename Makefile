@@ -183,6 +183,18 @@ simulate: build/lambda-dispatch ## replay workloads through the scheduler and it
 simulate-numbers: ## commit to new numbers of our policy: what the tests compare it with
 	go test ./controlplane/internal/simulate/suite -run TestLongThePolicyDoesNotGetWorse -count=1 -update
 
+# A dozen promises that hang on what Envoy does: SUPPORT.md.
+ENVOYS      ?= $(shell sed -n 's/.*Tested() .*{ return .*Version, \(.*\)} }/\1/p' envoy/envoy.go | tr -d '",')
+ENVOY_TESTS  = ARequestReachesAFunctionOverItsTunnel|ABurstMeetsAStoppedFunction|ClientsThatLeave|ConcurrencyIsNeverExceeded|AControlPlaneHandsOverToAStandby|TimeoutsOfDispatchedRequests|WhatCannotBeSentAgainIsRefused|WebSockets|TheQueueHasALimit|GRPC|Routing|Requests
+
+envoys: envoy runtimes ## run a dozen end-to-end tests against the other versions of Envoy that SUPPORT.md names
+	@mkdir -p build; go test -c -o build/e2e.test ./controlplane/e2e
+	@for v in $(ENVOYS); do path=$$(go run ./envoy/cmd/fetch .tools $$v) || exit 1; echo "== Envoy $$v"; \
+	  (cd controlplane/e2e && ENVOY=$$path TEST_PARTS=required ../../build/e2e.test -test.run '^Test($(ENVOY_TESTS))$$') || exit 1; done
+
+cost: ## remake the tables of docs/cost.md with estimate and its price file
+	@go test ./controlplane/cli -run 'OfThePage$$' -update
+
 fuzz: ## fuzz every decoder for 20 s each
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z]+' $$t/*_test.go | cut -c6-); do \
@@ -212,5 +224,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help example-runtimes example-builds image-files image-test layer cdk-test demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers fuzz clean
+.PHONY: help example-runtimes example-builds image-files image-test layer cdk-test demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers envoys cost fuzz clean
 .SECONDARY:

@@ -12,6 +12,9 @@ import (
 // Version is the version of Envoy that every configuration here is made for and tested with.
 const Version = "1.40.0"
 
+// Tested are the versions that `make envoys` runs end-to-end tests against, the pinned one first. SUPPORT.md says what works.
+func Tested() []string { return []string{Version, "1.39.3", "1.38.3", "1.37.0"} }
+
 // What the bootstrap says where Options say otherwise.
 const (
 	DefaultStateDir     = "/run/lambda-dispatch"

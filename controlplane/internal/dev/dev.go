@@ -103,7 +103,7 @@ func findEnvoy(ctx context.Context, out io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return envoy.Fetch(ctx, filepath.Join(cache, "lambda-dispatch"), out)
+	return envoy.Fetch(ctx, filepath.Join(cache, "lambda-dispatch"), envoy.Version, out)
 }
 
 // A session is one run.

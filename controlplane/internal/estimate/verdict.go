@@ -130,6 +130,9 @@ func (r Result) aboutCapacity() (out []string) {
 }
 
 func (r Result) aboutRivals() (out []string) {
+	if r.Service.MemoryMB <= webFunctionMB {
+		out = append(out, "Lambda Web Functions are not billed here, because their prices could not be read: a Node.js server of up to 2 GB may cost less on them.")
+	}
 	if r.doubles() {
 		out = append(out, "Traffic more than doubles within five minutes: Managed Instances may throttle then, says AWS. They are priced as if they stood ready for the peak.")
 	}
@@ -139,6 +142,9 @@ func (r Result) aboutRivals() (out []string) {
 	}
 	return append(out, "Fargate is scaled to 60 % of its processors, Managed Instances to 50 %; they come five minutes before a peak and stay for fifteen minutes after it. Commitments change this: --discount-ec2, --discount-fargate, --discount-lambda.")
 }
+
+// webFunctionMB is the memory of a Web Function's environment.
+const webFunctionMB = 2048
 
 // doubles tells whether the rate doubles within five minutes, and is worth the word.
 func (r Result) doubles() bool {

@@ -2,7 +2,8 @@
 //
 //	go run ./envoy/cmd/fetch .tools
 //
-// An Envoy of that version in $ENVOY, on PATH or in .tools is used instead of fetching another one.
+// An Envoy of that version in $ENVOY, on PATH or in .tools is used instead of fetching another one. With a version behind
+// the folder, that one is fetched.
 package main
 
 import (
@@ -29,16 +30,24 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) != 1 {
-		return errors.New("usage: fetch FOLDER")
+	if len(args) < 1 || len(args) > 2 {
+		return errors.New("usage: fetch FOLDER [VERSION]")
 	}
-	path, err := envoy.Find(ctx)
-	if errors.Is(err, envoy.ErrNotFound) {
-		path, err = envoy.Fetch(ctx, args[0], stderr)
-	}
+	path, err := find(ctx, args, stderr)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(stdout, path)
 	return nil
+}
+
+func find(ctx context.Context, args []string, stderr io.Writer) (string, error) {
+	if len(args) == 2 {
+		return envoy.Fetch(ctx, args[0], args[1], stderr)
+	}
+	path, err := envoy.Find(ctx)
+	if errors.Is(err, envoy.ErrNotFound) {
+		return envoy.Fetch(ctx, args[0], envoy.Version, stderr)
+	}
+	return path, err
 }
