@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // Scenario 17: whatever the client claims.
@@ -93,10 +94,12 @@ func requireNothingReserved(t *testing.T, header http.Header) {
 func nothingInternalIsInAnswers(t *testing.T, s site) {
 	secrets := s.secrets()
 	refused := url.Values{"n": {"1"}, "name": {"Lambda-Dispatch-Refused"}, "value": {"1"}}
+	cause := url.Values{"n": {"1"}, "name": {wire.CauseHeader}, "value": {"queue_full"}}
 	for target, status := range map[string]int{
 		"/hello":                       http.StatusOK,
 		"/inspect":                     http.StatusOK,
 		"/headers?" + refused.Encode(): http.StatusOK,
+		"/headers?" + cause.Encode():   http.StatusOK,
 		"/headers?n=1&size=90000":      http.StatusBadGateway,
 		"/status?code=500":             http.StatusInternalServerError,
 		"/nothing":                     http.StatusNotFound,
@@ -104,6 +107,10 @@ func nothingInternalIsInAnswers(t *testing.T, s site) {
 	} {
 		a := s.get(target)
 		require.Equal(t, status, a.StatusCode, target)
+		if status == http.StatusBadGateway || status == http.StatusBadRequest {
+			require.NotEmpty(t, a.Header.Get(wire.CauseHeader), target) // it says what the body says, and is ours
+			a.Header.Del(wire.CauseHeader)
+		}
 		requireNothingReserved(t, a.Header)
 		a.Header.Del(contract.EnvironmentHeader) // the app's own choice
 		said := fmt.Sprint(a.Header) + a.body

@@ -24,8 +24,17 @@ var (
 	Overload      = Problem{http.StatusServiceUnavailable, "Too many requests at once", wire.CauseOverload}
 )
 
+// An Owner is a writer of the app's answers, which are not to look like ours.
+type Owner interface {
+	// Own says that what follows is the peer's.
+	Own()
+}
+
 // Write answers with the problem. What the header holds besides is sent as well.
 func (p Problem) Write(w http.ResponseWriter) {
+	if o, ok := w.(Owner); ok {
+		o.Own()
+	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set(wire.CauseHeader, p.Cause)
 	w.WriteHeader(p.Status)

@@ -16,10 +16,11 @@ import (
 // errMalformed is wrapped by errors that say why an answer is no HTTP.
 var errMalformed = errors.New("malformed answer")
 
-// checkAnswer refuses what nobody could pass on, and removes the peer's own header: in an upgrade's 101 too, which the gate
+// checkAnswer refuses what nobody could pass on, and removes the peer's own headers: in an upgrade's 101 too, which the gate
 // does not see.
 func checkAnswer(r *http.Response) error {
 	r.Header.Del(wire.RefusedHeader)
+	r.Header.Del(wire.CauseHeader)
 	switch {
 	case r.StatusCode < http.StatusContinue:
 		return fmt.Errorf("%w: status %d", errMalformed, r.StatusCode)

@@ -17,7 +17,7 @@ import (
 // in Envoy's decoder, and with it every other request there. (Envoy's limit on the whole header ends one answer only.)
 const maxField = 64 << 10
 
-// writer is the app's http.ResponseWriter. It keeps the peer's own header out of the app's answers, puts a 502 in the place
+// writer is the app's http.ResponseWriter. It keeps the peer's own headers out of the app's answers, puts a 502 in the place
 // of answers that would end the tunnel, and keeps the slot taken for as long as a hijacked connection lives.
 type writer struct {
 	http.ResponseWriter
@@ -30,6 +30,7 @@ type writer struct {
 	status   int  // of the answer; 0: none was given yet
 	cleaned  bool // the final header has been written
 	replaced bool // it is not the app's
+	own      bool // the peer's handler said so
 	hijacked bool
 }
 
@@ -63,7 +64,7 @@ func (w *writer) clean() {
 func (w *writer) sanitize() (tooLong bool) {
 	header := w.Header()
 	for key, values := range header {
-		if reserved(key) || w.http2 && hopByHop(key) {
+		if is(key, wire.RefusedHeader) || !w.own && is(key, wire.CauseHeader) || w.http2 && hopByHop(key) {
 			delete(header, key)
 			continue
 		}
@@ -72,9 +73,10 @@ func (w *writer) sanitize() (tooLong bool) {
 	return tooLong
 }
 
-func reserved(key string) bool {
-	return len(key) == len(wire.RefusedHeader) && strings.EqualFold(key, wire.RefusedHeader)
-}
+func is(key, name string) bool { return len(key) == len(name) && strings.EqualFold(key, name) }
+
+// Own implements problem.Owner.
+func (w *writer) Own() { w.own = true }
 
 // hopByHop tells fields of one connection. HTTP/2 has no place for them, and Envoy takes an answer with one for malformed;
 // handlers that were written for HTTP/1 set them.
