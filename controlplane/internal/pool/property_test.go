@@ -87,20 +87,21 @@ func newModelOf(t *rapid.T, s pool.Settings) *model {
 	return m
 }
 
-// apply takes an event's effects into the model. arrived is the request that the event brought, if any.
+// apply takes an event's effects into the model. arrived is the request that the event brought, if any. A tick that comes late
+// may evict the oldest waiters and then serve others.
 func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
-	for _, r := range e.Dispatched {
-		require.NotEmpty(m.t, m.waiting, "dispatched, but did not wait")
-		require.Same(m.t, m.waiting[0], r, "overtaken")
-		m.waiting = m.waiting[1:]
-		m.lease(r)
-	}
 	for _, r := range e.Evicted {
 		require.Equal(m.t, pool.Evicted, r.State())
 		require.NotEmpty(m.t, r.Cause())
 		if r != arrived {
 			m.waiting = without(m.t, m.waiting, r)
 		}
+	}
+	for _, r := range e.Dispatched {
+		require.NotEmpty(m.t, m.waiting, "dispatched, but did not wait")
+		require.Same(m.t, m.waiting[0], r, "overtaken")
+		m.waiting = m.waiting[1:]
+		m.lease(r)
 	}
 	for _, i := range e.Start {
 		require.False(m.t, m.closed)
