@@ -13,7 +13,7 @@ import (
 const Version = "1.40.0"
 
 // Tested are the versions that `make envoys` runs end-to-end tests against, the pinned one first. SUPPORT.md says what works.
-func Tested() []string { return []string{Version, "1.39.3", "1.38.3", "1.37.0"} }
+func Tested() []string { return []string{Version, "1.39.3", "1.38.3"} }
 
 // What the bootstrap says where Options say otherwise.
 const (
