@@ -114,6 +114,10 @@ func TestRulesFireWhenTheyShould(t *testing.T) {
 			leads{instance="a"} 1x40
 			relays{instance="a"} 2x40
 			relay_attached{instance="c"} 1x40`, ""},
+		{"LambdaDispatchConfigurationNotTaken", "a bad file", `
+			config_last_reload_successful{instance="a"} 1x20 0x20`, `{instance="a", job="cell"}`},
+		{"LambdaDispatchConfigurationNotTaken", "mended at once", `
+			config_last_reload_successful{instance="a"} 1x20 0x2 1x18`, ""},
 		{"LambdaDispatchRelayAtItsLimit", "connections", `
 			relay_refused_total{reason="too_many_connections"} 0+10x40`, `{job="cell", reason="too_many_connections"}`},
 		{"LambdaDispatchRelayAtItsLimit", "strangers knock", `
