@@ -163,6 +163,14 @@ func (c *Candidate) Relays(attached []string, confirmed time.Time) {
 		c.attached = []string{}
 	}
 	slices.Sort(c.attached)
+	if c.read && c.holds() && !c.over && c.unnamed() {
+		c.next = time.Time{} // a record that names them lets this leader go on without its store
+	}
+}
+
+// unnamed tells whether a relay is attached that the record does not name.
+func (c *Candidate) unnamed() bool {
+	return slices.ContainsFunc(c.attached, func(relay string) bool { return !slices.Contains(c.known.Relays, relay) })
 }
 
 // Superseded takes in that a relay has seen a higher term.

@@ -224,6 +224,22 @@ func TestRelaysKeepALeaderWithoutItsStore(t *testing.T) {
 	require.False(t, r.Standing(s.now).Leads, "a relay has seen a higher term")
 }
 
+// A store that is cut a moment after an election must not end what has just begun: the record names a relay as soon as it attaches.
+func TestARelayThatAttachesIsRecordedAtOnce(t *testing.T) {
+	s := newStack(t, 1)
+	s.run(Watch)
+	r := s.all[0]
+	version := s.record.Version
+	r.Relays([]string{"p1"}, s.now)
+	s.run(20 * time.Millisecond)
+	require.Equal(t, []string{"p1"}, s.record.Relays)
+	require.Equal(t, version+1, s.record.Version)
+	r.Relays([]string{"p1"}, s.now)
+	r.Relays(nil, s.now)
+	s.run(20 * time.Millisecond)
+	require.Equal(t, version+1, s.record.Version, "nothing is to be added")
+}
+
 // A relay may remember more than a store that was wiped.
 func TestANewTermIsHigherThanAnyThatARelayHasSeen(t *testing.T) {
 	s := newStack(t, 1)
