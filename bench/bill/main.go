@@ -6,28 +6,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/bench/command"
 	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "bill:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("bill", run) }
 
 // settings are what a run does. The defaults take about five minutes.
 type settings struct {

@@ -9,7 +9,6 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/bench/arrivals"
 	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/simulation"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 // A bench is one run.
@@ -17,23 +16,6 @@ type bench struct {
 	stack  *lab.Stack
 	report *report
 	stdout io.Writer
-}
-
-// A way is how requests reach the app.
-type way struct {
-	suffix string // of the names of its functions: the two ways share no environment
-	url    func(function, path string) string
-	front  func(lambdalocal.Account) lambdalocal.Entry // its part of the ledger
-}
-
-const directSuffix = "-direct"
-
-func (b *bench) direct() way {
-	return way{directSuffix, b.stack.DirectURL, func(a lambdalocal.Account) lambdalocal.Entry { return a.Direct }}
-}
-
-func (b *bench) through() way {
-	return way{"", b.stack.ThroughURL, func(a lambdalocal.Account) lambdalocal.Entry { return a.Invoke }}
 }
 
 // measure fills a report in. Each workload has functions of its own, all of them in one lambdalocal and one control plane.
@@ -73,9 +55,9 @@ func measure(ctx context.Context, l *lab.Lab, s settings, stdout io.Writer) (*re
 }
 
 func functions(workloads []described) []lab.Function {
-	list := []lab.Function{{Name: loneName}, {Name: loneName + directSuffix}}
+	list := lab.BothWays(lab.Function{Name: loneName})
 	for _, w := range workloads {
-		list = append(list, lab.Function{Name: w.Name}, lab.Function{Name: w.Name + directSuffix})
+		list = append(list, lab.BothWays(lab.Function{Name: w.Name})...)
 	}
 	for _, perSecond := range around {
 		list = append(list, lab.Function{Name: rateName(perSecond)})
@@ -87,10 +69,10 @@ func functions(workloads []described) []lab.Function {
 func (b *bench) pair(ctx context.Context, w described) (p pair, err error) {
 	fmt.Fprintf(b.stdout, "%s: %d requests in %v, both ways\n", w.Name, len(w.Requests), w.Horizon.Round(time.Second))
 	p = pair{Workload: w.Name, About: w.about, Requests: len(w.Requests), Work: w.Work().Seconds() * lab.MemoryMB / 1024}
-	if p.Direct, err = b.side(ctx, w.Workload, w.Name, b.direct()); err != nil {
+	if p.Direct, err = b.side(ctx, w.Workload, w.Name, b.stack.OneEach()); err != nil {
 		return p, err
 	}
-	if p.Through, err = b.side(ctx, w.Workload, w.Name, b.through()); err != nil {
+	if p.Through, err = b.side(ctx, w.Workload, w.Name, b.stack.Dispatched()); err != nil {
 		return p, err
 	}
 	e, err := b.stack.Estimate(w.Name)
@@ -99,9 +81,9 @@ func (b *bench) pair(ctx context.Context, w described) (p pair, err error) {
 }
 
 // side replays a workload against a function, waits until no instance is left, and reads all that the function has cost.
-func (b *bench) side(ctx context.Context, w simulation.Workload, name string, to way) (side, error) {
-	name += to.suffix
-	answers, err := lab.Send(ctx, w, to.url, name)
+func (b *bench) side(ctx context.Context, w simulation.Workload, name string, to lab.Way) (side, error) {
+	name = to.Named(name)
+	answers, err := lab.Send(ctx, w, to.URL, name)
 	if err != nil {
 		return side{}, err
 	}
@@ -113,7 +95,7 @@ func (b *bench) side(ctx context.Context, w simulation.Workload, name string, to
 		return side{}, err
 	}
 	counters, err := b.stack.Counters(name)
-	e := to.front(account)
+	e := to.Entry(account)
 	return side{
 		Invocations: e.Requests, BilledMs: e.BilledMs, InitMs: e.InitMs, GBSeconds: e.GBSeconds, Dollars: e.Dollars,
 		Environments: counters.Cold, Latency: arrivals.LatencyOf(answers), Late: arrivals.LateOf(answers),
@@ -128,9 +110,9 @@ func (b *bench) lone(ctx context.Context, n int) (lone, error) {
 	all := simulation.Constant(loneName, time.Duration(n)*loneEvery, 1/loneEvery.Seconds(), service)
 	out := lone{Requests: n}
 	for _, one := range []struct {
-		to   way
+		to   lab.Way
 		into *side
-	}{{b.direct(), &out.Direct}, {b.through(), &out.Through}} {
+	}{{b.stack.OneEach(), &out.Direct}, {b.stack.Dispatched(), &out.Through}} {
 		before, err := b.side(ctx, first, loneName, one.to)
 		if err != nil {
 			return out, err

@@ -2,16 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"sync"
 
 	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
-
-const plainSuffix = "-plain"
 
 // measure fills a report in. The phases follow each other; in each, both ways get the same requests at the same moment.
 func measure(ctx context.Context, l *lab.Lab, s settings, stdout io.Writer) (*report, error) {
@@ -41,52 +39,44 @@ func measure(ctx context.Context, l *lab.Lab, s settings, stdout io.Writer) (*re
 }
 
 func functions(phases []phase, app string, s settings) (list []lab.Function) {
-	env := fmt.Sprintf("{COLD_INIT: %v}", s.Init)
 	for _, p := range phases {
-		list = append(list, lab.Function{Name: p.name, App: app, Env: env}, lab.Function{Name: p.name + plainSuffix, App: app, Env: env})
+		list = append(list, lab.BothWays(lab.Function{Name: p.name, App: app, Env: fmt.Sprintf("{COLD_INIT: %v}", s.Init)})...)
 	}
 	return list
 }
 
-// pair sends a phase both ways at once.
-func pair(ctx context.Context, stack *lab.Stack, p phase) (m measured, err error) {
-	m = measured{Name: p.name, About: p.about}
-	var plainErr error
+// pair sends a phase both ways at once, and waits until no instance is left.
+func pair(ctx context.Context, stack *lab.Stack, p phase) (measured, error) {
+	m := measured{Name: p.name, About: p.about}
+	var plainErr, err error
 	var both sync.WaitGroup
-	both.Go(func() {
-		m.Plain, plainErr = side(ctx, stack, p, p.name+plainSuffix, stack.DirectURL)
-	})
-	m.Dispatched, err = side(ctx, stack, p, p.name, stack.ThroughURL)
+	both.Go(func() { m.Plain, plainErr = send(ctx, stack, p, stack.OneEach()) })
+	both.Go(func() { m.Dispatched, err = send(ctx, stack, p, stack.Dispatched()) })
 	both.Wait()
-	if err == nil {
-		err = plainErr
-	}
-	if err != nil {
+	if err = errors.Join(plainErr, err); err != nil {
 		return m, err
 	}
-	if _, err = stack.Ended(ctx, p.name); err != nil {
-		return m, err
-	}
-	if m.Dispatched.Dollars, err = dollars(stack, p.name, func(a lambdalocal.Account) lambdalocal.Entry { return a.Invoke }); err != nil {
-		return m, err
-	}
-	m.Plain.Dollars, err = dollars(stack, p.name+plainSuffix, func(a lambdalocal.Account) lambdalocal.Entry { return a.Direct })
+	_, err = stack.Ended(ctx, p.name)
+	err = errors.Join(err, m.Plain.bill(stack, p, stack.OneEach()), m.Dispatched.bill(stack, p, stack.Dispatched()))
 	return m, err
 }
 
-func dollars(stack *lab.Stack, function string, entry func(lambdalocal.Account) lambdalocal.Entry) (float64, error) {
-	account, err := stack.Account(function)
-	return entry(account).Dollars, err
+// bill adds what a way cost.
+func (s *seen) bill(stack *lab.Stack, p phase, way lab.Way) error {
+	account, err := stack.Account(way.Named(p.name))
+	s.Dollars = way.Entry(account).Dollars
+	return err
 }
 
-// side sends a phase one way.
-func side(ctx context.Context, stack *lab.Stack, p phase, function string, url func(function, path string) string) (seen, error) {
-	answers, err := lab.Send(ctx, p.requests, url, function)
+// send sends a phase one way.
+func send(ctx context.Context, stack *lab.Stack, p phase, way lab.Way) (seen, error) {
+	function := way.Named(p.name)
+	answers, err := lab.Send(ctx, p.requests, way.URL, function)
 	if err != nil {
 		return seen{}, err
 	}
 	counters, err := stack.Counters(function)
-	s := seen{Environments: counters.Cold, Requests: len(answers), Work: p.requests.Work()}
+	s := seen{Environments: counters.Cold, Requests: len(answers)}
 	for n, a := range answers {
 		if at := p.requests.Requests[n].At; at >= p.from {
 			s.Answers = append(s.Answers, answer{At: at - p.from, Took: a.Took, By: a.By})

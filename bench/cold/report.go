@@ -28,11 +28,10 @@ type measured struct {
 
 // seen is what clients saw of one way, and what it cost.
 type seen struct {
-	Requests     int           `json:"requests"`     // sent
-	Work         time.Duration `json:"work_ns"`      // their service times, added up
-	Environments int           `json:"environments"` // each of them a cold start
-	Dollars      float64       `json:"dollars"`
-	Answers      []answer      `json:"answers"` // those that count
+	Requests     int      `json:"requests"`     // sent
+	Environments int      `json:"environments"` // each of them a cold start
+	Dollars      float64  `json:"dollars"`
+	Answers      []answer `json:"answers"` // those that count
 }
 
 // An answer came Took after its request was due, which was At after those that count began.

@@ -11,25 +11,16 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/bench/command"
 	"github.com/lambda-dispatch/lambda-dispatch/bench/load"
 	"github.com/lambda-dispatch/lambda-dispatch/bench/load/procstat"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "load:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("load", run) }
 
 // report is what the command prints.
 type report struct {

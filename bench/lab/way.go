@@ -1,0 +1,32 @@
+package lab
+
+import "github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
+
+// A Way is how requests reach an app. Each of the two has functions of its own, so that they share no environment.
+type Way struct {
+	suffix string
+	URL    func(function, path string) string
+	Entry  func(lambdalocal.Account) lambdalocal.Entry // its part of the ledger
+}
+
+const directSuffix = "-direct"
+
+// Named is the name of its function.
+func (w Way) Named(function string) string { return function + w.suffix }
+
+// OneEach is one request per environment, by lambdalocal's direct front end.
+func (s *Stack) OneEach() Way {
+	return Way{directSuffix, s.DirectURL, func(a lambdalocal.Account) lambdalocal.Entry { return a.Direct }}
+}
+
+// Dispatched is through Envoy and the control plane.
+func (s *Stack) Dispatched() Way {
+	return Way{"", s.ThroughURL, func(a lambdalocal.Account) lambdalocal.Entry { return a.Invoke }}
+}
+
+// BothWays is a function for each way.
+func BothWays(f Function) []Function {
+	direct := f
+	direct.Name += directSuffix
+	return []Function{f, direct}
+}
