@@ -124,10 +124,6 @@ const latestTimes = 3
 // Latest is the time within which a start comes up nearly always, if it ever does.
 func (f *Fleet) Latest() time.Duration { return latestTimes * f.Cold.Mean(assumedCold) }
 
-// freezing is for how long after its last answer an environment may not be there yet for a start: what the runtime and its
-// extensions do last is not over.
-const freezing = 250 * time.Millisecond
-
 // surprise follows a start that found no frozen environment, or does not come up as if it had. One whose last answer was just
 // before the start came too late for it, and is there for the next. Where as many starts in progress were counted on none, these
 // may have taken what it was counted on. If more are surprised, the environments are not there any more: Lambda has given
@@ -157,9 +153,15 @@ func (f *Fleet) surprise(s *Start) {
 
 // frozeJustBefore reports whether an environment gave its last answer so shortly before.
 func (f *Fleet) frozeJustBefore(at time.Time) bool {
-	return slices.ContainsFunc(f.sure, func(e freeze) bool {
-		return e.lasts() && !e.at.After(at) && at.Sub(e.at) <= freezing
-	})
+	for _, e := range slices.Backward(f.sure) {
+		if at.Sub(e.at) > freezing {
+			return false
+		}
+		if e.lasts() && !e.at.After(at) {
+			return true
+		}
+	}
+	return false
 }
 
 // unclaim gives back what a start was counted on.

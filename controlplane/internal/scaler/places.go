@@ -6,8 +6,12 @@ import "time"
 // never more than instances ran at once; each instance takes a place from its start to its end. An environment is not frozen
 // at the moment of its last answer: one that is invoked then would not be found. So a place stays taken for a moment longer.
 
-// settles is how long after its last answer an environment may not be there yet for the next start.
-const settles = 100 * time.Millisecond
+// After its last answer an environment is not there at once for the next start: what its runtime and extensions do last is not over.
+// settles is how long that takes nearly always, freezing the longest.
+const (
+	settles  = 100 * time.Millisecond
+	freezing = 250 * time.Millisecond
+)
 
 // place is what an instance takes of them.
 var place = Price{hour: 1, fee: settles}
