@@ -76,3 +76,20 @@ func TestEveryMakeTargetIsExplained(t *testing.T) {
 		require.Contains(t, page(t, "development.md"), "`make "+target[1]+"`")
 	}
 }
+
+// A guard that an alert does not know would page somebody for doing what it is for.
+func TestGuardsAreTheSameInCodePageAndAlert(t *testing.T) {
+	var guards, explained []string
+	for _, match := range regexp.MustCompile(`Reason += "(\w+)"`).FindAllStringSubmatch(page(t, "../controlplane/internal/scaler/guards.go"), -1) {
+		if match[1] != "backoff" { // told by the cause of the starts that fail
+			guards = append(guards, match[1])
+		}
+	}
+	for _, row := range rows(t, page(t, "operating.md"), "## What holds starts back")[2:] {
+		explained = append(explained, strings.Trim(row[0], "`"))
+	}
+	excluded := regexp.MustCompile(`starts_blocked\{cause!~"([^"]+)"`).FindStringSubmatch(page(t, "../deploy/prometheus/rules.yml"))
+	require.NotNil(t, excluded)
+	require.ElementsMatch(t, guards, explained)
+	require.ElementsMatch(t, guards, strings.Split(excluded[1], "|"))
+}

@@ -69,9 +69,12 @@ func TestRulesFireWhenTheyShould(t *testing.T) {
 			starts_blocked{function="web", cause="crashed"} 1x20 _x20
 			starts_blocked{function="web", cause="init_failed"} _x21 1x19`, `{function="web", job="cell"}`},
 		{"LambdaDispatchStartsFail", "a guard does its work", `
-			starts_blocked{function="web", cause="max"} 1x40`, ""},
+			starts_blocked{function="web", cause="max"} 1x40
+			starts_blocked{function="api", cause="account"} 1x40`, ""},
 		{"LambdaDispatchCeilingReached", "of dollars", `
 			starts_blocked{function="web", cause="dollars_total"} 1x40`, `{cause="dollars_total", function="web", job="cell"}`},
+		{"LambdaDispatchCeilingReached", "of an account", `
+			starts_blocked{function="web", cause="account"} 1x40`, `{cause="account", function="web", job="cell"}`},
 		{"LambdaDispatchCeilingReached", "for a minute", `
 			starts_blocked{function="web", cause="max"} _x36 1x4`, ""},
 		{"LambdaDispatchRolloutGivenUp", "the first one ever", `
