@@ -110,7 +110,7 @@ func replaceAll(s *controlplanetest.Stack, functions ...string) {
 	})
 }
 
-// Each step is taken while the processes run, and no request notices.
+// Scenario 46: each step is taken while the processes run, and no request notices.
 func TestLongTheSecretOfACellIsReplaced(t *testing.T) {
 	s := startSplit(t)
 	first, second := s.Secret(), identity.NewSecret()
