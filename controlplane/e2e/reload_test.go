@@ -66,7 +66,7 @@ func answers(t *testing.T, s *controlplanetest.Stack, path string, want int) {
 	})
 }
 
-// Scenario 46: a function and a route that are new are served, what a bad file says is not taken, and what needs a restart is named.
+// A function and a route that are new are served, what a bad file says is not taken, and what needs a restart is named.
 func TestAnotherConfigurationIsTaken(t *testing.T) {
 	web, shop := controlplanetest.App(t, "web", controlplanetest.Library), controlplanetest.App(t, "shop", controlplanetest.Library)
 	s := controlplanetest.Start(t, controlplanetest.Options{
@@ -150,7 +150,7 @@ func (l *pace) one(client *http.Client, url string) {
 	}
 }
 
-// Under 50 requests a second to each of two functions one is edited in every way: no request of either fails, and Envoy is told
+// Scenario 46: under 50 requests a second to each of two functions one is edited in every way: no request of either fails, and Envoy is told
 // nothing of the other.
 func TestLongAnEditUnderLoad(t *testing.T) {
 	web, shop := controlplanetest.App(t, "web", controlplanetest.Library), controlplanetest.App(t, "shop", controlplanetest.Library)
