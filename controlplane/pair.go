@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
@@ -53,15 +54,11 @@ func IssuePair(cfg *Config, issue PairIssue) error {
 	if len(cfg.Cell.ControlPlanes) == 0 {
 		return errors.New("cell.control_planes: is not set, and says where Envoy looks for control planes")
 	}
-	text, err := os.ReadFile(cfg.Cell.SecretFile)
+	secrets, err := files.Read(config.ParseSecrets, nil, cfg.Cell.SecretFile)
 	if err != nil {
 		return fmt.Errorf("cell.secret_file: %w", err)
 	}
-	secrets, err := identity.ParseSecrets(text)
-	if err != nil {
-		return fmt.Errorf("cell.secret_file: %w", err)
-	}
-	return issuePair(cfg, secrets, issue)
+	return issuePair(cfg, secrets.Get(), issue)
 }
 
 func issuePair(cfg *Config, secrets identity.Secrets, issue PairIssue) error {

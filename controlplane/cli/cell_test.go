@@ -61,6 +61,16 @@ func TestAPairIsGivenWhatItsHostNeeds(t *testing.T) {
 	require.NoError(t, envoy.Validate(t.Context(), envoytest.Binary(t), bootstrap))
 }
 
+// Where no file can be mounted the secret is a variable.
+func TestAPairIsMadeOfASecretInAVariable(t *testing.T) {
+	t.Setenv("OUR_SECRET", "a secret that is long enough for a cell")
+	out := t.TempDir()
+	cfg := file(t, split+"lease: {store: dynamodb, table: leases}\n")
+	_, _, err := try(t, "cert", "pair", "--name", "pair-1", "--out", out, "--set", "cell.secret_file=env:OUR_SECRET", cfg)
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(out, "relay.pem"))
+}
+
 func TestMistakesWithPairs(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	_, _, err := try(t, "secret", "new", secret)

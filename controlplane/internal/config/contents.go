@@ -5,11 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/source"
 )
 
 // What files that the configuration names have to hold, at the start and whenever they change.
@@ -92,8 +92,8 @@ func (c Config) Certificates() ([]Certificate, error) {
 	var all []Certificate
 	var errs []error
 	add := func(path, certificate, key string) {
-		chain, errChain := os.ReadFile(certificate)
-		private, errKey := os.ReadFile(key)
+		chain, errChain := source.Read(certificate)
+		private, errKey := source.Read(key)
 		pair, err := keypair.Parse(chain, private)
 		if err = errors.Join(errChain, errKey, err); err != nil {
 			errs = append(errs, &mistake{path, err})

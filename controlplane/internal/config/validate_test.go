@@ -357,6 +357,20 @@ func TestValidity(t *testing.T) {
 	require.Contains(t, warnings[0], "listeners[0].tls.certificate_file: the certificate expires in ")
 }
 
+func TestValidityOfACertificateInAVariable(t *testing.T) {
+	certificate, key := keyPairUntil(t, time.Now().Add(2*time.Hour))
+	for name, file := range map[string]string{"OUR_CERTIFICATE": certificate, "OUR_KEY": key} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		t.Setenv(name, string(text))
+	}
+	cfg := Default()
+	cfg.Listeners[0].TLS = &ListenerTLS{CertificateFile: "env:OUR_CERTIFICATE", KeyFile: "env:OUR_KEY"}
+	require.NoError(t, cfg.Validate())
+	_, err := cfg.CheckValidity(time.Now())
+	require.NoError(t, err)
+}
+
 func TestSigningKeyFile(t *testing.T) {
 	cfg := valid(t)
 	cfg.Signing.KeyFile = filepath.Join(t.TempDir(), "signing.key")
