@@ -256,11 +256,14 @@ func (s *Server) openControl() (err error) {
 	return err
 }
 
-// close gives back what open took before it failed. The admin address is the last that can fail.
+// close gives back what open took before it failed.
 func (s *Server) close() {
+	ended, end := context.WithCancel(context.Background())
+	end()
+	if s.admin != nil {
+		_ = s.admin.Run(ended)
+	}
 	if s.relay != nil {
-		ended, end := context.WithCancel(context.Background())
-		end()
 		_ = s.relay.Run(ended)
 	}
 	if s.control != nil {

@@ -140,6 +140,23 @@ func TestAFailedNewGivesThePortAndTheStateDirBack(t *testing.T) {
 	giveUp(t, s)
 }
 
+// A standby opens its address after all else.
+func TestAFailedNewGivesTheAdminAddressBack(t *testing.T) {
+	cfg := valid(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	cfg.Relay.Apart, cfg.Admin.Address = true, freeAddress(t)
+	cfg.Cell.Address = taken.Addr().String()
+	cfg.Cell.ControlPlanes = []string{cfg.Cell.Address}
+	require.NoError(t, cfg.Validate())
+	_, err = controlplane.New(t.Context(), cfg, quiet())
+	require.ErrorContains(t, err, "cell.address")
+	again, err := net.Listen("tcp", cfg.Admin.Address)
+	require.NoError(t, err)
+	require.NoError(t, again.Close())
+	require.NoError(t, taken.Close())
+}
+
 func TestOneStateDirServesOneProcess(t *testing.T) {
 	first := valid(t)
 	s, _ := open(t, first)
