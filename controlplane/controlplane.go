@@ -92,6 +92,7 @@ type Server struct {
 	leads      atomic.Uint64  // the term, while it leads; where relays are apart
 	began      atomic.Bool    // its term has, and ended it has not
 	endControl func()         // ends what is served at control, in a term
+	endReloads func()         // where relays are apart: the configuration is not read any more
 	stopping   atomic.Bool
 }
 

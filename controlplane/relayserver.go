@@ -264,13 +264,13 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	case <-parts.failed:
 	}
 	s.log.Info("relay stops: its tunnels end")
+	stopReloads()
 	stopCare()
 	stopPair()
 	stopTracing()
 	stopRelay()
 	s.sayGoodbye()
 	stopUplink()
-	stopReloads()
 	stopFiles()
 	stopAdmin()
 	return parts.wait()

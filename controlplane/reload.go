@@ -28,7 +28,8 @@ type reloader struct {
 	apply  func(*Config) error // takes what is valid, or changes nothing and says why
 	log    logrus.FieldLogger
 
-	reloading sync.Mutex // is held by who reads and applies
+	reloading sync.Mutex // is held by who reads and applies; guards the field below
+	ended     bool       // nothing is read any more
 
 	mu   sync.Mutex // guards the fields below
 	runs *Config    // what holds: never altered
@@ -56,7 +57,11 @@ func (r *reloader) Last() admin.Reload {
 	return r.last
 }
 
-var errNoSource = errors.New("this process has no configuration file to read")
+// Why nothing is read.
+var (
+	errNoSource = errors.New("this process has no configuration file to read")
+	errEnding   = errors.New("this process is about to end")
+)
 
 // Reload implements admin.Reloader.
 func (r *reloader) Reload(why string) admin.Reload {
@@ -70,9 +75,12 @@ func (r *reloader) Reload(why string) admin.Reload {
 	return r.note(why, next, changed, restart, err)
 }
 
-// read returns what would hold next.
+// read returns what would hold next. The caller holds reloading.
 func (r *reloader) read(now *Config) (next *Config, changed, restart []string, err error) {
-	if r.source.Load == nil {
+	switch {
+	case r.ended:
+		return nil, nil, nil, errEnding
+	case r.source.Load == nil:
 		return nil, nil, nil, errNoSource
 	}
 	if next, err = r.source.Load(); err != nil {
@@ -121,14 +129,22 @@ func (r *reloader) say(why string, was, is admin.Reload) {
 	}
 }
 
-// Run reads the configuration again whenever its file changes, until ctx ends.
+// Run reads the configuration again whenever its file changes, until ctx ends. When it has returned nothing is read any more, whoever
+// asks: a function that comes while all others end would start instances.
 func (r *reloader) Run(ctx context.Context) error {
+	defer r.end()
 	if r.source.File == "" {
 		<-ctx.Done()
 		return nil
 	}
 	files.Follow(ctx, r.source.File, func() { r.Reload("the file has changed") })
 	return nil
+}
+
+func (r *reloader) end() {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	r.ended = true
 }
 
 // refused is what files of an operator's are said not to be taken, by name.

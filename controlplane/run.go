@@ -21,8 +21,8 @@ import (
 
 // Run serves until ctx ends or a part fails, and returns when all that it started has ended.
 //
-// The order at the end: first everything serves on for the grace, while readiness and health paths fail; then the dispatcher
-// stops, while everything else still works, so that requests in flight finish over
+// The order at the end: first the configuration, which is not read any more; then everything serves on for the grace, while readiness
+// and health paths fail; then the dispatcher stops, while everything else still works, so that requests in flight finish over
 // their tunnels and the invocations end with a report; then the stream to Envoy, which has nothing left to ask; then xDS
 // and the relay; at last the admin address, so that an operator can watch the rest.
 func (s *Server) Run(ctx context.Context) error {
@@ -48,14 +48,16 @@ func (s *Server) Run(ctx context.Context) error {
 
 	select {
 	case <-ctx.Done():
-		s.retire(parts.failed)
 	case <-parts.failed:
+	}
+	stopReloads()
+	if ctx.Err() != nil {
+		s.retire(parts.failed)
 	}
 	s.log.Info("control plane stops: instances drain")
 	s.stopping.Store(true)
 	s.shutdown()
 	stopControl()
-	stopReloads()
 	stopMetrics()
 	stopTracing()
 	stopFiles()
