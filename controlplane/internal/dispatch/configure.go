@@ -135,7 +135,7 @@ func (f *function) lead(at time.Time, before, next *settings, todo *effects) {
 	was, is := before.config.Lambda, next.config.Lambda
 	switch {
 	case next.provider == nil || next.closed != "":
-	case was.FunctionName != is.FunctionName:
+	case was.FunctionName != is.FunctionName, was.Region != is.Region, was.AssumeRole != is.AssumeRole:
 		f.versions = versions{}
 		f.apply(at, f.pool.Another(at, next.plan.settings.Rollout), todo)
 	case was.Qualifier != is.Qualifier && (!next.watched() || !f.versions.read || f.versions.trouble != ""):

@@ -15,6 +15,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -154,6 +155,9 @@ func TestAnotherFunctionToInvoke(t *testing.T) {
 	for name, change := range map[string]func(*config.Function){
 		"name":      func(f *config.Function) { f.Lambda.FunctionName = "other" },
 		"qualifier": func(f *config.Function) { f.Lambda.Qualifier = "other" },
+		// Of a function that was taken out and comes back before it has left.
+		"region": func(f *config.Function) { f.Lambda.Region = "eu-west-1" },
+		"role":   func(f *config.Function) { f.Lambda.AssumeRole = "arn:aws:iam::123456789012:role/other" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -195,6 +199,39 @@ func TestACeilingThatComesLater(t *testing.T) {
 		c.Budget.DollarsPerHour = 0
 		w.Configure(c)
 		require.Len(t, w.instances(), 2, "it is lifted")
+	})
+}
+
+// A function may come back into another account before it has left, or be known by its instances before it is configured. What of it
+// runs counts where it is now, and nowhere else.
+func TestAnAccountThatComesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := func(f *config.Function) { f.Scaling.Concurrency = 1 }
+		first, second := scaler.NewPlaces(1), scaler.NewPlaces(1)
+		w := newWaitingWorldWith(t, Options{})
+		w.Inherited(relays.Inheritance{Instance: "one", Function: "web", Endpoint: "web/0000", Age: time.Minute, UpFor: time.Second})
+		w.lead()
+		c := Configuration{
+			Functions: webFunctions(full), Pricing: config.Default().Pricing, Providers: map[string]provider.Provider{"web": w},
+			Accounts: map[string]*scaler.Budget{"web": first},
+		}
+		w.Configure(c)
+		w.acquire(t.Context())
+		require.Empty(t, w.instances(), "the one that was taken over takes the place")
+		require.Equal(t, "account", w.Functions()[0].Blocked)
+
+		w.Configure(Configuration{Pricing: c.Pricing})
+		require.Equal(t, []string{"web"}, w.Leaving())
+		c.Accounts["web"] = second
+		w.Configure(c)
+		w.acquire(t.Context())
+		require.Equal(t, "account", w.Functions()[0].Blocked)
+		shop := aFunction("shop", full)
+		c.Functions, c.Providers["shop"], c.Accounts["shop"] = append(c.Functions, shop), w, first
+		w.Configure(c)
+		time.Sleep(time.Second)
+		w.acquireFrom(t.Context(), "shop")
+		require.Len(t, w.instances(), 1, "the first account has its place back")
 	})
 }
 

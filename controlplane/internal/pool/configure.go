@@ -6,8 +6,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// Configure gives the pool other settings, but for Spread, Seed, Scaling.Total and Account, which stay. Nothing that is leased or waits is
-// lost for it: limits that are lower than what is there hold for what comes, and waiters wait no longer than they were promised,
+// Configure gives the pool other settings, but for Spread, Seed and Scaling.Total, which stay. Nothing that is leased or waits is lost for it: limits that are lower than what is there hold for what comes, and waiters wait no longer than they were promised,
 // or are promised now. Slots become fewer at once, leases beyond them stay until they end; more slots than it was asked for an
 // instance never has. Instances beyond Scaling.Max, or beyond their ceiling in dollars, drain.
 func (p *Pool) Configure(now time.Time, s Settings) *Effects {

@@ -13,7 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// Settings are how a Pool works. Configure changes them, but for Spread, Seed and Scaling.Total and Account.
+// Settings are how a Pool works. Configure changes them, but for Spread, Seed and Scaling.Total.
 type Settings struct {
 	Concurrency  int           // slots asked for of each instance; at least 1
 	Learn        bool          // slots are as many as the app serves well at once; Concurrency is the most

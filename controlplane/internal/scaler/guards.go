@@ -65,9 +65,16 @@ func NewGuards(s Settings, seed uint64) *Guards {
 	}
 }
 
-// Configure gives the guards other settings but for Total and Account, which stay. What was started, claimed and tried stays so.
+// Configure gives the guards other settings but for Total, which stays. What was started, claimed and tried stays so; what runs
+// counts in the account that the settings have.
 func (g *Guards) Configure(now time.Time, s Settings) {
-	s.Total, s.Account = g.settings.Total, g.settings.Account
+	s.Total = g.settings.Total
+	if s.Account != g.settings.Account {
+		for range g.places.running() {
+			g.settings.Account.Release(now, place, 0)
+			s.Account.inherit(now, place)
+		}
+	}
 	g.settings, g.price = s, s.Price
 	g.bucket = g.bucket.Resized(now, s.StartsPerSecond, s.StartsBurst)
 	g.own.SetCeiling(s.DollarsPerHour)

@@ -20,5 +20,12 @@ var place = Price{hour: 1, fee: settles}
 // pass it, whatever the bounds of each function.
 func NewPlaces(n int) *Budget { return newPlaces(n) }
 
+// running is how many instances have a place, but for those that have ended.
+func (b *Budget) running() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return int(b.claimed) - len(b.fading)
+}
+
 // newPlaces returns that many places; 0: as many as one likes.
 func newPlaces(n int) *Budget { return &Budget{ceiling: int64(max(0, n))} }
