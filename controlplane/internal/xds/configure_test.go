@@ -196,29 +196,41 @@ func drawConfig(t *rapid.T) *config.Config {
 	return cfg
 }
 
-// everything is what an Envoy gets that connects now, by type and name.
+// everything is what an Envoy gets that connects now, by type and name; nothing if it is not complete yet. A change that is still
+// on its way may come between two answers.
 func (cp *controlPlane) everything(t *testing.T, cfg *config.Config) map[string]string {
 	t.Helper()
 	e := cp.connect(t)
 	defer e.close()
 	versions := map[string]string{}
-	for _, url := range []string{resourcev3.ClusterType, resourcev3.ListenerType} {
-		e.subscribe(url)
-		e.took(url, versions)
+	ask := func(url string, names ...string) {
+		e.subscribe(url, names...)
+		for {
+			r, err := e.stream.Recv()
+			require.NoError(t, err)
+			e.ack(r)
+			namesIn(r, versions)
+			for _, gone := range r.GetRemovedResources() {
+				delete(versions, r.GetTypeUrl()+gone)
+			}
+			if r.GetTypeUrl() == url {
+				return
+			}
+		}
 	}
+	ask(resourcev3.ClusterType)
+	ask(resourcev3.ListenerType)
 	for _, l := range cfg.Listeners {
 		if versions[resourcev3.ListenerType+l.Name] == "" {
-			return nil // not yet
+			return nil
 		}
-		e.subscribe(resourcev3.RouteType, l.Name)
-		e.took(resourcev3.RouteType, versions)
+		ask(resourcev3.RouteType, l.Name)
 	}
 	for _, f := range cfg.Functions {
 		if versions[resourcev3.ClusterType+f.Name] == "" {
 			return nil
 		}
-		e.subscribe(resourcev3.EndpointType, f.Name)
-		e.took(resourcev3.EndpointType, versions)
+		ask(resourcev3.EndpointType, f.Name)
 	}
 	return versions
 }
