@@ -221,7 +221,7 @@ func (a *app) follow(ctx context.Context, key string) func() {
 	return func() {
 		failure := recover()
 		if stop() {
-			a.record(key, ending(failure), nil)
+			a.record(key, ending(ctx, failure), context.Cause(ctx))
 		}
 		if failure != nil {
 			panic(failure)
@@ -229,11 +229,16 @@ func (a *app) follow(ctx context.Context, key string) func() {
 	}
 }
 
-func ending(failure any) contract.Name {
-	if failure != nil {
+// ending is how a request ended. A context that has ended may not have called its AfterFunc yet.
+func ending(ctx context.Context, failure any) contract.Name {
+	switch {
+	case ctx.Err() != nil:
+		return contract.Cancelled
+	case failure != nil:
 		return contract.Aborted
+	default:
+		return contract.Finished
 	}
-	return contract.Finished
 }
 
 func (a *app) record(key string, name contract.Name, err error) {

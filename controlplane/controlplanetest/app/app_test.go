@@ -316,6 +316,34 @@ func TestClientThatLeavesIsRecorded(t *testing.T) {
 	})
 }
 
+// A slow context has ended before it says so to those who wait for its end by AfterFunc: a handler that sees its end may be faster.
+type slow struct {
+	context.Context
+	done chan struct{}
+}
+
+func (s slow) Done() <-chan struct{} { return s.done }
+
+func (s slow) Err() error {
+	select {
+	case <-s.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+func (s slow) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
+
+func TestAHandlerThatSeesItsClientLeaveFirstIsCancelledAllTheSame(t *testing.T) {
+	s := serve(t)
+	ctx := slow{t.Context(), make(chan struct{})}
+	ended := s.follow(ctx, "slow")
+	close(ctx.done)
+	ended()
+	require.Equal(t, []contract.Name{contract.Started, contract.Cancelled}, s.names(t, "slow"))
+}
+
 func TestUploadsAreRecorded(t *testing.T) {
 	each(t, func(t *testing.T, s *served) {
 		whole := io.MultiReader(bytes.NewReader(make([]byte, 3000)))
