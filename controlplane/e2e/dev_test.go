@@ -201,6 +201,23 @@ func TestDevServesAPythonAppAndItsNextVersions(t *testing.T) {
 	developed(t, "app.py", pythonApp, "syntax error here(", python(t), "app.py")
 }
 
+// What is saved while everything starts is the next version. The folder is one to which a link leads, as where releases lie beside
+// each other, and the shell has the variables of another control plane.
+func TestDevServesWhatIsSavedWhileItStarts(t *testing.T) {
+	t.Parallel() // it mostly waits
+	dir, link := t.TempDir(), filepath.Join(t.TempDir(), "current")
+	require.NoError(t, os.Symlink(dir, link))
+	write(t, dir, "app.py", fmt.Sprintf(pythonApp, "one"))
+	token := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(token, []byte("of-another-control-plane"), 0o600))
+	d := developWith(t, link, []string{"PWD=" + link, "LAMBDA_DISPATCH_CONTROL_ADMIN_TOKEN_FILE=" + token},
+		"--front", "127.0.0.1:0", "--verbose", "--", python(t), "app.py")
+	d.says("(control plane runs)")
+	write(t, dir, "app.py", fmt.Sprintf(pythonApp, "another"))
+	until(t, d.url(), "another")
+	require.Zero(t, d.stop())
+}
+
 func TestLongDevServesANodeAppAndItsNextVersions(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {

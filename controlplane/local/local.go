@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
@@ -23,7 +25,7 @@ type Options struct {
 	Lambda, Admin, Relay, EnvoyAdmin string
 
 	Lambdalocal  []byte // the configuration of lambdalocal, which says where it listens
-	ControlPlane []byte // the configuration of the control plane; Dir, Admin and Relay are set beside it
+	ControlPlane []byte // the configuration of the control plane, which no variable alters; Dir, Admin and Relay are set beside it
 
 	LambdalocalLog  io.Writer // gets lambdalocal's log with all that functions print, in JSON; nil: nobody does
 	ControlPlaneLog io.Writer
@@ -90,11 +92,18 @@ func (s *Stack) startControlPlane(ctx context.Context, o Options) error {
 	for _, key := range o.ControlPlaneSet {
 		args = append(args, "--set", key)
 	}
-	args = append(args, filepath.Join(o.Dir, "controlplane.yaml"))
-	if err := s.run(controlPlane, exec.Command(o.Program, args...), o.ControlPlaneLog); err != nil {
+	cmd := exec.Command(o.Program, append(args, filepath.Join(o.Dir, "controlplane.yaml"))...)
+	cmd.Env = withoutOurs(os.Environ())
+	if err := s.run(controlPlane, cmd, o.ControlPlaneLog); err != nil {
 		return err
 	}
 	return s.wait(ctx, answers("http://"+o.Admin+"/healthz"))
+}
+
+// withoutOurs leaves out the variables that a control plane reads: those that are set here are for another one, whose token or
+// certificates say.
+func withoutOurs(environ []string) []string {
+	return slices.DeleteFunc(environ, func(entry string) bool { return strings.HasPrefix(entry, "LAMBDA_DISPATCH_") })
 }
 
 func (s *Stack) startEnvoy(ctx context.Context, o Options) error {

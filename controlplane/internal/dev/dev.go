@@ -124,6 +124,7 @@ func (s *session) run(ctx, force context.Context) error {
 	}
 	s.lambda, s.admin = lambda{s.places.lambda}, client.Client{Address: s.places.admin}
 	s.say.line("starting %s", strings.Join(s.Command, " "))
+	var served map[string]stamp
 	stack, err := local.Start(ctx, local.Options{
 		Program: s.Program, Envoy: s.envoy, Dir: s.dir,
 		Lambda: s.places.lambda, Admin: s.places.admin, Relay: s.places.relay, EnvoyAdmin: s.places.envoyAdmin,
@@ -131,6 +132,7 @@ func (s *session) run(ctx, force context.Context) error {
 		LambdalocalLog:  newLog(s.fromLambdalocal),
 		ControlPlaneLog: newLog(s.fromControlPlane),
 		Prepare: func(ctx context.Context) error {
+			served = look(s.Dir) // before the copy: what is saved from now on is another version's
 			_, err := s.lambda.publish(ctx)
 			return err
 		},
@@ -144,7 +146,7 @@ func (s *session) run(ctx, force context.Context) error {
 	defer end()
 	go s.follow(background)
 	if s.Reload {
-		go watch(background, s.Dir, s.changed)
+		go watch(background, s.Dir, served, s.changed)
 	}
 	return stack.Failed(ctx)
 }

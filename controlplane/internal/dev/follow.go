@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 )
 
 const (
@@ -31,7 +32,7 @@ type follower struct {
 // follow asks the control plane until ctx ends.
 func (s *session) follow(ctx context.Context) {
 	f := &follower{session: s}
-	for wait(ctx, askEvery) {
+	for pause.For(ctx, askEvery) {
 		var now operator.Function
 		var all struct{ Instances []operator.Instance }
 		if s.admin.Get(ctx, "/api/v1/functions/"+function, &now) == nil && s.admin.Get(ctx, "/api/v1/instances", &all) == nil {
@@ -55,11 +56,11 @@ func (f *follower) seeWaiting(ctx context.Context, instances []operator.Instance
 	for _, i := range instances {
 		long := time.Duration(i.AgeSeconds*float64(time.Second)) > patience+f.ColdStart
 		what := since.ReplaceAllString(i.WaitsFor, "")
-		pause := sayEvery
+		quiet := sayEvery
 		if what == f.waited {
-			pause = sayAgain
+			quiet = sayAgain
 		}
-		if i.State == "starting" && long && what != "" && time.Since(f.at) > pause {
+		if i.State == "starting" && long && what != "" && time.Since(f.at) > quiet {
 			f.waited, f.at = what, time.Now()
 			f.say.line("waiting for the app: %s. %s", what, f.portHint(f.lambda.listening(ctx)))
 		}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 )
 
 const (
@@ -28,21 +30,20 @@ type stamp struct {
 	mode     fs.FileMode
 }
 
-// watch calls changed with the files that have changed in a folder, until ctx ends. It asks again and again, which works on
-// every file system; what begins with a dot, what others have installed and what programs leave behind is left out.
-func watch(ctx context.Context, dir string, changed func(ctx context.Context, files []string)) {
-	known := look(dir)
-	pause := lookEvery
-	for wait(ctx, pause) {
+// watch calls changed with the files of a folder that have changed since they were known, until ctx ends. It asks again and again,
+// which works on every file system; what begins with a dot, what others have installed and what programs leave behind is left out.
+func watch(ctx context.Context, dir string, known map[string]stamp, changed func(ctx context.Context, files []string)) {
+	interval := lookEvery
+	for pause.For(ctx, interval) {
 		began := time.Now()
 		now := look(dir)
-		pause = max(lookEvery, share*time.Since(began))
+		interval = max(lookEvery, share*time.Since(began))
 		if maps.Equal(known, now) {
 			continue
 		}
 		for range settleMax {
 			before := now
-			if !wait(ctx, settle) {
+			if !pause.For(ctx, settle) {
 				return
 			}
 			if now = look(dir); maps.Equal(before, now) {
@@ -57,19 +58,13 @@ func watch(ctx context.Context, dir string, changed func(ctx context.Context, fi
 	}
 }
 
-// wait pauses, and reports false if ctx has ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// look returns the stamps of the files that are watched, by their paths in the folder.
+// look returns the stamps of the files that are watched, by their paths in the folder, to which a link may lead.
 func look(dir string) map[string]stamp {
 	files := map[string]stamp{}
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return files
+	}
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil: // it has gone meanwhile, or is not ours to read

@@ -41,10 +41,14 @@ type Code struct {
 	Sha256 string
 }
 
-// Copy returns a copy of a folder, version control left out. The same content has the same copy. Symbolic links are kept as
+// Copy returns a copy of a folder, to which a link may lead, version control left out. The same content has the same copy. Symbolic links are kept as
 // they are, and what is no file is left out. Files that have size, time and mode of those in the copy before are shared with
 // it.
 func (s *Store) Copy(dir string) (Code, error) {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return Code{}, err
+	}
 	if err := measure(dir); err != nil {
 		return Code{}, err
 	}

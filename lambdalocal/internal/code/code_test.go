@@ -54,6 +54,17 @@ func TestACopyStaysAsItWas(t *testing.T) {
 	require.NoDirExists(t, first.Dir)
 }
 
+func TestALinkLeadsToAFolder(t *testing.T) {
+	var s code.Store
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	dir, link := t.TempDir(), filepath.Join(t.TempDir(), "current")
+	write(t, filepath.Join(dir, "bootstrap"), "one", 0o755)
+	require.NoError(t, os.Symlink(dir, link))
+	kept, err := s.Copy(link)
+	require.NoError(t, err)
+	require.Equal(t, "one", read(t, filepath.Join(kept.Dir, "bootstrap")))
+}
+
 // A version for each change of a file costs the file, not the folder; what is changed in place later changes no copy.
 func TestCopiesShareWhatHasNotChanged(t *testing.T) {
 	var s code.Store
