@@ -37,10 +37,11 @@ type lab struct {
 	billed   time.Duration
 	spare    time.Time // since when an environment is frozen and a start is allowed; zero: none is, or not allowed
 	done     int
-	longest  time.Duration // wait
-	check    func(*lab)    // after every event
-	freezes  time.Duration // from an environment's last answer until Lambda finds it
-	outage   bool          // no Envoy is there: who comes up is held until it is over
+	longest  time.Duration   // wait
+	check    func(*lab)      // after every event
+	freezes  time.Duration   // from an environment's last answer until Lambda finds it
+	reaches  []time.Duration // from a start until Lambda has it, one after the other; those that were made together may pass each other
+	outage   bool            // no Envoy is there: who comes up is held until it is over
 	held     map[*pool.Instance]bool
 }
 
@@ -127,6 +128,14 @@ func (l *lab) did(e *pool.Effects) {
 
 func (l *lab) start(i *pool.Instance) {
 	l.starts++
+	if n := len(l.reaches); n > 0 {
+		l.after(l.reaches[l.starts%n], func() { l.invoked(i); l.look() })
+		return
+	}
+	l.invoked(i)
+}
+
+func (l *lab) invoked(i *pool.Instance) {
 	took, environment := l.cold, 0
 	if n := len(l.frozen); n > 0 {
 		took, environment, l.frozen = labWarm, l.frozen[n-1], l.frozen[:n-1]
@@ -221,6 +230,9 @@ func withoutColdWait(l *lab) {
 		from = l.spare
 	}
 	limit := labWarm + scaler.Cost.Tuning().Patience
+	if len(l.reaches) > 0 {
+		limit += labOverdue // which one has it is known when it does not come up
+	}
 	if l.freezes > 0 {
 		limit += 3 * labOverdue // the next one may not find it either, and the one after that be counted on meanwhile
 	}
@@ -242,6 +254,9 @@ func TestNobodyWaitsForAColdStartBesideAFrozenEnvironment(t *testing.T) {
 		if l.cold > time.Second {
 			l.freezes = ms("freezes", 0, 90)
 		}
+		l.reaches = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) time.Duration {
+			return time.Duration(rapid.IntRange(0, 20).Draw(t, "ms")) * time.Millisecond
+		}), 0, 7).Draw(t, "reaches")
 		in := time.Duration(0)
 		for range rapid.IntRange(1, 6).Draw(t, "waves") {
 			service := rapid.SampledFrom([]time.Duration{5 * time.Millisecond, 100 * time.Millisecond, time.Second, 20 * time.Second}).Draw(t, "service")

@@ -35,11 +35,10 @@ type Fleet struct {
 	Cold   Estimate // in a new one
 	finish Estimate // from when an instance is told to finish to its end
 
-	warm, cold batch // starts in progress, by what they are expected to be
+	warm, cold batch // starts in progress, by what they are expected to be; each warm one claims a frozen environment
 	lost       batch // starts in progress that nobody counts on
 	settling   batch // instances that were told to finish
-	claimed    int   // frozen environments, by starts in progress
-	surprised  int   // of those starts, the ones that did not find what they had claimed
+	surprised  int   // cold and lost ones that did not find what they had claimed
 
 	relied time.Duration // how long a frozen environment is relied on
 	known  map[string]*environment
@@ -85,8 +84,13 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (co
 	if e == nil {
 		f.known[name] = &environment{name: name}
 		f.Cold.Add(min(took, longestCold))
-		f.surprise(s)
+		if f.claims(s) {
+			f.surprise(now, s)
+		}
 	} else {
+		if e.sure && !f.claims(s) {
+			f.overtaken(e)
+		}
 		f.unsure(e)
 		f.found(now.Add(-took).Sub(e.since))
 		e.frozen = false
@@ -124,27 +128,36 @@ const latestTimes = 3
 // Latest is the time within which a start comes up nearly always, if it ever does.
 func (f *Fleet) Latest() time.Duration { return latestTimes * f.Cold.Mean(assumedCold) }
 
+// claims reports whether a start in progress is counted on a frozen environment.
+func (f *Fleet) claims(s *Start) bool { return s != nil && s.in == &f.warm }
+
+// overtaken takes the claim of a start that another one has overtaken: that came up where it was expected. Starts that are made
+// together reach Lambda in any order.
+func (f *Fleet) overtaken(e *environment) {
+	if last := f.warm.newest(); last != nil && !last.at.Before(e.since) {
+		f.move(last, &f.cold)
+	}
+}
+
 // surprise follows a start that found no frozen environment, or does not come up as if it had. One whose last answer was just
-// before the start came too late for it, and is there for the next. Where as many starts in progress were counted on none, these
-// may have taken what it was counted on. If more are surprised, the environments are not there any more: Lambda has given
+// before the start came too late for it, and is there for the next. Another start that is not overdue may have taken what this one
+// was counted on, and is counted on that from now on. Without either the environments are not there any more: Lambda has given
 // them up, or somebody else invokes the function.
-func (f *Fleet) surprise(s *Start) {
-	if s == nil || !s.claims {
+func (f *Fleet) surprise(now time.Time, s *Start) {
+	other := f.cold.newest()
+	f.move(s, &f.cold)
+	s.surprised = true
+	f.surprised++
+	switch {
+	case f.frozeJustBefore(s.at):
+		return
+	case other != nil && !other.surprised && now.Sub(other.at) < f.overdue():
+		f.move(other, &f.warm)
 		return
 	}
-	if !s.surprised && f.frozeJustBefore(s.at) {
-		f.unclaim(s)
-		return
-	}
-	if !s.surprised {
-		s.surprised = true
-		f.surprised++
-	}
-	if f.surprised <= f.warm.n+f.cold.n+f.lost.n-f.claimed {
-		return
-	}
+	alone := f.cold.n+f.lost.n == f.surprised // otherwise another one may have them, and is late
 	for len(f.sure) > 0 && !f.sure[0].at.After(s.at) {
-		if f.sure[0].lasts() {
+		if alone && f.sure[0].lasts() {
 			f.missed(s.at.Sub(f.sure[0].at))
 		}
 		f.doubt()
@@ -162,14 +175,6 @@ func (f *Fleet) frozeJustBefore(at time.Time) bool {
 		}
 	}
 	return false
-}
-
-// unclaim gives back what a start was counted on.
-func (f *Fleet) unclaim(s *Start) {
-	s.claims = false
-	if f.claimed--; f.claimed == 0 {
-		f.surprised = 0
-	}
 }
 
 // found learns from an environment that was frozen for so long and then ran again. Most were used soon and say nothing; one

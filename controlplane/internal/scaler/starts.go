@@ -15,8 +15,8 @@ const (
 // fleet.
 type Start struct {
 	at        time.Time
-	claims    bool   // one of the frozen environments
-	surprised bool   // it did not find that
+	claims    bool   // a frozen environment was there for it when it was made
+	surprised bool   // it did not find one that it was counted on
 	ends      bool   // it is no start, but an instance that was told to finish
 	in        *batch // nil once nothing is expected of it
 }
@@ -56,6 +56,19 @@ func (b *batch) oldest() *Start {
 		b.queue = b.queue[1:]
 	}
 	return b.queue[0]
+}
+
+// newest is what began last; nil if there is none.
+func (b *batch) newest() *Start {
+	if b.n == 0 {
+		return nil
+	}
+	k := len(b.queue) - 1
+	for b.queue[k].in != b {
+		k--
+	}
+	b.queue = b.queue[:k+1]
+	return b.queue[k]
 }
 
 // due is the oldest if it has been under way for so long; nil if not.
@@ -99,7 +112,6 @@ func (f *Fleet) Begin(now time.Time) *Start {
 	s := &Start{at: now}
 	if f.Spare(now) > 0 {
 		s.claims = true
-		f.claimed++
 		f.warm.add(s)
 	} else {
 		f.cold.add(s)
@@ -129,25 +141,29 @@ func (f *Fleet) Over(now time.Time, s *Start) {
 	if s.in != nil {
 		s.in.remove(s)
 	}
-	if s.claims {
-		f.unclaim(s)
+	if s.surprised {
+		s.surprised = false
+		f.surprised--
 	}
 }
 
+// move takes a start for another kind than before.
+func (f *Fleet) move(s *Start, to *batch) {
+	s.in.remove(s)
+	to.add(s)
+}
+
 // Spare is how many environments are surely there for further starts.
-func (f *Fleet) Spare(now time.Time) int { return max(0, f.Frozen(now)-f.claimed) }
+func (f *Fleet) Spare(now time.Time) int { return max(0, f.Frozen(now)-f.warm.n) }
 
 // expect takes starts that should have come up warm for cold ones, which makes doubtful what they had claimed, and does
 // not count any more on cold ones that should have come up, nor on environments that should have settled.
 func (f *Fleet) expect(now time.Time) {
 	for s := f.warm.due(now, f.overdue()); s != nil; s = f.warm.due(now, f.overdue()) {
-		f.warm.remove(s)
-		f.cold.add(s)
-		f.surprise(s)
+		f.surprise(now, s)
 	}
 	for s := f.cold.due(now, f.late()); s != nil && f.Known(); s = f.cold.due(now, f.late()) {
-		f.cold.remove(s)
-		f.lost.add(s)
+		f.move(s, &f.lost)
 	}
 	for s := f.settling.due(now, f.unsettled()); s != nil; s = f.settling.due(now, f.unsettled()) {
 		f.settling.remove(s)
