@@ -27,6 +27,7 @@ func (s settings) phases() []phase {
 		return w
 	}
 	began := s.Init + 2*second
+	first := simulation.Constant("", second, 1, s.Service).Requests // so that the first start is over in time
 	return []phase{
 		{
 			"scale-up", "60 requests within a second when nothing runs, then 15 a second", 0,
@@ -34,11 +35,11 @@ func (s settings) phases() []phase {
 		},
 		{
 			"steady", "from 1 to 15 requests a second within a minute, counted when the first start is over", began,
-			join(poisson(0, began, 0.5, 3), later(began, rising(4*second, 10))),
+			join(first, poisson(0, began, 0.5, 3), later(began, rising(4*second, 10))),
 		},
 		{
 			"crowd", "that within 15 s, then 100 requests within a second beside 15 a second, which are counted", began + 15*second,
-			join(poisson(0, began, 0.5, 4), later(began, rising(second, 30)), poisson(began+15*second, second, 100, 5), poisson(began+15*second, 12*second, 15, 6)),
+			join(first, poisson(0, began, 0.5, 4), later(began, rising(second, 30)), poisson(began+15*second, second, 100, 5), poisson(began+15*second, 12*second, 15, 6)),
 		},
 		{
 			"lone", "a request each five seconds, counted when the first start is over", began,
