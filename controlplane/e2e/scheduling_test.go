@@ -13,6 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
 // busiest is the ready instance with the most requests.
@@ -239,4 +240,52 @@ func TestLongShutdownUnderLoad(t *testing.T) {
 		require.Equal(t, c.Started, c.Ended, "every invocation has returned")
 		require.Zero(t, c.Errors)
 	})
+}
+
+// Where concurrency is learned an instance begins with a guess, and ends with what its app serves: an app that does one request after
+// the other with one. It is seen in the API and in the metrics, and a control plane that follows knows it.
+func TestLongConcurrencyIsLearned(t *testing.T) {
+	var o controlplanetest.Options
+	for _, name := range []string{"waits", "computes"} {
+		f := controlplanetest.App(t, name, controlplanetest.Library)
+		f.Scaling.Concurrency = 0
+		o.Functions = append(o.Functions, f)
+	}
+	o.Functions[1].Local.Env[contract.SerialVariable] = "1"
+	o.Apart = true
+	s := controlplanetest.Start(t, o)
+	first := s.Function("computes")
+	require.True(t, first.Learned)
+	require.Equal(t, scaler.FirstSlots, first.Concurrency)
+
+	for name, done := range map[string]func(slots int) bool{
+		"waits":    func(slots int) bool { return slots > scaler.FirstSlots },
+		"computes": func(slots int) bool { return slots <= 2 }, // one, or one that is tried
+	} {
+		load := startLoad(t, s, 24, endless, "/"+name+"/sleep?ms=100")
+		s.EventuallyWithin(2*time.Minute, "slots are learned", func() error {
+			if slots := s.Function(name).Concurrency; !done(slots) {
+				return fmt.Errorf("%s: %d slots", name, slots)
+			}
+			return nil
+		})
+		requireServed(t, load.stop())
+	}
+	for _, i := range s.Instances("computes") {
+		require.LessOrEqual(t, i.Slots, 2)
+	}
+	_, metrics := s.AdminGet("/metrics")
+	require.Contains(t, metrics, `lambda_dispatch_concurrency{function="computes"}`)
+
+	learned := s.Function("waits").Concurrency
+	s.Eventually("it is written down", func() error { // every second
+		s.Leader.Kill()
+		s.Leader = s.StartControlPlane()
+		s.Leader.Leads()
+		if f := s.Function("waits"); f.Concurrency != learned {
+			return fmt.Errorf("%d slots, learned were %d", f.Concurrency, learned)
+		}
+		return nil
+	})
+	require.LessOrEqual(t, s.Function("computes").Concurrency, 2)
 }

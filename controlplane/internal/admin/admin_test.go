@@ -38,7 +38,7 @@ func (*fake) Functions() []operator.Function {
 	return []operator.Function{
 		{
 			Name: "web", Provider: "lambda",
-			QueueDepth: 1, QueueLimit: 1000, InFlight: 12, Capacity: 20, Free: 6, Foreign: 2,
+			QueueDepth: 1, QueueLimit: 1000, InFlight: 12, Capacity: 20, Free: 6, Foreign: 2, Concurrency: 10, Learned: true,
 			Starting: 3, Ready: 2, Draining: 1, Frozen: 4, Blocked: "throttled_rate", BlockedDetail: "starts fail",
 			Warnings: []operator.Warning{{Word: operator.PeerLacks, Detail: "older"}},
 			Versions: map[string]int{"7": 2}, Rollouts: map[string]uint64{"done": 1},
@@ -204,13 +204,13 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 	answer, body := d.do(t, "GET", "/api/v1/functions", "")
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	empty := `{"name":"api","provider":"","disabled":false,"leaving":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
-		"free":0,"foreign":0,"starting":0,"ready":0,"draining":0,"down":0,"frozen":0,"blocked":"","blocked_detail":"","warnings":null,"versions":{},"rollout":null,"rollouts":{},"returned":0,"starts":0,"inherited":0,"start_failures":{},"ends":{},"requests":[],
+		"free":0,"foreign":0,"concurrency":0,"concurrency_learned":false,"starting":0,"ready":0,"draining":0,"down":0,"frozen":0,"blocked":"","blocked_detail":"","warnings":null,"versions":{},"rollout":null,"rollouts":{},"returned":0,"starts":0,"inherited":0,"start_failures":{},"ends":{},"requests":[],
 		"queue_wait":{"bounds_seconds":[],"counts":[],"sum_seconds":0},"bill":{"memory_mb":0,"billed_invocations":0,
 		"estimated_invocations":0,"billed_seconds":0,"billed_gb_seconds":0,"running_invocations":0,"gb_seconds":0,"dollars":0,
 		"dollars_per_hour":0,"plain":{"requests":0,"cold_starts":0,"billed_seconds":0,"gb_seconds":0,"dollars":0},
 		"saved_dollars":0}}`
 	full := `{"name":"web","provider":"lambda","disabled":false,"leaving":false,"queue_depth":1,"queue_limit":1000,"in_flight":12,
-		"capacity":20,"free":6,"foreign":2,"starting":3,"ready":2,"draining":1,"down":0,"frozen":4,"blocked":"throttled_rate",
+		"capacity":20,"free":6,"foreign":2,"concurrency":10,"concurrency_learned":true,"starting":3,"ready":2,"draining":1,"down":0,"frozen":4,"blocked":"throttled_rate",
 		"blocked_detail":"starts fail","warnings":[{"word":"peer_lacks","detail":"older"}],"versions":{"7":2},"rollouts":{"done":1},
 		"rollout":{"from":"7","to":"8","phase":"watching","cause":"","detail":"","back":false,"share":0.5,"began_at":"2027-01-15T08:00:00Z","ended_at":null,
 		"instances":4,"fresh":2,"starting":0,"old":2,"old_served":{"answers":0,"errors":0,"p99_seconds":0},"fresh_served":{"answers":0,"errors":0,"p99_seconds":0}},

@@ -17,6 +17,7 @@ type functionCollector struct {
 	returned, inherited                         metric
 	requests, queueDepth, queueLimit, queueWait metric
 	inFlight, capacity, free, foreign           metric
+	concurrency                                 metric
 	instances, frozen                           metric
 	versions, rollouts, rolloutShare            metric
 	starts, startFailures, startsBlocked, ends  metric
@@ -38,9 +39,10 @@ func newFunctionCollector(snapshot func() []operator.Function) *functionCollecto
 		queueLimit: gauge("queue_limit", "Requests that may wait for a slot.", function),
 		queueWait: gauge("queue_wait_seconds",
 			"Time from a request's arrival to its slot; 0 for those that found one free.", function),
-		inFlight: gauge("in_flight", "Leases out.", function),
-		capacity: gauge("capacity_slots", "Slots of ready instances.", function),
-		free:     gauge("free_slots", "Slots of ready instances that can be leased.", function),
+		inFlight:    gauge("in_flight", "Leases out.", function),
+		capacity:    gauge("capacity_slots", "Slots of ready instances.", function),
+		concurrency: gauge("concurrency", "Slots of an instance: as configured, or as learned so far.", function),
+		free:        gauge("free_slots", "Slots of ready instances that can be leased.", function),
 		foreign: gauge("foreign_slots",
 			"Slots of ready instances that are taken without a lease: clients have left, and the app works on.", function),
 		frozen:        gauge("frozen_environments", "Environments that served, and are likely to be kept frozen by Lambda.", function),
@@ -69,7 +71,7 @@ func newFunctionCollector(snapshot func() []operator.Function) *functionCollecto
 // Describe implements prometheus.Collector.
 func (c *functionCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range []metric{
-		c.requests, c.returned, c.inherited, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.instances, c.frozen,
+		c.requests, c.returned, c.inherited, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.concurrency, c.instances, c.frozen,
 		c.versions, c.rollouts, c.rolloutShare,
 		c.starts, c.startFailures, c.startsBlocked, c.ends, c.billed, c.billedMemory,
 		c.billedInvocations, c.estimatedInvocations, c.cost, c.costPerHour, c.plainCost, c.saved,
@@ -94,6 +96,7 @@ func (c *functionCollector) collectState(s sink, f operator.Function) {
 	s.put(c.capacity, float64(f.Capacity), f.Name)
 	s.put(c.free, float64(f.Free), f.Name)
 	s.put(c.foreign, float64(f.Foreign), f.Name)
+	s.put(c.concurrency, float64(f.Concurrency), f.Name)
 	s.put(c.frozen, float64(f.Frozen), f.Name)
 	s.put(c.instances, float64(f.Starting), f.Name, "starting")
 	s.put(c.instances, float64(f.Ready), f.Name, "ready")

@@ -8,7 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
 // newCaretaker is a world that decides about requests alone, with one instance of ten slots that others have started.
@@ -48,6 +50,21 @@ func TestACaretakerLeasesWhatIsReady(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, w.instances())
 		require.Empty(t, w.drainedFor("one"), "whoever leads ends it")
+	})
+}
+
+// Where concurrency is learned a caretaker leases as many slots as the leader that started the instance had learned by then.
+func TestACaretakerKnowsLearnedSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		learns := func(c *config.Function) { c.Scaling.Concurrency = 0 }
+		before := newWorld(t, learns)
+		before.acquire(t.Context())
+		id := before.instances()[0]
+		w := newWaitingWorldWith(t, Options{Functions: webFunctions(learns), Caretaker: true})
+		w.Start()
+		w.Inherited(relays.Inheritance{Instance: id, Function: "web", Endpoint: "web/0000", Memo: before.expected[0].Memo})
+		w.comesUp(id)
+		require.Equal(t, scaler.FirstSlots, w.Functions()[0].Capacity)
 	})
 }
 

@@ -21,6 +21,7 @@ type instance struct {
 	endpoint string // name, "web/0007"
 	core     *pool.Instance
 	by       *settings // by which it was started
+	learned  int       // slots that it had when it was started; 0: they are given
 	settled  chan bool // gets whether the relays let its peer in, once; capacity 1
 
 	// Guarded by function.mu.
@@ -42,7 +43,11 @@ func (f *function) begin(at time.Time, core *pool.Instance) *instance {
 	if !core.Adopted() {
 		f.bill.Started(at)
 	}
-	return f.know(newID(), core)
+	i := f.know(newID(), core)
+	if i.by.plan.settings.Learn {
+		i.learned = f.pool.Stats().Concurrency
+	}
+	return i
 }
 
 // know gives an instance of the pool its identity and endpoint. The caller holds f.mu.
@@ -163,7 +168,7 @@ func (f *function) expectation(i *instance) relays.Expectation {
 		Expires: i.core.Started().Add(i.by.plan.settings.StartTimeout + 5*time.Second),
 		StartBy: i.core.Started().Add(i.by.plan.settings.StartTimeout),
 		Dollars: i.core.Price().PerHour(),
-		Memo:    memoOf(i.core).text(),
+		Memo:    memoOf(i).text(),
 	}
 }
 

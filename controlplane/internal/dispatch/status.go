@@ -42,6 +42,7 @@ func (f *function) status() operator.Function {
 		Name: f.name, Provider: f.settings().config.Provider, Disabled: f.settings().config.Disabled, Leaving: f.settings().leaving,
 		QueueDepth: s.Waiting, QueueLimit: f.settings().config.Queue.Limit,
 		InFlight: s.InFlight, Capacity: s.Capacity, Free: s.Free, Foreign: s.Foreign, Returned: s.Returned,
+		Concurrency: s.Concurrency, Learned: f.settings().plan.settings.Learn,
 		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down, Frozen: s.Frozen,
 		Blocked: blocked(s.Blocked), Warnings: f.warnings(), BlockedDetail: sentences(f.whyBlocked(at, s.Blocked), f.startsWait(at)), Starts: s.Started, Inherited: s.Inherited,
 		Versions: f.readyByVersion(), Rollout: f.rolloutStatus(), Rollouts: f.rolloutsEnded(),

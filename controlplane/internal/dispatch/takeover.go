@@ -22,10 +22,11 @@ import (
 
 // A memo is what the leader that starts an instance writes down about it, beside what its relay sees.
 type memo struct {
-	Pin string `json:"pin,omitempty"` // the version that it is started as
+	Pin   string `json:"pin,omitempty"`   // the version that it is started as
+	Slots int    `json:"slots,omitempty"` // that it had when it was started, where that is learned
 }
 
-func memoOf(core *pool.Instance) memo { return memo{Pin: core.Pin()} }
+func memoOf(i *instance) memo { return memo{Pin: i.core.Pin(), Slots: i.learned} }
 
 func (m memo) text() []byte {
 	text, _ := json.Marshal(m) // of strings: it cannot fail
@@ -84,6 +85,9 @@ func (f *function) estate(at time.Time, in relays.Inheritance, index int, m memo
 	e := pool.Estate{
 		Index: index, Started: at.Add(-in.Age), Cold: in.Cold, Environment: in.Environment, Pin: m.Pin, Version: m.Pin,
 		Price: scaler.NewPrice(in.Dollars, f.settings().plan.rates.Request), Adopted: f.settings().provider == nil, Told: pool.Reason(in.Drain),
+	}
+	if f.d.caretaker {
+		e.Slots = m.Slots
 	}
 	if in.UpFor > 0 {
 		e.Took = max(in.Age-in.UpFor, 1)

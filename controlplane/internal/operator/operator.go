@@ -25,6 +25,9 @@ type Function struct {
 	Capacity   int `json:"capacity"` // slots of ready instances
 	Free       int `json:"free"`     // of these, the ones that can be leased
 	Foreign    int `json:"foreign"`  // of these, the ones that are taken without a lease: clients have left, and the app works on
+	// Concurrency is how many slots an instance has whose peer offers enough: as configured, or Learned so far.
+	Concurrency int  `json:"concurrency"`
+	Learned     bool `json:"concurrency_learned"`
 
 	Starting int    `json:"starting"` // instances, as the next two
 	Ready    int    `json:"ready"`

@@ -111,7 +111,7 @@ func (p *Pool) lease(r *Request) {
 	i.granted++
 	r.leased, r.arm = p.now, arm
 	if p.limiter != nil {
-		r.sample = p.limiter.Began(i.leases.n + i.foreign)
+		r.sample = p.limiter.Began(p.now, i.leases.n+i.foreign, i == p.single)
 	}
 	r.state, r.instance = Leased, i
 	p.guards.Breaker.Served(i.epoch)
@@ -143,7 +143,6 @@ func (p *Pool) unlease(r *Request) {
 		p.busy--
 		p.relist(i, free)
 		p.startIdling(i)
-		p.learn(r)
 		p.distrust(i)
 		if !r.refused {
 			p.pace(r, p.now.Sub(r.leased))
@@ -153,6 +152,7 @@ func (p *Pool) unlease(r *Request) {
 	case Gone:
 		p.lost--
 	}
+	p.learn(r)
 }
 
 // serve hands free slots to the oldest waiters.

@@ -38,9 +38,10 @@ func (p *Pool) shorten(limit time.Duration) {
 	}
 }
 
-// resize gives all instances as many slots as they may have by now. What the limiter has sampled is worth nothing to another one.
+// resize gives all instances as many slots as they may have by now. What one limiter has sampled is worth nothing to another.
 func (p *Pool) resize() {
-	most := p.settings.Concurrency
+	most, limiter := p.settings.Concurrency, p.limiter
+	p.single = nil
 	switch {
 	case !p.settings.Learn:
 		p.limiter = nil
@@ -52,9 +53,11 @@ func (p *Pool) resize() {
 	p.open, p.openFresh, p.openSlow = newSlotIndex(most, p.settings.Spread), newSlotIndex(most, p.settings.Spread), newSlotIndex(most, p.settings.Spread)
 	p.capacity, p.free = 0, 0
 	for i := range p.Instances() {
-		i.slots, i.exceed = min(i.offered, p.concurrency()), i.leases.n
+		i.slots, i.exceed = p.slotsOf(i), i.leases.n
 		for r := range i.Leases() {
-			r.sample = 0
+			if p.limiter != limiter {
+				r.sample = 0
+			}
 		}
 		if i.state == Ready {
 			p.capacity += i.slots

@@ -24,6 +24,7 @@ type Estate struct {
 	Version     string // of the code that it runs; empty: not known
 	Pin         string // the version that it was started as
 	Price       scaler.Price
+	Slots       int    // that it has at most; 0: as many as others
 	Adopted     bool   // nobody invoked it
 	Told        Reason // why it was told to finish; empty: it was not
 }
@@ -52,7 +53,7 @@ func (p *Pool) Inherit(now time.Time, e Estate) (*Instance, error) {
 	p.reserveIndex(e.Index)
 	i := p.addAt(e.Index, earlier(e.Started, now), e.Adopted)
 	i.inherited, i.fleet, i.took, i.environment = true, p.fleet, e.Took, e.Environment
-	i.pin, i.version, i.price = e.Pin, e.Version, e.Price
+	i.pin, i.version, i.price, i.most = e.Pin, e.Version, e.Price, e.Slots
 	i.epoch = p.guards.Breaker.Epoch()
 	p.counters.inherited++
 	p.inherited[Starting]++

@@ -60,6 +60,7 @@ type Instance struct {
 	life    time.Duration // from when it was up for the first time to then
 	jitter  float64       // of its rotation, between 0 and 1
 	offered int           // requests that it may serve at once
+	most    int           // of those, that its former pool has leased; 0: not known
 	slots   int           // of those, as many as are leased
 	exceed  int           // leases that it had when the settings changed last: there may be fewer slots
 	leases  requestList

@@ -69,7 +69,7 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 		i.epoch = p.guards.Breaker.Epoch() // what it serves from now on is news, also for a breaker that it opened itself
 	}
 	i.offered = max(1, min(slots, p.settings.Concurrency), i.leases.n)
-	i.slots = min(i.offered, p.concurrency())
+	i.slots = p.slotsOf(i)
 	if first {
 		i.up = now
 		p.beginLife(now, i)

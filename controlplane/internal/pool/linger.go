@@ -8,11 +8,14 @@ import "time"
 
 // lingers is how much longer the instance is kept after its last lease; 0: no longer.
 func (p *Pool) lingers(i *Instance) time.Duration {
-	left := p.inTransit(i)
-	if p.settings.Linger <= 0 || i.answered.IsZero() || i.leases.n > 0 {
+	left, linger := p.inTransit(i), p.settings.Linger
+	if i == p.single {
+		linger = max(linger, singleIdles)
+	}
+	if linger <= 0 || i.answered.IsZero() || i.leases.n > 0 {
 		return left
 	}
-	return max(left, i.answered.Add(p.settings.Linger).Sub(p.now))
+	return max(left, i.answered.Add(linger).Sub(p.now))
 }
 
 // linger keeps the instance, and reports whether there is a reason to.

@@ -32,7 +32,7 @@ func (p *Pool) learnCode(n CodeNote) {
 
 // Note writes down what the pool has learned.
 func (p *Pool) Note(now time.Time) Note {
-	return Note{Fleet: p.fleet.Note(now), Tail: p.tail.Note(now), Guards: p.guards.Note(now), Limiter: p.limiter.Note(), Code: CodeNote{p.route, p.rejected, p.seen}}
+	return Note{Fleet: p.fleet.Note(now), Tail: p.tail.Note(now), Guards: p.guards.Note(now), Limiter: p.limiter.Note(now), Code: CodeNote{p.route, p.rejected, p.seen}}
 }
 
 // Latest is when something last happened.
@@ -44,6 +44,6 @@ func (p *Pool) Learn(now time.Time, n Note, ago time.Duration) {
 	p.fleet.Learn(now, n.Fleet, ago)
 	p.tail.Learn(now, n.Tail, ago)
 	p.guards.Learn(now, n.Guards, ago)
-	p.limiter.Learn(n.Limiter)
+	p.limiter.Learn(now, n.Limiter, ago)
 	p.learnCode(n.Code)
 }

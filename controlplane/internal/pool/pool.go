@@ -116,6 +116,7 @@ type Pool struct {
 	guards     *scaler.Guards
 	fleet      *scaler.Fleet
 	limiter    *scaler.Limiter // learns slots per instance; nil if they are given
+	single     *Instance       // serves one request at a time, as a measure for the limiter; nil: none does
 	tail       scaler.Tail     // learns how long the longest requests take
 	state      scaler.State    // as the rule sees it
 	block      scaler.Block    // why the last wanted start was not made

@@ -622,7 +622,7 @@ func (m *model) rest() {
 	}
 	st := m.p.Stats()
 	require.Equal(m.t, int(st.Ended), int(st.Started+st.Adopted), "every start ends once")
-	st.Started, st.Adopted, st.Ended, st.Failed, st.Returned, st.Frozen, st.Blocked = 0, 0, 0, pool.Failures{}, 0, 0, scaler.Block{}
+	st.Started, st.Adopted, st.Ended, st.Failed, st.Returned, st.Frozen, st.Blocked, st.Concurrency = 0, 0, 0, pool.Failures{}, 0, 0, scaler.Block{}, 0
 	require.Equal(m.t, pool.Stats{}, st)
 	require.True(m.t, m.p.Next().IsZero(), "nothing is left to do")
 	require.Zero(m.t, m.s.Scaling.Total.PerHour(m.now.Add(time.Hour)), "every claim is given back")

@@ -14,6 +14,8 @@ type Stats struct {
 	Free     int // of those, the ones that can be leased
 	Foreign  int // of those, the ones that are taken although no lease is out on them
 
+	Concurrency int // slots that an instance has whose peer offers enough
+
 	Starting, Ready, Draining, Down int // instances
 	Frozen                          int // environments that are surely there for a start, and not running
 	Claimed                         int // of the starting ones, those for which a frozen environment was there
@@ -33,7 +35,7 @@ func (s Stats) Live() int { return s.Starting + s.Ready + s.Draining + s.Down }
 // Stats returns the pool's numbers as of its latest event.
 func (p *Pool) Stats() Stats {
 	return Stats{
-		Waiting: p.queue.n, InFlight: p.inFlight, Capacity: p.capacity, Free: p.free, Foreign: p.foreign,
+		Waiting: p.queue.n, InFlight: p.inFlight, Capacity: p.capacity, Free: p.free, Foreign: p.foreign, Concurrency: p.concurrency(),
 		Starting: p.count[Starting], Ready: p.count[Ready], Draining: p.count[Draining], Down: p.count[Down],
 		Rotating: p.rotating, Frozen: p.fleet.Frozen(p.now), Claimed: p.claimed,
 		Started: p.counters.started, Adopted: p.counters.adopted, Inherited: p.counters.inherited, Ended: p.counters.ended,

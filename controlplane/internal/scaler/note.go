@@ -137,23 +137,35 @@ func (g *Guards) Learn(now time.Time, n GuardsNote, ago time.Duration) {
 
 // A LimiterNote is what a Limiter has learned.
 type LimiterNote struct {
-	Limit   int     `json:"limit"`
-	Alone   float64 `json:"alone"` // logarithm of nanoseconds
-	Settled bool    `json:"settled,omitempty"`
+	Limit   int            `json:"limit"`
+	Alone   float64        `json:"alone"`         // logarithm of nanoseconds
+	Age     *time.Duration `json:"age,omitempty"` // of Alone; nil: long ago
+	Settled bool           `json:"settled,omitempty"`
+	TooHigh int            `json:"too_high,omitempty"`
+	Resting int            `json:"resting,omitempty"`
 }
 
 // Note writes down what the limiter has learned; nil for a nil one.
-func (l *Limiter) Note() *LimiterNote {
+func (l *Limiter) Note(now time.Time) *LimiterNote {
 	if l == nil {
 		return nil
 	}
-	return &LimiterNote{l.limit, l.alone, l.settled}
+	n := &LimiterNote{Limit: l.limit, Alone: l.alone, Settled: l.settled, TooHigh: l.tooHigh, Resting: l.resting}
+	if age := now.Sub(l.aloneAt); age < aloneFor {
+		n.Age = &age
+	}
+	return n
 }
 
-// Learn takes over a note, which may be nil.
-func (l *Limiter) Learn(n *LimiterNote) {
+// Learn takes over a note that was written so long ago. It may be nil.
+func (l *Limiter) Learn(now time.Time, n *LimiterNote, ago time.Duration) {
 	if l == nil || n == nil || n.Limit < 1 || !(n.Alone >= 0 && n.Alone < math.MaxInt8) {
 		return
 	}
 	l.limit, l.alone, l.settled = min(n.Limit, l.most), n.Alone, n.Settled
+	l.tooHigh, l.resting = max(0, n.TooHigh), min(max(0, n.Resting), mostRest)
+	l.rest = l.resting
+	if n.Age != nil && *n.Age >= 0 {
+		l.aloneAt = now.Add(-*n.Age - ago)
+	}
 }

@@ -46,6 +46,7 @@ type Result struct {
 	Costs     optimum.Costs // of those two
 	Work      time.Duration // slots times time in use
 	Slots     int           // per instance
+	Learned   int           // slots of an instance in the end
 
 	QueueEmpty time.Duration // from the first wait until the queue was empty
 	Emptied    int           // instances started until then
@@ -248,6 +249,6 @@ func (r *Result) inHindsight(s Settings, leases []workload.Request) {
 
 // with adds what the pool has counted.
 func (r Result) with(s pool.Stats) Result {
-	r.Returned, r.Refused, r.Invoked = int(s.Returned), int(s.Failed.Total()), int(s.Started)
+	r.Returned, r.Refused, r.Invoked, r.Learned = int(s.Returned), int(s.Failed.Total()), int(s.Started), s.Concurrency
 	return r
 }
