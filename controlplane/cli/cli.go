@@ -106,7 +106,7 @@ func knownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	err := fmt.Sprintf("unknown command %q", args[0])
+	err := strings.TrimPrefix(fmt.Sprintf("%s: unknown command %q", called(c), args[0]), ": ")
 	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
 		err += ", did you mean " + strings.Join(similar, " or ") + "?"
 	}

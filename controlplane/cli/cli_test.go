@@ -98,7 +98,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		{[]string{"run", "--set", "admin.adress=:1", empty}, "configuration " + empty + ":\nadmin.adress: unknown key, did you mean admin.address?", 1},
 		{[]string{"check", ""}, "check: the name of the configuration file is empty: is a variable not set?", 2},
 		{[]string{"run", ""}, "run: the name of the configuration file is empty: is a variable not set?", 2},
-		{[]string{"key", "make", "x"}, `key: unknown verb "make": new or public`, 2},
+		{[]string{"key", "make", "x"}, `key: unknown command "make": new, public`, 2},
 		{[]string{"run"}, "run: no configuration file given: lambda-dispatch run [--set KEY=VALUE]... FILE", 2},
 		{[]string{"check", "--set", "log.level=warn"}, "check: no configuration file given: lambda-dispatch check [--set KEY=VALUE]... FILE", 2},
 	} {

@@ -32,8 +32,8 @@ func TestKey(t *testing.T) {
 
 func TestMistakesWithKeys(t *testing.T) {
 	for want, args := range map[string][]string{
-		"lambda-dispatch key new FILE, or lambda-dispatch key public FILE":            {"key"},
-		`unknown verb "old": new or public`:                                           {"key", "old", "x"},
+		"key: a command is missing: new, public":                                      {"key"},
+		`key: unknown command "old": new, public`:                                     {"key", "old", "x"},
 		"no such file or directory; `lambda-dispatch key new /nowhere/key` makes one": {"key", "public", "/nowhere/key"},
 	} {
 		_, _, err := try(t, args...)

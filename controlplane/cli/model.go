@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 // A model collects what the flags of simulate change of Lambda, the app, its clients and the guards.
 type model struct {
 	changes []func(*simulate.Settings)
+	outage  string // the flag that says what fails; empty: none does yet
 }
 
 func (m *model) apply(s *simulate.Settings) {
@@ -42,9 +44,21 @@ func (m *model) define(flags *pflag.FlagSet) {
 	add(m, flags, "queue-limit", "`N` requests may wait, default all", whole, func(s *simulate.Settings, v int) { s.Pool.QueueLimit = v })
 	add(m, flags, "queue-timeout", "how long a request may wait, as a `TIME`, default 30s", span, func(s *simulate.Settings, v time.Duration) { s.Pool.QueueTimeout = v })
 	add(m, flags, "linger", "how long an instance is kept after its last answer, as scaling.linger, a `TIME`, default 0s", span, func(s *simulate.Settings, v time.Duration) { s.Pool.Linger = v })
-	add(m, flags, "envoy-outage", "when Envoy fails and for how long: `TIME+TIME`, 60s+20s say", outage(simulate.Envoy), setOutage)
-	add(m, flags, "control-outage", "the same of the control plane, `TIME+TIME`", outage(simulate.ControlPlane), setOutage)
-	add(m, flags, "environments-lost", "the `TIME` when all environments are lost", lostAt, setOutage)
+	m.addOutage(flags, "envoy-outage", "when Envoy fails and for how long: `TIME+TIME`, 60s+20s say", outage(simulate.Envoy))
+	m.addOutage(flags, "control-outage", "the same of the control plane, `TIME+TIME`", outage(simulate.ControlPlane))
+	m.addOutage(flags, "environments-lost", "the `TIME` when all environments are lost", lostAt)
+}
+
+// addOutage defines a flag that says what fails. A simulation has one outage.
+func (m *model) addOutage(flags *pflag.FlagSet, name, usage string, parse func(string) (simulate.Outage, error)) {
+	once := func(text string) (simulate.Outage, error) {
+		if m.outage != "" && m.outage != name {
+			return simulate.Outage{}, fmt.Errorf("a simulation has one outage, which --%s says", m.outage)
+		}
+		m.outage = name
+		return parse(text)
+	}
+	add(m, flags, name, usage, once, func(s *simulate.Settings, o simulate.Outage) { s.Outage = o })
 }
 
 func (m *model) defineLambda(flags *pflag.FlagSet) {
@@ -74,19 +88,17 @@ func (m *model) defineApp(flags *pflag.FlagSet) {
 	})
 }
 
-func setOutage(s *simulate.Settings, o simulate.Outage) { s.Outage = o }
-
 // Parsers. Each names what it wants.
 
 func whole(text string) (n int, err error) {
-	if _, err := fmt.Sscanf(text, "%d", &n); err != nil || n < 0 || fmt.Sprint(n) != text {
+	if n, err = strconv.Atoi(text); err != nil || n < 0 {
 		return 0, fmt.Errorf("%q is no whole number", text)
 	}
 	return n, nil
 }
 
 func amount(text string) (v float64, err error) {
-	if _, err := fmt.Sscanf(text, "%g", &v); err != nil || !(v >= 0 && v < 1e9) {
+	if v, err = strconv.ParseFloat(text, 64); err != nil || !(v >= 0 && v < 1e9) {
 		return 0, fmt.Errorf("%q is no amount, 0 or more", text)
 	}
 	return v, nil

@@ -18,11 +18,7 @@ func (a *app) rolloutCommand() *cobra.Command {
 	var steps []float64
 	var hold string
 	var abort bool
-	c := &cobra.Command{
-		Use: "rollout [FLAG]... FUNCTION", GroupID: operating, DisableFlagsInUseLine: true,
-		Short: "Replace a function's instances by those of the version that its qualifier leads to, step by step",
-		Args:  exactly("FUNCTION"), ValidArgsFunction: api.completeFunctions,
-	}
+	c := ordering(&api, "rollout", "Replace a function's instances by those of the version that its qualifier leads to, step by step")
 	c.Flags().Float64SliceVar(&steps, "steps", nil, "`SHARE,...` of the capacity, one after the other, instead of rollout.steps")
 	c.Flags().StringVar(&hold, "hold", "", "`TIME` of each step, instead of rollout.hold")
 	c.Flags().BoolVar(&abort, "abort", false, "give up the rollout under way: the old version goes on, or comes back")
@@ -45,11 +41,7 @@ func (a *app) rolloutCommand() *cobra.Command {
 func (a *app) drainCommand() *cobra.Command {
 	var api api
 	var now bool
-	c := &cobra.Command{
-		Use: "drain [FLAG]... FUNCTION", GroupID: operating, DisableFlagsInUseLine: true,
-		Short: "Replace all instances that a function has now by others, the new ones first",
-		Args:  exactly("FUNCTION"), ValidArgsFunction: api.completeFunctions,
-	}
+	c := ordering(&api, "drain", "Replace all instances that a function has now by others, the new ones first")
 	c.Flags().BoolVar(&now, "now", false, "drain all at once: requests wait until others have started")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		path := "drain"
@@ -59,6 +51,14 @@ func (a *app) drainCommand() *cobra.Command {
 		return a.order(c, &api, http.MethodPost, args[0], path, nil, "%[1]s is being drained")
 	}
 	return api.define(a, c)
+}
+
+// ordering is a command that has something begun with a function.
+func ordering(api *api, name, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " [FLAG]... FUNCTION", GroupID: operating, DisableFlagsInUseLine: true, Short: short,
+		Args: exactly("FUNCTION"), ValidArgsFunction: api.completeFunctions,
+	}
 }
 
 // order has something begun with a function, and says what.

@@ -228,6 +228,9 @@ func (w *wish) simulation() (*simulation, error) {
 	if w.part != "" && !slices.Contains(partNames(), w.part) {
 		return nil, usagef("--part %q is none of %s", w.part, strings.Join(partNames(), ", "))
 	}
+	if w.part != "" && len(w.traces)+len(w.workloads) > 0 {
+		return nil, usagef("--part: has no effect, because --trace or --workload says what is replayed")
+	}
 	var err error
 	if s.plan.Preset, err = lambda.PresetByName(w.preset); err != nil {
 		return nil, usageError{err}
@@ -238,7 +241,7 @@ func (w *wish) simulation() (*simulation, error) {
 	return s, w.loads(s)
 }
 
-// loads adds the workloads that are asked for.
+// loads adds the workloads that are asked for, or for the suite those that are recorded.
 func (w *wish) loads(s *simulation) (err error) {
 	for _, name := range w.workloads {
 		g, err := suite.ByName(name)
@@ -254,13 +257,13 @@ func (w *wish) loads(s *simulation) (err error) {
 		}
 		s.plan.Workloads = append(s.plan.Workloads, load.Recorded())
 	}
-	if s.recorded, err = workload.Folder(w.folder); err != nil {
-		return err
+	if len(s.plan.Workloads) > 0 {
+		return nil
 	}
-	if len(s.recorded) == 0 {
+	if s.recorded, err = workload.Folder(w.folder); err == nil && len(s.recorded) == 0 {
 		s.missing = w.folder
 	}
-	return nil
+	return err
 }
 
 // policies explains each contender in a line.

@@ -135,17 +135,12 @@ func (c *CloudWatch) Recording() (Recording, error) {
 	return r, nil
 }
 
-// means takes latency and bytes from what is there, weighed by the requests of each time.
+// means takes latency and bytes from what is there, weighed by the requests of each time. A function's own Duration goes before a
+// balancer's TargetResponseTime, which has the cold starts in it.
 func (c *CloudWatch) means(r *Recording, counts map[time.Time]float64, sum float64) {
-	for of, unit := range map[metric]time.Duration{duration: time.Millisecond, response: time.Second} {
-		weighed, n := 0.0, 0.0
-		for at, v := range c.points[of] {
-			weighed += v * counts[at]
-			n += counts[at]
-		}
-		if n > 0 {
-			r.Latency = time.Duration(weighed / n * float64(unit))
-		}
+	r.Latency = c.mean(duration, time.Millisecond, counts)
+	if r.Latency == 0 {
+		r.Latency = c.mean(response, time.Second, counts)
 	}
 	if processed := c.points[bytesOf]; len(processed) > 0 {
 		total := 0.0
@@ -155,6 +150,19 @@ func (c *CloudWatch) means(r *Recording, counts map[time.Time]float64, sum float
 		r.RequestBytes, r.ResponseBytes = total/sum/10, total/sum*9/10
 		r.Notes = append(r.Notes, "ProcessedBytes counts both ways: a tenth is taken to be requests.")
 	}
+}
+
+// mean is that of a time in such a unit; 0: not known.
+func (c *CloudWatch) mean(of metric, unit time.Duration, counts map[time.Time]float64) time.Duration {
+	weighed, n := 0.0, 0.0
+	for at, v := range c.points[of] {
+		weighed += v * counts[at]
+		n += counts[at]
+	}
+	if n == 0 {
+		return 0
+	}
+	return time.Duration(weighed / n * float64(unit))
 }
 
 // periodOf is the export's period: the shortest time between two values.

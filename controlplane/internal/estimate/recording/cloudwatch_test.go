@@ -54,6 +54,14 @@ func TestMetricStatisticsAreRead(t *testing.T) {
 	require.InDelta(t, 1000, r.RequestBytes, 1)
 }
 
+// An ALB before a function has both. The same export says the same each time.
+func TestAFunctionsOwnDurationGoesFirst(t *testing.T) {
+	for range 20 {
+		r := read(t, "time,RequestCount,TargetResponseTime,Duration\n2026-11-02T12:00:00Z,60,0.5,200\n2026-11-02T12:01:00Z,120,0.5,200\n")
+		require.Equal(t, 200*time.Millisecond, r.Latency)
+	}
+}
+
 func TestCSVIsRead(t *testing.T) {
 	for name, text := range map[string]string{
 		"plain":   "time,RequestCount,TargetResponseTime\n2026-11-02T12:00:00Z,60,0.5\n2026-11-02T12:01:00Z,120,0.5\n",
