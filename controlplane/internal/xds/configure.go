@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -118,17 +119,14 @@ func (s *Server) settle() error {
 		return nil
 	}
 	s.unsettled, s.awaited = false, nil
-	if err := s.updateRoutes(); err != nil {
+	if err := errors.Join(s.updateSecrets(false), s.updateRoutes(false)); err != nil {
 		return err
 	}
 	if err := s.update(resourcev3.ListenerType, s.state.resources(resourcev3.ListenerType), true); err != nil {
 		return err
 	}
 	// Now that no listener asks for them.
-	if err := s.update(resourcev3.RouteType, s.routes(), true); err != nil {
-		return err
-	}
-	if err := s.forgetSecrets(); err != nil {
+	if err := errors.Join(s.updateRoutes(true), s.updateSecrets(true)); err != nil {
 		return err
 	}
 	return s.forgetFunctions(slices.Collect(maps.Keys(s.published)))
@@ -142,23 +140,15 @@ func (s *Server) settlesBy() <-chan time.Time {
 	return time.After(time.Until(s.patience))
 }
 
-// updateRoutes publishes routes, before the listeners that ask for them.
-func (s *Server) updateRoutes() error {
-	s.mu.Lock()
-	s.retired = s.state.retired
-	s.mu.Unlock()
-	return s.update(resourcev3.RouteType, s.routes(), false)
-}
-
-// routes are those of now, of a control plane that may have retired.
-func (s *Server) routes() map[string]types.Resource {
+// updateRoutes publishes routes, those of a control plane that may have retired; whole also takes back what is no more.
+func (s *Server) updateRoutes(whole bool) error {
 	routes := s.state.resources(resourcev3.RouteType)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.retires {
+	if s.retired = s.state.retired; s.retires {
 		maps.Copy(routes, s.retired)
 	}
-	return routes
+	return s.update(resourcev3.RouteType, routes, whole)
 }
 
 // update publishes what differs from what is published of a type; whole also takes back what is no more.
@@ -184,20 +174,6 @@ func (s *Server) update(url string, next map[string]types.Resource, whole bool) 
 		return fmt.Errorf("xds: publish: %w", err)
 	}
 	return nil
-}
-
-func (s *Server) forgetSecrets() error {
-	cache := s.caches[resourcev3.SecretType]
-	var gone []string
-	for name := range cache.GetResources() {
-		if !slices.Contains(s.state.secrets, name) {
-			gone = append(gone, name)
-		}
-	}
-	if len(gone) == 0 {
-		return nil
-	}
-	return cache.UpdateResources(nil, gone)
 }
 
 // forgetFunctions takes back the clusters of those functions that are neither configured nor leaving.

@@ -12,6 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair/keypairtest"
 )
 
 func (cp *controlPlane) configure(t *testing.T, cfg *config.Config) {
@@ -140,6 +142,31 @@ func TestListenersComeAndGo(t *testing.T) {
 	cp.configure(t, functionsNamed("a"))
 	require.Equal(t, []string{"-other"}, e.took(resourcev3.ListenerType, versions))
 	require.Equal(t, []string{"-other"}, e.took(resourcev3.RouteType, versions))
+}
+
+// The certificate of a listener that is about to come is not forgotten when the configuration before settles.
+func TestAListenersCertificateComesBeforeItsConfiguration(t *testing.T) {
+	cp := startControlPlane(t, "a")
+	e := cp.connect(t)
+	versions := e.takes("a")
+	cp.configure(t, functionsNamed("a", "b"))
+	clusters := e.receive(resourcev3.ClusterType)
+	chain, key := keypairtest.PEM(t, keypairtest.Wish{})
+	cp.SetCertificate("secure", keypair.Pair{Chain: chain, Key: key})
+	e.ack(clusters)
+	e.subscribe(resourcev3.EndpointType, "b")
+	require.Equal(t, []string{"b"}, e.took(resourcev3.EndpointType, versions))
+	require.Equal(t, []string{"front"}, e.took(resourcev3.RouteType, versions), "settled")
+
+	next := functionsNamed("a", "b")
+	next.Listeners = append(next.Listeners, config.Listener{Name: "secure", Address: "127.0.0.1:8443", TLS: &config.ListenerTLS{}})
+	cp.configure(t, next)
+	require.Equal(t, []string{"secure"}, e.took(resourcev3.ListenerType, versions))
+	e.subscribe(resourcev3.SecretType, "secure")
+	require.Equal(t, []string{"secure"}, e.took(resourcev3.SecretType, versions))
+	cp.configure(t, functionsNamed("a", "b"))
+	require.Equal(t, []string{"-secure"}, e.took(resourcev3.ListenerType, versions))
+	require.Equal(t, []string{"-secure"}, e.took(resourcev3.SecretType, versions))
 }
 
 // An Envoy that does not take a new function's cluster does not keep the others' routes from changing.

@@ -4,6 +4,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
@@ -13,9 +14,26 @@ import (
 // SetCertificate gives a listener with TLS its certificate, which goes to Envoy with its key. It may be called before Run, and must
 // be called once for each such listener: Envoy does not open it before. Later ones replace it, and cut no connection.
 func (s *Server) SetCertificate(listener string, pair keypair.Pair) {
-	if err := s.caches[resourcev3.SecretType].UpdateResource(listener, secret(listener, pair)); err != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.certificates[listener] = secret(listener, pair)
+	if err := s.caches[resourcev3.SecretType].UpdateResource(listener, s.certificates[listener]); err != nil {
 		s.log.WithError(err).WithField("listener", listener).Error("certificate not published")
 	}
+}
+
+// updateSecrets publishes the certificates of the state's listeners; whole also takes back those of others. One that was set for a
+// state which is still to come is kept for it.
+func (s *Server) updateSecrets(whole bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := map[string]types.Resource{}
+	for _, name := range s.state.secrets {
+		if certificate := s.certificates[name]; certificate != nil {
+			now[name] = certificate
+		}
+	}
+	return s.update(resourcev3.SecretType, now, whole)
 }
 
 func secret(listener string, pair keypair.Pair) *tlsv3.Secret {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
@@ -69,6 +70,8 @@ type Server struct {
 	next    *state                    // committed, and not adopted yet
 	retires bool                      // since Retire
 	retired map[string]types.Resource // routes that are published then
+
+	certificates map[string]*tlsv3.Secret // by listener: all that were ever set
 }
 
 // New translates the configuration, which must have passed its own validation, and starts nothing. Changed and Register may be called before
@@ -88,6 +91,8 @@ func New(cfg *config.Config, log logrus.FieldLogger) (*Server, error) {
 		weights:   make(map[string]bool),
 		wake:      make(chan struct{}, 1),
 		dirty:     make(map[string]bool),
+
+		certificates: make(map[string]*tlsv3.Secret),
 	}
 	for _, name := range first.functions {
 		s.published[name] = newAssignment()
