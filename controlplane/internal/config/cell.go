@@ -193,8 +193,13 @@ func (l Lease) validate(p *problems) {
 // validateApart refuses what has an effect only where relays are apart, and a lease that cannot be seen by all.
 func (c Config) validateApart(p *problems) {
 	if !c.Relay.Apart {
-		unused(p, "cell.address", c.Cell.Address, "relay.apart is false")
-		unused(p, "cell.control_planes", strings.Join(c.Cell.ControlPlanes, ""), "relay.apart is false")
+		for _, one := range [][2]string{
+			{"cell.address", c.Cell.Address}, {"cell.control_planes", strings.Join(c.Cell.ControlPlanes, "")}, {"cell.secret_file", c.Cell.SecretFile},
+			{"cell.certificate_file", c.Cell.CertificateFile}, {"cell.key_file", c.Cell.KeyFile}, {"cell.ca_file", c.Cell.CAFile},
+			{"cell.token_key_file", c.Cell.TokenKeyFile},
+		} {
+			unused(p, one[0], one[1], "relay.apart is false")
+		}
 		if c.Lease.Store != LeaseFile {
 			unused(p, "lease.store", c.Lease.Store, "relay.apart is false")
 		}
