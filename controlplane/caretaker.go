@@ -45,7 +45,7 @@ func newCaretaker(cfg *Config, log logrus.FieldLogger) *caretaker {
 	quiet := logrus.New() // whoever leads says what happens to instances
 	quiet.SetLevel(logrus.ErrorLevel)
 	c.dispatcher = dispatch.New(dispatch.Options{
-		Functions: cfg.Functions, Pricing: cfg.Pricing, Key: token.NewKey(), Log: quiet, Caretaker: true,
+		Configuration: undecided(cfg), Key: token.NewKey(), Log: quiet, Caretaker: true,
 	})
 	c.dispatcher.Connect(dispatch.Connection{
 		Relay: nobody{}, Changed: func(string) {},
@@ -55,6 +55,11 @@ func newCaretaker(cfg *Config, log logrus.FieldLogger) *caretaker {
 	c.grpc, _ = newDecider(trust.Socket())
 	extprocv3.RegisterExternalProcessorServer(c.grpc, extproc.New(c.dispatcher, log).Witnessed(c.tracer))
 	return c
+}
+
+// undecided is a configuration for a caretaker, which starts nothing.
+func undecided(cfg *Config) dispatch.Configuration {
+	return dispatch.Configuration{Functions: cfg.Functions, Pricing: cfg.Pricing}
 }
 
 // open opens the socket where Envoy asks.

@@ -154,8 +154,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 		return err
 	}
 	s.dispatcher = dispatch.New(dispatch.Options{
-		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Accounts: s.accounts.of(cfg), Key: s.part.key,
-		Tokens: s.outside.tokensOf(), Signing: s.outside.signingKey, Log: log,
+		Configuration: s.configuration(cfg, providers, s.outside.variable), Key: s.part.key, Signing: s.outside.signingKey, Log: log,
 	})
 	s.relays = newAttached(s.dispatcher, socketDir(cfg), log)
 	if s.xds, err = xds.New(cfg, log); err != nil {
@@ -340,12 +339,17 @@ func (s *Server) reconfigure(cfg *Config) error {
 		return err
 	}
 	s.outside.take(outside)
-	s.dispatcher.Configure(dispatch.Configuration{
-		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Accounts: s.accounts.of(cfg),
-		Tokens: outside.tokensOf(),
-	})
+	s.dispatcher.Configure(s.configuration(cfg, providers, outside))
 	publish() // last: it leads requests to what is there by now
 	return nil
+}
+
+// configuration is what the dispatcher knows of one.
+func (s *Server) configuration(cfg *Config, providers map[string]provider.Provider, outside variable) dispatch.Configuration {
+	return dispatch.Configuration{
+		Functions: cfg.Functions, Providers: providers, Pricing: cfg.Pricing, Budget: cfg.Budget, Accounts: s.accounts.of(cfg),
+		Tokens: outside.tokensOf(),
+	}
 }
 
 // providers prepares one provider for each function that is invoked. The API is opened once, and only when one is.

@@ -17,7 +17,6 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
@@ -97,7 +96,7 @@ func (s *RelayServer) Reload(why string) { s.reloads.Reload(why) }
 // reconfigure puts a valid configuration in the place of the one that holds. Of the relay's part all needs a restart; the caretaker
 // learns which functions there are.
 func (s *RelayServer) reconfigure(cfg *Config) error {
-	s.care.dispatcher.Configure(dispatch.Configuration{Functions: cfg.Functions, Pricing: cfg.Pricing})
+	s.care.dispatcher.Configure(undecided(cfg))
 	return nil
 }
 

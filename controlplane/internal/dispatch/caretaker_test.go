@@ -15,7 +15,7 @@ import (
 
 // newCaretaker is a world that decides about requests alone, with one instance of ten slots that others have started.
 func newCaretaker(t *testing.T) *world {
-	w := newWaitingWorldWith(t, Options{Functions: webFunctions(nil), Caretaker: true})
+	w := newWaitingWorldWith(t, Options{Configuration: Configuration{Functions: webFunctions(nil)}, Caretaker: true})
 	w.Start()
 	w.Inherited(relays.Inheritance{Instance: "one", Function: "web", Endpoint: "web/0002"})
 	w.comesUp("one")

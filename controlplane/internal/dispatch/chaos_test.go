@@ -266,7 +266,8 @@ func survive(t *testing.T, seed uint64) {
 	log.SetLevel(logrus.ErrorLevel)
 	c := &chaos{rand: rand.New(rand.NewPCG(seed, 0)), peers: map[string]*peer{}, acked: map[string]bool{}}
 	c.d = New(Options{
-		Functions: []config.Function{cfg}, Providers: map[string]provider.Provider{"web": c}, Key: token.NewKey(), Log: log,
+		Configuration: Configuration{Functions: []config.Function{cfg}, Providers: map[string]provider.Provider{"web": c}},
+		Key:           token.NewKey(), Log: log,
 	})
 	c.d.Connect(Connection{
 		Relay: c, Socket: func(endpoint string) string { return "/e/" + endpoint }, Changed: func(string) {},

@@ -20,7 +20,7 @@ type Configuration struct {
 	Pricing   config.Pricing
 	Budget    config.Budget
 	Accounts  map[string]*scaler.Budget // by function name: the instances that functions of one account and region share; nil: no bound is known
-	Tokens    map[string]func() string  // by function name, that peers register with; none for functions that are invoked
+	Tokens    map[string]func() string  // by function name, that peers register with, asked for anew each time; none for functions that are invoked
 }
 
 // A directory is the functions that there are, those that leave included. It is never altered: another takes its place.

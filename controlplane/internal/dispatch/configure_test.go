@@ -269,7 +269,7 @@ func TestATakeoverWithAnotherConfigurationIsAReload(t *testing.T) {
 // that has it no more. It serves them.
 func TestACaretakerServesWhatThereIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWaitingWorldWith(t, Options{Functions: webFunctions(nil), Caretaker: true})
+		w := newWaitingWorldWith(t, Options{Configuration: Configuration{Functions: webFunctions(nil)}, Caretaker: true})
 		w.Start()
 		w.Inherited(relays.Inheritance{Instance: "new", Function: "shop", Endpoint: "shop/0000"})
 		w.Up(relays.Up{Instance: "new", Environment: "env", Slots: 1, Left: 10 * time.Minute})

@@ -14,10 +14,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
@@ -28,15 +26,9 @@ import (
 
 // Options are what a Dispatcher needs from the parts around it.
 type Options struct {
-	Functions []config.Function
-	Providers map[string]provider.Provider // by function name; none for functions whose peers register by themselves
-	Pricing   config.Pricing
-	Budget    config.Budget
-	Accounts  map[string]*scaler.Budget // by function name: the instances that functions of one account and region share; nil: no bound is known
-	Key       token.Key
-	// What follows may be replaced while the control plane runs, and is asked for anew each time.
-	Tokens  map[string]func() string // by function name, that peers register with; none for functions that are invoked
-	Signing func() signing.Key       // nil, or the zero Key: invocations are not signed
+	Configuration
+	Key     token.Key
+	Signing func() signing.Key // asked for anew each time; nil, or the zero Key: invocations are not signed
 	Log     logrus.FieldLogger
 	// Caretaker makes it decide about requests alone, over instances that others start and end: it knows no provider.
 	Caretaker bool
@@ -95,7 +87,7 @@ func New(o Options) *Dispatcher {
 	}
 	d.stop, d.cut = context.WithCancel(context.Background())
 	d.directory.Store(newDirectory(map[string]*function{}))
-	d.Configure(Configuration{Functions: o.Functions, Providers: o.Providers, Pricing: o.Pricing, Budget: o.Budget, Accounts: o.Accounts, Tokens: o.Tokens})
+	d.Configure(o.Configuration)
 	return d
 }
 

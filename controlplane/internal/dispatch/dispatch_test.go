@@ -53,7 +53,9 @@ func newWorld(t testing.TB, change func(*config.Function)) *world {
 }
 
 func newSigningWorld(t testing.TB, key signing.Key, change func(*config.Function)) *world {
-	return newWorldWith(t, Options{Functions: []config.Function{webFunction(change)}, Signing: func() signing.Key { return key }})
+	return newWorldWith(t, Options{
+		Configuration: Configuration{Functions: webFunctions(change)}, Signing: func() signing.Key { return key },
+	})
 }
 
 func webFunctions(change func(*config.Function)) []config.Function {
@@ -71,7 +73,7 @@ func webFunction(change func(*config.Function)) config.Function {
 }
 
 func newWorldOf(t testing.TB, budget config.Budget, functions ...config.Function) *world {
-	return newWorldWith(t, Options{Functions: functions, Budget: budget})
+	return newWorldWith(t, Options{Configuration: Configuration{Functions: functions, Budget: budget}})
 }
 
 // newWorldWith fills in what the options leave out.
@@ -93,7 +95,7 @@ func (w *world) lead() {
 
 // newWaitingWorld has not started yet: it may inherit.
 func newWaitingWorld(t testing.TB, change func(*config.Function)) *world {
-	return newWaitingWorldWith(t, Options{Functions: []config.Function{webFunction(change)}})
+	return newWaitingWorldWith(t, Options{Configuration: Configuration{Functions: webFunctions(change)}})
 }
 
 func newWaitingWorldWith(t testing.TB, o Options) *world {

@@ -49,7 +49,10 @@ func newBroken(t *testing.T, cause scaler.Cause, cfg config.Function) (*Dispatch
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	log.SetLevel(logrus.ErrorLevel)
-	d := New(Options{Functions: []config.Function{cfg}, Providers: map[string]provider.Provider{"web": b}, Key: token.NewKey(), Log: log})
+	d := New(Options{
+		Configuration: Configuration{Functions: []config.Function{cfg}, Providers: map[string]provider.Provider{"web": b}},
+		Key:           token.NewKey(), Log: log,
+	})
 	d.Connect(Connection{
 		Relay: commands{&world{Dispatcher: d, drained: map[string]wire.Reason{}, notes: map[string][]byte{}}}, Socket: func(e string) string { return "/e/" + e }, Changed: func(string) {},
 	})
