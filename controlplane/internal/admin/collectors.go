@@ -9,6 +9,22 @@ import (
 // bytesPerGB turns the bill's gigabytes into the bytes that metrics are counted in.
 const bytesPerGB = 1 << 30
 
+// A collector puts the metrics of one part at each scrape.
+type collector struct {
+	metrics []metric
+	collect func(sink)
+}
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range c.metrics {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) { c.collect(ch) }
+
 // A functionCollector turns one snapshot of all functions into metrics at each scrape, so that requests pay nothing for
 // metrics beyond a plain counter under a lock that they hold anyway.
 type functionCollector struct {
@@ -26,9 +42,9 @@ type functionCollector struct {
 	cost, costPerHour, plainCost, saved         metric
 }
 
-func newFunctionCollector(snapshot func() []operator.Function) *functionCollector {
+func newFunctionCollector(snapshot func() []operator.Function) collector {
 	const function = "function"
-	return &functionCollector{
+	c := &functionCollector{
 		snapshot: snapshot,
 		requests: counter("requests_total",
 			"Admissions that ended: dispatched, rejected (never queued) or evicted (queued, then left).",
@@ -66,26 +82,24 @@ func newFunctionCollector(snapshot func() []operator.Function) *functionCollecto
 			"What Lambda with one request per environment would have cost for the same requests.", function),
 		saved: gauge("saved_dollars", "The difference; negative if Lambda alone would have been cheaper.", function),
 	}
+	return collector{c.all(), c.collect}
 }
 
-// Describe implements prometheus.Collector.
-func (c *functionCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{
+// all are the metrics.
+func (c *functionCollector) all() []metric {
+	return []metric{
 		c.requests, c.returned, c.inherited, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.concurrency, c.instances, c.frozen,
 		c.versions, c.rollouts, c.rolloutShare,
 		c.starts, c.startFailures, c.startsBlocked, c.ends, c.billed, c.billedMemory,
 		c.billedInvocations, c.estimatedInvocations, c.cost, c.costPerHour, c.plainCost, c.saved,
-	} {
-		ch <- m.desc
 	}
 }
 
-// Collect implements prometheus.Collector.
-func (c *functionCollector) Collect(ch chan<- prometheus.Metric) {
+func (c *functionCollector) collect(s sink) {
 	for _, f := range c.snapshot() {
-		c.collectState(sink(ch), f)
-		c.collectCounts(sink(ch), f)
-		c.collectBill(sink(ch), f)
+		c.collectState(s, f)
+		c.collectCounts(s, f)
+		c.collectBill(s, f)
 	}
 }
 
@@ -137,171 +151,87 @@ func (c *functionCollector) collectBill(s sink, f operator.Function) {
 	s.put(c.saved, f.Bill.SavedDollars, f.Name)
 }
 
-// A relayCollector does the same for the relay.
-type relayCollector struct {
-	snapshot                                       func() RelayStatus
-	connections, tunnels, controls, bytes, refused metric
+// newRelayCollector does the same for the relay.
+func newRelayCollector(snapshot func() RelayStatus) collector {
+	connections := gauge("relay_connections",
+		"Open connections to the relay's port: admitted, or of strangers, which have shown no valid token yet.", "state")
+	tunnels := gauge("relay_tunnels", "Open tunnels: idle, or spliced to a connection of Envoy's.", "state")
+	controls := gauge("relay_control_streams", "Open control streams.")
+	bytes := counter("relay_bytes_total", "Bytes copied: to_peer or from_peer.", "direction")
+	refused := counter("relay_refused_total", "Connections that the relay refused.", "reason")
+	return collector{[]metric{connections, tunnels, controls, bytes, refused}, func(s sink) {
+		r := snapshot()
+		s.put(connections, float64(r.Admitted), "admitted")
+		s.put(connections, float64(r.Strangers), "stranger")
+		s.put(tunnels, float64(r.IdleTunnels), "idle")
+		s.put(tunnels, float64(r.SplicedTunnels), "spliced")
+		s.put(controls, float64(r.ControlStreams))
+		s.put(bytes, float64(r.BytesToPeers), "to_peer")
+		s.put(bytes, float64(r.BytesFromPeers), "from_peer")
+		s.putAll(refused, r.Refused)
+	}}
 }
 
-func newRelayCollector(snapshot func() RelayStatus) *relayCollector {
-	return &relayCollector{
-		snapshot: snapshot,
-		connections: gauge("relay_connections",
-			"Open connections to the relay's port: admitted, or of strangers, which have shown no valid token yet.", "state"),
-		tunnels:  gauge("relay_tunnels", "Open tunnels: idle, or spliced to a connection of Envoy's.", "state"),
-		controls: gauge("relay_control_streams", "Open control streams."),
-		bytes:    counter("relay_bytes_total", "Bytes copied: to_peer or from_peer.", "direction"),
-		refused:  counter("relay_refused_total", "Connections that the relay refused.", "reason"),
-	}
+// newUplinkCollector does the same for a relay that runs by itself.
+func newUplinkCollector(snapshot func() UplinkStatus) collector {
+	term := gauge("relay_term", "The highest term of a leader that the relay has seen.")
+	attached := gauge("relay_attached", "1 while the relay has a stream to the control plane that leads, else 0.")
+	instances := gauge("relay_instances", "Instances that the relay keeps for leaders, those that have ended included.")
+	untold := gauge("relay_untold_ends", "Instances that have ended, which no leader has heard of yet.")
+	return collector{[]metric{term, attached, instances, untold}, func(s sink) {
+		u := snapshot()
+		s.put(term, float64(u.Term))
+		s.put(attached, flag(u.Attached))
+		s.put(instances, float64(u.Instances))
+		s.put(untold, float64(u.Untold))
+	}}
 }
 
-// Describe implements prometheus.Collector.
-func (c *relayCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{c.connections, c.tunnels, c.controls, c.bytes, c.refused} {
-		ch <- m.desc
-	}
+// newLeaderCollector does the same for who leads.
+func newLeaderCollector(snapshot func() LeaderStatus) collector {
+	leads := gauge("leads", "1 while this control plane leads, 0 while it is a standby.")
+	term := gauge("term", "The number of this control plane's leadership; 0 while it is a standby.")
+	relays := gauge("relays", "Relays that are attached.")
+	return collector{[]metric{leads, term, relays}, func(s sink) {
+		l := snapshot()
+		s.put(leads, flag(l.Leads))
+		s.put(term, float64(l.Term))
+		s.put(relays, float64(len(l.Relays)))
+	}}
 }
 
-// Collect implements prometheus.Collector.
-func (c *relayCollector) Collect(ch chan<- prometheus.Metric) {
-	s, r := sink(ch), c.snapshot()
-	s.put(c.connections, float64(r.Admitted), "admitted")
-	s.put(c.connections, float64(r.Strangers), "stranger")
-	s.put(c.tunnels, float64(r.IdleTunnels), "idle")
-	s.put(c.tunnels, float64(r.SplicedTunnels), "spliced")
-	s.put(c.controls, float64(r.ControlStreams))
-	s.put(c.bytes, float64(r.BytesToPeers), "to_peer")
-	s.put(c.bytes, float64(r.BytesFromPeers), "from_peer")
-	s.putAll(c.refused, r.Refused)
+// newXDSCollector does the same for xDS.
+func newXDSCollector(snapshot func() XDSStatus) collector {
+	envoys := gauge("xds_envoys_connected", "Envoys with an open xDS stream.")
+	pushes := counter("xds_pushes_total", "Updates sent to an Envoy.", "type")
+	acks := counter("xds_acks_total", "Updates that an Envoy accepted.", "type")
+	nacks := counter("xds_nacks_total", "Updates that an Envoy refused.", "type")
+	refused := gauge("xds_refused", "Resources that connected Envoys have not taken and are offered again.", "type")
+	return collector{[]metric{envoys, pushes, acks, nacks, refused}, func(s sink) {
+		x := snapshot()
+		s.put(envoys, float64(x.Envoys))
+		s.putAll(pushes, x.Pushes)
+		s.putAll(acks, x.Acks)
+		s.putAll(nacks, x.Nacks)
+		for service, n := range x.Refused {
+			s.put(refused, float64(n), service)
+		}
+	}}
 }
 
-// An uplinkCollector does the same for a relay that runs by itself.
-type uplinkCollector struct {
-	snapshot                          func() UplinkStatus
-	term, attached, instances, untold metric
-}
-
-func newUplinkCollector(snapshot func() UplinkStatus) *uplinkCollector {
-	return &uplinkCollector{
-		snapshot:  snapshot,
-		term:      gauge("relay_term", "The highest term of a leader that the relay has seen."),
-		attached:  gauge("relay_attached", "1 while the relay has a stream to the control plane that leads, else 0."),
-		instances: gauge("relay_instances", "Instances that the relay keeps for leaders, those that have ended included."),
-		untold:    gauge("relay_untold_ends", "Instances that have ended, which no leader has heard of yet."),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c *uplinkCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{c.term, c.attached, c.instances, c.untold} {
-		ch <- m.desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *uplinkCollector) Collect(ch chan<- prometheus.Metric) {
-	s, u := sink(ch), c.snapshot()
-	s.put(c.term, float64(u.Term))
-	s.put(c.attached, flag(u.Attached))
-	s.put(c.instances, float64(u.Instances))
-	s.put(c.untold, float64(u.Untold))
-}
-
-// A leaderCollector does the same for who leads.
-type leaderCollector struct {
-	snapshot            func() LeaderStatus
-	leads, term, relays metric
-}
-
-func newLeaderCollector(snapshot func() LeaderStatus) *leaderCollector {
-	return &leaderCollector{
-		snapshot: snapshot,
-		leads:    gauge("leads", "1 while this control plane leads, 0 while it is a standby."),
-		term:     gauge("term", "The number of this control plane's leadership; 0 while it is a standby."),
-		relays:   gauge("relays", "Relays that are attached."),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c *leaderCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{c.leads, c.term, c.relays} {
-		ch <- m.desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *leaderCollector) Collect(ch chan<- prometheus.Metric) {
-	s, l := sink(ch), c.snapshot()
-	s.put(c.leads, flag(l.Leads))
-	s.put(c.term, float64(l.Term))
-	s.put(c.relays, float64(len(l.Relays)))
-}
-
-// An xdsCollector does the same for xDS.
-type xdsCollector struct {
-	snapshot                             func() XDSStatus
-	envoys, pushes, acks, nacks, refused metric
-}
-
-func newXDSCollector(snapshot func() XDSStatus) *xdsCollector {
-	return &xdsCollector{
-		snapshot: snapshot,
-		envoys:   gauge("xds_envoys_connected", "Envoys with an open xDS stream."),
-		pushes:   counter("xds_pushes_total", "Updates sent to an Envoy.", "type"),
-		acks:     counter("xds_acks_total", "Updates that an Envoy accepted.", "type"),
-		nacks:    counter("xds_nacks_total", "Updates that an Envoy refused.", "type"),
-		refused:  gauge("xds_refused", "Resources that connected Envoys have not taken and are offered again.", "type"),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c *xdsCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{c.envoys, c.pushes, c.acks, c.nacks, c.refused} {
-		ch <- m.desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *xdsCollector) Collect(ch chan<- prometheus.Metric) {
-	s, x := sink(ch), c.snapshot()
-	s.put(c.envoys, float64(x.Envoys))
-	s.putAll(c.pushes, x.Pushes)
-	s.putAll(c.acks, x.Acks)
-	s.putAll(c.nacks, x.Nacks)
-	for service, n := range x.Refused {
-		s.put(c.refused, float64(n), service)
-	}
-}
-
-// A filesCollector does the same for files that others replace.
-type filesCollector struct {
-	snapshot         func() FilesStatus
-	expires, refused metric
-}
-
-func newFilesCollector(snapshot func() FilesStatus) *filesCollector {
-	return &filesCollector{
-		snapshot: snapshot,
-		expires: gauge("certificate_expiry_timestamp_seconds",
-			"When a certificate that is in use expires, in seconds since 1970.", "certificate"),
-		refused: gauge("files_not_taken",
-			"1 while files hold something that does not fit, and what they held before is in use.", "file"),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c *filesCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- c.expires.desc
-	ch <- c.refused.desc
-}
-
-// Collect implements prometheus.Collector.
-func (c *filesCollector) Collect(ch chan<- prometheus.Metric) {
-	s, f := sink(ch), c.snapshot()
-	for name, when := range f.Expires {
-		s.put(c.expires, float64(when.Unix()), name)
-	}
-	for name, why := range f.Refused {
-		s.put(c.refused, flag(why != ""), name)
-	}
+// newFilesCollector does the same for files that others replace.
+func newFilesCollector(snapshot func() FilesStatus) collector {
+	expires := gauge("certificate_expiry_timestamp_seconds",
+		"When a certificate that is in use expires, in seconds since 1970.", "certificate")
+	refused := gauge("files_not_taken",
+		"1 while files hold something that does not fit, and what they held before is in use.", "file")
+	return collector{[]metric{expires, refused}, func(s sink) {
+		f := snapshot()
+		for name, when := range f.Expires {
+			s.put(expires, float64(when.Unix()), name)
+		}
+		for name, why := range f.Refused {
+			s.put(refused, flag(why != ""), name)
+		}
+	}}
 }

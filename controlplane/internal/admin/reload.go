@@ -4,8 +4,6 @@ import (
 	"io"
 	"net/http"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // A Reload is how the configuration was last read again.
@@ -51,34 +49,17 @@ func filled(r Reload) Reload {
 	return r
 }
 
-type reloadCollector struct {
-	last                                func() Reload
-	successful, takenAt, tries, restart metric
-}
-
-func newReloadCollector(last func() Reload) *reloadCollector {
-	return &reloadCollector{
-		last:       last,
-		successful: gauge("config_last_reload_successful", "0 while the configuration file holds something that was not taken."),
-		takenAt:    gauge("config_last_reload_success_timestamp_seconds", "When a configuration was last taken, in seconds since 1970; the start counts."),
-		tries:      counter("config_reloads_total", "How often the configuration was read again: taken or refused.", "outcome"),
-		restart:    gauge("config_needs_restart", "Keys that differ in the configuration file, and are used after a restart only."),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c *reloadCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range []metric{c.successful, c.takenAt, c.tries, c.restart} {
-		ch <- m.desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *reloadCollector) Collect(ch chan<- prometheus.Metric) {
-	s, r := sink(ch), c.last()
-	s.put(c.successful, flag(r.Refused == ""))
-	s.put(c.takenAt, float64(r.TakenAt.UnixMilli())/1000)
-	s.put(c.tries, float64(r.Taken), "taken")
-	s.put(c.tries, float64(r.NotTaken), "refused")
-	s.put(c.restart, float64(len(r.Restart)))
+func newReloadCollector(last func() Reload) collector {
+	successful := gauge("config_last_reload_successful", "0 while the configuration file holds something that was not taken.")
+	takenAt := gauge("config_last_reload_success_timestamp_seconds", "When a configuration was last taken, in seconds since 1970; the start counts.")
+	tries := counter("config_reloads_total", "How often the configuration was read again: taken or refused.", "outcome")
+	restart := gauge("config_needs_restart", "Keys that differ in the configuration file, and are used after a restart only.")
+	return collector{[]metric{successful, takenAt, tries, restart}, func(s sink) {
+		r := last()
+		s.put(successful, flag(r.Refused == ""))
+		s.put(takenAt, float64(r.TakenAt.UnixMilli())/1000)
+		s.put(tries, float64(r.Taken), "taken")
+		s.put(tries, float64(r.NotTaken), "refused")
+		s.put(restart, float64(len(r.Restart)))
+	}}
 }

@@ -3,6 +3,7 @@
 package awslambda
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/emulator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -46,8 +47,11 @@ type Place struct{ Region, Role string }
 // chain finds one; endpoint is empty for AWS itself.
 // together is how many invocations may run at once: as many connections are kept between them.
 func New(ctx context.Context, region, endpoint string, together int) (*API, error) {
+	if emulator.At(endpoint) {
+		region = cmp.Or(region, emulator.Region)
+	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx,
-		awsconfig.WithRegion(regionOr(region, endpoint)),
+		awsconfig.WithRegion(region),
 		awsconfig.WithHTTPClient(httpClient(together)),
 		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // the scaler owns retries: each costs money
 	)
@@ -86,8 +90,7 @@ func (a *API) configIn(p Place) aws.Config {
 			o.RoleSessionName = sessionName
 		})
 		cfg.Credentials = aws.NewCredentialsCache(assume, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore })
-	case a.endpoint != "" && isLoopback(a.endpoint):
-		// A Lambda on this machine checks no signature, and real credentials have no business there.
+	case emulator.At(a.endpoint):
 		cfg.Credentials = aws.AnonymousCredentials{}
 	}
 	return cfg
@@ -97,23 +100,6 @@ const (
 	sessionName = "lambda-dispatch" // what CloudTrail calls those who have assumed a role
 	renewBefore = 5 * time.Minute   // the end of a role's credentials
 )
-
-// regionOr makes up a region for endpoints that are not AWS: the SDK insists on one.
-func regionOr(region, endpoint string) string {
-	if region == "" && endpoint != "" && isLoopback(endpoint) {
-		return "us-east-1"
-	}
-	return region
-}
-
-func isLoopback(endpoint string) bool {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-}
 
 // httpClient suits requests that stay silent for up to 15 minutes, thousands at once: TCP keepalive so that no middlebox
 // forgets them, no timeout on the answer, and one connection each. With HTTP/2 a connection that breaks would take the

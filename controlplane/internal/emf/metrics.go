@@ -46,7 +46,7 @@ func since(before, now operator.Function) []metric {
 	return metrics
 }
 
-// more is how far a counter has come. One that has begun anew has come as far as it says.
+// more is how far a counter has come: nowhere if it has fallen, because an estimate was corrected or the function is another one.
 func more(now, before float64) float64 {
 	if now < before {
 		return 0

@@ -1,15 +1,16 @@
 package dynamo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/emulator"
 )
 
 // What Check finds that no second try mends. Test with errors.Is.
@@ -25,14 +26,11 @@ const checkWithin = 5 * time.Second
 
 // Open returns the store of an item, with region and credentials of the SDK's default chain where o has none. Nothing is called.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	if o.Credentials == nil && isLoopback(o.Endpoint) {
-		// An emulator checks no signature, and real credentials have no business there.
+	if o.Credentials == nil && emulator.At(o.Endpoint) {
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "none", SecretAccessKey: "none"}, nil
 		})
-		if o.Region == "" {
-			o.Region = "us-east-1"
-		}
+		o.Region = cmp.Or(o.Region, emulator.Region)
 	}
 	if o.Credentials == nil {
 		cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(o.Region))
@@ -45,15 +43,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, ErrNoRegion
 	}
 	return New(o), nil
-}
-
-func isLoopback(endpoint string) bool {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Check reads the item once. The error wraps one of the above if no second try would mend it; others may pass.
