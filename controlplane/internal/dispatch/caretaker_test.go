@@ -60,7 +60,7 @@ func TestACaretakerKnowsLearnedSlots(t *testing.T) {
 		before := newWorld(t, learns)
 		before.acquire(t.Context())
 		id := before.instances()[0]
-		w := newWaitingWorldWith(t, Options{Functions: webFunctions(learns), Caretaker: true})
+		w := newWaitingWorldWith(t, Options{Configuration: Configuration{Functions: webFunctions(learns)}, Caretaker: true})
 		w.Start()
 		w.Inherited(relays.Inheritance{Instance: id, Function: "web", Endpoint: "web/0000", Memo: before.expected[0].Memo})
 		w.comesUp(id)
