@@ -117,13 +117,15 @@ func (s *RelayServer) openBeside(ctx context.Context, before *succession, log lo
 }
 
 // enlist makes the relay a part of its cell. It keeps its first name: a container that is made anew has another host's name, and is
-// the same relay. A certificate of the operator's gives it one.
-func (s *RelayServer) enlist() error {
-	name, err := files.Once(filepath.Join(s.config.StateDir, relayNameFile), hostname)
-	if err != nil {
-		return fmt.Errorf("the relay's name: %w", err)
+// the same relay. The configuration, or a certificate of the operator's, gives it one.
+func (s *RelayServer) enlist() (err error) {
+	if s.name = s.config.Relay.Name; s.name == "" {
+		name, err := files.Once(filepath.Join(s.config.StateDir, relayNameFile), hostname)
+		if err != nil {
+			return fmt.Errorf("the relay's name: %w", err)
+		}
+		s.name = strings.TrimSpace(string(name))
 	}
-	s.name = strings.TrimSpace(string(name))
 	if s.part, err = s.outside.readPart(s.config, identity.Relay, s.name); err != nil {
 		return err
 	}

@@ -276,8 +276,13 @@ func TestARelayKeepsItsName(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, hostname(t), string(name))
 	require.NoError(t, os.WriteFile(file, []byte("before\n"), 0o600))
-	serveRelay(t, cfg)
+	_, stop = serveRelay(t, cfg)
 	first := lead(t, cfg, 1)
 	hears[tables.Synced](t, first)
 	require.Contains(t, first.Relays(), "before")
+	stop()
+	cfg.Relay.Name = "edge" // where the directory does not outlive the relay
+	serveRelay(t, cfg)
+	hears[tables.Synced](t, first)
+	require.Contains(t, first.Relays(), "edge")
 }

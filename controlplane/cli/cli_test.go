@@ -230,9 +230,15 @@ type process struct {
 
 func start(t *testing.T, config string, more ...string) *process {
 	t.Helper()
+	return startCommand(t, "run", config, more...)
+}
+
+// startCommand starts run or relay.
+func startCommand(t *testing.T, command, config string, more ...string) *process {
+	t.Helper()
 	dir, flags := stateDir(t)
 	name := file(t, config)
-	cmd := exec.Command(os.Args[0], slices.Concat([]string{"run"}, flags, more, []string{name})...)
+	cmd := exec.Command(os.Args[0], slices.Concat([]string{command}, flags, more, []string{name})...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	log, err := cmd.StderrPipe()
 	require.NoError(t, err)

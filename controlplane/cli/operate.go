@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
@@ -102,9 +103,22 @@ type shown struct {
 	Instances []operator.Instance `json:"instances"`
 }
 
-// status shows all functions, or the one that is named.
+// A place is where a process stands among others.
+type place struct {
+	Role   string              `json:"role"`
+	Uplink *admin.UplinkStatus `json:"uplink"` // of a relay that runs by itself
+}
+
+// status shows all functions, or the one that is named. A relay has none, and shows whether it is led.
 func (a *app) status(ctx context.Context, api *api, name string) error {
 	var s shown
+	var p place
+	if err := api.get(ctx, "/api/v1/status", &p); err != nil {
+		return err
+	}
+	if p.Uplink != nil {
+		return a.relayStatus(api, p, name)
+	}
 	if err := api.get(ctx, "/api/v1/functions", &s); err != nil {
 		return err
 	}
@@ -117,12 +131,30 @@ func (a *app) status(ctx context.Context, api *api, name string) error {
 		}
 	}
 	if api.json {
-		text, err := json.MarshalIndent(s, "", "  ")
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(a.stdout, "%s\n", text)
-		return err
+		return a.printJSON(s)
 	}
 	return s.print(a.stdout, name != "")
+}
+
+func (a *app) relayStatus(api *api, p place, name string) error {
+	if name != "" {
+		return fmt.Errorf("%s is a relay's address: a control plane knows of functions", api.Address)
+	}
+	if api.json {
+		return a.printJSON(p)
+	}
+	led := "no control plane is attached"
+	if p.Uplink.Attached {
+		led = fmt.Sprintf("the control plane of term %d is attached", p.Uplink.Term)
+	}
+	_, err := fmt.Fprintf(a.stdout, "a relay with %d instances; %s\n", p.Uplink.Instances, led)
+	return err
+}
+
+func (a *app) printJSON(value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err == nil {
+		_, err = fmt.Fprintf(a.stdout, "%s\n", text)
+	}
+	return err
 }

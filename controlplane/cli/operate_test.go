@@ -12,13 +12,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// runs starts a control plane with one function, and returns its admin address.
-func runs(t *testing.T, more ...string) (admin string) {
+func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	admin = l.Addr().String()
 	require.NoError(t, l.Close())
+	return l.Addr().String()
+}
+
+// runs starts a control plane with one function, and returns its admin address.
+func runs(t *testing.T, more ...string) (admin string) {
+	t.Helper()
+	admin = freeAddress(t)
 	p := start(t, "{aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /web}]}, {name: batch, routes: [{path: /batch}]}]}",
 		append(more, "--set", "admin.address="+admin)...)
 	p.says("control plane runs")
@@ -49,6 +54,23 @@ func TestStatusShowsWhatRuns(t *testing.T) {
 	_, _, err = try(t, "status", "--admin", admin, "wob")
 	require.EqualError(t, err, `status: function "wob": not found`)
 	require.Equal(t, 1, exitCode(err))
+}
+
+// A relay of its own has no functions. What watches its process may ask it all the same.
+func TestStatusShowsWhetherARelayIsLed(t *testing.T) {
+	admin := freeAddress(t)
+	p := startCommand(t, "relay", "relay: {apart: true, admin: '"+admin+"'}")
+	p.says("relay runs")
+	stdout, _, err := try(t, "status", "--admin", admin)
+	require.NoError(t, err)
+	require.Equal(t, "a relay with 0 instances; no control plane is attached\n", stdout)
+	stdout, _, err = try(t, "status", "--admin", admin, "--json")
+	require.NoError(t, err)
+	require.JSONEq(t, `{"role": "relay", "uplink": {"term": 0, "attached": false, "instances": 0, "untold": 0}}`, stdout)
+	_, _, err = try(t, "status", "--admin", admin, "web")
+	require.EqualError(t, err, "status: "+admin+" is a relay's address: a control plane knows of functions")
+	p.signal()
+	require.NoError(t, p.end())
 }
 
 // The variable that says where a control plane listens says where it is asked, too.

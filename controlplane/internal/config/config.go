@@ -77,6 +77,7 @@ type Relay struct {
 	MaxConnections int `yaml:"max_connections"`
 	// Apart makes the relay a process of its own, lambda-dispatch relay, that outlives the control plane.
 	Apart bool   `yaml:"apart"`
+	Name  string `yaml:"name"`  // by which control planes know that process; empty: its host's, when it first ran
 	Admin string `yaml:"admin"` // host:port of that process's health and metrics; empty: it has none
 }
 

@@ -40,6 +40,7 @@ var effects = map[string]Effect{
 	"relay.tunnel_wait":                      AtRestart,
 	"relay.max_connections":                  AtRestart,
 	"relay.apart":                            AtRestart,
+	"relay.name":                             AtRestart,
 	"relay.admin":                            AtRestart,
 	"cell.address":                           AtRestart,
 	"cell.control_planes":                    AtRestart,

@@ -163,7 +163,11 @@ func (r Relay) validate(p *problems) {
 	if r.Admin != "" {
 		checkAddress(p, "relay.admin", r.Admin)
 	}
+	if r.Name != "" {
+		checkName(p, "relay.name", r.Name)
+	}
 	if !r.Apart {
+		unused(p, "relay.name", r.Name, "relay.apart is false")
 		unused(p, "relay.admin", r.Admin, "relay.apart is false")
 	}
 }

@@ -70,6 +70,11 @@ func TestValidateRefuses(t *testing.T) {
 			func(c *Config) { c.Relay.Apart, c.Relay.Admin = true, ":9901" },
 			"admin.token_file: must be set, because other machines may reach relay.admin :9901; admin.open: true lets them in without a token",
 		},
+		{func(c *Config) { c.Relay.Name = "edge" }, "relay.name: has no effect, because relay.apart is false"},
+		{
+			func(c *Config) { c.Relay.Apart, c.Relay.Name = true, "Edge" },
+			`relay.name: must be 1 to 40 lower-case letters, digits and inner hyphens, got "Edge"`,
+		},
 		{func(c *Config) { c.Admin.TokenFile = write(t, "token", "short") }, "admin.token_file: must hold a token of at least 16 bytes, got 5"},
 		{
 			func(c *Config) { c.Admin.TokenFile = write(t, "token", "one-token-of-sixteen\nanother-of-sixteen") },

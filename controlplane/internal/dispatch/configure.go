@@ -206,7 +206,8 @@ const maxStrangers = 1000
 
 var errStranger = errors.New("no such function is configured")
 
-// stranger returns the function of an instance that a former leader has announced. One that the configuration does not have leaves.
+// stranger returns the function of an instance that a former leader has announced, or of a request that a caretaker is asked about. One
+// that the configuration does not have leaves.
 func (d *Dispatcher) stranger(name string) (*function, error) {
 	if f := d.named(name); f != nil {
 		return f, nil
@@ -229,7 +230,7 @@ func (d *Dispatcher) stranger(name string) (*function, error) {
 	return f, nil
 }
 
-// refused is why a request of an unknown function is refused. A caretaker may not have heard of it yet.
+// refused is why a request of an unknown function is refused. A caretaker does not know which functions there are.
 func (d *Dispatcher) refused() *admission.Error {
 	if !d.caretaker {
 		return admission.Reject(admission.UnknownFunction)

@@ -275,7 +275,6 @@ func TestACaretakerServesWhatThereIs(t *testing.T) {
 		w.Up(relays.Up{Instance: "new", Environment: "env", Slots: 1, Left: 10 * time.Minute})
 		w.Load("new", relays.Load{})
 		require.Empty(t, w.asked("shop"))
-		require.Equal(t, admission.NoLeader, w.asked("later"))
 		w.load(webFunction(nil), aFunction("shop", nil))
 		require.Empty(t, w.asked("shop"))
 		w.load(webFunction(nil))
@@ -283,6 +282,31 @@ func TestACaretakerServesWhatThereIs(t *testing.T) {
 		w.Down("new", &wire.Report{}, nil)
 		synctest.Wait()
 		require.Equal(t, []string{"web"}, w.names())
+	})
+}
+
+// A relay's file need not name functions: a request of one that no instance was heard of yet waits for a leader as any other.
+func TestACaretakerHoldsRequestsOfFunctionsUnheardOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWaitingWorldWith(t, Options{Caretaker: true})
+		w.Start()
+		began := time.Now()
+		require.Equal(t, admission.NoLeader, (<-w.acquireFrom(t.Context(), "shop")).err.(*admission.Error).Cause)
+		require.Equal(t, leaderWithin, time.Since(began))
+		synctest.Wait()
+		require.Empty(t, w.names(), "it is forgotten")
+
+		waiting := w.acquireFrom(t.Context(), "shop")
+		w.GiveBack()
+		require.ErrorIs(t, (<-waiting).err, admission.ErrElsewhere)
+
+		waiting = w.acquireFrom(t.Context(), "shop")
+		w.Inherited(relays.Inheritance{Instance: "new", Function: "shop", Endpoint: "shop/0000"})
+		w.comesUp("new")
+		got := <-waiting
+		require.NoError(t, got.err)
+		got.lease.Release()
+		require.Equal(t, admission.NoLeader, w.asked("No Name"))
 	})
 }
 

@@ -135,10 +135,18 @@ func (d *Dispatcher) Acquire(ctx context.Context, r admission.Request) (*Lease, 
 	case <-ctx.Done():
 		return nil, admission.Evict(admission.Canceled)
 	}
-	if f := d.named(r.Function); f != nil {
-		return f.acquire(ctx, r)
+	f := d.named(r.Function)
+	if f == nil && d.caretaker {
+		f, _ = d.stranger(r.Function)
 	}
-	return nil, d.refused()
+	if f == nil {
+		return nil, d.refused()
+	}
+	l, err := f.acquire(ctx, r)
+	if err != nil {
+		d.over(f)
+	}
+	return l, err
 }
 
 // Endpoints implements upstream.Source.
