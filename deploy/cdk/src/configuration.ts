@@ -7,6 +7,13 @@ export type Tree = { [key: string]: any };
 export const frontPort = 8080;
 /** @internal */
 export const relayPort = 7443;
+/**
+ * Where control planes listen for Envoy and the relay of another task.
+ * @internal
+ */
+export const cellPort = 7444;
+/** @internal */
+export const relayAdmin = '127.0.0.1:9902';
 /** @internal */
 export const stateDir = '/run/lambda-dispatch';
 /** @internal */
@@ -21,6 +28,11 @@ export const configurationVar = 'DISPATCH_CONFIGURATION';
  * @internal
  */
 export const keyVar = 'DISPATCH_SIGNING_KEY';
+/**
+ * The variable with the secret of which certificates are made.
+ * @internal
+ */
+export const secretVar = 'DISPATCH_CELL_SECRET';
 
 /**
  * Lays one tree over another: blocks are merged, anything else is replaced.
@@ -41,7 +53,7 @@ function isTree(value: unknown): value is Tree {
 const advertised = { [RelayNetwork.PRIVATE]: 'auto', [RelayNetwork.PUBLIC]: 'public', [RelayNetwork.PUBLIC_IPV6]: 'ipv6' };
 
 /**
- * The configuration but for its functions.
+ * The configuration of one task that holds everything, but for its functions.
  * @internal
  */
 export function small(region: string, relayNetwork: RelayNetwork, hops: number): Tree {
@@ -54,4 +66,26 @@ export function small(region: string, relayNetwork: RelayNetwork, hops: number):
     aws: { region },
     log: { format: 'json' },
   };
+}
+
+/**
+ * What is added where control planes are apart from Envoy and the relay: where they are, how they know each other, and their lease. The
+ * relay has one name, so that a task in the place of another is taken for the same relay.
+ * @internal
+ */
+export function split(addresses: string[], table: string): Tree {
+  return {
+    relay: { apart: true, name: 'edge', admin: relayAdmin },
+    cell: { address: `0.0.0.0:${cellPort}`, control_planes: addresses, secret_file: `env:${secretVar}` },
+    lease: { store: 'dynamodb', table },
+  };
+}
+
+/**
+ * The relay's part of a configuration. It names no function, so that the edge is not replaced when one changes.
+ * @internal
+ */
+export function edgeOf(whole: Tree): Tree {
+  const own = ['state_dir', 'admin', 'relay', 'cell', 'lease', 'tracing', 'log'];
+  return Object.fromEntries(Object.entries(whole).filter(([key]) => own.includes(key)));
 }

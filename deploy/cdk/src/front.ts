@@ -5,7 +5,7 @@ import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as elb from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import { Construct } from 'constructs';
 import { frontPort, healthPath } from './configuration';
-import { Front, LambdaDispatchProps } from './props';
+import { Front, LambdaDispatchProps, Layout } from './props';
 
 /**
  * The balancer that clients meet, and what it tells.
@@ -24,8 +24,8 @@ const check = {
   path: healthPath, interval: Duration.seconds(5), timeout: Duration.seconds(2), healthyThresholdCount: 2, unhealthyThresholdCount: 2,
 };
 
-// Requests end before a task does: ECS sends SIGTERM when this is over.
-const leave = Duration.minutes(2);
+// Requests end before a task does: ECS sends SIGTERM when this is over. Where the next task starts only then, clients wait for it.
+const leave = { [Layout.SMALL]: Duration.minutes(2), [Layout.SPLIT]: Duration.seconds(20) };
 
 // Longer than a request may be silent (queue and timeouts.idle), shorter than Envoy keeps a connection without requests.
 const idle = Duration.minutes(9);
@@ -53,7 +53,7 @@ function application(scope: Construct, props: LambdaDispatchProps, group: ec2.Se
     ? { port, open: false, protocol: elb.ApplicationProtocol.HTTPS, certificates: [props.certificate], sslPolicy: elb.SslPolicy.RECOMMENDED_TLS }
     : { port, open: false, protocol: elb.ApplicationProtocol.HTTP });
   const targets = listener.addTargets('Envoy', {
-    port: frontPort, protocol: elb.ApplicationProtocol.HTTP, targets: [target], healthCheck: check, deregistrationDelay: leave,
+    port: frontPort, protocol: elb.ApplicationProtocol.HTTP, targets: [target], healthCheck: check, deregistrationDelay: leave[props.layout ?? Layout.SMALL],
   });
   return {
     loadBalancer, healthy: targets.metrics.healthyHostCount({ statistic: 'min', period: Duration.minutes(1) }),
@@ -71,7 +71,7 @@ function network(scope: Construct, props: LambdaDispatchProps, group: ec2.Securi
     ? { port, protocol: elb.Protocol.TLS, certificates: [props.certificate], sslPolicy: elb.SslPolicy.RECOMMENDED_TLS }
     : { port, protocol: elb.Protocol.TCP });
   const targets = listener.addTargets('Envoy', {
-    port: frontPort, protocol: elb.Protocol.TCP, targets: [target], preserveClientIp: true, deregistrationDelay: leave,
+    port: frontPort, protocol: elb.Protocol.TCP, targets: [target], preserveClientIp: true, deregistrationDelay: leave[props.layout ?? Layout.SMALL],
     healthCheck: { ...check, protocol: elb.Protocol.HTTP },
   });
   return {

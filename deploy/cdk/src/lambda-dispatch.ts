@@ -1,4 +1,4 @@
-import { CfnOutput, Duration, Lazy, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { CfnOutput, Lazy, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as elb from 'aws-cdk-lib/aws-elasticloadbalancingv2';
@@ -8,9 +8,13 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { Alarms } from './alarms';
-import { configurationVar, keyVar, laid, relayPort, small, Tree } from './configuration';
+import { Cell } from './cell';
+import {
+  cellPort, configurationVar, edgeOf, keyVar, laid, relayAdmin, relayPort, secretVar, small, split, stateDir, Tree,
+} from './configuration';
+import { Fargate, grace, oneAtATime } from './fargate';
 import { entry } from './front';
-import { Front, FunctionProps, LambdaDispatchProps, RelayNetwork } from './props';
+import { Front, FunctionProps, LambdaDispatchProps, Layout, RelayNetwork } from './props';
 import { SigningKey } from './signing-key';
 import { addDispatch, addEnvoy } from './task';
 
@@ -22,12 +26,16 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
   public readonly loadBalancer: elb.BaseLoadBalancer;
   /** Where clients begin. */
   public readonly url: string;
-  /** The tasks with Envoy. */
+  /** The task with Envoy and the relay, and in the small layout the control plane. */
   public readonly service: ecs.FargateService;
-  /** What a task is made of. */
+  /** What that task is made of. */
   public readonly taskDefinition: ecs.FargateTaskDefinition;
-  /** The tasks' security group: relays and Envoys. */
+  /** That task's security group. */
   public readonly taskSecurityGroup: ec2.SecurityGroup;
+  /** The control planes that are apart, each a service of its own; none in the small layout. */
+  public readonly controlPlanes: ecs.FargateService[];
+  /** What a control plane's task is made of: in the small layout that with Envoy. Its role is what may start functions. */
+  public readonly controlPlaneTaskDefinition: ecs.FargateTaskDefinition;
   /** Where all containers write to. */
   public readonly logGroup: logs.ILogGroup;
 
@@ -37,6 +45,7 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
   private readonly alarms: Alarms;
   private readonly secret: secretsmanager.ISecret;
   private readonly publicKey: string;
+  private readonly cell?: Cell;
 
   constructor(scope: Construct, id: string, props: LambdaDispatchProps) {
     super(scope, id);
@@ -47,9 +56,14 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     this.logGroup = props.logGroup ?? new logs.LogGroup(this, 'Log', {
       retention: logs.RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY,
     });
-    this.taskSecurityGroup = this.group();
-    this.taskDefinition = this.task();
-    this.service = this.tasks();
+    const fargate = new Fargate(this, props);
+    if (props.layout === Layout.SPLIT) this.cell = new Cell(this, props);
+    this.taskSecurityGroup = this.group(fargate);
+    this.taskDefinition = fargate.task('Task', props.cpu ?? 1024, props.memoryLimitMiB ?? 2048);
+    this.controlPlaneTaskDefinition = this.cell ? this.apart(fargate, this.cell) : this.together();
+    this.controlPlanes = this.cell?.services ?? [];
+    this.service = fargate.service('Service', this.taskDefinition, this.taskSecurityGroup, { ...grace, ...(this.cell && oneAtATime) });
+    this.service.node.addDependency(...this.controlPlanes);
     const front = entry(this, props, this.service);
     this.loadBalancer = front.loadBalancer;
     this.connections = front.connections;
@@ -57,6 +71,7 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     new CfnOutput(this, 'Url', { value: this.url, description: 'Where Lambda Dispatch takes requests' });
     this.alarms.addEntry(front);
     this.alarms.addService('Tasks', this.service);
+    this.controlPlanes.forEach((service) => this.alarms.addService(service.node.id, service));
     this.add('app', props, [{ path: '/' }]);
   }
 
@@ -102,10 +117,10 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
 
   // grant is all that the control plane may do: start versions of this function, and see what its alias leads to.
   private grant(target: lambda.Function) {
-    this.taskDefinition.addToTaskRolePolicy(new iam.PolicyStatement({
+    this.controlPlaneTaskDefinition.addToTaskRolePolicy(new iam.PolicyStatement({
       actions: ['lambda:InvokeFunction'], resources: [`${target.functionArn}:*`],
     }));
-    this.taskDefinition.addToTaskRolePolicy(new iam.PolicyStatement({ actions: ['lambda:GetAlias'], resources: [target.functionArn] }));
+    this.controlPlaneTaskDefinition.addToTaskRolePolicy(new iam.PolicyStatement({ actions: ['lambda:GetAlias'], resources: [target.functionArn] }));
   }
 
   // key returns the signing key's secret and its public half. Where the function is in another stack the key is made there: this stack
@@ -119,59 +134,70 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     return [made.secret, made.publicKey];
   }
 
-  // group lets in who is named later: the balancer and the functions. Out go calls of AWS's APIs, the images' registries among them.
-  private group(): ec2.SecurityGroup {
-    const group = new ec2.SecurityGroup(this, 'TaskGroup', {
-      vpc: this.props.vpc, description: 'Envoy, relay and control plane', allowAllOutbound: false,
-    });
-    group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'AWS APIs and image registries');
+  // group lets in who is named later: the balancer and the functions.
+  private group(fargate: Fargate): ec2.SecurityGroup {
+    const group = fargate.group('TaskGroup', this.cell ? 'Envoy and relay' : 'Envoy, relay and control plane');
     if (this.relayNetwork === RelayNetwork.PUBLIC) group.addIngressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(relayPort), 'tunnels');
-    if (this.relayNetwork === RelayNetwork.PUBLIC_IPV6) {
-      group.addEgressRule(ec2.Peer.anyIpv6(), ec2.Port.tcp(443), 'AWS APIs and image registries');
-      group.addIngressRule(ec2.Peer.anyIpv6(), ec2.Port.tcp(relayPort), 'tunnels');
-    }
+    if (this.relayNetwork === RelayNetwork.PUBLIC_IPV6) group.addIngressRule(ec2.Peer.anyIpv6(), ec2.Port.tcp(relayPort), 'tunnels');
     return group;
   }
 
-  private task(): ecs.FargateTaskDefinition {
-    const task = new ecs.FargateTaskDefinition(this, 'Task', {
-      cpu: this.props.cpu ?? 1024, memoryLimitMiB: this.props.memoryLimitMiB ?? 2048,
-      runtimePlatform: {
-        cpuArchitecture: this.props.cpuArchitecture ?? ecs.CpuArchitecture.ARM64, operatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
-      },
-      volumes: [{ name: 'run' }],
-    });
-    const envoy = addEnvoy(task, { image: this.props.envoyImage, logGroup: this.logGroup });
-    const control = addDispatch(task, {
-      name: 'dispatch', image: this.props.image, logGroup: this.logGroup, command: ['run', `env:${configurationVar}`],
-      environment: { [configurationVar]: Lazy.string({ produce: () => this.configuration() }) },
-      secrets: { [keyVar]: ecs.Secret.fromSecretsManager(this.secret) },
-      healthCommand: ['CMD', '/lambda-dispatch', 'status'],
-    });
+  // together puts everything into one task.
+  private together(): ecs.FargateTaskDefinition {
+    const envoy = addEnvoy(this.taskDefinition, { image: this.props.envoyImage, logGroup: this.logGroup });
+    const control = this.addControlPlane(this.taskDefinition, relayPort);
+    // So that Envoy is stopped last: a container that depends on another is stopped before it.
     control.addContainerDependencies({ container: envoy, condition: ecs.ContainerDependencyCondition.START });
-    Validations.of(task).acknowledge({ id: 'AwsSolutions-ECS2', reason: 'The variable is the configuration, in which nothing is secret' });
+    return this.taskDefinition;
+  }
+
+  // edge puts Envoy and the relay into a task. The relay writes Envoy's bootstrap before it is healthy, and is stopped after it.
+  private edge(cell: Cell) {
+    const relay = addDispatch(this.taskDefinition, {
+      name: 'relay', image: this.props.relayImage ?? this.props.image, logGroup: this.logGroup, command: ['relay', `env:${configurationVar}`],
+      environment: { [configurationVar]: Stack.of(this).toJsonString(edgeOf(this.configuration())) },
+      secrets: { [secretVar]: ecs.Secret.fromSecretsManager(cell.secret) },
+      port: relayPort, healthCommand: ['CMD', '/lambda-dispatch', 'status', '--admin', relayAdmin],
+    });
+    const envoy = addEnvoy(this.taskDefinition, {
+      image: this.props.envoyImage, logGroup: this.logGroup, bootstrapFile: `${stateDir}/pair/bootstrap.yaml`,
+    });
+    envoy.addContainerDependencies({ container: relay, condition: ecs.ContainerDependencyCondition.HEALTHY });
+    Validations.of(this.taskDefinition).acknowledge(openVariable);
+  }
+
+  // apart makes the edge, and puts a control plane into a task of its own, of which two run. Only the edge reaches them.
+  private apart(fargate: Fargate, cell: Cell): ecs.FargateTaskDefinition {
+    this.edge(cell);
+    const task = fargate.task('ControlPlane', this.props.controlPlaneCpu ?? 256, this.props.controlPlaneMemoryLimitMiB ?? 512);
+    this.addControlPlane(task, cellPort, { [secretVar]: ecs.Secret.fromSecretsManager(cell.secret) });
+    const group = fargate.group('ControlPlaneGroup', 'Control planes');
+    group.connections.allowFrom(this.taskSecurityGroup, ec2.Port.tcp(cellPort), 'Envoy and relay to control planes');
+    cell.run(fargate, task, group);
     return task;
   }
 
-  private tasks(): ecs.FargateService {
-    const outside = this.relayNetwork !== RelayNetwork.PRIVATE;
-    return new ecs.FargateService(this, 'Service', {
-      cluster: this.props.cluster ?? new ecs.Cluster(this, 'Cluster', { vpc: this.props.vpc, containerInsightsV2: ecs.ContainerInsights.ENABLED }),
-      taskDefinition: this.taskDefinition, securityGroups: [this.taskSecurityGroup], desiredCount: 1,
-      minHealthyPercent: 100, maxHealthyPercent: 200, circuitBreaker: { rollback: true }, healthCheckGracePeriod: Duration.minutes(1),
-      assignPublicIp: outside,
-      vpcSubnets: this.props.taskSubnets ?? { subnetType: outside ? ec2.SubnetType.PUBLIC : ec2.SubnetType.PRIVATE_WITH_EGRESS },
+  private addControlPlane(task: ecs.FargateTaskDefinition, port: number, secrets: { [name: string]: ecs.Secret } = {}): ecs.ContainerDefinition {
+    Validations.of(task).acknowledge(openVariable);
+    return addDispatch(task, {
+      name: 'dispatch', image: this.props.image, logGroup: this.logGroup, command: ['run', `env:${configurationVar}`],
+      environment: { [configurationVar]: Lazy.string({ produce: () => Stack.of(this).toJsonString(this.configuration()) }) },
+      secrets: { [keyVar]: ecs.Secret.fromSecretsManager(this.secret), ...secrets },
+      port, healthCommand: ['CMD', '/lambda-dispatch', 'status'],
     });
   }
 
-  // configuration is what the control plane reads: JSON, which is YAML as well.
-  private configuration(): string {
+  // configuration is what the control plane reads: as JSON, which is YAML as well.
+  private configuration(): Tree {
     const hops = this.props.front === Front.NETWORK ? 0 : 1;
-    const whole = { ...small(Stack.of(this).region, this.relayNetwork, hops), functions: this.functions };
-    return Stack.of(this).toJsonString(laid(this.props.configuration ?? {}, whole));
+    let whole: Tree = { ...small(Stack.of(this).region, this.relayNetwork, hops), functions: this.functions };
+    if (this.cell) whole = laid(split(this.cell.addresses, this.cell.table.tableName), whole);
+    return laid(this.props.configuration ?? {}, whole);
   }
 
   private fail(what: string): never {
     throw new Error(`LambdaDispatch ${this.node.path}: ${what}`);
   }
 }
+
+const openVariable = { id: 'AwsSolutions-ECS2', reason: 'The variable is the configuration, in which nothing is secret' };

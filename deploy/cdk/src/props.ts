@@ -15,6 +15,17 @@ export enum Front {
   NETWORK = 'network',
 }
 
+/** Which parts share a task. */
+export enum Layout {
+  /** Envoy, the relay and the control plane are in one task. */
+  SMALL = 'small',
+  /**
+   * Envoy and the relay are in one task, the edge; two control planes, of which one leads, in others. A control plane is deployed, crashes
+   * or loses its zone, and no client notices. The edge is replaced only with what it is made of, and then clients wait for about a minute.
+   */
+  SPLIT = 'split',
+}
+
 /** How functions reach the relays. */
 export enum RelayNetwork {
   /** Inside the VPC: the functions must be in it, or in one that is routed to it. */
@@ -50,6 +61,8 @@ export interface FunctionProps {
 export interface LambdaDispatchProps extends FunctionProps {
   /** Where the tasks run, and the balancer stands. */
   readonly vpc: ec2.IVpc;
+  /** @default Layout.SMALL */
+  readonly layout?: Layout;
   /** @default Front.APPLICATION */
   readonly front?: Front;
   /**
@@ -70,10 +83,15 @@ export interface LambdaDispatchProps extends FunctionProps {
   /** @default RelayNetwork.PRIVATE */
   readonly relayNetwork?: RelayNetwork;
   /**
-   * The control plane's image.
+   * The control plane's and the relay's image.
    * @default - this release's
    */
   readonly image?: ecs.ContainerImage;
+  /**
+   * The relay's image where it is apart, if the edge is to be replaced later than the control planes. It may be of the release before.
+   * @default - that of the control planes
+   */
+  readonly relayImage?: ecs.ContainerImage;
   /**
    * Envoy's image.
    * @default - the release of Envoy that this release is tested with
@@ -82,12 +100,19 @@ export interface LambdaDispatchProps extends FunctionProps {
   /** @default - a cluster of its own */
   readonly cluster?: ecs.ICluster;
   /**
-   * CPU units of a task, 1024 for each core.
+   * CPU units of a task with Envoy, 1024 for each core.
    * @default 1024
    */
   readonly cpu?: number;
   /** @default 2048 */
   readonly memoryLimitMiB?: number;
+  /**
+   * CPU units of a control plane that is apart.
+   * @default 256
+   */
+  readonly controlPlaneCpu?: number;
+  /** @default 512 */
+  readonly controlPlaneMemoryLimitMiB?: number;
   /** Must fit the images. @default - ARM64 */
   readonly cpuArchitecture?: ecs.CpuArchitecture;
   /**

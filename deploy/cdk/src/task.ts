@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Duration } from 'aws-cdk-lib';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as logs from 'aws-cdk-lib/aws-logs';
-import { frontPort, relayPort, stateDir } from './configuration';
+import { frontPort, stateDir } from './configuration';
 
 // The releases that this one is made of and was tested with.
 const release = '0.0.0';
@@ -27,7 +27,15 @@ export interface DispatchOptions extends ContainerOptions {
   readonly command: string[];
   readonly environment: { [name: string]: string };
   readonly secrets: { [name: string]: ecs.Secret };
+  readonly port: number;
+  /** Asks the process whether it works. */
   readonly healthCommand: string[];
+}
+
+/** @internal */
+export interface EnvoyOptions extends ContainerOptions {
+  /** The bootstrap that the relay writes; without it the one of control planes in the same task. */
+  readonly bootstrapFile?: string;
 }
 
 /**
@@ -39,9 +47,9 @@ export function addDispatch(task: ecs.FargateTaskDefinition, options: DispatchOp
     ...common(options.name, options.logGroup),
     image: options.image ?? ecs.ContainerImage.fromRegistry(images.dispatch),
     command: options.command, environment: options.environment, secrets: options.secrets,
-    portMappings: [{ containerPort: relayPort }],
+    portMappings: [{ containerPort: options.port }],
     healthCheck: {
-      command: options.healthCommand, interval: Duration.seconds(10), timeout: Duration.seconds(5), retries: 3, startPeriod: Duration.seconds(60),
+      command: options.healthCommand, interval: Duration.seconds(5), timeout: Duration.seconds(5), retries: 3, startPeriod: Duration.seconds(60),
     },
   });
   mount(container);
@@ -53,11 +61,12 @@ export function addDispatch(task: ecs.FargateTaskDefinition, options: DispatchOp
  * does: a container that depends on another is stopped first, and Envoy must outlive what finishes its requests.
  * @internal
  */
-export function addEnvoy(task: ecs.FargateTaskDefinition, options: ContainerOptions): ecs.ContainerDefinition {
+export function addEnvoy(task: ecs.FargateTaskDefinition, options: EnvoyOptions): ecs.ContainerDefinition {
+  const from = options.bootstrapFile ? ['--config-path', options.bootstrapFile] : ['--config-yaml', bootstrap()];
   const container = task.addContainer('envoy', {
     ...common('envoy', options.logGroup),
     image: options.image ?? ecs.ContainerImage.fromRegistry(images.envoy),
-    command: ['envoy', '--config-yaml', bootstrap(), '--disable-hot-restart', '--file-flush-interval-msec', '1000'],
+    command: ['envoy', ...from, '--disable-hot-restart', '--file-flush-interval-msec', '1000'],
     portMappings: [{ containerPort: frontPort }],
   });
   mount(container);

@@ -7,36 +7,7 @@ import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import { Front, LambdaDispatch, RelayNetwork } from '../src';
-import { aFunction, configuration, make, plain, resources, short } from './stack';
-
-/** Statements of all policies of a role, each as one line. */
-function grants(template: Template, role: RegExp): string[] {
-  const lines: string[] = [];
-  for (const policy of Object.values(resources(template, 'AWS::IAM::Policy'))) {
-    if (!policy.Properties.Roles.some((r: any) => role.test(short(r.Ref)))) continue;
-    for (const s of plain(policy.Properties.PolicyDocument.Statement)) {
-      lines.push(`${s.Effect} ${[s.Action].flat().join(',')} on ${[s.Resource].flat().join(',')}`);
-    }
-  }
-  return lines.sort();
-}
-
-/** Every port that is open, in and out, as one line: group, direction, peer and port. */
-function ports(template: Template): string[] {
-  const lines: string[] = [];
-  const port = (r: any) => (r.IpProtocol === '-1' ? 'all' : r.FromPort === r.ToPort ? `${r.FromPort}` : `${r.FromPort}-${r.ToPort}`);
-  const peer = (r: any) => plain(r.CidrIp ?? r.CidrIpv6 ?? r.SourceSecurityGroupId ?? r.DestinationSecurityGroupId).replace('.GroupId', '');
-  for (const [id, group] of Object.entries(resources(template, 'AWS::EC2::SecurityGroup'))) {
-    for (const r of group.Properties.SecurityGroupIngress ?? []) lines.push(`${short(id)} from ${peer(r)} ${port(r)}`);
-    for (const r of group.Properties.SecurityGroupEgress ?? []) {
-      if (r.CidrIp !== '255.255.255.255/32') lines.push(`${short(id)} to ${peer(r)} ${port(r)}`); // which CDK writes for none
-    }
-  }
-  const owner = (r: any) => plain(r.Properties.GroupId).replace(/[${}]|\.GroupId/g, '');
-  for (const r of Object.values(resources(template, 'AWS::EC2::SecurityGroupIngress'))) lines.push(`${owner(r)} from ${peer(r.Properties)} ${port(r.Properties)}`);
-  for (const r of Object.values(resources(template, 'AWS::EC2::SecurityGroupEgress'))) lines.push(`${owner(r)} to ${peer(r.Properties)} ${port(r.Properties)}`);
-  return lines.sort();
-}
+import { aFunction, configuration, grants, make, plain, ports, resources, short } from './stack';
 
 test('three properties do for a start', () => {
   const template = make().template();

@@ -55,9 +55,43 @@ export function plain(value: any): any {
 /** A logical id without the digest at its end. */
 export const short = (id: string) => id.replace(/[0-9A-F]{8}$/, '');
 
-/** The control plane's configuration that the task gets. */
-export function configuration(made: Made): any {
-  const [task] = Object.values(resources(made.template(), 'AWS::ECS::TaskDefinition'));
-  const container = task.Properties.ContainerDefinitions.find((c: any) => c.Name === 'dispatch');
-  return JSON.parse(plain(container.Environment.find((e: any) => e.Name === 'DISPATCH_CONFIGURATION').Value));
+/** A container of any task, as it is synthesized but for what stands for values of deployment. */
+export function container(made: Made, name: string): any {
+  const tasks = Object.values(resources(made.template(), 'AWS::ECS::TaskDefinition'));
+  const [found] = tasks.flatMap((task) => task.Properties.ContainerDefinitions).filter((c: any) => c.Name === name);
+  return plain(found);
+}
+
+/** The configuration that a container gets: the control plane's, or the relay's. */
+export function configuration(made: Made, name = 'dispatch'): any {
+  return JSON.parse(container(made, name).Environment.find((e: any) => e.Name === 'DISPATCH_CONFIGURATION').Value);
+}
+
+/** Statements of all policies of a role, each as one line. */
+export function grants(template: Template, role: RegExp): string[] {
+  const lines: string[] = [];
+  for (const policy of Object.values(resources(template, 'AWS::IAM::Policy'))) {
+    if (!policy.Properties.Roles.some((r: any) => role.test(short(r.Ref)))) continue;
+    for (const s of plain(policy.Properties.PolicyDocument.Statement)) {
+      lines.push(`${s.Effect} ${[s.Action].flat().join(',')} on ${[s.Resource].flat().join(',')}`);
+    }
+  }
+  return lines.sort();
+}
+
+/** Every port that is open, in and out, as one line: group, direction, peer and port. */
+export function ports(template: Template): string[] {
+  const lines: string[] = [];
+  const port = (r: any) => (r.IpProtocol === '-1' ? 'all' : r.FromPort === r.ToPort ? `${r.FromPort}` : `${r.FromPort}-${r.ToPort}`);
+  const peer = (r: any) => plain(r.CidrIp ?? r.CidrIpv6 ?? r.SourceSecurityGroupId ?? r.DestinationSecurityGroupId).replace('.GroupId', '');
+  for (const [id, group] of Object.entries(resources(template, 'AWS::EC2::SecurityGroup'))) {
+    for (const r of group.Properties.SecurityGroupIngress ?? []) lines.push(`${short(id)} from ${peer(r)} ${port(r)}`);
+    for (const r of group.Properties.SecurityGroupEgress ?? []) {
+      if (r.CidrIp !== '255.255.255.255/32') lines.push(`${short(id)} to ${peer(r)} ${port(r)}`); // which CDK writes for none
+    }
+  }
+  const owner = (r: any) => plain(r.Properties.GroupId).replace(/[${}]|\.GroupId/g, '');
+  for (const r of Object.values(resources(template, 'AWS::EC2::SecurityGroupIngress'))) lines.push(`${owner(r)} from ${peer(r.Properties)} ${port(r.Properties)}`);
+  for (const r of Object.values(resources(template, 'AWS::EC2::SecurityGroupEgress'))) lines.push(`${owner(r)} to ${peer(r.Properties)} ${port(r.Properties)}`);
+  return lines.sort();
 }

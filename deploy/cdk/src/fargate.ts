@@ -1,0 +1,62 @@
+import { Duration } from 'aws-cdk-lib';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import { Construct } from 'constructs';
+import { LambdaDispatchProps, RelayNetwork } from './props';
+
+/**
+ * Where tasks run: the cluster, the subnets, and what goes out of them.
+ * @internal
+ */
+export class Fargate {
+  /** Where tasks may be. */
+  public readonly subnets: ec2.SubnetSelection;
+  private readonly cluster: ecs.ICluster;
+  private readonly outside: boolean;
+
+  constructor(private readonly scope: Construct, private readonly props: LambdaDispatchProps) {
+    this.outside = (props.relayNetwork ?? RelayNetwork.PRIVATE) !== RelayNetwork.PRIVATE;
+    this.subnets = props.taskSubnets ?? { subnetType: this.outside ? ec2.SubnetType.PUBLIC : ec2.SubnetType.PRIVATE_WITH_EGRESS };
+    this.cluster = props.cluster ?? new ecs.Cluster(scope, 'Cluster', { vpc: props.vpc, containerInsightsV2: ecs.ContainerInsights.ENABLED });
+  }
+
+  /** A group that lets nobody in. Out go calls of AWS's APIs, the images' registries among them. */
+  public group(id: string, description: string): ec2.SecurityGroup {
+    const group = new ec2.SecurityGroup(this.scope, id, { vpc: this.props.vpc, description, allowAllOutbound: false });
+    group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'AWS APIs and image registries');
+    if (this.props.relayNetwork === RelayNetwork.PUBLIC_IPV6) {
+      group.addEgressRule(ec2.Peer.anyIpv6(), ec2.Port.tcp(443), 'AWS APIs and image registries');
+    }
+    return group;
+  }
+
+  public task(id: string, cpu: number, memoryLimitMiB: number): ecs.FargateTaskDefinition {
+    return new ecs.FargateTaskDefinition(this.scope, id, {
+      cpu, memoryLimitMiB, volumes: [{ name: 'run' }],
+      runtimePlatform: {
+        cpuArchitecture: this.props.cpuArchitecture ?? ecs.CpuArchitecture.ARM64, operatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
+      },
+    });
+  }
+
+  /** A service of one task. The new one starts before the old one stops, unless the options say otherwise. */
+  public service(id: string, taskDefinition: ecs.FargateTaskDefinition, group: ec2.ISecurityGroup,
+    options: Partial<ecs.FargateServiceProps> = {}): ecs.FargateService {
+    return new ecs.FargateService(this.scope, id, {
+      cluster: this.cluster, taskDefinition, securityGroups: [group], vpcSubnets: this.subnets, assignPublicIp: this.outside,
+      desiredCount: 1, minHealthyPercent: 100, maxHealthyPercent: 200, circuitBreaker: { rollback: true }, ...options,
+    });
+  }
+}
+
+/**
+ * The options of a service whose task is stopped before another one starts.
+ * @internal
+ */
+export const oneAtATime = { minHealthyPercent: 0, maxHealthyPercent: 100 };
+
+/**
+ * How long a task may take to answer the balancer.
+ * @internal
+ */
+export const grace = { healthCheckGracePeriod: Duration.minutes(2) };
