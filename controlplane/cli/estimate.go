@@ -99,7 +99,7 @@ func (q *question) defineBytes(flags *pflag.FlagSet) {
 
 func (q *question) defineSurroundings(flags *pflag.FlagSet) {
 	s := &q.service
-	flags.StringVar(&s.Layout, "layout", s.Layout, "of Lambda Dispatch: split (two zones, a standby) or small (one task), a `NAME`")
+	flags.StringVar(&s.Layout, "layout", s.Layout, "of Lambda Dispatch: split (Envoy and relay apart from a leader and a standby) or small (one task), a `NAME`")
 	flags.StringVar(&s.Balancer, "balancer", s.Balancer, "before Envoy: alb, nlb or none, a `NAME`")
 	flags.StringVar(&s.Network, "network", s.Network, "where the function is: vpc, nat (a VPC with NAT gateways) or public (outside), a `NAME`")
 	flags.Float64Var(&s.Discounts.Lambda, "discount-lambda", 0, "`SHARE` that your commitments take off Lambda's time")

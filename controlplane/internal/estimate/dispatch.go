@@ -12,7 +12,7 @@ const (
 	edgeCPU    = 260e-6           // seconds of Envoy and relay for a request
 	planeCPU   = 40e-6            // of the control plane
 	bytesCPU   = 1e-3 / (1 << 20) // of Envoy, relay and TLS for a byte
-	frontBusy  = 0.5              // of a task's processors at the peak: the other one may fail
+	frontBusy  = 0.5              // of a task's processors at the peak
 	reserve    = 1.1              // environments made for those that are needed: preference balanced keeps a tenth more
 	leaseReads = 1                // a second, by the standby
 	leaseWrite = 1                // a second, by the leader
@@ -52,7 +52,7 @@ func (a account) front(b *Bill) {
 		a.taskAddresses(b, n)
 		return
 	}
-	t, n := smallest(edges, zones, 1)
+	t, n := smallest(edges, 1, 1)
 	a.tasks(b, Front, n, t, "Envoy and relay")
 	// One leads, the other one stands by.
 	plane, _ := smallest(planes, 1, 0)

@@ -52,8 +52,8 @@ type Discounts struct {
 
 // Values of Service.Layout.
 const (
-	Small = "small" // one task holds Envoy, relay and control plane: no zone may fail
-	Split = "split" // two tasks with Envoy and relay, two control planes, a lease in DynamoDB
+	Small = "small" // one task holds Envoy, relay and control plane
+	Split = "split" // one with Envoy and relay, two control planes in two zones, a lease in DynamoDB
 )
 
 // Values of Service.Balancer: what stands before Envoy.
