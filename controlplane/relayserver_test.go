@@ -276,13 +276,18 @@ func TestARelayKeepsItsName(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, hostname(t), string(name))
 	require.NoError(t, os.WriteFile(file, []byte("before\n"), 0o600))
-	_, stop = serveRelay(t, cfg)
+	serveRelay(t, cfg)
 	first := lead(t, cfg, 1)
 	hears[tables.Synced](t, first)
 	require.Contains(t, first.Relays(), "before")
-	stop()
-	cfg.Relay.Name = "edge" // where the directory does not outlive the relay
+}
+
+// Where the state directory does not outlive the relay, the configuration has its name.
+func TestARelayIsCalledAsConfigured(t *testing.T) {
+	cfg := apart(t)
+	cfg.Relay.Name = "edge"
 	serveRelay(t, cfg)
+	first := lead(t, cfg, 1)
 	hears[tables.Synced](t, first)
 	require.Contains(t, first.Relays(), "edge")
 }
