@@ -361,7 +361,7 @@ func (s *Server) providers(ctx context.Context, cfg *Config) (map[string]provide
 		}
 		if s.api == nil {
 			var err error
-			if s.api, err = awslambda.New(ctx, cfg.AWS.Region, cfg.AWS.Endpoint, maxInvocations(cfg)); err != nil {
+			if s.api, err = awslambda.New(ctx, cfg.AWS.Region, cfg.AWS.Endpoint); err != nil {
 				return nil, err
 			}
 		}
@@ -372,15 +372,4 @@ func (s *Server) providers(ctx context.Context, cfg *Config) (map[string]provide
 		out[f.Name] = s.api.Function(awslambda.Place{Region: f.Lambda.Region, Role: f.Lambda.AssumeRole}, name, f.Lambda.Qualifier)
 	}
 	return out, nil
-}
-
-// maxInvocations is how many invocations may run at once, of all functions and but for rotation.
-func maxInvocations(cfg *Config) int {
-	n := 0
-	for _, f := range cfg.Functions {
-		if f.Provider == config.ProviderLambda {
-			n += f.Scaling.Max
-		}
-	}
-	return n
 }

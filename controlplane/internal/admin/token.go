@@ -1,10 +1,10 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
 	"strings"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 )
 
 // A bearer tells whether a request shows the token that is asked for. The zero bearer asks for none.
@@ -17,12 +17,8 @@ func (b bearer) shown(r *http.Request) bool {
 	if b.token == nil {
 		return true
 	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return false
-	}
-	got, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(b.token()))
-	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+	scheme, got, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.EqualFold(scheme, "Bearer") && token.Equal(strings.TrimSpace(got), b.token())
 }
 
 // public tells whether a path needs no token: probes have none, and the page asks for it.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -45,14 +46,13 @@ type Place struct{ Region, Role string }
 
 // New prepares the SDK. It reads configuration and opens no connection. region may be empty where the SDK's default
 // chain finds one; endpoint is empty for AWS itself.
-// together is how many invocations may run at once: as many connections are kept between them.
-func New(ctx context.Context, region, endpoint string, together int) (*API, error) {
+func New(ctx context.Context, region, endpoint string) (*API, error) {
 	if emulator.At(endpoint) {
 		region = cmp.Or(region, emulator.Region)
 	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx,
 		awsconfig.WithRegion(region),
-		awsconfig.WithHTTPClient(httpClient(together)),
+		awsconfig.WithHTTPClient(httpClient()),
 		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // the scaler owns retries: each costs money
 	)
 	if err != nil {
@@ -105,7 +105,7 @@ const (
 // forgets them, no timeout on the answer, and one connection each. With HTTP/2 a connection that breaks would take the
 // answers of a hundred invocations with it. Each dial resolves the endpoint anew and tries all of its addresses: where to
 // go when one of them fails is the SDK's business and Go's.
-func httpClient(together int) aws.HTTPClient {
+func httpClient() aws.HTTPClient {
 	var http1 http.Protocols
 	http1.SetHTTP1(true)
 	return awshttp.NewBuildableClient().
@@ -117,8 +117,9 @@ func httpClient(together int) aws.HTTPClient {
 			t.Protocols = &http1
 			t.TLSNextProto, t.TLSClientConfig.NextProtos = nil, nil // what the SDK's default has prepared for HTTP/2
 			t.MaxConnsPerHost = 0
-			// For the next burst to find: a TLS handshake each. They are given up after a minute and a half without use.
-			t.MaxIdleConns, t.MaxIdleConnsPerHost = together, together
+			// As many are kept as invocations ran, for the next burst to find: a TLS handshake each. They are given up after a minute and
+			// a half without use.
+			t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, math.MaxInt
 		})
 }
 

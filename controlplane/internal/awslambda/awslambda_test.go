@@ -60,7 +60,7 @@ func invoke(t *testing.T, s *service) provider.End {
 
 func invokeAt(t *testing.T, url string) provider.End {
 	t.Helper()
-	api, err := New(t.Context(), "", url, 10)
+	api, err := New(t.Context(), "", url)
 	require.NoError(t, err)
 	return api.Function(Place{}, "web", "live").Invoke(t.Context(), "", invocation)
 }
@@ -217,7 +217,7 @@ func TestEveryInvocationHasAConnectionOfItsOwnWithoutATimeout(t *testing.T) {
 	require.NoError(t, os.WriteFile(bundle, ca, 0o600))
 	t.Setenv("AWS_CA_BUNDLE", bundle)
 	t.Setenv("AWS_ENABLE_DEFAULT_SOCKET_TIMEOUT_2026", "true")
-	api, err := New(t.Context(), "", server.URL, 10)
+	api, err := New(t.Context(), "", server.URL)
 	require.NoError(t, err)
 	client := api.in(Place{}).Options().HTTPClient.(*awshttp.BuildableClient)
 	timeout, _ := client.GetReadTimeout()
@@ -244,7 +244,7 @@ func TestACanceledInvocationReturnsAtOnce(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	api, err := New(ctx, "", server.URL, 10)
+	api, err := New(ctx, "", server.URL)
 	require.NoError(t, err)
 	require.Equal(t, scaler.Network, api.Function(Place{}, "web", "").Invoke(ctx, "", invocation).Cause)
 }
@@ -300,7 +300,7 @@ func TestWithoutCredentialsNothingIsSent(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	api, err := New(t.Context(), "us-east-1", "http://lambda.invalid", 1)
+	api, err := New(t.Context(), "us-east-1", "http://lambda.invalid")
 	require.NoError(t, err)
 	end := api.Function(Place{}, "web", "").Invoke(t.Context(), "", invocation)
 	require.Equal(t, scaler.Denied, end.Cause, end.Detail)
@@ -308,7 +308,7 @@ func TestWithoutCredentialsNothingIsSent(t *testing.T) {
 }
 
 // A burst that follows another finds the connections of the first.
-func TestConnectionsAreKeptForAsManyAsMayRun(t *testing.T) {
+func TestConnectionsAreKeptForAsManyAsRan(t *testing.T) {
 	const together = 150 // more than the transport keeps by default
 	var opened atomic.Int64
 	arrived, answer := make(chan struct{}, together), make(chan struct{})
@@ -325,7 +325,7 @@ func TestConnectionsAreKeptForAsManyAsMayRun(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	api, err := New(t.Context(), "", server.URL, together)
+	api, err := New(t.Context(), "", server.URL)
 	require.NoError(t, err)
 	for range 2 {
 		var all sync.WaitGroup
@@ -347,7 +347,7 @@ func TestARegionIsNeededForAWS(t *testing.T) {
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_DEFAULT_REGION", "")
 	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
-	_, err := New(context.Background(), "", "", 10)
+	_, err := New(context.Background(), "", "")
 	require.ErrorContains(t, err, "aws.region")
 }
 

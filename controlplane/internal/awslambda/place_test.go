@@ -57,7 +57,7 @@ func placed(t *testing.T, sts *tokenService) (api *API, signed func() string) {
 	t.Setenv("AWS_ENDPOINT_URL_STS", tokens.URL)
 	t.Setenv("AWS_ACCESS_KEY_ID", "OURS")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-	api, err := New(t.Context(), "eu-central-1", lambda.URL, 10)
+	api, err := New(t.Context(), "eu-central-1", lambda.URL)
 	require.NoError(t, err)
 	return api, func() string { return last }
 }

@@ -15,7 +15,7 @@ func routing(t *testing.T, s *service, qualifier string) (provider.Routing, erro
 	t.Helper()
 	server := httptest.NewServer(s)
 	defer server.Close()
-	api, err := New(t.Context(), "", server.URL, 1)
+	api, err := New(t.Context(), "", server.URL)
 	require.NoError(t, err)
 	return api.Function(Place{}, "web", qualifier).Routing(t.Context())
 }
