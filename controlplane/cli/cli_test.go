@@ -214,7 +214,7 @@ func TestNoColourWhereNobodyWantsIt(t *testing.T) {
 	cfg, err := controlplane.LoadConfig("", nil, nil)
 	require.NoError(t, err)
 	for setting, off := range map[string]bool{"NO_COLOR=1": true, "NO_COLOR=": false, "NO_COLOURS=1": false} {
-		format := logger(cfg, []string{setting}, io.Discard).Formatter.(*logrus.TextFormatter)
+		format := (&app{environ: []string{setting}, stderr: io.Discard}).logger(cfg).Formatter.(*logrus.TextFormatter)
 		require.Equal(t, off, format.DisableColors, setting)
 	}
 }
@@ -339,6 +339,9 @@ func TestOldNamesOfVariablesWarn(t *testing.T) {
 	require.NoError(t, run(t.Context(), []string{"check", file(t, valid)}, os.Environ(), stdout, io.Discard))
 	require.Contains(t, stdout.String(), "warning: LAMBDA_DISPATCH_LOG_LEVEL is an old name")
 	require.Equal(t, 1, strings.Count(stdout.String(), "warning"))
+	stderr := new(bytes.Buffer)
+	require.Error(t, run(t.Context(), []string{"relay", file(t, valid)}, os.Environ(), io.Discard, stderr), "relay.apart is false")
+	require.Contains(t, stderr.String(), "LAMBDA_DISPATCH_LOG_LEVEL is an old name")
 }
 
 func TestASecondSIGTERMEndsItAtOnce(t *testing.T) {

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"io"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -66,10 +65,7 @@ func (a *app) relayCommand() *cobra.Command {
 const noFunctions = "no functions: every request gets 404"
 
 func (a *app) runServer(ctx context.Context, cfg *controlplane.Config, source controlplane.Source) error {
-	log, signals := logger(cfg, a.environ, a.stderr), newHangups()
-	for _, warning := range controlplane.EnvironmentWarnings(a.environ) {
-		log.Warn(warning)
-	}
+	log, signals := a.logger(cfg), newHangups()
 	for _, finding := range cfg.Findings() {
 		log.Warn(finding)
 	}
@@ -87,7 +83,7 @@ func (a *app) runServer(ctx context.Context, cfg *controlplane.Config, source co
 
 // runRelay runs the relay alone. Of the configuration only its own part is asked for; the rest must be valid all the same.
 func (a *app) runRelay(ctx context.Context, cfg *controlplane.Config, source controlplane.Source) error {
-	log, signals := logger(cfg, a.environ, a.stderr), newHangups()
+	log, signals := a.logger(cfg), newHangups()
 	server, err := controlplane.NewRelay(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -109,14 +105,18 @@ func setLevel(log *logrus.Logger, cfg *controlplane.Config) {
 	}
 }
 
-// logger writes colours to a terminal only, and not there if NO_COLOR is set (no-color.org).
-func logger(cfg *controlplane.Config, environ []string, stderr io.Writer) *logrus.Logger {
+// logger begins a process's log with what is odd about its variables. It writes colours to a terminal only, and not there if
+// NO_COLOR is set (no-color.org).
+func (a *app) logger(cfg *controlplane.Config) *logrus.Logger {
 	log := logrus.New()
-	log.SetFormatter(&logrus.TextFormatter{DisableColors: valueOf(environ, "NO_COLOR") != ""})
-	log.SetOutput(stderr)
+	log.SetFormatter(&logrus.TextFormatter{DisableColors: valueOf(a.environ, "NO_COLOR") != ""})
+	log.SetOutput(a.stderr)
 	setLevel(log, cfg)
 	if cfg.Log.Format == "json" {
 		log.SetFormatter(&logrus.JSONFormatter{})
+	}
+	for _, warning := range controlplane.EnvironmentWarnings(a.environ) {
+		log.Warn(warning)
 	}
 	return log
 }
