@@ -13,7 +13,8 @@ type overview struct {
 	Ready   bool      `json:"ready"`  // as /readyz says
 	Detail  string    `json:"detail"` // why not
 	knowledge
-	Certificates map[string]time.Time `json:"certificates_expire"` // those in use, by name
+	Certificates  map[string]time.Time `json:"certificates_expire"` // those in use, by name
+	Configuration *Reload              `json:"configuration"`       // how it was last read; null: it is not read again
 
 	Term   uint64        `json:"term"`   // of a leader, or the highest that a relay has seen; 0: none
 	Leader string        `json:"leader"` // the admin address of whoever leads, as this process read it last
@@ -39,6 +40,10 @@ func overviewOf(o Options) http.HandlerFunc {
 		}
 		if o.Files != nil {
 			v.Certificates = utc(o.Files().Expires)
+		}
+		if o.Reloader != nil {
+			last := filled(o.Reloader.Last())
+			v.Configuration = &last
 		}
 		v.place(o)
 		answer(w, v)

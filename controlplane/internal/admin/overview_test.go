@@ -39,6 +39,8 @@ func TestStatusIsComplete(t *testing.T) {
 	d := open(t, func(o *Options) {
 		o.Ready, o.Files = func() Readiness { return Readiness{Reason: "no Envoy is connected"} }, filesStatus
 		o.Relay = relayStatus
+		at := time.Date(2026, time.November, 29, 12, 0, 0, 0, time.UTC)
+		o.Reloader = &fakeReloader{last: Reload{At: at, TakenAt: at.Add(-time.Hour), Refused: "line 3: no", Changed: []string{"log.level"}}}
 	})
 	answer, body := d.do(t, "GET", "/api/v1/status", "")
 	require.Equal(t, http.StatusOK, answer.StatusCode)
@@ -49,6 +51,7 @@ func TestStatusIsComplete(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"version":"1.2.3","role":"alone","ready":false,"detail":"no Envoy is connected","envoys":0,"refused":[],
 		"files_not_taken":{"relay":"the key does not fit"},"certificates_expire":{"listener/front":"2027-01-15T08:00:00Z"},
+		"configuration":{"at":"2026-11-29T12:00:00Z","taken_at":"2026-11-29T11:00:00Z","refused":"line 3: no","changed":["log.level"],"needs_restart":[]},
 		"term":0,"leader":"","relays":[],"uplink":null,"relay":{"strangers":8,"admitted":9,"idle_tunnels":5,"spliced_tunnels":6,
 		"control_streams":7,"bytes_to_peers":100,"bytes_from_peers":200,"refused":{"bad_token":3}}}`, string(text))
 }

@@ -158,6 +158,7 @@ class Table {
 
 // stateOf is a function's state in a word or two, and how it is to be looked at.
 function stateOf(f) {
+  if (f.leaving) return ["leaves", "warn"];
   if (f.disabled) return ["switched off", ""];
   if (f.blocked && f.ready === 0 && f.blocked !== "never") return [`no start: ${words(f.blocked)}`, "bad"];
   if (f.blocked && f.blocked !== "never") return [`no more starts: ${words(f.blocked)}`, "warn"];
@@ -175,9 +176,10 @@ function briefOf(f, perSecond) {
 // notesOf are the sentences that somebody should read, with how urgent they are.
 function notesOf(f) {
   const notes = [];
+  if (f.leaving) notes.push(["info", "The configuration does not have it any more. It is gone when its last request and instance have ended."]);
   if (f.blocked_detail && f.blocked !== "never") notes.push([f.ready === 0 ? "bad" : "warn", f.blocked_detail]);
   for (const w of f.warnings ?? []) notes.push(["info", w.detail]);
-  if (!f.disabled && f.ready + f.starting + f.draining + f.down === 0) {
+  if (!f.disabled && !f.leaving && f.ready + f.starting + f.draining + f.down === 0) {
     notes.push(["info", f.provider === "static" ? "No peer has registered." : restText(f)]);
   }
   return notes;

@@ -251,6 +251,26 @@ func TestNothingToShow(t *testing.T) {
 	b.shows(".fact", "highest term seen: 4")
 }
 
+// read is a configuration that was read like this.
+type read admin.Reload
+
+func (r read) Reload(string) admin.Reload { return r.Last() }
+func (r read) Last() admin.Reload         { return admin.Reload(r) }
+
+func TestThePageTellsOfTheConfiguration(t *testing.T) {
+	b, now := openBrowser(t), time.Now()
+	leaving := &scene{functions: []operator.Function{{Name: "old", Provider: "lambda", Leaving: true, Draining: 1}}}
+	b.open(serve(t, leaving, func(o *admin.Options) {
+		o.Reloader = read{At: now, TakenAt: now.Add(-3 * time.Hour), Changed: []string{"functions.old"}, Restart: []string{"admin.address"}, Refused: "line 7: no"}
+	}))
+	b.shows(".fact", "3 h old")
+	b.shows(".fact", "changed last: functions.old")
+	b.shows(".note", "is not used; the one before is: line 7: no")
+	b.shows(".note", "used after a restart: admin.address.")
+	b.shows(".pill", "leaves")
+	b.shows(".note", "gone when its last request and instance have ended")
+}
+
 func TestAThousandInstances(t *testing.T) {
 	b, s := openBrowser(t), &scene{functions: []operator.Function{checkout()}}
 	for n := range 1000 {

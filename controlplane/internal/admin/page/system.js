@@ -36,8 +36,12 @@ function factsOf(s) {
   }
   const [name, left] = nextEnd(s);
   if (name) facts.push(["Next certificate to end", left < 0 ? "has ended" : `in ${duration(left)}`, name]);
+  const c = s.configuration;
+  if (c) facts.push(["Configuration", `${duration(since(s, c.taken_at))} old`, c.changed.length ? `changed last: ${c.changed.join(", ")}` : "as at the start"]);
   return [...facts, ["Version", s.version, ""]];
 }
+
+const since = (s, at) => Math.max(0, (new Date(s.now) - new Date(at)) / 1000);
 
 // nextEnd is the certificate that ends first, and in how many seconds.
 function nextEnd(s) {
@@ -49,6 +53,9 @@ function notesOf(s) {
   const notes = [];
   if (!s.ready) notes.push([s.role === "standby" ? "info" : "bad", `Not ready: ${s.detail}.`]);
   for (const r of s.refused) notes.push(["bad", `Envoy ${r.envoy} refuses ${r.service} ${r.resource}: ${r.detail}`]);
+  const c = s.configuration;
+  if (c?.refused) notes.push(["bad", `The configuration was read ${duration(since(s, c.at))} ago and is not used; the one before is: ${c.refused}`]);
+  if (c?.needs_restart.length) notes.push(["warn", `Changed in the file, and used after a restart: ${c.needs_restart.join(", ")}.`]);
   for (const [name, why] of Object.entries(s.files_not_taken)) notes.push(["warn", `What the files of ${name} hold is not used: ${why}`]);
   const [name, left] = nextEnd(s);
   if (name && left < soon) notes.push(["warn", `The certificate of ${name} ${left < 0 ? "has ended" : `ends in ${duration(left)}`}.`]);
