@@ -47,18 +47,20 @@ type Function struct {
 	Extensions []Extension `yaml:"extensions"`
 	// Processes are argument lists of programs beside the command that call none of Lambda's APIs: an app, say, whose peer is
 	// the command. In Lambda the command would start them.
-	Processes     [][]string        `yaml:"processes"`
-	Dir           string            `yaml:"dir"` // in a file relative to the file; empty: where the file is
-	Env           map[string]string `yaml:"env"`
-	Handler       string            `yaml:"handler"` // handed to the function as _HANDLER
-	Timeout       time.Duration     `yaml:"timeout"`
-	InitTimeout   time.Duration     `yaml:"init_timeout"`
-	MemoryMB      int               `yaml:"memory_mb"`
-	EnforceMemory bool              `yaml:"enforce_memory"` // kill the processes that hold more together
-	Layers        []string          `yaml:"layers"`         // folders that become /opt, the later ones above; relative as Dir
-	EphemeralMB   int               `yaml:"ephemeral_storage_mb"`
-	Limits        Limits            `yaml:"limits"`
-	Architecture  string            `yaml:"architecture"` // x86_64 or arm64: decides the price, nothing else
+	Processes   [][]string        `yaml:"processes"`
+	Dir         string            `yaml:"dir"` // in a file relative to the file; empty: where the file is
+	Env         map[string]string `yaml:"env"`
+	Handler     string            `yaml:"handler"` // handed to the function as _HANDLER
+	Timeout     time.Duration     `yaml:"timeout"`
+	InitTimeout time.Duration     `yaml:"init_timeout"`
+	MemoryMB    int               `yaml:"memory_mb"`
+	// EnforceMemory ends processes that hold more together: true also where that must be measured, false never. Nil: where the
+	// kernel counts it.
+	EnforceMemory *bool    `yaml:"enforce_memory"`
+	Layers        []string `yaml:"layers"` // folders that become /opt, the later ones above; relative as Dir
+	EphemeralMB   int      `yaml:"ephemeral_storage_mb"`
+	Limits        Limits   `yaml:"limits"`
+	Architecture  string   `yaml:"architecture"` // x86_64 or arm64: decides the price, nothing else
 	// ReservedConcurrency is how many invocations may be in progress at once, whatever other functions do; the others share
 	// what is left of the account's. Nil: the function is one of the others.
 	ReservedConcurrency *int `yaml:"reserved_concurrency"`
@@ -71,10 +73,10 @@ type Function struct {
 	Aliases        []Alias   `yaml:"aliases"`
 }
 
-// Limits are those of each process of an environment; 0 is the machine's.
+// Limits are those of an environment; 0 is the machine's.
 type Limits struct {
-	OpenFiles int `yaml:"open_files"`
-	Processes int `yaml:"processes"` // where the user is not root, whom the kernel holds to no such limit
+	OpenFiles int `yaml:"open_files"` // of each process
+	Processes int `yaml:"processes"`  // of all together, threads included, where the kernel counts them
 }
 
 // An Extension is a program that registers with the Extensions API under its name. In a file it may be its argument list

@@ -27,7 +27,9 @@ func (s *Server) openSandboxes(isolation string) {
 	s.sandboxes = host
 }
 
-func (s *Server) closeSandboxes() {
+// closeSurroundings is called when all environments have ended.
+func (s *Server) closeSurroundings() {
+	s.groups.Close()
 	if s.sandboxes != nil {
 		s.sandboxes.Close()
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/cgroup"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/code"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/direct"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
@@ -44,6 +45,7 @@ type Server struct {
 	faults    *faults.Set
 	code      code.Store
 	sandboxes *sandbox.Host // nil: environments share the machine
+	groups    *cgroup.Host  // limits what it can
 
 	applying sync.Mutex // held from asking for the faults of links to the end of their application
 }
@@ -63,8 +65,9 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 	s := &Server{log: log, functions: map[string]*function.Function{}, ledger: ledger.New(ledger.Prices(cfg.Prices))}
 	s.faults = faults.NewSet(seed(cfg), s.applyToLinks)
 	s.openSandboxes(cfg.Isolation)
+	s.openGroups()
 	shared := account.New(cfg.AccountConcurrency)
-	w := wiring{cfg: cfg, account: shared, ledger: s.ledger, ports: &environment.Ports{}, log: log, enclosing: s.encloser()}
+	w := wiring{cfg: cfg, account: shared, ledger: s.ledger, ports: &environment.Ports{}, log: log, enclosing: s.encloser(), groups: s.groups}
 	for _, f := range cfg.Functions {
 		if err := f.locate(); err != nil {
 			return nil, errors.Join(err, s.closeFronts())
@@ -101,7 +104,7 @@ func (s *Server) listen(name, address string, handler http.Handler) error {
 
 // closeFronts is for a server that is not to run.
 func (s *Server) closeFronts() error {
-	s.closeSandboxes()
+	s.closeSurroundings()
 	var errs []error
 	for _, f := range s.fronts {
 		errs = append(errs, f.listener.Close())
@@ -172,7 +175,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for range running {
 		<-served
 	}
-	s.closeSandboxes()
+	s.closeSurroundings()
 	err = errors.Join(err, s.code.Close())
 	s.log.Info("lambdalocal has ended")
 	return err

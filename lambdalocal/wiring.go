@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/cgroup"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
@@ -26,6 +27,7 @@ type wiring struct {
 	log     logrus.FieldLogger
 	// enclosing is nil if environments share the machine.
 	enclosing func(Function) func(*environment.Config, string) (environment.Enclosure, error)
+	groups    *cgroup.Host
 }
 
 func (w wiring) function(f Function) function.Config {
@@ -56,7 +58,7 @@ func (w wiring) environment(f Function) environment.Config {
 	cfg := environment.Config{
 		Function: f.Name, Version: function.Latest, Region: w.cfg.Region, Account: w.cfg.AccountID, Handler: f.Handler,
 		Command: f.Command, Extensions: w.extensions(f), Processes: f.Processes, Dir: f.Dir, Env: f.Env,
-		MemoryMB: f.MemoryMB, EnforceMemory: f.EnforceMemory,
+		MemoryMB: f.MemoryMB, EnforceMemory: w.enforcesMemory(f), Confine: w.confiner(f),
 		Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: w.log, Limits: process.Limits(f.Limits),
 	}
 	if w.enclosing != nil {

@@ -23,6 +23,7 @@ func (s *session) configurations() (lambdalocal, controlPlane []byte, err error)
 		"name": function, "command": s.Command, "dir": s.Dir, "env": s.environment(),
 		"extensions": []any{map[string]any{"name": "lambdapeer", "command": []string{s.Program, "lambdapeer"}}},
 		"timeout":    "15m", "memory_mb": s.MemoryMB, "cold_start_delay": s.ColdStart.String(),
+		"enforce_memory": false, // what compiles an app and watches its files needs more than the app
 	}}})
 	if err != nil {
 		return nil, nil, err

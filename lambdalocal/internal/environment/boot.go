@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/guard"
@@ -26,6 +27,7 @@ type boot struct {
 	ended  sync.WaitGroup // the server, its handlers, the watchers of processes
 
 	farewell sync.Once // the shutdown's grace time
+	frozen   atomic.Bool
 
 	mu         sync.Mutex
 	changed    chan struct{} // closed and replaced at each change

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,12 +46,15 @@ type Config struct {
 	Dir        string
 	Env        map[string]string // {port} in a value, or in an argument, becomes the environment's port
 	MemoryMB   int
-	// EnforceMemory kills the processes when they hold more than MemoryMB together.
+	// EnforceMemory kills the processes when they hold more than MemoryMB together. Where nothing counts their memory it is
+	// measured process by process.
 	EnforceMemory bool
 	Timeout       time.Duration // of one invocation
 	InitLimit     time.Duration // of the init phase, before it is tried again inside the first invocation
 	// Enclose makes the surroundings of an environment that is configured so, once. Nil: it shares the machine's.
 	Enclose func(cfg *Config, id string) (Enclosure, error)
+	// Confine limits what the processes of an environment may use together, once. Nil: they are not limited.
+	Confine func(cfg *Config, id string) (Confinement, error)
 	Limits  process.Limits // of each process
 	// Provisioned environments are initialised ahead: no invocation pays for it.
 	Provisioned bool
@@ -65,6 +69,20 @@ type Enclosure interface {
 	// Listen and Dial are net's, of TCP, inside.
 	Listen(address string) (net.Listener, error)
 	Dial(ctx context.Context, address string) (net.Conn, error)
+	// Close is called when all processes have ended.
+	Close()
+}
+
+// A Confinement limits what processes use together. Its methods may be called from any goroutine.
+type Confinement interface {
+	// Folder is a control group's, in which processes are to begin. Nil: each is to be added.
+	Folder() *os.File
+	// Add puts a process in, and with it what it starts from then on.
+	Add(pid int) error
+	// Memory is what they hold in bytes; false if nobody counts it.
+	Memory() (int64, bool)
+	// OutOfMemory says whether the kernel has killed one of them for want of memory since it was asked last.
+	OutOfMemory() bool
 	// Close is called when all processes have ended.
 	Close()
 }
@@ -92,6 +110,7 @@ type Environment struct {
 	memory int64         // peak, in bytes
 	warned *Failure      // the last one that the log knows
 	inside Enclosure     // nil: none yet, or none at all
+	limits Confinement   // nil: none yet, or none at all
 
 	broken chan struct{} // closed by Kill
 
@@ -161,21 +180,30 @@ func (e *Environment) start(ctx context.Context, phase string) error {
 	return b.init(ctx, phase)
 }
 
-// enclose makes the surroundings, unless there are some: they outlast the processes.
-func (e *Environment) enclose() (err error) {
-	if e.inside != nil || e.cfg.Enclose == nil {
-		return nil
+// enclose makes the surroundings and the limits, unless there are some: they outlast the processes.
+func (e *Environment) enclose() error {
+	if e.inside == nil && e.cfg.Enclose != nil {
+		inside, err := e.cfg.Enclose(e.cfg, e.id)
+		if err != nil {
+			return sandboxFailed(err)
+		}
+		e.inside = inside
 	}
-	inside, err := e.cfg.Enclose(e.cfg, e.id)
-	if err != nil {
-		return &Failure{Outcome: InitFailed, Type: "Sandbox.Failure", Message: err.Error()}
+	if e.limits == nil && e.cfg.Confine != nil {
+		limits, err := e.cfg.Confine(e.cfg, e.id)
+		if err != nil {
+			return sandboxFailed(err)
+		}
+		e.limits = limits
 	}
-	e.inside = inside
 	return nil
 }
 
 // Close gives the surroundings back. Shutdown must come first, and nothing may follow.
 func (e *Environment) Close() {
+	if e.limits != nil {
+		e.limits.Close()
+	}
 	if e.inside != nil {
 		e.inside.Close()
 	}

@@ -140,6 +140,10 @@ func (e *Environment) asFailure(err error) *Failure {
 
 const sandboxTimedout = "Sandbox.Timedout"
 
+func sandboxFailed(err error) *Failure {
+	return &Failure{Outcome: InitFailed, Type: "Sandbox.Failure", Message: err.Error()}
+}
+
 func invalidEntrypoint(err error) *Failure {
 	return &Failure{Outcome: InitFailed, Type: "Runtime.InvalidEntrypoint", Message: err.Error()}
 }

@@ -12,14 +12,21 @@ func (b *boot) peakMemory() (sum int64) {
 	return sum
 }
 
+// memory is what the processes hold: as it is counted, or where it is not the sum over them.
 func (b *boot) memory() (sum int64) {
+	if b.env.limits != nil {
+		if held, ok := b.env.limits.Memory(); ok {
+			return held
+		}
+	}
 	for _, c := range b.children() {
 		sum += c.Memory()
 	}
 	return sum
 }
 
-// watchMemory stands in for the kernel's out-of-memory killer until the boot fails for this or another reason.
+// watchMemory ends the processes when they hold too much, as the kernel would in Lambda, until the boot fails for this or
+// another reason. What is in /tmp is memory to the kernel here, and not there: so it is not left to the kernel alone.
 func (b *boot) watchMemory() {
 	tick := time.NewTicker(memoryInterval)
 	defer tick.Stop()
@@ -29,7 +36,7 @@ func (b *boot) watchMemory() {
 		case <-b.dead:
 			return
 		}
-		if b.memory() > int64(b.env.cfg.MemoryMB)<<20 {
+		if !b.frozen.Load() && b.memory() > int64(b.env.cfg.MemoryMB)<<20 {
 			b.fail(outOfMemory())
 			b.kill()
 			return

@@ -34,11 +34,13 @@ func (b *boot) launch(p program) error {
 		return b.fault
 	}
 	c := &child{program: p}
-	group, err := process.Start(process.Spec{
+	spec := process.Spec{
 		Argv: b.env.expandAll(p.argv), Dir: b.env.dir(), Env: b.env.variables(b.addr, p.kind),
 		Enter: b.env.enter(), Limits: b.env.cfg.Limits,
 		Line: func(text string) { b.output(c, text) },
-	})
+	}
+	b.env.confine(&spec)
+	group, err := process.Start(spec)
 	switch {
 	case err != nil && p.kind == extern:
 		return extensionNotLaunched(err)
@@ -70,6 +72,8 @@ func (b *boot) watch(c *child) {
 	b.mu.Unlock()
 	switch {
 	case expected:
+	case b.env.outOfMemory():
+		b.fail(outOfMemory())
 	case c.kind == extern:
 		b.fail(extensionExited(c.ExitReason()))
 	default:
@@ -92,12 +96,14 @@ func (b *boot) pids() []int {
 }
 
 func (b *boot) freeze() {
+	b.frozen.Store(true)
 	for _, c := range b.children() {
 		c.Freeze()
 	}
 }
 
 func (b *boot) thaw() {
+	b.frozen.Store(false)
 	for _, c := range b.children() {
 		c.Thaw()
 	}

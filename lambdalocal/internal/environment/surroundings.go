@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/sandbox"
 )
 
@@ -35,6 +36,18 @@ func (e *Environment) enter() func() error {
 	}
 	return e.inside.Enter
 }
+
+// confine has a process begin within the limits, if there are any.
+func (e *Environment) confine(s *process.Spec) {
+	if e.limits == nil {
+		return
+	}
+	if s.Group = e.limits.Folder(); s.Group == nil {
+		s.Loaded = e.limits.Add
+	}
+}
+
+func (e *Environment) outOfMemory() bool { return e.limits != nil && e.limits.OutOfMemory() }
 
 // dir is the function's folder as its processes see it.
 func (e *Environment) dir() string {

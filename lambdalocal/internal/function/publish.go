@@ -86,7 +86,7 @@ func (v Version) same(other Version) bool {
 // runs is the part of a version's configuration that makes a difference.
 func (v Version) runs() environment.Config {
 	cfg := v.Config
-	cfg.Version, cfg.Dir, cfg.Log, cfg.Enclose = "", "", nil, nil
+	cfg.Version, cfg.Dir, cfg.Log, cfg.Enclose, cfg.Confine = "", "", nil, nil, nil
 	return cfg
 }
 

@@ -9,24 +9,36 @@ import (
 
 // attributes let a child with limits stop when its program is loaded, as a traced one does: then the limits are set from
 // outside, and nothing of it has run without them.
-func attributes(l Limits) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Ptrace: l != Limits{}}
+func attributes(s Spec) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Ptrace: s.held()}
+	if s.Group != nil {
+		a.UseCgroupFD, a.CgroupFD = true, int(s.Group.Fd())
+	}
+	return a
 }
 
-// release sets the limits of a child that has just been started, and lets it run. It must be called on the thread that
-// started it.
-func release(pid int, l Limits) {
-	if l == (Limits{}) {
-		return
+func (s Spec) held() bool { return s.Limits != Limits{} || s.Loaded != nil }
+
+// release sets the limits of a child that has just been started, and lets it run, or after an error kills it. It must be called on
+// the thread that started it.
+func release(pid int, s Spec) (err error) {
+	if !s.held() {
+		return nil
 	}
 	var stopped unix.Siginfo
 	for unix.Waitid(unix.P_PID, pid, &stopped, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
-	limit(pid, unix.RLIMIT_NOFILE, l.OpenFiles)
+	limit(pid, unix.RLIMIT_NOFILE, s.Limits.OpenFiles)
 	if os.Geteuid() == 0 {
-		limit(pid, unix.RLIMIT_NPROC, l.Processes) // an ordinary user's would count the processes of all environments
+		limit(pid, unix.RLIMIT_NPROC, s.Limits.Processes) // an ordinary user's would count the processes of all environments
+	}
+	if s.Loaded != nil {
+		if err = s.Loaded(pid); err != nil {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
 	}
 	_ = unix.PtraceDetach(pid) // ESRCH: it was killed meanwhile
+	return err
 }
 
 // limit sets one of them, the hard one too, unless that is lower already.

@@ -4,9 +4,9 @@ package process
 
 import "syscall"
 
-func attributes(Limits) *syscall.SysProcAttr {
+func attributes(Spec) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
 
 // release does nothing: limits are set on Linux only.
-func release(int, Limits) {}
+func release(int, Spec) error { return nil }

@@ -29,6 +29,10 @@ type Spec struct {
 	// inherits from its thread. Argv and Dir are looked up afterwards. Nil: nothing is changed.
 	Enter  func() error
 	Limits Limits
+	// Group is the folder of a control group of version 2 in which the process begins. Nil: in that of this process.
+	Group *os.File
+	// Loaded is called before the program runs its first instruction (Linux only). An error ends it. Nil: nothing is called.
+	Loaded func(pid int) error
 	// Line is called with each line of standard output and standard error, in order, from one goroutine. Lines beyond
 	// 16 KiB arrive in pieces.
 	Line func(string)
@@ -85,7 +89,11 @@ func (g *Group) run(spec Spec, started chan<- error) {
 		return
 	}
 	g.pid = cmd.Process.Pid
-	release(g.pid, spec.Limits)
+	if err := release(g.pid, spec); err != nil {
+		_ = cmd.Wait()
+		started <- err
+		return
+	}
 	read := make(chan struct{})
 	go func() { defer close(read); lines(out, spec.Line) }()
 	started <- nil
@@ -100,7 +108,7 @@ func command(spec Spec, output *os.File) *exec.Cmd {
 	cmd := exec.Command(spec.Argv[0], spec.Argv[1:]...)
 	cmd.Dir, cmd.Env = spec.Dir, spec.Env
 	cmd.Stdout, cmd.Stderr = output, output
-	cmd.SysProcAttr = attributes(spec.Limits)
+	cmd.SysProcAttr = attributes(spec)
 	return cmd
 }
 

@@ -1,0 +1,340 @@
+package cgroup
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A controller is one of the kernel's, in one of its versions.
+type controller struct {
+	resource string
+	name     string    // the kernel's
+	limits   []string  // files that take the limit; all but the first may be missing
+	unused   string    // file of a neighbouring resource that is limited to nothing
+	stat     [2]string // file and key of what is held now
+	oom      [2]string // file and key of how often the kernel killed for want of it
+}
+
+// first and second are the controllers of the two versions.
+var (
+	first = []controller{
+		{
+			resource: Memory, name: "memory", limits: []string{"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"},
+			stat: [2]string{"memory.stat", "total_rss"}, oom: [2]string{"memory.oom_control", "oom_kill"},
+		},
+		{resource: Processes, name: "pids", limits: []string{"pids.max"}},
+	}
+	second = []controller{
+		{
+			resource: Memory, name: "memory", limits: []string{"memory.max"}, unused: "memory.swap.max",
+			stat: [2]string{"memory.stat", "anon"}, oom: [2]string{"memory.events", "oom_kill"},
+		},
+		{resource: Processes, name: "pids", limits: []string{"pids.max"}},
+	}
+)
+
+// A branch is a controller and the folder in which groups for it are made.
+type branch struct {
+	controller
+	dir    string
+	second bool // of version 2, all in one tree
+}
+
+// A Host is where groups are made. Its methods may be called from any goroutine.
+type Host struct {
+	branches []branch
+	undo     []func() // what Open did, the last first
+}
+
+// Open finds out where this process may make groups. The error says which resources cannot be limited and why; the Host limits
+// the others. Close must be called.
+func Open() (*Host, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return &Host{}, err
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return &Host{}, err
+	}
+	h := &Host{}
+	name := fmt.Sprintf("%s%d-%d", prefix, os.Getpid(), opened.Add(1))
+	why := map[string]error{Memory: errNone, Processes: errNone}
+	trees := findTrees(mounts, own)
+	h.openSecond(trees.second, name, why)
+	h.openFirst(trees.first, name, why)
+	var errs []error
+	for _, resource := range []string{Memory, Processes} {
+		if err := why[resource]; err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", resource, err))
+		}
+	}
+	return h, errors.Join(errs...)
+}
+
+var errNone = errors.New("no control group here counts them")
+
+// openSecond takes out of why what it can limit.
+func (h *Host) openSecond(base, name string, why map[string]error) {
+	if base == "" {
+		return
+	}
+	d := &delegation{base: base, dir: filepath.Join(base, name), pid: os.Getpid(), names: namesOf(second)}
+	h.undo = append(h.undo, d.undo)
+	err := d.make()
+	for _, c := range second {
+		switch {
+		case err != nil && !errors.Is(err, errNone):
+			why[c.resource] = err
+		case has(filepath.Join(d.dir, subtree), c.name):
+			h.branches = append(h.branches, branch{c, d.dir, true})
+			delete(why, c.resource)
+		}
+	}
+}
+
+// openFirst takes out of why what it can limit, of what is left there.
+func (h *Host) openFirst(bases map[string]string, name string, why map[string]error) {
+	for _, c := range first {
+		base := bases[c.name]
+		if why[c.resource] == nil || base == "" {
+			continue
+		}
+		sweep(base)
+		dir := filepath.Join(base, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			why[c.resource] = err
+			continue
+		}
+		h.undo = append(h.undo, func() { _ = os.Remove(dir) })
+		h.branches = append(h.branches, branch{c, dir, false})
+		delete(why, c.resource)
+	}
+}
+
+// prefix is how the names of our folders begin; this process's id follows, and how many times it has opened one.
+const prefix = "lambdalocal-"
+
+var opened atomic.Int64
+
+// sweep removes folders that processes left which were killed.
+func sweep(base string) {
+	left, _ := filepath.Glob(filepath.Join(base, prefix+"*"))
+	for _, dir := range left {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
+		if _, err := os.Stat("/proc/" + pid); err == nil {
+			continue
+		}
+		groups, _ := filepath.Glob(filepath.Join(dir, "*"))
+		for _, group := range append(groups, dir) {
+			_ = unix.Rmdir(group) // what somebody is in stays
+		}
+	}
+}
+
+func namesOf(all []controller) (names []string) {
+	for _, c := range all {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// Close removes what Open made. All groups must be closed.
+func (h *Host) Close() {
+	for _, undo := range slices.Backward(h.undo) {
+		undo()
+	}
+	h.undo = nil
+}
+
+// Limits says whether groups limit the resource.
+func (h *Host) Limits(resource string) bool {
+	_, ok := h.branch(resource)
+	return ok
+}
+
+func (h *Host) branch(resource string) (branch, bool) {
+	for _, b := range h.branches {
+		if b.resource == resource {
+			return b, true
+		}
+	}
+	return branch{}, false
+}
+
+// A Group is what the processes of one environment are in. Its methods may be called from any goroutine.
+type Group struct {
+	host   *Host
+	name   string
+	folder *os.File     // nil: processes are added
+	kills  atomic.Int64 // that OutOfMemory has told of
+	close  sync.Once
+}
+
+// New makes a group. Close must be called.
+func (h *Host) New(name string, l Limits) (*Group, error) {
+	g := &Group{host: h, name: name}
+	for _, dir := range g.dirs() {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			g.Close()
+			return nil, fmt.Errorf("control group: %w", err)
+		}
+	}
+	for _, b := range h.branches {
+		limit := l.Memory
+		if b.resource == Processes {
+			limit = int64(l.Processes)
+		}
+		if err := b.limit(filepath.Join(b.dir, name), limit); err != nil {
+			g.Close()
+			return nil, fmt.Errorf("control group: %w", err)
+		}
+	}
+	if dirs := g.dirs(); len(dirs) == 1 && h.branches[0].second {
+		g.folder, _ = os.Open(dirs[0]) // without it processes are added
+	}
+	return g, nil
+}
+
+// Folder is the group's, for processes that are to begin in it: that is fast, while adding one waits for the kernel for some
+// milliseconds. Nil: processes can only be added.
+func (g *Group) Folder() *os.File { return g.folder }
+
+func (c controller) limit(dir string, limit int64) error {
+	if limit == 0 {
+		return nil
+	}
+	for n, file := range c.limits {
+		err := write(filepath.Join(dir, file), strconv.FormatInt(limit, 10))
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrNotExist)) {
+			return err
+		}
+	}
+	if c.unused != "" {
+		_ = write(filepath.Join(dir, c.unused), "0") // there is no such file without swap
+	}
+	return nil
+}
+
+// dirs are the group's folders, one for each tree.
+func (g *Group) dirs() (dirs []string) {
+	seen := map[string]bool{}
+	for _, b := range g.host.branches {
+		if dir := filepath.Join(b.dir, g.name); !seen[dir] {
+			seen[dir] = true
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// Add puts a process into the group, and with it what it starts from then on.
+func (g *Group) Add(pid int) error {
+	for _, dir := range g.dirs() {
+		if err := write(filepath.Join(dir, "cgroup.procs"), strconv.Itoa(pid)); err != nil {
+			return fmt.Errorf("control group: %w", err)
+		}
+	}
+	return nil
+}
+
+// Memory is what the processes hold together in bytes, files left out; false if nobody counts it.
+func (g *Group) Memory() (int64, bool) {
+	b, ok := g.host.branch(Memory)
+	if !ok {
+		return 0, false
+	}
+	return value(filepath.Join(b.dir, g.name, b.stat[0]), b.stat[1])
+}
+
+// OutOfMemory says whether the kernel has killed one of the processes for want of memory since it was asked last.
+func (g *Group) OutOfMemory() bool {
+	b, ok := g.host.branch(Memory)
+	if !ok {
+		return false
+	}
+	times, _ := value(filepath.Join(b.dir, g.name, b.oom[0]), b.oom[1])
+	return times > g.kills.Swap(times)
+}
+
+// patience bounds how long processes that were killed are waited for.
+const patience = 2 * time.Second
+
+// Close kills what is left in the group, and removes it.
+func (g *Group) Close() { g.close.Do(g.remove) }
+
+func (g *Group) remove() {
+	if g.folder != nil {
+		_ = g.folder.Close()
+	}
+	until := time.Now().Add(patience)
+	for _, dir := range g.dirs() {
+		for unix.Rmdir(dir) != nil && time.Now().Before(until) {
+			if !kill(dir) {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// kill is false if there is no such group.
+func kill(dir string) bool {
+	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	for word := range bytes.FieldsSeq(text) {
+		if pid, err := strconv.Atoi(string(word)); err == nil {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+	return err == nil
+}
+
+// write writes to a file of the kernel's, which makes none.
+func write(path, text string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	return errors.Join(err, file.Close())
+}
+
+// has says whether the file lists all words.
+func has(path string, words ...string) bool {
+	text, err := os.ReadFile(path)
+	found := strings.Fields(string(text))
+	for _, word := range words {
+		if err != nil || !slices.Contains(found, word) {
+			return false
+		}
+	}
+	return true
+}
+
+// value is the number behind a key, of which there is one a line.
+func value(path, key string) (int64, bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		if word, number, ok := strings.Cut(lines.Text(), " "); ok && word == key {
+			n, err := strconv.ParseInt(number, 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
