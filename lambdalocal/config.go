@@ -36,6 +36,16 @@ type Prices struct {
 	MillionRequests float64 `yaml:"million_requests"`
 	GBSecondX86     float64 `yaml:"gb_second_x86"`
 	GBSecondARM     float64 `yaml:"gb_second_arm"`
+
+	// Of Managed Instances: a million requests, the fee for each dollar of EC2, and an hour of two vCPUs of EC2's families.
+	ManagedRequests float64 `yaml:"managed_million_requests"`
+	ManagedFee      float64 `yaml:"managed_fee"`
+	EC2HourCX86     float64 `yaml:"ec2_hour_c_x86"`
+	EC2HourCARM     float64 `yaml:"ec2_hour_c_arm"`
+	EC2HourMX86     float64 `yaml:"ec2_hour_m_x86"`
+	EC2HourMARM     float64 `yaml:"ec2_hour_m_arm"`
+	EC2HourRX86     float64 `yaml:"ec2_hour_r_x86"`
+	EC2HourRARM     float64 `yaml:"ec2_hour_r_arm"`
 }
 
 // A Function is what Lambda knows of one, and how it runs on this machine. Command and extensions run in Dir with Lambda's
@@ -69,6 +79,7 @@ type Function struct {
 	ColdStartDelay Span      `yaml:"cold_start_delay"` // before init, not billed
 	IdleExpiry     Span      `yaml:"idle_expiry"`      // life of an idle environment
 	Events         Events    `yaml:"events"`
+	Managed        *Managed  `yaml:"managed"` // nil: on Lambda's own machines
 	Versions       []Version `yaml:"versions"`
 	Aliases        []Alias   `yaml:"aliases"`
 }
@@ -122,7 +133,11 @@ func Default() Config {
 	return Config{
 		Address: "127.0.0.1:9001", Region: "us-east-1", AccountID: "000000000000", AccountConcurrency: 1000, ScalingRate: 1000,
 		Isolation: IsolationAuto,
-		Prices:    Prices{MillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334},
+		Prices: Prices{
+			MillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334,
+			ManagedRequests: 0.20, ManagedFee: 0.15, EC2HourCX86: 0.08925, EC2HourCARM: 0.0725,
+			EC2HourMX86: 0.1008, EC2HourMARM: 0.0816, EC2HourRX86: 0.1323, EC2HourRARM: 0.1071,
+		},
 	}
 }
 

@@ -45,7 +45,14 @@ func TestWhatIsLeftOutIsTheDefault(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, *cfg.Functions[0].ReservedConcurrency)
 	require.Equal(t, Events{MaxAge: 6 * time.Hour, RetryDelay: time.Minute, ThrottleDelay: time.Second}, cfg.Functions[0].Events)
-	require.Equal(t, Prices{MillionRequests: 0.2, GBSecondX86: 0.0000166667, GBSecondARM: 1}, cfg.Prices)
+	prices := Default().Prices
+	prices.GBSecondARM = 1
+	require.Equal(t, prices, cfg.Prices)
+	cfg, err = load(t, "functions: [{name: a, command: [x], memory_mb: 2048, managed: {}}, {name: b, command: [x], memory_mb: 4096, managed: {gib_per_vcpu: 4}}]")
+	require.NoError(t, err)
+	require.NoError(t, cfg.Validate())
+	require.Equal(t, DefaultManaged(), *cfg.Functions[0].Managed)
+	require.Equal(t, 64, cfg.Functions[1].Managed.MaxConcurrency)
 }
 
 func TestLoadReportsAllMistakes(t *testing.T) {
@@ -154,6 +161,20 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 		`faults[1].function: must be a function, or * for all, got "other"`,
 	} {
 		require.ErrorContains(t, err, want)
+	}
+	managed := Default()
+	managed.Functions = []Function{DefaultFunction("a")}
+	f := &managed.Functions[0]
+	f.Command, f.MemoryMB, f.ReservedConcurrency = []string{"x"}, 1024, new(1)
+	f.Managed = &Managed{MaxConcurrency: 65, MinEnvironments: -1, GiBPerVCPU: 3}
+	f.Versions = []Version{{Name: "1", ProvisionedConcurrency: 1}}
+	for _, want := range []string{
+		"functions[0].memory_mb: must be 2048 to 32768, got 1024", "functions[0].managed.max_concurrency: must be 1 to",
+		"functions[0].managed.gib_per_vcpu: must be 2, 4 or 8, got 3", "functions[0].managed.min_environments: must not",
+		"functions[0].managed.max_environments: must be min_environments to 15000", "functions[0].managed.scale_interval: must be positive",
+		"functions[0].managed: has no reserved_concurrency", "functions[0].managed: has no provisioned_concurrency",
+	} {
+		require.ErrorContains(t, managed.Validate(), want)
 	}
 	greedy := Default()
 	greedy.Functions = []Function{DefaultFunction("a")}

@@ -53,6 +53,7 @@ var helpers = map[string]func(){
 	"plain":     sleepUntilTerminated,
 	"server":    server,
 	"url":       urlLoop,
+	"workers":   workers,
 }
 
 func call(method, path string, header http.Header, body []byte) (*http.Response, []byte) {
@@ -91,6 +92,16 @@ func runtimeLoop() {
 	}
 }
 
+// workers is a runtime with as many workers as Lambda asks for.
+func workers() {
+	n, err := strconv.Atoi(os.Getenv("AWS_LAMBDA_MAX_CONCURRENCY"))
+	check(err)
+	for range n {
+		go runtimeLoop()
+	}
+	select {}
+}
+
 func obey(o order, h http.Header, body []byte) {
 	base := "/2018-06-01/runtime/invocation/" + h.Get("Lambda-Runtime-Aws-Request-Id")
 	answer, path := body, base+"/response"
@@ -101,6 +112,11 @@ func obey(o order, h http.Header, body []byte) {
 		fmt.Println(o.Text)
 		record("here")
 		for strings.Count(recorded(), "here\n") < 2 || !strings.Contains(recorded(), "heard "+o.Text+"\n") {
+			time.Sleep(time.Millisecond)
+		}
+	case "meet": // as many others
+		record("here")
+		for strings.Count(recorded(), "here\n") < o.Ms {
 			time.Sleep(time.Millisecond)
 		}
 	case "shell":

@@ -20,6 +20,7 @@ const (
 	StateInit     = function.Init
 	StateBusy     = function.Busy
 	StateFrozen   = function.Frozen
+	StateReady    = function.Ready // on Managed Instances
 	StateStopping = function.Stopping
 )
 

@@ -62,7 +62,7 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 		return nil, err
 	}
 	log = log.WithField("component", "lambdalocal")
-	s := &Server{log: log, functions: map[string]*function.Function{}, ledger: ledger.New(ledger.Prices(cfg.Prices))}
+	s := &Server{log: log, functions: map[string]*function.Function{}, ledger: ledger.New(cfg.Prices.ofLedger())}
 	s.faults = faults.NewSet(seed(cfg), s.applyToLinks)
 	s.openSandboxes(cfg.Isolation)
 	s.openGroups()

@@ -80,6 +80,9 @@ func (d Direct) validate(m *mistakes) {
 func (p Prices) validate(m *mistakes) {
 	for key, price := range map[string]float64{
 		"million_requests": p.MillionRequests, "gb_second_x86": p.GBSecondX86, "gb_second_arm": p.GBSecondARM,
+		"managed_million_requests": p.ManagedRequests, "managed_fee": p.ManagedFee,
+		"ec2_hour_c_x86": p.EC2HourCX86, "ec2_hour_c_arm": p.EC2HourCARM, "ec2_hour_m_x86": p.EC2HourMX86,
+		"ec2_hour_m_arm": p.EC2HourMARM, "ec2_hour_r_x86": p.EC2HourRX86, "ec2_hour_r_arm": p.EC2HourRARM,
 	} {
 		m.check(price >= 0, "prices."+key, "must not be negative, got %v", price)
 	}
@@ -106,7 +109,11 @@ func (f Function) validate(m *mistakes, path string) {
 	}
 	m.check(f.Timeout > 0 && f.Timeout <= maxTimeout, path+".timeout", "must be above 0s and at most %v, got %v", maxTimeout, f.Timeout)
 	m.check(f.InitTimeout > 0, path+".init_timeout", "must be positive, got %v", f.InitTimeout)
-	m.check(f.MemoryMB >= minMemoryMB && f.MemoryMB <= maxMemoryMB, path+".memory_mb", "must be %d to %d, got %d", minMemoryMB, maxMemoryMB, f.MemoryMB)
+	least, most := minMemoryMB, maxMemoryMB
+	if f.Managed != nil {
+		least, most = minManagedMB, maxManagedMB
+	}
+	m.check(f.MemoryMB >= least && f.MemoryMB <= most, path+".memory_mb", "must be %d to %d, got %d", least, most, f.MemoryMB)
 	m.check(f.EphemeralMB >= minEphemeralMB && f.EphemeralMB <= maxEphemeralMB, path+".ephemeral_storage_mb",
 		"must be %d to %d, got %d", minEphemeralMB, maxEphemeralMB, f.EphemeralMB)
 	m.check(f.Limits.OpenFiles >= 0, path+".limits.open_files", "must not be negative, got %d", f.Limits.OpenFiles)
@@ -124,6 +131,7 @@ func (f Function) validate(m *mistakes, path string) {
 	f.IdleExpiry.validate(m, path+".idle_expiry")
 	m.check(f.IdleExpiry.Min > 0 || f.IdleExpiry.P50 > 0, path+".idle_expiry", "must be positive")
 	f.Events.validate(m, path+".events")
+	f.validateManaged(m, path)
 	f.validateVersions(m, path)
 	f.validateAliases(m, path)
 }

@@ -37,6 +37,7 @@ func (w wiring) function(f Function) function.Config {
 		Architecture: architecture,
 		Events:       function.Events(f.Events),
 		ScalingRate:  w.cfg.ScalingRate,
+		Managed:      w.managed(f),
 		StreamURL:    f.InvokeMode == ResponseStream,
 		ColdStart:    f.ColdStartDelay.pick,
 		IdleExpiry:   f.IdleExpiry.pick,
@@ -60,6 +61,9 @@ func (w wiring) environment(f Function) environment.Config {
 		Command: f.Command, Extensions: w.extensions(f), Processes: f.Processes, Dir: f.Dir, Env: f.Env,
 		MemoryMB: f.MemoryMB, EnforceMemory: w.enforcesMemory(f), Confine: w.confiner(f),
 		Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: w.log, Limits: process.Limits(f.Limits),
+	}
+	if f.Managed != nil {
+		cfg.Concurrency, cfg.InitLimit = f.Managed.MaxConcurrency, max(managedInit, f.Timeout)
 	}
 	if w.enclosing != nil {
 		cfg.Enclose = w.enclosing(f)

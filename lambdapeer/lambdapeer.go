@@ -65,12 +65,13 @@ func (p *Peer) Run(ctx context.Context) error {
 	q := p.withDefaults()
 	settings, errEvents := lifecycle.ReadEvents(q.Getenv)
 	policy, errTrust := trust.Read(q.Getenv)
-	if err := errors.Join(errEvents, errTrust); err != nil {
+	workers, errWorkers := lifecycle.ReadWorkers(q.Getenv)
+	if err := errors.Join(errEvents, errTrust, errWorkers); err != nil {
 		return err
 	}
 	env := &lifecycle.Environment{
 		ID: lifecycle.NewID(), Version: lifecycle.ReadVersion(q.Getenv), LogStream: lifecycle.ReadLogStream(q.Getenv), Handler: q.Handler, Logger: q.Logger, Events: settings,
-		Trust: policy, FunctionName: q.Getenv(lifecycle.FunctionNameVar),
+		Trust: policy, FunctionName: q.Getenv(lifecycle.FunctionNameVar), Workers: workers,
 		Hooks: lifecycle.Hooks{Freeze: hook(q.OnFreeze), Thaw: hook(q.OnThaw)},
 	}
 	if address := q.Getenv("AWS_LAMBDA_RUNTIME_API"); address != "" {

@@ -91,6 +91,7 @@ type settings struct {
 	trust     trust.Policy
 	function  string // its name in Lambda
 	freeze    freeze
+	workers   int // invocations at once; 0: not on Managed Instances
 	async     bool
 	initLimit time.Duration // of waiting for the app before the first invocation, with async
 	level     slog.Level
@@ -107,7 +108,7 @@ func parse(args []string, getenv func(string) string) (settings, error) {
 		name: args[0], api: getenv(apiVar), id: lifecycle.NewID(), version: lifecycle.ReadVersion(getenv), stream: lifecycle.ReadLogStream(getenv),
 		path: getenv(pathVar), initLimit: initPhase, function: getenv(lifecycle.FunctionNameVar),
 	}
-	var errs [10]error
+	var errs [11]error
 	s.command, errs[0] = parseCommand(args[1:])
 	s.port, errs[1] = parsePort(getenv)
 	s.h2c, errs[2] = choose(protocolVar, getenv(protocolVar), map[string]bool{"": false, "http1": false, "h2c": true})
@@ -120,7 +121,9 @@ func parse(args []string, getenv func(string) string) (settings, error) {
 	s.trust, errs[7] = trust.Read(getenv)
 	s.tcp, errs[8] = choose(probeVar, getenv(probeVar), map[string]bool{"": false, "http": false, "tcp": true})
 	s.freeze, errs[9] = parseFreeze(getenv)
+	s.workers, errs[10] = lifecycle.ReadWorkers(getenv)
 	err := errors.Join(errs[:]...)
+	s.async = s.async && s.workers == 0 // init may take as long as the app there
 	if s.path == "" {
 		s.path = "/"
 	}

@@ -161,8 +161,11 @@ func (b *boot) breakOff(w http.ResponseWriter, inv *invocation) {
 // finish records the answer and hands it to the caller. It comes too late for an invocation that has ended otherwise.
 func (b *boot) finish(inv *invocation, a *answer) {
 	b.update(func() {
-		b.runtime = runtimeAnswered
+		if !b.env.cfg.Managed() {
+			b.runtime = runtimeAnswered
+		}
 		inv.answer, inv.answered = a, time.Now()
+		delete(b.late, inv.ID)
 		if inv.produced == 0 {
 			inv.responded, inv.produced = inv.answered, len(a.body)
 		}

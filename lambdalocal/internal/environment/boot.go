@@ -38,6 +38,10 @@ type boot struct {
 	runtime    runtimeState
 	waiting    int // calls of /invocation/next that wait
 	inv        *invocation
+	beside     map[string]*invocation // by id: those under way on Managed Instances
+	queue      []*invocation          // of those, which no worker has taken yet
+	late       map[string]bool        // ids of invocations that timed out, and which a worker still has
+	workers    int                    // most that the runtime has shown
 	extensions []*extension
 	processes  []*child
 }
@@ -49,7 +53,7 @@ func newBoot(e *Environment) (*boot, error) {
 	}
 	b := &boot{
 		env: e, addr: listener.Addr().String(), events: telemetry.NewHub(e.dialer(), e.log), runtime: runtimeStarted,
-		dead: make(chan struct{}), changed: make(chan struct{}),
+		dead: make(chan struct{}), changed: make(chan struct{}), beside: map[string]*invocation{}, late: map[string]bool{},
 	}
 	b.server = &http.Server{Handler: guard.Processes(b.handler()), ReadHeaderTimeout: 10 * time.Second}
 	b.ended.Go(func() { _ = b.server.Serve(patient.Listener(listener, e.cfg.Log)) })

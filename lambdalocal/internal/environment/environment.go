@@ -56,6 +56,9 @@ type Config struct {
 	// Confine limits what the processes of an environment may use together, once. Nil: they are not limited.
 	Confine func(cfg *Config, id string) (Confinement, error)
 	Limits  process.Limits // of each process
+	// Concurrency is how many invocations an environment serves at once, by Serve, on Managed Instances. 0: one at a time, by
+	// Invoke, and its processes are frozen in between.
+	Concurrency int
 	// Provisioned environments are initialised ahead: no invocation pays for it.
 	Provisioned bool
 	Log         logrus.FieldLogger
@@ -93,8 +96,8 @@ type Extension struct {
 	Argv []string
 }
 
-// An Environment runs one invocation at a time. ID, Served, PIDs and Kill may be called from any goroutine, all else only
-// by the owner.
+// An Environment runs one invocation at a time, or on Managed Instances several. ID, Served, PIDs, Kill, Serve, Free and CPU may be
+// called from any goroutine, all else only by the owner.
 type Environment struct {
 	id     string
 	cfg    *Config

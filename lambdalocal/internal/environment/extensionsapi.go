@@ -152,6 +152,11 @@ func (b *boot) admit(name string, body []byte) (*extension, *refusal) {
 }
 
 func (b *boot) refusalLocked(x *extension) *refusal {
+	if b.env.cfg.Managed() {
+		if refused := x.refusedBeside(); refused != nil {
+			return refused
+		}
+	}
 	for _, kind := range x.wants {
 		switch {
 		case kind != invoke && kind != shutdown:

@@ -61,7 +61,8 @@ type Result struct {
 type invocation struct {
 	Invocation
 	deadline  time.Time
-	delivered bool // to the runtime
+	delivered bool         // to the runtime
+	state     runtimeState // of the worker that has it, where there are several
 	answer    *answer
 
 	began     time.Time

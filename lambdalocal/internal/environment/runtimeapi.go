@@ -109,6 +109,9 @@ func (b *boot) next(w http.ResponseWriter, r *http.Request) {
 // take waits for an invocation that no other call has taken. A runtime that asks again before it has answered gets the
 // same invocation again.
 func (b *boot) take(ctx context.Context) (*invocation, *refusal, error) {
+	if b.env.cfg.Managed() {
+		return b.takeBeside(ctx)
+	}
 	again, refused := b.ready()
 	if again != nil || refused != nil {
 		return again, refused, nil
@@ -153,6 +156,9 @@ func (b *boot) ready() (again *invocation, refused *refusal) {
 func (b *boot) enter(r *http.Request, to runtimeState) (*invocation, *refusal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.env.cfg.Managed() {
+		return b.enterBesideLocked(r.PathValue("id"), to)
+	}
 	if b.inv == nil || b.inv.ID != r.PathValue("id") {
 		return nil, &refusal{http.StatusBadRequest, "InvalidRequestID", "Invalid request ID"}
 	}

@@ -25,7 +25,7 @@ func (b *boot) subscribe(w http.ResponseWriter, r *http.Request) {
 		refuse(w, forbid("Telemetry.SubscriptionClosed", "Telemetry API subscription is closed already"))
 		return
 	}
-	s, err := telemetry.Parse(body)
+	s, err := telemetry.Parse(body, b.env.cfg.Managed())
 	if err != nil {
 		refuse(w, &refusal{http.StatusBadRequest, "ValidationError", err.Error()})
 		return

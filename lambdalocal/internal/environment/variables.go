@@ -21,7 +21,11 @@ var inherited = []string{
 var withheld = []string{
 	"_HANDLER", "AWS_EXECUTION_ENV", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_XRAY_CONTEXT_MISSING",
 	"AWS_XRAY_DAEMON_ADDRESS", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT",
+	maxConcurrency,
 }
+
+// maxConcurrency is set on Managed Instances only, for runtimes only.
+const maxConcurrency = "AWS_LAMBDA_MAX_CONCURRENCY"
 
 // Where X-Ray's daemon listens in Lambda. Nobody listens there here, and by AWS_XRAY_CONTEXT_MISSING that is no error.
 const (
@@ -55,7 +59,7 @@ func (e *Environment) variables(runtimeAPI string, of kind) []string {
 // reserved are Lambda's own variables, and PORT. Credentials are of nobody.
 func (e *Environment) reserved(runtimeAPI string) map[string]string {
 	cfg := e.cfg
-	return map[string]string{
+	vars := map[string]string{
 		"_HANDLER":                        cfg.Handler,
 		"_AWS_XRAY_DAEMON_ADDRESS":        xrayHost,
 		"_AWS_XRAY_DAEMON_PORT":           xrayPort,
@@ -79,13 +83,21 @@ func (e *Environment) reserved(runtimeAPI string) map[string]string {
 		"TZ":                              ":UTC",
 		"PORT":                            strconv.Itoa(e.port),
 	}
+	if cfg.Managed() {
+		vars[maxConcurrency] = strconv.Itoa(cfg.Concurrency)
+	}
+	return vars
 }
 
 func (c *Config) initializationType() string {
-	if c.Provisioned {
+	switch {
+	case c.Managed():
+		return managedInstances
+	case c.Provisioned:
 		return "provisioned-concurrency"
+	default:
+		return "on-demand"
 	}
-	return "on-demand"
 }
 
 // expand puts the environment's port where {port} stands: environments of one machine share its ports.

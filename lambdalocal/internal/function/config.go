@@ -17,6 +17,7 @@ type Config struct {
 	Modified     time.Time // when all of them are taken for modified
 	Architecture ledger.Architecture
 	Events       Events
+	Managed      *Managed             // nil: on Lambda's own machines
 	StreamURL    bool                 // the function's URL streams its answers
 	ScalingRate  int                  // new environments per 10 s
 	ColdStart    func() time.Duration // from placement to the start of init: called once per environment

@@ -51,8 +51,12 @@ func New(cfg Config) *Function {
 	return f
 }
 
-// Start begins to initialise the provisioned environments.
+// Start begins to initialise the environments that are there ahead of invocations.
 func (f *Function) Start() {
+	if f.cfg.Managed != nil {
+		f.startManaged()
+		return
+	}
 	for _, v := range f.cfg.Versions {
 		if v.Provisioned > 0 {
 			_ = f.Provision(v.Version, v.Provisioned) // fails for Latest only
@@ -91,6 +95,9 @@ func (f *Function) run(ctx context.Context, c Call) (environment.Result, error) 
 
 // place hands the work to an idle environment or creates one for it.
 func (f *Function) place(w *work) error {
+	if f.cfg.Managed != nil {
+		return f.placeBeside(w)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.refusalLocked(); err != nil {

@@ -16,6 +16,7 @@ const (
 	Init     State = "init"
 	Busy     State = "busy"
 	Frozen   State = "frozen"
+	Ready    State = "ready" // on Managed Instances, with invocations or without
 	Stopping State = "stopping"
 )
 

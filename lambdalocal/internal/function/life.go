@@ -3,6 +3,7 @@ package function
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
@@ -23,7 +24,11 @@ type life struct {
 
 	// Guarded by Function.mu.
 	state   State
-	request string // id of the invocation under way
+	request string // id of the invocation under way, the latest of several
+	beside  int    // invocations under way on Managed Instances
+	leaving bool   // it ends when there are none
+
+	served sync.WaitGroup // those invocations
 }
 
 func newLife(f *Function, v *version, env *environment.Environment, provisioned bool) *life {
@@ -37,6 +42,10 @@ func newLife(f *Function, v *version, env *environment.Environment, provisioned 
 // run owns the environment from its creation to its end. One that is not provisioned was created for an invocation that is
 // on its way.
 func (l *life) run() {
+	if l.f.cfg.Managed != nil {
+		l.runManaged()
+		return
+	}
 	defer l.f.forget(l)
 	defer l.retire()
 	l.begin()

@@ -47,6 +47,12 @@ func (f *Function) Update(change func(*Version)) Version {
 		l.retire()
 	}
 	old.idle = nil
+	if f.cfg.Managed != nil {
+		for _, l := range slices.Clone(old.fleet.lives) {
+			f.leaveLocked(l)
+		}
+		f.growLocked(f.versions[Latest], f.cfg.Managed.Min)
+	}
 	return about
 }
 
@@ -75,6 +81,9 @@ func (f *Function) Publish(description string, code func(Version) (dir, sha256 s
 	latest.Version, latest.Modified = strconv.Itoa(last+1), time.Now()
 	f.versions[latest.Version] = newVersion(latest)
 	f.order = append(f.order, latest.Version)
+	if f.cfg.Managed != nil {
+		f.growLocked(f.versions[latest.Version], f.cfg.Managed.Min)
+	}
 	return latest, nil
 }
 

@@ -49,6 +49,7 @@ type version struct {
 	idle      []*life             // frozen, most recently used last; provisioned ones are in ready
 	ready     []*life             // frozen, provisioned
 	provision provision
+	fleet     fleet // on Managed Instances
 }
 
 func newVersion(about Version) *version {

@@ -36,6 +36,8 @@ type Prices struct {
 	MillionRequests float64
 	GBSecondX86     float64
 	GBSecondARM     float64
+	ManagedRequests float64 // a million, on Managed Instances
+	ManagedFee      float64 // for each dollar of an EC2 instance
 }
 
 func (p Prices) gbSecond(a Architecture) float64 {
@@ -65,6 +67,32 @@ type Book struct {
 	// Guarded by ledger.mu.
 	memoryMB int // of the last invocation
 	totals   map[Front]*totals
+	hire     *hire // nil: no EC2 instances
+}
+
+// A hire is EC2 instances of Managed Instances, which are paid for by the second, busy or not.
+type hire struct {
+	since       time.Time // when the number became what it is
+	instances   int
+	hourDollars float64 // of one, without the fee
+	used        time.Duration
+}
+
+// until is the time of all instances together.
+func (h hire) until(now time.Time) time.Duration {
+	return h.used + time.Duration(h.instances)*now.Sub(h.since)
+}
+
+// Hire says how many EC2 instances of that price the function has from now on. Its invocations then cost what requests on Managed
+// Instances do, and their durations nothing.
+func (b *Book) Hire(now time.Time, instances int, hourDollars float64) {
+	b.ledger.mu.Lock()
+	defer b.ledger.mu.Unlock()
+	if b.hire == nil {
+		b.hire = &hire{since: now}
+	}
+	b.hire.used, b.hire.since = b.hire.until(now), now
+	b.hire.instances, b.hire.hourDollars = instances, hourDollars
 }
 
 // totals are whole numbers, so that their sums are exact.

@@ -3,13 +3,14 @@ package ledger
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
 
-var list = Prices{MillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334}
+var list = Prices{MillionRequests: 0.20, GBSecondX86: 0.0000166667, GBSecondARM: 0.0000133334, ManagedRequests: 0.30, ManagedFee: 0.15}
 
 func TestAMillionRequestsAtListPrice(t *testing.T) {
 	for architecture, want := range map[Architecture]float64{X86: 0.20 + 1e6*0.1*0.0000166667, ARM: 0.20 + 1e6*0.1*0.0000133334} {
@@ -71,4 +72,28 @@ func TestTheTable(t *testing.T) {
 		"       web  invoke         1       1500  1.500  0.00002020\n"+
 		"       web  direct         1         20  0.020  0.00000047\n"+
 		"     total                                      0.00002067\n", out.String())
+}
+
+// EC2 instances cost from when they come until they go, at their number, and requests what they do there.
+func TestInstancesAreHiredByTheSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(list)
+		b := l.Open("web", X86, 2048)
+		b.Hire(time.Now(), 3, 0.1)
+		time.Sleep(time.Hour)
+		b.Hire(time.Now(), 1, 0.1)
+		time.Sleep(2 * time.Hour)
+		for range 1_000_000 {
+			b.Add(Direct, 2048, 0, 0)
+		}
+		a := l.Statement().Functions[0]
+		require.Equal(t, 1, a.Managed.Instances)
+		require.InDelta(t, 5*3600, a.Managed.InstanceSeconds, 1e-6)
+		require.InDelta(t, 0.5, a.Managed.InstanceDollars, 1e-9)
+		require.InDelta(t, 0.075, a.Managed.FeeDollars, 1e-9)
+		require.InDelta(t, 0.575+0.30, a.Total.Dollars, 1e-9)
+		var out strings.Builder
+		require.NoError(t, l.Statement().Print(&out))
+		require.Contains(t, out.String(), "web     ec2             18000000         0.57500000")
+	})
 }

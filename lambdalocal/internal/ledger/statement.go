@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 )
 
 // A Statement is the bill so far.
@@ -19,8 +20,20 @@ type Account struct {
 	MemoryMB     int          `json:"memory_mb"` // of the last invocation
 	Invoke       Entry        `json:"invoke"`    // by the Invoke API
 	Direct       Entry        `json:"direct"`    // by the direct front end
-	Total        Entry        `json:"total"`
+	Managed      *Hired       `json:"managed,omitempty"`
+	Total        Entry        `json:"total"` // EC2 instances included
 }
+
+// Hired is what EC2 instances of Managed Instances have cost so far.
+type Hired struct {
+	Instances       int     `json:"instances"` // now
+	InstanceSeconds float64 `json:"instance_seconds"`
+	InstanceDollars float64 `json:"instance_dollars"`
+	FeeDollars      float64 `json:"fee_dollars"`
+}
+
+// Dollars is the sum.
+func (h Hired) Dollars() float64 { return h.InstanceDollars + h.FeeDollars }
 
 // An Entry sums invocations.
 type Entry struct {
@@ -54,16 +67,34 @@ func (b *Book) accountLocked() Account {
 		sum.initMs += t.initMs
 		sum.billedMBMs += t.billedMBMs
 	}
-	return Account{
+	a := Account{
 		Function: b.function, Architecture: b.architecture, MemoryMB: b.memoryMB,
 		Invoke: b.price(*b.totals[Invoke]), Direct: b.price(*b.totals[Direct]), Total: b.price(sum),
+	}
+	if b.hire != nil {
+		a.Managed = b.hired(time.Now())
+		a.Total.Dollars += a.Managed.Dollars()
+	}
+	return a
+}
+
+func (b *Book) hired(now time.Time) *Hired {
+	seconds := b.hire.until(now).Seconds()
+	dollars := seconds / 3600 * b.hire.hourDollars
+	return &Hired{
+		Instances: b.hire.instances, InstanceSeconds: seconds,
+		InstanceDollars: dollars, FeeDollars: dollars * b.ledger.prices.ManagedFee,
 	}
 }
 
 func (b *Book) price(t totals) Entry {
 	e := Entry{Requests: t.requests, BilledMs: t.billedMs, InitMs: t.initMs}
 	e.GBSeconds = float64(t.billedMBMs) / 1000 / 1024
-	e.RequestDollars = float64(t.requests) / 1e6 * b.ledger.prices.MillionRequests
+	million := b.ledger.prices.MillionRequests
+	if b.hire != nil {
+		million = b.ledger.prices.ManagedRequests
+	}
+	e.RequestDollars = float64(t.requests) / 1e6 * million
 	e.DurationDollars = e.GBSeconds * b.ledger.prices.gbSecond(b.architecture)
 	e.Dollars = e.RequestDollars + e.DurationDollars
 	return e
@@ -83,6 +114,9 @@ func (s Statement) Print(w io.Writer) error {
 				row(a.Function, line.front, fmt.Sprint(line.Requests), fmt.Sprint(line.BilledMs),
 					fmt.Sprintf("%.3f", line.GBSeconds), fmt.Sprintf("%.8f", line.Dollars))
 			}
+		}
+		if a.Managed != nil {
+			row(a.Function, "ec2", "", fmt.Sprintf("%.0f", 1000*a.Managed.InstanceSeconds), "", fmt.Sprintf("%.8f", a.Managed.Dollars()))
 		}
 	}
 	row("total", "", "", "", "", fmt.Sprintf("%.8f", s.Dollars))

@@ -21,10 +21,13 @@ const (
 )
 
 var (
-	versions = []string{"2022-07-01", "2022-12-13", "2025-01-29"}
+	versions = []string{"2022-07-01", "2022-12-13", newest}
 	types    = []string{"platform", "function", "extension"}
 	hosts    = []string{"sandbox.localdomain", "sandbox", "localhost", "127.0.0.1"}
 )
+
+// newest is the only version of the schema on Managed Instances.
+const newest = "2025-01-29"
 
 // A Subscription says which events go where, and how many at once.
 type Subscription struct {
@@ -36,8 +39,8 @@ type Subscription struct {
 	timeout  time.Duration // from a batch's first event until it is sent at the latest
 }
 
-// Parse reads the body of a subscription request. Its error names all that is wrong.
-func Parse(body []byte) (Subscription, error) {
+// Parse reads the body of a subscription request, on Managed Instances or not. Its error names all that is wrong.
+func Parse(body []byte, managed bool) (Subscription, error) {
 	var request struct {
 		SchemaVersion string   `json:"schemaVersion"`
 		Types         []string `json:"types"`
@@ -59,7 +62,11 @@ func Parse(body []byte) (Subscription, error) {
 	}
 	ms := m.within("timeoutMs", request.Buffering.TimeoutMs, int(minTimeout.Milliseconds()), int(maxTimeout.Milliseconds()), int(defaultTimeout.Milliseconds()))
 	s.timeout = time.Duration(ms) * time.Millisecond
-	m.check(slices.Contains(versions, request.SchemaVersion), "schemaVersion must be one of %s", strings.Join(versions, ", "))
+	known := versions
+	if managed {
+		known = []string{newest}
+	}
+	m.check(slices.Contains(known, request.SchemaVersion), "schemaVersion must be one of %s", strings.Join(known, ", "))
 	m.check(len(request.Types) > 0, "types should not be empty")
 	for _, t := range request.Types {
 		m.check(slices.Contains(types, t), "type %q is not one of %s", t, strings.Join(types, ", "))

@@ -89,7 +89,7 @@ func hub(t *testing.T) *Hub {
 
 func subscription(t *testing.T, destination, types, buffering string) Subscription {
 	t.Helper()
-	s, err := Parse(fmt.Appendf(nil, `{"schemaVersion":"2022-12-13","types":%s,"destination":%s,"buffering":%s}`, types, destination, buffering))
+	s, err := Parse(fmt.Appendf(nil, `{"schemaVersion":"2022-12-13","types":%s,"destination":%s,"buffering":%s}`, types, destination, buffering), false)
 	require.NoError(t, err)
 	return s
 }
@@ -237,11 +237,11 @@ func TestWrongSubscriptions(t *testing.T) {
 		"TCP no port":   {valid(`"protocol":"HTTP"`, `"protocol":"TCP"`), "port must be 1 to 65535"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Parse([]byte(c.body))
+			_, err := Parse([]byte(c.body), false)
 			require.ErrorContains(t, err, c.want)
 		})
 	}
-	_, err := Parse([]byte(valid("", "")))
+	_, err := Parse([]byte(valid("", "")), false)
 	require.NoError(t, err)
 }
 
@@ -256,7 +256,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(valid("", ""))
 	f.Add(`{"destination":{"protocol":"TCP","port":-1}}`)
 	f.Fuzz(func(t *testing.T, body string) {
-		s, err := Parse([]byte(body))
+		s, err := Parse([]byte(body), false)
 		if err != nil {
 			return
 		}

@@ -48,9 +48,13 @@ type Environment struct {
 	// ShutdownLimit is how long a drain may take when the context ends; 0: as long as any.
 	ShutdownLimit time.Duration
 
-	served bool // an instance has been served
-	asleep bool // the app has been told of a freeze, and not yet of a thaw
-	watch  *serial.Watch
+	// Workers is how many invocations are asked for at once, as ReadWorkers returns it. 0: one, and it may make an instance.
+	Workers int
+
+	managed bool // one of several workers
+	served  bool // an instance has been served
+	asleep  bool // the app has been told of a freeze, and not yet of a thaw
+	watch   *serial.Watch
 }
 
 // watched is what looks at the app's requests, over all instances.
@@ -72,6 +76,14 @@ func (e *Environment) RunLambda(ctx context.Context, api *runtimeapi.Client) err
 			e.Logger.Warn("Lambda will end this environment without a warning", "error", err)
 		}
 	}
+	if e.Workers > 0 {
+		return e.runManaged(ctx, api)
+	}
+	return e.work(ctx, api)
+}
+
+// work serves one invocation after the other.
+func (e *Environment) work(ctx context.Context, api *runtimeapi.Client) error {
 	for ctx.Err() == nil {
 		event, err := api.Next(ctx)
 		if ctx.Err() != nil {
@@ -117,6 +129,8 @@ func (e *Environment) respond(ctx context.Context, api *runtimeapi.Client, event
 		return body, false, err
 	case err != nil:
 		return nil, true, err
+	case e.managed:
+		return nil, true, errManaged
 	}
 	body, err = json.Marshal(e.serve(ctx, inv, event.ID, event.Deadline))
 	return body, true, err

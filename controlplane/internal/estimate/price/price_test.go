@@ -9,6 +9,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate/price"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 func TestTheBuiltInListIsWhole(t *testing.T) {
@@ -37,6 +38,22 @@ func TestPricesOfLambdaAreThoseOfTheConfiguration(t *testing.T) {
 	require.Equal(t, p.PerMillionRequests, set.Of(price.LambdaRequests))
 	require.Equal(t, p.GBSecondX86, set.Of(price.LambdaSeconds+price.X86))
 	require.Equal(t, p.GBSecondARM, set.Of(price.LambdaSeconds+price.ARM))
+}
+
+// The ledger of lambdalocal, too.
+func TestPricesOfTheLedgerAreTheSame(t *testing.T) {
+	set, err := price.Default().For("us-east-1")
+	require.NoError(t, err)
+	p := lambdalocal.Default().Prices
+	for name, ledger := range map[string]float64{
+		price.LambdaRequests: p.MillionRequests, price.LambdaSeconds + price.X86: p.GBSecondX86, price.LambdaSeconds + price.ARM: p.GBSecondARM,
+		price.ManagedRequests: p.ManagedRequests, price.ManagedFee: p.ManagedFee,
+		price.EC2Compute + price.X86: p.EC2HourCX86, price.EC2Compute + price.ARM: p.EC2HourCARM,
+		price.EC2General + price.X86: p.EC2HourMX86, price.EC2General + price.ARM: p.EC2HourMARM,
+		price.EC2Memory + price.X86: p.EC2HourRX86, price.EC2Memory + price.ARM: p.EC2HourRARM,
+	} {
+		require.Equal(t, set.Of(name), ledger, name)
+	}
 }
 
 func TestAListThatIsWrongNamesAllThatIs(t *testing.T) {
