@@ -8,9 +8,10 @@ PREVIOUS   := $(shell cat controlplane/e2e/testdata/previous-commit)
 PREVIOUS_PROGRAMS := ./lambdapeer/cmd/lambdapeer ./controlplane/cmd/controlplane ./controlplane/controlplanetest/app
 TRACES     ?= ../shared/traces
 FAULT_TABLE := $(CURDIR)/build/faults.txt
-# Simulations have one goroutine a run, in which the race detector finds nothing and takes twenty times as long.
-SIMULATORS  = controlplane/internal/simulate controlplane/internal/cell
-RACED       = $(shell go list ./... ./.ci/flaky | grep -vE 'controlplane/internal/(simulate|cell)')
+# Nothing in these starts a goroutine: the race detector would find nothing, and take up to twenty times as long.
+PURE        = simulate cell pool tables rollout estimate
+PURE_TREES  = $(PURE:%=./controlplane/internal/%/...)
+RACED       = $(filter-out $(shell go list $(PURE_TREES)),$(shell go list ./... ./.ci/flaky))
 LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer | xargs -n1 dirname | sort -u | sed 's,^,./,')
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
 
@@ -76,10 +77,10 @@ previous: .tools/previous-$(PREVIOUS) ## build the peer and control plane of the
 	  (cd $$part/source && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o .. $(PREVIOUS_PROGRAMS)) && rm -rf $$part/source && { mv -T $$part $@ || test -x $@/app; }
 
 test: envoy runtimes dynalite previous ## a developer's loop, under five minutes: unit, property, race detector, end to end through Envoy
-	@echo "== tests of the simulators, without the long ones"
-	@$(call suite,simulator-tests,$(SIMULATORS:%=./%/...),-skip '^TestLong',build/simulator-tests.json)
+	@echo "== tests of the pure packages, without the long ones"
+	@$(call suite,pure-tests,$(PURE_TREES),-skip '^TestLong',build/pure-tests.json)
 	@echo "== all others with the race detector, without the long ones; the end-to-end ones run real Envoys"
-	@$(call suite,tests,$(RACED),-race -skip '^TestLong',build/simulator-tests.json build/tests.json)
+	@$(call suite,tests,$(RACED),-race -skip '^TestLong',build/pure-tests.json build/tests.json)
 	@echo "== alert rules and dashboard"
 	@$(MAKE) --no-print-directory alerts
 
@@ -118,10 +119,10 @@ $(EXAMPLES)/rust:
 	$(call build_example,cargo,cargo build --quiet --release)
 
 test-all: test cdk-test example-runtimes ## every test: those of make test, then the long ones
-	@echo "== the long tests of the simulators"
-	@$(call suite,long-simulator-tests,$(filter $(SIMULATORS:%=./%%),$(LONG_PACKAGES)),-run '^TestLong',build/long-simulator-tests.json)
+	@echo "== the long tests of the pure packages"
+	@$(call suite,long-pure-tests,$(filter $(PURE:%=./controlplane/internal/%%),$(LONG_PACKAGES)),-run '^TestLong',build/long-pure-tests.json)
 	@echo "== the other long tests with the race detector"
-	@$(call suite,long-tests,$(filter-out $(SIMULATORS:%=./%%),$(LONG_PACKAGES)),-race -run '^TestLong',$(addprefix build/,simulator-tests.json tests.json long-simulator-tests.json long-tests.json))
+	@$(call suite,long-tests,$(filter-out $(PURE:%=./controlplane/internal/%%),$(LONG_PACKAGES)),-race -run '^TestLong',$(addprefix build/,pure-tests.json tests.json long-pure-tests.json long-tests.json))
 
 cdk-test: build/lambda-dispatch ## test what the CDK construct of deploy/cdk synthesizes; nothing without npm
 	@if ! command -v npm >/dev/null; then echo "no npm here: the CDK construct is not tested"; exit 0; fi; \
