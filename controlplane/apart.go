@@ -94,9 +94,9 @@ func (s *Server) lead(ctx, term context.Context, number uint64, known []string) 
 	if term.Err() == nil {
 		stopXDS = s.decide(ctx, term, number, parts)
 	}
+	s.relays.leader.Resign() // before their streams end, as if the relays had
 	s.endControl()
 	stopXDS()
-	s.relays.leader.Resign()
 	s.endReloads()
 	s.dispatcher.Abandon()
 	err := parts.wait()
@@ -109,6 +109,7 @@ func (s *Server) lead(ctx, term context.Context, number uint64, known []string) 
 // decide decides until the term is over, ctx ends or a part fails. Unless somebody else may lead by then, it leaves its last word
 // with the relays. The returned function ends what Envoys are told.
 func (s *Server) decide(ctx, term context.Context, number uint64, parts *group) (stopXDS func()) {
+	s.relays.sayAttached()
 	s.dispatcher.Start()
 	s.health.Resume()
 	stopXDS = parts.run("xds", func(ctx context.Context) error { return s.xds.Run(ctx, s.dispatcher) })

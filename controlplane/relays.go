@@ -157,9 +157,22 @@ func (a *attached) Attached(relay string, hello tables.Hello) {
 
 // Detached implements uplink.Sink.
 func (a *attached) Detached(relay string, err error) {
-	if !errors.Is(err, uplink.ErrStandby) { // not our doing
-		a.log.WithField("relay", relay).WithError(err).Warn("a relay is not heard any more; what it serves goes on")
+	if errors.Is(err, uplink.ErrStandby) || errors.Is(err, uplink.ErrReplaced) { // our doing, or another stream of it is there
+		return
 	}
+	a.log.WithField("relay", relay).WithError(err).Warn("a relay is not heard any more")
+	a.sayAttached()
+}
+
+// sayAttached says whether there is a relay through which instances could come up.
+func (a *attached) sayAttached() {
+	for _, r := range a.leader.Relays() {
+		if r.Synced {
+			a.dispatcher.Attached(true)
+			return
+		}
+	}
+	a.dispatcher.Attached(false)
 }
 
 // Register implements uplink.Sink.
@@ -196,10 +209,15 @@ func (a *attached) tell(relay string, event tables.Event) {
 	case tables.Draining:
 		d.Draining(e.Instance, e.Reason)
 	case tables.Lost:
-		d.Lost(e.Instance, errors.New(e.Why))
+		if e.Relay {
+			d.Away(e.Instance)
+		} else {
+			d.Lost(e.Instance, errors.New(e.Why))
+		}
 	case tables.Down:
 		d.Down(e.Instance, e.End.Report, uplink.EndError(e.End))
 	case tables.Synced:
+		d.Attached(true)
 		select {
 		case a.synced <- relay:
 		default: // nobody awaits it any more

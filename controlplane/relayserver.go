@@ -234,13 +234,13 @@ func (s *RelayServer) ready() admin.Readiness {
 	return admin.Readiness{}
 }
 
-// lastWord is how long the relay stays, at its end, until whoever leads knows which instances it has lost.
+// lastWord is how long the relay stays, at its end, until whoever leads knows what has happened to its instances.
 const lastWord = time.Second
 
 // Run serves until ctx ends or a part fails, and returns when all that it started has ended.
 //
-// The order at the end: the relay, with every tunnel; then the streams, on which it was told that the instances are lost for now; at last
-// the admin address.
+// The order at the end: first nobody asks the caretaker any more; then the streams end, and with that whoever leads sends no request here;
+// then the relay, with every tunnel; at last the admin address.
 func (s *RelayServer) Run(ctx context.Context) error {
 	parts := newGroup()
 	stopAdmin := func() {}
@@ -269,9 +269,9 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	stopCare()
 	stopPair()
 	stopTracing()
-	stopRelay()
 	s.sayGoodbye()
 	stopUplink()
+	stopRelay()
 	stopFiles()
 	stopAdmin()
 	return parts.wait()

@@ -60,9 +60,10 @@ func (p *plane) takes() bool {
 }
 
 func (p *plane) acquire(r *request) {
-	r.owner, r.life, r.term, r.lease = p, p.life, p.term, &pool.Request{Owner: r}
-	p.do(p.pool.Acquire(p.now, r.lease))
-	switch r.lease.State() {
+	lease := &pool.Request{Owner: r}
+	r.owner, r.life, r.term, r.lease = p, p.life, p.term, lease
+	p.do(p.pool.Acquire(p.now, lease)) // which may give it up at once
+	switch lease.State() {
 	case pool.Leased:
 		p.dispatch(r)
 	case pool.Waiting:

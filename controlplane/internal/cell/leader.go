@@ -34,7 +34,12 @@ func (p *plane) hear(events []tables.Event) {
 		case tables.Lost:
 			k := p.knows(e.Instance)
 			k.up = false
-			p.change(k, func(k *known) *pool.Effects { return p.pool.Down(p.now, k.core) })
+			p.change(k, func(k *known) *pool.Effects {
+				if e.Relay {
+					return p.pool.Away(p.now, k.core)
+				}
+				return p.pool.Down(p.now, k.core)
+			})
 		case tables.Load:
 			p.change(p.knows(e.Instance), func(k *known) *pool.Effects {
 				return p.pool.Report(p.now, k.core, e.InFlight, pool.DefaultDelay+e.Way.Duration()+sampled)
@@ -44,6 +49,7 @@ func (p *plane) hear(events []tables.Event) {
 		case tables.Down:
 			p.down(e)
 		case tables.Synced:
+			p.relayed(true)
 			if !p.decides {
 				p.decides = true
 				p.do(p.pool.Resume(p.now))

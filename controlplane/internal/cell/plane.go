@@ -193,7 +193,16 @@ func (p *plane) attach(s *stream, greeting tables.Observed) {
 func (p *plane) ended(s *stream) {
 	if p.stream == s {
 		p.stream = nil
-		p.mirror.Detach()
+		lost := p.mirror.Detach(s.planeEnd.unheard <= maxSilent)
+		p.relayed(false)
+		p.hear(lost)
+	}
+}
+
+// relayed tells the pool whether a relay is attached that has told what it has.
+func (p *plane) relayed(one bool) {
+	if p.term != 0 {
+		p.do(p.pool.Relay(p.now, one))
 	}
 }
 

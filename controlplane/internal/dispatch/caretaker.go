@@ -10,8 +10,9 @@ import (
 // A caretaker decides about requests while nobody leads. It sees the same instances as who leads, through the same reports; it
 // starts none and ends none. What others have leased is foreign to it.
 
-// leaderWithin is how long a request is held for a control plane that leads: by then one does, if there is one.
-const leaderWithin = 5 * time.Second
+// leaderWithin is how long a request is held for a control plane that leads: the lease of one that hangs runs out in five seconds, and
+// then another one has to see it, to take over, and to be noticed.
+const leaderWithin = 8 * time.Second
 
 // elsewhere is why a request leaves a caretaker's queue when somebody leads.
 const elsewhere pool.Cause = "elsewhere"

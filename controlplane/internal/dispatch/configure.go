@@ -95,6 +95,9 @@ func (f *function) open(place int) {
 	if f.d.unreachable.Load() {
 		f.reach(false)
 	}
+	if f.d.relayless.Load() {
+		f.attached(false)
+	}
 	if f.settings().leaving {
 		f.vacate()
 	}

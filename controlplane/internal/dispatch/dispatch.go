@@ -54,6 +54,7 @@ type Dispatcher struct {
 	started     chan struct{} // closed by Start
 	abandoned   atomic.Bool
 	unreachable atomic.Bool    // no Envoy is connected any more
+	relayless   atomic.Bool    // no relay is attached any more
 	invocations sync.WaitGroup // providers' Invoke calls under way
 	background  sync.WaitGroup // what reads of functions
 	stop        context.Context
@@ -186,6 +187,14 @@ func (d *Dispatcher) Connected(envoys int) {
 	}
 }
 
+// Attached says whether a relay is attached that has told what it has. Until it is called, one is expected.
+func (d *Dispatcher) Attached(one bool) {
+	d.relayless.Store(!one) // before the functions are listed: one that comes meanwhile looks at it
+	for _, f := range d.list() {
+		f.attached(one)
+	}
+}
+
 // Up implements relays.Events.
 func (d *Dispatcher) Up(up relays.Up) {
 	if i := d.instance(up.Instance); i != nil {
@@ -218,6 +227,13 @@ func (d *Dispatcher) Draining(id string, reason wire.Reason) {
 func (d *Dispatcher) Lost(id string, err error) {
 	if i := d.instance(id); i != nil {
 		i.function.lost(i, err)
+	}
+}
+
+// Away says that an instance cannot be reached, because its relay is gone. Up follows when that is back, or Down.
+func (d *Dispatcher) Away(id string) {
+	if i := d.instance(id); i != nil {
+		i.function.away(i)
 	}
 }
 

@@ -254,6 +254,19 @@ func (f *function) lost(i *instance, err error) {
 	})
 }
 
+// away takes an instance out of service whose relay is gone. Its tunnels are too; its invocation goes on.
+func (f *function) away(i *instance) {
+	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
+		i.dialled = 0
+		return p.Away(at, i.core)
+	})
+}
+
+// attached tells the pool whether a relay is.
+func (f *function) attached(one bool) {
+	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Relay(at, one) })
+}
+
 // down takes an instance out of service whose tunnels are gone. Where no invocation's answer will come, that is also its
 // end.
 func (f *function) down(i *instance, report *wire.Report, err error) {

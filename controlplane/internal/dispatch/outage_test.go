@@ -67,3 +67,26 @@ func TestAnInstanceThatNoEnvoyKnowsIsLetGo(t *testing.T) {
 		require.Empty(t, w.function().Blocked)
 	})
 }
+
+// What was reached through a relay that is gone is not leased, and nothing is started in its place. It serves when it is back.
+func TestARelayThatIsGoneIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		id, lease := w.up()
+		lease.Release()
+		w.Attached(false)
+		w.Away(id)
+		waiting := w.acquire(t.Context())
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Empty(t, waiting)
+		require.Len(t, w.instances(), 1)
+		require.Equal(t, "no_relay", w.function().Blocked)
+		require.Equal(t, "down", w.Instances()[0].State)
+		w.Attached(true)
+		w.comesUp(id)
+		require.NoError(t, (<-waiting).err)
+		require.Len(t, w.instances(), 1)
+		require.Empty(t, w.function().StartFailures)
+	})
+}

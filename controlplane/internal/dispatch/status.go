@@ -86,6 +86,8 @@ func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
 		return "accounts[].instances leaves no room: the functions of this account and region have as many together"
 	case scaler.Unreachable:
 		return "no Envoy is connected: nothing is started before a request waits, or one is"
+	case scaler.Relayless:
+		return "no relay is attached: nothing that is started could come up"
 	case scaler.Never:
 		if f.settings().closed != "" {
 			return "the function is disabled, or configured no more"

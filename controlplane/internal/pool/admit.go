@@ -67,8 +67,8 @@ func (p *Pool) retryAfter(now time.Time, cause Cause) time.Duration {
 	return min(max(0, after), latestRetry)
 }
 
-// mayServe reports whether there is an instance that serves waiters, now or when it is up.
-func (p *Pool) mayServe() bool { return p.count[Ready]+p.count[Starting] > 0 }
+// mayServe reports whether there is an instance that serves waiters, now or when it is up, or up again.
+func (p *Pool) mayServe() bool { return p.count[Ready]+p.count[Starting]+p.returning() > 0 }
 
 // Release ends a request: its slot goes to the oldest waiter in the same step, or it leaves the queue. It is harmless
 // for a request that is neither waiting nor leased, and so harmless twice.

@@ -83,7 +83,7 @@ func (p *Pool) checkLeases(i *Instance) error {
 }
 
 func (p *Pool) checkCounts() error {
-	leases, capacity, busy, free, foreign, live, rotating, unreplaced := p.lost, 0, 0, 0, 0, 0, 0, 0
+	leases, capacity, busy, free, foreign, live, rotating, unreplaced, away := p.lost, 0, 0, 0, 0, 0, 0, 0, 0
 	var count, adopted, fresh [Gone]int
 	slow := 0
 	for i := range p.Instances() {
@@ -105,6 +105,9 @@ func (p *Pool) checkCounts() error {
 		if i.state == Ready && i.slow {
 			slow++
 		}
+		if i.away && i.state == Down {
+			away++
+		}
 		if i.rotating {
 			rotating++
 		}
@@ -112,10 +115,10 @@ func (p *Pool) checkCounts() error {
 			unreplaced++
 		}
 	}
-	got := []int{p.inFlight, p.capacity, p.busy, p.free, p.foreign, p.live, p.rotating, p.unreplaced}
-	want := []int{leases, capacity, busy, free, foreign, live, rotating, unreplaced}
+	got := []int{p.inFlight, p.capacity, p.busy, p.free, p.foreign, p.live, p.rotating, p.unreplaced, p.away}
+	want := []int{leases, capacity, busy, free, foreign, live, rotating, unreplaced, away}
 	if slow != p.slow || !slices.Equal(got, want) || count != p.count || adopted != p.adopted || fresh != p.fresh {
-		return fmt.Errorf("in-flight, capacity, busy, free, foreign, live, rotating, unreplaced are counted as %v, but are %v", got, want)
+		return fmt.Errorf("in-flight, capacity, busy, free, foreign, live, rotating, unreplaced, away are counted as %v, but are %v", got, want)
 	}
 	return nil
 }

@@ -83,6 +83,7 @@ type Instance struct {
 	failed      bool      // counted as a failed start
 	late        bool      // that, because it was not up in time
 	awaitsApp   bool      // its peer is there and waits for the app
+	away        bool      // Down, because its relay was gone
 	final       bool      // never to be ready again
 	reason      Reason    // why we drain it
 	drained     time.Time // when its drain began
@@ -297,6 +298,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 		}
 	}
 	p.lingering.unset(&i.linger)
+	p.comeBack(i)
 	if i.state == Starting {
 		i.fleet.Over(p.now, i.start)
 	}

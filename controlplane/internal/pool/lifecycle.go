@@ -233,16 +233,21 @@ func (p *Pool) told(i *Instance) {
 // within its time.
 func (p *Pool) Down(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
-	if i.state == Starting && i.dialled {
-		i.dialled = false
-		p.setStartTimeout(i)
-	}
+	p.undial(i)
 	if i.state == Ready || i.state == Draining {
 		p.move(i, Down)
 		p.failUnserved(now, i)
 		p.scale(now)
 	}
 	return &p.effects
+}
+
+// undial lets the start timeout run again for an instance whose peer was there.
+func (p *Pool) undial(i *Instance) {
+	if i.state == Starting && i.dialled {
+		i.dialled = false
+		p.setStartTimeout(i)
+	}
 }
 
 // failUnserved counts a failed start if an instance leaves by itself, served nothing, and would be started again at

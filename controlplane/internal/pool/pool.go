@@ -73,6 +73,9 @@ type Pool struct {
 	closed  Cause // why arrivals are rejected since Close
 
 	unreachable bool      // no Envoy is connected
+	relayless   bool      // no relay is attached
+	back        time.Time // when peers have dialled that dial again, since one is
+	away        int       // instances that are Down because their relay was gone
 	retiring    bool      // Close follows
 	settled     time.Time // until then requests come back that were held while nobody decided
 	unasked     bool      // none has come since this pool took over

@@ -139,7 +139,7 @@ func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
 
 func (m *model) lease(r *pool.Request) {
 	require.Equal(m.t, pool.Leased, r.State())
-	require.Equal(m.t, pool.Ready, r.Instance().State())
+	require.Contains(m.t, []pool.InstanceState{pool.Ready, pool.Draining}, r.Instance().State(), "another configuration serves and then drains")
 	require.False(m.t, m.gaveUp[r.Instance()], "a drained instance got a lease")
 	m.leased = append(m.leased, r)
 }
@@ -264,6 +264,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"up all":    m.upAll,
 		"dialled":   m.dialled,
 		"reach":     m.reach,
+		"relay":     m.relay,
+		"away":      m.away,
 		"down":      m.down,
 		"end":       m.end,
 		"fail":      m.fail,
@@ -456,6 +458,18 @@ func (m *model) dialled(t *rapid.T) { m.apply(m.p.Dialled(m.now, m.some(t)), nil
 // reach lets the last Envoy go, or one come.
 func (m *model) reach(t *rapid.T) {
 	m.apply(m.p.Reach(m.now, rapid.Bool().Draw(t, "reachable")), nil)
+}
+
+func (m *model) relay(t *rapid.T) {
+	m.apply(m.p.Relay(m.now, rapid.Bool().Draw(t, "attached")), nil)
+}
+
+func (m *model) away(t *rapid.T) {
+	i := m.some(t)
+	drains := i.State() == pool.Draining
+	m.apply(m.p.Away(m.now, i), nil)
+	require.Equal(t, drains, i.State() == pool.Draining, "what it has in flight is gone, and its end comes")
+	require.NotEqual(t, pool.Ready, i.State())
 }
 
 func (m *model) down(t *rapid.T) {
@@ -659,6 +673,7 @@ func TestRecovers(t *testing.T) {
 
 // behave lets time pass with instances that come up at once, serve, and end when they are drained.
 func (m *model) behave(t *rapid.T, d time.Duration) {
+	m.apply(m.p.Relay(m.now, true), nil)
 	for end := m.now.Add(d); m.now.Before(end); {
 		m.upAll(t)
 		for len(m.leased) > 0 {

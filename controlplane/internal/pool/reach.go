@@ -60,11 +60,21 @@ func (p *Pool) letGo(now time.Time, i *Instance) {
 	p.drain(now, i, NoEnvoy)
 }
 
-// withhold takes back what the policy wants while nobody could use it.
+// withhold takes back what the policy wants while nobody could use it, or while what is away will do.
 func (p *Pool) withhold(want scaler.Want) scaler.Want {
-	if p.unreachable && p.queue.n == 0 && want.Start+want.Replace > 0 {
-		p.block = scaler.Block{Reason: scaler.Unreachable}
-		want.Start, want.Replace = 0, 0
+	var reason scaler.Reason
+	switch {
+	case want.Start+want.Replace == 0:
+		return want
+	case p.relayless:
+		reason = scaler.Relayless
+	case p.unreachable && p.queue.n == 0:
+		reason = scaler.Unreachable
+	default:
+		want.Start = max(0, want.Start-p.returning())
+		return want
 	}
+	p.block = scaler.Block{Reason: reason}
+	want.Start, want.Replace = 0, 0
 	return want
 }

@@ -47,7 +47,7 @@ func (p *Pool) look() *scaler.State {
 		Arrivals:    p.counters.arrivals,
 		Departures:  p.counters.departures,
 		Starts:      p.counters.started,
-		Unreachable: p.unreachable,
+		Unreachable: p.unreachable || p.relayless,
 		Failing:     p.guards.Breaker.Cause() != "",
 		Renewing:    p.roll != nil || p.now.Sub(p.lastRoll.Began) < unhurried || p.now.Before(p.settled),
 		Fleet:       next.fleet,

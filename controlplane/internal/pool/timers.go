@@ -127,6 +127,9 @@ func (p *Pool) Next() time.Time {
 	if at := p.settling(p.now); at.After(p.now) {
 		next = earlier(next, at)
 	}
+	if at := p.missing(); at.After(p.now) {
+		next = earlier(next, at)
+	}
 	if p.roll != nil {
 		if at := p.roll.Next(); at.After(p.now) {
 			next = earlier(next, at)

@@ -22,6 +22,7 @@ const (
 	AtAccount    Reason = "account"          // as many instances as the functions of one account and region may have together
 	Backoff      Reason = "backoff"          // starts fail: Block.Cause
 	Unreachable  Reason = "no_envoy"         // no Envoy is connected, and nobody waits
+	Relayless    Reason = "no_relay"         // no relay is attached that would let its peer in
 	Never        Reason = "never"            // the settings forbid starts
 )
 

@@ -59,7 +59,7 @@ type State struct {
 	Rotating    int // ready, but near the end of their lifetime
 	Unreplaced  int // of those, the ones with no replacement on its way
 
-	Unreachable bool   // no Envoy is there that could send requests to what is started now
+	Unreachable bool   // no Envoy or no relay is there that could send requests to what is started now
 	Failing     bool   // the last start failed
 	Renewing    bool   // instances are being replaced by others or were taken over, now or just before: no time to fill a reserve
 	Arrivals    uint64 // requests that came, ever

@@ -26,8 +26,11 @@ type Draining struct {
 	Reason   wire.Reason
 }
 
-// Lost is an event: the relay does not hear the instance's peer any more. It may come back.
-type Lost struct{ Instance, Why string }
+// Lost is an event: the instance cannot be reached any more. It may come back.
+type Lost struct {
+	Instance, Why string
+	Relay         bool // with its relay; else its peer is not heard
+}
 
 // Down is an event: the instance has ended, as far as its relay is concerned.
 type Down struct {

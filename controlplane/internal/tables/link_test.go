@@ -2,6 +2,7 @@ package tables
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -45,31 +46,32 @@ func newStack(t require.TestingT) *stack {
 
 func (s *stack) restartRelay(term uint64) {
 	s.boot++
-	s.cut()
+	s.cut(true)
 	s.keeper = NewKeeper(Hello{Relay: "pair", Boot: strconv.Itoa(s.boot)}, term)
 	s.relay = map[string]*state{}
 }
 
 // takeOver lets a leader of a new term begin.
 func (s *stack) takeOver() {
-	s.cut()
+	s.cut(true)
 	s.term++
 	s.mirror = NewMirror(s.term)
 	s.leader, s.wanted = map[string]*state{}, map[string]bool{}
 }
 
-func (s *stack) cut() {
+// cut ends the stream, and ended says whether the leader takes its relay for gone.
+func (s *stack) cut(ended bool) {
 	if s.keeper != nil {
 		s.keeper.Close(s.session)
 	}
 	if s.mirror != nil {
-		s.mirror.Detach()
+		s.hear(s.mirror.Detach(ended))
 	}
 	s.toRelay, s.toLead = nil, nil
 }
 
 func (s *stack) attach() {
-	s.cut()
+	s.cut(false)
 	s.session++
 	s.hear(s.mirror.Attach(through(s.t, s.keeper.Greeting(), DecodeObserved)))
 }
@@ -242,7 +244,8 @@ func TestTheLeaderIsToldWhatTheRelayHas(t *testing.T) {
 		id := func(t *rapid.T) string { return rapid.SampledFrom(ids).Draw(t, "id") }
 		t.Repeat(map[string]func(*rapid.T){
 			"attach":         func(*rapid.T) { s.attach() },
-			"cut":            func(*rapid.T) { s.cut() },
+			"break":          func(*rapid.T) { s.cut(true) },
+			"fall silent":    func(*rapid.T) { s.cut(false) },
 			"leader sends":   func(*rapid.T) { s.leaderSends() },
 			"relay sends":    func(*rapid.T) { s.relaySends() },
 			"relay receives": func(*rapid.T) { s.relayReceives() },
@@ -274,6 +277,62 @@ func TestTheLeaderIsToldWhatTheRelayHas(t *testing.T) {
 			require.LessOrEqual(t, n, 1, id)
 		}
 	})
+}
+
+// A stream that ends may have ended with its relay, whose sockets are dead then: what was up is not up any more for the leader, until the
+// relay says so again. One that falls silent says nothing of the kind: what is up serves on.
+func TestWhatWasUpIsLostWithItsRelay(t *testing.T) {
+	for name, ended := range map[string]bool{"its stream ends": true, "it falls silent": false} {
+		t.Run(name, func(t *testing.T) {
+			s := newStack(t)
+			s.attach()
+			for _, id := range []string{"a", "b", "starts"} {
+				s.expect(id)
+			}
+			s.settle()
+			s.up("a")
+			s.up("b")
+			s.keeper.Load(s.now, Load{Instance: "a", InFlight: 2})
+			s.settle()
+			lost := s.mirror.Detach(ended)
+			if ended {
+				require.Equal(t, []Event{
+					Lost{"a", "its relay is not heard any more", true}, Lost{"b", "its relay is not heard any more", true},
+				}, lost)
+			} else {
+				require.Empty(t, lost)
+			}
+			s.hear(lost)
+			require.Empty(t, s.mirror.Detach(ended), "it is lost once")
+			s.agree()
+			require.True(t, s.leader["a"].up)
+			require.False(t, s.leader["starts"].up)
+		})
+	}
+}
+
+// While a stream is away leases may end of which the leader does not hear: what a peer counts is told again, though it has not changed.
+func TestLoadsAreToldAgain(t *testing.T) {
+	s := newStack(t)
+	s.attach()
+	s.expect("a")
+	s.settle()
+	s.up("a")
+	s.keeper.Load(s.now, Load{Instance: "a", InFlight: 2})
+	s.settle()
+	s.attach()
+	for s.leaderSends() || s.relayReceives() || s.relaySends() {
+	}
+	var told []Event
+	for _, o := range s.toLead {
+		events, err := s.mirror.Receive(s.now, o)
+		require.NoError(t, err)
+		told = append(told, events...)
+	}
+	require.True(t, slices.ContainsFunc(told, func(e Event) bool {
+		load, is := e.(Load)
+		return is && load.Instance == "a" && load.InFlight == 2
+	}), "%v", told)
 }
 
 // A relay that has heard of a new leader obeys the old one no more, on whichever stream it speaks; and another stream of the same

@@ -90,16 +90,27 @@ func (m *Mirror) Attach(greeting Observed) []Event {
 	m.attached, m.synced, m.complete, m.due = true, false, false, true
 	m.queue, m.sent, m.heard, m.ack, m.ping.due = nil, nil, 0, 0, true
 	for _, i := range m.instances {
-		i.queued, i.seen = false, false
+		i.queued, i.seen, i.Load = false, false, nil // loads are told again: leases may have ended unheard
 	}
 	m.noting = slices.Sorted(maps.Keys(m.notes))
 	return nil
 }
 
-// Detach says that the stream is gone.
-func (m *Mirror) Detach() {
+// Detach says that the stream is gone. It may have ended with its relay, whose sockets nobody serves then: what was up is lost until
+// the relay attaches and says that it still is.
+func (m *Mirror) Detach(ended bool) (events []Event) {
 	m.attached = false
 	m.ping.sent = time.Time{}
+	if !ended {
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.instances)) {
+		if i := m.instances[id]; i.Phase == PhaseUp {
+			i.Phase = PhaseLost
+			events = append(events, Lost{id, "its relay is not heard any more", true})
+		}
+	}
+	return events
 }
 
 // Expect wants the instance's peer let in. Expected follows, or Down.

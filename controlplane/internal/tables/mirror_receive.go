@@ -92,12 +92,12 @@ func inherited(now Instance) Instance {
 func tell(events []Event, before, now Instance) []Event {
 	up := now.Phase == PhaseUp
 	if before.Phase == PhaseUp && now.Phase != PhaseEnded && (!up || now.Ups > before.Ups) {
-		events = append(events, Lost{now.ID, now.Why})
+		events = append(events, Lost{now.ID, now.Why, false})
 	}
-	if now.Ups > before.Ups {
+	if now.Ups > before.Ups || up && before.Phase == PhaseLost {
 		events = append(events, Up{now.ID, now.Environment, now.Slots, now.Cold, now.Left, now.Peer})
 		if !up && now.Phase != PhaseEnded {
-			events = append(events, Lost{now.ID, now.Why})
+			events = append(events, Lost{now.ID, now.Why, false})
 		}
 	}
 	if now.Waits > before.Waits && now.Phase == PhaseWaiting {
@@ -196,7 +196,7 @@ func (m *Mirror) sync(now time.Time, events []Event) []Event {
 // again expects an instance once more, as if it had never dialled.
 func (m *Mirror) again(now time.Time, events []Event, i *mirrored) []Event {
 	if i.Phase == PhaseUp {
-		events = append(events, Lost{i.ID, "the relay has restarted"})
+		events = append(events, Lost{i.ID, "the relay has restarted", true})
 	}
 	if i.Ups > 0 || i.expires.IsZero() {
 		i.expires, i.startBy = now.Add(Redial), time.Time{}

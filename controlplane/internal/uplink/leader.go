@@ -23,7 +23,7 @@ type Sink interface {
 	// Attached: a stream of the relay stands. Its events follow, up to tables.Synced of what it had.
 	Attached(relay string, hello tables.Hello)
 	Told(relay string, events []tables.Event)
-	// Detached: the stream is gone. The relay may attach again.
+	// Detached: the stream is gone. The relay may attach again. Then it is told what is lost with it.
 	Detached(relay string, err error)
 	// Register answers a peer that nobody invoked. The error may wrap one of package relays.
 	Register(ctx context.Context, relay, token string, r wire.Registration) (wire.Invocation, error)

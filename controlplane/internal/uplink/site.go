@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -72,10 +73,17 @@ func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tabl
 		next: func() *Down { return s.next(wake) }, wake: wake, tick: func() { s.with((*tables.Mirror).Ping) },
 		receive: func(up *Up) error { return s.receive(ctx, up) },
 	})
-	s.with((*tables.Mirror).Detach)
+	s.with(func(m *tables.Mirror) { events = m.Detach(ended(err)) })
 	s.log.WithError(err).Info("relay detached")
 	s.sink.Detached(s.name, err)
+	s.told(events)
 	return err
+}
+
+// ended tells whether a stream ended with its relay, as far as that can be known. One that falls silent may stand still, and one that
+// opens another stream lives.
+func ended(err error) bool {
+	return !errors.Is(err, ErrSilent) && !errors.Is(err, ErrReplaced) && !errors.Is(err, ErrStandby)
 }
 
 func (s *site) attach(greeting tables.Observed, end context.CancelCauseFunc) ([]tables.Event, chan struct{}, error) {

@@ -442,6 +442,30 @@ func TestWhatWasWantedBeforeARelayAttached(t *testing.T) {
 	require.Len(t, p.Relays(), 1)
 }
 
+// A relay's end is the end of its stream: what was up on it is lost at once, and another one in its place is told whom to expect.
+func TestARelayThatEndsTakesAlongWhatIsUp(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	p := serve(t, socket, 1)
+	begin := func(boot string) (*stack, func()) {
+		s := &stack{Relay: NewRelay(Options{
+			Hello: tables.Hello{Relay: "pair", Boot: boot}, Dials: map[string]Dial{"cp": To(socket, trust.Socket())}, Log: quiet(t),
+		})}
+		s.Connect(&s.obedient)
+		return s, running(s.Relay)
+	}
+	s, end := begin("b1")
+	p.hears(t, "synced")
+	p.want("i1")
+	p.hears(t, "expected i1")
+	s.Up(relays.Up{Instance: "i1", Environment: "e", Slots: 10})
+	p.hears(t, "up i1 10")
+	end()
+	p.hears(t, "detached pair", "lost i1")
+	s, end = begin("b2")
+	t.Cleanup(end)
+	s.does(t, "expect i1 at web/0001")
+}
+
 // A relay that stops says so, and ends no instance: its peer may dial the next one.
 func TestWhatEndsWithTheRelayIsLostForTheMoment(t *testing.T) {
 	stacks(t, func(t *testing.T, p *plane, s *stack) {

@@ -1,0 +1,76 @@
+package pool_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// When a relay ends, nothing is leased that was reached through it, and nothing is started that could not come up. When it is back,
+// its instances serve who waits, and no start was needed.
+func TestARelayThatIsStartedAgainCostsNoStart(t *testing.T) {
+	w := newWorld(t, settings())
+	waiting := w.acquireN(25)
+	w.upAll()
+	w.release(waiting...)
+	starts, instances := w.starts, slices.Collect(w.p.Instances())
+	require.Len(t, instances, 3)
+
+	w.did(w.p.Relay(w.now, false))
+	for _, i := range instances {
+		w.did(w.p.Away(w.now, i))
+	}
+	waiting = w.acquireN(30)
+	w.run(500*time.Millisecond, nil)
+	require.Equal(t, starts, w.starts)
+	require.Equal(t, scaler.Relayless, w.p.Stats().Blocked.Reason)
+
+	w.did(w.p.Relay(w.now, true))
+	w.run(time.Second, nil)
+	for _, i := range instances {
+		require.Equal(t, pool.Down, i.State())
+		w.did(w.p.Up(w.now, i, 10))
+	}
+	for _, r := range waiting {
+		require.Equal(t, pool.Leased, r.State())
+	}
+	require.Equal(t, starts, w.starts)
+	for cause, n := range w.p.Stats().Failed.All() {
+		require.Zero(t, n, cause)
+	}
+}
+
+// What does not come back in time is replaced.
+func TestWhatDoesNotComeBackWithItsRelayIsReplaced(t *testing.T) {
+	w := newWorld(t, settings())
+	first := w.acquire()
+	i := w.up()
+	w.release(first)
+	w.did(w.p.Relay(w.now, false))
+	w.did(w.p.Away(w.now, i))
+	r := w.acquire()
+	w.run(10*time.Second, nil)
+	require.Equal(t, 1, w.starts, "nothing could come up")
+	w.did(w.p.Relay(w.now, true))
+	w.run(3*time.Second, nil)
+	require.Equal(t, 2, w.starts)
+	w.up()
+	require.Equal(t, pool.Leased, r.State())
+}
+
+// Without a relay not even the minimum is started, and the operator is told why.
+func TestNothingIsStartedWithoutARelay(t *testing.T) {
+	w := newWorldWithoutTick(t)
+	w.did(w.p.Relay(w.now, false))
+	w.acquire()
+	w.run(20*time.Second, nil)
+	require.Zero(t, w.starts)
+	require.Equal(t, scaler.Relayless, w.p.Stats().Blocked.Reason)
+	w.did(w.p.Relay(w.now, true))
+	require.Positive(t, w.starts)
+}
