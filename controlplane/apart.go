@@ -13,6 +13,7 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
 )
@@ -115,6 +116,7 @@ func (s *Server) decide(ctx, term context.Context, number uint64, parts *group) 
 	stopXDS = parts.run("xds", func(ctx context.Context) error { return s.xds.Run(ctx, s.dispatcher) })
 	stopReports := parts.run("lease", s.reportRelays)
 	stopNotes := parts.run("notes", s.writeNotes)
+	stopBeats := parts.run("beats", s.followBeats)
 	s.leads.Store(number)
 
 	select {
@@ -125,6 +127,7 @@ func (s *Server) decide(ctx, term context.Context, number uint64, parts *group) 
 	s.stopping.Store(true)
 	stopReports()
 	stopNotes()
+	stopBeats()
 	if ctx.Err() != nil || term.Err() == nil {
 		s.dispatcher.WriteNotes()
 		s.relays.flush()
@@ -160,6 +163,27 @@ func (s *Server) writeNotes(ctx context.Context) error {
 		s.dispatcher.WriteNotes()
 	}
 	return nil
+}
+
+// followBeats takes over anew whenever this process has stood still, until ctx ends: what it knew of relays is old by then, and others may
+// have leased meanwhile. Until all have told what there is, and at most for as long as at the beginning of a term, nothing is decided.
+func (s *Server) followBeats(ctx context.Context) error {
+	begun, done := 0, 0
+	var since time.Time
+	var known []string
+	for {
+		switch stalls := s.dispatcher.Beat(); {
+		case stalls > begun:
+			s.log.Warn("this control plane has stood still for a moment: it takes over anew")
+			begun, since, known = stalls, time.Now(), s.relays.renew()
+		case begun > done && (s.relays.told(known) || time.Since(since) > knownRelays):
+			s.dispatcher.Resume(begun)
+			done = begun
+		}
+		if !pause.For(ctx, dispatch.BeatEvery) {
+			return nil
+		}
+	}
 }
 
 // keepPath lets a control socket's path be: by the time that this process ends it may be its successor's.

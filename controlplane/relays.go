@@ -157,11 +157,23 @@ func (a *attached) Attached(relay string, hello tables.Hello) {
 
 // Detached implements uplink.Sink.
 func (a *attached) Detached(relay string, err error) {
-	if errors.Is(err, uplink.ErrStandby) || errors.Is(err, uplink.ErrReplaced) { // our doing, or another stream of it is there
+	if uplink.Ours(err) {
 		return
 	}
 	a.log.WithField("relay", relay).WithError(err).Warn("a relay is not heard any more")
 	a.sayAttached()
+}
+
+// renew ends the streams of all relays, and returns those that have attached in this term.
+func (a *attached) renew() (known []string) {
+	a.leader.Renew()
+	return slices.Collect(maps.Keys(a.leader.Relays()))
+}
+
+// told tells whether all of these relays have told what they have.
+func (a *attached) told(known []string) bool {
+	relays := a.leader.Relays()
+	return !slices.ContainsFunc(known, func(name string) bool { return !relays[name].Synced })
 }
 
 // sayAttached says whether there is a relay through which instances could come up.

@@ -50,8 +50,8 @@ func (p *plane) hear(events []tables.Event) {
 			p.down(e)
 		case tables.Synced:
 			p.relayed(true)
-			if !p.decides {
-				p.decides = true
+			if !p.decides || p.still {
+				p.decides, p.still = true, false
 				p.do(p.pool.Resume(p.now))
 			}
 		}

@@ -16,6 +16,8 @@ const planes = 2
 type plane struct {
 	process
 	number    int
+	awake     time.Time // when something happened to it last
+	still     bool      // it has stood still, and the relay has not told yet what there is
 	candidate *lease.Candidate
 	stepping  bool
 	cutOff    time.Time // from the store, until then
@@ -45,13 +47,13 @@ type known struct {
 
 func newPlane(w *world, number int) *plane {
 	p := &plane{process: process{world: w}, number: number}
-	p.first = p.follow // whatever happens to a control plane, it first looks whether it leads
+	p.first = p.wake // whatever happens to a control plane, it first looks how late it is, and whether it leads
 	p.begin()
 	return p
 }
 
 func (p *plane) begin() {
-	p.dead, p.leaves, p.stepping, p.stream, p.mirror, p.term = false, false, false, nil, nil, 0
+	p.dead, p.leaves, p.stepping, p.stream, p.mirror, p.term, p.awake = false, false, false, nil, nil, 0, p.now
 	p.candidate = lease.NewCandidate(fmt.Sprintf("plane%d.%d", p.number, p.life), "")
 	p.every(100*time.Millisecond, p.step)
 	p.every(pingEvery, p.tick)
@@ -106,6 +108,27 @@ func (p *plane) step() {
 	})
 }
 
+// stillFor is how late a control plane must be to have stood still, as package dispatch has it.
+const stillFor = 900 * time.Millisecond
+
+func (p *plane) wake() {
+	late := p.now.Sub(p.awake)
+	p.awake = p.now
+	if late >= stillFor && p.term != 0 {
+		p.takeOverAnew()
+	}
+	p.follow()
+}
+
+// takeOverAnew follows a moment in which the plane stood still: what it knows is old.
+func (p *plane) takeOverAnew() {
+	p.still = true
+	p.do(p.pool.StoodStill(p.now))
+	if p.stream != nil {
+		p.stream.endPlane()
+	}
+}
+
 func (p *plane) follow() {
 	if p.term != 0 {
 		p.sayRelays()
@@ -139,7 +162,7 @@ func (p *plane) settings() pool.Settings {
 
 func (p *plane) lead(term uint64) {
 	p.world.note("plane %d leads term %d", p.number, term)
-	p.term, p.decides, p.learned, p.armed = term, false, false, time.Time{}
+	p.term, p.decides, p.still, p.learned, p.armed = term, false, false, false, time.Time{}
 	p.mirror, p.known, p.waiting = tables.NewMirror(term), map[string]*known{}, map[*request]bool{}
 	p.pool = pool.New(p.settings())
 	p.pool.Await()

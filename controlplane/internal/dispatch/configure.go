@@ -110,6 +110,7 @@ func (f *function) configure(next *settings) {
 	var todo effects
 	f.mu.Lock()
 	before, at := f.settings(), now()
+	f.wake(at, &todo)
 	f.holds.Store(next)
 	if memory := next.config.Lambda.MemoryMB; memory != before.config.Lambda.MemoryMB && memory > 0 {
 		f.priced = memory

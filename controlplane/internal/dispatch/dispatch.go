@@ -53,10 +53,11 @@ type Dispatcher struct {
 	caretaker   bool
 	started     chan struct{} // closed by Start
 	abandoned   atomic.Bool
-	unreachable atomic.Bool    // no Envoy is connected any more
-	relayless   atomic.Bool    // no relay is attached any more
-	invocations sync.WaitGroup // providers' Invoke calls under way
-	background  sync.WaitGroup // what reads of functions
+	beat        atomic.Pointer[beat] // the last one; nil before the first
+	unreachable atomic.Bool          // no Envoy is connected any more
+	relayless   atomic.Bool          // no relay is attached any more
+	invocations sync.WaitGroup       // providers' Invoke calls under way
+	background  sync.WaitGroup       // what reads of functions
 	stop        context.Context
 	cut         context.CancelFunc // ends stop: Invoke calls return without their answer
 

@@ -90,6 +90,7 @@ func (f *function) acked(paths []string) {
 	var todo effects
 	f.mu.Lock()
 	at := now()
+	f.wake(at, &todo)
 	for n := range f.endpoints.list {
 		e := &f.endpoints.list[n]
 		_, e.known = slices.BinarySearch(paths, e.path)

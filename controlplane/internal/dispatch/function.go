@@ -33,6 +33,7 @@ type function struct {
 	registers  bucket.Bucket // how often peers that nobody invoked may
 	timer      *time.Timer
 	armed      time.Time // when timer fires; zero: not armed
+	stalls     int       // of the process, as many as the pool knows of
 	stopped    bool      // the timer is not to be armed any more
 	endpoints  endpoints
 	outcomes   outcomes
@@ -60,6 +61,7 @@ func newFunction(d *Dispatcher, s *settings) *function {
 		name:     cfg.Name,
 		unfollow: func() {},
 		log:      d.log.WithField("function", cfg.Name),
+		stalls:   d.stalls(now()),
 		ends:     map[string]uint64{},
 		said:     said{},
 		rollouts: map[string]uint64{},
@@ -99,6 +101,7 @@ func (f *function) take(step func(*pool.Pool, time.Time) *pool.Effects, todo *ef
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := now()
+	f.wake(at, todo)
 	f.apply(at, step(f.pool, at), todo)
 }
 

@@ -182,6 +182,7 @@ func (f *function) up(i *instance, up relays.Up) {
 		return
 	}
 	at := now()
+	f.wake(at, &todo)
 	i.stopWaiting()
 	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
 	i.peer, i.met = up.Peer, true
@@ -336,6 +337,7 @@ func (f *function) ended(i *instance, end provider.End) {
 	i.ended = true
 	i.stopWaiting()
 	at := now()
+	f.wake(at, &todo)
 	f.noteFailure(at, i, end)
 	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.Lost, Version: end.Version}), &todo)
 	f.endpoints.vacate(i, at)

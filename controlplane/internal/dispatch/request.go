@@ -41,6 +41,7 @@ func (f *function) arrive(l *Lease, by entrance, todo *effects) pool.RequestStat
 		return l.request.State()
 	}
 	f.arrived = at
+	f.wake(at, todo)
 	e := by(f.pool, at, &l.request)
 	state := l.request.State()
 	switch state {

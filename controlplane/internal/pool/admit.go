@@ -18,7 +18,7 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 		r.state, r.cause, r.after = Rejected, cause, p.retryAfter(now, cause)
 		return &p.effects
 	}
-	if p.queue.n == 0 && p.free > 0 {
+	if p.queue.n == 0 && p.leasable() {
 		p.waited = 0
 		p.lease(r)
 		p.scale(now)
@@ -36,7 +36,7 @@ func (p *Pool) refusal(now time.Time) Cause {
 	switch {
 	case p.closed != "":
 		return p.closed
-	case p.free > 0 && p.queue.n == 0:
+	case p.leasable() && p.queue.n == 0:
 		return ""
 	case p.queue.n-p.returned >= p.settings.QueueLimit:
 		return QueueFull
@@ -155,9 +155,12 @@ func (p *Pool) unlease(r *Request) {
 	p.learn(r)
 }
 
+// leasable tells whether a slot may be leased now.
+func (p *Pool) leasable() bool { return p.free > 0 && !p.awaits }
+
 // serve hands free slots to the oldest waiters.
 func (p *Pool) serve(now time.Time) {
-	for p.free > 0 && p.queue.n > 0 {
+	for p.leasable() && p.queue.n > 0 {
 		r := p.queue.head
 		p.leaveQueue(now, r, Waiting, "")
 		p.waited = r.waited

@@ -162,7 +162,7 @@ func (p *Pool) checkQueue() error {
 		return fmt.Errorf("queue: %d waiters, %d of them returned, counted %d and %d", n, returned, p.queue.n, p.returned)
 	case n-returned > max(p.settings.QueueLimit, p.exceeded.waiting):
 		return fmt.Errorf("queue: %d waiters, limit %d", n-returned, p.settings.QueueLimit)
-	case n > 0 && p.free > 0:
+	case n > 0 && p.leasable():
 		return fmt.Errorf("queue: %d waiters beside %d free slots", n, p.free)
 	case n > 0 && p.closed != "":
 		return fmt.Errorf("queue: %d waiters in a closed pool", n)
@@ -223,7 +223,7 @@ func (p *Pool) checkRotation() error {
 
 // checkRollout checks that nothing is fresh without a rollout, and that what is runs what that brings.
 func (p *Pool) checkRollout() error {
-	if p.roll != nil && p.roll.Phase().Over() {
+	if p.roll != nil && p.roll.Phase().Over() && !p.awaits {
 		return fmt.Errorf("rollout: %s, but not forgotten", p.roll.Phase())
 	}
 	for i := range p.Instances() {

@@ -32,15 +32,47 @@ type Estate struct {
 // Await keeps the pool from deciding anything until Resume: there may be instances that it does not know yet.
 func (p *Pool) Await() { p.awaits = true }
 
+// StoodStill is Await for a pool whose process has stood still: others may have leased meanwhile what is free, and leases may have ended
+// unheard. The first report of each instance tells how many of its slots are taken.
+func (p *Pool) StoodStill(now time.Time) *Effects {
+	now = p.enter(now)
+	p.awaits = true
+	for i := range p.Instances() {
+		i.shared, i.heard = true, false
+		switch {
+		case i.watched():
+			p.beginWatch(i)
+			p.recount(now, i)
+		case i.state == Starting && i.deadline.at > 0: // what it has done meanwhile is not heard yet
+			p.timers.set(&i.deadline, later(i.deadline.due, now.Add(unheardFor)))
+		}
+	}
+	return &p.effects
+}
+
+// unheardFor is how long what has happened while a process stood still may take to be heard.
+const unheardFor = time.Second
+
 // Resume ends Await.
 func (p *Pool) Resume(now time.Time) *Effects {
 	now = p.enter(now)
 	p.awaits = false
-	if p.counters.inherited > 0 {
+	if p.sharing() {
 		p.settled, p.unasked = now.Add(settles), true
 	}
+	p.serve(now)
 	p.scale(now)
 	return &p.effects
+}
+
+// sharing tells whether others may have leased slots.
+func (p *Pool) sharing() bool {
+	for i := range p.Instances() {
+		if i.shared {
+			return true
+		}
+	}
+	return false
 }
 
 // Inherit adds an instance that another pool has started. It is starting until Up, like any other, but no longer than starts
@@ -52,7 +84,8 @@ func (p *Pool) Inherit(now time.Time, e Estate) (*Instance, error) {
 	}
 	p.reserveIndex(e.Index)
 	i := p.addAt(e.Index, earlier(e.Started, now), e.Adopted)
-	i.inherited, i.fleet, i.took, i.environment = true, p.fleet, e.Took, e.Environment
+	i.inherited, i.shared = true, true
+	i.fleet, i.took, i.environment = p.fleet, e.Took, e.Environment
 	i.pin, i.version, i.price, i.most = e.Pin, e.Version, e.Price, e.Slots
 	i.epoch = p.guards.Breaker.Epoch()
 	p.counters.inherited++
@@ -97,13 +130,13 @@ func (p *Pool) giveUpInherited(i *Instance) {
 }
 
 // unheard reports whether nobody knows what the instance has in flight.
-func (i *Instance) unheard() bool { return i.inherited && !i.heard }
+func (i *Instance) unheard() bool { return i.shared && !i.heard }
 
-// countLegacy follows a change of an instance's foreign slots: until the first request comes, those of an inherited instance are
+// countLegacy follows a change of an instance's foreign slots: until the first request comes, those of a shared instance are
 // requests that somebody else has leased, the pool before or a caretaker.
 func (p *Pool) countLegacy(i *Instance) {
 	switch {
-	case !i.inherited:
+	case !i.shared:
 	case !i.heard, p.unasked:
 		i.legacy = i.foreign
 	default:
@@ -114,10 +147,10 @@ func (p *Pool) countLegacy(i *Instance) {
 // transit is how long a request may be on its way that another pool has leased, and until it is known to be foreign.
 const transit = 200*time.Millisecond + reportEvery + foreignFor
 
-// inTransit is how much longer an inherited instance that drains is kept, because a request may be on its way to it of which nobody
+// inTransit is how much longer a shared instance that drains is kept, because a request may be on its way to it of which nobody
 // here knows.
 func (p *Pool) inTransit(i *Instance) time.Duration {
-	if !i.inherited || i.state != Draining {
+	if !i.shared || i.state != Draining {
 		return 0
 	}
 	return max(0, i.drained.Add(transit).Sub(p.now))

@@ -47,6 +47,7 @@ type Instance struct {
 	state     InstanceState
 	adopted   bool
 	inherited bool   // another pool has started it
+	shared    bool   // somebody else may have leased slots of it
 	epoch     uint64 // of the breaker, when it was started
 	price     scaler.Price
 	start     *scaler.Start // what the fleet expects of it, first as a start, at last as an end; nil if nothing
@@ -109,7 +110,7 @@ type Instance struct {
 	watch   Foreign
 	foreign int  // slots that are taken without a lease; 0 unless it is ready or draining
 	legacy  int  // of those, the ones that the pool before had leased: somebody waits for what they do
-	heard   bool // it is inherited, and has reported since
+	heard   bool // it is shared, and has reported since
 	full    bool // its peer has refused a request, and has not reported since
 }
 

@@ -260,7 +260,7 @@ func (p *Pool) failUnserved(now time.Time, i *Instance) {
 }
 
 // unused reports whether the instance has served nobody. What the pool before has leased is not known here.
-func (i *Instance) unused() bool { return i.granted == 0 && !i.inherited }
+func (i *Instance) unused() bool { return i.granted == 0 && !i.shared }
 
 // missed reports whether there is a need for an instance that just left.
 func (p *Pool) missed() bool {

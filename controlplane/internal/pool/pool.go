@@ -79,7 +79,7 @@ type Pool struct {
 	retiring    bool      // Close follows
 	settled     time.Time // until then requests come back that were held while nobody decided
 	unasked     bool      // none has come since this pool took over
-	awaits      bool      // instances that it does not know may exist: nothing is decided
+	awaits      bool      // what there is is not known yet: nothing is decided
 
 	exceeded struct{ waiting, starting, live int } // as many as there were when the settings changed last: limits may be lower
 

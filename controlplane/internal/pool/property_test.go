@@ -71,6 +71,7 @@ type model struct {
 	answers   uint64
 	ended     int
 	closed    bool
+	still     bool // it has stood still, and has not heard yet what there is
 	changed   bool // the settings have been others: bounds of one of them tell nothing
 }
 
@@ -101,9 +102,11 @@ func (m *model) apply(e *pool.Effects, arrived *pool.Request) {
 		require.NotEmpty(m.t, m.waiting, "dispatched, but did not wait")
 		require.Same(m.t, m.waiting[0], r, "overtaken")
 		m.waiting = m.waiting[1:]
+		require.False(m.t, m.still, "leased before it is known what is free")
 		m.lease(r)
 	}
 	for _, i := range e.Start {
+		require.False(m.t, m.still, "started before it is known what there is")
 		require.False(m.t, m.closed)
 		m.instances = append(m.instances, i)
 		m.startedAt = append(m.startedAt, m.now)
@@ -202,7 +205,7 @@ func (m *model) check() {
 	}
 	for _, i := range m.instances {
 		if i.State() == pool.Ready {
-			require.False(m.t, len(m.waiting) > 0 && i.Free() > 0, "a waiter beside a free slot")
+			require.False(m.t, len(m.waiting) > 0 && i.Free() > 0 && !m.still, "a waiter beside a free slot")
 			require.Contains(m.t, []int{0, max(0, i.Slots()-i.InFlight()-i.Foreign())}, i.Free())
 		}
 	}
@@ -266,6 +269,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"reach":     m.reach,
 		"relay":     m.relay,
 		"away":      m.away,
+		"still":     m.standStill,
+		"resume":    m.resume,
 		"down":      m.down,
 		"end":       m.end,
 		"fail":      m.fail,
@@ -299,6 +304,9 @@ func (m *model) arrive(*rapid.T) {
 	r := &pool.Request{}
 	m.arrived[r] = m.now
 	free := m.p.Stats().Free
+	if m.still {
+		free = 0
+	}
 	e := m.p.Acquire(m.now, r)
 	switch r.State() {
 	case pool.Leased:
@@ -472,6 +480,16 @@ func (m *model) away(t *rapid.T) {
 	require.NotEqual(t, pool.Ready, i.State())
 }
 
+func (m *model) standStill(*rapid.T) {
+	m.still = true
+	m.apply(m.p.StoodStill(m.now), nil)
+}
+
+func (m *model) resume(*rapid.T) {
+	m.still = false
+	m.apply(m.p.Resume(m.now), nil)
+}
+
 func (m *model) down(t *rapid.T) {
 	i := m.some(t)
 	delete(m.deadlines, i)
@@ -624,6 +642,7 @@ func (m *model) close(t *rapid.T) {
 
 // rest ends everything, and asks whether all gauges are zero.
 func (m *model) rest() {
+	m.resume(m.t)
 	m.closed = true
 	m.apply(m.p.Close(m.now, ""), nil)
 	for len(m.leased) > 0 {
@@ -674,6 +693,7 @@ func TestRecovers(t *testing.T) {
 // behave lets time pass with instances that come up at once, serve, and end when they are drained.
 func (m *model) behave(t *rapid.T, d time.Duration) {
 	m.apply(m.p.Relay(m.now, true), nil)
+	m.resume(t)
 	for end := m.now.Add(d); m.now.Before(end); {
 		m.upAll(t)
 		for len(m.leased) > 0 {

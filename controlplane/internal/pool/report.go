@@ -91,7 +91,7 @@ func (p *Pool) watchLeases(i *Instance) {
 }
 
 // beginWatch follows an instance that comes up: its leases are known.
-func (p *Pool) beginWatch(i *Instance) { i.watch.Begin(p.now, i.leases.n-i.refused, !i.inherited) }
+func (p *Pool) beginWatch(i *Instance) { i.watch.Begin(p.now, i.leases.n-i.refused, !i.shared) }
 
 // endWatch follows one whose slots do not matter any more.
 func (p *Pool) endWatch(i *Instance) {

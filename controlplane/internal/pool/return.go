@@ -31,7 +31,7 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 	case p.closed != "":
 		r.state, r.cause = Rejected, p.closed
 		return &p.effects
-	case p.queue.n == 0 && p.free > 0:
+	case p.queue.n == 0 && p.leasable():
 		p.lease(r)
 		r.waited = now.Sub(r.arrived)
 	case p.settings.QueueLimit <= 0:

@@ -124,18 +124,17 @@ func (p *Pool) Next() time.Time {
 	if !p.block.Until.IsZero() {
 		next = earlier(next, p.block.Until)
 	}
-	if at := p.settling(p.now); at.After(p.now) {
-		next = earlier(next, at)
-	}
-	if at := p.missing(); at.After(p.now) {
-		next = earlier(next, at)
+	for _, at := range []time.Time{p.settling(p.now), p.missing()} {
+		if p.closed == "" && at.After(p.now) {
+			next = earlier(next, at)
+		}
 	}
 	if p.roll != nil {
 		if at := p.roll.Next(); at.After(p.now) {
 			next = earlier(next, at)
 		}
 	}
-	if at := p.rule.Next(); p.closed == "" && !at.IsZero() {
+	if at := p.rule.Next(); p.closed == "" && !p.awaits && !at.IsZero() {
 		next = earlier(next, at)
 	}
 	switch {
@@ -153,6 +152,13 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // A timer belongs to an instance and is in at most one heap.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,6 +72,21 @@ func (l *Leader) Resign() {
 	for _, s := range sites {
 		s.enter(ErrStandby)()
 	}
+}
+
+// Renew ends all streams, and returns when what came on them is told. What comes on the next ones is what there is by now.
+func (l *Leader) Renew() {
+	l.mu.Lock()
+	sites := slices.Collect(maps.Values(l.sites))
+	l.mu.Unlock()
+	for _, s := range sites {
+		s.enter(ErrAnew)()
+	}
+}
+
+// Ours tells whether this end is why a stream has ended, or a later stream of the same relay.
+func Ours(err error) bool {
+	return errors.Is(err, ErrStandby) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrAnew)
 }
 
 // Expect wants an instance's peer let in, by every relay that has attached in this term, or if none has by the first that does.

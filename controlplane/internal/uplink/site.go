@@ -80,11 +80,8 @@ func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tabl
 	return err
 }
 
-// ended tells whether a stream ended with its relay, as far as that can be known. One that falls silent may stand still, and one that
-// opens another stream lives.
-func ended(err error) bool {
-	return !errors.Is(err, ErrSilent) && !errors.Is(err, ErrReplaced) && !errors.Is(err, ErrStandby)
-}
+// ended tells whether a stream ended with its relay, as far as that can be known. One that falls silent may stand still.
+func ended(err error) bool { return !errors.Is(err, ErrSilent) && !Ours(err) }
 
 func (s *site) attach(greeting tables.Observed, end context.CancelCauseFunc) ([]tables.Event, chan struct{}, error) {
 	s.mu.Lock()

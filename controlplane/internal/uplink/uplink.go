@@ -45,6 +45,7 @@ var (
 	ErrStandby  = errors.New("this control plane does not lead")
 	ErrSilent   = errors.New("nothing was heard in time")
 	ErrReplaced = errors.New("the relay has opened another stream")
+	ErrAnew     = errors.New("the control plane takes over anew: it has stood still")
 	ErrTooOften = errors.New("the relay opens streams too often")
 	ErrTerm     = errors.New("the relay says that it has seen a term that nobody can have had")
 	ErrSockets  = errors.New("the relay's endpoints are elsewhere than Envoys are told")
