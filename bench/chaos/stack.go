@@ -47,6 +47,9 @@ functions:
   routes: [{path: /}]
   lambda: {qualifier: live, memory_mb: 1024}
   rollout: {watch: 1s}
+{{- if .Apart}}
+  queue: {limit: 10000} # room for all who come while nothing serves
+{{- end}}
   scaling: {max: 60, concurrency: {{.Concurrency}}}
 `))
 )
