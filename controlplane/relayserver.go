@@ -19,6 +19,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
@@ -240,7 +241,7 @@ const lastWord = time.Second
 // Run serves until ctx ends or a part fails, and returns when all that it started has ended.
 //
 // The order at the end: first nobody asks the caretaker any more; then the streams end, and with that whoever leads sends no request here;
-// then the relay, with every tunnel; at last the admin address.
+// then what is in flight, within limits; then the relay, with every tunnel; at last the admin address.
 func (s *RelayServer) Run(ctx context.Context) error {
 	parts := newGroup()
 	stopAdmin := func() {}
@@ -271,6 +272,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	stopTracing()
 	s.sayGoodbye()
 	stopUplink()
+	s.finish()
 	stopRelay()
 	stopFiles()
 	stopAdmin()
@@ -281,6 +283,20 @@ func (s *RelayServer) sayGoodbye() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastWord)
 	defer cancel()
 	s.uplink.Flush(ctx)
+}
+
+// How long the relay stays for what is in flight when nothing is sent to it any more: until all peers have said that it has ended, of which
+// they hear and tell within the first of these times, and no longer than the second, for others wait meanwhile.
+const (
+	heardWithin  = 200 * time.Millisecond
+	finishWithin = time.Second
+)
+
+func (s *RelayServer) finish() {
+	ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
+	defer cancel()
+	for wait := heardWithin; pause.For(ctx, wait) && s.uplink.Status().InFlight > 0; wait = heardWithin / 10 {
+	}
 }
 
 func (s *RelayServer) announce() {

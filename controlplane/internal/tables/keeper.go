@@ -135,6 +135,16 @@ func (k *Keeper) Len() (all, ended int) {
 	return len(k.records), ended
 }
 
+// InFlight is how many requests are in flight on instances that are up, as their peers count them.
+func (k *Keeper) InFlight() (n int) {
+	for _, r := range k.records {
+		if r.Phase == PhaseUp && r.Load != nil {
+			n += r.Load.InFlight
+		}
+	}
+	return n
+}
+
 // Notes is how many notes are kept.
 func (k *Keeper) Notes() int { return len(k.notes) }
 

@@ -311,6 +311,20 @@ func TestWhatWasUpIsLostWithItsRelay(t *testing.T) {
 	}
 }
 
+func TestARelayCountsWhatIsInFlight(t *testing.T) {
+	s := newStack(t)
+	s.attach()
+	for id, n := range map[string]int{"a": 2, "b": 3, "lost": 4, "ended": 5} {
+		s.expect(id)
+		s.settle()
+		s.up(id)
+		s.keeper.Load(s.now, Load{Instance: id, InFlight: n})
+	}
+	s.lose("lost")
+	s.end("ended", End{Cause: EndControlEnded})
+	require.Equal(t, 5, s.keeper.InFlight())
+}
+
 // While a stream is away leases may end of which the leader does not hear: what a peer counts is told again, though it has not changed.
 func TestLoadsAreToldAgain(t *testing.T) {
 	s := newStack(t)

@@ -113,6 +113,7 @@ type Status struct {
 	Kept     int // instances, ended ones included
 	Ended    int // whose end no leader has taken in
 	Notes    int
+	InFlight int // requests, as peers count them
 }
 
 // Status returns what is known now.
@@ -122,7 +123,7 @@ func (r *Relay) Status() Status {
 	kept, ended := r.keeper.Len()
 	return Status{
 		Term: r.keeper.Term(), Attached: r.keeper.Attached(), Settled: r.keeper.Settled(),
-		Kept: kept, Ended: ended, Notes: r.keeper.Notes(),
+		Kept: kept, Ended: ended, Notes: r.keeper.Notes(), InFlight: r.keeper.InFlight(),
 	}
 }
 
