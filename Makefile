@@ -12,7 +12,7 @@ FAULT_TABLE := $(CURDIR)/build/faults.txt
 PURE        = simulate cell pool tables rollout estimate
 PURE_TREES  = $(PURE:%=./controlplane/internal/%/...)
 RACED       = $(filter-out $(shell go list $(PURE_TREES)),$(shell go list ./... ./.ci/flaky))
-LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer | xargs -n1 dirname | sort -u | sed 's,^,./,')
+LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer deploy/proof | xargs -n1 dirname | sort -u | sed 's,^,./,')
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
 
 # CDK is what deploy/cdk needs, by its lock file.
@@ -133,6 +133,21 @@ $(CDK)/node_modules:
 	@echo "fetching what deploy/cdk needs with npm into .tools (once)"; mkdir -p $(CDK) && \
 	  cp deploy/cdk/package.json deploy/cdk/package-lock.json deploy/cdk/.npmrc $(CDK)/ && cd $(CDK) && npm ci --silent --ignore-scripts
 
+# proof builds the programs of deploy/proof for an architecture: the same one in three roles, by its name.
+define proof
+@rm -rf build/proof && mkdir -p build/proof && for name in function/bootstrap layer/extensions/proof witness/witness; do \
+  CGO_ENABLED=0 GOOS=linux GOARCH=$(1) go build -trimpath -ldflags '-s -w' -o build/proof/$$name ./deploy/proof/probe || exit 1; done
+endef
+
+aws-proof: $(CDK)/node_modules ## ask AWS what is assumed of it, in an account of yours, for less than a dollar: EMAIL=... REGION=...
+	$(call proof,arm64)
+	@ln -sfn ../../$(CDK)/node_modules deploy/cdk/node_modules && (cd deploy/cdk && npm run --silent compile) && \
+	  go run ./deploy/proof -email "$(EMAIL)" -region "$(REGION)" -report deploy/proof/report.md
+
+aws-proof-dry: ## rehearse aws-proof on this machine, against lambdalocal
+	$(call proof,$(shell go env GOARCH))
+	@go run ./deploy/proof -dry
+
 image-files: ## build what goes into the images, for amd64 and arm64, into build/image/; deploy/Dockerfile says what follows
 	@mkdir -p build/image/run && cp /etc/ssl/certs/ca-certificates.crt build/image/ && for arch in amd64 arm64; do \
 	  echo "building for $$arch"; mkdir -p build/image/$$arch && CGO_ENABLED=0 GOOS=linux GOARCH=$$arch \
@@ -225,5 +240,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help example-runtimes example-builds image-files image-test layer cdk-test demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers envoys cost fuzz clean
+.PHONY: help example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers envoys cost fuzz clean
 .SECONDARY:

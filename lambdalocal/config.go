@@ -153,7 +153,8 @@ const (
 	ResponseStream = "response_stream"
 )
 
-// DefaultFunction is a function without a command. Timeout, memory and what becomes of events are Lambda's own defaults.
+// DefaultFunction is a function without a command. Timeout, memory and what becomes of events are Lambda's own defaults. A cold start takes
+// what the programs take (assumed: invoke-cold), and an environment lives as long as is said of Lambda (assumed: idle-life).
 func DefaultFunction(name string) Function {
 	return Function{
 		Name: name, Timeout: 3 * time.Second, InitTimeout: 10 * time.Second, MemoryMB: 128, Architecture: "x86_64", InvokeMode: Buffered,

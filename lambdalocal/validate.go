@@ -12,7 +12,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 )
 
-// The limits are Lambda's.
+// The limits are Lambda's. An invocation may use its time to the end (assumed: long-invocation).
 const (
 	maxTimeout  = 15 * time.Minute
 	minMemoryMB = 128

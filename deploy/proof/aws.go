@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
@@ -51,16 +52,15 @@ func perform(ctx context.Context, o options, token string, do func(context.Conte
 		return cfg.Region, err
 	}
 	s.lambda = lambda.NewFromConfig(cfg, func(l *lambda.Options) { l.RetryMaxAttempts = 1 })
-	if _, err := s.witness.await(ctx, "start", 5*time.Minute, func(seen) bool { return true }); err != nil {
+	if err := s.witness.up(ctx, 5*time.Minute); err != nil {
 		return cfg.Region, fmt.Errorf("the witness: %w", err)
 	}
 	return cfg.Region, do(ctx, s)
 }
 
 // patientClient waits for answers of any length, and has the kernel say now and then that it does.
-func patientClient() *http.Client {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
-	return &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: false, MaxIdleConnsPerHost: 4}}
+func patientClient() aws.HTTPClient {
+	return awshttp.NewBuildableClient().WithDialerOptions(func(d *net.Dialer) { d.Timeout, d.KeepAlive = 10*time.Second, 15*time.Second })
 }
 
 // stageOf reads what the stack says of itself.

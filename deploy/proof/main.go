@@ -57,7 +57,7 @@ func parse(args []string) (o options, err error) {
 		}
 	}
 	if !o.dry && o.email == "" {
-		return o, errors.New("-email: must be set, because this costs money: up to a dollar or two; -dry rehearses for nothing")
+		return o, errors.New("-email: must be set, because this costs money, less than a dollar if all goes well; -dry rehearses for nothing")
 	}
 	return o, nil
 }

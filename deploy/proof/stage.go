@@ -129,7 +129,7 @@ func (w witness) do(ctx context.Context, method, name string) (*http.Response, e
 		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+w.token)
-	response, err := http.DefaultClient.Do(r)
+	response, err := (&http.Client{Timeout: 10 * time.Second}).Do(r)
 	if err == nil && response.StatusCode != http.StatusOK {
 		err = errors.Join(errors.New("the witness answers "+response.Status), response.Body.Close())
 	}
@@ -144,6 +144,21 @@ func (w witness) see(ctx context.Context, name string) (s seen, err error) {
 	}
 	defer response.Body.Close()
 	return s, json.NewDecoder(response.Body).Decode(&s)
+}
+
+// up waits for a witness whose host starts.
+func (w witness) up(ctx context.Context, limit time.Duration) error {
+	for began := time.Now(); ; {
+		_, err := w.see(ctx, "up")
+		if err == nil || time.Since(began) > limit {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // write has the witness send a line on the last connection of a name.

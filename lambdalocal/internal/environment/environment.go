@@ -258,7 +258,8 @@ func (e *Environment) Kill() {
 }
 
 // Shutdown asks the command to end, then tells the extensions why, kills what is left when the grace time is over, and
-// returns when every process and goroutine of the environment has ended. After it the environment may be invoked again.
+// returns when every process and goroutine of the environment has ended. The kernel closes their connections (assumed: socket-kill). After
+// it the environment may be invoked again.
 func (e *Environment) Shutdown(reason Reason) {
 	if b := e.current(); b != nil {
 		if f := b.failure(); f != nil {

@@ -64,7 +64,7 @@ func (e *Environment) answer(ctx context.Context, inv *invocation) (*answer, err
 	return e.current().invoke(ctx, inv)
 }
 
-// bill fills in what the invocation costs. The first one carries the init phase.
+// bill fills in what the invocation costs. The first one carries the init phase (assumed: bill).
 func (e *Environment) bill(r *Result) {
 	if e.cold {
 		r.Cold, r.Init, e.cold = true, e.init, false
@@ -98,7 +98,7 @@ func (e *Environment) warn(what string, f *Failure) {
 	log.Warn(what)
 }
 
-// report writes the END and REPORT lines and moves the log's tail into the result.
+// report writes the END and REPORT lines (assumed: report-fields) and moves the log's tail into the result.
 func (e *Environment) report(inv *invocation, r *Result) {
 	e.line("platform", "END RequestId: "+inv.ID)
 	var report strings.Builder

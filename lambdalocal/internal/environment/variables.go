@@ -16,8 +16,8 @@ var inherited = []string{
 	"PATH", "HOME", "TMPDIR", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 }
 
-// withheld are the variables that Lambda does not give to external extensions. Source: "Lambda Extensions API" in the Lambda
-// developer guide.
+// withheld are the variables that Lambda does not give to external extensions (assumed: extension-variables). Source: "Lambda Extensions
+// API" in the Lambda developer guide.
 var withheld = []string{
 	"_HANDLER", "AWS_EXECUTION_ENV", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_XRAY_CONTEXT_MISSING",
 	"AWS_XRAY_DAEMON_ADDRESS", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT",

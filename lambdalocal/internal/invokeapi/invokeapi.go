@@ -89,7 +89,7 @@ func sendResult(w http.ResponseWriter, c call, result environment.Result) {
 	if result.Outcome != environment.Succeeded {
 		h.Set("X-Amz-Function-Error", "Unhandled")
 	}
-	if c.tail {
+	if c.tail { // the log's end is there when all have asked for the next event (assumed: tail-waits)
 		h.Set("X-Amz-Log-Result", base64.StdEncoding.EncodeToString(result.Tail))
 	}
 	_, _ = w.Write(result.Payload)

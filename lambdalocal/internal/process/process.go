@@ -132,7 +132,8 @@ func (g *Group) Done() <-chan struct{} { return g.done }
 // Err says how the leader ended, nil for status 0. It must not be called before Done is closed.
 func (g *Group) Err() error { return g.err }
 
-// Freeze stops every process of the group, and the leader's descendants in other groups, until Thaw.
+// Freeze stops every process of the group, and the leader's descendants in other groups, until Thaw. Their connections stand, and the kernel
+// acknowledges what comes (assumed: socket-freeze).
 func (g *Group) Freeze() {
 	g.signal(syscall.SIGSTOP) // first: what is stopped starts no more
 	g.mu.Lock()
@@ -141,7 +142,7 @@ func (g *Group) Freeze() {
 	signalAll(g.frozen, syscall.SIGSTOP)
 }
 
-// Thaw lets what is frozen go on.
+// Thaw lets what is frozen go on, at once (assumed: invoke-warm), with its connections (assumed: socket-thaw).
 func (g *Group) Thaw() {
 	g.mu.Lock()
 	signalAll(g.frozen, syscall.SIGCONT)

@@ -35,7 +35,7 @@ const (
 	TypeValidation     = "ValidationException"
 )
 
-// Reasons of a TooManyRequestsException.
+// Reasons of a TooManyRequestsException (assumed: throttle-reason).
 const (
 	ReasonFunctionLimit = "ReservedFunctionConcurrentInvocationLimitExceeded"
 	ReasonAccountLimit  = "ConcurrentInvocationLimitExceeded"
