@@ -30,6 +30,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/variables"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/wear"
 )
 
 // lambdaShutdown is how long a drain may take after SIGTERM in Lambda, which kills half a second later.
@@ -39,7 +40,8 @@ const lambdaShutdown = 250 * time.Millisecond
 const sameSignal = 50 * time.Millisecond
 
 // ListenAndServe serves handler (nil: http.DefaultServeMux) until SIGTERM or SIGINT. It then lets requests in flight
-// finish and returns nil; a second signal ends the process. Any other end is an error.
+// finish and returns nil; a second signal ends the process. In Lambda it also returns nil when the environment is worn, by its memory
+// say: the process is to end then. Any other end is an error.
 func ListenAndServe(handler http.Handler) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -59,7 +61,7 @@ type Peer struct {
 	OnFreeze, OnThaw func(ctx context.Context)
 }
 
-// Run serves until ctx ends, lets requests in flight finish and returns nil. It catches no signals. A handler's request
+// Run serves until ctx ends, lets requests in flight finish and returns nil, as ListenAndServe does. It catches no signals. A handler's request
 // context ends when its client leaves.
 func (p *Peer) Run(ctx context.Context) error {
 	q := p.withDefaults()
@@ -72,6 +74,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	env := &lifecycle.Environment{
 		ID: lifecycle.NewID(), Version: lifecycle.ReadVersion(q.Getenv), LogStream: lifecycle.ReadLogStream(q.Getenv), Handler: q.Handler, Logger: q.Logger, Events: settings,
 		Trust: policy, FunctionName: q.Getenv(lifecycle.FunctionNameVar), Workers: workers,
+		Wear:  wear.Read(q.Getenv),
 		Hooks: lifecycle.Hooks{Freeze: hook(q.OnFreeze), Thaw: hook(q.OnThaw)},
 	}
 	if address := q.Getenv("AWS_LAMBDA_RUNTIME_API"); address != "" {

@@ -91,7 +91,7 @@ func (s settings) serve(ctx context.Context, cancel context.CancelCauseFunc, log
 	}
 	env := &lifecycle.Environment{
 		ID: s.id, Version: s.version, LogStream: s.stream, Handler: p, Logger: log, Events: s.events, Ready: app.wait, Settle: p.CloseIdle,
-		Trust: s.trust, FunctionName: s.function, Hooks: s.freeze.hooks(p), Workers: s.workers,
+		Trust: s.trust, FunctionName: s.function, Hooks: s.freeze.hooks(p), Workers: s.workers, Wear: s.wear,
 	}
 	switch {
 	case s.api != "":

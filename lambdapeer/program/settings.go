@@ -13,6 +13,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/lifecycle"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/wear"
 )
 
 const usage = `lambdapeer connects an HTTP server to Lambda Dispatch.
@@ -91,7 +92,8 @@ type settings struct {
 	trust     trust.Policy
 	function  string // its name in Lambda
 	freeze    freeze
-	workers   int // invocations at once; 0: not on Managed Instances
+	workers   int         // invocations at once; 0: not on Managed Instances
+	wear      *wear.Gauge // of the environment; nil outside Lambda
 	async     bool
 	initLimit time.Duration // of waiting for the app before the first invocation, with async
 	level     slog.Level
@@ -106,7 +108,7 @@ func (e usageError) Unwrap() error { return e.error }
 func parse(args []string, getenv func(string) string) (settings, error) {
 	s := settings{
 		name: args[0], api: getenv(apiVar), id: lifecycle.NewID(), version: lifecycle.ReadVersion(getenv), stream: lifecycle.ReadLogStream(getenv),
-		path: getenv(pathVar), initLimit: initPhase, function: getenv(lifecycle.FunctionNameVar),
+		path: getenv(pathVar), initLimit: initPhase, function: getenv(lifecycle.FunctionNameVar), wear: wear.Read(getenv),
 	}
 	var errs [11]error
 	s.command, errs[0] = parseCommand(args[1:])

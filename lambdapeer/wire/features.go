@@ -33,6 +33,10 @@ const (
 	// FeatureAnswers, of a peer: its load counts answers, and those that are 5xx. Without it a rollout does not see that a
 	// version answers with errors.
 	FeatureAnswers Feature = "answers"
+	// FeatureWear, of a peer: its load tells memory; it says by a notice that its environment is worn, and ends that after the
+	// invocation. Of a control plane: it has another one take its place meanwhile, and counts on it no more. Without it, of
+	// either, an environment serves until Lambda ends it.
+	FeatureWear Feature = "wear"
 )
 
 // A Description is a feature and what its lack means to whoever operates the function, as a clause.
@@ -48,6 +52,7 @@ var ofPeers = []Description{
 	{FeatureRequeue, "a request that it has no slot for fails"},
 	{FeatureLinger, "what its app does after an answer may be cut off near the end of an invocation"},
 	{FeatureAnswers, "a rollout does not see that a new version answers with errors"},
+	{FeatureWear, "an environment whose memory runs out is not replaced before, and environment.max_requests and max_age do nothing"},
 }
 
 // PeerFeatures lists what a peer of this build does and understands: the features of its hello, unless its settings add some.
@@ -62,7 +67,7 @@ func PeerFeatures() Features {
 // ControlFeatures lists what a control plane and a relay of this build do and understand: the features of an Invocation
 // and of a welcome.
 func ControlFeatures() Features {
-	return Features{FeatureSignatures, FeatureEarlyHello, FeatureRequeue}
+	return Features{FeatureSignatures, FeatureEarlyHello, FeatureRequeue, FeatureWear}
 }
 
 // Lacks describes what a peer of this build does and one with the features theirs does not.

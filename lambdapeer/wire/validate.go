@@ -42,6 +42,8 @@ func (inv Invocation) Validate() error {
 		checkLimit("drain_limit_ms", inv.DrainLimit),
 		checkLimit("linger_ms", inv.Linger),
 		checkLimit("half_closed_ms", inv.HalfClosed),
+		checkCount("max_requests", inv.MaxRequests),
+		checkLimit("max_age_ms", inv.MaxAge),
 		inv.Features.Validate(),
 	}
 	for i, r := range inv.Relays {
@@ -88,6 +90,7 @@ func (r Report) Validate() error {
 		checkCount("refused", r.Refused),
 		checkCount("bytes_in", r.BytesIn),
 		checkCount("bytes_out", r.BytesOut),
+		checkOptional("worn", string(r.Worn), MaxFeature),
 	)
 }
 
@@ -109,7 +112,7 @@ func (m Message) Validate() error {
 	case KindReady:
 		err = checkLimit("left_ms", m.Left)
 	case KindLoad:
-		err = errors.Join(checkRange("in_flight", m.InFlight, 0, MaxSlots), checkCount("answers", m.Answers), checkCount("errors", m.Errors))
+		err = errors.Join(checkRange("in_flight", m.InFlight, 0, MaxSlots), checkCount("answers", m.Answers), checkCount("errors", m.Errors), checkCount("memory", m.Memory))
 	case KindDrain:
 		err = errors.Join(checkReason(m.Reason), checkDetail("detail", m.Detail))
 	case KindGoodbye:

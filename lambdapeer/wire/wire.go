@@ -79,6 +79,11 @@ type Invocation struct {
 	// HalfClosed is how long an upgraded connection may last after its client has stopped sending; 0: DefaultHalfClosed.
 	HalfClosed Millis `json:"half_closed_ms,omitempty"`
 
+	// MaxRequests and MaxAge are how many requests an environment serves, over all its instances, and how old it gets, before it is
+	// worn; 0: it is not for that. They are for peers with FeatureWear.
+	MaxRequests int64  `json:"max_requests,omitempty"`
+	MaxAge      Millis `json:"max_age_ms,omitempty"`
+
 	// Features is what the control plane and its relays understand, so that a peer knows before it dials.
 	Features Features `json:"features,omitzero"`
 
@@ -115,6 +120,9 @@ type Report struct {
 	BytesIn  int64  `json:"bytes_in"`         // tunnel bytes read
 	BytesOut int64  `json:"bytes_out"`        // tunnel bytes written
 	Served   Millis `json:"served_ms"`        // from the first control stream's welcome to the end
+
+	// Worn is why the environment ends with this invocation; empty: it does not. With FeatureWear only.
+	Worn Notice `json:"worn,omitempty"`
 }
 
 // A Reason says why an instance stops serving.
@@ -135,6 +143,7 @@ const (
 	ReasonRefused          Reason = "refused"           // the peer: the relay refused its token or version
 	ReasonAppUnhealthy     Reason = "app_unhealthy"     // the peer: the app did not become ready
 	ReasonAppExited        Reason = "app_exited"        // the peer: the app's process ended
+	ReasonWorn             Reason = "worn"              // the peer: its environment is worn, and no other has taken its place
 )
 
 // A Message is one line on the control stream. Kind says which fields count.
@@ -172,6 +181,7 @@ type Message struct {
 	InFlight int   `json:"in_flight,omitempty"`
 	Answers  int64 `json:"answers,omitempty"` // given since the instance began, refusals not included
 	Errors   int64 `json:"errors,omitempty"`  // of those, with a status of 500 or more
+	Memory   int64 `json:"memory,omitempty"`  // bytes that the environment's processes held a moment ago; 0: not known
 
 	// drain, goodbye, refused
 	Reason Reason  `json:"reason,omitempty"`
@@ -185,7 +195,16 @@ type Notice string
 // Notices.
 const (
 	NoticeSerialApp Notice = "serial_app" // it answers overlapping requests one after another, although it has several slots
+	// Why an environment is worn: another one should take its place, and it ends with the invocation.
+	NoticeWornMemory   Notice = "worn_memory"   // its memory will not last
+	NoticeWornRequests Notice = "worn_requests" // it has served Invocation.MaxRequests
+	NoticeWornAge      Notice = "worn_age"      // it is as old as Invocation.MaxAge
 )
+
+// Wears tells whether the notice is one of a worn environment.
+func (n Notice) Wears() bool {
+	return n == NoticeWornMemory || n == NoticeWornRequests || n == NoticeWornAge
+}
 
 // A Kind names a control message.
 type Kind string

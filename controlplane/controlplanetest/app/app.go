@@ -31,6 +31,7 @@ type app struct {
 	serial      bool
 	fails       bool
 	slower      time.Duration
+	leaks       leaks
 	turn        sync.Mutex // of requests, if serial
 
 	inFlight    atomic.Int64
@@ -102,6 +103,7 @@ func (a *app) routes() map[string]http.HandlerFunc {
 
 		"abort": abortAfter,
 		"exit":  a.exitAfter,
+		"leak":  a.leak,
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"strconv"
+	"sync"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest/app/contract"
 )
@@ -38,4 +39,25 @@ func half(w http.ResponseWriter, r *http.Request) bool {
 	contract.Fill(piece, 0)
 	send(w, http.NewResponseController(w), piece)
 	return true
+}
+
+// leaks is memory that nobody gives back.
+type leaks struct {
+	mu   sync.Mutex
+	held [][]byte
+}
+
+// leak keeps ?mb= of memory for ever, and answers after ?ms=.
+func (a *app) leak(w http.ResponseWriter, r *http.Request) {
+	q := queryOf(r)
+	megabytes, d := q.whole("mb", 1, 1<<10), q.millis("ms", 0)
+	if q.failed(w) || !pause(r, d) {
+		return
+	}
+	piece := make([]byte, megabytes<<20)
+	contract.Fill(piece, 0) // so that it is in memory
+	a.leaks.mu.Lock()
+	a.leaks.held = append(a.leaks.held, piece)
+	a.leaks.mu.Unlock()
+	hello(w, r)
 }

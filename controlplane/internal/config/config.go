@@ -186,17 +186,18 @@ const ToStdout = "stdout"
 
 // A Function is one Lambda function plus qualifier, or one group of self-registering peers.
 type Function struct {
-	Name     string   `yaml:"name"`
-	Provider string   `yaml:"provider"` // lambda or static
-	Lambda   Lambda   `yaml:"lambda"`
-	Static   Static   `yaml:"static"`
-	Database Database `yaml:"database"`
-	Routes   []Route  `yaml:"routes"`
-	Disabled bool     `yaml:"disabled"` // answer 404, start nothing
-	Queue    Queue    `yaml:"queue"`
-	Timeouts Timeouts `yaml:"timeouts"`
-	Scaling  Scaling  `yaml:"scaling"`
-	Rollout  Rollout  `yaml:"rollout"`
+	Name        string      `yaml:"name"`
+	Provider    string      `yaml:"provider"` // lambda or static
+	Lambda      Lambda      `yaml:"lambda"`
+	Static      Static      `yaml:"static"`
+	Database    Database    `yaml:"database"`
+	Routes      []Route     `yaml:"routes"`
+	Disabled    bool        `yaml:"disabled"` // answer 404, start nothing
+	Queue       Queue       `yaml:"queue"`
+	Timeouts    Timeouts    `yaml:"timeouts"`
+	Scaling     Scaling     `yaml:"scaling"`
+	Environment Environment `yaml:"environment"`
+	Rollout     Rollout     `yaml:"rollout"`
 
 	ServerTiming ServerTiming `yaml:"server_timing"`
 }
@@ -268,6 +269,12 @@ type Timeouts struct {
 	Total     time.Duration `yaml:"total"`      // request complete to response complete
 	// HalfClosed is how long an upgraded connection may last after its client has stopped sending. Never zero.
 	HalfClosed time.Duration `yaml:"half_closed"`
+}
+
+// Environment bounds what one environment of Lambda serves before a new one takes its place.
+type Environment struct {
+	MaxRequests int           `yaml:"max_requests"` // 0: no bound
+	MaxAge      time.Duration `yaml:"max_age"`      // 0: no bound
 }
 
 // Scaling bounds and shapes the pool of one function.

@@ -114,6 +114,8 @@ var effects = map[string]Effect{
 	"functions[].scaling.drain_timeout":      AtOnce,
 	"functions[].scaling.linger":             NextStart,
 	"functions[].scaling.dollars_per_hour":   AtOnce,
+	"functions[].environment.max_requests":   NextStart,
+	"functions[].environment.max_age":        NextStart,
 	"functions[].rollout.watch":              AtOnce,
 	"functions[].rollout.steps":              AtOnce,
 	"functions[].rollout.hold":               AtOnce,

@@ -41,6 +41,7 @@ func (f Function) validate(p *problems, path string) {
 	f.Timeouts.validate(p, path+".timeouts")
 	f.Scaling.validate(p, path+".scaling")
 	f.validateLinger(p, path+".scaling.linger")
+	f.validateEnvironment(p, path+".environment")
 	f.Rollout.validate(p, path+".rollout")
 	f.ServerTiming.validate(p, path+".server_timing")
 	if f.Provider == ProviderStatic && f.Scaling.MaxEnvironments != 0 {
@@ -57,6 +58,20 @@ func (f Function) validateLinger(p *problems, path string) {
 		p.add(path, "has no effect, because provider is static: nothing freezes such peers")
 	case f.Provider == ProviderLambda && linger > most && most > 0:
 		p.add(path, "must be at most a third of lambda.timeout, which is %s, got %s", f.Lambda.Timeout, linger)
+	}
+}
+
+func (f Function) validateEnvironment(p *problems, path string) {
+	within(p, path+".max_requests", f.Environment.MaxRequests, 0, 1_000_000_000)
+	within(p, path+".max_age", f.Environment.MaxAge, 0, forever)
+	if f.Provider != ProviderStatic {
+		return
+	}
+	if f.Environment.MaxRequests != 0 {
+		p.add(path+".max_requests", "has no effect, because provider is static")
+	}
+	if f.Environment.MaxAge != 0 {
+		p.add(path+".max_age", "has no effect, because provider is static")
 	}
 }
 

@@ -212,8 +212,13 @@ func (d *Dispatcher) Load(id string, load relays.Load) {
 
 // Notice implements relays.Events.
 func (d *Dispatcher) Notice(id string, word wire.Notice) {
-	if i := d.instance(id); i != nil && word == wire.NoticeSerialApp {
+	i := d.instance(id)
+	switch {
+	case i == nil:
+	case word == wire.NoticeSerialApp:
 		i.function.serial(i)
+	case word.Wears():
+		i.function.wears(i, word)
 	}
 }
 

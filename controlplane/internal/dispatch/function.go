@@ -40,6 +40,7 @@ type function struct {
 	recent     recent
 	arrived    time.Time         // when a request last did
 	ends       map[string]uint64 // instances ended, by reason
+	worn       map[string]uint64 // environments that ended because they were worn, by what
 	said       said              // by failures
 	failedLast scaler.Cause      // of instances, the last one's; empty: none did
 	versions   versions
@@ -63,6 +64,7 @@ func newFunction(d *Dispatcher, s *settings) *function {
 		log:      d.log.WithField("function", cfg.Name),
 		stalls:   d.stalls(now()),
 		ends:     map[string]uint64{},
+		worn:     map[string]uint64{},
 		said:     said{},
 		rollouts: map[string]uint64{},
 		bill:     bill.NewAccount(s.plan.rates, cfg.Lambda.MemoryMB),

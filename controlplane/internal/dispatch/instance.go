@@ -27,6 +27,8 @@ type instance struct {
 	// Guarded by function.mu.
 	environment string
 	peer        relays.Peer // what its last hello said of it
+	worn        wire.Notice // why its environment is; empty: it is not
+	memory      int64       // bytes that its environment's processes hold; 0: not known
 	reported    int         // requests in flight as the peer counts them
 	met         bool        // there was a hello
 	wait        wait        // for what it waits while it starts
@@ -101,6 +103,9 @@ func (f *function) invokeExpected(i *instance) provider.End {
 // returned takes in how Invoke ended. A connection to the provider that broke is not the invocation's end: an instance
 // whose tunnels stand serves on, until they are gone too. One that has said goodbye has ended as it said.
 func (f *function) returned(i *instance, end provider.End) {
+	if said := f.farewell(i); said != nil && said.Worn != "" && end.Report == nil {
+		end.Cause, end.Detail, end.Report = "", "", said // its process has ended, as it said
+	}
 	switch {
 	case end.Cause != scaler.Network || end.Report != nil:
 	case f.d.abandoned.Load():
@@ -219,7 +224,7 @@ func (f *function) ready(at time.Time, i *instance, todo *effects) {
 // reported compares what a peer counts with the leases: what is more holds slots that nobody leased.
 func (f *function) reported(i *instance, load relays.Load) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
-		i.reported = load.InFlight
+		i.reported, i.memory = load.InFlight, cmp.Or(load.Memory, i.memory)
 		p.Answered(i.core, load.Answers, load.Errors)
 		return p.Report(at, i.core, load.InFlight, pool.DefaultDelay+load.Way)
 	})
@@ -339,7 +344,7 @@ func (f *function) ended(i *instance, end provider.End) {
 	at := now()
 	f.wake(at, &todo)
 	f.noteFailure(at, i, end)
-	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Lost: end.Lost, Version: end.Version}), &todo)
+	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Gone: f.endsWorn(i, end), Lost: end.Lost, Version: end.Version}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))
 	dearer := f.settle(at, i, end)

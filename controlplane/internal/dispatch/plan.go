@@ -113,6 +113,8 @@ func (f *function) unsigned(i *instance) wire.Invocation {
 		DrainLimit:  wire.Millis(i.by.plan.drainLimit),
 		Linger:      wire.Millis(i.by.plan.settings.Linger),
 		HalfClosed:  wire.Millis(i.by.config.Timeouts.HalfClosed),
+		MaxRequests: int64(i.by.config.Environment.MaxRequests),
+		MaxAge:      wire.Millis(i.by.config.Environment.MaxAge),
 		Features:    wire.ControlFeatures(),
 	}
 }

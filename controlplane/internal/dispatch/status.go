@@ -46,7 +46,7 @@ func (f *function) status() operator.Function {
 		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down, Frozen: s.Frozen,
 		Blocked: blocked(s.Blocked), Warnings: f.warnings(), BlockedDetail: sentences(f.whyBlocked(at, s.Blocked), f.startsWait(at)), Starts: s.Started, Inherited: s.Inherited,
 		Versions: f.readyByVersion(), Rollout: f.rolloutStatus(), Rollouts: f.rolloutsEnded(),
-		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends),
+		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends), Worn: maps.Clone(f.worn),
 		Requests: f.outcomes.requests(), QueueWait: f.outcomes.histogram(),
 		Bill: f.billed(at),
 	}
@@ -174,7 +174,7 @@ func (f *function) appendInstances(out []operator.Instance, at time.Time) []oper
 			Environment: i.environment, WaitsFor: f.waitsFor(i, at), Build: i.peer.Build, Features: words(i.peer.Features), FunctionVersion: i.peer.FunctionVersion,
 			Lacks:     f.lacks(i),
 			RequestID: i.peer.RequestID, LogStream: i.peer.LogStream,
-			DrainReason: string(core.DrainReason()),
+			DrainReason: string(core.DrainReason()), MemoryBytes: i.memory, Worn: wornBy(i.worn),
 		})
 	}
 	return out

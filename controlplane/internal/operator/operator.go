@@ -51,6 +51,7 @@ type Function struct {
 	Inherited     uint64            `json:"inherited"`      // instances taken over from the control plane before
 	StartFailures map[string]uint64 `json:"start_failures"` // by cause
 	Ends          map[string]uint64 `json:"ends"`           // instances that ended, by reason
+	Worn          map[string]uint64 `json:"worn"`           // environments that ended because they were worn, by what: memory, requests, age
 	Requests      []RequestCount    `json:"requests"`
 	QueueWait     Histogram         `json:"queue_wait"`
 	Bill          Bill              `json:"bill"`
@@ -152,6 +153,8 @@ type Instance struct {
 	AgeSeconds  float64   `json:"age_seconds"`
 	Environment string    `json:"environment"`  // empty until its peer has dialled
 	DrainReason string    `json:"drain_reason"` // empty unless it drains
+	MemoryBytes int64     `json:"memory_bytes"` // that its environment's processes hold, as its peer said last; 0: not known
+	Worn        string    `json:"worn"`         // why its environment is to end: memory, requests, age; empty: it is not
 	WaitsFor    string    `json:"waits_for"`    // what keeps one that starts from being ready, for people; empty for others
 
 	// What its peer says of itself; empty until it has dialled, and for peers that do not say.

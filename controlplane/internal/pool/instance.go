@@ -107,6 +107,8 @@ type Instance struct {
 	slow     bool      // its requests take several times longer than those of others
 	aside    bool      // and it is not leased while others are there
 
+	worn bool // its environment is to end: another instance takes its place
+
 	watch   Foreign
 	foreign int  // slots that are taken without a lease; 0 unless it is ready or draining
 	legacy  int  // of those, the ones that the pool before had leased: somebody waits for what they do

@@ -16,6 +16,7 @@ var ErrClosed = errors.New("pool: closed")
 // An End says how an invocation ended.
 type End struct {
 	Cause   Cause  // a start cause; empty: in good order
+	Gone    bool   // its environment has ended with it
 	Lost    bool   // nobody knows: it may run on for as long as a start may take
 	Version string // of the code that ran; empty: unknown
 }
@@ -88,7 +89,7 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	}
 	p.move(i, Ready)
 	p.setRotation(now, i)
-	if i.slow {
+	if i.slow || i.worn {
 		p.beginRotation(now, i)
 	}
 	if first && !i.adopted {
@@ -221,7 +222,7 @@ func (p *Pool) finish(i *Instance) {
 
 // told takes in that the instance has the order to finish, from this pool or from the one before: its environment is about to freeze.
 func (p *Pool) told(i *Instance) {
-	if !i.finished && (i.reason == ScaleIn || i.reason == Rotation || i.reason == Rollout) {
+	if !i.finished && !i.worn && (i.reason == ScaleIn || i.reason == Rotation || i.reason == Rollout) {
 		i.start = i.fleet.Settle(p.now)
 	}
 	i.finished = true
@@ -283,7 +284,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	p.settle(now, i, end)
 	p.counters.ended++
 	i.fleet.Over(now, i.start)
-	i.fleet.Ended(now, i.environment, end.Cause != "")
+	i.fleet.Ended(now, i.environment, end.Cause != "" || end.Gone)
 	if p.roll != nil && i.fresh && i.wasUp && blames(end.Cause) {
 		p.roll.Crashed(now)
 	}

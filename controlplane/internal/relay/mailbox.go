@@ -62,6 +62,13 @@ func (m *mailbox) deliver() {
 	m.mu.Unlock()
 }
 
+// noticed notes what the peer found. That its environment is worn goes before anything else.
+func (m *mailbox) noticed(word wire.Notice) {
+	if !m.notice.Wears() {
+		m.notice = word
+	}
+}
+
 // lose notes that the instance broke off.
 func (m *mailbox) lose(err error) {
 	m.waiting, m.up = nil, nil

@@ -99,6 +99,7 @@ type Load struct {
 	InFlight int
 	Answers  uint64 // given since the instance began
 	Errors   uint64 // of those, 5xx
+	Memory   int64  // bytes that the environment's processes hold; 0: not known
 	// Way is what the network added to its age: a round trip, as the kernel measures it, and as much as it varies. 0: not
 	// known.
 	Way time.Duration

@@ -82,6 +82,7 @@ type Load struct {
 	InFlight int    `json:"in_flight,omitempty"`
 	Answers  uint64 `json:"answers,omitempty"` // given since the instance began
 	Errors   uint64 `json:"errors,omitempty"`  // of those, 5xx
+	Memory   int64  `json:"memory,omitempty"`  // bytes that the environment's processes hold; 0: not known
 	Way      Micros `json:"way_us,omitempty"`  // what the network between peer and relay added to its age; 0: not known
 	Age      Micros `json:"age_us,omitempty"`  // since the relay heard it
 }

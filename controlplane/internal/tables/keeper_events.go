@@ -43,7 +43,9 @@ func (k *Keeper) Load(now time.Time, l Load) {
 // Notice takes in what a peer found about its app.
 func (k *Keeper) Notice(id string, word wire.Notice) {
 	k.change(id, func(r *record) {
-		r.Notice = word
+		if !r.Notice.Wears() { // which a leader that comes must hear, whatever else was found
+			r.Notice = word
+		}
 		r.Notices++
 	})
 }

@@ -22,6 +22,28 @@ type process struct {
 // look adds up the processes below parent, self left out, and those of its children that have not the mark in their
 // environment. It tells nothing where there is none.
 func look(parent, self int, mark string) (sample, bool) {
+	now, found := sample{at: time.Now()}, false
+	for _, p := range group(parent, mark) {
+		if p.pid != self {
+			found = true
+			now.used += p.used
+			now.blocked = now.blocked || p.state == 'D'
+		}
+	}
+	return now, found
+}
+
+// Group lists the processes beside this one, those of the same parent and what they started, this one included, as Await means
+// them.
+func Group(mark string) (pids []int) {
+	for _, p := range group(os.Getppid(), mark) {
+		pids = append(pids, p.pid)
+	}
+	return pids
+}
+
+// group lists the processes below parent, but for those of its children that have not the mark.
+func group(parent int, mark string) (all []process) {
 	children := map[int][]process{}
 	files, _ := filepath.Glob("/proc/[0-9]*/stat") // has no error for this pattern
 	for _, file := range files {
@@ -33,19 +55,14 @@ func look(parent, self int, mark string) (sample, bool) {
 			children[p.parent] = append(children[p.parent], p)
 		}
 	}
-	now, found := sample{at: time.Now()}, false
 	below := slices.DeleteFunc(children[parent], func(p process) bool { return !marked(p.pid, mark) })
 	for len(below) > 0 {
 		p := below[0]
 		below = append(below[1:], children[p.pid]...)
 		delete(children, p.pid)
-		if p.pid != self {
-			found = true
-			now.used += p.used
-			now.blocked = now.blocked || p.state == 'D'
-		}
+		all = append(all, p)
 	}
-	return now, found
+	return all
 }
 
 // marked tells whether a process has the mark and this process's network, or may have them: where each environment has a network of

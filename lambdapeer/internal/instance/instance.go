@@ -16,6 +16,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/serial"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/wear"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -53,6 +54,9 @@ type Config struct {
 	// Ready blocks until the app takes requests; meanwhile it says what it waits for, when that changes. An error ends the
 	// instance as unhealthy. Nil: the app takes requests. It is for control planes with wire.FeatureEarlyHello only.
 	Ready func(ctx context.Context, say func(what string)) error
+
+	// Wear watches the environment over its instances. Nil: nobody does. It is for control planes with wire.FeatureWear only.
+	Wear *wear.Gauge
 
 	// Watch finds out whether the app serves one request at a time, over the instances of an environment. Nil: nobody looks.
 	Watch *serial.Watch
@@ -112,7 +116,11 @@ type instance struct {
 	limitAt   time.Time   // when it fires
 	linger    *time.Timer // runs while draining with nothing in flight, until the app has had its time
 	load      *time.Timer
-	serial    bool // the app was found to serve one request at a time
+	serial    bool        // the app was found to serve one request at a time
+	worn      wire.Notice // why the environment is; empty: it is not
+	wornAt    time.Time
+	wearing   *time.Timer // until the environment is looked at again; does not run where nobody does
+	wearSoon  bool
 }
 
 var notice = wire.Message{Kind: wire.KindNotice, Notice: wire.NoticeSerialApp}
@@ -129,6 +137,7 @@ func newInstance(c Config) (*instance, error) {
 		limit:    stopped(),
 		linger:   stopped(),
 		load:     stopped(),
+		wearing:  stopped(),
 	}
 	i.server = newServer(c)
 	hello := wire.Message{
@@ -193,12 +202,15 @@ func (i *instance) loop(ctx context.Context) {
 		deadline.Reset(time.Until(i.drainAt))
 	}
 	defer func() {
-		for _, t := range []*time.Timer{i.dial, deadline, i.quiet, i.confirm, i.limit, i.linger, i.load} {
+		for _, t := range []*time.Timer{i.dial, deadline, i.quiet, i.confirm, i.limit, i.linger, i.load, i.wearing} {
 			t.Stop()
 		}
 		i.app.stopTimers()
 	}()
 	i.server.gate.Arm()
+	if i.config.Wear != nil {
+		i.wearing.Reset(0)
+	}
 	stop := ctx.Done()
 	found := i.config.Watch.Found()
 	for !i.ended {
@@ -225,6 +237,8 @@ func (i *instance) loop(ctx context.Context) {
 			i.changed()
 		case <-i.load.C:
 			i.reportLoad()
+		case <-i.wearing.C:
+			i.lookAtWear()
 		case <-i.quiet.C:
 			i.ended = i.released && i.done() // else the next change starts the timer again
 		case <-i.linger.C:
@@ -295,6 +309,9 @@ func (i *instance) linkUp(e event) {
 	}
 	if i.serial {
 		_ = c.send(notice)
+	}
+	if i.worn != "" {
+		_ = c.send(wire.Message{Kind: wire.KindNotice, Notice: i.worn})
 	}
 	i.changed()
 }
@@ -444,6 +461,7 @@ func (i *instance) broadcast(m wire.Message, except *link) {
 // changed looks at the number in flight: soon, if it was reported lately, and for a drain at once, or anew for its quiet
 // time.
 func (i *instance) changed() {
+	i.wears()
 	if i.draining {
 		i.server.gate.Arm()
 		i.quiet.Reset(quiet)
@@ -464,6 +482,9 @@ func (i *instance) reportLoad() {
 	i.server.gate.Arm()
 	m := wire.Message{Kind: wire.KindLoad, InFlight: i.server.gate.InFlight()}
 	m.Answers, m.Errors = i.server.gate.Answers()
+	if i.config.Wear != nil {
+		m.Memory = i.config.Wear.Memory()
+	}
 	for _, l := range i.links {
 		switch {
 		case l.control == nil, m.InFlight == 0 && l.load == 0 && m.Answers == l.answers:
@@ -486,6 +507,7 @@ func (i *instance) report() wire.Report {
 		Reason: i.reason, Detail: wire.CutDetail(i.detail),
 		Requests: requests, Refused: refused,
 		BytesIn: i.traffic.In.Load(), BytesOut: i.traffic.Out.Load(),
+		Worn: i.endsWorn(requests),
 	}
 	if !i.since.IsZero() {
 		r.Served = wire.Millis(time.Since(i.since).Truncate(time.Millisecond))

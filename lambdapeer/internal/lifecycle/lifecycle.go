@@ -15,6 +15,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/serial"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/trust"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/wear"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
 )
@@ -39,6 +40,8 @@ type Environment struct {
 	// Ready blocks until the app can take requests; meanwhile it says what it waits for, when that changes. An error ends the
 	// instance as unhealthy. Nil: it always can.
 	Ready func(ctx context.Context, say func(what string)) error
+	// Wear watches the environment, in Lambda. Nil: nobody does.
+	Wear *wear.Gauge
 	// Hooks tell the app of freezes, in Lambda.
 	Hooks Hooks
 	// Settle, if any, is called after each instance and event, before the environment may be frozen.
@@ -53,6 +56,7 @@ type Environment struct {
 
 	managed bool // one of several workers
 	served  bool // an instance has been served
+	worn    bool // it ends with the invocation that it has just answered
 	asleep  bool // the app has been told of a freeze, and not yet of a thaw
 	watch   *serial.Watch
 }
@@ -65,7 +69,8 @@ func (e *Environment) watched() *serial.Watch {
 	return e.watch
 }
 
-// RunLambda serves the invocations of the Runtime API until ctx ends, which is no error, or the API fails. Cancel ctx
+// RunLambda serves the invocations of the Runtime API until ctx ends or the environment is worn, which are no errors, or the API
+// fails. Where it returns because the environment is worn the process must end, so that Lambda makes a new one. Cancel ctx
 // with an *instance.Stop for a reason other than a shutdown.
 func (e *Environment) RunLambda(ctx context.Context, api *runtimeapi.Client) error {
 	if e.Trust.Blind() {
@@ -94,6 +99,10 @@ func (e *Environment) work(ctx context.Context, api *runtimeapi.Client) error {
 		}
 		if err := e.answer(ctx, api, event); err != nil {
 			e.Logger.Error("invocation not answered", "error", err) // it timed out, say; the next one is another matter
+		}
+		if e.worn {
+			e.Logger.Info("environment worn: it ends")
+			return nil
 		}
 	}
 	return nil
@@ -181,6 +190,9 @@ func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request st
 		Handler: e.dispatched(), Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
 	}
 	e.served = true
+	if inv.Features.Has(wire.FeatureWear) && !deadline.IsZero() {
+		c.Wear = e.Wear
+	}
 	report, ready, wait := wire.Report{}, true, e.ready(deadline)
 	if inv.Features.Has(wire.FeatureEarlyHello) {
 		c.Ready = wait
@@ -190,6 +202,7 @@ func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request st
 	if ready {
 		report = instance.Serve(ctx, c)
 	}
+	e.worn = report.Worn != ""
 	e.Logger.Info("instance ended", "instance", inv.Instance, "environment", e.ID, "reason", report.Reason, "detail", report.Detail,
 		"requests", report.Requests, "refused", report.Refused, "served", report.Served.Duration())
 	return report

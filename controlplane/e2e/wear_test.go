@@ -1,0 +1,48 @@
+package e2e_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
+)
+
+// An app that leaks loses no request: its environments are replaced before their memory is used up, whichever way lambdapeer is in
+// the function.
+func TestAnAppThatLeaksLosesNoRequest(t *testing.T) { leaks(t, 300) }
+
+func TestLongAnAppThatLeaksLosesNoRequest(t *testing.T) { leaks(t, 5000) }
+
+func leaks(t *testing.T, requests int64) {
+	s := startBoth(t, func(f *controlplanetest.Function) {
+		f.Local.MemoryMB, f.Local.EnforceMemory = 256, true
+	})
+	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
+		requireServed(t, startLoad(t, s, 4, requests, "/"+name+"/leak?mb=2&ms=20").wait())
+		s.Eventually("worn environments have ended", func() error {
+			if worn := s.Function(name).Worn["memory"]; int64(worn) < requests*2/256 {
+				return fmt.Errorf("%d have", worn)
+			}
+			return nil
+		})
+		require.Empty(t, s.Function(name).StartFailures)
+		require.Zero(t, s.Function(name).Ends["crashed"])
+	})
+}
+
+// environment.max_requests and max_age: a new environment takes the place of one that has served enough, and nobody notices.
+func TestEnvironmentsServeAsMuchAsTheyMay(t *testing.T) {
+	s := startBoth(t, func(f *controlplanetest.Function) { f.Environment.MaxRequests = 50 })
+	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
+		requireServed(t, startLoad(t, s, 4, 300, "/"+name+"/sleep?ms=20").wait())
+		s.Eventually("worn environments have ended", func() error {
+			if worn := s.Function(name).Worn["requests"]; worn < 2 {
+				return fmt.Errorf("%d have", worn)
+			}
+			return nil
+		})
+		require.Empty(t, s.Function(name).StartFailures)
+	})
+}

@@ -1,0 +1,22 @@
+package pool
+
+import "time"
+
+// Worn says that the instance's environment will end with it: its memory will not last, or it has served as much as it may. It is
+// leased last, and replaced like one that nears the end of its time. Its environment is not counted on any more.
+func (p *Pool) Worn(now time.Time, i *Instance) *Effects {
+	now = p.enter(now)
+	if i.worn || i.state == Gone {
+		return &p.effects
+	}
+	if i.state == Ready {
+		p.index(i).remove(i.index, i.free())
+	}
+	i.worn = true
+	if i.state == Ready {
+		p.index(i).add(i.index, i.free())
+		p.beginRotation(now, i)
+		p.scale(now)
+	}
+	return &p.effects
+}
