@@ -6,17 +6,18 @@ import "time"
 // leased last, and replaced like one that nears the end of its time. Its environment is not counted on any more.
 func (p *Pool) Worn(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
-	if i.worn || i.state == Gone {
+	if i.worn || i.state != Ready {
+		i.worn = true
 		return &p.effects
 	}
-	if i.state == Ready {
-		p.index(i).remove(i.index, i.free())
-	}
+	p.index(i).remove(i.index, i.free())
 	i.worn = true
-	if i.state == Ready {
-		p.index(i).add(i.index, i.free())
+	p.index(i).add(i.index, i.free())
+	if p.idle.has(i.index) && p.count[Ready] > p.settings.Scaling.Min {
+		p.drain(now, i, Rotation)
+	} else {
 		p.beginRotation(now, i)
-		p.scale(now)
 	}
+	p.scale(now)
 	return &p.effects
 }

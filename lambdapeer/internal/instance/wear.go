@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// wearEvery is how often the environment is looked at while it works, and wearIdle while nothing is in flight.
+	// wearEvery is how often the environment is looked at while it works, and wearIdle while nothing comes.
 	wearEvery = 100 * time.Millisecond
 	wearIdle  = time.Second
 	// wornPatience is how long a worn environment waits for another one to take its place.
@@ -19,8 +19,9 @@ const (
 // decision when there is no time for that, or when nobody has seen to it.
 func (i *instance) lookAtWear() {
 	i.wearing.Reset(wearIdle)
-	i.wearSoon = false
-	i.wears()
+	if i.wearSoon = false; i.server.gate.InFlight() > 0 {
+		i.wears()
+	}
 	word, urgent := i.look()
 	if word != "" && i.worn == "" {
 		i.worn, i.wornAt = word, time.Now()
@@ -34,9 +35,9 @@ func (i *instance) lookAtWear() {
 	}
 }
 
-// wears has the environment looked at soon where something is in flight.
+// wears has the environment looked at soon: requests come and go.
 func (i *instance) wears() {
-	if i.config.Wear != nil && !i.wearSoon && i.server.gate.InFlight() > 0 {
+	if i.config.Wear != nil && !i.wearSoon {
 		i.wearSoon = true
 		i.wearing.Reset(wearEvery)
 	}
