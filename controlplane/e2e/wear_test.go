@@ -17,7 +17,7 @@ func TestLongAnAppThatLeaksLosesNoRequest(t *testing.T) { leaks(t, 5000) }
 
 func leaks(t *testing.T, requests int64) {
 	s := startBoth(t, func(f *controlplanetest.Function) {
-		f.Local.MemoryMB, f.Local.EnforceMemory = 256, true
+		f.Local.MemoryMB, f.Local.EnforceMemory = 256, new(true)
 	})
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		requireServed(t, startLoad(t, s, 4, requests, "/"+name+"/leak?mb=2&ms=20").wait())
