@@ -18,7 +18,11 @@ import (
 // startRelay starts the relay apart from control planes.
 func (s *Stack) startRelay() {
 	s.Config.Relay.Apart = true
-	server, err := controlplane.NewRelay(s.t.Context(), s.Config, s.logger("relay"))
+	cfg := *s.Config
+	if s.pair != "" {
+		cfg.Functions = nil // which its file need not name
+	}
+	server, err := controlplane.NewRelay(s.t.Context(), &cfg, s.logger("relay"))
 	require.NoError(s.t, err)
 	s.Relay, s.relayAdmin = server.RelayAddr(), server.AdminAddr()
 	s.stopRelay = s.background("relay", server.Run)

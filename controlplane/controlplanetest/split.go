@@ -57,6 +57,18 @@ func (s *Stack) bootstrap() []byte {
 	return text
 }
 
+// ReplacePair ends Envoy and the relay, and starts others in their place as on another host: with another address, and without anything
+// that the ones before have kept.
+func (s *Stack) ReplacePair() {
+	s.t.Helper()
+	s.StopEnvoy()
+	s.stopRelay()
+	require.NoError(s.t, os.RemoveAll(s.Config.StateDir))
+	s.Config.Relay.Address = "127.0.0.1:0"
+	s.startRelay()
+	s.startEnvoy()
+}
+
 // splitFile is what a control plane's file says of the cell. Control planes take places in turn.
 func (s *Stack) splitFile() string {
 	if s.pair == "" {

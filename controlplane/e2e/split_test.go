@@ -89,6 +89,28 @@ func TestLongALeaderGoesOnWithoutItsLeaseStore(t *testing.T) {
 	s.Leader.Leads()
 }
 
+// The only pair is replaced by one on another host: by a deployment, or after the loss of a zone. What ran for the one before ends, whoever
+// started it, and new requests are served.
+func TestAPairIsReplacedByOneOnAnotherHost(t *testing.T) {
+	s := startSplit(t)
+	standby := s.StartControlPlane()
+	s.Leader.Stop()
+	standby.Leads() // and does not hear from Lambda of the ends of what it has taken over
+	before := s.Instances("app")
+	s.ReplacePair()
+	requireServed(t, startLoad(t, s, 8, 80, "/app/sleep?ms=20").wait())
+	s.Eventually("those before have gone", func() error {
+		for _, i := range s.Instances("app") {
+			for _, was := range before {
+				if i.ID == was.ID {
+					return fmt.Errorf("%s is %s", i.ID, i.State)
+				}
+			}
+		}
+		return nil
+	})
+}
+
 // replaceAll waits until other instances have taken the place of those that run.
 func replaceAll(s *controlplanetest.Stack, functions ...string) {
 	before := map[string]bool{}
