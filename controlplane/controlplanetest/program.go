@@ -32,7 +32,7 @@ func Previous(t testing.TB, program string) string {
 }
 
 // startProgram runs Options.Program as the control plane, with a file that holds what every build of it understands. It
-// knows of each function's settings name, timeout, concurrency and minimum only.
+// knows of each function's settings name, timeout, memory, concurrency, minimum, maximum and ceiling only.
 func (s *Stack) startProgram(program string) {
 	s.Admin, s.Relay = freeAddress(s.t), freeAddress(s.t)
 	file := filepath.Join(s.dir, "controlplane.yaml")
@@ -71,9 +71,9 @@ functions:
 	for _, f := range s.Config.Functions {
 		fmt.Fprintf(&b, `- name: %s
   routes: [{path: /%[1]s, strip_prefix: true}]
-  lambda: {timeout: %s}
-  scaling: {concurrency: %d, min: %d, max: %d, preference: cost}
-`, f.Name, f.Lambda.Timeout, f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.Max)
+  lambda: {timeout: %s, memory_mb: %d}
+  scaling: {concurrency: %d, min: %d, max: %d, dollars_per_hour: %v, preference: cost}
+`, f.Name, f.Lambda.Timeout, f.Lambda.MemoryMB, f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.Max, f.Scaling.DollarsPerHour)
 	}
 	fmt.Fprintf(&b, "relay:\n  address: %q\n", s.Relay)
 	return b.String()

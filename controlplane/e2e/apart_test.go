@@ -92,19 +92,55 @@ func TestAControlPlaneHandsOverToAStandby(t *testing.T) {
 	require.LessOrEqual(t, s.Lambda.Counters("app").Cold, made+1, "what was there is used")
 }
 
+// pass goes on until so much time has passed.
+func (l *load) pass(s *controlplanetest.Stack, d time.Duration) {
+	for began := time.Now(); time.Since(began) < d; {
+		l.more(s, 50)
+	}
+}
+
+// standsStill stops the leader for so long at 70 % of what the instances can do.
+func standsStill(t *testing.T, d time.Duration, wakes func(*controlplanetest.Stack)) {
+	s := startApart(t, 10)
+	calm := startLoad(t, s, 14, endless, "/app/sleep?ms=50")
+	calm.more(s, 100)
+	invoked := s.Lambda.Counters("app").Started
+	s.Leader.Signal(syscall.SIGSTOP)
+	calm.pass(s, d)
+	s.Leader.Signal(syscall.SIGCONT)
+	wakes(s)
+	s.Leader.Leads()
+	calm.pass(s, 3*time.Second) // for as long as what was leased by others is not the leader's
+	requireServed(t, calm.stop())
+	require.Empty(t, s.Function("app").Ends, "nothing was drained that a caretaker had leased")
+	require.Equal(t, invoked, s.Lambda.Counters("app").Started)
+}
+
+// A leader that stands still for less than its lease leads on, and does not act on what it knew: nobody notices.
+func TestLongALeaderThatStandsStillTakesOverAnew(t *testing.T) {
+	standsStill(t, 3*time.Second, func(*controlplanetest.Stack) {})
+}
+
+// One whose lease has run out meanwhile ends when it wakes, and is started again.
+func TestLongALeaderThatStandsStillForLongEnds(t *testing.T) {
+	standsStill(t, 10*time.Second, func(s *controlplanetest.Stack) {
+		s.Leader.Ends()
+		s.Leader = s.StartControlPlane()
+	})
+}
+
 // While nobody leads, what is ready serves on; who finds all slots taken is told so in time.
 func TestLongNobodyLeads(t *testing.T) {
 	s := startApart(t, 2)
 	calm := startLoad(t, s, 14, endless, "/app/sleep?ms=50") // 70 % of the slots
 	calm.more(s, 100)
 	s.Leader.Kill()
-	began := time.Now()
-	calm.more(s, 2000)
-	t.Logf("%d requests in %v without a leader", 2000, time.Since(began))
+	calm.pass(s, time.Minute)
 	results := calm.stop()
+	t.Logf("%d requests, the longest took %v", len(results), longest(results, time.Time{}, time.Now()))
 	requireServed(t, results)
 
-	crowd := startLoad(t, s, 40, 40, "/app/sleep?ms=7000")
+	crowd := startLoad(t, s, 40, 40, "/app/sleep?ms=10000")
 	refused := 0
 	for _, r := range crowd.wait() {
 		if r.served() {
@@ -143,38 +179,62 @@ func TestLongAControlPlaneThatHangsIsFollowed(t *testing.T) {
 	requireServed(t, calm.stop())
 }
 
-// Scenario of a rolling deployment: control planes are replaced and killed under everything that a client may have open.
+// An everything is what clients may have open while control planes are replaced.
+type everything struct {
+	sockets int
+	steady  int // clients that ask once a second
+	held    int // clients of a function with one slot
+	upload  time.Duration
+	rounds  int // of one that ends in order and one that is killed
+}
+
+// A rolling deployment: control planes are replaced and killed under everything that a client may have open, and no client sees an error.
+func TestControlPlanesAreReplacedUnderEverything(t *testing.T) {
+	everything{sockets: 50, steady: 20, held: 10, upload: 3 * time.Second, rounds: 1}.survives(t)
+}
+
 func TestLongControlPlanesAreReplacedUnderEverything(t *testing.T) {
-	const sockets = 200
+	everything{sockets: 1000, steady: 200, held: 50, upload: 30 * time.Second, rounds: 3}.survives(t)
+}
+
+func (e everything) survives(t *testing.T) {
 	function := func(name string, slots, most int) controlplanetest.Function {
 		f := controlplanetest.App(t, name, controlplanetest.Library)
 		f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.Max = slots, 1, most
 		return f
 	}
+	dear := function("dear", 1, 20)
+	one := config.Default().Pricing.Rates(dear.Lambda.Architecture).PerHour(dear.Local.MemoryMB)
+	dear.Lambda.MemoryMB, dear.Scaling.DollarsPerHour = dear.Local.MemoryMB, 2.5*one
 	s := controlplanetest.Start(t, controlplanetest.Options{
-		Functions: []controlplanetest.Function{function("app", 10, 4), function("sockets", sockets, 1), function("narrow", 1, 1)},
+		Functions: []controlplanetest.Function{function("app", 10, 4), function("sockets", e.sockets, 1), function("narrow", 1, 1), dear},
 		Apart:     true,
 		Config:    func(c *config.Config) { c.Relay.TLS = config.RelayTLSOff }, // handshakes would take most of the time
 	})
 	s.Leader.Leads()
-	conns := newSite(t, s, "sockets", controlplanetest.HTTP1).sockets(sockets)
-	short := startLoad(t, s, 8, endless, "/app/sleep?ms=20")
-	held := startLoad(t, s, 20, endless, "/narrow/sleep?ms=20") // one slot: nineteen wait at any time
-	upload := slowUpload(t, s)
+	conns := newSite(t, s, "sockets", controlplanetest.HTTP1).sockets(e.sockets)
+	steady := newLoad(t, s, "/app/sleep?ms=20")
+	steady.pause = time.Second
+	steady.start(e.steady, endless)
+	held := startLoad(t, s, e.held, endless, "/narrow/sleep?ms=20") // one slot: all but one wait at any time
+	ceiling := startLoad(t, s, 10, endless, "/dear/sleep?ms=50")
+	upload := slowUpload(t, s, e.upload)
 
-	short.more(s, 100)
-	for _, end := range []func(*controlplanetest.ControlPlane){
-		(*controlplanetest.ControlPlane).Stop, (*controlplanetest.ControlPlane).Kill, (*controlplanetest.ControlPlane).Stop,
-	} {
-		next := s.StartControlPlane()
-		end(s.Leader)
-		s.Leader = next
-		s.Leader.Leads()
-		short.more(s, 100)
-		held.more(s, 20)
+	steady.more(s, int64(e.steady))
+	for range e.rounds {
+		for _, end := range []func(*controlplanetest.ControlPlane){(*controlplanetest.ControlPlane).Stop, (*controlplanetest.ControlPlane).Kill} {
+			next := s.StartControlPlane()
+			end(s.Leader)
+			s.Leader = next
+			s.Leader.Leads()
+			steady.more(s, 2*int64(e.steady))
+			held.more(s, int64(e.held))
+			ceiling.more(s, 20)
+		}
 	}
 	require.NoError(t, <-upload)
-	for name, results := range map[string][]result{"short": short.stop(), "held": held.stop()} {
+	for name, l := range map[string]*load{"steady": steady, "held": held, "at the ceiling": ceiling} {
+		results := l.stop()
 		requireServed(t, results)
 		t.Logf("%s: %d requests, the longest took %v", name, len(results), longest(results, time.Time{}, time.Now()))
 	}
@@ -184,18 +244,20 @@ func TestLongControlPlanesAreReplacedUnderEverything(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, fmt.Sprint(n), string(echo))
 	}
-	require.Equal(t, 1, s.Lambda.Counters("narrow").Started)
-	require.Equal(t, 1, s.Lambda.Counters("sockets").Started)
+	for name, started := range map[string]int{"narrow": 1, "sockets": 1, "dear": 2} {
+		require.Equal(t, started, s.Lambda.Counters(name).Started, name)
+	}
 }
 
-// slowUpload sends a body that takes some seconds, and gets it back.
-func slowUpload(t *testing.T, s *controlplanetest.Stack) <-chan error {
-	const part, parts = 64 << 10, 60
+// slowUpload sends a body that takes so long, and gets it back.
+func slowUpload(t *testing.T, s *controlplanetest.Stack, takes time.Duration) <-chan error {
+	const part, pause = 64 << 10, 100 * time.Millisecond
+	parts := int(takes / pause)
 	body, sent := io.Pipe()
 	go func() {
 		for range parts {
 			_, _ = sent.Write(make([]byte, part))
-			time.Sleep(100 * time.Millisecond) // a client that is slow
+			time.Sleep(pause) // a client that is slow
 		}
 		_ = sent.Close()
 	}()
@@ -213,7 +275,7 @@ func slowUpload(t *testing.T, s *controlplanetest.Stack) <-chan error {
 		}
 		defer response.Body.Close()
 		n, err := io.Copy(io.Discard, response.Body)
-		if err == nil && n != part*parts {
+		if err == nil && n != int64(part*parts) {
 			err = fmt.Errorf("%s: %d of %d bytes came back", response.Status, n, part*parts)
 		}
 		done <- err
