@@ -182,6 +182,9 @@ func (p *plane) down(d tables.Down) {
 			end = pool.End{Cause: scaler.Unknown, Lost: true}
 		}
 		p.over(k, end)
+		if end.Lost {
+			p.writeNote()
+		}
 	}
 }
 

@@ -357,6 +357,9 @@ func (f *function) ended(i *instance, end provider.End) {
 			Warn("the function has more memory than lambda.memory_mb says: its instances cost more")
 	}
 	f.d.forget(i)
+	if end.Lost {
+		f.writeNote() // before the relay forgets it: whoever leads next must know of the claim that is held
+	}
 	f.d.relay.Forget(i.id)
 	todo.carryOut(f)
 	f.unstartable(i, end)

@@ -219,6 +219,26 @@ func TestAStartThatIsLostKeepsItsShareOfTheCeiling(t *testing.T) {
 	})
 }
 
+// So it does after a takeover, however soon the leader dies after it has lost it.
+func TestASuccessorKeepsTheShareOfWhatWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ceiling := func(f *config.Function) {
+			withMemory(f)
+			f.Scaling.DollarsPerHour, f.Scaling.StartTimeout, f.Queue.Timeout = perHour*1.1, 20*time.Second, time.Hour
+		}
+		before := newWorld(t, ceiling)
+		before.acquire(t.Context())
+		before.end(before.instances()[0], provider.End{Cause: scaler.Network})
+		after := inherit(before, ceiling)
+		after.acquire(t.Context())
+		time.Sleep(19 * time.Second)
+		require.Empty(t, after.instances())
+		require.Equal(t, "dollars", after.Functions()[0].Blocked)
+		time.Sleep(2 * time.Second)
+		require.Len(t, after.instances(), 1)
+	})
+}
+
 func TestMoreMemoryThanConfiguredMakesStartsDearer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) {

@@ -109,6 +109,51 @@ type GuardsNote struct {
 	Steps  int           `json:"steps,omitempty"`
 	Until  time.Duration `json:"until,omitempty"` // from now; negative: it has passed
 	Flaps  bool          `json:"flaps,omitempty"`
+
+	Held   []ClaimNote `json:"held,omitempty"`   // of instances that have ended
+	Places []ClaimNote `json:"places,omitempty"` // that may still be taken
+}
+
+// A ClaimNote is a claim that ends by itself: of so much an hour, for as long as is left of it.
+type ClaimNote struct {
+	Hour int64         `json:"hour"` // as a Budget counts
+	Left time.Duration `json:"left"`
+}
+
+// Bounds of claims in a note. What would be more is taken together, and held for as long as the last of them.
+const (
+	maxClaims   = 128
+	maxHour     = int64(1e16)
+	longestHeld = time.Hour
+)
+
+// note is what of the claims ends by itself.
+func (b *Budget) note(now time.Time) (held []ClaimNote) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settle(now)
+	for _, f := range b.fading {
+		held = append(held, ClaimNote{f.hour, f.until.Sub(now)})
+	}
+	for extra := max(0, len(held)-maxClaims); extra > 0; extra-- {
+		held[1].Hour += held[0].Hour
+		held = held[1:]
+	}
+	return held
+}
+
+// learn claims what somebody else held, for as long as is left of it by now.
+func (b *Budget) learn(now time.Time, held []ClaimNote, ago time.Duration) {
+	if b == nil {
+		return
+	}
+	for _, c := range held[:min(len(held), maxClaims)] {
+		left := min(c.Left, longestHeld) - ago
+		if p := (Price{hour: c.Hour}); c.Hour > 0 && c.Hour <= maxHour && left > 0 {
+			b.inherit(now, p)
+			b.Release(now, p, left)
+		}
+	}
 }
 
 // Note writes down what the guards hold back.
@@ -118,11 +163,18 @@ func (g *Guards) Note(now time.Time) GuardsNote {
 	if b.steps > 0 {
 		n.Cause, n.Steps, n.Until, n.Flaps = b.cause, b.steps, b.until.Sub(now), b.flaps
 	}
+	n.Held, n.Places = g.own.note(now), g.places.note(now)
 	return n
 }
 
 // Learn takes over a note that was written so long ago.
 func (g *Guards) Learn(now time.Time, n GuardsNote, ago time.Duration) {
+	for _, b := range []*Budget{g.own, g.settings.Total} {
+		b.learn(now, n.Held, ago)
+	}
+	for _, b := range []*Budget{g.places, g.settings.Account} {
+		b.learn(now, n.Places, ago)
+	}
 	if there := g.bucket.Tokens(now); n.Tokens >= 0 && n.Tokens < there {
 		g.bucket.Take(now.Add(-ago), there-n.Tokens)
 	}
