@@ -182,7 +182,7 @@ chaos: build build/chaos-app envoy ## strike every part while 100,000 requests r
 chaos-leader: build build/chaos-app envoy ## strike leader, standby, relay and Envoy every second for two minutes; CHAOS="-requests 1000000 -rate 300" for an hour
 	go run ./bench/chaos -leader -docs docs/reliability.md $(CHAOS)
 
-bench-bill: build envoy ## what the same requests cost with and without; results go to bench/results/
+bench-bill: build envoy ## what the same requests cost with and without, and on Managed Instances; results go to bench/results/
 	go run ./bench/bill
 
 bench-cold: build build/cold-app envoy ## what clients of an app with an 8 s start see with and without; results go to bench/results/ and docs/cold/

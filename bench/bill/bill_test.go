@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 func billed(ms int64, dollars float64) side {
@@ -20,6 +21,7 @@ func sample(rates ...float64) *report {
 		Origin: &lab.Origin{}, MemoryMB: 1024,
 		Bills: []pair{{
 			Workload: "sparse", About: "few", Requests: 10, Work: 0.5, Direct: billed(500, 5e-6), Through: billed(1000, 10e-6),
+			Managed:  managed{Invocations: 10, Dollars: 92e-6, Instances: 3, InstanceSeconds: 3},
 			Estimate: estimate{1, 10e-6, 0.5, 5e-6},
 		}},
 		Lone: lone{10, billed(530, 10e-6), billed(700, 13e-6)},
@@ -49,6 +51,13 @@ func TestBreakEven(t *testing.T) {
 	}
 }
 
+// Three instances cost 90 millionths of a dollar a second: as much as 300 requests at half a millionth, of which a fee of 0.2 is the
+// same on both.
+func TestTheRateThatIsAsDearAsInstances(t *testing.T) {
+	m := sample().Bills[0].Managed
+	require.InDelta(t, 300, m.even(0.5e-6, lambdalocal.Prices{ManagedRequests: 0.2}), 1e-6)
+}
+
 func TestABillThatIsNotTheLedgersFails(t *testing.T) {
 	r := sample()
 	require.NoError(t, r.verdict())
@@ -69,6 +78,7 @@ func TestThePageHasEveryNumbersPlace(t *testing.T) {
 	require.NotContains(t, page, "%!")
 	require.Contains(t, page, "| **sparse**: few, 10 requests | direct | 10 | 0.500 | 1.00 | 0.00000500 | 0.50 | 1 |")
 	require.Contains(t, page, "| | dispatched / direct | | **2.00** | | **2.00** |")
+	require.Contains(t, page, "| | managed instances | 10 | | | 0.00009200 | 9.20 |")
 	require.Contains(t, page, "| billed, mean | 53.0 ms | 70.0 ms | **1.32** | at most 2 |")
 	require.Contains(t, page, "| 10 | 100 | 0 | 3.00 | 1.00 | 3.00 |")
 	require.Contains(t, page, "about **17 requests/s**")

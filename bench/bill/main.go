@@ -1,5 +1,5 @@
-// Command bill measures what the same requests to the same app cost both ways: one request per environment, through
-// lambdalocal's direct front end, and through Envoy and the control plane. The dollars are those of lambdalocal's ledger.
+// Command bill measures what the same requests to the same app cost three ways: one request per environment, through
+// lambdalocal's direct front end; through Envoy and the control plane; and on Lambda Managed Instances. The dollars are those of lambdalocal's ledger.
 //
 // It runs in the project's root, after make build envoy. docs/performance.md explains what it reports.
 package main
@@ -18,7 +18,7 @@ import (
 
 func main() { command.Main("bill", run) }
 
-// settings are what a run does. The defaults take about five minutes.
+// settings are what a run does. The defaults take about seven minutes.
 type settings struct {
 	Sparse  time.Duration `json:"sparse_ns"` // how long each workload is
 	Steady  time.Duration `json:"steady_ns"`

@@ -23,10 +23,11 @@ Made by `+"`make bench-bill`"+`; do not edit. Data: [%[1]s](%[1]s). How it is me
 Dollars are those of lambdalocal's ledger: $%.10[6]f for a GB-second, $%.2[7]f for a million invocations (list prices of
 us-east-1 for x86), functions of %[3]d MB, every started millisecond billed, init included. **Direct** is one request per
 environment, as behind a function URL. **Dispatched** is through Envoy and the control plane, ten requests per instance,
-all settings at their defaults. A cold start waits %[4]v (median; one in a hundred %[5]v) before its init, which is not billed.
+all settings at their defaults. **Managed Instances** are three of EC2's c7i.large and their fee, for as long as requests come, with
+functions of %[8]d MB and up to 64 requests at once in an environment. A cold start waits %[4]v (median; one in a hundred %[5]v) before its init, which is not billed.
 Envoy and the control plane are not in it: they are a machine of yours.
 
-`, file, r.Origin, r.MemoryMB, lab.ColdP50, lab.ColdP99, prices.GBSecondX86, prices.MillionRequests)
+`, file, r.Origin, r.MemoryMB, lab.ColdP50, lab.ColdP99, prices.GBSecondX86, prices.MillionRequests, lab.ManagedMB)
 	r.billTable(&b)
 	r.estimateTable(&b)
 	r.loneTable(&b)
@@ -45,12 +46,32 @@ func (r *report) billTable(b *strings.Builder) {
 		sideRow(b, "", "dispatched", p.Through, p)
 		fmt.Fprintf(b, "| | dispatched / direct | | **%.2f** | | **%.2f** | | | | |\n",
 			p.Through.GBSeconds/p.Direct.GBSeconds, p.Through.Dollars/p.Direct.Dollars)
+		m := p.Managed
+		fmt.Fprintf(b, "| | managed instances | %d | | | %.8f | %s | | %s | %s |\n",
+			m.Invocations, m.Dollars, perMillion(m.Dollars, p.Requests), ms(m.Latency.P50), ms(m.Latency.P99))
 	}
 	b.WriteString(`
 Work is the requests' service times, added up. Dispatched: until the last instance has ended. Each environment is a cold
 start. Latency is from the time at which a request was due.
 
 `)
+	r.managedText(b)
+}
+
+// managedText says from which rates on instances that cost whatever comes are cheaper.
+func (r *report) managedText(b *strings.Builder) {
+	prices := lambdalocal.Default().Prices
+	for _, p := range r.Bills {
+		if p.Workload != "steady" {
+			continue
+		}
+		n := float64(p.Requests)
+		fmt.Fprintf(b, `Managed Instances cost the same whatever comes: with requests like the steady ones as much as **%.0f requests/s** direct, or
+**%.0f requests/s** dispatched. More instances come where these are half busy. Envoy and what it runs on are not in it; neither is a
+discount on EC2.
+
+`, p.Managed.even(p.Direct.Dollars/n, prices), p.Managed.even(p.Through.Dollars/n, prices))
+	}
 }
 
 func sideRow(b *strings.Builder, workload, way string, s side, p pair) {

@@ -57,7 +57,7 @@ func measure(ctx context.Context, l *lab.Lab, s settings, stdout io.Writer) (*re
 func functions(workloads []described) []lab.Function {
 	list := lab.BothWays(lab.Function{Name: loneName})
 	for _, w := range workloads {
-		list = append(list, lab.BothWays(lab.Function{Name: w.Name})...)
+		list = append(list, lab.AllWays(lab.Function{Name: w.Name})...)
 	}
 	for _, perSecond := range around {
 		list = append(list, lab.Function{Name: rateName(perSecond)})
@@ -65,9 +65,9 @@ func functions(workloads []described) []lab.Function {
 	return list
 }
 
-// pair bills one workload both ways.
+// pair bills one workload all ways.
 func (b *bench) pair(ctx context.Context, w described) (p pair, err error) {
-	fmt.Fprintf(b.stdout, "%s: %d requests in %v, both ways\n", w.Name, len(w.Requests), w.Horizon.Round(time.Second))
+	fmt.Fprintf(b.stdout, "%s: %d requests in %v, three ways\n", w.Name, len(w.Requests), w.Horizon.Round(time.Second))
 	p = pair{Workload: w.Name, About: w.about, Requests: len(w.Requests), Work: w.Work().Seconds() * lab.MemoryMB / 1024}
 	if p.Direct, err = b.side(ctx, w.Workload, w.Name, b.stack.OneEach()); err != nil {
 		return p, err
@@ -75,9 +75,40 @@ func (b *bench) pair(ctx context.Context, w described) (p pair, err error) {
 	if p.Through, err = b.side(ctx, w.Workload, w.Name, b.stack.Dispatched()); err != nil {
 		return p, err
 	}
+	if p.Managed, err = b.managed(ctx, w); err != nil {
+		return p, err
+	}
 	e, err := b.stack.Estimate(w.Name)
 	p.Estimate = estimate{e.Bill.GBSeconds, e.Bill.Dollars, e.Bill.Plain.GBSeconds, e.Bill.Plain.Dollars}
 	return p, err
+}
+
+// managed replays a workload on Managed Instances, which are there before and after: what they cost is that of the time from the
+// first request until the last answer.
+func (b *bench) managed(ctx context.Context, w described) (managed, error) {
+	to := b.stack.OnInstances()
+	name := to.Named(w.Name)
+	up := func() error { return lab.GetJSON(to.URL(name, "/sleep?ms=0"), nil) }
+	if err := lab.Until(ctx, name, nil, up); err != nil {
+		return managed{}, err
+	}
+	before, err := b.stack.Account(name)
+	if err != nil {
+		return managed{}, err
+	}
+	answers, err := lab.Send(ctx, w.Workload, to.URL, name)
+	if err != nil {
+		return managed{}, err
+	}
+	after, err := b.stack.Account(name)
+	if err != nil {
+		return managed{}, err
+	}
+	return managed{
+		Invocations: after.Total.Requests - before.Total.Requests, Dollars: after.Total.Dollars - before.Total.Dollars,
+		Instances: after.Managed.Instances, InstanceSeconds: after.Managed.InstanceSeconds - before.Managed.InstanceSeconds,
+		Latency: arrivals.LatencyOf(answers), Late: arrivals.LateOf(answers),
+	}, nil
 }
 
 // side replays a workload against a function, waits until no instance is left, and reads all that the function has cost.

@@ -9,6 +9,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/bench/arrivals"
 	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/simulation"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 // A report is everything that one run saw. Durations are nanoseconds.
@@ -21,7 +22,7 @@ type report struct {
 	Rates    []rate   `json:"rates"`
 }
 
-// A pair is one workload billed both ways.
+// A pair is one workload billed both ways, and on Managed Instances.
 type pair struct {
 	Workload string   `json:"workload"`
 	About    string   `json:"about"`
@@ -29,7 +30,24 @@ type pair struct {
 	Work     float64  `json:"work_gb_seconds"` // the requests' service times, added up
 	Direct   side     `json:"direct"`
 	Through  side     `json:"through"`
+	Managed  managed  `json:"managed"`
 	Estimate estimate `json:"estimate"` // of Through
+}
+
+// managed is what the requests cost on Managed Instances, while they came.
+type managed struct {
+	Invocations     int64            `json:"invocations"`
+	Dollars         float64          `json:"dollars"`
+	Instances       int              `json:"instances"` // at the end
+	InstanceSeconds float64          `json:"instance_seconds"`
+	Latency         arrivals.Latency `json:"latency"`
+	Late            time.Duration    `json:"late_p99_ns"`
+}
+
+// even is how many requests a second, at that cost, are as dear as the instances of an hour.
+func (m managed) even(dollarsEach float64, p lambdalocal.Prices) float64 {
+	perSecond := m.Dollars/m.InstanceSeconds*float64(m.Instances) - float64(m.Invocations)/m.InstanceSeconds*float64(m.Instances)*p.ManagedRequests/1e6
+	return perSecond / (dollarsEach - p.ManagedRequests/1e6)
 }
 
 // A side is what the ledger says that requests cost, and what their clients saw.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -21,10 +22,14 @@ type Function struct {
 	Scaling string // YAML flow mapping over the defaults: "{min: 1}"; empty: the defaults
 	App     string // program; empty: the Go example
 	Env     string // YAML flow mapping of variables for it
+	Managed bool   // runs as on Lambda Managed Instances, with their defaults
 }
 
 // MemoryMB is what every function of a Stack has.
 const MemoryMB = 1024
+
+// ManagedMB is what those on Managed Instances have: the least there.
+const ManagedMB = 2048
 
 // A cold start waits before its init begins, as long as lambdalocal draws from a lognormal distribution with these
 // quantiles: AWS takes some time until the function's own code runs, and a process of this machine next to none.
@@ -46,7 +51,12 @@ functions:
   env: {{.}}
   {{- end}}
   timeout: 15m
+  {{- if .Managed}}
+  memory_mb: {{$.ManagedMB}}
+  managed: {}
+  {{- else}}
   memory_mb: {{$.MemoryMB}}
+  {{- end}}
   cold_start_delay: {p50: {{$.ColdP50}}, p99: {{$.ColdP99}}}
 {{- end}}
 `))
@@ -58,7 +68,7 @@ relay: {address: "{{.Relay}}"}
 aws: {endpoint: "http://{{.Invoke}}"}
 log: {level: warn}
 functions:
-{{- range .Functions}}
+{{- range .Dispatchable}}
 - name: {{.Name}}
   routes: [{path: /{{.Name}}, strip_prefix: true}]
   lambda: {memory_mb: {{$.MemoryMB}}}
@@ -102,6 +112,11 @@ func StartStack(ctx context.Context, l *Lab, functions []Function) (*Stack, erro
 	return s, s.startEnvoy(ctx, l)
 }
 
+// Dispatchable are the functions that the control plane knows.
+func (s *Stack) Dispatchable() []Function {
+	return slices.DeleteFunc(slices.Clone(s.Functions), func(f Function) bool { return f.Managed })
+}
+
 // startPart starts one of our programs with a configuration and waits until it listens.
 func (s *Stack) startPart(ctx context.Context, l *Lab, name string, config *template.Template, at string, flags ...string) error {
 	path, err := s.write(l, name, config)
@@ -119,9 +134,9 @@ func (s *Stack) startPart(ctx context.Context, l *Lab, name string, config *temp
 func (s *Stack) write(l *Lab, name string, config *template.Template) (path string, err error) {
 	data := struct {
 		*Stack
-		MemoryMB         int
-		ColdP50, ColdP99 time.Duration
-	}{s, MemoryMB, ColdP50, ColdP99}
+		MemoryMB, ManagedMB int
+		ColdP50, ColdP99    time.Duration
+	}{s, MemoryMB, ManagedMB, ColdP50, ColdP99}
 	var text strings.Builder
 	if err := config.Execute(&text, data); err != nil {
 		return "", err

@@ -19,7 +19,7 @@ func TestBothPartsAcceptTheirConfiguration(t *testing.T) {
 	t.Cleanup(l.Close)
 	s := &Stack{
 		Dir: "/tmp/s", App: "/bin/true", Front: "127.0.0.1:1", Direct: "127.0.0.1:2", Admin: "127.0.0.1:3", Invoke: "127.0.0.1:4",
-		Relay: "127.0.0.1:5", Functions: []Function{{Name: "a"}, {Name: "b", Scaling: "{min: 1}"}},
+		Relay: "127.0.0.1:5", Functions: []Function{{Name: "a"}, {Name: "b", Scaling: "{min: 1}"}, {Name: "c", Managed: true}},
 	}
 	write := func(name string, config *template.Template) string {
 		path, err := s.write(l, name, config)
@@ -28,10 +28,13 @@ func TestBothPartsAcceptTheirConfiguration(t *testing.T) {
 	}
 	local, err := lambdalocal.Load(write("lambdalocal", lambdaYAML))
 	require.NoError(t, err)
-	require.Len(t, local.Functions, 2)
+	require.NoError(t, local.Validate())
+	require.Len(t, local.Functions, 3)
 	require.Equal(t, MemoryMB, local.Functions[1].MemoryMB)
 	ours, err := controlplane.LoadConfig(write("controlplane", stackYAML), nil, nil)
 	require.NoError(t, err)
+	require.Equal(t, lambdalocal.DefaultManaged(), *local.Functions[2].Managed)
+	require.Len(t, ours.Functions, 2)
 	require.Equal(t, []int{0, 1}, []int{ours.Functions[0].Scaling.Min, ours.Functions[1].Scaling.Min})
 	require.Equal(t, MemoryMB, ours.Functions[0].Lambda.MemoryMB)
 }
