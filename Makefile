@@ -56,6 +56,13 @@ runtimes: .tools/awslambdaric-4.2.2 .tools/aws-lambda-java-2.10.1 ## fetch the p
 	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --target $@.part \
 	  awslambdaric==$* simplejson==4.3.0 snapshot-restore-py==1.0.0 && mv $@.part $@ || test "$$(uname)" != Linux
 
+extension-samples: .tools/aws-lambda-extensions-cfed93e ## fetch AWS's samples of extensions into .tools/, for tests; nothing without git's network
+
+.tools/aws-lambda-extensions-%:
+	@echo "fetching aws-samples/aws-lambda-extensions $* with git into .tools (once)"; rm -rf $@.part; \
+	  GIT_TERMINAL_PROMPT=0 timeout 120 git clone -q https://github.com/aws-samples/aws-lambda-extensions $@.part && git -C $@.part checkout -q $* && mv $@.part $@ \
+	  || { rm -rf $@.part; echo "AWS's samples cannot be fetched, and are not tested"; }
+
 dynalite: .tools/dynalite-4.0.0 ## fetch the pinned emulator of DynamoDB into .tools/, for tests of the lease; nothing without npm
 
 .tools/dynalite-%:
@@ -118,7 +125,7 @@ $(EXAMPLES)/spring:
 $(EXAMPLES)/rust:
 	$(call build_example,cargo,cargo build --quiet --release)
 
-test-all: test cdk-test example-runtimes ## every test: those of make test, then the long ones
+test-all: test cdk-test example-runtimes extension-samples ## every test: those of make test, then the long ones
 	@echo "== the long tests of the pure packages"
 	@$(call suite,long-pure-tests,$(filter $(PURE:%=./controlplane/internal/%%),$(LONG_PACKAGES)),-run '^TestLong',build/long-pure-tests.json)
 	@echo "== the other long tests with the race detector"
@@ -240,5 +247,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers envoys cost fuzz clean
+.PHONY: help extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers envoys cost fuzz clean
 .SECONDARY:

@@ -45,13 +45,18 @@ type machine struct {
 func run(t *testing.T, r runtimeClient, quick time.Duration) *machine {
 	f := lambdalocal.DefaultFunction("web")
 	f.Command, f.Env, f.Handler = r.command, r.env, "app.handle"
-	f.Layers = r.layers
+	f.Layers, f.MemoryMB = r.layers, max(r.memoryMB, f.MemoryMB)
 	if f.Timeout = patience; quick > 0 {
 		f.Timeout = quick
 	}
 	cfg := lambdalocal.Default()
 	cfg.Address, cfg.Functions = "127.0.0.1:0", []lambdalocal.Function{f}
-	s, err := lambdalocal.New(cfg, quiet())
+	log := quiet()
+	if r.output != nil {
+		log.SetLevel(logrus.DebugLevel)
+		log.AddHook(r.output)
+	}
+	s, err := lambdalocal.New(cfg, log)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -71,7 +76,7 @@ func run(t *testing.T, r runtimeClient, quick time.Duration) *machine {
 	})}
 }
 
-func quiet() logrus.FieldLogger {
+func quiet() *logrus.Logger {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	return log

@@ -22,6 +22,8 @@ type runtimeClient struct {
 	env       map[string]string
 	errorType string // of the function's plain errors
 	layers    []string
+	output    *output // of all processes; nil: nobody reads it
+	memoryMB  int     // 0: the default
 }
 
 // javaClientFolder is where make runtimes puts Java's client.

@@ -110,6 +110,7 @@ func (e *Environment) report(inv *invocation, r *Result) {
 	report.WriteString(status(r.Outcome, r.ErrorType))
 	e.line("platform", report.String())
 	if b := e.current(); b != nil {
+		b.events.Emit("platform.end", map[string]any{"requestId": inv.ID})
 		b.events.Emit("platform.report", e.reportRecord(inv, r))
 	}
 	r.Tail = e.tail.take()

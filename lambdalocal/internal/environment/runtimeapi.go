@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/telemetry"
 )
 
 // A runtimeState is where the runtime stands, with Lambda's names, which its refusals quote.
@@ -35,11 +37,13 @@ func (b *boot) handler() http.Handler {
 	mux.HandleFunc("GET /2020-01-01/extension/event/next", b.nextEvent)
 	mux.HandleFunc("POST /2020-01-01/extension/init/error", b.extensionError(extensionInitError))
 	mux.HandleFunc("POST /2020-01-01/extension/exit/error", b.extensionError(extensionExitError))
-	mux.HandleFunc("PUT /2022-07-01/telemetry", b.subscribe)
-	mux.HandleFunc("PUT /2022-07-01/telemetry/{$}", b.subscribe)
-	mux.HandleFunc("PUT /2020-08-15/logs", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusAccepted, errorBody{Type: "Logs.NotSupported", Message: "Logs API is not supported"})
-	})
+	if b.env.cfg.Managed() {
+		mux.HandleFunc("PUT /2022-07-01/telemetry", b.subscribe(telemetry.Managed, "Telemetry"))
+		return b.counted(mux)
+	}
+	mux.HandleFunc("PUT /2022-07-01/telemetry", b.subscribe(telemetry.Telemetry, "Telemetry"))
+	mux.HandleFunc("PUT /2022-07-01/telemetry/{$}", b.subscribe(telemetry.Telemetry, "Telemetry"))
+	mux.HandleFunc("PUT /2020-08-15/logs", b.subscribe(telemetry.Logs, "Logs"))
 	return b.counted(mux)
 }
 

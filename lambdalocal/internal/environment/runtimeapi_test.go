@@ -277,8 +277,8 @@ func TestWrongPathsAndMethods(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, s.call("GET", "/2018-06-01/nothing", nil, "").code)
 	require.Equal(t, http.StatusMethodNotAllowed, s.call("POST", nextPath, nil, "").code)
 	logs := s.call("PUT", "/2020-08-15/logs", nil, "{}")
-	require.Equal(t, http.StatusAccepted, logs.code)
-	require.Equal(t, "Logs.NotSupported", logs.errorBody(t).Type)
+	require.Equal(t, http.StatusForbidden, logs.code)
+	require.Equal(t, "Extension.MissingExtensionIdentifier", logs.errorBody(t).Type)
 }
 
 func TestAnInitErrorIsTheAnswerOfTheSecondInit(t *testing.T) {

@@ -11,32 +11,40 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/telemetry"
 )
 
-func (b *boot) subscribe(w http.ResponseWriter, r *http.Request) {
-	x, refused := b.caller(r)
-	if refused != nil {
-		refuse(w, refused)
-		return
+// subscribe serves the Telemetry API, or the Logs API under that name.
+func (b *boot) subscribe(api telemetry.API, name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		x, refused := b.caller(r)
+		if refused != nil {
+			refuse(w, refused)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+		if err != nil {
+			return
+		}
+		if b.isInitOver() {
+			refuse(w, forbid(name+".SubscriptionClosed", "%s API subscription is closed already", name))
+			return
+		}
+		s, err := api.Parse(body)
+		if err != nil {
+			refuse(w, &refusal{http.StatusBadRequest, "ValidationError", err.Error()})
+			return
+		}
+		b.subscribed(x, s, strings.ToLower(name))
+		writeJSON(w, http.StatusOK, "OK")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
-	if err != nil {
-		return
-	}
-	if b.isInitOver() {
-		refuse(w, forbid("Telemetry.SubscriptionClosed", "Telemetry API subscription is closed already"))
-		return
-	}
-	s, err := telemetry.Parse(body, b.env.cfg.Managed())
-	if err != nil {
-		refuse(w, &refusal{http.StatusBadRequest, "ValidationError", err.Error()})
-		return
-	}
+}
+
+// subscribed starts deliveries, unless the extension has some, and tells of it.
+func (b *boot) subscribed(x *extension, s telemetry.Subscription, name string) {
 	state := "Already subscribed"
 	if b.events.Subscribe(x.name, s) {
 		state = "Subscribed"
 	}
-	b.env.line("platform", fmt.Sprintf("TELEMETRY\tName: %s\tState: %s\tTypes: [%s]", x.name, state, strings.Join(s.Types, ", ")))
-	b.events.Emit("platform.telemetrySubscription", map[string]any{"name": x.name, "state": state, "types": s.Types})
-	writeJSON(w, http.StatusOK, "OK")
+	b.env.line("platform", fmt.Sprintf("%s\tName: %s\tState: %s\tTypes: [%s]", strings.ToUpper(name), x.name, state, strings.Join(s.Types, ", ")))
+	b.events.Emit("platform."+name+"Subscription", map[string]any{"name": x.name, "state": state, "types": s.Types})
 }
 
 func (b *boot) isInitOver() bool {

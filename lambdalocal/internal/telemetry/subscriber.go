@@ -54,21 +54,34 @@ func newSubscriber(s Subscription, dial Dial, log logrus.FieldLogger) *subscribe
 
 // offer buffers an event, or drops it if the buffer is full.
 func (s *subscriber) offer(e event) {
-	if !slices.Contains(s.Types, e.category) {
+	text := s.text(e)
+	if text == nil || !slices.Contains(s.Types, e.category) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.pending) >= 2*s.maxItems || s.bytes+len(e.text) > 2*s.maxBytes {
-		s.loseLocked(tooSlow, e.text)
+	if len(s.pending) >= 2*s.maxItems || s.bytes+len(text) > 2*s.maxBytes {
+		s.loseLocked(tooSlow, text)
 		return
 	}
 	if len(s.pending) == 0 {
 		s.since = time.Now()
 	}
-	s.pending = append(s.pending, e.text)
-	s.bytes += len(e.text)
+	s.pending = append(s.pending, text)
+	s.bytes += len(text)
 	s.wakeUp()
+}
+
+// text is the event as the subscriber gets it; nil: not at all.
+func (s *subscriber) text(e event) json.RawMessage {
+	switch {
+	case !s.logs:
+		return e.text
+	case e.kind == runtimeDone && s.schema < withRuntimeDone:
+		return nil
+	default:
+		return e.logs
+	}
 }
 
 func (s *subscriber) loseLocked(reason string, events ...json.RawMessage) {

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,26 +22,41 @@ const (
 )
 
 var (
-	versions = []string{"2022-07-01", "2022-12-13", newest}
-	types    = []string{"platform", "function", "extension"}
-	hosts    = []string{"sandbox.localdomain", "sandbox", "localhost", "127.0.0.1"}
+	types = []string{"platform", "function", "extension"}
+	hosts = []string{"sandbox.localdomain", "sandbox", "localhost", "127.0.0.1"}
 )
+
+// An API by which extensions subscribe.
+type API struct {
+	schemas   []string // versions
+	otherwise string   // of a request that says none; empty: it must
+	logs      bool     // the Logs API
+}
 
 // newest is the only version of the schema on Managed Instances.
 const newest = "2025-01-29"
 
+// The APIs.
+var (
+	Telemetry = API{schemas: []string{"2022-07-01", "2022-12-13", newest}}
+	Managed   = API{schemas: []string{newest}} // the Telemetry API on Managed Instances
+	Logs      = API{schemas: []string{"2020-08-15", withRuntimeDone}, otherwise: "2020-08-15", logs: true}
+)
+
 // A Subscription says which events go where, and how many at once.
 type Subscription struct {
 	Types    []string // platform, function, extension
-	url      string   // of HTTP
-	address  string   // host:port
+	logs     bool     // by the Logs API
+	schema   string
+	url      string // of HTTP
+	address  string // host:port
 	maxItems int
 	maxBytes int
 	timeout  time.Duration // from a batch's first event until it is sent at the latest
 }
 
-// Parse reads the body of a subscription request, on Managed Instances or not. Its error names all that is wrong.
-func Parse(body []byte, managed bool) (Subscription, error) {
+// Parse reads the body of a subscription request. Its error names all that is wrong.
+func (a API) Parse(body []byte) (Subscription, error) {
 	var request struct {
 		SchemaVersion string   `json:"schemaVersion"`
 		Types         []string `json:"types"`
@@ -62,11 +78,8 @@ func Parse(body []byte, managed bool) (Subscription, error) {
 	}
 	ms := m.within("timeoutMs", request.Buffering.TimeoutMs, int(minTimeout.Milliseconds()), int(maxTimeout.Milliseconds()), int(defaultTimeout.Milliseconds()))
 	s.timeout = time.Duration(ms) * time.Millisecond
-	known := versions
-	if managed {
-		known = []string{newest}
-	}
-	m.check(slices.Contains(known, request.SchemaVersion), "schemaVersion must be one of %s", strings.Join(known, ", "))
+	s.logs, s.schema = a.logs, cmp.Or(request.SchemaVersion, a.otherwise)
+	m.check(slices.Contains(a.schemas, s.schema), "schemaVersion must be one of %s", strings.Join(a.schemas, ", "))
 	m.check(len(request.Types) > 0, "types should not be empty")
 	for _, t := range request.Types {
 		m.check(slices.Contains(types, t), "type %q is not one of %s", t, strings.Join(types, ", "))

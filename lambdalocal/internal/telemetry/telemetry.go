@@ -31,10 +31,36 @@ type Hub struct {
 	subs   map[string]*subscriber
 }
 
-// An event as it goes over the wire, and its category.
+// An event as it goes over the wire by each API, and its category.
 type event struct {
-	category string
-	text     json.RawMessage
+	kind, category string
+	text           json.RawMessage // nil: the Telemetry API has none of that kind
+	logs           json.RawMessage // nil: the Logs API has none
+}
+
+func (e event) size() int {
+	if e.category != platform {
+		return len(e.text) // both are the same
+	}
+	return len(e.text) + len(e.logs)
+}
+
+const platform = "platform"
+
+func newEvent(kind string, record any) event {
+	category, _, _ := strings.Cut(kind, ".")
+	if category != platform {
+		text := encode(kind, record)
+		return event{kind: kind, category: category, text: text, logs: text}
+	}
+	e := event{kind: kind, category: category}
+	if kind != end && kind != logsSubscription {
+		e.text = encode(kind, record)
+	}
+	if old := forLogs(kind, record); old != nil {
+		e.logs = encode(kind, old)
+	}
+	return e
 }
 
 // Dial connects to a subscriber: to a host:port of the environment's own loopback.
@@ -50,19 +76,18 @@ func NewHub(dial Dial, log logrus.FieldLogger) *Hub {
 // Emit passes an event on to whoever wants its kind, such as platform.start or function, and does not block. The record
 // must be fit for JSON.
 func (h *Hub) Emit(kind string, record any) {
-	category, _, _ := strings.Cut(kind, ".")
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed && len(h.subs) == 0 {
 		return
 	}
-	e := event{category: category, text: encode(kind, record)}
+	e := newEvent(kind, record)
 	for _, s := range h.subs {
 		s.offer(e)
 	}
-	if !h.closed && h.size+len(e.text) <= earlyLimit {
+	if !h.closed && h.size+e.size() <= earlyLimit {
 		h.early = append(h.early, e)
-		h.size += len(e.text)
+		h.size += e.size()
 	}
 }
 

@@ -89,7 +89,7 @@ func hub(t *testing.T) *Hub {
 
 func subscription(t *testing.T, destination, types, buffering string) Subscription {
 	t.Helper()
-	s, err := Parse(fmt.Appendf(nil, `{"schemaVersion":"2022-12-13","types":%s,"destination":%s,"buffering":%s}`, types, destination, buffering), false)
+	s, err := Telemetry.Parse(fmt.Appendf(nil, `{"schemaVersion":"2022-12-13","types":%s,"destination":%s,"buffering":%s}`, types, destination, buffering))
 	require.NoError(t, err)
 	return s
 }
@@ -118,6 +118,42 @@ func TestEventsGoToThoseWhoWantThem(t *testing.T) {
 	require.JSONEq(t, `{"before":1}`, string(batch[0].Record))
 	require.JSONEq(t, `"a line"`, string(batch[1].Record))
 	require.WithinDuration(t, time.Now(), batch[0].Time, soon)
+}
+
+// The Logs API has fewer events than the Telemetry API, with fewer fields, and some of its own.
+func TestTheLogsAPIIsTheOldOne(t *testing.T) {
+	for schema, want := range map[string][]string{
+		``:                              {"platform.start", "function", "platform.end", "platform.report"},
+		`"schemaVersion":"2021-03-18",`: {"platform.start", "function", "platform.runtimeDone", "platform.end", "platform.report"},
+	} {
+		h, l := hub(t), listen(t)
+		s, err := Logs.Parse(fmt.Appendf(nil, `{%s"types":["platform","function"],"destination":{"protocol":"HTTP","URI":%q}}`, schema, l.uri()))
+		require.NoError(t, err)
+		require.True(t, h.Subscribe("x", s))
+		require.True(t, h.Subscribe("new", listen(t).subscription(t, `["platform"]`, `{}`)))
+		h.Emit("platform.initStart", map[string]int{"a": 1})
+		h.Emit("platform.start", map[string]string{"requestId": "1", "version": "2", "tracing": "3"})
+		h.Emit("function", "a line")
+		h.Emit("platform.runtimeDone", map[string]any{"requestId": "1", "status": "success", "metrics": 1})
+		h.Emit("platform.end", map[string]any{"requestId": "1"})
+		h.Emit("platform.report", map[string]any{"requestId": "1", "metrics": 1, "status": "success"})
+		h.Flush(context.Background())
+		batch := l.receive(t)
+		require.Equal(t, want, kinds(batch), schema)
+		require.JSONEq(t, `{"requestId":"1","version":"2"}`, string(batch[0].Record))
+		require.JSONEq(t, `{"requestId":"1","metrics":1}`, string(batch[len(batch)-1].Record))
+	}
+	_, err := Logs.Parse([]byte(valid("", "")))
+	require.ErrorContains(t, err, "schemaVersion must be one of 2020-08-15, 2021-03-18")
+}
+
+func TestTheTelemetryAPIHasNoEventsOfTheLogsAPI(t *testing.T) {
+	h, l := hub(t), listen(t)
+	h.Subscribe("x", l.subscription(t, `["platform"]`, `{}`))
+	h.Emit("platform.end", map[string]any{"requestId": "1"})
+	h.Emit("platform.start", map[string]any{"requestId": "1"})
+	h.Flush(context.Background())
+	require.Equal(t, []string{"platform.start"}, kinds(l.receive(t)))
 }
 
 func TestABatchIsSentWhenItsTimeIsOver(t *testing.T) {
@@ -237,11 +273,11 @@ func TestWrongSubscriptions(t *testing.T) {
 		"TCP no port":   {valid(`"protocol":"HTTP"`, `"protocol":"TCP"`), "port must be 1 to 65535"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Parse([]byte(c.body), false)
+			_, err := Telemetry.Parse([]byte(c.body))
 			require.ErrorContains(t, err, c.want)
 		})
 	}
-	_, err := Parse([]byte(valid("", "")), false)
+	_, err := Telemetry.Parse([]byte(valid("", "")))
 	require.NoError(t, err)
 }
 
@@ -256,7 +292,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(valid("", ""))
 	f.Add(`{"destination":{"protocol":"TCP","port":-1}}`)
 	f.Fuzz(func(t *testing.T, body string) {
-		s, err := Parse([]byte(body), false)
+		s, err := Telemetry.Parse([]byte(body))
 		if err != nil {
 			return
 		}
