@@ -49,6 +49,7 @@ type Fleet struct {
 
 type environment struct {
 	name   string
+	runs   int // instances in it whose end is not heard yet: more than one where the next has come up before
 	frozen bool
 	sure   bool      // and surely there
 	times  uint64    // that it was frozen
@@ -82,7 +83,7 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (co
 	f.forget(now)
 	e := f.known[name]
 	if e == nil {
-		f.known[name] = &environment{name: name}
+		f.known[name] = &environment{name: name, runs: 1}
 		f.Cold.Add(min(took, longestCold))
 		if f.claims(s) {
 			f.surprise(now, s)
@@ -91,9 +92,10 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (co
 		if e.sure && !f.claims(s) {
 			f.overtaken(e)
 		}
-		f.unsure(e)
-		f.found(now.Add(-took).Sub(e.since))
-		e.frozen = false
+		if e.frozen {
+			f.found(now.Add(-took).Sub(e.since))
+		}
+		f.thaw(e)
 		f.Warm.Add(min(took, longestWarm))
 	}
 	f.Over(now, s)
@@ -115,11 +117,17 @@ func (f *Fleet) Runs(now time.Time, name string, took time.Duration, cold bool) 
 	}
 	e := f.known[name]
 	if e == nil {
-		f.known[name] = &environment{name: name}
-		return
+		e = &environment{name: name}
+		f.known[name] = e
 	}
+	f.thaw(e)
+}
+
+// thaw takes in that an environment serves one more instance.
+func (f *Fleet) thaw(e *environment) {
 	f.unsure(e)
 	e.frozen = false
+	e.runs++
 }
 
 // latestTimes is how many times longer than usual nearly every start comes up sooner.
@@ -211,10 +219,13 @@ func (f *Fleet) unsure(e *environment) {
 	}
 }
 
-// Ended says that an environment's invocation is over. It is frozen, unless it crashed.
+// Ended says that an environment's invocation is over. It is frozen, unless it crashed, or serves the next instance already.
 func (f *Fleet) Ended(now time.Time, name string, crashed bool) {
 	e := f.known[name]
 	if e == nil || e.frozen {
+		return
+	}
+	if e.runs = max(0, e.runs-1); e.runs > 0 {
 		return
 	}
 	if crashed {

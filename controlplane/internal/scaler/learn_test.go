@@ -63,6 +63,23 @@ func TestFleetForgetsInTwoSteps(t *testing.T) {
 	require.Greater(t, f.Cold.Mean(0), time.Second, "after hours it is another one")
 }
 
+// An environment serves its next instance before the end of the one before is heard, or that never is: it runs, and was not frozen.
+func TestAnEndThatIsHeardLateFreezesNothing(t *testing.T) {
+	for name, crashed := range map[string]bool{"its answer comes late": false, "its answer is lost": true} {
+		t.Run(name, func(t *testing.T) {
+			f := scaler.NewFleet()
+			f.Up(at(0), "a", time.Second, nil)
+			relied := f.Relied()
+			require.False(t, f.Up(at(2*time.Second), "a", 30*time.Millisecond, nil))
+			require.Equal(t, relied, f.Relied(), "nobody knows for how long it was frozen")
+			f.Ended(at(3*time.Second), "a", crashed)
+			require.Zero(t, f.Frozen(at(3*time.Second)), "it runs")
+			f.Ended(at(4*time.Minute), "a", false)
+			require.Equal(t, 1, f.Frozen(at(5*time.Minute)), "since it ended last")
+		})
+	}
+}
+
 // Starts claim frozen environments, so that two are not counted on the same one.
 func TestFleetExpectsStartsToBeWarmWhileEnvironmentsAreFrozen(t *testing.T) {
 	f := fleet(2)
