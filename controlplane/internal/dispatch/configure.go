@@ -62,15 +62,17 @@ func (d *Dispatcher) Configure(c Configuration) {
 		}
 	}
 	d.directory.Store(newDirectory(functions))
+	others := 0
 	for _, f := range d.list() {
 		if s := next[f.name]; s == nil {
 			f.leave()
 		} else if !f.settings().same(s) {
-			f.configure(s)
+			f.configure(s, others)
+			others++
 		}
 	}
-	for _, f := range fresh {
-		f.open(0)
+	for n, f := range fresh {
+		f.open(others + n)
 	}
 	d.retick()
 }
@@ -105,8 +107,8 @@ func (f *function) open(place int) {
 	f.d.changed(f.name)
 }
 
-// configure gives the function other settings.
-func (f *function) configure(next *settings) {
+// configure gives the function other settings. place is how many functions are read before it.
+func (f *function) configure(next *settings, place int) {
 	var todo effects
 	f.mu.Lock()
 	before, at := f.settings(), now()
@@ -129,7 +131,7 @@ func (f *function) configure(next *settings) {
 	todo.changed = true
 	todo.carryOut(f)
 	if f.d.decides() {
-		f.followAnew(0)
+		f.followAnew(place)
 	}
 }
 
@@ -151,7 +153,7 @@ func (f *function) lead(at time.Time, before, next *settings, todo *effects) {
 func (f *function) leave() {
 	if !f.settings().leaving {
 		f.log.Info("the function is configured no more: its instances finish")
-		f.configure(f.d.left(f.settings()))
+		f.configure(f.d.left(f.settings()), 0)
 	}
 	f.d.over(f)
 }
