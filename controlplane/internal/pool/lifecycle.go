@@ -95,6 +95,9 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	if first && !i.adopted {
 		p.guards.Breaker.Up(i.epoch)
 	}
+	if first && i.fresh {
+		p.roll.Up()
+	}
 	p.serve(now)
 	p.finishReplacement(now, i)
 	p.scale(now)
@@ -285,9 +288,6 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	p.counters.ended++
 	i.fleet.Over(now, i.start)
 	i.fleet.Ended(now, i.environment, end.Cause != "" || end.Gone)
-	if p.roll != nil && i.fresh && i.wasUp && blames(end.Cause) {
-		p.roll.Crashed(now)
-	}
 	if p.mayFail(i) && !i.wasUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))
 	}
@@ -295,6 +295,9 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 		p.guards.Breaker.Explain(end.Cause)
 	}
 	p.failUnserved(now, i)
+	if p.roll != nil && i.fresh && i.wasUp && !i.failed && blames(end.Cause) {
+		p.roll.Crashed(now)
+	}
 	p.scale(now)
 	return &p.effects
 }
@@ -333,10 +336,19 @@ func (p *Pool) fail(now time.Time, i *Instance, cause Cause) {
 	}
 	p.counters.failed.add(cause)
 	if p.roll != nil && i.fresh && blames(cause) {
-		p.roll.Failed(now, string(cause)) // what is wrong with new code withholds no start of the old one
+		p.setBack(now, i, cause) // what is wrong with new code withholds no start of the old one
 		return
 	}
 	p.guards.Breaker.Failed(now, cause, i.epoch, i.wasUp)
+}
+
+// setBack tells the rollout of a start that failed, or that came up and left unserved.
+func (p *Pool) setBack(now time.Time, i *Instance, cause Cause) {
+	if i.wasUp && i.state != Starting {
+		p.roll.Crashed(now)
+	} else {
+		p.roll.Failed(now, i.started, string(cause))
+	}
 }
 
 // Adopt adds a peer that came by itself. It is starting until Up; the scaler never drains it.

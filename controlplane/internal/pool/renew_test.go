@@ -23,6 +23,7 @@ type deployment struct {
 	busy   []*pool.Request
 	lambda func() string // the version that Lambda would choose
 	fails  string        // the version whose starts fail
+	each   int           // but for each so-manieth; 0: all fail
 	silent bool          // peers do not say which version they run
 	starts map[string]int
 	waits  int
@@ -51,7 +52,7 @@ func (d *deployment) comeUp() {
 			version = d.lambda()
 		}
 		d.starts[version]++
-		if version == d.fails {
+		if version == d.fails && (d.each == 0 || d.starts[version]%d.each > 0) {
 			d.end(i, "init_failed")
 			continue
 		}
@@ -434,6 +435,41 @@ func TestAVersionThatWasGivenUpIsNoNews(t *testing.T) {
 	}
 	require.Equal(t, 1, given)
 	require.LessOrEqual(t, len(d.causes()), 2)
+}
+
+// Starts fail now and then, also those of code that works.
+func TestARolloutOutlivesStartsThatFailNowAndThen(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.fails, d.each = "2", 3
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Second}, false))
+	d.serve(30 * time.Second)
+	require.Equal(t, map[string]int{"2": deployed}, d.running())
+	require.Equal(t, []rollout.Cause{""}, d.causes())
+	require.Equal(t, 3*deployed, d.starts["2"])
+}
+
+// Code that comes up and leaves again before it has served anybody is given up like code that does not come up.
+func TestAVersionThatLeavesUnservedIsGivenUp(t *testing.T) {
+	for name, cause := range map[string]pool.Cause{"in good order": "", "with an error": "crashed"} {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, true, func(s *pool.Settings) { s.Scaling.Min = deployed })
+			d.release(d.busy...)
+			d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour}, false))
+			for range 20 {
+				leaves := d.started
+				d.comeUp()
+				for _, i := range leaves {
+					if i.Version() == "2" {
+						d.end(i, cause)
+					}
+				}
+				d.endDrained()
+				d.run(time.Second, nil)
+			}
+			require.Equal(t, rollout.Crashes, d.p.Rollout().Cause)
+			require.Equal(t, 3, d.starts["2"])
+		})
+	}
 }
 
 // Nobody asks for anything: a minimum of instances is replaced one for one, and no old one is started meanwhile.

@@ -51,7 +51,7 @@ const (
 
 // How often what fails is tried.
 const (
-	attempts   = 3 // failures in a row
+	attempts   = 3
 	firstPause = time.Second
 )
 
@@ -64,7 +64,9 @@ type Rollout struct {
 	cause    Cause
 	since    time.Time // when the phase began
 	again    time.Time // no start before that
-	failures int       // starts that failed in a row, and crashes
+	failures int       // tries in a row in which starts failed
+	failed   time.Time // when the latest of them did so first
+	crashes  int       // in this step
 	before   Sample    // of the old version
 	after    Sample
 }
@@ -121,7 +123,7 @@ func (r *Rollout) finish(now time.Time, surplus int) {
 
 // reached is the end of a step's starts.
 func (r *Rollout) reached(now time.Time) {
-	r.failures = 0
+	r.failures, r.crashes = 0, 0
 	if r.step == len(r.plan.Steps)-1 {
 		r.enter(now, Finishing)
 	} else {
@@ -141,21 +143,36 @@ func (r *Rollout) judge() {
 	}
 }
 
-// Failed says that a start of the new version failed. The next one waits, twice as long each time; after three in a row the
-// rollout is given up.
-func (r *Rollout) Failed(now time.Time, cause string) {
-	if r.phase.Over() {
+// Failed says that a start of the new version failed that was made then. Those that were made before another one failed are the same
+// try. The next one waits, twice as long each time; after three in a row the rollout is given up.
+func (r *Rollout) Failed(now, began time.Time, cause string) {
+	if r.phase.Over() || began.Before(r.failed) {
 		return
 	}
-	if r.failures++; r.failures >= attempts {
-		r.Abort(Cause(cause))
-		return
-	}
-	r.again = now.Add(firstPause << (r.failures - 1))
+	r.failures++
+	r.failed = now
+	r.setback(now, r.failures, Cause(cause))
 }
 
+// Up says that a start of the new version has come up: others do.
+func (r *Rollout) Up() { r.failures, r.again = 0, time.Time{} }
+
 // Crashed says that an instance of the new version which had come up ended by itself.
-func (r *Rollout) Crashed(now time.Time) { r.Failed(now, string(Crashes)) }
+func (r *Rollout) Crashed(now time.Time) {
+	if !r.phase.Over() {
+		r.crashes++
+		r.setback(now, r.crashes, Crashes)
+	}
+}
+
+// setback is the nth of its kind.
+func (r *Rollout) setback(now time.Time, n int, cause Cause) {
+	if n >= attempts {
+		r.Abort(cause)
+		return
+	}
+	r.again = now.Add(firstPause << (n - 1))
+}
 
 // Abort gives the rollout up.
 func (r *Rollout) Abort(cause Cause) {
@@ -208,7 +225,7 @@ func (r *Rollout) Share() float64 {
 	return r.plan.Steps[r.step] * r.share
 }
 
-// Failures is how many starts have failed in a row.
+// Failures is in how many tries in a row starts have failed.
 func (r *Rollout) Failures() int { return r.failures }
 
 // Samples are what the old and the new version have done since the rollout began.

@@ -63,12 +63,16 @@ func TestStepsAreTakenInOrder(t *testing.T) {
 
 func TestStartsThatFailAreTriedThreeTimes(t *testing.T) {
 	r := rollout.Begin(dawn, rollout.Plan{}, 1)
-	r.Failed(dawn, "init_failed")
+	r.Failed(dawn, dawn, "init_failed")
 	require.False(t, r.MayStart(dawn))
 	require.True(t, r.MayStart(dawn.Add(time.Second)))
-	r.Failed(dawn.Add(time.Second), "init_failed")
+	r.Failed(dawn.Add(time.Second), dawn.Add(time.Second), "init_failed")
 	require.False(t, r.MayStart(dawn.Add(2*time.Second)), "twice as long")
-	r.Failed(dawn.Add(4*time.Second), "init_failed")
+	for range 10 {
+		r.Failed(dawn.Add(4*time.Second), dawn, "init_failed")
+	}
+	require.Equal(t, 2, r.Failures(), "they were made together with one that has failed: the same try")
+	r.Failed(dawn.Add(4*time.Second), dawn.Add(3*time.Second), "init_failed")
 	require.Equal(t, rollout.Aborted, r.Phase())
 	require.Equal(t, rollout.Cause("init_failed"), r.Cause())
 	reach(dawn.Add(5*time.Second), r)
@@ -79,8 +83,12 @@ func TestAStartThatComesUpForgivesThoseBefore(t *testing.T) {
 	r := rollout.Begin(dawn, rollout.Plan{Steps: []float64{0.5, 1}}, 1)
 	for range 3 {
 		require.Equal(t, rollout.Starting, r.Phase())
-		r.Failed(dawn, "crashed")
-		r.Failed(dawn, "crashed")
+		for range 4 { // one of three comes up
+			r.Failed(dawn, dawn, "crashed")
+			r.Failed(dawn, dawn, "crashed")
+			r.Up()
+			require.True(t, r.MayStart(dawn))
+		}
 		want := r.Want(n)
 		reach(dawn, r)
 		r.Look(dawn, n, want, n) // on to the next step
