@@ -255,7 +255,7 @@ func (p *Pool) index(i *Instance) *slotIndex {
 // advance takes the rollout a step on, if it is time.
 func (p *Pool) advance(now time.Time) {
 	r := p.roll
-	if r == nil {
+	if r == nil || p.awaits {
 		return
 	}
 	p.size(now)

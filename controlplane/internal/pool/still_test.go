@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
 )
 
 // busy has two instances that serve ten and two requests, and one that is idle.
@@ -47,6 +48,19 @@ func TestAPoolThatStoodStillDecidesNothingBeforeItHasHeard(t *testing.T) {
 	w.run(time.Second, nil)
 	require.Empty(t, w.drained)
 	require.LessOrEqual(t, w.starts, starts+1)
+}
+
+// Nor does a rollout go on that is under way, which looks at every report.
+func TestARolloutStandsStillWithItsPool(t *testing.T) {
+	w, instances, _ := busy(t)
+	w.did(w.p.StoodStill(w.now))
+	w.did(w.p.Route(w.now, pool.Route{Version: "2"}, rollout.Plan{}, true))
+	starts := w.starts
+	w.did(w.p.Report(w.now, instances[2], 10, pool.DefaultDelay))
+	w.did(w.p.Report(w.now, instances[0], 10, pool.DefaultDelay))
+	require.Equal(t, starts, w.starts)
+	w.did(w.p.Resume(w.now))
+	require.Equal(t, starts+1, w.starts, "one is tried")
 }
 
 // What was idle before is kept for a moment: whoever has turned to a caretaker comes back.
