@@ -87,7 +87,7 @@ func (f *follower) seeFailures(now operator.Function) {
 	if now.Ready > 0 {
 		f.failures = ""
 	}
-	why := tried.ReplaceAllString(now.BlockedDetail, "")
+	why := changing.ReplaceAllString(now.BlockedDetail, "")
 	if len(now.StartFailures) == 0 || now.Ready > 0 || why == "" || why == f.failures {
 		return
 	}
@@ -95,8 +95,9 @@ func (f *follower) seeFailures(now operator.Function) {
 	f.say.line("the app does not start: %s", plain(why))
 }
 
-// tried is when the next start may be tried, which changes all the time.
-var tried = regexp.MustCompile(`the next one (may be|is) tried [^;]*; `)
+// changing is what changes all the time in the reason: when the next start may be tried, and for how long one has waited, of
+// which seeWaiting tells.
+var changing = regexp.MustCompile(`the next one (may be|is) tried [^;]*; |; (a start waits|[0-9]+ starts wait).*`)
 
 // requestID is what Lambda puts before an error.
 var requestID = regexp.MustCompile(`RequestId: [0-9a-f-]+ Error: `)

@@ -1,0 +1,31 @@
+package dev
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
+)
+
+// The control plane's sentence has times in it, and is read five times a second.
+func TestAFailureThatLastsIsToldOnce(t *testing.T) {
+	var out strings.Builder
+	f := &follower{session: &session{say: &printer{out: &out}}}
+	see := func(format string, args ...any) {
+		f.seeFailures(operator.Function{
+			StartFailures: map[string]uint64{"app_unhealthy": 1}, BlockedDetail: fmt.Sprintf("starts fail: app_unhealthy; "+format, args...),
+		})
+	}
+	for k := range 3 {
+		see("the next one may be tried in %ds; the last failure: it is silent", 3-k)
+		see("the next one is tried when it is wanted; the last failure: it is silent")
+		see("the next one is tried when it is wanted; the last failure: it is silent; a start waits for its app, for %ds: connection refused", k)
+		see("the next one is tried when it is wanted; the last failure: it is silent; 2 starts wait, the oldest for its app, for %ds: connection refused", k)
+	}
+	require.Equal(t, "dev | the app does not start: starts fail: app_unhealthy; the last failure: it is silent\n", out.String())
+	see("the next one is tried when it is wanted; the last failure: it has ended")
+	require.Equal(t, 2, strings.Count(out.String(), "\n"), out.String())
+}
