@@ -81,11 +81,7 @@ func (p *api) completeFunctions(c *cobra.Command, args []string, _ string) ([]st
 	if len(args) > 0 || p.get(c.Context(), "/api/v1/functions", &s) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	var names []string
-	for _, f := range s.Functions {
-		names = append(names, f.Name)
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
+	return s.names(), cobra.ShellCompDirectiveNoFileComp
 }
 
 // valueOf is the value of a variable, empty if it is not set.

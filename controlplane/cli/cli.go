@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
@@ -81,7 +82,7 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors:              true, SilenceUsage: true, // main prints the error alone
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%s: %w", called(c), err) })
+	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand())
 	root.AddGroup(&cobra.Group{ID: serving, Title: "Serve:"}, &cobra.Group{ID: planning, Title: "Plan:"}, &cobra.Group{ID: operating, Title: "Operate what runs:"})
 	root.AddCommand(a.devCommand(), a.runCommand(), a.relayCommand(), a.checkCommand(), a.simulateCommand(), a.estimateCommand(),
@@ -100,6 +101,22 @@ const (
 // called is a command's name with those above it, the program's left out: "key new".
 func called(c *cobra.Command) string {
 	return strings.TrimPrefix(strings.TrimPrefix(c.CommandPath(), program), " ")
+}
+
+// flagError says what a flag that cannot be read must be. Flags with a type of their own say it themselves.
+func flagError(c *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return usagef("%s: %w", called(c), err)
+	}
+	wanted := map[string]string{
+		"int": "a whole number", "float64": "a number", "float64Slice": "numbers with commas between them",
+		"duration": "a duration such as 30s or 1m30s",
+	}[invalid.GetFlag().Value.Type()]
+	if wanted == "" {
+		return usagef("%s: --%s: %w", called(c), invalid.GetFlag().Name, invalid.Unwrap())
+	}
+	return usagef("%s: --%s: must be %s, got %q", called(c), invalid.GetFlag().Name, wanted, invalid.GetValue())
 }
 
 func knownCommand(c *cobra.Command, args []string) error {

@@ -65,17 +65,17 @@ func (a *app) estimateCommand() *cobra.Command {
 func (q *question) define(flags *pflag.FlagSet) {
 	flags.SortFlags = false
 	s := &q.service
-	flags.Float64Var(&q.rate, "rate", 0, "requests a second in the mean, as a `NUMBER`")
-	flags.Float64Var(&q.peak, "peak", 3, "the highest rate is so many times the mean, a `NUMBER`")
-	flags.DurationVar(&q.period, "period", 24*time.Hour, "a peak comes once in such a `TIME`")
+	flags.Float64Var(&q.rate, "rate", 0, "`NUMBER` of requests a second, in the mean")
+	flags.Float64Var(&q.peak, "peak", 3, "the highest rate, as a `NUMBER` of times the mean")
+	flags.DurationVar(&q.period, "period", 24*time.Hour, "`TIME` from peak to peak")
 	flags.StringArrayVar(&q.albLogs, "alb-log", nil, "read access logs, from `FILE` and others")
 	flags.StringArrayVar(&q.cloudWatch, "cloudwatch", nil, "read exports, from `FILE` and others")
-	flags.DurationVar(&s.Latency, "latency", s.Latency, "a request takes such a `TIME` where it is alone, in the mean")
+	flags.DurationVar(&s.Latency, "latency", s.Latency, "`TIME` that a request takes where it is alone, in the mean")
 	flags.Float64Var(&s.CPU, "cpu", s.CPU, "`SHARE` of the latency in which a request computes; the rest it waits")
-	flags.IntVar(&s.MemoryMB, "memory", s.MemoryMB, "of the function, in `MB`")
-	flags.DurationVar(&s.Init, "init", s.Init, "a cold start's init takes such a `TIME`")
-	flags.IntVar(&s.Concurrency, "concurrency", s.Concurrency, "requests that an environment can hold at once, a `NUMBER`")
-	flags.StringVar(&q.architecture, "architecture", "x86_64", "x86_64 or arm64, a `NAME`")
+	flags.IntVar(&s.MemoryMB, "memory", s.MemoryMB, "`MB` of memory of the function")
+	flags.DurationVar(&s.Init, "init", s.Init, "`TIME` of a cold start's init")
+	flags.IntVar(&s.Concurrency, "concurrency", s.Concurrency, "`NUMBER` of requests that an environment can hold at once")
+	flags.StringVar(&q.architecture, "architecture", "x86_64", "`NAME` of the processors: x86_64 or arm64")
 	q.defineBytes(flags)
 	q.defineSurroundings(flags)
 }
@@ -94,19 +94,19 @@ func (q *question) defineBytes(flags *pflag.FlagSet) {
 	} {
 		flags.Var((*bytesFlag)(b.to), b.name, b.usage)
 	}
-	flags.Float64Var(&s.PerConnection, "requests-per-connection", s.PerConnection, "of a client, a `NUMBER`")
+	flags.Float64Var(&s.PerConnection, "requests-per-connection", s.PerConnection, "`NUMBER` of requests on a connection of a client")
 }
 
 func (q *question) defineSurroundings(flags *pflag.FlagSet) {
 	s := &q.service
-	flags.StringVar(&s.Layout, "layout", s.Layout, "of Lambda Dispatch: split (Envoy and relay apart from a leader and a standby) or small (one task), a `NAME`")
-	flags.StringVar(&s.Balancer, "balancer", s.Balancer, "before Envoy: alb, nlb or none, a `NAME`")
-	flags.StringVar(&s.Network, "network", s.Network, "where the function is: vpc, nat (a VPC with NAT gateways) or public (outside), a `NAME`")
+	flags.StringVar(&s.Layout, "layout", s.Layout, "`NAME` of Lambda Dispatch's layout: split (Envoy and relay apart from a leader and a standby) or small (one task)")
+	flags.StringVar(&s.Balancer, "balancer", s.Balancer, "`NAME` of the balancer before Envoy: alb, nlb or none")
+	flags.StringVar(&s.Network, "network", s.Network, "`NAME` of where the function is: vpc, nat (a VPC with NAT gateways) or public (outside)")
 	flags.Float64Var(&s.Discounts.Lambda, "discount-lambda", 0, "`SHARE` that your commitments take off Lambda's time")
 	flags.Float64Var(&s.Discounts.Fargate, "discount-fargate", 0, "`SHARE` that they take off Fargate")
 	flags.Float64Var(&s.Discounts.EC2, "discount-ec2", 0, "`SHARE` that they take off EC2 instances")
 	flags.BoolVar(&s.FreeTier, "free-tier", false, "take Lambda's free tier off, which all functions of an account share")
-	flags.StringVar(&q.region, "region", "us-east-1", "whose prices count, a `NAME`")
+	flags.StringVar(&q.region, "region", "us-east-1", "`NAME` of the region whose prices count")
 	flags.StringVar(&q.prices, "prices", "", "read prices from `FILE`")
 	flags.BoolVar(&q.printPrices, "print-prices", false, "print the prices of this release, with their sources, and end")
 	flags.BoolVar(&q.json, "json", false, "print JSON")

@@ -82,6 +82,9 @@ func TestEstimateNamesMistakes(t *testing.T) {
 	for says, args := range map[string][]string{
 		"give one of --rate, --alb-log and --cloudwatch":                     {},
 		"give one of --rate":                                                 {"--rate", "1", "--alb-log", "x"},
+		`--rate: must be a number, got "many"`:                               {"--rate", "many"},
+		`--latency: must be a duration such as 30s or 1m30s, got "300"`:      {"--rate", "1", "--latency", "300"},
+		`--memory: must be a whole number, got "1GB"`:                        {"--rate", "1", "--memory", "1GB"},
 		"--rate: must be more than 0":                                        {"--rate", "0"},
 		"--peak: must be 1 to 1000 times the mean, got 0.5":                  {"--rate", "1", "--peak", "0.5"},
 		"--cpu: must be between 0 and 1, got 7":                              {"--rate", "1", "--cpu", "7"},

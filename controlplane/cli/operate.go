@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,7 @@ func (a *app) rolloutCommand() *cobra.Command {
 	var abort bool
 	c := ordering(&api, "rollout", "Replace a function's instances by those of the version that its qualifier leads to, step by step")
 	c.Flags().Float64SliceVar(&steps, "steps", nil, "`SHARE,...` of the capacity, one after the other, instead of rollout.steps")
+	c.Flags().Lookup("steps").DefValue = "" // help shows no default
 	c.Flags().StringVar(&hold, "hold", "", "`TIME` of each step, instead of rollout.hold")
 	c.Flags().BoolVar(&abort, "abort", false, "give up the rollout under way: the old version goes on, or comes back")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -126,9 +128,11 @@ func (a *app) status(ctx context.Context, api *api, name string) error {
 		return err
 	}
 	if name != "" {
-		if s = s.of(name); len(s.Functions) == 0 {
-			return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
+		of := s.of(name)
+		if len(of.Functions) == 0 {
+			return fmt.Errorf("function %q: %w: there are %s", name, operator.ErrNotFound, cmp.Or(strings.Join(s.names(), ", "), "none"))
 		}
+		s = of
 	}
 	if api.json {
 		return a.printJSON(s)

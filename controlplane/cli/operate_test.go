@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
 func freeAddress(t *testing.T) string {
@@ -52,8 +54,21 @@ func TestStatusShowsWhatRuns(t *testing.T) {
 	require.NotNil(t, s.Instances)
 
 	_, _, err = try(t, "status", "--admin", admin, "wob")
-	require.EqualError(t, err, `status: function "wob": not found`)
+	require.EqualError(t, err, `status: function "wob": not found: there are batch, web`)
 	require.Equal(t, 1, exitCode(err))
+}
+
+// An operator finds an instance in the log by what status calls it.
+func TestInstancesAreShownByTheirIDs(t *testing.T) {
+	var out strings.Builder
+	s := shown{Functions: []operator.Function{{Name: "web", Frozen: 7}}, Instances: []operator.Instance{
+		{ID: "598b9bd9389aebcd", Endpoint: "web/0000", State: "starting", WaitsFor: "its peer to dial"},
+		{ID: "27700611941c7914", Endpoint: "web/0001", State: "draining", DrainReason: "scale_in", FunctionVersion: "2"},
+	}}
+	require.NoError(t, s.print(&out, true))
+	require.Regexp(t, `(?m)^web +0 +0 +0 +7 `, out.String())
+	require.Regexp(t, `(?m)^598b9bd9389aebcd +starting +0 +0 +0s +- +waits for its peer to dial$`, out.String())
+	require.Regexp(t, `(?m)^27700611941c7914 +draining +0 +0 +0s +2 +scale_in$`, out.String())
 }
 
 // A relay of its own has no functions. What watches its process may ask it all the same.
@@ -102,7 +117,7 @@ func TestDrainAndRolloutSayWhatBeginsOrWhyNot(t *testing.T) {
 		{[]string{"rollout", "--abort", "web"}, "rollout: ", 1},
 		{[]string{"rollout", "--hold", "soon", "web"}, `rollout: hold: must be a duration, such as "10s", got "soon"`, 1},
 		{[]string{"rollout", "--steps", "2", "web"}, "rollout: ", 1},
-		{[]string{"rollout", "--steps", "many", "web"}, `rollout: invalid argument "many" for "--steps" flag`, 2},
+		{[]string{"rollout", "--steps", "many", "web"}, `rollout: --steps: must be numbers with commas between them, got "many"`, 2},
 		{[]string{"rollout", "--abort", "--hold", "1s", "web"}, "rollout: --abort gives a rollout up", 2},
 		{[]string{"rollout"}, "rollout: no FUNCTION given: lambda-dispatch rollout [FLAG]... FUNCTION", 2},
 		{[]string{"drain", ""}, "drain: FUNCTION is empty: is a variable not set?", 2},

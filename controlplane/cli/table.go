@@ -11,6 +11,13 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
+func (s shown) names() (names []string) {
+	for _, f := range s.Functions {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
 // of keeps what concerns one function.
 func (s shown) of(name string) (of shown) {
 	for _, f := range s.Functions {
@@ -34,10 +41,10 @@ func (s shown) print(w io.Writer, instances bool) error {
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "FUNCTION\tREADY\tSTARTING\tDRAINING\tBUSY\tSLOTS\tQUEUED\tSERVED\tFAILED\t$/HOUR\tVERSIONS")
+	fmt.Fprintln(table, "FUNCTION\tREADY\tSTARTING\tDRAINING\tFROZEN\tBUSY\tSLOTS\tQUEUED\tSERVED\tFAILED\t$/HOUR\tVERSIONS")
 	for _, f := range s.Functions {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.4f\t%s\n", f.Name, f.Ready, f.Starting, f.Draining+f.Down,
-			f.InFlight, f.Capacity, f.QueueDepth, served(f), refused(f), f.Bill.DollarsPerHour, versions(f))
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.4f\t%s\n", f.Name, f.Ready, f.Starting, f.Draining+f.Down,
+			f.Frozen, f.InFlight, f.Capacity, f.QueueDepth, served(f), refused(f), f.Bill.DollarsPerHour, versions(f))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -120,14 +127,23 @@ func rolloutLine(r operator.Rollout) string {
 	return text
 }
 
+// printInstances writes a table of instances, by the ids that the log and POST /api/v1/instances/ID/drain have.
 func (s shown) printInstances(w io.Writer) error {
 	fmt.Fprintln(w)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "INSTANCE\tSTATE\tBUSY\tSLOTS\tAGE\tVERSION\tNOTE")
 	for _, i := range s.Instances {
 		age := time.Duration(i.AgeSeconds * float64(time.Second)).Round(time.Second)
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%v\t%s\t%s\n", i.Endpoint, i.State, i.InFlight, i.Slots, age,
-			cmp.Or(i.FunctionVersion, "-"), cmp.Or(i.WaitsFor, i.DrainReason))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%v\t%s\t%s\n", i.ID, i.State, i.InFlight, i.Slots, age,
+			cmp.Or(i.FunctionVersion, "-"), noteOf(i))
 	}
 	return table.Flush()
+}
+
+// noteOf says what an instance waits for, or why it drains.
+func noteOf(i operator.Instance) string {
+	if i.WaitsFor != "" {
+		return "waits for " + i.WaitsFor
+	}
+	return i.DrainReason
 }
