@@ -3,7 +3,6 @@ package local
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -114,7 +113,7 @@ func (s *Stack) startEnvoy(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	one.done, one.stop = process.Exited(), func(context.Context) { process.Stop(5 * time.Second) }
+	one.done, one.end, one.stop = process.Exited(), process.Wait, func(context.Context) { process.Stop(5 * time.Second) }
 	s.add(one)
 	return nil
 }
@@ -123,7 +122,7 @@ func (s *Stack) startEnvoy(ctx context.Context, o Options) error {
 func (s *Stack) Failed(ctx context.Context) error {
 	select {
 	case one := <-s.failed:
-		return fmt.Errorf("%s ended unexpectedly%s", one.name, one.words.end())
+		return one.ended("unexpectedly")
 	case <-ctx.Done():
 		return nil
 	}

@@ -25,6 +25,18 @@ func TestTheEndOfAPartsOutputIsInItsError(t *testing.T) {
 	require.True(t, strings.HasSuffix(end, "\nline 9999"), end)
 }
 
+func TestTheErrorOfAPartThatEndsSaysHow(t *testing.T) {
+	for script, says := range map[string]string{
+		"kill -9 $$":           "control plane ended unexpectedly (signal: killed). It had printed nothing",
+		"echo no room; exit 3": "control plane ended unexpectedly (exit status 3). The end of its output:\nno room",
+		"exit 0":               "control plane ended unexpectedly (exit status 0). It had printed nothing",
+	} {
+		s := &Stack{failed: make(chan *part, 3)}
+		require.NoError(t, s.run(controlPlane, exec.Command("sh", "-c", script), nil))
+		require.EqualError(t, s.Failed(t.Context()), says)
+	}
+}
+
 // A request in flight needs Envoy and its instance until the control plane says that none is left.
 func TestPartsStopInTheOrderThatServesRequestsInFlight(t *testing.T) {
 	var stopped []string

@@ -35,6 +35,16 @@ type part struct {
 	words *lastWords
 	stop  func(ctx context.Context) // by force when ctx ends
 	done  <-chan struct{}
+	end   func() error // how it ended; called when done is closed
+}
+
+// ended is the error of a part that ended when it should not have.
+func (p *part) ended(when string) error {
+	how, failed := "exit status 0", new(exec.ExitError)
+	if errors.As(p.end(), &failed) {
+		how = failed.Error()
+	}
+	return fmt.Errorf("%s ended %s (%s)%s", p.name, when, how, p.words.end())
 }
 
 // run runs a command in a process group of its own, so that Ctrl-C reaches only this program, which stops the parts in order.
@@ -46,11 +56,13 @@ func (s *Stack) run(name string, cmd *exec.Cmd, log io.Writer) error {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	done := make(chan struct{})
+	var end error // written before done is closed
 	go func() {
 		defer close(done)
-		_ = cmd.Wait() // how it ended is in its log
+		end = cmd.Wait()
 	}()
-	one.done, one.stop = done, func(ctx context.Context) { terminate(ctx, cmd.Process, done) }
+	one.done, one.end = done, func() error { return end }
+	one.stop = func(ctx context.Context) { terminate(ctx, cmd.Process, done) }
 	s.add(one)
 	return nil
 }
@@ -94,7 +106,7 @@ func (s *Stack) wait(ctx context.Context, ready func() error) error {
 		}
 		select {
 		case ended := <-s.failed:
-			return fmt.Errorf("%s ended during the start%s", ended.name, ended.words.end())
+			return ended.ended("during the start")
 		case <-deadline:
 			last := s.parts[len(s.parts)-1]
 			return fmt.Errorf("%s did not answer within %v: %w%s", last.name, startTimeout, err, last.words.end())

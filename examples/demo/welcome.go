@@ -12,14 +12,14 @@ func (w *workspace) welcome() string {
 Lambda Dispatch is up.
 
   front door   http://%[1]s/   functions: /%[4]s
-  admin        http://%[2]s/   lists what is there: metrics, functions, instances
+  status page  http://%[2]s/   in a browser; to curl it lists the API: metrics, functions, instances
   Envoy admin  http://%[3]s/stats   also /clusters, /listeners, /ready
   local Lambda http://%[8]s/   its ledger and faults are below /lambdalocal/
 %[7]s
 In a second terminal, try:
   curl http://%[1]s/%[5]s/hello
   for i in $(seq 20); do curl -s "http://%[1]s/%[6]s/sleep?ms=500" & done; wait
-  curl http://%[2]s/api/v1/functions
+  build/lambda-dispatch status --admin %[2]s
   curl http://%[8]s/lambdalocal/ledger
 And deploy version 2 of /go: the log below says how it takes over.
   curl -X PUT http://%[8]s/2015-03-31/functions/go/aliases/live -d '{"FunctionVersion":"2"}'
