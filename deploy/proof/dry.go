@@ -18,8 +18,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
-// rehearse runs do on a stage of this machine: lambdalocal in the place of Lambda, with its defaults but for what would take long.
-func rehearse(ctx context.Context, dir, token string, do func(context.Context, *stage) error) error {
+// rehearse runs do on a stage of this machine: lambdalocal in the place of Lambda, with its defaults but for what would take long, and
+// changed at will.
+func rehearse(ctx context.Context, dir, token string, change func(*lambdalocal.Config), do func(context.Context, *stage) error) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
@@ -32,7 +33,9 @@ func rehearse(ctx context.Context, dir, token string, do func(context.Context, *
 	}
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	local, err := lambdalocal.New(local(dir, map[string]string{"PROOF_WITNESS": watched, "PROOF_TOKEN": token, "PROOF_LINGER": linger.String()}), log)
+	cfg := local(dir, map[string]string{"PROOF_WITNESS": watched, "PROOF_TOKEN": token, "PROOF_LINGER": linger.String()})
+	change(&cfg)
+	local, err := lambdalocal.New(cfg, log)
 	if err != nil {
 		cancel()
 		return errors.Join(err, ended())

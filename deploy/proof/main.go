@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 func main() {
@@ -74,7 +76,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return ctx.Err()
 	}
 	if o.dry {
-		err = rehearse(ctx, o.build, token, do)
+		err = rehearse(ctx, o.build, token, func(*lambdalocal.Config) {}, do)
 	} else {
 		r.where, err = perform(ctx, o, token, do)
 	}

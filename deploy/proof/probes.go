@@ -259,8 +259,8 @@ func longInvocation(ctx context.Context, s *stage) (string, bool, error) {
 	if err != nil || c.fault != "" {
 		return fmt.Sprintf("the caller has no answer after %s: %v %s", c.took.Round(time.Second), err, c.fault), false, nil
 	}
-	now, err := s.witness.see(ctx, "long")
-	return fmt.Sprintf("answered after %s, %d of %d beats came", c.took.Round(100*time.Millisecond), len(now.Lines), beats-1), len(now.Lines) >= beats-2, err
+	now, err := s.witness.await(ctx, "long", 5*time.Second, func(now seen) bool { return len(now.Lines) == beats-1 })
+	return fmt.Sprintf("answered after %s, %d of %d beats came", c.took.Round(100*time.Millisecond), len(now.Lines), beats-1), len(now.Lines) == beats-1, err
 }
 
 // ms shows a time in milliseconds.

@@ -4,39 +4,71 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
-// programs builds what runs as function, extension and witness, as `make aws-proof` lays it out.
-func programs(t *testing.T) (dir string) {
+// build builds what runs as function, extension and witness, as `make aws-proof` lays it out.
+var (
+	built string // empty: nothing was
+	build = sync.OnceValue(func() (err error) {
+		if built, err = os.MkdirTemp("", "proof"); err != nil {
+			return err
+		}
+		for _, name := range []string{"function/bootstrap", "layer/extensions/proof", "witness/witness"} {
+			if out, err := exec.Command("go", "build", "-o", filepath.Join(built, name), "./probe").CombinedOutput(); err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+		}
+		return nil
+	})
+)
+
+func programs(t *testing.T) string {
 	t.Helper()
-	dir = t.TempDir()
-	for _, name := range []string{"function/bootstrap", "layer/extensions/proof", "witness/witness"} {
-		out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), "./probe").CombinedOutput()
-		require.NoError(t, err, "%s", out)
-	}
-	return dir
+	require.NoError(t, build())
+	return built
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	_ = os.RemoveAll(built)
+	os.Exit(code)
+}
+
+const testToken = "0123456789abcdef"
+
+// answersOf asks lambdalocal, changed or not.
+func answersOf(t *testing.T, change func(*lambdalocal.Config), only ...string) (all []answer) {
+	t.Helper()
+	require.NoError(t, rehearse(t.Context(), programs(t), testToken, change, func(ctx context.Context, s *stage) error {
+		all = answers(ctx, s, only)
+		return nil
+	}))
+	return all
 }
 
 // answeredHere has lambdalocal asked, which must do what is assumed. How long something takes on a busy machine is not looked at.
 func answeredHere(t *testing.T, only ...string) {
 	t.Helper()
-	var all []answer
-	require.NoError(t, rehearse(t.Context(), programs(t), "0123456789abcdef", func(ctx context.Context, s *stage) error {
-		all = answers(ctx, s, only)
-		return nil
-	}))
+	all := answersOf(t, func(*lambdalocal.Config) {}, only...)
 	if len(only) > 0 {
 		require.Len(t, all, len(only))
 	} else {
@@ -55,6 +87,41 @@ func answeredHere(t *testing.T, only ...string) {
 func TestProbesAreAnsweredHere(t *testing.T) {
 	t.Parallel()
 	answeredHere(t, "invoke-cold", "report-fields", "bill", "throttle-reason", "extension-variables")
+}
+
+// A Lambda that does something else is found out.
+func TestWhatIsOtherwiseIsSeen(t *testing.T) {
+	t.Parallel()
+	other := func(cfg *lambdalocal.Config) {
+		cfg.Faults = []lambdalocal.Fault{{Kind: lambdalocal.FaultThrottle, Function: throttled, Reason: "ConcurrentInvocationLimitExceeded"}}
+		for i := range cfg.Functions {
+			cfg.Functions[i].IdleExpiry = lambdalocal.Fixed(time.Millisecond)
+		}
+	}
+	for _, a := range answersOf(t, other, "throttle-reason", "idle-life", "socket-freeze") {
+		require.NoError(t, a.err, a.id)
+		require.False(t, a.as, "%s: %s", a.id, a.saw)
+	}
+}
+
+// Whoever has no token gets nothing from the witness, and leaves nothing there.
+func TestTheWitnessKnowsWhoAsks(t *testing.T) {
+	watched, asked, ended, err := startWitness(t.Context(), filepath.Join(programs(t), "witness", "witness"), testToken)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, ended()) })
+	response, err := http.Get("http://" + asked + "/name")
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+	conn, err := net.Dial("tcp", watched)
+	require.NoError(t, err)
+	_, err = fmt.Fprint(conn, "another name\nline\n")
+	require.NoError(t, err)
+	_, err = io.ReadAll(conn)
+	require.True(t, err == nil || errors.Is(err, syscall.ECONNRESET), err)
+	saw, err := witness{"http://" + asked, testToken}.see(t.Context(), "name")
+	require.NoError(t, err)
+	require.Empty(t, saw.Lines)
 }
 
 func TestLongAllProbesAreAnsweredHere(t *testing.T) {

@@ -69,14 +69,14 @@ func (f *function) obey(o order, r *reply) (err error) {
 			return err
 		}
 	}
-	end := time.Now().Add(o.Hold)
-	for n := 1; o.Beat > 0 && time.Until(end) > o.Beat; n++ {
-		time.Sleep(o.Beat)
+	began := time.Now()
+	for n := 1; o.Beat > 0 && time.Duration(n)*o.Beat < o.Hold; n++ {
+		time.Sleep(time.Until(began.Add(time.Duration(n) * o.Beat)))
 		if _, err := fmt.Fprintf(f.conn, "beat %d\n", n); err != nil {
 			return err
 		}
 	}
-	time.Sleep(time.Until(end))
+	time.Sleep(time.Until(began.Add(o.Hold)))
 	return nil
 }
 
