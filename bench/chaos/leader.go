@@ -48,9 +48,30 @@ var leaderFaults = slices.Concat(
 	faultsOf("the standby", (*stack).standsBy, refused, cut, unknown),
 	faultsOf("the relay", func(s *stack) *part { return s.relayPart }),
 	faultsOf("Envoy", func(s *stack) *part { return s.envoyPart }, refused),
+	[]partFault{{
+		fault{name: "the lease cannot be read or renewed for 1 to 7 s", spares: []end{cut, unknown}},
+		func(s *stack) *part { return &s.lease }, func(s *stack, ctx context.Context, _ *part) error { return s.holdLease(ctx, span()) }, nil,
+	}},
 )
 
-// A part is paused for one to this many seconds.
+// span is how long what lasts does.
+func span() time.Duration { return time.Second + rand.N((longestPause-1)*time.Second) }
+
+// holdLease keeps every control plane from the record of the lease.
+func (s *stack) holdLease(ctx context.Context, d time.Duration) error {
+	lock, err := os.OpenFile(filepath.Join(s.dir, "leader.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	sleep(ctx, d)
+	return nil
+}
+
+// What lasts does so for one to this many seconds.
 const longestPause = 7
 
 // faultsOf strike one part of those that a stack has.
@@ -59,7 +80,7 @@ func faultsOf(who string, of func(*stack) *part, spares ...end) []partFault {
 		return func(s *stack, ctx context.Context, p *part) error { return s.endPart(ctx, p, signal) }
 	}
 	pauses := func(_ *stack, ctx context.Context, p *part) error {
-		return p.pause(ctx, time.Second+rand.N((longestPause-1)*time.Second))
+		return p.pause(ctx, span())
 	}
 	return []partFault{
 		{fault{name: who + " is killed", spares: spares}, of, ends(syscall.SIGKILL), nil},

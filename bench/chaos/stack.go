@@ -74,6 +74,7 @@ type stack struct {
 	admins               []string // with settings.Leader: of each control plane
 	controls             []*part
 	relayPart, envoyPart *part
+	lease                part // no process: the record of the lease
 }
 
 // start returns when Envoy serves the app. With settings.Leader the parts are started again until ctx ends.
