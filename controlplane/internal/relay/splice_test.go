@@ -180,6 +180,23 @@ func TestEnvoyWaitsForATunnelOnlySoLong(t *testing.T) {
 	require.Zero(t, b.Stats().Waiting)
 }
 
+// A relay that stood still has heard no tunnel meanwhile: Envoy's connections wait anew.
+func TestEnvoyWaitsAnewForATunnelWhenTheRelayStoodStill(t *testing.T) {
+	b := newBed(t, plain)
+	_, first := b.up("a")
+	exchangeBoth(t, b.envoy("a"), first, "hello")
+	envoy := b.envoy("a")
+	b.eventually(func() bool { return b.Stats().Waiting == 1 }, "nobody waits")
+	i := b.find("a")
+	i.mu.Lock()
+	w := i.waiting[0]
+	w.due = time.Now().Add(-time.Second)
+	i.mu.Unlock()
+	w.expire()
+	require.EqualValues(t, 1, b.Stats().Waiting)
+	exchangeBoth(t, envoy, b.tunnel("a"), "at last")
+}
+
 func TestWaitingConnectionsAreLimited(t *testing.T) {
 	b := newBed(t, plain)
 	_, first := b.up("a")

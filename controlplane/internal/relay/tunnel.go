@@ -25,6 +25,7 @@ type tunnel struct {
 type waiter struct {
 	inst  *instance
 	envoy *net.UnixConn
+	due   time.Time // when it gives up; guarded by inst.mu
 	timer *time.Timer
 }
 
@@ -120,6 +121,7 @@ func (i *instance) join(envoy *net.UnixConn) {
 		w := &waiter{inst: i, envoy: envoy}
 		i.waiting = append(i.waiting, w)
 		i.relay.counters.waiting.Add(1)
+		w.due = time.Now().Add(i.relay.config.TunnelWait)
 		w.timer = time.AfterFunc(i.relay.config.TunnelWait, w.expire)
 	}
 }
@@ -147,10 +149,19 @@ func (i *instance) closeSurplus() {
 	}
 }
 
+// stillFor is how late a timer is in a process that has stood still.
+const stillFor = 500 * time.Millisecond
+
+// expire gives up. In a process that stood still the tunnel may have been dialled meanwhile: it is waited for anew.
 func (w *waiter) expire() {
 	i := w.inst
 	i.mu.Lock()
 	at := slices.Index(i.waiting, w)
+	if late := time.Since(w.due); at >= 0 && late > stillFor {
+		w.due = w.due.Add(late + i.relay.config.TunnelWait)
+		w.timer.Reset(i.relay.config.TunnelWait)
+		at = -1
+	}
 	if at >= 0 {
 		i.waiting = slices.Delete(i.waiting, at, at+1)
 	}
