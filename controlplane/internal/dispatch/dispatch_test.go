@@ -29,6 +29,7 @@ type world struct {
 	*Dispatcher
 	t     testing.TB
 	token atomic.Value // string, that peers register with
+	used  atomic.Bool  // the environment that all come up in
 
 	mu       sync.Mutex
 	invoked  []wire.Invocation
@@ -219,7 +220,10 @@ func (w *world) publishOf(function string) {
 	w.Acked(function, paths)
 }
 
-func (w *world) comesUp(id string) { w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10}) }
+// comesUp is the Up of an instance. All have one environment, which is new at first.
+func (w *world) comesUp(id string) {
+	w.Up(relays.Up{Instance: id, Environment: "env", Slots: 10, Cold: !w.used.Swap(true)})
+}
 
 // end ends an invocation the way a provider tells.
 func (w *world) end(id string, e provider.End) {

@@ -192,6 +192,9 @@ func (f *function) up(i *instance, up relays.Up) {
 	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
 	i.peer, i.met = up.Peer, true
 	i.core.In(up.Environment)
+	if !up.Cold {
+		i.core.Reused()
+	}
 	i.core.Runs(up.Peer.FunctionVersion)
 	if up.Left > 0 && !i.core.Adopted() {
 		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.

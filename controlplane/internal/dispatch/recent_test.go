@@ -120,3 +120,16 @@ func TestARingKeepsTheLast(t *testing.T) {
 	}
 	require.ElementsMatch(t, []int{6, 7, 8, 9}, r.list)
 }
+
+// The control plane is a new one, and the environment is not.
+func TestAStartInAnEnvironmentOfBeforeIsWarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.used.Store(true)
+		first := w.ask("first")
+		w.publish()
+		time.Sleep(20 * time.Millisecond)
+		w.comesUp(w.instances()[0])
+		require.Equal(t, admission.Warm, (<-first).lease.Wait().Start)
+	})
+}

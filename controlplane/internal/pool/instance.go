@@ -78,6 +78,7 @@ type Instance struct {
 	errors  uint64 // of those, 5xx
 
 	environment string    // in which it runs, as far as it is known
+	reused      bool      // that has served before
 	heldUntil   time.Time // when it is let go, if no Envoy knows its endpoint then
 	dialled     bool      // its peer is there: the start timeout does not run
 	wasUp       bool
@@ -189,6 +190,10 @@ func (i *Instance) In(environment string) {
 		i.environment = environment
 	}
 }
+
+// Reused says that its environment has served before, as its peer knows. It is called before the first Dialled or Up; afterwards it
+// changes nothing.
+func (i *Instance) Reused() { i.reused = true }
 
 // AwaitsApp says that the instance's peer is there and waits for its app. The start timeout runs on.
 func (i *Instance) AwaitsApp() { i.awaitsApp = true }

@@ -57,6 +57,9 @@ func (p *Pool) came(now time.Time, i *Instance) {
 	p.notice(now, i)
 	i.cold = !i.claims
 	if i.environment != "" && !i.adopted {
+		if i.reused {
+			i.fleet.Found(i.environment)
+		}
 		i.cold = i.fleet.Up(now, i.environment, i.took, i.start)
 	}
 	i.fleet.Over(now, i.start)

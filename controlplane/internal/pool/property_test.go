@@ -450,6 +450,9 @@ func (m *model) up(t *rapid.T) {
 	i := m.some(t)
 	i.Runs(rapid.SampledFrom([]string{"", "1", "2", "3"}).Draw(t, "version"))
 	i.In(rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "environment"))
+	if rapid.Bool().Draw(t, "reused") {
+		i.Reused()
+	}
 	m.apply(m.p.Up(m.now, i, rapid.IntRange(0, 6).Draw(t, "slots")), nil)
 	require.False(t, m.gaveUp[i] && i.State() == pool.Ready)
 }

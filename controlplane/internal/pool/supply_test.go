@@ -137,7 +137,8 @@ func (l *lab) start(i *pool.Instance) {
 
 func (l *lab) invoked(i *pool.Instance) {
 	took, environment := l.cold, 0
-	if n := len(l.frozen); n > 0 {
+	reused := len(l.frozen) > 0
+	if n := len(l.frozen); reused {
 		took, environment, l.frozen = labWarm, l.frozen[n-1], l.frozen[:n-1]
 	} else {
 		l.made++
@@ -146,6 +147,9 @@ func (l *lab) invoked(i *pool.Instance) {
 	i.Owner = environment
 	l.after(took, func() {
 		i.In(fmt.Sprint(environment))
+		if reused {
+			i.Reused()
+		}
 		if l.outage {
 			l.held[i] = true
 			l.did(l.p.Dialled(l.now, i))
@@ -325,6 +329,25 @@ func TestAnEnvironmentThatFreezesLateIsUsedAllTheSame(t *testing.T) {
 			require.LessOrEqual(t, l.longest, labOverdue+labWarm+l.freezes, "%s, %v", p, freezes)
 			require.LessOrEqual(t, l.made, 3, "%s: no more than the reserve, and one", p)
 		}
+	}
+}
+
+// A control plane that is started again finds the environments of before. What it learns of them is how long warm starts take: a cold
+// one is not given up for a late one.
+func TestEnvironmentsOfBeforeSayNothingAboutColdStarts(t *testing.T) {
+	for _, p := range preferences {
+		l := newLab(t, labSettings(p, 1), 5*time.Second)
+		l.frozen = []int{1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008}
+		l.send(0, 8, 0, 20*time.Millisecond)
+		l.run(time.Second)
+		require.Equal(t, labWarm, l.longest, p)
+		l.run(10 * time.Minute)
+		l.frozen = nil // they have been given up
+		l.send(0, 1, 0, 20*time.Millisecond)
+		l.run(4900 * time.Millisecond)
+		require.Equal(t, 1, l.made, "%s: for one request", p)
+		l.run(time.Second)
+		require.Equal(t, 9, l.done, p)
 	}
 }
 

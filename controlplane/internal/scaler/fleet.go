@@ -102,6 +102,13 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (co
 	return e == nil
 }
 
+// Found says that an environment has served before, whether the fleet has seen that or not. Up follows.
+func (f *Fleet) Found(name string) {
+	if f.known[name] == nil {
+		f.known[name] = &environment{name: name}
+	}
+}
+
 // Runs says that an environment was there before the fleet was, and runs. How long its start took says something as long as
 // nothing else does.
 func (f *Fleet) Runs(now time.Time, name string, took time.Duration, cold bool) {

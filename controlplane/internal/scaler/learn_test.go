@@ -63,6 +63,19 @@ func TestFleetForgetsInTwoSteps(t *testing.T) {
 	require.Greater(t, f.Cold.Mean(0), time.Second, "after hours it is another one")
 }
 
+// An environment has served before the fleet was there, or has outlived an end that looked like a crash.
+func TestAnEnvironmentThatIsFoundIsNotNew(t *testing.T) {
+	f := fleet(2)
+	cold := f.Cold.Mean(0)
+	s := f.Begin(at(0))
+	f.Found("of before")
+	require.False(t, f.Up(at(30*time.Millisecond), "of before", 30*time.Millisecond, s))
+	require.Equal(t, cold, f.Cold.Mean(0))
+	require.Equal(t, 2, f.Spare(at(30*time.Millisecond)), "those that are known are there as well")
+	f.Ended(at(time.Second), "of before", false)
+	require.Equal(t, 3, f.Spare(at(time.Second)))
+}
+
 // An environment serves its next instance before the end of the one before is heard, or that never is: it runs, and was not frozen.
 func TestAnEndThatIsHeardLateFreezesNothing(t *testing.T) {
 	for name, crashed := range map[string]bool{"its answer comes late": false, "its answer is lost": true} {

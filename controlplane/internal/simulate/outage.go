@@ -94,6 +94,9 @@ func (w *world) holdUp(i *instance) {
 		return
 	}
 	i.core.In(i.invocation.Environment.ID)
+	if !i.invocation.Cold {
+		i.core.Reused()
+	}
 	i.core.EndBy(epoch.Add(i.invocation.Deadline))
 	w.held = append(w.held, i)
 	w.carryOut(w.pool.Dialled(w.clock(), i.core))

@@ -350,6 +350,9 @@ func (w *world) up(i *instance) {
 	}
 	first := i.core.State() == pool.Starting
 	i.core.In(i.invocation.Environment.ID)
+	if !i.invocation.Cold {
+		i.core.Reused()
+	}
 	i.core.Runs(i.invocation.Environment.Version)
 	i.core.EndBy(epoch.Add(i.invocation.Deadline))
 	w.carryOutAfter(w.pool.Up(w.clock(), i.core, w.settings.Pool.Concurrency), first && i.invocation.Cold)
