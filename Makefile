@@ -56,6 +56,15 @@ runtimes: .tools/awslambdaric-4.2.2 .tools/aws-lambda-java-2.10.1 ## fetch the p
 	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --target $@.part \
 	  awslambdaric==$* simplejson==4.3.0 snapshot-restore-py==1.0.0 && mv $@.part $@ || test "$$(uname)" != Linux
 
+node-runtime: .tools/aws-lambda-ric-3.3.0 ## compile Lambda's runtime client for Node in .tools/, for tests: minutes; nothing without npm, cmake and autotools
+
+.tools/aws-lambda-ric-%:
+	@for tool in npm cmake g++ autoreconf libtoolize; do command -v $$tool >/dev/null || { echo "no $$tool here: Node's runtime client is not tested"; exit 0; }; done; \
+	  echo "compiling aws-lambda-ric $* in .tools (once, some minutes)"; rm -rf $@.part; \
+	  npm install --silent --no-audit --no-fund --ignore-scripts --prefix $@.part aws-lambda-ric@$* && \
+	  (cd $@.part/node_modules/aws-lambda-ric && ./scripts/preinstall.sh && ./scripts/postinstall.sh) > $@.log 2>&1 && rm $@.log && mv $@.part $@ \
+	  || echo "Node's runtime client cannot be compiled ($@.log), and is not tested"
+
 extension-samples: .tools/aws-lambda-extensions-cfed93e ## fetch AWS's samples of extensions into .tools/, for tests; nothing without git's network
 
 .tools/aws-lambda-extensions-%:
@@ -125,7 +134,7 @@ $(EXAMPLES)/spring:
 $(EXAMPLES)/rust:
 	$(call build_example,cargo,cargo build --quiet --release)
 
-test-all: test cdk-test example-runtimes extension-samples ## every test: those of make test, then the long ones
+test-all: test cdk-test example-runtimes node-runtime extension-samples ## every test: those of make test, then the long ones
 	@echo "== the long tests of the pure packages"
 	@$(call suite,long-pure-tests,$(filter $(PURE:%=./controlplane/internal/%%),$(LONG_PACKAGES)),-run '^TestLong',build/long-pure-tests.json)
 	@echo "== the other long tests with the race detector"
@@ -247,5 +256,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers envoys cost fuzz clean
+.PHONY: help node-runtime extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers envoys cost fuzz clean
 .SECONDARY:

@@ -29,13 +29,15 @@ type runtimeClient struct {
 // javaClientFolder is where make runtimes puts Java's client.
 const javaClientFolder = "../../.tools/aws-lambda-java-2.10.1"
 
-// runtimeClients are all that are tested. Node's aws-lambda-ric is not: npm compiles it, with autotools.
+// nodeClientFolder is where make node-runtime puts Node's client, where it can be compiled.
+const nodeClientFolder = "../../.tools/aws-lambda-ric-3.3.0/node_modules/aws-lambda-ric"
+
 var runtimeClients = map[string]func(*testing.T) runtimeClient{
 	"aws-lambda-go": goClient,
 	"awslambdaric":  pythonClient,
 }
 
-var slowRuntimeClients = map[string]func(*testing.T) runtimeClient{"aws-lambda-java": javaClient}
+var slowRuntimeClients = map[string]func(*testing.T) runtimeClient{"aws-lambda-java": javaClient, "aws-lambda-ric": nodeClient}
 
 func goClient(t *testing.T) runtimeClient {
 	binary := filepath.Join(t.TempDir(), "function")
@@ -61,6 +63,21 @@ func pythonClient(t *testing.T) runtimeClient {
 		command:   []string{"python3", "-m", "awslambdaric", "app.handle"},
 		env:       map[string]string{"PYTHONPATH": client + string(os.PathListSeparator) + app, "PYTHONDONTWRITEBYTECODE": "1"},
 		errorType: "ValueError",
+	}
+}
+
+func nodeClient(t *testing.T) runtimeClient {
+	client, err := filepath.Abs(nodeClientFolder)
+	require.NoError(t, err)
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("no node here")
+	}
+	if _, err := os.Stat(filepath.Join(client, "dist/rapid-client.node")); err != nil {
+		t.Skip("no ", nodeClientFolder, ": make node-runtime compiles it, where there are npm, cmake and autotools")
+	}
+	return runtimeClient{
+		command:   []string{"node", filepath.Join(client, "bin/index.mjs"), "nodefunction/app.handle"},
+		errorType: "RangeError",
 	}
 }
 
