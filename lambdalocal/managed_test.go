@@ -60,6 +60,12 @@ func (m *machine) insist(o order) {
 func TestAManagedEnvironmentServesSeveralInvocationsAtOnce(t *testing.T) {
 	t.Parallel()
 	m := managed(t, "workers", nil)
+	about, err := m.client.GetFunctionConfiguration(context.Background(), &lambda.GetFunctionConfigurationInput{FunctionName: aws.String("web")})
+	require.NoError(t, err)
+	on := about.CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig
+	require.Equal(t, "arn:aws:lambda:us-east-1:000000000000:capacity-provider:lambdalocal", *on.CapacityProviderArn)
+	require.EqualValues(t, 2, *on.PerExecutionEnvironmentMaxConcurrency)
+	require.EqualValues(t, 2, *on.ExecutionEnvironmentMemoryGiBPerVCpu)
 	m.meetings(2).Wait()
 	require.Len(t, m.Environments(), 1)
 	require.Equal(t, []int{0, 2}, []int{m.Counters("web").Cold, m.Counters("web").Warm})
@@ -75,6 +81,19 @@ func TestManagedEnvironmentsAreAddedAfterwards(t *testing.T) {
 	m.eventually("twice what is in use", func() bool { return m.ready() == 2 })
 	full.Wait()
 	require.Zero(t, m.Counters("web").Errors)
+}
+
+// What finds no environment at all is throttled, too, and has one started.
+func TestManagedEnvironmentsComeBackFromNone(t *testing.T) {
+	t.Parallel()
+	m := run(t, "workers", func(f *lambdalocal.Function) {
+		f.MemoryMB, f.Managed = 2048, &lambdalocal.Managed{MaxConcurrency: 2, MaxEnvironments: 1, GiBPerVCPU: 2, ScaleInterval: 50 * time.Millisecond}
+	})
+	_, err := m.try(order{})
+	var throttled *types.TooManyRequestsException
+	require.ErrorAs(t, err, &throttled)
+	m.eventually("one", func() bool { return m.ready() == 1 })
+	m.insist(order{})
 }
 
 func TestAManagedFunctionPaysForInstances(t *testing.T) {

@@ -33,7 +33,7 @@ const calm = 30
 type fleet struct {
 	lives []*life
 	inUse int           // invocations under way
-	peak  int           // most of them since the last look
+	peak  int           // most of them since the last look, what was throttled included
 	cpu   time.Duration // used up to the last look
 	low   int           // looks in a row that saw less need
 }
@@ -143,6 +143,7 @@ func (f *Function) placeBeside(w *work) error {
 	case free <= 0:
 		f.cfg.Share.Release()
 		f.counters.Throttled++
+		v.fleet.peak = max(v.fleet.peak, v.fleet.inUse+1)
 		return serviceerror.Throttled(serviceerror.ReasonAccountLimit)
 	}
 	f.counters.Started++

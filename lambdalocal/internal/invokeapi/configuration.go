@@ -30,12 +30,35 @@ type configuration struct {
 	State            string
 	LastUpdateStatus string
 	EphemeralStorage storage
+
+	CapacityProviderConfig *capacityProvider `json:",omitempty"` // on Managed Instances
 }
 
 type (
 	variables struct{ Variables map[string]string }
 	storage   struct{ Size int }
+
+	capacityProvider struct {
+		LambdaManagedInstancesCapacityProviderConfig managedInstances
+	}
+	managedInstances struct {
+		CapacityProviderArn                   string
+		ExecutionEnvironmentMemoryGiBPerVCpu  float64
+		PerExecutionEnvironmentMaxConcurrency int
+	}
 )
+
+// capacity is nil for a function that runs on Lambda's own machines.
+func (h *Handler) capacity(m *function.Managed, cfg function.Version) *capacityProvider {
+	if m == nil {
+		return nil
+	}
+	return &capacityProvider{managedInstances{
+		CapacityProviderArn:                   fmt.Sprintf("arn:aws:lambda:%s:%s:capacity-provider:lambdalocal", h.Region, h.AccountID),
+		ExecutionEnvironmentMemoryGiBPerVCpu:  float64(cfg.MemoryMB) / 1024 / m.VCPUs,
+		PerExecutionEnvironmentMaxConcurrency: cfg.Concurrency,
+	}}
+}
 
 // configuration describes a version of the function, named as t names it.
 func (h *Handler) configuration(f *function.Function, t target, cfg function.Version) configuration {
@@ -46,5 +69,6 @@ func (h *Handler) configuration(f *function.Function, t target, cfg function.Ver
 		Architectures: []string{string(f.Config().Architecture)}, Environment: variables{cfg.Env}, PackageType: "Zip",
 		Description: cfg.Description, CodeSha256: cfg.Sha256,
 		State: "Active", LastUpdateStatus: "Successful", EphemeralStorage: storage{512},
+		CapacityProviderConfig: h.capacity(f.Config().Managed, cfg),
 	}
 }
