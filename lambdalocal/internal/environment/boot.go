@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -20,6 +21,7 @@ import (
 // Everything that may be waited for is state under mu; each change of it wakes all who wait.
 type boot struct {
 	env    *Environment
+	door   net.Listener
 	server *http.Server
 	addr   string
 	events *telemetry.Hub
@@ -52,7 +54,7 @@ func newBoot(e *Environment) (*boot, error) {
 		return nil, fmt.Errorf("runtime API: %w", err)
 	}
 	b := &boot{
-		env: e, addr: listener.Addr().String(), events: telemetry.NewHub(e.dialer(), e.log), runtime: runtimeStarted,
+		env: e, door: listener, addr: listener.Addr().String(), events: telemetry.NewHub(e.dialer(), e.log), runtime: runtimeStarted,
 		dead: make(chan struct{}), changed: make(chan struct{}), beside: map[string]*invocation{}, late: map[string]bool{},
 	}
 	b.server = &http.Server{Handler: guard.Processes(b.handler()), ReadHeaderTimeout: 10 * time.Second}

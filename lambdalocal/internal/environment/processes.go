@@ -126,6 +126,7 @@ func (b *boot) stop() {
 		<-c.Done()
 	}
 	b.update(func() { b.closed = true })
+	hangUp(b.door)
 	_ = b.server.Close()
 	b.events.Close()
 	b.ended.Wait()

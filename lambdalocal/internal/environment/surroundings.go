@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/sandbox"
@@ -17,6 +18,16 @@ func (e *Environment) listen() (net.Listener, error) {
 		return e.inside.Listen(sandbox.RuntimeAPI)
 	}
 	return net.Listen("tcp", "127.0.0.1:0")
+}
+
+// hangUp frees the port of a listener that is about to be closed. Closing alone does so only when no process has the socket any more,
+// and one that is being started in another environment has it until its program is loaded.
+func hangUp(l net.Listener) {
+	if tcp, ok := l.(*net.TCPListener); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
+		}
+	}
 }
 
 // dialer connects to servers in the environment.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -13,7 +14,7 @@ import (
 // pause is how long accepting rests after an error.
 const pause = 50 * time.Millisecond
 
-// Listener returns a listener on l whose Accept returns no error but net.ErrClosed: it tries again until it has a
+// Listener returns a listener on l whose Accept returns no error but net.ErrClosed, or EINVAL of a socket that has been shut down: it tries again until it has a
 // connection, and says once a second at most why it has none. Servers have no such patience, or one without a word.
 func Listener(l net.Listener, log logrus.FieldLogger) net.Listener {
 	return &listener{Listener: l, log: log.WithField("address", l.Addr().String())}
@@ -28,7 +29,7 @@ type listener struct {
 func (p *listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := p.Listener.Accept()
-		if err == nil || errors.Is(err, net.ErrClosed) {
+		if err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EINVAL) {
 			return conn, err
 		}
 		if now, said := time.Now().UnixNano(), p.said.Load(); now-said >= int64(time.Second) && p.said.CompareAndSwap(said, now) {
