@@ -10,21 +10,24 @@ import (
 // environments, and starts for waiters only what will be there before a slot is. docs/scaling.md has the numbers behind
 // every part.
 type frugal struct {
-	tuning  Tuning
-	most    int // starts in progress; 0: no limit
-	flow    Flow
-	service time.Duration // of a request, while some wait
-	known   bool          // it is no guess
-	keeper  Keeper
-	ledger  Ledger
-	recent  Window        // of the instances that demand needs
-	peaks   Peaks         // of demand
-	idle    bool          // time alone may make an instance surplus
-	calm    time.Time     // when the reserve is looked at
-	pace    time.Duration // between attempts to fill it
-	again   time.Time
-	next    time.Time // when it may want a start
-	fleet   *Fleet    // while some wait: it knows when a start is not what it was taken for
+	tuning   Tuning
+	most     int // starts in progress; 0: no limit
+	flow     Flow
+	service  time.Duration // of a request, while some wait
+	known    bool          // it is no guess
+	keeper   Keeper
+	ledger   Ledger
+	beat     Beat
+	foreseen int           // instances that the next crowd of a beat needs by now
+	changes  time.Time     // when that does; zero: nothing is foreseen
+	recent   Window        // of the instances that demand needs
+	peaks    Peaks         // of demand
+	idle     bool          // time alone may make an instance surplus
+	calm     time.Time     // when the reserve is looked at
+	pace     time.Duration // between attempts to fill it
+	again    time.Time
+	next     time.Time // when it may want a start
+	fleet    *Fleet    // while some wait: it knows when a start is not what it was taken for
 }
 
 // Frugal makes the policy with that tuning.
@@ -54,12 +57,14 @@ func (f *frugal) Decide(now time.Time, s *State) Want {
 		f.service, f.known = f.flow.Usual()
 	}
 	f.peaks.Observe(now, f.crowd(now, s))
+	f.foresee(now, s)
 	f.idle = s.Idle > 0 && s.Ready > s.Min
 	f.next, f.fleet = time.Time{}, nil
 
 	head := f.headroom(s)
-	keep := min(max(s.Min, f.keep(now, s, head)), s.Max)
-	w := Want{Start: max(0, f.starts(now, s, head), min(s.Min, s.Max)-s.Ready-s.Starting)}
+	keep := min(max(s.Min, f.keep(now, s, head), f.foreseen), s.Max)
+	ahead := min(f.foreseen-s.Ready-s.Starting, s.Fleet.Spare(now))
+	w := Want{Start: max(0, f.starts(now, s, head), ahead, min(s.Min, s.Max)-s.Ready-s.Starting)}
 	w.Replace = s.replace(keep, w.Start)
 	if s.Waiting > 0 {
 		if s.Fleet.Frozen(now) == 0 {
@@ -73,6 +78,17 @@ func (f *frugal) Decide(now time.Time, s *State) Want {
 		w.Start = f.reserve(now, s)
 	}
 	return w
+}
+
+// foresee looks ahead to the next crowd of a beat.
+func (f *frugal) foresee(now time.Time, s *State) {
+	if f.foreseen, f.changes = 0, (time.Time{}); f.tuning.Foresee <= 0 {
+		return
+	}
+	f.beat.Observe(now, s.Arrivals, ceilDiv(s.taken(), s.Concurrency))
+	if !s.Failing && !s.Unreachable && !s.Renewing {
+		f.foreseen, f.changes = f.beat.Expect(now, s.Fleet.Warm.Mean(assumedWarm), f.tuning.Foresee)
+	}
 }
 
 // keep is how many instances demand needs, or needed a moment ago.
@@ -106,7 +122,7 @@ func (f *frugal) headroom(s *State) int {
 
 // Next implements Rule. Starts that were made since Decide count.
 func (f *frugal) Next() time.Time {
-	next := f.next
+	next := sooner(f.next, f.changes)
 	if f.fleet != nil {
 		next = sooner(next, f.fleet.expires())
 	}

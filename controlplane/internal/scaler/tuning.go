@@ -20,6 +20,7 @@ type Tuning struct {
 	Patience time.Duration // waiting for a slot of up to so long is preferred to a start
 	Sigmas   float64       // headroom covers a rise of demand during a warm start that is so unlikely
 	Headroom float64       // but no larger a part of what is in flight
+	Foresee  float64       // being up before a crowd that comes at a beat may cost that part of its bill; 0: nothing
 	Reserve  float64       // environments for warm starts beyond the recent peak, as a part of it and at least one; 0: none
 }
 
@@ -29,8 +30,8 @@ func (p Preference) Tuning() Tuning {
 	case Cost:
 		return Tuning{Restart: 1.5, Learn: true, Rise: 1, Patience: 30 * time.Millisecond}
 	case Latency:
-		return Tuning{Restart: 40, Learn: true, Rise: 4, Sigmas: 3.5, Headroom: 0.15, Reserve: 0.25}
+		return Tuning{Restart: 40, Learn: true, Rise: 4, Sigmas: 3.5, Headroom: 0.15, Foresee: 0.5, Reserve: 0.25}
 	default:
-		return Tuning{Restart: 3, Learn: true, Rise: 2, Sigmas: 2.3, Headroom: 0.02, Reserve: 0.1}
+		return Tuning{Restart: 3, Learn: true, Rise: 2, Sigmas: 2.3, Headroom: 0.02, Foresee: 0.05, Reserve: 0.1}
 	}
 }

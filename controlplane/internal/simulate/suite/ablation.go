@@ -17,6 +17,7 @@ func Ablations() []baseline.Contender {
 		tuned("keep-10s", "idle instances are kept for 10 s", func(t *scaler.Tuning) {
 			t.Restart, t.Learn = float64(10*time.Second)/float64(25*time.Millisecond), false
 		}),
+		tuned("no-beats", "crowds at a beat are not foreseen", func(t *scaler.Tuning) { t.Foresee = 0 }),
 		tuned("no-learned-keep", "idle instances are always kept for as long as a restart costs", func(t *scaler.Tuning) { t.Learn = false }),
 		tuned("patience-30ms", "waits up to 30 ms for a slot to be given back", func(t *scaler.Tuning) { t.Patience = 30 * time.Millisecond }),
 		tuned("no-rise", "starts for those who wait, not for those who will come", func(t *scaler.Tuning) { t.Rise = 0 }),
