@@ -60,6 +60,7 @@ func TestSlotsAreLearned(t *testing.T) {
 	after := story(t, learns)
 	after.p.Learn(after.now, note, 0)
 	require.Equal(t, 1, after.p.Stats().Concurrency)
+	after.now = after.now.Add(time.Minute) // the rate of starts is handed on, too
 	after.acquireN(3)
 	require.Len(t, after.started, 3)
 }

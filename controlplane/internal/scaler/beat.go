@@ -124,8 +124,8 @@ func (b *Beat) worth(start time.Duration, most float64) bool {
 // Expect is how many instances should be up or on their way for a crowd, if a start takes so long and being early may cost that part
 // of the crowd's bill, and when that changes; zero: not in sight.
 func (b *Beat) Expect(now time.Time, start time.Duration, most float64) (instances int, changes time.Time) {
-	if !b.now.onset.IsZero() {
-		changes = b.now.onset.Add(crowdFor + 1)
+	if n := len(b.before); n >= beatAfter-1 && !b.now.onset.IsZero() { // it may make a beat, and nothing else may happen until the next
+		changes = b.now.onset.Add(max(crowdFor+1, b.now.onset.Sub(b.before[n-1].onset)/2))
 	}
 	if !b.known() || !b.worth(start, most) {
 		return 0, changes
