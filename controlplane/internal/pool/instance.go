@@ -201,6 +201,9 @@ func (i *Instance) AwaitsApp() { i.awaitsApp = true }
 // Late reports whether it was given up because it was not up in time.
 func (i *Instance) Late() bool { return i.late }
 
+// isLast tells whether it is leased after all others, and replaced.
+func (i *Instance) isLast() bool { return i.slow || i.worn }
+
 // free is how many leases it can take now.
 func (i *Instance) free() int {
 	if i.state != Ready || i.full || i.aside {

@@ -92,7 +92,7 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	}
 	p.move(i, Ready)
 	p.setRotation(now, i)
-	if i.slow || i.worn {
+	if i.isLast() {
 		p.beginRotation(now, i)
 	}
 	if first && !i.adopted {

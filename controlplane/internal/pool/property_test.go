@@ -292,6 +292,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"unpin":     m.unpin,
 		"vanished":  m.vanished,
 		"answer":    m.answer,
+		"worn":      m.worn,
 	}
 }
 
@@ -439,6 +440,8 @@ func (m *model) abort(*rapid.T) {
 	e, _ := m.p.AbortRollout(m.now)
 	m.apply(e, nil)
 }
+
+func (m *model) worn(t *rapid.T) { m.apply(m.p.Worn(m.now, m.some(t)), nil) }
 
 func (m *model) answer(t *rapid.T) {
 	i := m.some(t)

@@ -244,7 +244,7 @@ func (p *Pool) setFresh(i *Instance, fresh bool) {
 // new version is seen to serve before it serves all.
 func (p *Pool) index(i *Instance) *slotIndex {
 	switch {
-	case i.slow || i.worn:
+	case i.isLast():
 		return &p.openSlow
 	case i.fresh:
 		return &p.openFresh

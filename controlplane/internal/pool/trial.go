@@ -39,7 +39,7 @@ const (
 
 // mayBeTried reports whether the instance may come under suspicion.
 func (i *Instance) mayBeTried(now time.Time) bool {
-	return i.state == Ready && !i.slow && !now.Before(i.tryAgain)
+	return i.state == Ready && !i.isLast() && !now.Before(i.tryAgain)
 }
 
 // tries gives the trial that is under way, if it still is.
@@ -47,7 +47,7 @@ func (p *Pool) tries() *trial {
 	t := p.trial
 	switch {
 	case t == nil:
-	case t.of.state != Ready || t.of.slow || p.roll != nil:
+	case t.of.state != Ready || t.of.isLast() || p.roll != nil:
 		p.trial = nil
 	case !p.now.Before(t.until):
 		p.acquit()
@@ -68,7 +68,7 @@ func (p *Pool) assign(r *Request) (*Instance, arm) {
 	usual := p.table[p.next()]
 	t := p.tries()
 	switch {
-	case t == nil || usual.slow:
+	case t == nil || usual.isLast():
 		return usual, none
 	case r.state == Waiting:
 		return usual, t.count(t.armOf(usual))
@@ -112,7 +112,7 @@ func (t *trial) count(a arm) arm {
 	return a
 }
 
-// beside is the instance to lease from if i were not there; nil if there is none that is not slow.
+// beside is the instance to lease from if i were not there; nil if there is none but those that are leased last.
 func (p *Pool) beside(i *Instance) *Instance {
 	p.open.remove(i.index, i.free())
 	defer p.open.add(i.index, i.free())

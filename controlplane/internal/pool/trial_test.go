@@ -22,6 +22,7 @@ type loop struct {
 	slow  map[*pool.Instance]float64 // how many times longer a request takes
 	takes map[*pool.Request]func() time.Duration
 	asks  int
+	holds bool // what is started does not come up
 }
 
 // An answer comes at a time. A nil request is a client's next one.
@@ -83,7 +84,7 @@ func (l *loop) goOn(d time.Duration) {
 		} else {
 			l.next(heap.Pop(&l.ends).(answer))
 		}
-		for len(l.started) > 0 {
+		for len(l.started) > 0 && !l.holds {
 			l.started[0].In(fmt.Sprint("later ", l.starts))
 			l.up()
 		}
@@ -180,5 +181,21 @@ func TestASlowInstanceIsFoundAmongMixedClients(t *testing.T) {
 			}
 			require.Equal(t, 2, found)
 		})
+	}
+}
+
+// An instance may wear out while it is tried. It is leased last from then on, like one that was found slow.
+func TestAnInstanceThatWearsWhileItIsTried(t *testing.T) {
+	for moment := 250 * time.Millisecond; moment < 4*time.Second; moment += 250 * time.Millisecond {
+		l := newLoop(t, 1, 4, 5)
+		mixes["half"](l, 4)
+		l.goOn(moment)
+		for slow := range l.slow {
+			l.collect(l.p.Worn(l.now, slow))
+		}
+		l.holds = true
+		l.goOn(time.Second)
+		l.holds = false
+		l.goOn(5 * time.Second)
 	}
 }
