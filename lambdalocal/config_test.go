@@ -169,13 +169,15 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 	f.Managed = &Managed{MaxConcurrency: 65, MinEnvironments: -1, GiBPerVCPU: 3}
 	f.Versions = []Version{{Name: "1", ProvisionedConcurrency: 1}}
 	for _, want := range []string{
-		"functions[0].memory_mb: must be 2048 to 32768, got 1024", "functions[0].managed.max_concurrency: must be 1 to",
+		"functions[0].memory_mb: must be 2048 to 32768 on Managed Instances, got 1024", "functions[0].managed.max_concurrency: must be 1 to",
 		"functions[0].managed.gib_per_vcpu: must be 2, 4 or 8, got 3", "functions[0].managed.min_environments: must not",
 		"functions[0].managed.max_environments: must be min_environments to 15000", "functions[0].managed.scale_interval: must be positive",
 		"functions[0].managed: has no reserved_concurrency", "functions[0].managed: has no provisioned_concurrency",
 	} {
 		require.ErrorContains(t, managed.Validate(), want)
 	}
+	f.MemoryMB, f.ReservedConcurrency, f.Versions, f.Managed = DefaultFunction("a").MemoryMB, nil, nil, new(DefaultManaged())
+	require.EqualError(t, managed.Validate(), "functions[0].memory_mb: must be 2048 to 32768 on Managed Instances, got 128", "the one mistake")
 	greedy := Default()
 	greedy.Functions = []Function{DefaultFunction("a")}
 	greedy.Functions[0].Command, greedy.Functions[0].ReservedConcurrency = []string{"x"}, new(901)

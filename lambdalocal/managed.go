@@ -49,9 +49,10 @@ func (f Function) validateManaged(m *mistakes, path string) {
 	g := *f.Managed
 	path += ".managed"
 	m.check(g.GiBPerVCPU == 2 || g.GiBPerVCPU == 4 || g.GiBPerVCPU == 8, path+".gib_per_vcpu", "must be 2, 4 or 8, got %d", g.GiBPerVCPU)
-	most := min(maxManagedConcurrency, int(maxPerVCPU*g.vcpus(f.MemoryMB)))
+	vcpus := g.vcpus(f.MemoryMB)
+	m.check(vcpus >= 1 || f.MemoryMB < minManagedMB, path+".gib_per_vcpu", "memory_mb must be that of one vCPU at least, got %d", f.MemoryMB)
+	most := min(maxManagedConcurrency, int(maxPerVCPU*max(vcpus, 1)))
 	m.check(g.MaxConcurrency >= 1 && g.MaxConcurrency <= most, path+".max_concurrency", "must be 1 to %d, %d for each vCPU, got %d", most, maxPerVCPU, g.MaxConcurrency)
-	m.check(g.vcpus(f.MemoryMB) >= 1, path+".gib_per_vcpu", "memory_mb must be that of one vCPU at least, got %d", f.MemoryMB)
 	m.check(g.MinEnvironments >= 0, path+".min_environments", "must not be negative, got %d", g.MinEnvironments)
 	m.check(g.MaxEnvironments >= max(1, g.MinEnvironments) && g.MaxEnvironments <= maxEnvironments, path+".max_environments",
 		"must be min_environments to %d, and 1 at least, got %d", maxEnvironments, g.MaxEnvironments)

@@ -109,11 +109,11 @@ func (f Function) validate(m *mistakes, path string) {
 	}
 	m.check(f.Timeout > 0 && f.Timeout <= maxTimeout, path+".timeout", "must be above 0s and at most %v, got %v", maxTimeout, f.Timeout)
 	m.check(f.InitTimeout > 0, path+".init_timeout", "must be positive, got %v", f.InitTimeout)
-	least, most := minMemoryMB, maxMemoryMB
+	least, most, where := minMemoryMB, maxMemoryMB, ""
 	if f.Managed != nil {
-		least, most = minManagedMB, maxManagedMB
+		least, most, where = minManagedMB, maxManagedMB, " on Managed Instances"
 	}
-	m.check(f.MemoryMB >= least && f.MemoryMB <= most, path+".memory_mb", "must be %d to %d, got %d", least, most, f.MemoryMB)
+	m.check(f.MemoryMB >= least && f.MemoryMB <= most, path+".memory_mb", "must be %d to %d%s, got %d", least, most, where, f.MemoryMB)
 	m.check(f.EphemeralMB >= minEphemeralMB && f.EphemeralMB <= maxEphemeralMB, path+".ephemeral_storage_mb",
 		"must be %d to %d, got %d", minEphemeralMB, maxEphemeralMB, f.EphemeralMB)
 	m.check(f.Limits.OpenFiles >= 0, path+".limits.open_files", "must not be negative, got %d", f.Limits.OpenFiles)

@@ -30,7 +30,7 @@ func parse(text []byte) (*yaml.Node, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, nil
 		}
-		return nil, err
+		return nil, indented(text, err)
 	}
 	switch err := source.Decode(&second); {
 	case errors.Is(err, io.EOF):
@@ -39,6 +39,18 @@ func parse(text []byte) (*yaml.Node, error) {
 		return nil, err
 	}
 	return nil, fmt.Errorf("line %d: a second document; only one is read", second.Line)
+}
+
+// indented names the first tab that indents a line, which YAML refuses in words that do not mention it.
+func indented(text []byte, err error) error {
+	number := 0
+	for line := range bytes.Lines(text) {
+		number++
+		if indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.ContainsRune(indent, '\t') {
+			return fmt.Errorf("line %d: a tab indents it; YAML wants blanks: %w", number, err)
+		}
+	}
+	return err
 }
 
 // A decoder collects the mistakes of one document.
