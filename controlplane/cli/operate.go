@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -111,15 +112,37 @@ type place struct {
 	Uplink *admin.UplinkStatus `json:"uplink"` // of a relay that runs by itself
 }
 
+// A standing is what else is to know of a control plane before its numbers are believed.
+type standing struct {
+	place
+	Ready  bool     `json:"ready"`
+	Detail string   `json:"detail"` // why not
+	Leader string   `json:"leader"` // the admin address of whoever leads
+	Relays []string `json:"relays"` // attached to this leader
+}
+
+// print writes a line for each thing that is amiss with the control plane itself.
+func (p standing) print(w io.Writer) {
+	if !p.Ready {
+		fmt.Fprintln(w, "not ready:", p.Detail)
+	}
+	if p.Role == admin.RoleStandby {
+		fmt.Fprintln(w, "a standby does not know what runs; the leader does, whose admin address is", cmp.Or(p.Leader, "not known"))
+	}
+	if p.Role == admin.RoleLeader && len(p.Relays) == 0 {
+		fmt.Fprintln(w, "no relay is attached: nothing starts, and nobody knows what serves on")
+	}
+}
+
 // status shows all functions, or the one that is named. A relay has none, and shows whether it is led.
 func (a *app) status(ctx context.Context, api *api, name string) error {
 	var s shown
-	var p place
+	var p standing
 	if err := api.get(ctx, "/api/v1/status", &p); err != nil {
 		return err
 	}
 	if p.Uplink != nil {
-		return a.relayStatus(api, p, name)
+		return a.relayStatus(api, p.place, name)
 	}
 	if err := api.get(ctx, "/api/v1/functions", &s); err != nil {
 		return err
@@ -137,6 +160,7 @@ func (a *app) status(ctx context.Context, api *api, name string) error {
 	if api.json {
 		return a.printJSON(s)
 	}
+	p.print(a.stdout)
 	return s.print(a.stdout, name != "")
 }
 

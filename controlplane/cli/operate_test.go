@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -44,6 +45,7 @@ func TestStatusShowsWhatRuns(t *testing.T) {
 	require.Regexp(t, `(?m)^FUNCTION +READY +STARTING `, stdout)
 	require.Regexp(t, `(?m)^web +0 +0 `, stdout)
 	require.Regexp(t, `(?m)^batch +0 +0 `, stdout)
+	require.Contains(t, stdout, "not ready: no Envoy has connected yet\n")
 
 	stdout, _, err = try(t, "status", "--admin", admin, "--json", "web")
 	require.NoError(t, err)
@@ -69,6 +71,29 @@ func TestInstancesAreShownByTheirIDs(t *testing.T) {
 	require.Regexp(t, `(?m)^web +0 +0 +0 +7 `, out.String())
 	require.Regexp(t, `(?m)^598b9bd9389aebcd +starting +0 +0 +0s +- +waits for its peer to dial$`, out.String())
 	require.Regexp(t, `(?m)^27700611941c7914 +draining +0 +0 +0s +2 +scale_in$`, out.String())
+}
+
+// A standby's zeros are not the service's.
+func TestStatusOfAStandbySaysWhoLeads(t *testing.T) {
+	const file = "{relay: {apart: true}, aws: {region: eu-central-1}, functions: [{name: web, routes: [{path: /}]}]}"
+	leads, standsBy := freeAddress(t), freeAddress(t)
+	leader := start(t, file, "--set", "admin.address="+leads)
+	leader.says("this control plane leads")
+	standby := start(t, file, "--set", "admin.address="+standsBy, "--set", "state_dir="+leader.dir)
+	standby.says("control plane runs")
+	says := func(address, line string) {
+		require.Eventually(t, func() bool {
+			stdout, _, err := try(t, "status", "--admin", address)
+			return err == nil && strings.Contains(stdout, line)
+		}, 10*time.Second, 20*time.Millisecond, line)
+	}
+	says(leads, "no relay is attached: nothing starts, and nobody knows what serves on\n")
+	says(standsBy, "not ready: this control plane does not lead: it is a standby\n"+
+		"a standby does not know what runs; the leader does, whose admin address is "+leads+"\n")
+	for _, p := range []*process{standby, leader} {
+		p.signal()
+		require.NoError(t, p.end())
+	}
 }
 
 // A relay of its own has no functions. What watches its process may ask it all the same.

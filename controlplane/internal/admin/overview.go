@@ -25,17 +25,17 @@ type overview struct {
 
 // Roles of a process.
 const (
-	roleAlone   = "alone" // control plane and relay in one process
-	roleLeader  = "leader"
-	roleStandby = "standby"
-	roleRelay   = "relay"
+	RoleAlone   = "alone" // control plane and relay in one process
+	RoleLeader  = "leader"
+	RoleStandby = "standby"
+	RoleRelay   = "relay"
 )
 
 func overviewOf(o Options) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		ready := o.Ready()
 		v := overview{
-			Version: o.Version, Now: time.Now().UTC(), Role: roleAlone, Ready: ready.Reason == "", Detail: ready.Reason,
+			Version: o.Version, Now: time.Now().UTC(), Role: RoleAlone, Ready: ready.Reason == "", Detail: ready.Reason,
 			knowledge: knowledge{ready.Envoys, orEmpty(ready.Refused), notTaken(o.Files)}, Certificates: map[string]time.Time{},
 		}
 		if o.Files != nil {
@@ -58,13 +58,13 @@ func (v *overview) place(o Options) {
 	}
 	if o.Uplink != nil {
 		uplink := o.Uplink()
-		v.Role, v.Term, v.Uplink = roleRelay, uplink.Term, &uplink
+		v.Role, v.Term, v.Uplink = RoleRelay, uplink.Term, &uplink
 	}
 	if o.Leader != nil {
 		l := o.Leader()
-		v.Role, v.Term, v.Leader, v.Relays = roleStandby, l.Term, l.Leader, l.Relays
+		v.Role, v.Term, v.Leader, v.Relays = RoleStandby, l.Term, l.Leader, l.Relays
 		if l.Leads {
-			v.Role = roleLeader
+			v.Role = RoleLeader
 		}
 	}
 	v.Relays = orEmpty(v.Relays)
