@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,6 @@ func (a *app) check(ctx context.Context, cfg *controlplane.Config, _ controlplan
 	if err != nil {
 		return fmt.Errorf("certificates:\n%w", err)
 	}
-	fmt.Fprintln(a.stdout, "the configuration is valid")
 	cannot := a.printFindings(cfg, warnings)
 	if err := a.checkLease(ctx, cfg); err != nil {
 		return err
@@ -43,14 +43,19 @@ func (a *app) check(ctx context.Context, cfg *controlplane.Config, _ controlplan
 }
 
 // printFindings prints what may not work and what cannot, and returns how much cannot.
-func (a *app) printFindings(cfg *controlplane.Config, warnings []string) (cannot int) {
+func (a *app) printFindings(cfg *controlplane.Config, warnings []string) int {
+	var cannot []string
 	for _, finding := range cfg.Findings() {
 		if finding.Error {
-			cannot++
-			fmt.Fprintln(a.stdout, "error:", finding)
+			cannot = append(cannot, "error: "+finding.String())
 			continue
 		}
 		warnings = append(warnings, finding.String())
+	}
+	if len(cannot) == 0 {
+		fmt.Fprintln(a.stdout, "the configuration is valid")
+	} else {
+		fmt.Fprintf(a.stdout, "each key is valid for itself, and not all of them together:\n%s\n", strings.Join(cannot, "\n"))
 	}
 	if len(cfg.Functions) == 0 {
 		warnings = append(warnings, noFunctions)
@@ -58,7 +63,7 @@ func (a *app) printFindings(cfg *controlplane.Config, warnings []string) (cannot
 	for _, warning := range slices.Concat(controlplane.EnvironmentWarnings(a.environ), warnings) {
 		fmt.Fprintln(a.stdout, "warning:", warning)
 	}
-	return cannot
+	return len(cannot)
 }
 
 // checkLease asks the lease's store, where one is configured.

@@ -142,6 +142,7 @@ func TestCheckAddsUp(t *testing.T) {
 	stdout, _, err := try(t, "check", "--set", "relay.max_connections=100", file(t, text))
 	require.EqualError(t, err, "2 of the above cannot work")
 	require.Equal(t, 1, exitCode(err))
+	require.NotContains(t, stdout, "the configuration is valid")
 	require.Contains(t, stdout, "\nerror: functions[0].scaling.max: 100 instances cannot run: the account has 50 concurrent executions; set it to 50 at most")
 	require.Contains(t, stdout, "\nerror: relay.advertise: function web would dial 127.0.0.1, which is its own environment; advertise")
 	require.Contains(t, stdout, "\nwarning: relay.max_connections: instances may need 375 connections to the relay, it takes 100; ")
