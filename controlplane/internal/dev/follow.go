@@ -87,12 +87,12 @@ func (f *follower) seeFailures(now operator.Function) {
 	if now.Ready > 0 {
 		f.failures = ""
 	}
-	why := changing.ReplaceAllString(now.BlockedDetail, "")
+	why := plain(changing.ReplaceAllString(now.BlockedDetail, ""))
 	if len(now.StartFailures) == 0 || now.Ready > 0 || why == "" || why == f.failures {
 		return
 	}
 	f.failures = why
-	f.say.line("the app does not start: %s", plain(why))
+	f.say.line("the app does not start: %s", why)
 }
 
 // changing is what changes all the time in the reason: when the next start may be tried, and for how long one has waited, of

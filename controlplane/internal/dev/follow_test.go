@@ -10,7 +10,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
-// The control plane's sentence has times in it, and is read five times a second.
+// The control plane's sentence has times and request ids in it, and is read five times a second.
 func TestAFailureThatLastsIsToldOnce(t *testing.T) {
 	var out strings.Builder
 	f := &follower{session: &session{say: &printer{out: &out}}}
@@ -26,6 +26,8 @@ func TestAFailureThatLastsIsToldOnce(t *testing.T) {
 		see("the next one is tried when it is wanted; the last failure: it is silent; 2 starts wait, the oldest for its app, for %ds: connection refused", k)
 	}
 	require.Equal(t, "dev | the app does not start: starts fail: app_unhealthy; the last failure: it is silent\n", out.String())
-	see("the next one is tried when it is wanted; the last failure: it has ended")
+	for k := range 3 {
+		see("the next one is tried when it is wanted; the last failure: RequestId: 0%d-ab Error: it has ended", k)
+	}
 	require.Equal(t, 2, strings.Count(out.String(), "\n"), out.String())
 }
