@@ -22,7 +22,7 @@ const (
 // A follower tells what changes of the function.
 type follower struct {
 	*session
-	up       bool      // the app has taken requests
+	up       bool      // it was said where the app is
 	waited   string    // what was last said that it is waited for
 	at       time.Time // when
 	failures string    // what was last said of starts that fail
@@ -42,7 +42,7 @@ func (s *session) follow(ctx context.Context) {
 }
 
 func (f *follower) see(ctx context.Context, now operator.Function, instances []operator.Instance) {
-	if now.Ready > 0 && !f.up {
+	if (now.Ready > 0 || f.Min == 0) && !f.up { // without a minimum nothing starts before a request
 		f.up = true
 		f.say.block(f.welcome())
 	}

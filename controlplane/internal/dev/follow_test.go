@@ -10,6 +10,17 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
+func TestWhereTheAppIsIsToldOnceItCanBeAsked(t *testing.T) {
+	for _, c := range []struct{ least, ready, told int }{{0, 0, 1}, {1, 0, 0}, {1, 1, 1}} {
+		var out strings.Builder
+		f := &follower{session: &session{Options: Options{Min: c.least}, say: &printer{out: &out}}}
+		for range 2 {
+			f.see(t.Context(), operator.Function{Ready: c.ready}, nil)
+		}
+		require.Equal(t, c.told, strings.Count(out.String(), "your app"), c)
+	}
+}
+
 // The control plane's sentence has times and request ids in it, and is read five times a second.
 func TestAFailureThatLastsIsToldOnce(t *testing.T) {
 	var out strings.Builder
