@@ -9,7 +9,7 @@ import (
 // BenchmarkGroup is what an environment's start pays: a group, and one process in it.
 func BenchmarkGroup(b *testing.B) {
 	h, err := Open()
-	defer h.Close()
+	b.Cleanup(h.Close)
 	if err != nil {
 		b.Skip(err)
 	}

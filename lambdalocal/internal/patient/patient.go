@@ -14,8 +14,8 @@ import (
 // pause is how long accepting rests after an error.
 const pause = 50 * time.Millisecond
 
-// Listener returns a listener on l whose Accept returns no error but net.ErrClosed, or EINVAL of a socket that has been shut down: it tries again until it has a
-// connection, and says once a second at most why it has none. Servers have no such patience, or one without a word.
+// Listener returns a listener on l whose Accept returns no error but net.ErrClosed, or EINVAL where the socket was shut down: it tries
+// again until it has a connection, and says once a second at most why it has none. Servers have no such patience, or one without a word.
 func Listener(l net.Listener, log logrus.FieldLogger) net.Listener {
 	return &listener{Listener: l, log: log.WithField("address", l.Addr().String())}
 }
