@@ -116,7 +116,7 @@ func standsStill(t *testing.T, d time.Duration, wakes func(*controlplanetest.Sta
 	require.Equal(t, invoked, s.Lambda.Counters("app").Started)
 }
 
-// A leader that stands still for less than its lease leads on, and does not act on what it knew: nobody notices.
+// Scenario 43, paused: a leader that stands still for less than its lease leads on, and does not act on what it knew: nobody notices.
 func TestLongALeaderThatStandsStillTakesOverAnew(t *testing.T) {
 	standsStill(t, 3*time.Second, func(*controlplanetest.Stack) {})
 }
@@ -129,7 +129,7 @@ func TestLongALeaderThatStandsStillForLongEnds(t *testing.T) {
 	})
 }
 
-// While nobody leads, what is ready serves on; who finds all slots taken is told so in time.
+// Scenario 43, away for a minute: while nobody leads, what is ready serves on; who finds all slots taken is told so in time.
 func TestLongNobodyLeads(t *testing.T) {
 	s := startApart(t, 2)
 	calm := startLoad(t, s, 14, endless, "/app/sleep?ms=50") // 70 % of the slots
@@ -188,7 +188,7 @@ type everything struct {
 	rounds  int // of one that ends in order and one that is killed
 }
 
-// A rolling deployment: control planes are replaced and killed under everything that a client may have open, and no client sees an error.
+// Scenario 43, a rolling deployment: control planes are replaced and killed under everything that a client may have open, and no client sees an error.
 func TestControlPlanesAreReplacedUnderEverything(t *testing.T) {
 	everything{sockets: 50, steady: 20, held: 10, upload: 3 * time.Second, rounds: 1}.survives(t)
 }
