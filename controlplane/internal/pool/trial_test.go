@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
@@ -197,5 +199,43 @@ func TestAnInstanceThatWearsWhileItIsTried(t *testing.T) {
 		l.goOn(time.Second)
 		l.holds = false
 		l.goOn(5 * time.Second)
+	}
+}
+
+// Whatever happens to instances while one is tried, the pool keeps its invariants.
+func TestAnythingMayHappenDuringATrial(t *testing.T) {
+	for seed := range uint64(40) {
+		dice := rand.New(rand.NewPCG(seed, 2))
+		l := newLoop(t, seed, 4, 5)
+		mixes["half"](l, 4)
+		s := settings()
+		s.Scaling.Policy, s.Scaling.Min = nil, 4
+		happens := []func(i *pool.Instance) *pool.Effects{
+			func(i *pool.Instance) *pool.Effects { return l.p.Worn(l.now, i) },
+			func(i *pool.Instance) *pool.Effects { return l.p.Drain(l.now, i, pool.Operator) },
+			func(i *pool.Instance) *pool.Effects { return l.p.Down(l.now, i) },
+			func(i *pool.Instance) *pool.Effects { return l.p.Away(l.now, i) },
+			func(i *pool.Instance) *pool.Effects { return l.p.Up(l.now, i, 10) },
+			func(i *pool.Instance) *pool.Effects { return l.p.Report(l.now, i, dice.IntN(12), pool.DefaultDelay) },
+			func(*pool.Instance) *pool.Effects {
+				s.Learn, s.Concurrency = dice.IntN(2) == 0, 1+dice.IntN(12)
+				return l.p.Configure(l.now, s)
+			},
+			func(*pool.Instance) *pool.Effects {
+				return l.p.Route(l.now, pool.Route{Version: fmt.Sprint(dice.IntN(3))}, rollout.Plan{}, true)
+			},
+		}
+		for range 20 {
+			l.holds = dice.IntN(3) == 0
+			l.goOn(time.Duration(dice.Int64N(int64(600 * time.Millisecond))))
+			all := slices.Collect(l.p.Instances())
+			i := all[dice.IntN(len(all))]
+			for slow := range l.slow {
+				if slow.State() != pool.Gone && dice.IntN(2) == 0 {
+					i = slow
+				}
+			}
+			l.did(happens[dice.IntN(len(happens))](i))
+		}
 	}
 }
