@@ -12,8 +12,8 @@ const FirstSlots = 8
 
 // How a Limiter judges.
 const (
-	limitSample = 100  // requests per look
-	aloneSample = 50   // requests that tell how long one takes alone
+	limitSample = 200  // requests per look
+	aloneSample = 100  // requests that tell how long one takes alone
 	limitEnough = 0.95 // of them: the longest may take very long
 	// slowdown is how much longer requests may take than alone. An app that computes does no more work in sum from about
 	// there on, however many requests it has; one that waits for others never gets there.

@@ -46,7 +46,7 @@ func TestConcurrencyIsLearned(t *testing.T) {
 			{"waits for others", simulate.App{}, 16, 64, 64},
 			{"computes 30 %", simulate.App{CPU: 0.3}, 4, 7, 4},
 			{"computes on one core", simulate.App{CPU: 1}, 1, 2, 1},
-			{"computes on two cores", simulate.App{CPU: 1, Cores: 2}, 2, 4, 2},
+			{"computes on two cores", simulate.App{CPU: 1, Cores: 2}, 2, 5, 2},
 		} {
 			t.Run(g.Name+", "+tt.name, func(t *testing.T) {
 				load := g.Make(1)
