@@ -2,7 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -68,26 +67,6 @@ func TestARelayThatHasSaidNothingHasConfirmedNothing(t *testing.T) {
 		if names, confirmed := a.attached(); len(names) == 2 {
 			require.Zero(t, confirmed)
 		}
-	}
-}
-
-// Peers dial a relay that is away for a moment, and one that is gone only where there is no other.
-func TestPeersDialNoRelayThatHasBeenReplaced(t *testing.T) {
-	now := time.Now()
-	relay := func(address string, attached bool, heard time.Duration) uplink.RelayStatus {
-		return uplink.RelayStatus{Hello: tables.Hello{Dial: []wire.Relay{{Address: address}}}, Attached: attached, Confirmed: now.Add(-heard)}
-	}
-	old, away, here := relay("old:1", false, time.Hour), relay("away:1", false, 5*time.Second), relay("here:1", true, 0)
-	for want, known := range map[string]map[string]uplink.RelayStatus{
-		"[away:1 here:1]": {"old": old, "away": away, "here": here},
-		"[away:1 old:1]":  {"old": old, "away": away},
-		"[old:1]":         {"old": old},
-	} {
-		var told []string
-		for _, r := range toDial(now, known) {
-			told = append(told, r.Address)
-		}
-		require.Equal(t, want, fmt.Sprint(told))
 	}
 }
 

@@ -107,22 +107,11 @@ func (a *attached) flush() {
 	}
 }
 
-// relayGone is how long a relay is not heard until peers are not told of it any more, where another is attached: that may have
-// taken its place under a name of its own.
-const relayGone = time.Minute
-
-// dial is what peers are told to dial now.
-func (a *attached) dial() []wire.Relay { return toDial(time.Now(), a.leader.Relays()) }
-
-// toDial is where peers dial these relays. An invocation holds so many relays and no more, so no relay may fill it: of each the first
+// dial is what peers are told to dial now. An invocation holds so many relays and no more, so no relay may fill it: of each the first
 // address comes before any second one.
-func toDial(now time.Time, known map[string]uplink.RelayStatus) []wire.Relay {
-	for _, r := range known {
-		if r.Attached {
-			maps.DeleteFunc(known, func(_ string, r uplink.RelayStatus) bool { return !r.Attached && now.Sub(r.Confirmed) > relayGone })
-			break
-		}
-	}
+func (a *attached) dial() []wire.Relay {
+	known := a.leader.Relays()
+	maps.DeleteFunc(known, func(_ string, r uplink.RelayStatus) bool { return r.Gone })
 	var out []wire.Relay
 	for i := 0; i < wire.MaxRelays; i++ {
 		for _, name := range slices.Sorted(maps.Keys(known)) {

@@ -89,9 +89,37 @@ func Ours(err error) bool {
 	return errors.Is(err, ErrStandby) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrAnew)
 }
 
-// Expect wants an instance's peer let in, by every relay that has attached in this term, or if none has by the first that does.
+// Expect wants an instance's peer let in, by every relay that has attached in this term and is not gone, or if none has by the first
+// that does.
 func (l *Leader) Expect(e tables.Expectation) {
-	l.each(func(m *tables.Mirror, now time.Time) { m.Expect(now, e) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	gone := l.gone(now)
+	for name, s := range l.sites {
+		if !gone[name] { // else it would be kept for as long as this leader leads
+			s.with(func(m *tables.Mirror) { m.Expect(now, e) })
+		}
+	}
+}
+
+// goneAfter is how long a relay is not heard until it counts as gone, where another is attached: that may have taken its place under a
+// name of its own.
+const goneAfter = time.Minute
+
+// gone tells which relays are. The caller holds l.mu.
+func (l *Leader) gone(now time.Time) map[string]bool {
+	gone, attached := map[string]bool{}, false
+	for name, s := range l.sites {
+		s.with(func(m *tables.Mirror) {
+			attached = attached || m.Attached()
+			gone[name] = !m.Attached() && now.Sub(m.Confirmed()) > goneAfter
+		})
+	}
+	if !attached {
+		return nil
+	}
+	return gone
 }
 
 // Drain wants an instance's peer told to finish.
@@ -127,6 +155,7 @@ func (l *Leader) each(do func(*tables.Mirror, time.Time)) {
 type RelayStatus struct {
 	Hello     tables.Hello
 	Attached  bool
+	Gone      bool      // it is not heard any more, and another relay is: peers need not dial it
 	Synced    bool      // all that it had has been told
 	Confirmed time.Time // when it was last known to have seen no higher term; zero: never
 }
@@ -135,12 +164,14 @@ type RelayStatus struct {
 func (l *Leader) Relays() map[string]RelayStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := make(map[string]RelayStatus, len(l.sites))
+	out, gone := make(map[string]RelayStatus, len(l.sites)), l.gone(time.Now())
 	for name, s := range l.sites {
 		if name == nobody {
 			continue
 		}
-		s.with(func(m *tables.Mirror) { out[name] = RelayStatus{m.Hello(), m.Attached(), m.Synced(), m.Confirmed()} })
+		s.with(func(m *tables.Mirror) {
+			out[name] = RelayStatus{m.Hello(), m.Attached(), gone[name], m.Synced(), m.Confirmed()}
+		})
 	}
 	return out
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -480,5 +481,58 @@ func TestWhatEndsWithTheRelayIsLostForTheMoment(t *testing.T) {
 		require.NoError(t, ctx.Err())
 		p.hears(t, "up i1 10", "lost i1")
 		require.False(t, p.heard("down i1 relay_stopped"))
+	})
+}
+
+// A relay that is away for a moment comes back. One that another has replaced does not: peers need not dial it, and nothing is kept for
+// it.
+func TestARelayThatWasReplacedIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leader := NewLeader(&listener{}, quiet(t))
+		leader.Lead(1)
+		var number uint64
+		say := func(s *site, o tables.Observed) {
+			number++
+			o.Number = number
+			s.with(func(m *tables.Mirror) {
+				_, err := m.Receive(time.Now(), o)
+				require.NoError(t, err)
+			})
+		}
+		attach := func(name string) *site {
+			hello := tables.Observed{Hello: &tables.Hello{Relay: name, Boot: name}}
+			s, err := leader.siteOf(hello)
+			require.NoError(t, err)
+			s.with(func(m *tables.Mirror) { m.Attach(hello) })
+			say(s, tables.Observed{Complete: true})
+			return s
+		}
+		wants := func(s *site) (n int) {
+			s.with(func(m *tables.Mirror) {
+				for d, more := m.Next(time.Now()); more; d, more = m.Next(time.Now()) {
+					n += len(d.Wants)
+					if d.Ping > 0 {
+						_, err := m.Receive(time.Now(), tables.Observed{Number: number, Pong: d.Ping})
+						require.NoError(t, err)
+					}
+				}
+			})
+			return n
+		}
+		old := attach("old")
+		require.Zero(t, wants(old), "it answers the first ping")
+		old.with(func(m *tables.Mirror) { m.Detach(true) })
+		time.Sleep(time.Hour)
+		require.False(t, leader.Relays()["old"].Gone, "there is no other")
+
+		replaced := attach("new")
+		require.True(t, leader.Relays()["old"].Gone)
+		leader.Expect(tables.Expectation{Instance: "one", Function: "web", Endpoint: "web/0000"})
+		require.Equal(t, []int{1, 0}, []int{wants(replaced), wants(attach("old"))})
+
+		require.Zero(t, wants(old))
+		old.with(func(m *tables.Mirror) { m.Detach(true) })
+		time.Sleep(goneAfter / 2)
+		require.False(t, leader.Relays()["old"].Gone, "it may be back in a moment")
 	})
 }
