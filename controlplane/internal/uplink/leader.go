@@ -113,13 +113,28 @@ func (l *Leader) gone(now time.Time) map[string]bool {
 	for name, s := range l.sites {
 		s.with(func(m *tables.Mirror) {
 			attached = attached || m.Attached()
-			gone[name] = !m.Attached() && now.Sub(m.Confirmed()) > goneAfter
+			gone[name] = unheard(m, now)
 		})
 	}
 	if !attached {
 		return nil
 	}
 	return gone
+}
+
+func unheard(m *tables.Mirror, now time.Time) bool {
+	return !m.Attached() && now.Sub(m.Confirmed()) > goneAfter
+}
+
+// makeRoom forgets a relay that is not heard any more, for another, and tells whether there was one. The caller holds l.mu.
+func (l *Leader) makeRoom(now time.Time) (gone bool) {
+	for name, s := range l.sites {
+		if s.with(func(m *tables.Mirror) { gone = unheard(m, now) }); gone {
+			delete(l.sites, name)
+			return true
+		}
+	}
+	return false
 }
 
 // Drain wants an instance's peer told to finish.
@@ -230,7 +245,7 @@ func (l *Leader) siteLocked(name string) (*site, error) {
 		s = first
 		s.name, s.log = name, l.log.WithField("relay", name)
 		delete(l.sites, nobody)
-	case len(l.sites) >= maxRelays:
+	case len(l.sites) >= maxRelays && !l.makeRoom(time.Now()):
 		return nil, errors.New("there are as many relays as there may be")
 	default:
 		s = l.newSite(name)

@@ -534,5 +534,10 @@ func TestARelayThatWasReplacedIsGone(t *testing.T) {
 		old.with(func(m *tables.Mirror) { m.Detach(true) })
 		time.Sleep(goneAfter / 2)
 		require.False(t, leader.Relays()["old"].Gone, "it may be back in a moment")
+
+		for n := range 2 * maxRelays { // each takes the place of the one before
+			attach(fmt.Sprint(n)).with(func(m *tables.Mirror) { m.Detach(true) })
+			time.Sleep(2 * goneAfter)
+		}
 	})
 }
