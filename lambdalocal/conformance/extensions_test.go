@@ -25,23 +25,6 @@ import (
 // samplesVariable names a checkout of github.com/aws-samples/aws-lambda-extensions, which is not ours to ship.
 const samplesVariable = "LAMBDA_EXTENSION_SAMPLES"
 
-// AWS's own samples of extensions, unchanged and in a layer, in two environments at once: the plain one, and the one that listens
-// for telemetry on the name sandbox and a fixed port, and posts it to a server of this machine.
-func TestLongExtensionSamples(t *testing.T) {
-	samples := checkout(t)
-	layer := filepath.Join(t.TempDir(), "layer")
-	for _, name := range []string{"go-example-extension", "go-example-telemetry-api-extension"} {
-		build := exec.Command("go", "build", "-C", filepath.Join(samples, name), "-mod=mod", "-o", filepath.Join(layer, "extensions", name), ".")
-		out, err := build.CombinedOutput()
-		require.NoError(t, err, string(out))
-	}
-	r := goClient(t)
-	r.layers = []string{layer}
-	heard := dispatchTo(t, &r)
-	run(t, r, 0).twice(func(*machine, map[string]any) {})
-	require.Len(t, heard.list(), 2, "telemetry of each environment arrives")
-}
-
 // The sample in Python that listens for telemetry.
 func TestLongTelemetrySampleInPython(t *testing.T) {
 	samples := checkout(t)

@@ -194,8 +194,12 @@ func (l Lease) validate(p *problems) {
 func (c Config) validateApart(p *problems) {
 	if !c.Relay.Apart {
 		for _, one := range [][2]string{
-			{"cell.address", c.Cell.Address}, {"cell.control_planes", strings.Join(c.Cell.ControlPlanes, "")}, {"cell.secret_file", c.Cell.SecretFile},
-			{"cell.certificate_file", c.Cell.CertificateFile}, {"cell.key_file", c.Cell.KeyFile}, {"cell.ca_file", c.Cell.CAFile},
+			{"cell.address", c.Cell.Address},
+			{"cell.control_planes", strings.Join(c.Cell.ControlPlanes, "")},
+			{"cell.secret_file", c.Cell.SecretFile},
+			{"cell.certificate_file", c.Cell.CertificateFile},
+			{"cell.key_file", c.Cell.KeyFile},
+			{"cell.ca_file", c.Cell.CAFile},
 			{"cell.token_key_file", c.Cell.TokenKeyFile},
 		} {
 			unused(p, one[0], one[1], "relay.apart is false")
