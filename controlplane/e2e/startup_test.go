@@ -123,9 +123,10 @@ func TestAListenersPortInUse(t *testing.T) {
 		response, err := http.Get("http://" + taken.Addr().String())
 		return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusNotFound
 	}, controlplanetest.Patience, 10*time.Millisecond)
-	status, said := readyz()
-	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, said, `"refused": []`)
+	require.Eventually(t, func() bool {
+		status, said := readyz()
+		return status == http.StatusOK && strings.Contains(said, `"refused": []`)
+	}, controlplanetest.Patience, time.Millisecond, "Envoy listens a moment before it says so")
 	proxy.Stop(time.Second)
 	require.Eventually(t, func() bool {
 		status, said := readyz()
