@@ -13,7 +13,7 @@ import (
 
 // However many requests come at once, and while instances rotate under them, no more environments exist than may, and all
 // requests are answered.
-func TestEnvironmentsAreBounded(t *testing.T) {
+func TestLongEnvironmentsAreBounded(t *testing.T) {
 	const bound = 3
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.MaxEnvironments, f.Scaling.Max, f.Scaling.Concurrency = bound, 20, 2

@@ -91,7 +91,7 @@ func TestLongALeaderGoesOnWithoutItsLeaseStore(t *testing.T) {
 
 // The only pair is replaced by one on another host: by a deployment, or after the loss of a zone. What ran for the one before ends, whoever
 // started it, and new requests are served.
-func TestAPairIsReplacedByOneOnAnotherHost(t *testing.T) {
+func TestLongAPairIsReplacedByOneOnAnotherHost(t *testing.T) {
 	s := startSplit(t)
 	standby := s.StartControlPlane()
 	s.Leader.Stop()

@@ -127,7 +127,7 @@ var checks = map[string]func(*testing.T, runtimeClient){
 	"one invocation at a time per environment":   checkOneInvocationAtATimePerEnvironment,
 }
 
-func TestRuntimeClients(t *testing.T) { checkAll(t, runtimeClients) }
+func TestLongRuntimeClients(t *testing.T) { checkAll(t, runtimeClients) }
 
 // Clients that take seconds to start.
 func TestLongSlowRuntimeClients(t *testing.T) { checkAll(t, slowRuntimeClients) }

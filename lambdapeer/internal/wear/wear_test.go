@@ -54,7 +54,7 @@ func TestALeakIsSeenInTime(t *testing.T) {
 }
 
 // An app that fills most of its memory and stays there is not worn, nor is one that starts.
-func TestAFullEnvironmentIsNotWorn(t *testing.T) {
+func TestLongAFullEnvironmentIsNotWorn(t *testing.T) {
 	for name, used := range map[string]func(at time.Duration, requests int64) int64{
 		"full":   func(time.Duration, int64) int64 { return 500 * mib },
 		"starts": func(at time.Duration, _ int64) int64 { return min(450*mib, int64(at/time.Millisecond)*mib/2) },
