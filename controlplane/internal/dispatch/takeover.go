@@ -29,7 +29,7 @@ type memo struct {
 func memoOf(i *instance) memo { return memo{Pin: i.core.Pin(), Slots: i.learned} }
 
 func (m memo) text() []byte {
-	text, _ := json.Marshal(m) // of strings: it cannot fail
+	text, _ := json.Marshal(m) // of words and numbers: it cannot fail
 	return text
 }
 

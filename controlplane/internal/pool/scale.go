@@ -101,7 +101,7 @@ func (p *Pool) start(now time.Time, o order) *Instance {
 	i.epoch, i.price = p.guards.Breaker.Epoch(), p.guards.Price()
 	i.pin, i.version, i.fleet = o.pin, o.pin, o.fleet
 	i.start = i.fleet.Begin(now)
-	if i.claims = i.start.Claims(); i.claims {
+	if i.claims = i.fleet.Claims(i.start); i.claims {
 		p.claimed++
 	}
 	p.setFresh(i, o.fresh)

@@ -85,11 +85,11 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (co
 	if e == nil {
 		f.known[name] = &environment{name: name, runs: 1}
 		f.Cold.Add(min(took, longestCold))
-		if f.claims(s) {
+		if f.Claims(s) {
 			f.surprise(now, s)
 		}
 	} else {
-		if e.sure && !f.claims(s) {
+		if e.sure && !f.Claims(s) {
 			f.overtaken(e)
 		}
 		if e.frozen {
@@ -143,8 +143,8 @@ const latestTimes = 3
 // Latest is the time within which a start comes up nearly always, if it ever does.
 func (f *Fleet) Latest() time.Duration { return latestTimes * f.Cold.Mean(assumedCold) }
 
-// claims reports whether a start in progress is counted on a frozen environment.
-func (f *Fleet) claims(s *Start) bool { return s != nil && s.in == &f.warm }
+// Claims reports whether a start in progress is counted on a frozen environment.
+func (f *Fleet) Claims(s *Start) bool { return s != nil && s.in == &f.warm }
 
 // overtaken takes the claim of a start that another one has overtaken: that came up where it was expected. Starts that are made
 // together reach Lambda in any order.

@@ -15,7 +15,6 @@ const (
 // fleet.
 type Start struct {
 	at        time.Time
-	claims    bool   // a frozen environment was there for it when it was made
 	surprised bool   // it did not find one that it was counted on
 	ends      bool   // it is no start, but an instance that was told to finish
 	in        *batch // nil once nothing is expected of it
@@ -111,16 +110,12 @@ func (b *batch) ages(now time.Time) float64 {
 func (f *Fleet) Begin(now time.Time) *Start {
 	s := &Start{at: now}
 	if f.Spare(now) > 0 {
-		s.claims = true
 		f.warm.add(s)
 	} else {
 		f.cold.add(s)
 	}
 	return s
 }
-
-// Claims reports whether a frozen environment was there for it when it was made.
-func (s *Start) Claims() bool { return s.claims }
 
 // Settle says that an instance was told to finish: its environment will be frozen soon. Over must follow.
 func (f *Fleet) Settle(now time.Time) *Start {

@@ -19,18 +19,21 @@ const (
 // decision when there is no time for that, or when nobody has seen to it.
 func (i *instance) lookAtWear() {
 	i.wearing.Reset(wearIdle)
-	if i.wearSoon = false; i.server.gate.InFlight() > 0 {
+	i.wearSoon = false
+	if i.server.gate.InFlight() > 0 {
 		i.wears()
 	}
 	word, urgent := i.look()
-	if word != "" && i.worn == "" {
+	if word == "" {
+		return
+	}
+	detail := i.config.Wear.Detail()
+	if i.worn == "" {
 		i.worn, i.wornAt = word, time.Now()
-		_, detail := i.config.Wear.Worn()
 		i.log.Warn("environment worn: it ends with this invocation", "why", detail)
 		i.broadcast(wire.Message{Kind: wire.KindNotice, Notice: word}, nil)
 	}
-	if word != "" && (urgent || time.Since(i.wornAt) >= wornPatience) {
-		_, detail := i.config.Wear.Worn()
+	if urgent || time.Since(i.wornAt) >= wornPatience {
 		i.drain(wire.ReasonWorn, detail, nil)
 	}
 }

@@ -51,12 +51,11 @@ func (e *Environment) runManaged(ctx context.Context, api *runtimeapi.Client) er
 			}
 		})
 	}
-	var failed error
 	workers.Wait()
-	if cause := context.Cause(ctx); ctx.Err() != nil && cause != context.Canceled {
-		failed = cause
+	if cause := context.Cause(ctx); cause != context.Canceled {
+		return cause
 	}
-	return failed
+	return nil
 }
 
 // oneAtATime lets one caller in at once.

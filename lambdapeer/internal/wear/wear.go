@@ -80,8 +80,8 @@ func (g *Gauge) Look(at time.Time, requests int64, limits Limits) (word wire.Not
 	return g.worn, g.worn != "" && g.runsOut()
 }
 
-// Worn says why the environment is worn, as the last Look has found, also for people; empty: it is not.
-func (g *Gauge) Worn() (word wire.Notice, detail string) { return g.worn, g.detail }
+// Detail says for people why the environment is worn, as a Look has found; empty: it is not.
+func (g *Gauge) Detail() string { return g.detail }
 
 // Served adds the requests of an instance that has ended.
 func (g *Gauge) Served(requests int64) { g.served += requests }
