@@ -2,6 +2,7 @@ package function
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
@@ -171,12 +172,7 @@ func (t *fleet) roomiest() (found *life, free int, pending bool) {
 }
 
 func (t *fleet) remove(l *life) {
-	for i, other := range t.lives {
-		if other == l {
-			t.lives = append(t.lives[:i:i], t.lives[i+1:]...)
-			return
-		}
-	}
+	t.lives = slices.DeleteFunc(t.lives, func(other *life) bool { return other == l })
 }
 
 // runManaged owns the environment until it fails, or is told to end and has nothing under way any more.
