@@ -66,7 +66,7 @@ type stack struct {
 	relay   string // host:port that strangers may reach
 	dir     string // state directory
 	journal string
-	version string // that the function's alias leads to
+	version string // that the function's alias points to
 
 	control *lab.Process
 	envoy   *envoy.Process

@@ -15,25 +15,25 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// mostToken bounds a file with a token, in bytes.
-const mostToken = 4096
+// maxTokenBytes is how much of a token file is read.
+const maxTokenBytes = 4096
 
 // An api is the control plane that a command's flags name.
 type api struct {
 	client.Client
 	tokenFile string
-	json      bool // what it says is printed for machines
+	json      bool // print answers as JSON
 }
 
-// define adds the flags that say which control plane is asked.
+// define adds the flags that choose the control plane.
 func (p *api) define(a *app, c *cobra.Command) *cobra.Command {
 	const address, token = controlplane.EnvPrefix + "ADMIN_ADDRESS", controlplane.EnvPrefix + "ADMIN_TOKEN_FILE"
 	byDefault := config.Default().Admin.Address
 	if set := valueOf(a.environ, address); set != "" {
 		byDefault = set
 	}
-	c.Flags().StringVar(&p.Address, "admin", byDefault, "`HOST:PORT` of the control plane's admin address; also by "+address)
-	c.Flags().StringVar(&p.tokenFile, "token-file", valueOf(a.environ, token), "`FILE` with the token that it asks for; also by "+token)
+	c.Flags().StringVar(&p.Address, "admin", byDefault, "`HOST:PORT` of the control plane's admin address; also set by "+address)
+	c.Flags().StringVar(&p.tokenFile, "token-file", valueOf(a.environ, token), "`FILE` with the token of the admin address; also set by "+token)
 	c.Flags().BoolVar(&p.json, "json", false, "print JSON")
 	return c
 }
@@ -62,12 +62,12 @@ func (p *api) readToken() error {
 		return fmt.Errorf("--token-file: %w", err)
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, mostToken))
+	text, err := io.ReadAll(io.LimitReader(file, maxTokenBytes))
 	p.Token = strings.TrimSpace(string(text))
 	return err
 }
 
-// mistake tells an address that is none from a control plane that does not answer.
+// mistake makes a malformed --admin a usage error. That a control plane does not answer is another kind of failure.
 func mistake(err error) error {
 	if errors.Is(err, client.ErrAddress) {
 		return usagef("--admin: %w", err)
@@ -75,7 +75,7 @@ func mistake(err error) error {
 	return err
 }
 
-// completeFunctions tells a shell the names of the functions, if a control plane answers.
+// completeFunctions completes names of functions in a shell, if a control plane answers.
 func (p *api) completeFunctions(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var s shown
 	if len(args) > 0 || p.get(c.Context(), "/api/v1/functions", &s) != nil {
@@ -84,7 +84,7 @@ func (p *api) completeFunctions(c *cobra.Command, args []string, _ string) ([]st
 	return s.names(), cobra.ShellCompDirectiveNoFileComp
 }
 
-// valueOf is the value of a variable, empty if it is not set.
+// valueOf is the value of an environment variable, empty if it is not set.
 func valueOf(environ []string, name string) string {
 	for _, entry := range environ {
 		if value, found := strings.CutPrefix(entry, name+"="); found {

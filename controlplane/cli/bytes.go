@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// bytesFlag is a number of bytes: 500, 20KB, 1.5MB, in steps of 1024.
+// bytesFlag is a flag's number of bytes: 500, 20KB, 1.5MB. A KB is 1024 bytes.
 type bytesFlag float64
 
 func (b *bytesFlag) String() string { return strconv.FormatFloat(float64(*b), 'f', -1, 64) }
 
-// Type is what a flag's value is called.
+// Type is what help calls the value.
 func (b *bytesFlag) Type() string { return "BYTES" }
 
 // Set reads a number with or without a unit.
@@ -28,7 +28,7 @@ func (b *bytesFlag) Set(text string) error {
 	}
 	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || !(v >= 0 && v*factor <= 1e15) {
-		return fmt.Errorf("%q is no number of bytes such as 500, 20KB or 1.5MB", text)
+		return fmt.Errorf("%q is not a number of bytes such as 500, 20KB or 1.5MB", text)
 	}
 	*b = bytesFlag(v * factor)
 	return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
 )
 
-// group makes a command that has others below it and does nothing by itself.
+// group makes a command that only holds others.
 func group(name, short string, below ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use: name, GroupID: serving, Short: short, Args: knownCommand, DisableFlagsInUseLine: true,
@@ -35,17 +35,17 @@ func (a *app) secretCommand() *cobra.Command {
 }
 
 func (a *app) certCommand() *cobra.Command {
-	return group("cert", "Make certificates for hosts that shall not hold a cell's secret", a.certPairCommand())
+	return group("cert", "Make certificates for hosts that must not hold a cell's secret", a.certPairCommand())
 }
 
-const certPairAbout = `Write into a folder what the host of an Envoy and its relay needs so that it need not hold the cell's secret: certificates of both,
-the key of instances' tokens, and Envoy's bootstrap. FILE is the configuration, with cell.secret_file. Write into the same folder
-again before the certificates expire: the relay and Envoy notice.`
+const certPairAbout = `Write the files that the host of an Envoy and its relay needs instead of the cell's secret: certificates of both, the key that
+signs instances' tokens, and Envoy's bootstrap. FILE is the configuration, with cell.secret_file. Run it again with the same
+folder before the certificates expire: the relay and Envoy notice the new ones.`
 
 func (a *app) certPairCommand() *cobra.Command {
 	var issue controlplane.PairIssue
 	var days int
-	c := a.configured(&cobra.Command{Use: "pair --name NAME --out DIR", Short: "Make those of an Envoy and the relay beside it", Long: certPairAbout},
+	c := a.configured(&cobra.Command{Use: "pair --name NAME --out DIR", Short: "Make the certificates of an Envoy and the relay beside it", Long: certPairAbout},
 		func(_ context.Context, cfg *controlplane.Config, _ controlplane.Source) error {
 			if issue.Name == "" || issue.Out == "" || days < 1 {
 				return usagef("cert pair: --name NAME and --out DIR are needed, and --days of at least 1")
@@ -57,8 +57,8 @@ func (a *app) certPairCommand() *cobra.Command {
 			return nil
 		})
 	c.Flags().StringVar(&issue.Name, "name", "", "`NAME` of the pair, by which control planes know its relay")
-	c.Flags().StringVar(&issue.Out, "out", "", "`DIR` to write to; made if need be")
-	c.Flags().StringVar(&issue.At, "at", "", "`DIR` where the files will be on the pair's host, if not in --out")
+	c.Flags().StringVar(&issue.Out, "out", "", "`DIR` to write to; created if it does not exist")
+	c.Flags().StringVar(&issue.At, "at", "", "`DIR` where the files will be on the pair's host; default --out")
 	c.Flags().IntVar(&days, "days", 90, "`DAYS` until the certificates expire")
 	return c
 }

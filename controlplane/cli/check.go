@@ -16,46 +16,46 @@ import (
 
 func (a *app) checkCommand() *cobra.Command {
 	return a.configured(&cobra.Command{
-		Use: "check", GroupID: planning, Short: "Report all that is wrong with a configuration",
-		Long: fmt.Sprintf(`Report all that is wrong with FILE. What each key says for itself comes first; then what they say together: instances against the
-account's quota, connections against a database's limit, file descriptors, a relay that functions cannot dial. An error
-there cannot work, and the exit status is 1; a warning may not work. With an envoy %s at hand, say also what Envoy says to the result.`, envoy.Version),
+		Use: "check", GroupID: planning, Short: "Report everything that is wrong with a configuration",
+		Long: fmt.Sprintf(`Report everything that is wrong with FILE. Each key is checked by itself first. Then keys are checked together: instances against
+the account's quota, connections against a database's limit, file descriptors, a relay that functions cannot dial. An error
+cannot work, and the exit status is 1. A warning may not work. If Envoy %s is installed, it checks what it would be sent.`, envoy.Version),
 	}, a.check)
 }
 
-// check validates the file by our rules, and then what we would send to Envoy by Envoy's own.
+// check validates the file by our own rules. Then Envoy validates what it would be sent.
 func (a *app) check(ctx context.Context, cfg *controlplane.Config, _ controlplane.Source) error {
 	warnings, err := cfg.CheckValidity(time.Now())
 	if err != nil {
 		return fmt.Errorf("certificates:\n%w", err)
 	}
-	cannot := a.printFindings(cfg, warnings)
+	wrong := a.printFindings(cfg, warnings)
 	if err := a.checkLease(ctx, cfg); err != nil {
 		return err
 	}
 	if err := a.checkByEnvoy(ctx, cfg); err != nil {
 		return err
 	}
-	if cannot > 0 {
-		return fmt.Errorf("%d of the above cannot work", cannot)
+	if wrong > 0 {
+		return fmt.Errorf("%d of the above cannot work", wrong)
 	}
 	return nil
 }
 
-// printFindings prints what may not work and what cannot, and returns how much cannot.
+// printFindings prints warnings and errors, and returns the number of errors.
 func (a *app) printFindings(cfg *controlplane.Config, warnings []string) int {
-	var cannot []string
+	var wrong []string
 	for _, finding := range cfg.Findings() {
 		if finding.Error {
-			cannot = append(cannot, "error: "+finding.String())
+			wrong = append(wrong, "error: "+finding.String())
 			continue
 		}
 		warnings = append(warnings, finding.String())
 	}
-	if len(cannot) == 0 {
+	if len(wrong) == 0 {
 		fmt.Fprintln(a.stdout, "the configuration is valid")
 	} else {
-		fmt.Fprintf(a.stdout, "each key is valid for itself, and not all of them together:\n%s\n", strings.Join(cannot, "\n"))
+		fmt.Fprintf(a.stdout, "each key is valid by itself, but some do not work together:\n%s\n", strings.Join(wrong, "\n"))
 	}
 	if len(cfg.Functions) == 0 {
 		warnings = append(warnings, noFunctions)
@@ -63,10 +63,10 @@ func (a *app) printFindings(cfg *controlplane.Config, warnings []string) int {
 	for _, warning := range slices.Concat(controlplane.EnvironmentWarnings(a.environ), warnings) {
 		fmt.Fprintln(a.stdout, "warning:", warning)
 	}
-	return len(cannot)
+	return len(wrong)
 }
 
-// checkLease asks the lease's store, where one is configured.
+// checkLease asks the store of the lease, if one is configured.
 func (a *app) checkLease(ctx context.Context, cfg *controlplane.Config) error {
 	said, err := controlplane.CheckLease(ctx, cfg)
 	if err == nil && said != "" {
@@ -75,7 +75,7 @@ func (a *app) checkLease(ctx context.Context, cfg *controlplane.Config) error {
 	return err
 }
 
-// checkByEnvoy asks Envoy, where there is one.
+// checkByEnvoy asks Envoy, if it is installed.
 func (a *app) checkByEnvoy(ctx context.Context, cfg *controlplane.Config) error {
 	binary, err := envoy.Find(ctx)
 	if errors.Is(err, envoy.ErrNotFound) {

@@ -21,7 +21,7 @@ const program = "lambda-dispatch"
 
 const about = `lambda-dispatch makes AWS Lambda functions serve Envoy's requests like a pool of warm servers.
 
-The configuration is a YAML file. Its keys can also be set by variables, %[2]sADMIN_ADDRESS say, and by --set.
+The configuration is a YAML file. Its keys can also be set by environment variables, for example %[2]sADMIN_ADDRESS, and by --set.
 It works with Envoy %[1]s.
 
 The first SIGTERM or Ctrl-C lets requests in flight finish, a second one ends the program at once. The exit status is 2 after a
@@ -98,12 +98,12 @@ const (
 	operating = "operating"
 )
 
-// called is a command's name with those above it, the program's left out: "key new".
+// called is a command's full name without the program's: "key new".
 func called(c *cobra.Command) string {
 	return strings.TrimPrefix(strings.TrimPrefix(c.CommandPath(), program), " ")
 }
 
-// flagError says what a flag that cannot be read must be. Flags with a type of their own say it themselves.
+// flagError says what the value of a flag must be. Flags with a type of our own say it in their own error.
 func flagError(c *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
@@ -160,7 +160,7 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// exactly wants as many arguments as there are words, which name them.
+// exactly wants one argument for each word. Errors call the arguments by these words.
 func exactly(words ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		for k, word := range words {

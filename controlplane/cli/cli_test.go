@@ -93,7 +93,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		{[]string{"stats"}, `unknown command "stats", did you mean status?: cert, check, completion, dev, drain, estimate, key, relay, rollout, run, secret, simulate, status, version`, 2},
 		{[]string{"run", "--config", "x"}, "run: unknown flag: --config", 2},
 		{[]string{"check", "--set"}, "check: flag needs an argument: --set", 2},
-		{[]string{"run", "a.yaml", "b.yaml"}, `run: one configuration file: got ["a.yaml" "b.yaml"]`, 2},
+		{[]string{"run", "a.yaml", "b.yaml"}, `run: must be one configuration file, got ["a.yaml" "b.yaml"]`, 2},
 		{[]string{"check", "/nowhere.yaml"}, "read configuration: open /nowhere.yaml: no such file or directory", 1},
 		{[]string{"run", "--set", "admin.adress=:1", empty}, "configuration " + empty + ":\nadmin.adress: unknown key, did you mean admin.address?", 1},
 		{[]string{"check", ""}, "check: the name of the configuration file is empty: is a variable not set?", 2},

@@ -40,16 +40,16 @@ func (a *app) devCommand() *cobra.Command {
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.SetInterspersed(false) // what follows the command is its own
-	flags.IntVar(&o.Port, "port", 0, "`PORT` on which the app listens, default one that it is told in the variable PORT")
-	flags.StringVar(&o.Front, "front", "", "`HOST:PORT` for clients, default 127.0.0.1:8080 or another that is free")
+	flags.IntVar(&o.Port, "port", 0, "`PORT` on which the app listens; default: a free one, which the app finds in the variable PORT")
+	flags.StringVar(&o.Front, "front", "", "`HOST:PORT` for clients; default: 127.0.0.1:8080, or a free port if that is taken")
 	flags.IntVar(&o.Concurrency, "concurrency", 10, "`N` requests that one instance serves at once")
-	flags.DurationVar(&o.ColdStart, "cold-start", 0, "`TIME` that a new environment takes before the app is started, 8s say")
-	flags.IntVar(&o.Min, "min", 1, "`N` instances that stay; with 0 the first request waits for a start")
+	flags.DurationVar(&o.ColdStart, "cold-start", 0, "extra `TIME` that a new environment takes before the app starts, for example 8s")
+	flags.IntVar(&o.Min, "min", 1, "`N` instances that are always kept; with 0 the first request waits for a start")
 	flags.IntVar(&o.Max, "max", 10, "`N` instances at most")
 	flags.IntVar(&o.MemoryMB, "memory", 1024, "`MB` of an instance, for the bill")
-	flags.StringVar(&o.Dir, "dir", ".", "`DIR` of the app, which is watched")
-	flags.BoolVar(&noReload, "no-reload", false, "keep the version of the start")
-	flags.BoolVar(&o.Verbose, "verbose", false, "print what control plane and local Lambda log")
+	flags.StringVar(&o.Dir, "dir", ".", "`DIR` of the app, which is watched for changes")
+	flags.BoolVar(&noReload, "no-reload", false, "do not watch for changes")
+	flags.BoolVar(&o.Verbose, "verbose", false, "print the logs of the control plane and of the local Lambda")
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		o.Command, o.Reload, o.Environ = args, !noReload, a.environ
 		return a.dev(o)
@@ -78,7 +78,7 @@ func (a *app) dev(o dev.Options) error {
 	return nil
 }
 
-// checkDev refuses values that mean nothing.
+// checkDev refuses values that make no sense.
 func checkDev(o dev.Options) error {
 	switch {
 	case o.Port < 0 || o.Port > 65535:
@@ -86,7 +86,7 @@ func checkDev(o dev.Options) error {
 	case o.Concurrency < 1:
 		return usagef("dev: --concurrency: must be at least 1, got %d", o.Concurrency)
 	case o.Min < 0 || o.Max < 1 || o.Min > o.Max:
-		return usagef("dev: --min and --max: must be 0 or more, 1 or more, and in this order, got %d and %d", o.Min, o.Max)
+		return usagef("dev: --max must be at least 1, and --min from 0 to --max, got --min %d --max %d", o.Min, o.Max)
 	case o.ColdStart < 0 || o.ColdStart > time.Minute:
 		return usagef("dev: --cold-start: must be from 0s to 1m, got %v", o.ColdStart)
 	case o.MemoryMB < 128 || o.MemoryMB > 10240:
@@ -95,14 +95,14 @@ func checkDev(o dev.Options) error {
 	return nil
 }
 
-// absolute is the path of a folder that exists.
+// absolute is the absolute path of a folder, which must exist.
 func absolute(dir string) (string, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return "", err
 	}
 	if !info.IsDir() {
-		return "", fmt.Errorf("%s is no folder", dir)
+		return "", fmt.Errorf("%s is not a folder", dir)
 	}
 	return filepath.Abs(dir)
 }

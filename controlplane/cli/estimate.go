@@ -16,9 +16,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate/recording"
 )
 
-const aboutEstimate = `Say what a service costs a month behind Lambda Dispatch, all of it: Lambda, Envoy and control plane, balancer, bytes, addresses and logs;
-and what it would cost on plain Lambda, on Fargate alone and on Lambda Managed Instances. It asks nobody: prices are in a file of the
-release, each with its source (--print-prices), or in one of yours (--prices).
+const aboutEstimate = `Estimate the whole monthly bill of a service behind Lambda Dispatch: Lambda, Envoy and control plane, balancer, bytes, addresses
+and logs. Beside it stands what the service would cost on plain Lambda, on Fargate alone and on Lambda Managed Instances. It needs no
+network: the release has a file of prices, each with its source (--print-prices), and --prices names another.
 
 The traffic is one of
   --rate, --peak, --period    a rate with one peak in a period
@@ -26,10 +26,11 @@ The traffic is one of
   --cloudwatch                exports of CloudWatch, JSON of the AWS CLI or CSV: RequestCount or Invocations (Sum), and if there is one
                               TargetResponseTime or Duration (Average), ProcessedBytes (Sum)
 
-FILEs are further files of the same kind: --alb-log logs/*.gz. What a flag says goes before what a recording says. BYTES may end in KB or MB, TIME is 200ms, say; SHARE is from 0 to 1.`
+FILEs are further files of the same kind: --alb-log logs/*.gz. A flag overrides what a recording says.
+BYTES may end in KB or MB; TIME is for example 200ms; SHARE is from 0 to 1.`
 
-// A question is what the flags of estimate ask.
-type question struct {
+// estimateFlags is what the command line of estimate says.
+type estimateFlags struct {
 	service estimate.Service
 	given   func(flag string) bool
 
@@ -46,13 +47,13 @@ type question struct {
 }
 
 func (a *app) estimateCommand() *cobra.Command {
-	q := question{service: estimate.Default()}
+	q := &estimateFlags{service: estimate.Default()}
 	c := &cobra.Command{
-		Use: "estimate [FLAG]... [FILE]...", GroupID: planning, Short: "Say what a month costs, and whether plain Lambda, Fargate or others cost less",
+		Use: "estimate [FLAG]... [FILE]...", GroupID: planning, Short: "Estimate a month's bill, beside those of plain Lambda, Fargate and others",
 		Long: aboutEstimate, DisableFlagsInUseLine: true,
 		RunE: func(c *cobra.Command, files []string) error {
 			q.given, q.files = c.Flags().Changed, files
-			if err := a.estimate(&q); err != nil {
+			if err := a.estimate(q); err != nil {
 				return fmt.Errorf("estimate: %w", err)
 			}
 			return nil
@@ -62,25 +63,25 @@ func (a *app) estimateCommand() *cobra.Command {
 	return c
 }
 
-func (q *question) define(flags *pflag.FlagSet) {
+func (q *estimateFlags) define(flags *pflag.FlagSet) {
 	flags.SortFlags = false
 	s := &q.service
-	flags.Float64Var(&q.rate, "rate", 0, "`NUMBER` of requests a second, in the mean")
+	flags.Float64Var(&q.rate, "rate", 0, "mean `NUMBER` of requests a second")
 	flags.Float64Var(&q.peak, "peak", 3, "the highest rate, as a `NUMBER` of times the mean")
 	flags.DurationVar(&q.period, "period", 24*time.Hour, "`TIME` from peak to peak")
-	flags.StringArrayVar(&q.albLogs, "alb-log", nil, "read access logs, from `FILE` and others")
-	flags.StringArrayVar(&q.cloudWatch, "cloudwatch", nil, "read exports, from `FILE` and others")
-	flags.DurationVar(&s.Latency, "latency", s.Latency, "`TIME` that a request takes where it is alone, in the mean")
-	flags.Float64Var(&s.CPU, "cpu", s.CPU, "`SHARE` of the latency in which a request computes; the rest it waits")
+	flags.StringArrayVar(&q.albLogs, "alb-log", nil, "read access logs from `FILE`; repeatable")
+	flags.StringArrayVar(&q.cloudWatch, "cloudwatch", nil, "read exports from `FILE`; repeatable")
+	flags.DurationVar(&s.Latency, "latency", s.Latency, "mean `TIME` that a request takes when it is alone on an instance")
+	flags.Float64Var(&s.CPU, "cpu", s.CPU, "`SHARE` of the latency that a request computes; it waits for the rest")
 	flags.IntVar(&s.MemoryMB, "memory", s.MemoryMB, "`MB` of memory of the function")
-	flags.DurationVar(&s.Init, "init", s.Init, "`TIME` of a cold start's init")
+	flags.DurationVar(&s.Init, "init", s.Init, "`TIME` that the init of a cold start takes")
 	flags.IntVar(&s.Concurrency, "concurrency", s.Concurrency, "`NUMBER` of requests that an environment can hold at once")
-	flags.StringVar(&q.architecture, "architecture", "x86_64", "`NAME` of the processors: x86_64 or arm64")
+	flags.StringVar(&q.architecture, "architecture", "x86_64", "`NAME` of the architecture: x86_64 or arm64")
 	q.defineBytes(flags)
 	q.defineSurroundings(flags)
 }
 
-func (q *question) defineBytes(flags *pflag.FlagSet) {
+func (q *estimateFlags) defineBytes(flags *pflag.FlagSet) {
 	s := &q.service
 	for _, b := range []struct {
 		to          *float64
@@ -88,31 +89,31 @@ func (q *question) defineBytes(flags *pflag.FlagSet) {
 	}{
 		{&s.RequestBytes, "request-bytes", "`BYTES` of a request"},
 		{&s.ResponseBytes, "response-bytes", "`BYTES` of an answer"},
-		{&s.OutboundBytes, "outbound-bytes", "`BYTES` of a request that pass a NAT gateway; with --network nat"},
+		{&s.OutboundBytes, "outbound-bytes", "`BYTES` that the app sends through a NAT gateway for a request; with --network nat"},
 		{&s.LogBytes, "log-bytes", "`BYTES` that the app logs for a request"},
 		{&s.AccessLog, "access-log-bytes", "`BYTES` that Envoy logs for a request"},
 	} {
 		flags.Var((*bytesFlag)(b.to), b.name, b.usage)
 	}
-	flags.Float64Var(&s.PerConnection, "requests-per-connection", s.PerConnection, "`NUMBER` of requests on a connection of a client")
+	flags.Float64Var(&s.PerConnection, "requests-per-connection", s.PerConnection, "`NUMBER` of requests that a client sends on one connection")
 }
 
-func (q *question) defineSurroundings(flags *pflag.FlagSet) {
+func (q *estimateFlags) defineSurroundings(flags *pflag.FlagSet) {
 	s := &q.service
 	flags.StringVar(&s.Layout, "layout", s.Layout, "`NAME` of Lambda Dispatch's layout: split (Envoy and relay apart from a leader and a standby) or small (one task)")
 	flags.StringVar(&s.Balancer, "balancer", s.Balancer, "`NAME` of the balancer before Envoy: alb, nlb or none")
 	flags.StringVar(&s.Network, "network", s.Network, "`NAME` of where the function is: vpc, nat (a VPC with NAT gateways) or public (outside)")
-	flags.Float64Var(&s.Discounts.Lambda, "discount-lambda", 0, "`SHARE` that your commitments take off Lambda's time")
-	flags.Float64Var(&s.Discounts.Fargate, "discount-fargate", 0, "`SHARE` that they take off Fargate")
-	flags.Float64Var(&s.Discounts.EC2, "discount-ec2", 0, "`SHARE` that they take off EC2 instances")
-	flags.BoolVar(&s.FreeTier, "free-tier", false, "take Lambda's free tier off, which all functions of an account share")
+	flags.Float64Var(&s.Discounts.Lambda, "discount-lambda", 0, "`SHARE` that your commitments take off Lambda's duration")
+	flags.Float64Var(&s.Discounts.Fargate, "discount-fargate", 0, "`SHARE` that your commitments take off Fargate")
+	flags.Float64Var(&s.Discounts.EC2, "discount-ec2", 0, "`SHARE` that your commitments take off EC2 instances")
+	flags.BoolVar(&s.FreeTier, "free-tier", false, "subtract Lambda's free tier, which all functions of an account share")
 	flags.StringVar(&q.region, "region", "us-east-1", "`NAME` of the region whose prices count")
 	flags.StringVar(&q.prices, "prices", "", "read prices from `FILE`")
-	flags.BoolVar(&q.printPrices, "print-prices", false, "print the prices of this release, with their sources, and end")
+	flags.BoolVar(&q.printPrices, "print-prices", false, "print the prices of this release with their sources, and exit")
 	flags.BoolVar(&q.json, "json", false, "print JSON")
 }
 
-func (a *app) estimate(q *question) error {
+func (a *app) estimate(q *estimateFlags) error {
 	if q.printPrices {
 		_, err := a.stdout.Write(price.BuiltIn())
 		return err
@@ -136,8 +137,8 @@ func (a *app) estimate(q *question) error {
 	return result.Table(a.stdout)
 }
 
-// fill completes the service by its traffic. It returns what is to be known of a recording.
-func (q *question) fill() (notes []string, err error) {
+// fill adds the traffic to the service. The notes are about a recording.
+func (q *estimateFlags) fill() (notes []string, err error) {
 	switch q.architecture {
 	case "x86_64", "arm64":
 		q.service.ARM = q.architecture == "arm64"
@@ -151,7 +152,7 @@ func (q *question) fill() (notes []string, err error) {
 		}
 	}
 	if kinds != 1 {
-		return nil, usagef("give one of --rate, --alb-log and --cloudwatch: they say what the traffic is")
+		return nil, usagef("exactly one of --rate, --alb-log and --cloudwatch must say what the traffic is")
 	}
 	if !q.given("rate") {
 		return q.recorded()
@@ -172,7 +173,7 @@ type recorder interface {
 	Recording() (recording.Recording, error)
 }
 
-func (q *question) recorded() (notes []string, err error) {
+func (q *estimateFlags) recorded() (notes []string, err error) {
 	var from recorder = &recording.ALB{}
 	files := q.albLogs
 	if q.given("cloudwatch") {
@@ -203,8 +204,8 @@ func readFile(to recorder, name string) error {
 	return errors.Join(to.Read(name, f), f.Close())
 }
 
-// take puts what a recording says where no flag says otherwise.
-func (q *question) take(r recording.Recording) error {
+// take fills in what a recording says and no flag does.
+func (q *estimateFlags) take(r recording.Recording) error {
 	s := &q.service
 	s.Traffic = r.Traffic
 	if r.Latency > 0 && !q.given("latency") {
@@ -222,8 +223,8 @@ func (q *question) take(r recording.Recording) error {
 	return nil
 }
 
-// set are the prices.
-func (q *question) set() (price.Set, error) {
+// set reads the prices of the region.
+func (q *estimateFlags) set() (price.Set, error) {
 	list := price.Default()
 	if q.prices != "" {
 		f, err := os.Open(q.prices)
@@ -242,8 +243,8 @@ func (q *question) set() (price.Set, error) {
 	return set, nil
 }
 
-// assumed says which numbers that decide nobody has given.
-func (q *question) assumed() []string {
+// assumed has a warning for each number that decides the result and was not given.
+func (q *estimateFlags) assumed() []string {
 	var out []string
 	s := q.service
 	for _, f := range []struct{ flag, says string }{

@@ -80,8 +80,8 @@ func TestEstimateReadsRecordings(t *testing.T) {
 
 func TestEstimateNamesMistakes(t *testing.T) {
 	for says, args := range map[string][]string{
-		"give one of --rate, --alb-log and --cloudwatch":                     {},
-		"give one of --rate":                                                 {"--rate", "1", "--alb-log", "x"},
+		"exactly one of --rate, --alb-log and --cloudwatch":                  {},
+		"exactly one of --rate":                                              {"--rate", "1", "--alb-log", "x"},
 		`--rate: must be a number, got "many"`:                               {"--rate", "many"},
 		`--latency: must be a duration such as 30s or 1m30s, got "300"`:      {"--rate", "1", "--latency", "300"},
 		`--memory: must be a whole number, got "1GB"`:                        {"--rate", "1", "--memory", "1GB"},
@@ -91,7 +91,7 @@ func TestEstimateNamesMistakes(t *testing.T) {
 		"--memory: must be between 128 and 10240, got 64":                    {"--rate", "1", "--memory", "64"},
 		"--architecture: must be one of x86_64, arm64":                       {"--rate", "1", "--architecture", "m68k"},
 		`no prices of region "mars-1", there are us-east-1, eu-central-1`:    {"--rate", "1", "--region", "mars-1"},
-		`"many" is no number of bytes such as 500, 20KB or 1.5MB`:            {"--rate", "1", "--request-bytes", "many"},
+		`"many" is not a number of bytes such as 500, 20KB or 1.5MB`:         {"--rate", "1", "--request-bytes", "many"},
 		`unexpected argument "x"`:                                            {"--rate", "1", "x"},
 		"--period: has no effect, because the traffic is a recording":        {"--cloudwatch", "x", "--period", "1h"},
 		`--layout: must be one of small, split, got "big"`:                   {"--rate", "1", "--layout", "big"},

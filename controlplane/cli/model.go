@@ -12,10 +12,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate"
 )
 
-// A model collects what the flags of simulate change of Lambda, the app, its clients and the guards.
+// A model collects the changes that simulate's flags make to Lambda, the app, its clients and the guards.
 type model struct {
 	changes []func(*simulate.Settings)
-	outage  string // the flag that says what fails; empty: none does yet
+	outage  string // the flag that set the outage; empty: none did yet
 }
 
 func (m *model) apply(s *simulate.Settings) {
@@ -35,7 +35,7 @@ func add[T any](m *model, flags *pflag.FlagSet, name, usage string, parse func(s
 	})
 }
 
-// define defines all of them.
+// define adds the flags.
 func (m *model) define(flags *pflag.FlagSet) {
 	m.defineLambda(flags)
 	m.defineApp(flags)
@@ -44,8 +44,8 @@ func (m *model) define(flags *pflag.FlagSet) {
 	add(m, flags, "queue-limit", "`N` requests may wait, default all", whole, func(s *simulate.Settings, v int) { s.Pool.QueueLimit = v })
 	add(m, flags, "queue-timeout", "how long a request may wait, as a `TIME`, default 30s", span, func(s *simulate.Settings, v time.Duration) { s.Pool.QueueTimeout = v })
 	add(m, flags, "linger", "how long an instance is kept after its last answer, as scaling.linger, a `TIME`, default 0s", span, func(s *simulate.Settings, v time.Duration) { s.Pool.Linger = v })
-	m.addOutage(flags, "envoy-outage", "when Envoy fails and for how long: `TIME+TIME`, 60s+20s say", outage(simulate.Envoy))
-	m.addOutage(flags, "control-outage", "the same of the control plane, `TIME+TIME`", outage(simulate.ControlPlane))
+	m.addOutage(flags, "envoy-outage", "when Envoy fails and for how long: `TIME+TIME`, for example 60s+20s", outage(simulate.Envoy))
+	m.addOutage(flags, "control-outage", "when the control plane fails and for how long: `TIME+TIME`", outage(simulate.ControlPlane))
 	m.addOutage(flags, "environments-lost", "the `TIME` when all environments are lost", lostAt)
 }
 
@@ -53,7 +53,7 @@ func (m *model) define(flags *pflag.FlagSet) {
 func (m *model) addOutage(flags *pflag.FlagSet, name, usage string, parse func(string) (simulate.Outage, error)) {
 	once := func(text string) (simulate.Outage, error) {
 		if m.outage != "" && m.outage != name {
-			return simulate.Outage{}, fmt.Errorf("a simulation has one outage, which --%s says", m.outage)
+			return simulate.Outage{}, fmt.Errorf("a simulation has one outage, and --%s has set it", m.outage)
 		}
 		m.outage = name
 		return parse(text)
@@ -66,7 +66,7 @@ func (m *model) defineLambda(flags *pflag.FlagSet) {
 	add(m, flags, "gb-second", "`DOLLARS` of a GB-second, default that of us-east-1", amount, func(s *simulate.Settings, v float64) { s.Lambda.Prices.GBSecond = v })
 	add(m, flags, "fee", "`DOLLARS` of an invocation, default that of us-east-1", amount, func(s *simulate.Settings, v float64) { s.Lambda.Prices.Invocation = v })
 	add(m, flags, "init", "median `TIME` of the init, instead of the preset's", span, func(s *simulate.Settings, v time.Duration) { s.Lambda.Preset.Init.Median = v })
-	add(m, flags, "life", "no environment is used again at an age between these: `TIME-TIME`, 45m-60m say", between, func(s *simulate.Settings, v [2]time.Duration) { s.Lambda.LifeLeast, s.Lambda.LifeMost = v[0], v[1] })
+	add(m, flags, "life", "environments end at an age in this range: `TIME-TIME`, for example 45m-60m", between, func(s *simulate.Settings, v [2]time.Duration) { s.Lambda.LifeLeast, s.Lambda.LifeMost = v[0], v[1] })
 	add(m, flags, "slow", "`SHARE` of the environments that are slow", share, func(s *simulate.Settings, v float64) { s.Lambda.Slow = v })
 	add(m, flags, "slow-times", "requests take `N` times longer in a slow environment", amount, func(s *simulate.Settings, v float64) { s.Lambda.SlowTimes = v })
 	add(m, flags, "crashes", "mean `TIME` between crashes of an instance", span, func(s *simulate.Settings, v time.Duration) { s.Crashes = v })
@@ -77,10 +77,10 @@ func (m *model) defineLambda(flags *pflag.FlagSet) {
 func (m *model) defineApp(flags *pflag.FlagSet) {
 	add(m, flags, "cpu", "`SHARE` of a request's time that it computes", share, func(s *simulate.Settings, v float64) { s.App.CPU = v })
 	add(m, flags, "cores", "`N` cores of an instance, default 1", amount, func(s *simulate.Settings, v float64) { s.App.Cores = v })
-	add(m, flags, "learn", "concurrency is learned, --concurrency is the most: `yes` or no", yes, func(s *simulate.Settings, v bool) { s.Pool.Learn = v })
-	add(m, flags, "leave", "`SHARE` of the clients that leave after --patience, waiting or served", share, func(s *simulate.Settings, v float64) { s.Clients.Leave = v })
-	add(m, flags, "patience", "`TIME` after which they leave", span, func(s *simulate.Settings, v time.Duration) { s.Clients.Patience = v })
-	add(m, flags, "retries", "`N` times that a client tries again which was refused or cut off, default 0", whole, func(s *simulate.Settings, v int) { s.Clients.Retries = v })
+	add(m, flags, "learn", "learn the concurrency, up to --concurrency: `yes` or no", yes, func(s *simulate.Settings, v bool) { s.Pool.Learn = v })
+	add(m, flags, "leave", "`SHARE` of the clients that leave after --patience, whether queued or being served", share, func(s *simulate.Settings, v float64) { s.Clients.Leave = v })
+	add(m, flags, "patience", "`TIME` after which clients leave; see --leave", span, func(s *simulate.Settings, v time.Duration) { s.Clients.Patience = v })
+	add(m, flags, "retries", "`N` times that a client tries again after it was refused or cut off, default 0", whole, func(s *simulate.Settings, v int) { s.Clients.Retries = v })
 	add(m, flags, "works-on", "the app works on for clients that left: `yes` or no", yes, func(s *simulate.Settings, v bool) {
 		if v {
 			s.Peers.Way, s.Peers.Unwind = time.Millisecond, 200*time.Microsecond
@@ -92,14 +92,14 @@ func (m *model) defineApp(flags *pflag.FlagSet) {
 
 func whole(text string) (n int, err error) {
 	if n, err = strconv.Atoi(text); err != nil || n < 0 {
-		return 0, fmt.Errorf("%q is no whole number", text)
+		return 0, fmt.Errorf("%q is not a whole number", text)
 	}
 	return n, nil
 }
 
 func amount(text string) (v float64, err error) {
 	if v, err = strconv.ParseFloat(text, 64); err != nil || !(v >= 0 && v < 1e9) {
-		return 0, fmt.Errorf("%q is no amount, 0 or more", text)
+		return 0, fmt.Errorf("%q is not a number from 0 to 1e9", text)
 	}
 	return v, nil
 }
@@ -107,7 +107,7 @@ func amount(text string) (v float64, err error) {
 func share(text string) (float64, error) {
 	v, err := amount(text)
 	if err != nil || v > 1 {
-		return 0, fmt.Errorf("%q is no share, from 0 to 1", text)
+		return 0, fmt.Errorf("%q is not a share from 0 to 1", text)
 	}
 	return v, nil
 }
@@ -115,7 +115,7 @@ func share(text string) (float64, error) {
 func span(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is no time such as 14s", text)
+		return 0, fmt.Errorf("%q is not a time such as 14s", text)
 	}
 	return d, nil
 }
@@ -133,7 +133,7 @@ func between(text string) (out [2]time.Duration, err error) {
 		out[1], err = span(most)
 	}
 	if !ok || err != nil || out[1] < out[0] || out[1] == 0 {
-		return out, fmt.Errorf("%q is no range such as 45m-60m", text)
+		return out, fmt.Errorf("%q is not a range such as 45m-60m", text)
 	}
 	return out, nil
 }
@@ -144,7 +144,7 @@ func outage(of simulate.Part) func(string) (simulate.Outage, error) {
 		from, err := span(at)
 		length, errLength := span(long)
 		if !ok || err != nil || errLength != nil {
-			return simulate.Outage{}, fmt.Errorf("%q is no outage such as 60s+20s, when it begins and how long it is", text)
+			return simulate.Outage{}, fmt.Errorf("%q is not an outage such as 60s+20s: when it begins, and how long it is", text)
 		}
 		return simulate.Outage{Of: of, At: from, For: length}, nil
 	}

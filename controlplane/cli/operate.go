@@ -21,11 +21,11 @@ func (a *app) rolloutCommand() *cobra.Command {
 	var steps []float64
 	var hold string
 	var abort bool
-	c := ordering(&api, "rollout", "Replace a function's instances by those of the version that its qualifier leads to, step by step")
+	c := ordering(&api, "rollout", "Replace a function's instances step by step by those of the version that its qualifier points to")
 	c.Flags().Float64SliceVar(&steps, "steps", nil, "`SHARE,...` of the capacity, one after the other, instead of rollout.steps")
 	c.Flags().Lookup("steps").DefValue = "" // help shows no default
 	c.Flags().StringVar(&hold, "hold", "", "`TIME` of each step, instead of rollout.hold")
-	c.Flags().BoolVar(&abort, "abort", false, "give up the rollout under way: the old version goes on, or comes back")
+	c.Flags().BoolVar(&abort, "abort", false, "give up the rollout under way: the old version stays, or comes back")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if abort && (steps != nil || hold != "") {
 			return usagef("rollout: --abort gives a rollout up, and takes neither --steps nor --hold")
@@ -45,7 +45,7 @@ func (a *app) rolloutCommand() *cobra.Command {
 func (a *app) drainCommand() *cobra.Command {
 	var api api
 	var now bool
-	c := ordering(&api, "drain", "Replace all instances that a function has now by others, the new ones first")
+	c := ordering(&api, "drain", "Replace all instances of a function by new ones, which start first")
 	c.Flags().BoolVar(&now, "now", false, "drain all at once: requests wait until others have started")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		path := "drain"
@@ -57,7 +57,7 @@ func (a *app) drainCommand() *cobra.Command {
 	return api.define(a, c)
 }
 
-// ordering is a command that has something begun with a function.
+// ordering is a command that gives an order about one function.
 func ordering(api *api, name, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " [FLAG]... FUNCTION", GroupID: operating, DisableFlagsInUseLine: true, Short: short,
@@ -65,7 +65,7 @@ func ordering(api *api, name, short string) *cobra.Command {
 	}
 }
 
-// order has something begun with a function, and says what.
+// order sends an order about a function, and prints that it is being carried out.
 func (a *app) order(c *cobra.Command, api *api, method, function, path string, body any, done string) error {
 	answer, err := api.do(c.Context(), method, "/api/v1/functions/"+url.PathEscape(function)+"/"+path, body)
 	if err != nil {
@@ -112,7 +112,7 @@ type place struct {
 	Uplink *admin.UplinkStatus `json:"uplink"` // of a relay that runs by itself
 }
 
-// A standing is what else is to know of a control plane before its numbers are believed.
+// A standing says whether a control plane's numbers can be believed.
 type standing struct {
 	place
 	Ready  bool     `json:"ready"`
@@ -121,7 +121,7 @@ type standing struct {
 	Relays []string `json:"relays"` // attached to this leader
 }
 
-// print writes a line for each thing that is amiss with the control plane itself.
+// print writes a line for each thing that is wrong with the control plane itself.
 func (p standing) print(w io.Writer) {
 	if !p.Ready {
 		fmt.Fprintln(w, "not ready:", p.Detail)

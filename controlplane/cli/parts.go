@@ -8,13 +8,12 @@ import (
 	lambdapeer "github.com/lambda-dispatch/lambda-dispatch/lambdapeer/program"
 )
 
-// An exitStatus ends the program without a word: what was to be said has been said.
+// An exitStatus ends the program silently, because the command has printed its error.
 type exitStatus int
 
 func (exitStatus) Error() string { return "" }
 
-// parts are the two other programs of ours, which this one is as well, so that whoever has it can run everything on one
-// machine. They are for dev, which starts them, and not in the help.
+// parts are the other two programs of the project as hidden commands of this one. So dev can run everything from one binary.
 func (a *app) parts() []*cobra.Command {
 	return []*cobra.Command{
 		sibling("lambdalocal", func(args []string) int {

@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// tellEvery is how often a long simulation says how far it is. One that is shorter says nothing.
-const tellEvery = 2 * time.Second
+// reportEvery is how often a simulation reports its progress. A shorter one reports nothing.
+const reportEvery = 2 * time.Second
 
-// A progress counts the steps of a simulation, and ends it with its context.
+// A progress counts the steps of a simulation, and stops it when its context ends.
 type progress struct {
 	ctx   context.Context
 	out   io.Writer
 	began time.Time
 
-	mu    sync.Mutex // guards the fields below
-	stage string
-	steps int // of this stage that have begun
-	told  time.Time
+	mu       sync.Mutex // guards the fields below
+	stage    string
+	steps    int // of this stage that have begun
+	reported time.Time
 }
 
 func newProgress(ctx context.Context, out io.Writer) *progress {
 	now := time.Now()
-	return &progress{ctx: ctx, out: out, began: now, told: now}
+	return &progress{ctx: ctx, out: out, began: now, reported: now}
 }
 
 // enter names what the next steps are for.
@@ -44,8 +44,8 @@ func (p *progress) before() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.steps++
-	if now := time.Now(); now.Sub(p.told) >= tellEvery {
-		p.told = now
+	if now := time.Now(); now.Sub(p.reported) >= reportEvery {
+		p.reported = now
 		fmt.Fprintf(p.out, "simulate: %v, %s, step %d\n", now.Sub(p.began).Round(time.Second), p.stage, p.steps)
 	}
 	return nil

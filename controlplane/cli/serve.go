@@ -10,10 +10,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
 )
 
-const keys = `Keys are paths in FILE, admin.address say. Each can also be set by a variable, ` + controlplane.EnvPrefix + `ADMIN_ADDRESS for this one.
+const keys = `Keys are paths in FILE, for example admin.address. Environment variables set them too: ` + controlplane.EnvPrefix + `ADMIN_ADDRESS.
 A later source wins: defaults, FILE, variables, --set.`
 
-// configured makes a command of one that needs a configuration.
+// configured completes a command that takes a configuration file: it adds --set, loads FILE, and calls do.
 func (a *app) configured(c *cobra.Command, do func(context.Context, *controlplane.Config, controlplane.Source) error) *cobra.Command {
 	var overrides []string
 	c.Use += " [--set KEY=VALUE]... FILE"
@@ -35,13 +35,13 @@ func (a *app) configured(c *cobra.Command, do func(context.Context, *controlplan
 	return c
 }
 
-// oneFile wants one name of a file: variables and --set cannot define a function.
+// oneFile wants a file's name, because variables and --set cannot define a function.
 func oneFile(c *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
 		return usagef("%s: no configuration file given: %s", called(c), c.UseLine())
 	case len(args) > 1:
-		return usagef("%s: one configuration file: got %q", called(c), args)
+		return usagef("%s: must be one configuration file, got %q", called(c), args)
 	case args[0] == "":
 		return usagef("%s: the name of the configuration file is empty: is a variable not set?", called(c))
 	}
@@ -57,11 +57,11 @@ func (a *app) runCommand() *cobra.Command {
 func (a *app) relayCommand() *cobra.Command {
 	return a.configured(&cobra.Command{
 		Use: "relay", GroupID: serving, Short: "Run the relay beside Envoy, as a process that outlives control planes",
-		Long: `Run the relay beside Envoy, as a process of its own that outlives control planes. FILE is the one of run, with relay.apart: true.`,
+		Long: `Run the relay beside Envoy, as a process of its own that outlives control planes. FILE is the same as for run, with relay.apart: true.`,
 	}, a.runRelay)
 }
 
-// noFunctions is a warning: a deployment may begin without any, and everything else works.
+// noFunctions is a warning and no error, because a deployment may begin without functions.
 const noFunctions = "no functions: every request gets 404"
 
 func (a *app) runServer(ctx context.Context, cfg *controlplane.Config, source controlplane.Source) error {
@@ -81,7 +81,7 @@ func (a *app) runServer(ctx context.Context, cfg *controlplane.Config, source co
 	return server.Run(ctx)
 }
 
-// runRelay runs the relay alone. Of the configuration only its own part is asked for; the rest must be valid all the same.
+// runRelay runs the relay alone. It uses only its own part of the configuration, but all of it must be valid.
 func (a *app) runRelay(ctx context.Context, cfg *controlplane.Config, source controlplane.Source) error {
 	log, signals := a.logger(cfg), newHangups()
 	server, err := controlplane.NewRelay(ctx, cfg, log)
@@ -93,7 +93,7 @@ func (a *app) runRelay(ctx context.Context, cfg *controlplane.Config, source con
 	return server.Run(ctx)
 }
 
-// withLevel has the log follow log.level.
+// withLevel makes the log follow log.level when the configuration changes.
 func withLevel(source controlplane.Source, log *logrus.Logger) controlplane.Source {
 	source.Taken = func(cfg *controlplane.Config) { setLevel(log, cfg) }
 	return source
@@ -105,8 +105,8 @@ func setLevel(log *logrus.Logger, cfg *controlplane.Config) {
 	}
 }
 
-// logger begins a process's log with what is odd about its variables. It writes colours to a terminal only, and not there if
-// NO_COLOR is set (no-color.org).
+// logger makes a process's log, and warns in it about environment variables that look wrong. It writes colours only to a
+// terminal, and not if NO_COLOR is set (no-color.org).
 func (a *app) logger(cfg *controlplane.Config) *logrus.Logger {
 	log := logrus.New()
 	log.SetFormatter(&logrus.TextFormatter{DisableColors: valueOf(a.environ, "NO_COLOR") != ""})

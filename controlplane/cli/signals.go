@@ -24,7 +24,7 @@ func untilSignal() context.Context {
 	return ctx
 }
 
-// hangups get SIGHUP, which an operator sends to have files read again, and a terminal when it closes: it does not end the program.
+// hangups receives SIGHUP. An operator sends it to have files read again, a terminal when it closes. It does not end the program.
 type hangups chan os.Signal
 
 func newHangups() hangups {
@@ -33,7 +33,7 @@ func newHangups() hangups {
 	return h
 }
 
-// each calls reload for each SIGHUP, the ones before included, until the returned function is called.
+// each calls reload for each SIGHUP since newHangups, until stop is called.
 func (h hangups) each(reload func(why string)) (stop func()) {
 	done := make(chan struct{})
 	go func() {

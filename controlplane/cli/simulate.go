@@ -29,40 +29,40 @@ type simulation struct {
 	plan     suite.Plan // without workloads: the whole suite
 	recorded []workload.Generator
 	part     string // of the suite; empty: all
-	missing  string // the folder of traces, if there is none in it
+	missing  string // why the suite has no recorded traces; empty: it has some
 	plots    string
 	json     string
 }
 
 const aboutSimulate = `Replay workloads through the scheduler beside a model of Lambda, and compare policies. The tables are in Markdown.
-Without --trace and --workload: the suite of docs/scaling.md. TIME is 14s, say; SHARE is from 0 to 1.
+Without --trace and --workload it runs the suite of docs/scaling.md. TIME is for example 14s; SHARE is from 0 to 1.
 
 Columns of a trace, named in its first line, one request per line; # begins a comment:
   when it arrives, one of these:
     at                seconds since any moment: 12.5
     at_ms             milliseconds since any moment: 12500
     TIMESTAMP         date and time: 2023-11-16 18:17:03.9799600
-  how long it is served, optional; without it one second:
+  how long it is served, optional; default one second:
     service_ms        milliseconds: 250
-    GeneratedTokens   or generated_tokens: a language model's, 20 ms each, and 150 ms
-    ContextTokens     or context_tokens: with the former, 0.05 ms more each
+    GeneratedTokens   or generated_tokens: of a language model; 150 ms, and 20 ms for each
+    ContextTokens     or context_tokens: beside GeneratedTokens; 0.05 ms more for each
 
 Policies:
 %s`
 
 func (a *app) simulateCommand() *cobra.Command {
-	var wish wish
+	var flags simulateFlags
 	c := &cobra.Command{
 		Use: "simulate [FLAG]...", GroupID: planning, Short: "Replay workloads through the scheduler, and compare policies",
 		Long: fmt.Sprintf(aboutSimulate, policies()), Args: exactly(), DisableFlagsInUseLine: true,
-		RunE: func(c *cobra.Command, _ []string) error { return a.simulate(c.Context(), &wish) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.simulate(c.Context(), &flags) },
 	}
-	wish.define(c.Flags())
+	flags.define(c.Flags())
 	return complete(c)
 }
 
 // simulate prints tables in Markdown.
-func (a *app) simulate(ctx context.Context, w *wish) error {
+func (a *app) simulate(ctx context.Context, w *simulateFlags) error {
 	s, err := w.simulation()
 	if err == nil {
 		s.progress = newProgress(ctx, a.stderr)
@@ -129,7 +129,7 @@ func (s *simulation) policies(stdout io.Writer) error {
 		return err
 	}
 	if s.missing != "" {
-		fmt.Fprintf(stdout, "No recorded traces in %s: their rows are left out. docs/scaling-tables.md says where to get them.\n\n", s.missing)
+		fmt.Fprintf(stdout, "%s: the rows of recorded traces are left out. docs/scaling-tables.md says where to get them.\n\n", s.missing)
 	}
 	report.Table(stdout, rows)
 	fmt.Fprint(stdout, "\n## Targets\n\n")
@@ -168,8 +168,8 @@ func (s *simulation) concurrency(stdout io.Writer) error {
 // fewSeeds are enough for rivals, whose ratios differ by tenths, and for the comparison of our policy with itself.
 const fewSeeds = 3
 
-// A wish is what the flags of simulate say.
-type wish struct {
+// simulateFlags is what the command line of simulate says.
+type simulateFlags struct {
 	model
 	seeds, concurrency           int
 	firstSeed                    uint64
@@ -178,11 +178,11 @@ type wish struct {
 	plots, json                  string
 }
 
-func (w *wish) define(flags *pflag.FlagSet) {
+func (w *simulateFlags) define(flags *pflag.FlagSet) {
 	flags.SortFlags = false
 	flags.StringArrayVar(&w.traces, "trace", nil, "a CSV `FILE` with the columns above; repeatable")
 	flags.StringArrayVar(&w.workloads, "workload", nil, "`NAME` of a workload of the suite; repeatable")
-	flags.StringVar(&w.folder, "traces", "../shared/traces", "`DIR` of recorded traces that the suite replays as well, *.csv")
+	flags.StringVar(&w.folder, "traces", "", "`DIR` of recorded traces, *.csv, that the suite replays as well; default none")
 	flags.StringVar(&w.part, "part", "", "a part of the suite: `policies`, steps, ideas or concurrency; default all")
 	flags.StringVar(&w.policy, "policy", "all", "`NAME,...` of policies above")
 	flags.IntVar(&w.seeds, "seeds", 20, "`N` runs of each pair")
@@ -219,7 +219,7 @@ func partNames() (names []string) {
 	return names
 }
 
-func (w *wish) simulation() (*simulation, error) {
+func (w *simulateFlags) simulation() (*simulation, error) {
 	s := &simulation{part: w.part, plots: w.plots, json: w.json}
 	s.plan.Seeds, s.plan.FirstSeed, s.plan.Concurrency, s.plan.Change = w.seeds, w.firstSeed, w.concurrency, w.model.apply
 	if w.seeds < 1 || w.concurrency < 1 {
@@ -235,14 +235,14 @@ func (w *wish) simulation() (*simulation, error) {
 	if s.plan.Preset, err = lambda.PresetByName(w.preset); err != nil {
 		return nil, usageError{err}
 	}
-	if s.plan.Policies, err = contenders(w.policy); err != nil {
+	if s.plan.Policies, err = contendersNamed(w.policy); err != nil {
 		return nil, usageError{err}
 	}
-	return s, w.loads(s)
+	return s, w.addWorkloads(s)
 }
 
-// loads adds the workloads that are asked for, or for the suite those that are recorded.
-func (w *wish) loads(s *simulation) (err error) {
+// addWorkloads adds the workloads that flags name. Without any it adds the recorded ones to the suite.
+func (w *simulateFlags) addWorkloads(s *simulation) (err error) {
 	for _, name := range w.workloads {
 		g, err := suite.ByName(name)
 		if err != nil {
@@ -260,8 +260,12 @@ func (w *wish) loads(s *simulation) (err error) {
 	if len(s.plan.Workloads) > 0 {
 		return nil
 	}
+	if w.folder == "" {
+		s.missing = "--traces is not given"
+		return nil
+	}
 	if s.recorded, err = workload.Folder(w.folder); err == nil && len(s.recorded) == 0 {
-		s.missing = w.folder
+		s.missing = "no traces in " + w.folder
 	}
 	return err
 }
@@ -283,7 +287,7 @@ func policyNames() (names []string) {
 }
 
 // contenders finds policies by their names, comma separated.
-func contenders(names string) ([]baseline.Contender, error) {
+func contendersNamed(names string) ([]baseline.Contender, error) {
 	all := baseline.Contenders()
 	if names == "all" {
 		return all, nil

@@ -19,7 +19,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
-// versioned is a function whose alias leads to version 1. 2 is as good, 3 does not come up, 4 answers with errors and 5 is slow.
+// versioned is a function whose alias points to version 1. 2 is as good, 3 does not come up, 4 answers with errors and 5 is slow.
 func versioned(t *testing.T, init time.Duration) controlplanetest.Function {
 	f := controlplanetest.App(t, "web", controlplanetest.Library)
 	f.Scaling.Preference = config.PreferBalanced
@@ -285,7 +285,7 @@ func TestLongRolloutOfAnOperator(t *testing.T) {
 	t.Logf("%d requests failed on the instance that was tried", failed)
 }
 
-// Scenario 53: where nobody asks what the alias leads to, the first instance of another version tells. And ?now drains at once.
+// Scenario 53: where nobody asks what the alias points to, the first instance of another version tells. And ?now drains at once.
 func TestAnInstanceTellsThatTheAliasHasMoved(t *testing.T) {
 	t.Parallel() // it mostly waits
 	f := versioned(t, 0)

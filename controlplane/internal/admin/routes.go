@@ -91,7 +91,7 @@ GET  /api/v1/status                   this process: who leads, relays, Envoys, c
 GET  /api/v1/functions/{name}         one of them
 GET  /api/v1/instances                each instance that has not ended
 GET  /api/v1/recent                   the last failures, and the requests that waited last
-POST /api/v1/functions/{name}/rollout replace all instances by those of the version that the qualifier leads to; DELETE gives it up
+POST /api/v1/functions/{name}/rollout replace all instances by those of the version that the qualifier points to; DELETE gives it up
 POST /api/v1/functions/{name}/drain   replace all instances that the function has now by others; ?now drains all at once
 POST /api/v1/functions/{name}/retry   what made starts fail is mended: try again at once
 POST /api/v1/instances/{id}/drain     drain one instance

@@ -16,7 +16,7 @@ type Source interface {
 	// DrainFunction replaces every instance that the function has now by another, the new ones first; at once drains all
 	// without that.
 	DrainFunction(name string, atOnce bool) error
-	// StartRollout replaces every instance by those of the version that the function's qualifier leads to. The fields of the
+	// StartRollout replaces every instance by those of the version that the function's qualifier points to. The fields of the
 	// plan that are nil are as configured.
 	StartRollout(name string, plan operator.RolloutPlan) error
 	// AbortRollout gives a rollout up: the old version goes on, or comes back.

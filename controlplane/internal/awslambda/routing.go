@@ -18,7 +18,7 @@ const latest = "$LATEST"
 
 var published = regexp.MustCompile(`^[0-9]+$`)
 
-// Routing implements provider.Provider. An alias leads to one version or to two, which it tells; $LATEST has a revision; a
+// Routing implements provider.Provider. An alias points to one version or to two, which it tells; $LATEST has a revision; a
 // version never changes.
 func (f *Function) Routing(ctx context.Context) (provider.Routing, error) {
 	switch qualifier := aws.ToString(f.qualifier); {

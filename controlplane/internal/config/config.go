@@ -243,7 +243,7 @@ type Route struct {
 
 // Rollout says how new code takes the place of old.
 type Rollout struct {
-	Watch     time.Duration `yaml:"watch"`      // how often Lambda is asked what the qualifier leads to; 0: never
+	Watch     time.Duration `yaml:"watch"`      // how often Lambda is asked what the qualifier points to; 0: never
 	Steps     []float64     `yaml:"steps"`      // shares of the capacity, rising; one instance is tried before
 	Hold      time.Duration `yaml:"hold"`       // how long each step is watched
 	MaxErrors float64       `yaml:"max_errors"` // share of 5xx answers beyond the old version's; above it the rollout is given up. 0: never

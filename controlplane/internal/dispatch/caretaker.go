@@ -7,18 +7,18 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
-// A caretaker decides about requests while nobody leads. It sees the same instances as who leads, through the same reports; it
-// starts none and ends none. What others have leased is foreign to it.
+// A caretaker decides about requests while nobody leads. It sees the same instances as a leader, through the same reports. It
+// starts and ends none. Slots that a leader has leased are foreign to it.
 
-// leaderWithin is how long a request is held for a control plane that leads: the lease of one that hangs runs out in five seconds, and
-// then another one has to see it, to take over, and to be noticed.
+// leaderWithin is how long a caretaker holds a request until there is a leader. The lease of a leader that hangs expires after
+// five seconds; then a standby must notice that, take over, and be noticed by Envoy.
 const leaderWithin = 8 * time.Second
 
-// elsewhere is why a request leaves a caretaker's queue when somebody leads.
+// elsewhere is the cause of a request that leaves a caretaker's queue because there is a leader.
 const elsewhere pool.Cause = "elsewhere"
 
-// careful are a caretaker's settings.
-func (p plan) careful() pool.Settings {
+// caretakerSettings are the pool's settings in a caretaker: nothing is learned, kept or started.
+func (p plan) caretakerSettings() pool.Settings {
 	s := p.settings
 	s.Learn, s.Linger = false, 0
 	s.Scaling.Min, s.Scaling.StartsInProgress, s.Scaling.Environments = 0, 0, 0
@@ -28,8 +28,8 @@ func (p plan) careful() pool.Settings {
 	return s
 }
 
-// uncared is why a request was not served while nobody leads.
-func (f *function) uncared(l *Lease) error {
+// noLeader is the error of a request that a caretaker did not serve.
+func (f *function) noLeader(l *Lease) error {
 	cause := causeOf(&l.request)
 	refused := admission.Reject(admission.NoLeader)
 	switch {
@@ -44,7 +44,7 @@ func (f *function) uncared(l *Lease) error {
 	return refused
 }
 
-// GiveBack lets whoever leads decide about the requests that wait.
+// GiveBack makes the requests that wait in a caretaker leave its queue, so that Envoy asks the leader about them.
 func (d *Dispatcher) GiveBack() {
 	for _, f := range d.list() {
 		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Dismiss(at, elsewhere) })

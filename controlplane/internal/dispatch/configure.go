@@ -13,17 +13,17 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// A Configuration is what functions there are, and what holds for all of them.
+// A Configuration has the functions, and the settings that they share.
 type Configuration struct {
 	Functions []config.Function
-	Providers map[string]provider.Provider // by function name; none for functions whose peers register by themselves
+	Providers map[string]provider.Provider // by function name; absent for functions whose peers register by themselves
 	Pricing   config.Pricing
 	Budget    config.Budget
-	Accounts  map[string]*scaler.Budget // by function name: the instances that functions of one account and region share; nil: no bound is known
-	Tokens    map[string]func() string  // by function name, that peers register with, asked for anew each time; none for functions that are invoked
+	Accounts  map[string]*scaler.Budget // by function name: the bound on instances that an account's functions in a region share; nil: none is known
+	Tokens    map[string]func() string  // by function name: returns the token that peers register with now; absent for functions that are invoked
 }
 
-// A directory is the functions that there are, those that leave included. It is never altered: another takes its place.
+// A directory holds all functions, also those that are leaving. It is immutable: a change replaces it.
 type directory struct {
 	functions map[string]*function
 	list      []*function // sorted by name
@@ -37,15 +37,15 @@ func newDirectory(functions map[string]*function) *directory {
 	return d
 }
 
-// named returns the function of that name; nil if there is none.
+// named returns a function by its name; nil if there is none.
 func (d *Dispatcher) named(name string) *function { return d.directory.Load().functions[name] }
 
-// list is all functions, by name.
+// list returns all functions, sorted by name.
 func (d *Dispatcher) list() []*function { return d.directory.Load().list }
 
-// Configure says which functions there are from now on. Nothing happens to those that it says nothing new of. Those that it has no
-// more leave: who waits for one is refused, its instances finish what they have in flight, and then it is forgotten. It may be
-// called at any time, before Start too.
+// Configure replaces the configuration. Functions whose settings are the same are not touched. A function that c lacks leaves: its
+// queued requests are refused, its instances finish what they have in flight, and then it is forgotten. Configure may be called at
+// any time, also before Start.
 func (d *Dispatcher) Configure(c Configuration) {
 	d.configuring.Lock()
 	defer d.configuring.Unlock()
@@ -77,7 +77,7 @@ func (d *Dispatcher) Configure(c Configuration) {
 	d.retick()
 }
 
-// retick lets functions look again, because a ceiling that all share may leave more.
+// retick lets each function decide again, because a ceiling that they share may have risen.
 func (d *Dispatcher) retick() {
 	if !d.decides() {
 		return
@@ -87,7 +87,8 @@ func (d *Dispatcher) retick() {
 	}
 }
 
-// open lets a function that is new begin to decide, if the dispatcher has started. place is how many functions are read before it.
+// open lets a new function begin to decide, if the dispatcher has started. place is how many functions' routings are read before
+// this one's.
 func (f *function) open(place int) {
 	if !f.d.decides() {
 		return
@@ -103,11 +104,11 @@ func (f *function) open(place int) {
 	if f.settings().leaving {
 		f.vacate()
 	}
-	f.followAnew(place)
+	f.followAgain(place)
 	f.d.changed(f.name)
 }
 
-// configure gives the function other settings. place is how many functions are read before it.
+// configure gives the function other settings. place is as for open.
 func (f *function) configure(next *settings, place int) {
 	var todo effects
 	f.mu.Lock()
@@ -126,18 +127,18 @@ func (f *function) configure(next *settings, place int) {
 	if next.closed != "" && before.closed != next.closed {
 		f.apply(at, f.pool.Vacate(at, pool.Cause(next.closed)), &todo)
 	}
-	f.lead(at, before, next, &todo)
+	f.retarget(at, before, next, &todo)
 	f.mu.Unlock()
 	todo.changed = true
 	todo.carryOut(f)
 	if f.d.decides() {
-		f.followAnew(place)
+		f.followAgain(place)
 	}
 }
 
-// lead follows settings by which another function, or another qualifier, is invoked: all instances are replaced. Where Lambda is
-// asked what the qualifier leads to, the answer does it. The caller holds f.mu.
-func (f *function) lead(at time.Time, before, next *settings, todo *effects) {
+// retarget replaces all instances if the new settings invoke another Lambda function or another qualifier. For a qualifier that is
+// watched, the next answer of Lambda does that instead. The caller holds f.mu.
+func (f *function) retarget(at time.Time, before, next *settings, todo *effects) {
 	was, is := before.config.Lambda, next.config.Lambda
 	switch {
 	case next.provider == nil || next.closed != "":
@@ -149,16 +150,16 @@ func (f *function) lead(at time.Time, before, next *settings, todo *effects) {
 	}
 }
 
-// leave makes a function leave that is configured no more. One that leaves already goes on with that.
+// leave begins to remove a function that is not configured any more, or continues to.
 func (f *function) leave() {
 	if !f.settings().leaving {
-		f.log.Info("the function is configured no more: its instances finish")
+		f.log.Info("the function is not configured any more: its instances finish")
 		f.configure(f.d.left(f.settings()), 0)
 	}
-	f.d.over(f)
+	f.d.dropIfEmpty(f)
 }
 
-// vacate refuses who waits for the function, and lets its instances finish.
+// vacate refuses the queued requests of a closed function, and lets its instances finish.
 func (f *function) vacate() {
 	if closed := f.settings().closed; closed != "" {
 		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Vacate(at, pool.Cause(closed)) })
@@ -177,8 +178,8 @@ func (d *Dispatcher) Leaving() []string {
 	return names
 }
 
-// over forgets a function that leaves, once nothing of it is left.
-func (d *Dispatcher) over(f *function) {
+// dropIfEmpty forgets a function that is leaving, once it has neither instances nor requests.
+func (d *Dispatcher) dropIfEmpty(f *function) {
 	if f.settings().leaving && f.empty() {
 		d.spawn(func() { d.drop(f) })
 	}
@@ -207,13 +208,13 @@ func (f *function) empty() bool {
 	return s.Live() == 0 && s.InFlight == 0 && s.Waiting == 0
 }
 
-// maxStrangers bounds the functions that relays can make us know of.
+// maxStrangers bounds the unconfigured functions that relays can make us create.
 const maxStrangers = 1000
 
 var errStranger = errors.New("no such function is configured")
 
-// stranger returns the function of an instance that a former leader has announced, or of a request that a caretaker is asked about. One
-// that the configuration does not have leaves.
+// stranger returns the function of an inherited instance, or of a request that a caretaker is asked about. If the configuration
+// lacks the function, stranger creates one that is leaving.
 func (d *Dispatcher) stranger(name string) (*function, error) {
 	if f := d.named(name); f != nil {
 		return f, nil
@@ -236,7 +237,7 @@ func (d *Dispatcher) stranger(name string) (*function, error) {
 	return f, nil
 }
 
-// refused is why a request of an unknown function is refused. A caretaker does not know which functions there are.
+// refused is the refusal of a request whose function is unknown. A caretaker cannot say that there is none.
 func (d *Dispatcher) refused() *admission.Error {
 	if !d.caretaker {
 		return admission.Reject(admission.UnknownFunction)

@@ -1,12 +1,11 @@
-// Package dispatch is the concurrent shell around the pure core: it owns each function's lock and timer, carries out
-// what the pool decides, and brings it the news from relays, providers and Envoy.
+// Package dispatch is the concurrent shell around the pure core. It owns each function's lock and timer, carries out what the
+// pool decides, and tells the pool what relays, providers and Envoy report.
 package dispatch
 
 import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,8 +13,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
@@ -28,9 +25,9 @@ import (
 type Options struct {
 	Configuration
 	Key     token.Key
-	Signing func() signing.Key // asked for anew each time; nil, or the zero Key: invocations are not signed
+	Signing func() signing.Key // the key to sign with now; nil, or the zero Key: invocations are not signed
 	Log     logrus.FieldLogger
-	// Caretaker makes it decide about requests alone, over instances that others start and end: it knows no provider.
+	// Caretaker makes the dispatcher lease slots of instances, but neither start nor end any.
 	Caretaker bool
 }
 
@@ -47,7 +44,7 @@ type Dispatcher struct {
 	budget  *scaler.Budget // of all functions together
 	log     logrus.FieldLogger
 
-	configuring sync.Mutex // is held by who changes the directory or settings; taken before any function's
+	configuring sync.Mutex // held to change the directory or settings; taken before any function's mu
 	directory   atomic.Pointer[directory]
 
 	caretaker   bool
@@ -57,18 +54,18 @@ type Dispatcher struct {
 	unreachable atomic.Bool          // no Envoy is connected any more
 	relayless   atomic.Bool          // no relay is attached any more
 	invocations sync.WaitGroup       // providers' Invoke calls under way
-	background  sync.WaitGroup       // what reads of functions
-	stop        context.Context
-	cut         context.CancelFunc // ends stop: Invoke calls return without their answer
+	background  sync.WaitGroup       // goroutines of spawn
+	stop        context.Context      // of Invoke calls and background work
+	cut         context.CancelFunc   // ends stop: Invoke calls return without their answer
 
 	mu        sync.Mutex
 	instances map[string]*instance // by id, from start until the invocation's end
 }
 
-// Relays are what a Dispatcher commands. Expected must follow each Expect, or Down.
+// Relays are what a Dispatcher commands. After each Expect, Expected or Down must be called.
 type Relays interface {
 	relays.Commands
-	// Note keeps a text for whoever leads next, instead of the function's last.
+	// Note keeps a text for the next leader. It replaces the function's last one.
 	Note(function string, text []byte)
 }
 
@@ -97,7 +94,7 @@ func New(o Options) *Dispatcher {
 type Connection struct {
 	Relay   Relays
 	Socket  func(endpoint string) string // the unix socket of an endpoint's name
-	Relays  func() []wire.Relay          // what peers are told to dial now
+	Relays  func() []wire.Relay          // the relays that peers must dial now; nil: none
 	Changed func(function string)        // the function's endpoints changed; must not block
 }
 
@@ -109,8 +106,8 @@ func (d *Dispatcher) Connect(c Connection) {
 	}
 }
 
-// Start begins to decide: what a former leader has left has been inherited. It starts the minimum of every function, and follows
-// what their qualifiers lead to.
+// Start begins to decide. Call it after all instances of a former leader have been inherited. It starts the minimum of every
+// function, and begins to watch their qualifiers.
 func (d *Dispatcher) Start() {
 	d.configuring.Lock()
 	defer d.configuring.Unlock()
@@ -120,7 +117,7 @@ func (d *Dispatcher) Start() {
 	}
 }
 
-// decides tells whether it has started.
+// decides tells whether the dispatcher has started.
 func (d *Dispatcher) decides() bool {
 	select {
 	case <-d.started:
@@ -146,7 +143,7 @@ func (d *Dispatcher) Acquire(ctx context.Context, r admission.Request) (*Lease, 
 	}
 	l, err := f.acquire(ctx, r)
 	if err != nil {
-		d.over(f)
+		d.dropIfEmpty(f)
 	}
 	return l, err
 }
@@ -166,10 +163,10 @@ func (d *Dispatcher) Acked(name string, paths []string) {
 	}
 }
 
-// Expected says that the relays let the instance's peer in.
+// Expected says that the relays will let the instance's peer in.
 func (d *Dispatcher) Expected(id string) {
 	if i := d.instance(id); i != nil {
-		i.settle(true)
+		i.setExpected(true)
 	}
 }
 
@@ -182,15 +179,15 @@ func (d *Dispatcher) Waiting(w relays.Waiting) {
 
 // Connected implements upstream.Source.
 func (d *Dispatcher) Connected(envoys int) {
-	d.unreachable.Store(envoys == 0) // before the functions are listed: one that comes meanwhile looks at it
+	d.unreachable.Store(envoys == 0) // before the functions are listed, because open reads it for a function that is added meanwhile
 	for _, f := range d.list() {
 		f.reach(envoys > 0)
 	}
 }
 
-// Attached says whether a relay is attached that has told what it has. Until it is called, one is expected.
+// Attached says whether any relay is attached and has reported its instances. Until the first call one is assumed to be.
 func (d *Dispatcher) Attached(one bool) {
-	d.relayless.Store(!one) // before the functions are listed: one that comes meanwhile looks at it
+	d.relayless.Store(!one) // before the functions are listed, because open reads it for a function that is added meanwhile
 	for _, f := range d.list() {
 		f.attached(one)
 	}
@@ -236,7 +233,7 @@ func (d *Dispatcher) Lost(id string, err error) {
 	}
 }
 
-// Away says that an instance cannot be reached, because its relay is gone. Up follows when that is back, or Down.
+// Away says that an instance cannot be reached, because its relay is gone. Up or Down follows when the relay is back.
 func (d *Dispatcher) Away(id string) {
 	if i := d.instance(id); i != nil {
 		i.function.away(i)
@@ -262,36 +259,6 @@ func (d *Dispatcher) Register(_ context.Context, bearer string, r wire.Registrat
 	return f.adopt(r)
 }
 
-// DrainInstance implements admin.Source: it asks one instance to finish its work and end.
-func (d *Dispatcher) DrainInstance(id string) error {
-	i := d.instance(id)
-	if i == nil {
-		return fmt.Errorf("instance %q: %w", id, operator.ErrNotFound)
-	}
-	i.function.drain(i)
-	return nil
-}
-
-// RetryFunction implements admin.Source: starts that failed are tried again at once.
-func (d *Dispatcher) RetryFunction(name string) error {
-	f := d.named(name)
-	if f == nil {
-		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
-	}
-	f.log.Info("an operator says that starts may be tried again")
-	f.do((*pool.Pool).Retry)
-	return nil
-}
-
-// DrainLimit is how long an instance may take to drain when the control plane stops, of whichever function.
-func (d *Dispatcher) DrainLimit() time.Duration {
-	var limit time.Duration
-	for _, f := range d.list() {
-		limit = max(limit, f.settings().plan.settings.DrainTimeout)
-	}
-	return limit
-}
-
 func (d *Dispatcher) instance(id string) *instance {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -310,8 +277,8 @@ func (d *Dispatcher) forget(i *instance) {
 	delete(d.instances, i.id)
 }
 
-// freed lets functions try again that were held back by what they share with one of whose instances ended.
-func (d *Dispatcher) freed(by *function) {
+// retryOthers lets other functions try to start again after an instance of by has ended, if a ceiling that they share held them back.
+func (d *Dispatcher) retryOthers(by *function) {
 	if account := by.settings().plan.settings.Scaling.Account; !d.budget.Bounded() && account == nil {
 		return
 	}
@@ -322,12 +289,12 @@ func (d *Dispatcher) freed(by *function) {
 	}
 }
 
-// newID names an instance. It is a capability towards nobody (tokens are), only unique.
+// newID makes the id of an instance. It is unique, but no secret: tokens are what lets peers in.
 func newID() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
 
-// now is where the shell reads the clock; the core gets it as an argument.
+// now is where the shell reads the clock. The core gets the time as an argument.
 func now() time.Time { return time.Now() }

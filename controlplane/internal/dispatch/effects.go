@@ -8,17 +8,17 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// effects are decisions that are carried out without the function's lock.
+// effects are decisions of the pool that are carried out after the function's lock is released.
 type effects struct {
 	start   []*instance
 	kill    []verdict
 	ready   []arrival
 	finish  []order
-	turns   []turn // of a rollout
+	steps   []rolloutStep
 	changed bool
 }
 
-// An arrival is an instance that begins to serve, with what is said about it.
+// An arrival is an instance that begins to serve, with what the log says about it.
 type arrival struct {
 	*instance
 	environment string
@@ -33,16 +33,16 @@ type order struct {
 	reason wire.Reason
 }
 
-// A verdict is an instance that is cut off, with what it waited for if it never came up.
+// A verdict is an instance to cut off, with what it waited for if it never came up.
 type verdict struct {
 	*instance
 	waited string
 }
 
 func (e *effects) carryOut(f *function) {
-	for _, t := range e.turns {
-		t.log(f.log)
-		f.unwatch(t)
+	for _, s := range e.steps {
+		s.log(f.log)
+		f.unwatch(s)
 	}
 	for _, i := range e.start {
 		f.invoke(i)

@@ -9,8 +9,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 )
 
-// retention is how long an endpoint stays published after its last instance: a burst that recurs within it changes
-// health bits in Envoy, not membership.
+// retention is how long an endpoint stays published after its last instance has gone. A burst that recurs within this time
+// changes only health in Envoy, not membership, which is cheaper.
 const retention = 10 * time.Minute
 
 // endpoints are a function's addresses in Envoy, by the pool's instance index. Guarded by the function's mu.
@@ -21,7 +21,7 @@ type endpoints struct {
 type endpoint struct {
 	path     string
 	instance *instance // nil between instances
-	known    bool      // every connected Envoy knows it: leases may name it
+	known    bool      // every connected Envoy knows it, so leases may name it
 	lastUsed time.Time
 }
 
@@ -29,7 +29,7 @@ func endpointName(function string, index int) string { return fmt.Sprintf("%s/%0
 
 func (e *endpoints) path(index int) string { return e.list[index].path }
 
-// assign gives an instance its endpoint, a new one when the index was never used.
+// assign gives an instance the endpoint of its index, and creates the endpoint if the index is new.
 func (e *endpoints) assign(i *instance, path func(index int) string) {
 	index := i.core.Index()
 	for len(e.list) <= index {
@@ -44,8 +44,8 @@ func (e *endpoints) vacate(i *instance, at time.Time) {
 	}
 }
 
-// trim drops the endpoints at the end that nobody has used for the retention time. Indexes are handed out lowest first,
-// so the unused ones gather there.
+// trim drops the endpoints at the end of the list that were not used for the retention time. Indexes are assigned lowest first,
+// so unused endpoints gather there.
 func (e *endpoints) trim(at time.Time) {
 	n := len(e.list)
 	for n > 0 && e.list[n-1].instance == nil && at.Sub(e.list[n-1].lastUsed) > retention {
@@ -54,7 +54,7 @@ func (e *endpoints) trim(at time.Time) {
 	e.list = slices.Delete(e.list, n, len(e.list))
 }
 
-// appendEndpoints is what Envoy is told.
+// appendEndpoints appends what Envoy is told to buf.
 func (f *function) appendEndpoints(buf []upstream.Endpoint) []upstream.Endpoint {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -85,7 +85,7 @@ func (f *function) reach(reachable bool) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Reach(at, reachable) })
 }
 
-// acked notes which endpoints Envoy knows, and lets instances serve that only waited for that.
+// acked records which endpoints Envoy knows. Instances that waited only for that begin to serve. paths is sorted.
 func (f *function) acked(paths []string) {
 	var todo effects
 	f.mu.Lock()

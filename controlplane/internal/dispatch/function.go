@@ -15,39 +15,39 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// A function is one pool with its lock, its timer and the effects of its decisions.
+// A function is one pool with its lock and its timer. It carries out what the pool decides.
 type function struct {
 	// Static after newFunction.
 	d    *Dispatcher
 	name string
 	log  logrus.FieldLogger
 
-	holds    atomic.Pointer[settings] // stored with mu held
-	unfollow context.CancelFunc       // ends what reads the qualifier; guarded by d.configuring
+	holds    atomic.Pointer[settings] // see settings; stored with mu held
+	unfollow context.CancelFunc       // ends follow; guarded by d.configuring
 
-	looking sync.Mutex // is held by who reads what the qualifier leads to; taken before mu
+	looking sync.Mutex // held by look, so that one reads the qualifier at a time; taken before mu
 
 	// mu guards the fields below. It is never held while calling a relay, a provider or Envoy.
 	mu         sync.Mutex
 	pool       *pool.Pool
-	registers  bucket.Bucket // how often peers that nobody invoked may
+	registers  bucket.Bucket // limits how often peers may register
 	timer      *time.Timer
 	armed      time.Time // when timer fires; zero: not armed
-	stalls     int       // of the process, as many as the pool knows of
-	stopped    bool      // the timer is not to be armed any more
+	stalls     int       // stalls of the process that the pool knows of
+	stopped    bool      // the timer must not be armed any more
 	endpoints  endpoints
 	outcomes   outcomes
 	recent     recent
-	arrived    time.Time         // when a request last did
+	arrived    time.Time         // when a request last arrived
 	ends       map[string]uint64 // instances ended, by reason
-	worn       map[string]uint64 // environments that ended because they were worn, by what
-	said       said              // by failures
-	failedLast scaler.Cause      // of instances, the last one's; empty: none did
+	worn       map[string]uint64 // environments that ended because they were worn, by kind of wear
+	said       said              // details of the last failures
+	failedLast scaler.Cause      // why the last instance failed that did; empty: none did
 	versions   versions
 	inherited  noted             // from the leader before
-	notedAt    time.Time         // what had happened when a note was last written
-	rollouts   map[string]uint64 // that have ended, by outcome: done, or the cause why they were given up
-	builds     builds            // of lambdapeer, met so far
+	notedAt    time.Time         // the pool's Latest when a note was last written
+	rollouts   map[string]uint64 // rollouts that have ended, by outcome: done, or the cause why they were given up
+	builds     builds            // builds of lambdapeer met so far
 	unguarded  bool              // the peer met last obeys whoever invokes the function, although we sign
 	serialAt   time.Time         // when an instance last said that its app serves one request at a time; zero: none did
 	bill       *bill.Account
@@ -79,26 +79,26 @@ func newFunction(d *Dispatcher, s *settings) *function {
 	return f
 }
 
-// settings are those of now. Who needs several of them takes them once.
+// settings returns the current settings. A caller that needs several of them calls it once.
 func (f *function) settings() *settings { return f.holds.Load() }
 
-// registrations allow all of a function's peers to register at once, as they do after a restart, and then a tenth of them a
-// second.
+// registrations limits registrations: all peers of a function may register at once, as they do after a restart, and then a tenth
+// of them a second.
 func registrations(instances int) bucket.Bucket {
 	return bucket.New(min(max(1, float64(instances)/10), 50), max(10, instances))
 }
 
-// tick is the timer's function; it also gives the pool its first look at the clock.
+// tick lets the pool act on the time. The timer calls it, and open for the first time.
 func (f *function) tick() { f.do((*pool.Pool).Tick) }
 
-// do runs one step of the pool under the lock and carries out what it returned.
+// do runs one step of the pool under the lock, then carries out what it decided without the lock.
 func (f *function) do(step func(*pool.Pool, time.Time) *pool.Effects) {
 	var todo effects
 	f.take(step, &todo)
 	todo.carryOut(f)
 }
 
-// take is the part of do that needs the lock, which it gives back even if the step panics.
+// take is the part of do that needs the lock. It releases the lock even if the step panics.
 func (f *function) take(step func(*pool.Pool, time.Time) *pool.Effects, todo *effects) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,7 +107,7 @@ func (f *function) take(step func(*pool.Pool, time.Time) *pool.Effects, todo *ef
 	f.apply(at, step(f.pool, at), todo)
 }
 
-// apply takes note of the pool's decisions. What needs other parts is left in todo, to be done without the lock.
+// apply records the pool's decisions. What calls other parts goes to todo, because that must not be done with the lock held.
 func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 	for _, r := range e.Dispatched {
 		l := r.Owner.(*Lease)
@@ -120,7 +120,7 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 		close(l.woken)
 	}
 	for _, i := range e.Start {
-		f.d.invocations.Add(1) // until invoke's end; here, so that Shutdown finds it counted once the pool is closed
+		f.d.invocations.Add(1) // until invoke ends; counted here, so that Shutdown waits for it once the pool is closed
 		todo.start = append(todo.start, f.begin(at, i))
 	}
 	for _, i := range e.Finish {
@@ -130,7 +130,7 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 	for _, i := range e.Kill {
 		todo.kill = append(todo.kill, f.killed(i.Owner.(*instance), at))
 	}
-	todo.turns = append(todo.turns, f.turns(e.Rollout)...)
+	todo.steps = append(todo.steps, f.rolloutSteps(e.Rollout)...)
 	todo.changed = todo.changed || len(e.Start)+len(e.Drain)+len(e.Kill) > 0
 	f.arm(at)
 }

@@ -20,19 +20,19 @@ type instance struct {
 	id       string
 	endpoint string // name, "web/0007"
 	core     *pool.Instance
-	by       *settings // by which it was started
-	learned  int       // slots that it had when it was started; 0: they are given
-	settled  chan bool // gets whether the relays let its peer in, once; capacity 1
+	by       *settings // the settings that it was started with
+	learned  int       // the learned slots that it had when it was started; 0: concurrency is configured
+	expected chan bool // receives once whether the relays let its peer in; capacity 1
 
 	// Guarded by function.mu.
 	environment string
-	peer        relays.Peer // what its last hello said of it
-	worn        wire.Notice // why its environment is; empty: it is not
+	peer        relays.Peer // what its last hello said
+	worn        wire.Notice // why its environment is worn; empty: it is not
 	memory      int64       // bytes that its environment's processes hold; 0: not known
 	reported    int         // requests in flight as the peer counts them
 	met         bool        // there was a hello
-	wait        wait        // for what it waits while it starts
-	dialled     int         // slots offered by a peer whose endpoint Envoy does not know yet; 0: not waiting for that
+	wait        wait        // what it waits for while it starts
+	dialled     int         // slots of a peer that is up but whose endpoint Envoy does not know yet; 0: none waits for that
 	isUp        bool        // the relay reported Up and not yet Down
 	leaves      wire.Reason // why it drains by its own decision; empty if it does not
 	goodbye     *wire.Report
@@ -40,7 +40,7 @@ type instance struct {
 	ended       bool
 }
 
-// begin gives an instance that the pool ordered its identity and endpoint. The caller holds f.mu.
+// begin assigns an id and an endpoint to an instance that the pool wants started. The caller holds f.mu.
 func (f *function) begin(at time.Time, core *pool.Instance) *instance {
 	if !core.Adopted() {
 		f.bill.Started(at)
@@ -52,19 +52,19 @@ func (f *function) begin(at time.Time, core *pool.Instance) *instance {
 	return i
 }
 
-// know gives an instance of the pool its identity and endpoint. The caller holds f.mu.
+// know makes the shell's side of a pool's instance, with the endpoint of its index. The caller holds f.mu.
 func (f *function) know(id string, core *pool.Instance) *instance {
-	i := &instance{function: f, id: id, endpoint: endpointName(f.name, core.Index()), core: core, by: f.settings(), settled: make(chan bool, 1)}
+	i := &instance{function: f, id: id, endpoint: endpointName(f.name, core.Index()), core: core, by: f.settings(), expected: make(chan bool, 1)}
 	core.ID, core.Owner = i.id, i
 	f.endpoints.assign(i, func(index int) string { return f.d.socket(endpointName(f.name, index)) })
 	f.d.remember(i)
 	return i
 }
 
-// settle says whether the relays let the instance's peer in. Only the first word counts.
-func (i *instance) settle(expected bool) {
+// setExpected says whether the relays let the instance's peer in. Only the first call counts.
+func (i *instance) setExpected(expected bool) {
 	select {
-	case i.settled <- expected:
+	case i.expected <- expected:
 	default:
 	}
 }
@@ -84,10 +84,10 @@ func (f *function) invoke(i *instance) {
 	}()
 }
 
-// invokeExpected invokes the function for an instance that the relays expect: what nobody would let in is not begun.
+// invokeExpected invokes the function once the relays expect the instance's peer. If no relay lets it in, nothing is invoked.
 func (f *function) invokeExpected(i *instance) provider.End {
 	select {
-	case expected := <-i.settled:
+	case expected := <-i.expected:
 		if !expected {
 			return provider.End{Cause: scaler.Unknown, Detail: "no relay lets its peer in", NeverRan: true}
 		}
@@ -100,21 +100,21 @@ func (f *function) invokeExpected(i *instance) provider.End {
 	return end
 }
 
-// returned takes in how Invoke ended. A connection to the provider that broke is not the invocation's end: an instance
-// whose tunnels stand serves on, until they are gone too. One that has said goodbye has ended as it said.
+// returned handles the end of Invoke. If only the connection to the provider broke, the invocation goes on: an instance whose
+// tunnels are up keeps serving until they are gone too. An instance that has said goodbye has ended in the way that it reported.
 func (f *function) returned(i *instance, end provider.End) {
 	if said := f.farewell(i); said != nil && said.Worn != "" && end.Report == nil {
-		end.Cause, end.Detail, end.Report = "", "", said // its process has ended, as it said
+		end.Cause, end.Detail, end.Report = "", "", said // its process ended on purpose
 	}
 	switch {
 	case end.Cause != scaler.Network || end.Report != nil:
 	case f.d.abandoned.Load():
-		return // it goes on, for whoever leads next
+		return // it goes on, for the next leader
 	case f.d.stop.Err() != nil:
 		end = provider.End{Cause: scaler.Unknown, Detail: "left to itself: the control plane stops"}
 	case f.servesOn(i):
 		f.log.WithFields(logrus.Fields{"instance": i.id, "detail": end.Detail}).
-			Warn("the invocation's answer is lost: the instance serves on")
+			Warn("the invocation's answer is lost: the instance keeps serving")
 		return
 	default:
 		if end.Report = f.farewell(i); end.Report != nil {
@@ -132,7 +132,7 @@ func (f *function) farewell(i *instance) *wire.Report {
 	return i.goodbye
 }
 
-// servesOn makes Down the end of an instance whose tunnels stand, and tells whether they do.
+// servesOn tells whether the instance's tunnels are up. If they are, its end will be Down.
 func (f *function) servesOn(i *instance) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,7 +140,7 @@ func (f *function) servesOn(i *instance) bool {
 	return i.unanswered
 }
 
-// adopt takes in a peer that registered by itself: an instance like any other, without an invocation behind it.
+// adopt makes an instance of a peer that registered by itself. It is like any other, but has no invocation.
 func (f *function) adopt(r wire.Registration) (wire.Invocation, error) {
 	f.mu.Lock()
 	at := now()
@@ -169,7 +169,7 @@ func (f *function) expectation(i *instance) relays.Expectation {
 		Instance: i.id,
 		Function: f.name,
 		Endpoint: i.endpoint,
-		// The pool gives the instance up first, with the better cause; the relay's limit is for its own safety.
+		// The pool gives the instance up first, with a better cause. The relay's limit only protects the relay.
 		Expires: i.core.Started().Add(i.by.plan.settings.StartTimeout + 5*time.Second),
 		StartBy: i.core.Started().Add(i.by.plan.settings.StartTimeout),
 		Dollars: i.core.Price().PerHour(),
@@ -177,7 +177,7 @@ func (f *function) expectation(i *instance) relays.Expectation {
 	}
 }
 
-// up brings an instance into the pool, or lets it wait until Envoy knows its endpoint.
+// up makes an instance ready, or lets it wait until Envoy knows its endpoint.
 func (f *function) up(i *instance, up relays.Up) {
 	f.meet(up.Peer)
 	var todo effects
@@ -197,7 +197,7 @@ func (f *function) up(i *instance, up relays.Up) {
 	}
 	i.core.Runs(up.Peer.FunctionVersion)
 	if up.Left > 0 && !i.core.Adopted() {
-		// Lambda does not count its init, so the peer's clock is the better one. A shorter timeout in the configuration holds.
+		// Lambda's timeout does not count the init, so the peer knows better what is left. A shorter configured timeout still holds.
 		i.core.EndBy(at.Add(min(up.Left, i.by.config.Lambda.Timeout)))
 	}
 	if f.d.caretaker || f.endpoints.list[i.core.Index()].known {
@@ -209,7 +209,7 @@ func (f *function) up(i *instance, up relays.Up) {
 	todo.carryOut(f)
 }
 
-// ready lets the instance serve, unless it was told to drain meanwhile. The caller holds f.mu.
+// ready lets the instance serve, unless it was drained meanwhile. The caller holds f.mu.
 func (f *function) ready(at time.Time, i *instance, todo *effects) {
 	slots := i.dialled
 	i.dialled = 0
@@ -224,7 +224,7 @@ func (f *function) ready(at time.Time, i *instance, todo *effects) {
 	}
 }
 
-// reported compares what a peer counts with the leases: what is more holds slots that nobody leased.
+// reported passes a peer's count of requests to the pool, which compares it with the leases. What exceeds them is foreign.
 func (f *function) reported(i *instance, load relays.Load) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.reported, i.memory = load.InFlight, cmp.Or(load.Memory, i.memory)
@@ -233,7 +233,7 @@ func (f *function) reported(i *instance, load relays.Load) {
 	})
 }
 
-// draining takes note of a peer that drains by its own decision.
+// draining records that a peer drains by its own decision.
 func (f *function) draining(i *instance, reason wire.Reason) {
 	f.log.WithFields(logrus.Fields{"instance": i.id, "reason": reason}).Info("instance drains by itself")
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
@@ -250,10 +250,10 @@ func (i *instance) drainReason() wire.Reason {
 	return i.leaves
 }
 
-// lost takes an instance out of service whose peer the relay does not hear any more. It may come back; what it has in
-// flight goes on meanwhile, and a drain too.
+// lost takes an instance out of service because the relay does not hear its peer any more. It may come back. Meanwhile requests
+// in flight go on, and so does a drain.
 func (f *function) lost(i *instance, err error) {
-	f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: its peer is not heard any more")
+	f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: the relay does not hear its peer any more")
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.dialled = 0
 		if i.core.State() == pool.Draining {
@@ -263,7 +263,7 @@ func (f *function) lost(i *instance, err error) {
 	})
 }
 
-// away takes an instance out of service whose relay is gone. Its tunnels are too; its invocation goes on.
+// away takes an instance out of service because its relay is gone, and its tunnels with it. Its invocation goes on.
 func (f *function) away(i *instance) {
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.dialled = 0
@@ -271,15 +271,14 @@ func (f *function) away(i *instance) {
 	})
 }
 
-// attached tells the pool whether a relay is.
+// attached tells the pool whether a relay is attached.
 func (f *function) attached(one bool) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Relay(at, one) })
 }
 
-// down takes an instance out of service whose tunnels are gone. Where no invocation's answer will come, that is also its
-// end.
+// down takes an instance out of service because its tunnels are gone. If no invocation's answer will come, this is also its end.
 func (f *function) down(i *instance, report *wire.Report, err error) {
-	i.settle(false)
+	i.setExpected(false)
 	if report == nil && !errors.Is(err, relays.ErrForgotten) {
 		f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: it did not come back")
 	}
@@ -297,7 +296,7 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	}
 }
 
-// endWithoutAnswer makes up the end of an instance from how its control stream ended.
+// endWithoutAnswer is the end of an instance as its control stream tells it.
 func endWithoutAnswer(report *wire.Report, err error, served bool) provider.End {
 	switch {
 	case report != nil:
@@ -309,12 +308,12 @@ func endWithoutAnswer(report *wire.Report, err error, served bool) provider.End 
 	}
 }
 
-// drain is the operator's.
+// drain drains an instance for an operator.
 func (f *function) drain(i *instance) {
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects { return p.Drain(at, i.core, pool.Operator) })
 }
 
-// killed takes note of an instance that has passed its deadline. The caller holds f.mu.
+// killed is the verdict on an instance that the pool wants cut off. The caller holds f.mu.
 func (f *function) killed(i *instance, at time.Time) verdict {
 	if i.core.Late() {
 		return verdict{i, f.missed(i, at)}
@@ -322,7 +321,7 @@ func (f *function) killed(i *instance, at time.Time) verdict {
 	return verdict{instance: i}
 }
 
-// kill cuts an instance that has passed its deadline. Its Down follows.
+// kill cuts off an instance that has passed its deadline. The relay reports Down afterwards.
 func (f *function) kill(v verdict) {
 	log := f.log.WithField("instance", v.id)
 	if v.waited != "" {
@@ -330,11 +329,11 @@ func (f *function) kill(v verdict) {
 	} else {
 		log.Warn("instance missed its deadline: cut off")
 	}
-	v.settle(false)
+	v.setExpected(false)
 	f.d.relay.Forget(v.id)
 }
 
-// ended closes the books on an instance, once: its invocation is over.
+// ended accounts for the end of an instance's invocation. A second call does nothing.
 func (f *function) ended(i *instance, end provider.End) {
 	var todo effects
 	f.mu.Lock()
@@ -350,7 +349,7 @@ func (f *function) ended(i *instance, end provider.End) {
 	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Gone: f.endsWorn(i, end), Lost: end.Lost, Version: end.Version}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))
-	dearer := f.settle(at, i, end)
+	dearer := f.charge(at, i, end)
 	todo.changed = true
 	f.mu.Unlock()
 
@@ -361,18 +360,18 @@ func (f *function) ended(i *instance, end provider.End) {
 	}
 	f.d.forget(i)
 	if end.Lost {
-		f.writeNote() // before the relay forgets it: whoever leads next must know of the claim that is held
+		f.writeNote() // before the relay forgets the instance, because the next leader must know of the money held for it
 	}
 	f.d.relay.Forget(i.id)
 	todo.carryOut(f)
 	f.unstartable(i, end)
-	f.d.freed(f)
-	f.d.over(f)
+	f.d.retryOthers(f)
+	f.d.dropIfEmpty(f)
 }
 
-// settle puts an invocation that has ended on the bill, and tells whether it shows that the configuration promised
-// cheaper ones. The caller holds f.mu.
-func (f *function) settle(at time.Time, i *instance, end provider.End) (dearer bool) {
+// charge puts an ended invocation on the bill. It tells whether the function has more memory, so costs more, than configured.
+// The caller holds f.mu.
+func (f *function) charge(at time.Time, i *instance, end provider.End) (dearer bool) {
 	switch {
 	case i.core.Adopted():
 		return false
@@ -401,7 +400,7 @@ func endReason(end provider.End) string {
 	return string(scaler.Unknown)
 }
 
-// maxReasons bounds the labels of ends: the reason in a report is the peer's to choose.
+// maxReasons bounds the labels of ends, because a peer may report any reason.
 const maxReasons = 32
 
 func (f *function) countEnd(reason string) {
@@ -426,12 +425,12 @@ func (f *function) logEnd(i *instance, end provider.End) {
 	entry.WithFields(logrus.Fields{"cause": end.Cause, "detail": end.Detail}).Warn("instance failed")
 }
 
-// close rejects what waits and drains all.
+// close rejects queued requests and drains all instances.
 func (f *function) close() {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Close(at, pool.Closed) })
 }
 
-// change is do for steps that alter what Envoy should know. It does nothing for an instance that has ended.
+// change is do for a step after which Envoy must be told of the instance. The step is skipped if the instance has ended.
 func (f *function) change(i *instance, step func(*pool.Pool, time.Time) *pool.Effects) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
 		if i.ended {

@@ -14,7 +14,7 @@ var waitBuckets = [...]float64{0, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.
 type outcomes struct {
 	served   uint64
 	refusals map[refusal]uint64
-	waits    [len(waitBuckets) + 1]uint64 // by bucket of waitBuckets, the last one above them all
+	waits    [len(waitBuckets) + 1]uint64 // by bucket of waitBuckets; the last one is above all bounds
 	waitSum  float64                      // seconds
 }
 

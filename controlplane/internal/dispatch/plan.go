@@ -16,9 +16,9 @@ import (
 type plan struct {
 	settings    pool.Settings
 	drainMargin time.Duration // the peer drains this long before its invocation's deadline
-	drainLimit  time.Duration // the peer cuts what is left this long after a drain began
+	drainLimit  time.Duration // the peer cuts off requests this long after a drain began
 	tokenLife   time.Duration
-	audience    string // whom its invocations command, in their signatures
+	audience    string // who must obey the function's invocations, as signatures name it
 	rates       bill.Rates
 }
 
@@ -54,7 +54,7 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 		p.drainLimit = cfg.Lambda.Timeout // its deadline comes first
 	}
 	if cfg.Provider == config.ProviderStatic {
-		// Nothing can be started, and nothing is surplus: peers come by themselves, up to Max of them, and stay.
+		// Nothing can be started, and nothing is surplus: up to Max peers come by themselves, and stay.
 		p.settings.Scaling.Min, p.settings.Scaling.StartsInProgress = s.Max, 0
 		p.drainLimit = p.settings.DrainTimeout
 	}
@@ -64,14 +64,13 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 	return p
 }
 
-// price is what an instance with that much memory costs.
+// price is what an instance with that much memory costs, in dollars.
 func (p plan) price(memoryMB int) scaler.Price {
 	return scaler.NewPrice(p.rates.PerHour(memoryMB), p.rates.Request)
 }
 
-// margin is how long before the end of their invocation instances stop taking requests, at least, so that a request can end
-// and its app can do what it does afterwards: the pool learns whether
-// requests take longer. With a total timeout none does.
+// margin is the least time before the end of its invocation at which an instance gets its last lease, so that the request can end
+// and the app can do its work after it. The pool learns whether requests take longer. With a total timeout none does.
 func margin(cfg config.Function) pool.Margin {
 	if total := cfg.Timeouts.Total; total > 0 {
 		return pool.Margin{Request: total + cfg.Scaling.Linger, Bounded: true}
@@ -79,16 +78,17 @@ func margin(cfg config.Function) pool.Margin {
 	return pool.Margin{Request: max(cfg.Scaling.DrainTimeout, pool.DefaultRequest) + cfg.Scaling.Linger}
 }
 
-// drainLimit is how long an instance may drain that no invocation ends, or when the control plane stops: as configured, or as
-// long as a request that is allowed takes; and what its app does after the last one.
+// drainLimit is how long an instance may drain if no invocation's deadline ends it, or if the control plane stops: the configured
+// time or that of the longest allowed request, and then the app's work after it.
 func drainLimit(cfg config.Function) time.Duration {
 	return max(cfg.Scaling.DrainTimeout, cfg.Timeouts.Total+time.Second) + cfg.Scaling.Linger
 }
 
-// signedFor is how long a signature outlives a start that has failed: a payload may be delivered late.
+// signedFor is how long a signature is valid beyond the start timeout, because a payload may be delivered late.
 const signedFor = time.Minute
 
-// invocation is what the instance's peer is told. Should it not be possible to sign it, peers that ask for a signature say so.
+// invocation is the payload for the instance's peer. If it cannot be signed it is sent all the same: a peer that wants a signature
+// refuses it, and says so.
 func (f *function) invocation(i *instance) wire.Invocation {
 	issued := now()
 	signed, err := f.d.signing().Sign(f.unsigned(i), signature.Claims{

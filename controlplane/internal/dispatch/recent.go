@@ -12,12 +12,12 @@ import (
 const (
 	recentFailures = 20 // kept of each function
 	recentWaits    = 50
-	maxRequestID   = 128 // bytes that are kept of what clients choose
-	// alike is for how long failures that are alike are taken for one story.
+	maxRequestID   = 128 // bytes kept of an id, which a client may choose
+	// alike is how long failures of the same kind are counted as one entry.
 	alike = time.Minute
 )
 
-// recent is what happened last to a function. Guarded by the function's mu.
+// recent is what last happened to a function. Guarded by the function's mu.
 type recent struct {
 	failures ring[failure]
 	waits    ring[waited]
@@ -37,7 +37,7 @@ type waited struct {
 	wait    admission.Wait
 }
 
-// failed takes note of a failure. A crowd of them that are alike takes one place, so that it pushes out nothing else.
+// failed records a failure. Many of the same kind take one place, so that they do not push out others.
 func (r *recent) failed(f failure) {
 	f.count, f.first = 1, f.at
 	for n := range r.failures.list {
@@ -55,7 +55,7 @@ func (r *recent) waited(at time.Time, l *Lease) {
 	r.waits.add(waited{at, requestID(l.id), *l.wait}, recentWaits)
 }
 
-// requestID is the id that a client knows, of what names a request here. What is kept is short, and keeps nothing else in memory.
+// requestID is the part of a request's id that its client knows. A long one is cut and copied, so that it keeps no header in memory.
 func requestID(id string) string {
 	id, _, _ = strings.Cut(id, " ")
 	if len(id) > maxRequestID {
@@ -67,7 +67,7 @@ func requestID(id string) string {
 // A ring keeps the last of what is added to it.
 type ring[T any] struct {
 	list []T
-	next int // is overwritten next, once it is full
+	next int // overwritten next, once the list is full
 }
 
 func (r *ring[T]) add(v T, most int) {

@@ -13,7 +13,7 @@ import (
 func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, error) {
 	l := &Lease{f: f, id: r.ID}
 	l.request.Owner = l
-	switch f.enter(l, f.entranceOf(r)) {
+	switch f.enter(l, f.entryFor(r)) {
 	case pool.Leased:
 		return l, nil
 	case pool.Waiting:
@@ -24,16 +24,16 @@ func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, er
 	return nil, f.refusal(l)
 }
 
-// enter brings an arrival before the pool. Of a function that is closed it stays fresh.
-func (f *function) enter(l *Lease, by entrance) pool.RequestState {
+// enter offers a new request to the pool. If the function is closed, the request stays fresh.
+func (f *function) enter(l *Lease, by entry) pool.RequestState {
 	var todo effects
 	state := f.arrive(l, by, &todo)
 	todo.carryOut(f)
 	return state
 }
 
-// arrive is the part of enter that needs the lock. A panic must not keep it: the stream of the request survives that.
-func (f *function) arrive(l *Lease, by entrance, todo *effects) pool.RequestState {
+// arrive is the part of enter that needs the lock. It releases the lock even after a panic, because the gRPC server recovers from it.
+func (f *function) arrive(l *Lease, by entry, todo *effects) pool.RequestState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := now()
@@ -72,7 +72,7 @@ func (f *function) wait(ctx context.Context, l *Lease) (*Lease, error) {
 
 func (f *function) refusal(l *Lease) error {
 	if f.d.caretaker {
-		return f.uncared(l)
+		return f.noLeader(l)
 	}
 	refused := admission.Reject(causeOf(&l.request))
 	if l.woken != nil {
@@ -82,8 +82,7 @@ func (f *function) refusal(l *Lease) error {
 	return refused
 }
 
-// causeOf is why a request was not served, in the words for clients: which of Lambda's limits throttles is not theirs to
-// know.
+// causeOf is why a request was not served, in the words for clients. They are not told which of Lambda's limits was hit.
 func causeOf(r *pool.Request) admission.Cause {
 	if r.Cause().IsThrottled() {
 		return admission.Throttled
@@ -91,7 +90,7 @@ func causeOf(r *pool.Request) admission.Cause {
 	return admission.Cause(r.Cause())
 }
 
-// grant takes note of a request that got its slot.
+// grant records that a request got its slot. The caller holds f.mu.
 func (f *function) grant(at time.Time, l *Lease) {
 	l.endpoint, l.granted = f.endpoints.path(l.request.Instance().Index()), at
 	f.outcomes.dispatched(l.request.Waited())
@@ -103,7 +102,7 @@ func (f *function) grant(at time.Time, l *Lease) {
 	}
 }
 
-// turnedAway takes note of a request that got no slot. The caller holds f.mu.
+// turnedAway records that a request got no slot. The caller holds f.mu.
 func (f *function) turnedAway(at time.Time, l *Lease, outcome admission.Outcome) {
 	cause := causeOf(&l.request)
 	f.outcomes.refused(outcome, cause)
@@ -112,7 +111,7 @@ func (f *function) turnedAway(at time.Time, l *Lease, outcome admission.Outcome)
 	})
 }
 
-// waitOf is what a request waited for that has its slot.
+// waitOf is what a leased request waited for.
 func waitOf(r *pool.Request) *admission.Wait {
 	core := r.Instance()
 	w := &admission.Wait{Instance: core.ID, Arrived: r.Arrived(), Queue: admission.Micros(r.Waited()), Start: admission.NoStart}
@@ -125,7 +124,7 @@ func waitOf(r *pool.Request) *admission.Wait {
 	return w
 }
 
-// release ends a request, whether it holds a slot, waits for one, or has ended before.
+// release ends a request, whether it holds a slot, waits for one, or has already ended.
 func (f *function) release(p *pool.Pool, at time.Time, l *Lease) *pool.Effects {
 	switch {
 	case l.request.State() != pool.Leased:
@@ -142,7 +141,7 @@ type Lease struct {
 	f        *function
 	id       string          // of the request, as its client knows it
 	request  pool.Request    // guarded by f.mu
-	refused  bool            // by the instance; guarded by f.mu
+	refused  bool            // the instance refused it; guarded by f.mu
 	woken    chan struct{}   // closed when a waiting request got a slot or was evicted; nil when it never waited
 	endpoint string          // written before woken closes
 	granted  time.Time       // when it got its slot; guarded by f.mu
@@ -164,10 +163,10 @@ func (l *Lease) Endpoint() string { return l.endpoint }
 // Release gives the slot to the oldest waiter, or back to the instance. A second call does nothing.
 func (l *Lease) Release() {
 	l.f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return l.f.release(p, at, l) })
-	l.f.d.over(l.f)
+	l.f.d.dropIfEmpty(l.f)
 }
 
-// leave takes a request whose client has gone out of the queue, or gives back the slot that it got in that moment.
+// leave removes a request from the queue because its client has gone. If it has just got a slot, leave gives that back.
 func (l *Lease) leave() {
 	l.f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
 		if l.request.State() == pool.Waiting {

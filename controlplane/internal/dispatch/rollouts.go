@@ -14,26 +14,26 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// A turn is a step of a rollout, with what is said about it.
-type turn struct {
+// A rolloutStep is a step of a rollout, with a sentence about it.
+type rolloutStep struct {
 	pool.Progress
 	detail string
 }
 
-// turns takes note of the steps that a rollout has made. The caller holds f.mu.
-func (f *function) turns(steps []pool.Progress) []turn {
-	var out []turn
+// rolloutSteps records the steps that a rollout has made. The caller holds f.mu.
+func (f *function) rolloutSteps(steps []pool.Progress) []rolloutStep {
+	var out []rolloutStep
 	for _, g := range steps {
 		if g.Phase.Over() && !g.Back {
 			f.rollouts[cmp.Or(string(g.Cause), string(g.Phase))]++
 		}
-		out = append(out, turn{g, f.rolloutDetail(g)})
+		out = append(out, rolloutStep{g, f.rolloutDetail(g)})
 	}
 	return out
 }
 
-// log says what an operator should know of a step.
-func (t turn) log(log logrus.FieldLogger) {
+// log tells an operator about a step.
+func (t rolloutStep) log(log logrus.FieldLogger) {
 	log = log.WithFields(logrus.Fields{
 		"from": routeName(t.From), "to": routeName(t.To), "fresh": t.Fresh, "old": t.Old, "instances": t.Want,
 	})
@@ -51,18 +51,18 @@ func (t turn) log(log logrus.FieldLogger) {
 	}
 }
 
-// routeName is a route for people.
+// routeName describes a route to people.
 func routeName(r pool.Route) string {
 	switch {
 	case r.Version == "":
-		return "as the qualifier leads to"
+		return "whatever the qualifier points to"
 	case r.Extra == "":
 		return r.Version
 	}
 	return fmt.Sprintf("%s, and %s for %.0f%%", r.Version, r.Extra, 100*r.Share)
 }
 
-// rolloutDetail says in a sentence what a rollout does. The caller holds f.mu.
+// rolloutDetail explains in a sentence why a rollout is where it is; empty if nothing is wrong. The caller holds f.mu.
 func (f *function) rolloutDetail(g pool.Progress) string {
 	before, after := g.Before, g.After
 	switch {
@@ -86,7 +86,7 @@ func (f *function) rolloutDetail(g pool.Progress) string {
 
 func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
-// rolloutStatus is what the API tells. The caller holds f.mu.
+// rolloutStatus is the rollout as the API shows it. The caller holds f.mu.
 func (f *function) rolloutStatus() *operator.Rollout {
 	g := f.pool.Rollout()
 	if g.Phase == "" {
@@ -121,5 +121,5 @@ func (f *function) readyByVersion() map[string]int {
 	return out
 }
 
-// rolloutsEnded are the outcomes. The caller holds f.mu.
+// rolloutsEnded counts the rollouts that have ended, by outcome. The caller holds f.mu.
 func (f *function) rolloutsEnded() map[string]uint64 { return maps.Clone(f.rollouts) }

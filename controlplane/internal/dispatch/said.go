@@ -10,7 +10,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// maxSaid bounds what the status repeats of a failure, in bytes; the log has all of it.
+// maxSaid bounds the detail of a failure in the status, in bytes. The log has all of it.
 const maxSaid = 512
 
 // said is what Lambda or the peer said when an instance last failed for a cause. It is for operators only.
@@ -22,7 +22,7 @@ func (s said) note(end provider.End) {
 	}
 }
 
-// because is what follows a sentence about that cause.
+// because is appended to a sentence about that cause.
 func (s said) because(cause scaler.Cause) string {
 	if s[cause] == "" {
 		return ""
@@ -30,7 +30,7 @@ func (s said) because(cause scaler.Cause) string {
 	return "; the last failure: " + s[cause]
 }
 
-// oneLine makes each run of white space one blank, and cuts what is longer than limit bytes between two characters.
+// oneLine makes each run of white space one blank. It cuts what is longer than limit bytes, never within a character.
 func oneLine(s string, limit int) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if len(s) <= limit {
@@ -42,11 +42,11 @@ func oneLine(s string, limit int) string {
 	return s[:limit] + "…"
 }
 
-// withoutToken takes an invocation's token out of what was said about its failure: an app may repeat the event in its
-// error. The token is of use until the instance is forgotten.
+// withoutToken removes an invocation's token from the detail of its failure, because an app may repeat the event in its error
+// and the token is valid until the instance is forgotten.
 func withoutToken(detail, token string) string { return strings.ReplaceAll(detail, token, "[token]") }
 
-// noteFailure takes note of how an instance failed, if it did. The caller holds f.mu.
+// noteFailure records how an instance failed, if it did. The caller holds f.mu.
 func (f *function) noteFailure(at time.Time, i *instance, end provider.End) {
 	if end.Cause == "" {
 		return

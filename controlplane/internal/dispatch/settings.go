@@ -12,19 +12,19 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// settings are what the configuration says of a function at one moment. They are never altered: others take their place. An
-// instance keeps those that it was started by, because its peer knows no others.
+// settings are what the configuration says about a function. They are immutable: a change replaces them. An instance keeps those
+// that it was started with, because its peer knows no others.
 type settings struct {
 	config   config.Function
 	pricing  config.Pricing
 	plan     plan
 	provider provider.Provider // nil: peers register by themselves
-	token    func() string     // that they register with; nil: none can
-	leaving  bool              // it is configured no more, and is forgotten when its last instance and request have ended
-	closed   admission.Cause   // why its requests are refused; empty: they are not
+	token    func() string     // the token that peers register with now; nil: none can register
+	leaving  bool              // not configured any more; the function is forgotten when its last instance and request have ended
+	closed   admission.Cause   // why all requests are refused; empty: they are not
 }
 
-// settingsFor is what a configuration says of one of its functions.
+// settingsFor is what a configuration says about one of its functions.
 func (d *Dispatcher) settingsFor(cfg config.Function, c Configuration) *settings {
 	s := &settings{
 		config: cfg, pricing: c.Pricing, plan: planFor(cfg, c.Pricing), provider: c.Providers[cfg.Name], token: c.Tokens[cfg.Name],
@@ -34,19 +34,19 @@ func (d *Dispatcher) settingsFor(cfg config.Function, c Configuration) *settings
 		s.closed = admission.Disabled
 	}
 	if d.caretaker {
-		s.provider, s.plan.settings = nil, s.plan.careful()
+		s.provider, s.plan.settings = nil, s.plan.caretakerSettings()
 	}
 	return s
 }
 
-// same tells whether two say the same.
+// same tells whether two settings are equal for an instance. Providers and tokens are not compared.
 func (s *settings) same(other *settings) bool {
 	return s.leaving == other.leaving && s.pricing == other.pricing && (s.provider == nil) == (other.provider == nil) &&
 		reflect.DeepEqual(s.config, other.config)
 }
 
-// left are the settings of a function that the configuration has no more. A caretaker serves what others have left it, for as long
-// as they do.
+// left are the settings of a function that the configuration does not have any more. A caretaker still serves it as long as there
+// are instances.
 func (d *Dispatcher) left(s *settings) *settings {
 	next := *s
 	next.leaving, next.token = true, nil
@@ -57,12 +57,12 @@ func (d *Dispatcher) left(s *settings) *settings {
 	return &next
 }
 
-// watched tells whether somebody reads what the function's qualifier leads to.
+// watched tells whether we read regularly what the function's qualifier points to.
 func (s *settings) watched() bool {
 	return s.provider != nil && s.closed == "" && s.config.Rollout.Watch > 0
 }
 
-// unknown is the provider of a function of which only instances are known: they are Lambda's, and nothing more is started.
+// unknown is the provider of a function that is not configured but has instances in Lambda. It starts nothing.
 type unknown struct{}
 
 // Invoke implements provider.Provider.

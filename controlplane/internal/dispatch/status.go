@@ -52,12 +52,12 @@ func (f *function) status() operator.Function {
 	}
 }
 
-// sentences joins those that are not empty.
+// sentences joins the ones that are not empty.
 func sentences(all ...string) string {
 	return strings.Join(slices.DeleteFunc(all, func(s string) bool { return s == "" }), "; ")
 }
 
-// blocked is the guard that withholds starts, or the cause that makes the breaker do so.
+// blocked is the guard that holds starts back, or the cause of failures for which the breaker does.
 func blocked(b scaler.Block) string {
 	if b.Reason == scaler.Backoff {
 		return string(b.Cause)
@@ -65,7 +65,7 @@ func blocked(b scaler.Block) string {
 	return string(b.Reason)
 }
 
-// whyBlocked says it in a sentence. The caller holds f.mu.
+// whyBlocked says in a sentence what holds starts back. The caller holds f.mu.
 func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
 	s := f.settings().config.Scaling
 	switch b.Reason {
@@ -85,12 +85,12 @@ func (f *function) whyBlocked(at time.Time, b scaler.Block) string {
 	case scaler.AtAccount:
 		return "accounts[].instances leaves no room: the functions of this account and region have as many together"
 	case scaler.Unreachable:
-		return "no Envoy is connected: nothing is started before a request waits, or one is"
+		return "no Envoy is connected: nothing is started until one is, or until a request waits"
 	case scaler.Relayless:
-		return "no relay is attached: nothing that is started could come up"
+		return "no relay is attached: an instance could not come up"
 	case scaler.Never:
 		if f.settings().closed != "" {
-			return "the function is disabled, or configured no more"
+			return "the function is disabled, or not configured any more"
 		}
 		return "peers of this function register by themselves, and too few are there"
 	case scaler.Backoff:
@@ -106,14 +106,14 @@ func backoffDetail(at time.Time, b scaler.Block) string {
 	return fmt.Sprintf("starts fail: %s; the next one is tried when it is wanted", b.Cause)
 }
 
-// blockedBy reports whether one of these guards withholds starts.
+// blockedBy tells whether one of these guards holds starts back.
 func (f *function) blockedBy(reasons ...scaler.Reason) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Contains(reasons, f.pool.Stats().Blocked.Reason)
 }
 
-// billed is empty for a function of peers that nobody invoked: what they cost, Lambda does not bill. The caller holds f.mu.
+// billed is empty for a function whose peers register by themselves, because Lambda does not bill them. The caller holds f.mu.
 func (f *function) billed(at time.Time) operator.Bill {
 	if f.settings().provider == nil {
 		return operator.Bill{}

@@ -8,19 +8,19 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
-// How the end of a dispatcher is watched. Both are small beside what is waited for.
+// How often Retire and Shutdown look whether they can return.
 const (
-	retiresEvery = 20 * time.Millisecond
-	servesEvery  = 2 * time.Millisecond
+	retireEvery   = 20 * time.Millisecond
+	shutdownEvery = 2 * time.Millisecond
 )
 
-// Retire serves on, before Shutdown, until nothing has arrived for quiet and nobody waits, or until ctx ends. Nothing starts any
-// more that no waiter needs.
+// Retire goes before Shutdown. It keeps serving until no request waits and none has arrived for the quiet time, or until ctx ends.
+// From now on instances start only for waiters.
 func (d *Dispatcher) Retire(ctx context.Context, quiet time.Duration) {
 	for _, f := range d.list() {
 		f.do((*pool.Pool).Retire)
 	}
-	for d.wanted(quiet) && pause.For(ctx, retiresEvery) {
+	for d.wanted(quiet) && pause.For(ctx, retireEvery) {
 	}
 }
 
@@ -40,19 +40,19 @@ func (f *function) wanted(within time.Duration) bool {
 	return f.pool.Stats().Waiting > 0 || !f.arrived.IsZero() && now().Sub(f.arrived) < within
 }
 
-// Shutdown rejects what waits, drains every instance and returns when all that serve have ended or ctx has. Requests in flight
-// finish meanwhile. An instance that was not up yet is not waited for: nobody else waits for it either, and it ends when it
-// finds no relay. So do those that remain after ctx.
+// Shutdown rejects queued requests, drains every instance, and returns when those that serve have ended, or ctx has. Requests in
+// flight finish meanwhile. Shutdown does not wait for an instance that is not up yet: no request needs it, and it ends when it
+// finds no relay. So do the instances that remain when ctx ends.
 func (d *Dispatcher) Shutdown(ctx context.Context) {
 	for _, f := range d.list() {
 		f.close()
 	}
-	for d.serves() && pause.For(ctx, servesEvery) {
+	for d.serves() && pause.For(ctx, shutdownEvery) {
 	}
 	d.end()
 }
 
-// end ends all that the dispatcher does by itself, and returns when it has.
+// end stops background work, Invoke calls and timers, and returns when they have ended.
 func (d *Dispatcher) end() {
 	d.halt()
 	d.background.Wait()
@@ -62,7 +62,7 @@ func (d *Dispatcher) end() {
 	}
 }
 
-// serves tells whether an instance has requests in flight, a peer, or said goodbye and its invocation is about to end.
+// serves tells whether an instance has requests in flight, has a peer, or has said goodbye and its invocation is about to end.
 func (d *Dispatcher) serves() bool {
 	for _, f := range d.list() {
 		if f.serves() {
@@ -81,4 +81,29 @@ func (f *function) serves() bool {
 		}
 	}
 	return false
+}
+
+// DrainLimit is the longest time that an instance of any function may take to drain when the control plane stops.
+func (d *Dispatcher) DrainLimit() time.Duration {
+	var limit time.Duration
+	for _, f := range d.list() {
+		limit = max(limit, f.settings().plan.settings.DrainTimeout)
+	}
+	return limit
+}
+
+// spawn runs work in the background, unless the dispatcher is stopping.
+func (d *Dispatcher) spawn(work func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stop.Err() == nil {
+		d.background.Go(work)
+	}
+}
+
+// halt cancels background work and Invoke calls. spawn does nothing afterwards.
+func (d *Dispatcher) halt() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cut()
 }

@@ -49,7 +49,7 @@ func TestRetireServesUntilNothingArrives(t *testing.T) {
 			(<-w.acquire(t.Context())).lease.Release()
 		}
 		last := time.Now()
-		require.InDelta(t, quiet, (<-retired).Sub(last), float64(2*retiresEvery))
+		require.InDelta(t, quiet, (<-retired).Sub(last), float64(2*retireEvery))
 		require.Len(t, w.instances(), 1)
 	})
 }
@@ -82,7 +82,7 @@ func TestRetireWaitsForWhoWaits(t *testing.T) {
 		w.acquire(t.Context()) // nobody will serve it
 		began := time.Now()
 		w.Retire(ctx, quiet)
-		require.InDelta(t, 15*time.Second, time.Since(began), float64(retiresEvery), "the grace bounds it")
+		require.InDelta(t, 15*time.Second, time.Since(began), float64(retireEvery), "the grace bounds it")
 	})
 }
 

@@ -17,13 +17,13 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A Dispatcher may follow another that has died or handed over. Relays tell it which instances there are (Inherited, and what
-// has happened to each), and what its predecessor has written down (Noted). Only after Start does it decide anything.
+// A Dispatcher may take over from another that has died or handed over. Relays tell it which instances there are (Inherited, then
+// the events of each), and what its predecessor has noted (Noted). It decides nothing before Start.
 
-// A memo is what the leader that starts an instance writes down about it, beside what its relay sees.
+// A memo is what the leader notes about an instance that it starts, beside what the relay knows.
 type memo struct {
 	Pin   string `json:"pin,omitempty"`   // the version that it is started as
-	Slots int    `json:"slots,omitempty"` // that it had when it was started, where that is learned
+	Slots int    `json:"slots,omitempty"` // the learned slots that it had when it was started
 }
 
 func memoOf(i *instance) memo { return memo{Pin: i.core.Pin(), Slots: i.learned} }
@@ -33,9 +33,8 @@ func (m memo) text() []byte {
 	return text
 }
 
-// Inherited takes in an instance that a former leader has announced. One of a function that the configuration does not have
-// finishes what it has in flight, and so does the function then: another configuration is as if it had been loaded. One that there
-// is no place for is told to finish at once.
+// Inherited takes over an instance of a former leader. If the configuration lacks its function, the instance finishes what it has
+// in flight and the function leaves, as if the configuration had changed now. An instance that has no place is drained at once.
 func (d *Dispatcher) Inherited(in relays.Inheritance) {
 	if d.instance(in.Instance) != nil {
 		return // another relay has it too
@@ -51,7 +50,7 @@ func (d *Dispatcher) Inherited(in relays.Inheritance) {
 		return
 	}
 	d.log.WithFields(logrus.Fields{"instance": in.Instance, "function": in.Function, "endpoint": in.Endpoint}).WithError(err).
-		Warn("an instance of the control plane before is not taken over: it finishes")
+		Warn("an instance of the former leader cannot be taken over: it finishes")
 	d.relay.Drain(in.Instance, wire.ReasonOperator)
 }
 
@@ -61,7 +60,7 @@ func (f *function) inherit(in relays.Inheritance) error {
 		return err
 	}
 	var m memo
-	_ = json.Unmarshal(in.Memo, &m) // of a later build, or none: the rest is known from the relay
+	_ = json.Unmarshal(in.Memo, &m) // it may be missing or of a later build; the relay knows the rest
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := now()
@@ -71,7 +70,7 @@ func (f *function) inherit(in relays.Inheritance) error {
 	}
 	i := f.know(in.Instance, core)
 	i.environment, i.unanswered, i.isUp = in.Environment, true, in.UpFor > 0
-	f.endpoints.list[index].known = in.UpFor > 0 // what serves Envoy has known long since
+	f.endpoints.list[index].known = in.UpFor > 0 // Envoy knows the endpoint of an instance that was up
 	f.proven = f.proven || in.UpFor > 0
 	if !core.Adopted() {
 		f.bill.Inherited(at, core.Started())
@@ -81,6 +80,7 @@ func (f *function) inherit(in relays.Inheritance) error {
 	return nil
 }
 
+// estate describes an inherited instance to the pool.
 func (f *function) estate(at time.Time, in relays.Inheritance, index int, m memo) pool.Estate {
 	e := pool.Estate{
 		Index: index, Started: at.Add(-in.Age), Cold: in.Cold, Environment: in.Environment, Pin: m.Pin, Version: m.Pin,
@@ -100,30 +100,29 @@ func indexIn(endpoint, function string) (int, error) {
 	number, ours := strings.CutPrefix(endpoint, function+"/")
 	index, err := strconv.Atoi(number)
 	if !ours || err != nil || index < 0 || index > maxIndex {
-		return 0, fmt.Errorf("%q is no endpoint of function %q", endpoint, function)
+		return 0, fmt.Errorf("%q is not an endpoint of function %q", endpoint, function)
 	}
 	return index, nil
 }
 
-// maxIndex bounds what a relay can make the table of endpoints grow to.
+// maxIndex bounds how far a relay can make the table of endpoints grow.
 const maxIndex = 99_999
 
-// A note is what a function's leader writes down for the next one.
+// A note is what a leader tells the next one about a function.
 type note struct {
 	Pool   pool.Note              `json:"pool"`
 	Bill   bill.Note              `json:"bill"`
 	Drains map[string]pool.Reason `json:"drains,omitempty"` // by instance: those that drain and were not told to finish yet
-	Code   *provider.Routing      `json:"code,omitempty"`   // what all instances run; nil: not known
+	Code   *provider.Routing      `json:"code,omitempty"`   // the code that all instances run; nil: not known
 }
 
-// noted is what a function has from the leader before.
+// noted is what a function has from the former leader's note.
 type noted struct {
 	learned bool
 	drains  map[string]pool.Reason
 }
 
-// Noted takes in what the leader before has written down about a function. The first word counts; it comes before the function's
-// instances.
+// Noted takes in the former leader's note about a function. It comes before the function's instances. Only the first one counts.
 func (d *Dispatcher) Noted(n relays.Note) {
 	f := d.named(n.Function)
 	if f == nil {
@@ -131,7 +130,7 @@ func (d *Dispatcher) Noted(n relays.Note) {
 	}
 	var text note
 	if err := json.Unmarshal(n.Text, &text); err != nil {
-		f.log.WithError(err).Warn("what the control plane before has learned cannot be read, and is learned anew")
+		f.log.WithError(err).Warn("the former leader's note cannot be read: what it learned is learned anew")
 		return
 	}
 	f.mu.Lock()
@@ -145,15 +144,14 @@ func (d *Dispatcher) Noted(n relays.Note) {
 	f.versions.learn(text.Code)
 }
 
-// WriteNotes tells relays what the next leader should know, of functions to which something has happened since the last time.
+// WriteNotes gives relays a note for the next leader about each function to which something has happened since the last note.
 func (d *Dispatcher) WriteNotes() {
 	for _, f := range d.list() {
 		f.writeNote()
 	}
 }
 
-// Abandon ends the dispatcher and nothing else: what runs goes on, and whoever leads next takes it over. The relays must not hear
-// it any more.
+// Abandon ends the dispatcher but not its instances: the next leader takes them over. The relays must already be out of its reach.
 func (d *Dispatcher) Abandon() {
 	d.abandoned.Store(true)
 	d.end()
@@ -165,7 +163,7 @@ func (f *function) writeNote() {
 	}
 }
 
-// note is what the next leader should know; nil if nothing has happened since it was last asked for.
+// note is the note for the next leader; nil if nothing has happened since the last one.
 func (f *function) note() []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -182,13 +180,13 @@ func (f *function) note() []byte {
 	}
 	text, err := n.text()
 	if err != nil {
-		f.log.WithError(err).Error("what is learned cannot be written down")
+		f.log.WithError(err).Error("the note for the next leader cannot be written")
 	}
 	return text
 }
 
-// text is the note as relays keep it. One that would be too long does without the environments that froze first, for Lambda gives
-// those up first, and then without the drains: their names are not ours to choose, nor how many there are.
+// text encodes the note for relays. If it is too long it loses the environments that froze first, because Lambda gives those up
+// first, and then the drains. The length of names and the number of drains have no bound of ours.
 func (n note) text() ([]byte, error) {
 	for {
 		text, err := json.Marshal(n)

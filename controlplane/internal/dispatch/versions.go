@@ -13,34 +13,34 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// How Lambda is asked what a qualifier leads to. Its limit on such calls is 15 a second for the whole account.
+// How Lambda is asked what a qualifier points to. Its limit on such calls is 15 a second for the whole account.
 const (
 	readTimeout    = 5 * time.Second
 	readEach       = time.Second            // between two functions
-	firstReadEach  = 100 * time.Millisecond // the same when the control plane has started
-	forbiddenPause = 5 * time.Minute        // somebody may give the right
+	firstReadEach  = 100 * time.Millisecond // between two functions in the first round
+	forbiddenPause = 5 * time.Minute        // until the next try where reading is forbidden: somebody may have allowed it
 	failuresToWarn = 3                      // in a row
-	neverChanges   = time.Duration(-1)
+	neverChanges   = time.Duration(-1)      // the answer to when to look again, of a qualifier that is a version
 )
 
 // versions are what is known of a function's versions. Guarded by the function's mu.
 type versions struct {
-	read     bool // there was an answer
+	read     bool // Lambda has answered
 	routing  provider.Routing
 	failures int               // of reading, in a row
-	trouble  string            // why deployments are not seen; empty: they are, or nobody asked yet
+	trouble  string            // why deployments are not noticed; empty: they are, or we have not asked yet
 	byName   bool              // versions may not be invoked by their number
-	settled  *provider.Routing // what was read before a rollout that is under way, or last; nil: nothing was
-	asked    *rollout.Plan     // of a rollout that an operator wants, and that begins with the next answer
+	settled  *provider.Routing // what all instances run: see settle; nil: not known
+	asked    *rollout.Plan     // the plan of a rollout that an operator wants; it begins with the next answer
 }
 
-// planOf is how a rollout is made, as configured.
+// planOf is the configured plan of rollouts.
 func planOf(c config.Rollout) rollout.Plan {
 	return rollout.Plan{Steps: c.Steps, Hold: c.Hold, MaxErrors: c.MaxErrors, MaxSlower: c.MaxSlower}
 }
 
-// follow reads every now and then what the function's qualifier leads to, until ctx ends. place is how many functions are read
-// before it.
+// follow reads regularly what the function's qualifier points to, until ctx ends. place is how many functions are read before
+// this one.
 func (f *function) follow(ctx context.Context, place int) {
 	next, lag := time.Duration(place)*firstReadEach, time.Duration(place)*(readEach-firstReadEach)
 	for pause.For(ctx, next) {
@@ -51,9 +51,8 @@ func (f *function) follow(ctx context.Context, place int) {
 	}
 }
 
-// followAnew reads what the qualifier leads to from now on as the settings say. place is how many functions are read before it.
-// The caller holds d.configuring.
-func (f *function) followAnew(place int) {
+// followAgain replaces follow by one with the current settings, or ends it. place is as for follow. The caller holds d.configuring.
+func (f *function) followAgain(place int) {
 	f.unfollow()
 	f.unfollow = func() {}
 	if !f.settings().watched() {
@@ -64,8 +63,8 @@ func (f *function) followAnew(place int) {
 	f.d.spawn(func() { f.follow(ctx, place) })
 }
 
-// look reads what the qualifier leads to, acts upon it, and returns when to look again. One looks at a time: no answer is
-// overtaken by an older one.
+// look reads what the qualifier points to, acts on it, and returns when to look again. Only one look runs at a time, so that an old
+// answer cannot follow a newer one.
 func (f *function) look(ctx context.Context) time.Duration {
 	f.looking.Lock()
 	defer f.looking.Unlock()
@@ -89,13 +88,13 @@ func (f *function) look(ctx context.Context) time.Duration {
 	return next
 }
 
-// unseenDetail says what it means that the control plane cannot read what the qualifier leads to.
-const unseenDetail = "what the function's qualifier leads to cannot be read: a deployment is noticed by the first instance that runs the new " +
+// unseenDetail says what follows if the control plane cannot read what the qualifier points to.
+const unseenDetail = "what the function's qualifier points to cannot be read: a deployment is noticed by the first instance that runs the new " +
 	"version, so some requests wait for its start, and the old version cannot be started any more. Allow lambda:GetAlias and " +
 	"lambda:GetFunctionConfiguration, or set rollout.watch to 0s"
 
-// unread follows a failure to read. It warns once, and from then on Lambda chooses what new instances run. A rollout that an
-// operator wants begins anyway.
+// unread handles a failure to read the qualifier. It warns once, and from then on Lambda chooses what new instances run. A rollout
+// that an operator wants begins anyway.
 func (f *function) unread(err error) {
 	f.mu.Lock()
 	v := &f.versions
@@ -114,12 +113,12 @@ func (f *function) unread(err error) {
 		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Unpin(at, false) })
 	}
 	if plan != nil {
-		f.log.WithError(err).Warn("what the qualifier leads to cannot be read: all instances are replaced by whatever it is")
+		f.log.WithError(err).Warn("what the qualifier points to cannot be read: all instances are replaced by whatever it is")
 		f.renew(*plan, true)
 	}
 }
 
-// settle is what all instances run, as far as that is known: what was read last, once no rollout is under way.
+// settle returns what all instances run, as far as that is known. While no rollout is under way, that is what was read last.
 func (v *versions) settle(g pool.Progress) *provider.Routing {
 	if v.read && (g.Phase == "" || g.Phase.Over() && !g.Back) {
 		routing := v.routing
@@ -128,35 +127,35 @@ func (v *versions) settle(g pool.Progress) *provider.Routing {
 	return v.settled
 }
 
-// learn takes over what was read by whoever led before. What is read now is compared with it.
+// learn takes over what the former leader read, so that the first answer is compared with it.
 func (v *versions) learn(settled *provider.Routing) {
 	if settled != nil && !v.read {
 		v.read, v.routing, v.settled = true, *settled, settled
 	}
 }
 
-// take is the plan of the rollout that an operator wants, who wants it no more; nil: none does.
+// take removes and returns the plan of the rollout that an operator wants; nil: none does.
 func (v *versions) take() *rollout.Plan {
 	plan := v.asked
 	v.asked = nil
 	return plan
 }
 
-// A heard is what an answer says that was read.
+// A heard is what an answer of Lambda's means.
 type heard struct {
-	route  pool.Route    // of new instances
-	moved  bool          // to another version
-	other  bool          // code than before, as far as that is known
-	mended bool          // it could not be read before
-	plan   *rollout.Plan // of a rollout that an operator wants
+	route  pool.Route    // for new instances
+	moved  bool          // the qualifier points to another version than before
+	other  bool          // the code is another than before, as far as that is known
+	mended bool          // the qualifier could not be read before
+	plan   *rollout.Plan // of a rollout that an operator wants; nil: none does
 }
 
-// hear takes in an answer.
+// hear records an answer of Lambda's.
 func (v *versions) hear(r provider.Routing) heard {
 	was := v.routing
 	h := heard{moved: r.Route != was.Route, other: v.read && r != was, mended: v.trouble != "", plan: v.take()}
 	if !v.read {
-		h.other = h.plan != nil && r != (provider.Routing{}) // nobody knows, and a version's own code never changes
+		h.other = h.plan != nil && r != (provider.Routing{}) // assumed for an alias or $LATEST; a version's own code never changes
 	}
 	if !v.byName {
 		h.route = r.Route
@@ -165,16 +164,17 @@ func (v *versions) hear(r provider.Routing) heard {
 	return h
 }
 
-// routed begins a rollout if the qualifier leads elsewhere than before, if its code is another, or if an operator wants one.
+// routed handles what Lambda says of the qualifier. It begins a rollout if the route or the code has changed, or if an operator
+// wants one.
 func (f *function) routed(r provider.Routing) {
 	f.mu.Lock()
 	h := f.versions.hear(r)
 	f.mu.Unlock()
 	if h.moved {
-		f.log.WithField("version", routeName(r.Route)).Info("the qualifier leads to")
+		f.log.WithField("version", routeName(r.Route)).Info("the qualifier points to another version")
 	}
 	if h.mended {
-		f.log.Info("what the function's qualifier leads to can be read again")
+		f.log.Info("what the function's qualifier points to can be read again")
 	}
 	plan, forced := f.settings().plan.settings.Rollout, h.plan != nil
 	if forced {
@@ -182,7 +182,7 @@ func (f *function) routed(r provider.Routing) {
 	}
 	pinned := h.route != (pool.Route{})
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
-		unknown := h.other && p.Routed() == (pool.Route{}) // what those run that Lambda chose
+		unknown := h.other && p.Routed() == (pool.Route{}) // Lambda chose what the instances run, so nobody knows it
 		return p.Route(at, h.route, plan, pinned && (forced || unknown))
 	})
 	if !pinned && (forced || h.other) {
@@ -190,21 +190,21 @@ func (f *function) routed(r provider.Routing) {
 	}
 }
 
-// renew replaces all instances that there are.
+// renew replaces all instances. changed says whether the new ones run other code.
 func (f *function) renew(plan rollout.Plan, changed bool) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Renew(at, plan, changed) })
 }
 
-// unwatch leaves it to Lambda again what new instances run, after a rollout of an operator: nobody else reads where the
-// qualifier leads. One that was given up leaves the old version in place, until an operator starts another.
-func (f *function) unwatch(t turn) {
+// unwatch lets Lambda choose again what new instances run, after an operator's rollout of a function whose qualifier is not watched.
+// After a rollout that was given up, the old version stays until an operator starts another.
+func (f *function) unwatch(t rolloutStep) {
 	if t.Phase == rollout.Done && f.settings().config.Rollout.Watch == 0 {
 		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Unpin(at, false) })
 	}
 }
 
-// unstartable follows the end of an instance that was started by the number of its version, where Lambda does not let us, or
-// has no such version any more.
+// unstartable handles the end of an instance that was started by its version's number, if Lambda does not allow that or does not
+// have the version any more.
 func (f *function) unstartable(i *instance, end provider.End) {
 	version := i.core.Pin()
 	switch {
@@ -212,12 +212,12 @@ func (f *function) unstartable(i *instance, end provider.End) {
 	case end.Cause == scaler.Denied:
 		f.denied(version)
 	case end.Cause == scaler.NotFound:
-		f.log.WithField("version", version).Warn("the version exists no more: instances are started as the qualifier leads to")
+		f.log.WithField("version", version).Warn("the version does not exist any more: instances are started by the qualifier")
 		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Vanished(at, version) })
 	}
 }
 
-// denied makes instances be started as the qualifier leads to from now on.
+// denied makes all starts use the qualifier from now on, because Lambda does not allow version numbers.
 func (f *function) denied(version string) {
 	f.mu.Lock()
 	known := f.versions.byName

@@ -20,7 +20,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// newDeployed is a world that keeps two instances, of the version that its qualifier leads to. It must be called inside a
+// newDeployed is a world that keeps two instances, of the version that its qualifier points to. It must be called inside a
 // synctest bubble.
 func newDeployed(t *testing.T, r provider.Routing, change func(*config.Function)) *world {
 	w := newWaitingWorld(t, func(f *config.Function) {
@@ -224,7 +224,7 @@ func TestAVersionThatMayNotBeInvokedByItsNumber(t *testing.T) {
 		w.mu.Lock()
 		last := w.versions[ids[len(ids)-1]]
 		w.mu.Unlock()
-		require.Empty(t, last, "invoked as the qualifier leads to")
+		require.Empty(t, last, "invoked as the qualifier points to")
 		require.Empty(t, w.status().Blocked)
 	})
 }

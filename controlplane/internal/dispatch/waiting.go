@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	// silentStart is how long nobody need have dialled for a start before that is worth a word.
+	// silentStart is how long a start may take before a peer dials. After it the log and the status say so.
 	silentStart = 2500 * time.Millisecond
-	// maxWaitLines bounds what the log repeats of one instance's words about its app.
+	// maxWaitLines bounds the log lines about one instance that waits for its app.
 	maxWaitLines = 5
 )
 
-// A wait is what an instance that starts waits for. Guarded by the function's mu.
+// A wait is what a starting instance waits for. Guarded by the function's mu.
 type wait struct {
 	timer *time.Timer // fires when nobody has dialled for silentStart; nil before the start
 	app   string      // what the app did last, in the peer's words; empty: nothing is known of it
-	since time.Time   // when the peer said so first
+	since time.Time   // when the peer first said that it waits for its app
 	lost  bool        // a peer was there and has gone
-	lines int         // logged
+	lines int         // log lines written
 	// verdict is what it waited for when it was given up; empty before.
 	verdict string
 }
 
-// watch says so when nobody dials for an instance that was just begun.
+// watch logs it if no peer dials in time for an instance that has just begun.
 func (f *function) watch(i *instance) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -57,8 +57,8 @@ func (f *function) silent(i *instance) {
 	}
 }
 
-// waitLevel is a warning for a function whose instances have not come up so far; those of others are slow now and then. The
-// caller holds f.mu.
+// waitLevel is the log level of slow starts. It is a warning only while no instance of the function has ever come up. The caller
+// holds f.mu.
 func (f *function) waitLevel() logrus.Level {
 	if f.proven {
 		return logrus.InfoLevel
@@ -66,7 +66,7 @@ func (f *function) waitLevel() logrus.Level {
 	return logrus.WarnLevel
 }
 
-// waiting takes note of a peer that is there and waits for its app.
+// waiting records that a peer is there and waits for its app.
 func (f *function) waiting(i *instance, w relays.Waiting) {
 	f.meet(w.Peer)
 	f.mu.Lock()
@@ -90,7 +90,8 @@ func (f *function) waiting(i *instance, w relays.Waiting) {
 	}
 }
 
-// waitsFor says what an instance that starts waits for, or waited for when it was given up; empty for any other. The caller holds f.mu.
+// waitsFor says what a starting instance waits for, or what it waited for when it was given up; empty for any other instance. The
+// caller holds f.mu.
 func (f *function) waitsFor(i *instance, at time.Time) string {
 	if i.core.State() != pool.Starting {
 		return i.wait.verdict
@@ -118,7 +119,7 @@ func (f *function) stillWaits(i *instance, at time.Time) string {
 
 func seconds(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
 
-// startsWait says what the oldest start waits for that takes long; empty if none does. The caller holds f.mu.
+// startsWait says what the oldest slow start waits for; empty if no start is slow. The caller holds f.mu.
 func (f *function) startsWait(at time.Time) string {
 	var oldest *instance
 	slow := 0
@@ -142,8 +143,7 @@ func (f *function) startsWait(at time.Time) string {
 	}
 }
 
-// missed takes note of a start that was given up because it took too long. It returns what it waited for. The caller holds
-// f.mu.
+// missed records that a start was given up because it took too long. It returns what the start waited for. The caller holds f.mu.
 func (f *function) missed(i *instance, at time.Time) string {
 	i.wait.verdict = f.stillWaits(i, at)
 	f.said[scaler.StartTimeout] = "it waited for " + i.wait.verdict

@@ -11,7 +11,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// wears has another instance take the place of one whose environment is worn.
+// wears makes the pool replace an instance whose environment is worn.
 func (f *function) wears(i *instance, word wire.Notice) {
 	f.log.WithFields(logrus.Fields{"instance": i.id, "why": wornBy(word)}).
 		Info("environment worn: another one takes its place")
@@ -21,10 +21,10 @@ func (f *function) wears(i *instance, word wire.Notice) {
 	})
 }
 
-// wornBy is the word for people: memory, requests or age.
+// wornBy is the kind of wear: memory, requests or age.
 func wornBy(word wire.Notice) string { return strings.TrimPrefix(string(word), "worn_") }
 
-// endsWorn tells whether the instance's environment has ended with it, as its peer says, and counts it. The caller holds f.mu.
+// endsWorn tells whether a worn environment has ended with its instance, and counts it. The caller holds f.mu.
 func (f *function) endsWorn(i *instance, end provider.End) bool {
 	if end.Report == nil || !end.Report.Worn.Wears() {
 		return false

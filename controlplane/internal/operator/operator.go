@@ -67,7 +67,7 @@ type Warning struct {
 const (
 	PeerLacks = "peer_lacks" // lambdapeer in the function's image is older than the control plane, and lacks something
 	SerialApp = "serial_app" // the app serves one request at a time, although an instance has several slots
-	Unseen    = "unseen"     // what the qualifier leads to cannot be read: deployments are noticed late
+	Unseen    = "unseen"     // what the qualifier points to cannot be read: deployments are noticed late
 	Unguarded = "unguarded"  // invocations are signed, and the function's lambdapeer obeys any
 )
 

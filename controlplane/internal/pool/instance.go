@@ -170,7 +170,7 @@ func (i *Instance) EndBy(t time.Time) {
 // Price is what its start has claimed.
 func (i *Instance) Price() scaler.Price { return i.price }
 
-// Pin is the version that it is to be invoked as; empty: as the function's qualifier leads to.
+// Pin is the version that it is to be invoked as; empty: as the function's qualifier points to.
 func (i *Instance) Pin() string { return i.pin }
 
 // Version is the version of the code that it runs; empty: not known.

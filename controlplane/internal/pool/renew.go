@@ -76,7 +76,7 @@ func (p *Pool) served() Route {
 }
 
 // Renew replaces all instances that exist by others. The code is another one although its version has the same name, or the
-// qualifier leads elsewhere, if changed is set: then no environment of before serves again. A rollout to another version that
+// qualifier points elsewhere, if changed is set: then no environment of before serves again. A rollout to another version that
 // is under way replaces them all as it is.
 func (p *Pool) Renew(now time.Time, plan rollout.Plan, changed bool) *Effects {
 	now = p.enter(now)
@@ -91,7 +91,7 @@ func (p *Pool) Renew(now time.Time, plan rollout.Plan, changed bool) *Effects {
 }
 
 // Unpin leaves it to Lambda again which version new instances run. With denied it lets nobody choose: then a rollout under way
-// begins anew. Otherwise nobody knows what the qualifier leads to now, and a rollout under way comes to its end before.
+// begins anew. Otherwise nobody knows what the qualifier points to now, and a rollout under way comes to its end before.
 func (p *Pool) Unpin(now time.Time, denied bool) *Effects {
 	now = p.enter(now)
 	roll := p.roll
@@ -133,7 +133,7 @@ func (p *Pool) AbortRollout(now time.Time) (*Effects, bool) {
 }
 
 // Vanished says that a version exists no more, as an old one that was deleted after the qualifier had moved. Nothing is started
-// as it: new instances run what the rollout under way brings, or what the qualifier leads to.
+// as it: new instances run what the rollout under way brings, or what the qualifier points to.
 func (p *Pool) Vanished(now time.Time, version string) *Effects {
 	now = p.enter(now)
 	switch roll := p.roll; {
@@ -418,7 +418,7 @@ func (p *Pool) turnBack(now time.Time) {
 	}
 }
 
-// maxSeen bounds the versions that are expected: an alias leads to two at most, and others were given up.
+// maxSeen bounds the versions that are expected: an alias points to two at most, and others were given up.
 const maxSeen = 4
 
 // see takes note of a version that is expected, and forgets the one that was noted first if they are too many.
@@ -430,7 +430,7 @@ func (p *Pool) see(version string) {
 }
 
 // notice compares what an instance runs with what is expected. Where Lambda chooses the version, another one than before
-// means that the qualifier leads elsewhere now.
+// means that the qualifier points elsewhere now.
 func (p *Pool) notice(now time.Time, i *Instance) {
 	if i.pin != "" || i.adopted || i.version == "" || p.route.pinned() {
 		return

@@ -92,7 +92,7 @@ func (d *deployment) running() map[string]int {
 	return out
 }
 
-// Whoever knows what the alias leads to starts instances by number: old and new ones, as it sees fit.
+// Whoever knows what the alias points to starts instances by number: old and new ones, as it sees fit.
 func TestAVersionReplacesAnotherBeforeItStops(t *testing.T) {
 	d := deploy(t, true, nil)
 	lowest := deployed
@@ -557,7 +557,7 @@ func TestAnOldVersionThatIsDeleted(t *testing.T) {
 		require.Equal(t, "1", d.started[0].Pin())
 		d.end(d.takeStarted(), "not_found")
 		d.did(d.p.Vanished(d.now, "1"))
-		require.Empty(t, d.started[0].Pin(), "at once, as the alias leads to")
+		require.Empty(t, d.started[0].Pin(), "at once, as the alias points to")
 		d.comeUp()
 		d.serve(10 * time.Second)
 		require.Equal(t, map[string]int{"2": deployed + 1}, d.running())

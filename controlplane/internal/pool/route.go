@@ -10,7 +10,7 @@ type Route struct {
 	Share   float64 `json:"share,omitempty"` // of the instances, that run Extra
 }
 
-// pinned reports whether instances are started by the number of their version, whatever the qualifier leads to meanwhile.
+// pinned reports whether instances are started by the number of their version, whatever the qualifier points to meanwhile.
 func (r Route) pinned() bool { return r.Version != "" }
 
 // valid is the route without what none can have: a share without a second version, or beyond all instances.
@@ -73,7 +73,7 @@ func (p *Pool) pick(r Route) string {
 
 // An order to start an instance.
 type order struct {
-	pin   string // the version to invoke; empty: as the qualifier leads to
+	pin   string // the version to invoke; empty: as the qualifier points to
 	fresh bool   // it runs what the rollout brings
 	fleet *scaler.Fleet
 }

@@ -13,18 +13,18 @@ import (
 
 // A Provider turns a wanted instance into a running one. Functions whose peers register by themselves have none.
 type Provider interface {
-	// Invoke runs one instance of that version, or if it is empty of what the function's qualifier leads to, and returns when
+	// Invoke runs one instance of that version, or if it is empty of what the function's qualifier points to, and returns when
 	// its invocation is over, minutes later as a rule. When ctx ends, Invoke stops listening; the invocation itself cannot be
 	// called back.
 	Invoke(ctx context.Context, version string, invocation wire.Invocation) End
-	// Routing reads what the function's qualifier leads to. The error wraps ErrForbidden if that may not be read.
+	// Routing reads what the function's qualifier points to. The error wraps ErrForbidden if that may not be read.
 	Routing(ctx context.Context) (Routing, error)
 }
 
 // ErrForbidden says that the control plane has no right to read what it asked for.
 var ErrForbidden = errors.New("not permitted")
 
-// A Routing is what a function's qualifier leads to.
+// A Routing is what a function's qualifier points to.
 type Routing struct {
 	// Route is what new instances are to run. The zero Route: there is nothing to choose, because the qualifier is a version
 	// or none.

@@ -16,7 +16,7 @@ const (
 	initFailed      // the app did not come up
 	finished        // an invocation ended because it was told to
 	killed          // it ended otherwise
-	deployed        // the alias leads to another version
+	deployed        // the alias points to another version
 	read            // the control plane has read that
 	retried         // a client tries again
 	gaveUp          // a client's patience ends; version is the request's life

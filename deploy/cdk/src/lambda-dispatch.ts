@@ -115,7 +115,7 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     this.taskSecurityGroup.connections.allowFrom(target, ec2.Port.tcp(relayPort), `tunnels of ${name}`);
   }
 
-  // grant is all that the control plane may do: start versions of this function, and see what its alias leads to.
+  // grant is all that the control plane may do: start versions of this function, and see what its alias points to.
   private grant(target: lambda.Function) {
     this.controlPlaneTaskDefinition.addToTaskRolePolicy(new iam.PolicyStatement({
       actions: ['lambda:InvokeFunction'], resources: [`${target.functionArn}:*`],

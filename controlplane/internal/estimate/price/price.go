@@ -96,7 +96,7 @@ func (l List) validate() error {
 func (l List) validatePrice(name string, add func(string, ...any)) {
 	p := l.Prices[name]
 	if !slices.Contains(Names(), name) {
-		add("prices.%s: is no price that is used", name)
+		add("prices.%s: is not a known price", name)
 	}
 	if _, ok := l.Sources[p.Source]; !ok {
 		add("prices.%s.source: must be one of sources, got %q", name, p.Source)

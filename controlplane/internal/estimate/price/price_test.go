@@ -61,7 +61,7 @@ func TestAListThatIsWrongNamesAllThatIs(t *testing.T) {
 	for name, tt := range map[string]struct{ from, to, says string }{
 		"misspelt key":   {"sources:", "source:", "source"},
 		"missing price":  {"  nat_gb:", "  nat_gigabyte:", "prices.nat_gb: is missing"},
-		"unknown price":  {"  nat_gb:", "  nat_gigabyte:", "prices.nat_gigabyte: is no price that is used"},
+		"unknown price":  {"  nat_gb:", "  nat_gigabyte:", "prices.nat_gigabyte: is not a known price"},
 		"missing region": {"us-east-1: 0.045,", "", "prices.nat_hour.us-east-1: is missing"},
 		"negative":       {"us-east-1: 0.045,", "us-east-1: -1,", "prices.nat_hour.us-east-1: must be 0 to 1000 dollars, got -1"},
 		"not a number":   {"us-east-1: 0.045,", "us-east-1: .nan,", "prices.nat_hour.us-east-1: must be 0 to"},

@@ -189,7 +189,7 @@ func seconds(v float64) time.Duration { return time.Duration(v * float64(time.Se
 func moment(name, text string) (time.Time, error) {
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || at.Year() < 2010 || at.Year() > 2200 {
-		return at, fmt.Errorf("%s: %q is no time such as 2026-11-29T12:00:00.123456Z", name, text)
+		return at, fmt.Errorf("%s: %q is not a time such as 2026-11-29T12:00:00.123456Z", name, text)
 	}
 	return at, nil
 }
@@ -197,7 +197,7 @@ func moment(name, text string) (time.Time, error) {
 func number(name, text string, least float64) (float64, error) {
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(v >= least && v <= 1e15) {
-		return 0, fmt.Errorf("%s: %q is no number from %v on", name, text, least)
+		return 0, fmt.Errorf("%s: %q is not a number from %v on", name, text, least)
 	}
 	if name[len(name)-4:] == "time" && v > 86_400 {
 		return 0, fmt.Errorf("%s: %q is more than a day", name, text)

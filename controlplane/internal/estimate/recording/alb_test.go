@@ -119,11 +119,11 @@ func TestBadLogsAreNamed(t *testing.T) {
 	for name, tt := range map[string]struct{ text, says string }{
 		"another log":  {good + `127.0.0.1 - - [02/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 5` + "\n", "x.log:3: 8 fields, an entry of an Application"},
 		"open quote":   {good + "\n" + strings.Replace(entry(noon, 0.1), `HTTP/1.1"`, "HTTP/1.1", 1)[:320], "x.log:4: column "},
-		"time":         {strings.ReplaceAll(good, "2026-11-02T12:00:00.000000Z", "yesterday"), `x.log:1: request_creation_time: "yesterday" is no time`},
-		"seconds":      {strings.Replace(good, " 0.100 ", " fast ", 1), `x.log:1: target_processing_time: "fast" is no number`},
-		"not a number": {strings.Replace(good, " 0.100 ", " NaN ", 1), `x.log:1: target_processing_time: "NaN" is no number`},
+		"time":         {strings.ReplaceAll(good, "2026-11-02T12:00:00.000000Z", "yesterday"), `x.log:1: request_creation_time: "yesterday" is not a time`},
+		"seconds":      {strings.Replace(good, " 0.100 ", " fast ", 1), `x.log:1: target_processing_time: "fast" is not a number`},
+		"not a number": {strings.Replace(good, " 0.100 ", " NaN ", 1), `x.log:1: target_processing_time: "NaN" is not a number`},
 		"a week":       {strings.Replace(good, " 0.100 ", " 604800 ", 1), "x.log:1: target_processing_time: \"604800\" is more than a day"},
-		"bytes":        {strings.Replace(good, " 400 9000 ", " -4 9000 ", 1), `x.log:1: received_bytes: "-4" is no number from 0 on`},
+		"bytes":        {strings.Replace(good, " 400 9000 ", " -4 9000 ", 1), `x.log:1: received_bytes: "-4" is not a number from 0 on`},
 		"too long":     {good + entry(noon.Add(100*24*time.Hour), 0.1), "x.log:3: from 2026-11-02 to 2027-02-10 is 100 days, at most 62"},
 		"a long line":  {good + strings.Repeat("x", 2<<20), "x.log:3: "},
 	} {

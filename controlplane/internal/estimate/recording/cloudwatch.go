@@ -90,7 +90,7 @@ func (c *CloudWatch) Read(name string, r io.Reader) error {
 // add takes a point. Two files may hold the same one, but not two values of it.
 func (c *CloudWatch) add(p point) error {
 	if !(p.value >= 0 && p.value <= 1e18) {
-		return fmt.Errorf("%v is no value of a metric", p.value)
+		return fmt.Errorf("%v is not a metric value", p.value)
 	}
 	if c.points[p.of] == nil {
 		c.points[p.of] = map[time.Time]float64{}

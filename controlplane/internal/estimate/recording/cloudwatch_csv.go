@@ -69,7 +69,7 @@ func (c *CloudWatch) row(row []string, p point, columns map[int]metric) error {
 		}
 		v, err := strconv.ParseFloat(cell, 64)
 		if err != nil {
-			return fmt.Errorf("column %d: %q is no number", k+1, cell)
+			return fmt.Errorf("column %d: %q is not a number", k+1, cell)
 		}
 		p.of, p.value = of, v
 		if err := c.add(p); err != nil {

@@ -119,7 +119,7 @@ func (c *CloudWatch) node(of metric, at, value *yaml.Node) error {
 	}
 	v, err := strconv.ParseFloat(value.Value, 64)
 	if err != nil {
-		return fmt.Errorf("%d: %q is no number", value.Line, value.Value)
+		return fmt.Errorf("%d: %q is not a number", value.Line, value.Value)
 	}
 	if err := c.add(point{of, t, v}); err != nil {
 		return fmt.Errorf("%d: %w", value.Line, err)
@@ -139,5 +139,5 @@ func instant(text string) (time.Time, error) {
 	if epoch, err := strconv.ParseFloat(text, 64); err == nil && epoch > 1.2e9 && epoch < 7e9 {
 		return time.Unix(int64(epoch), 0).UTC(), nil
 	}
-	return time.Time{}, fmt.Errorf("%q is no time such as 2026-11-29T12:00:00Z", text)
+	return time.Time{}, fmt.Errorf("%q is not a time such as 2026-11-29T12:00:00Z", text)
 }

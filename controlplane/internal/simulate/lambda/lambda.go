@@ -110,7 +110,7 @@ type Lambda struct {
 	frozen   []*Environment // the latest last
 	running  int
 	created  int
-	alias    string          // the version that the function's alias leads to
+	alias    string          // the version that the function's alias points to
 	broken   map[string]bool // versions whose init fails
 	allowed  float64         // new environments now
 	refilled time.Duration
@@ -124,7 +124,7 @@ func New(s Settings) *Lambda {
 	}
 }
 
-// FirstVersion is what the alias leads to at first.
+// FirstVersion is what the alias points to at first.
 const FirstVersion = "1"
 
 // Deploy makes the alias lead to a version, whose init may fail.

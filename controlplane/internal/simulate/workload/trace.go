@@ -128,7 +128,7 @@ func (c columns) arrival(fields []string) (time.Duration, error) {
 func timestamp(text string) (time.Duration, error) {
 	at, err := time.Parse("2006-01-02 15:04:05.9999999", text)
 	if err != nil {
-		return 0, bad(colTimestamp, text, "is no date and time as 2023-11-16 18:17:03.9799600")
+		return 0, bad(colTimestamp, text, "is not a date and time such as 2023-11-16 18:17:03.9799600")
 	}
 	if at.Year() < 1970 || at.Year() > 2200 {
 		return 0, bad(colTimestamp, text, "is not between the years 1970 and 2200")
@@ -165,7 +165,7 @@ func (c columns) number(fields []string, column string) (v float64, ok bool, err
 	v, err = strconv.ParseFloat(strings.TrimSpace(fields[k]), 64)
 	switch {
 	case math.IsNaN(v) || err != nil && !errors.Is(err, strconv.ErrRange):
-		return 0, true, bad(column, fields[k], "is no number")
+		return 0, true, bad(column, fields[k], "is not a number")
 	case math.Abs(v) > mostNumber:
 		return 0, true, bad(column, fields[k], "is out of range")
 	}

@@ -89,7 +89,7 @@ func TestAFolderOfTraces(t *testing.T) {
 	require.Len(t, w.Requests, 2)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.csv"), []byte("at\nx\n"), 0o600))
 	_, err = workload.Folder(dir)
-	require.ErrorContains(t, err, `bad.csv: line 2, at: "x" is no number`)
+	require.ErrorContains(t, err, `bad.csv: line 2, at: "x" is not a number`)
 }
 
 func TestANameIsATwinOrAFile(t *testing.T) {

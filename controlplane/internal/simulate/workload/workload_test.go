@@ -39,16 +39,16 @@ func TestReadNamesLineColumnAndValue(t *testing.T) {
 	for text, says := range map[string]string{
 		"":                                 "empty: the first line must name the columns",
 		"when,service_ms\n":                "header: no column at_ms, at or TIMESTAMP",
-		"at,service_ms\n1,2\n3,abc\n":      `line 3, service_ms: "abc" is no number`,
+		"at,service_ms\n1,2\n3,abc\n":      `line 3, service_ms: "abc" is not a number`,
 		"# mine\nat,service_ms\n1,-2\n":    `line 3, service_ms: "-2" is negative`,
-		"at,service_ms\n1,\n":              `line 2, service_ms: "" is no number`,
+		"at,service_ms\n1,\n":              `line 2, service_ms: "" is not a number`,
 		"at,service_ms\n1\n":               "record on line 2: wrong number of fields",
-		"at,service_ms\n1,NaN\n":           `line 2, service_ms: "NaN" is no number`,
+		"at,service_ms\n1,NaN\n":           `line 2, service_ms: "NaN" is not a number`,
 		"at_ms\n1e99\n":                    `line 2, at_ms: "1e99" is out of range`,
 		"at\n1e999\n":                      `line 2, at: "1e999" is out of range`,
-		"TIMESTAMP\nnoon\n":                `line 2, TIMESTAMP: "noon" is no date and time as 2023-11-16 18:17:03.9799600`,
+		"TIMESTAMP\nnoon\n":                `line 2, TIMESTAMP: "noon" is not a date and time such as 2023-11-16 18:17:03.9799600`,
 		"TIMESTAMP\n1969-12-31 23:59:59\n": `line 2, TIMESTAMP: "1969-12-31 23:59:59" is not between the years 1970 and 2200`,
-		"at,GeneratedTokens,ContextTokens\n1,5,many\n": `line 2, ContextTokens: "many" is no number`,
+		"at,GeneratedTokens,ContextTokens\n1,5,many\n": `line 2, ContextTokens: "many" is not a number`,
 	} {
 		_, err := workload.Read("x", strings.NewReader(text))
 		require.EqualError(t, err, says)

@@ -9,7 +9,28 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
 )
 
-// StartRollout implements admin.Source. The rollout begins when Lambda has said what the qualifier leads to now.
+// DrainInstance implements admin.Source: it makes one instance finish its work and end.
+func (d *Dispatcher) DrainInstance(id string) error {
+	i := d.instance(id)
+	if i == nil {
+		return fmt.Errorf("instance %q: %w", id, operator.ErrNotFound)
+	}
+	i.function.drain(i)
+	return nil
+}
+
+// RetryFunction implements admin.Source: it ends the wait after failed starts.
+func (d *Dispatcher) RetryFunction(name string) error {
+	f := d.named(name)
+	if f == nil {
+		return fmt.Errorf("function %q: %w", name, operator.ErrNotFound)
+	}
+	f.log.Info("an operator says that starts may be tried again")
+	f.do((*pool.Pool).Retry)
+	return nil
+}
+
+// StartRollout implements admin.Source. The rollout begins when Lambda has said what the qualifier points to now.
 func (d *Dispatcher) StartRollout(name string, change operator.RolloutPlan) error {
 	f, err := d.deployed(name)
 	if err != nil {
@@ -26,7 +47,7 @@ func (d *Dispatcher) StartRollout(name string, change operator.RolloutPlan) erro
 	return nil
 }
 
-// deployed is the function whose code somebody deploys.
+// deployed returns a function that can have a rollout.
 func (d *Dispatcher) deployed(name string) (*function, error) {
 	f := d.named(name)
 	switch {
@@ -58,9 +79,8 @@ func (d *Dispatcher) AbortRollout(name string) error {
 	return nil
 }
 
-// DrainFunction implements admin.Source: it replaces every instance that the function has now by another, the new ones first.
-// At once means without that, and that what is in flight has the drain timeout. Nothing replaces peers that register by
-// themselves.
+// DrainFunction implements admin.Source: it replaces every instance of the function by a new one, which starts first. With
+// atOnce it only drains: requests in flight have the drain timeout to end. Peers that register by themselves are never replaced.
 func (d *Dispatcher) DrainFunction(name string, atOnce bool) error {
 	f := d.named(name)
 	switch {
@@ -73,20 +93,4 @@ func (d *Dispatcher) DrainFunction(name string, atOnce bool) error {
 		f.renew(rollout.Plan{Known: true}, false)
 	}
 	return nil
-}
-
-// spawn does work in the background, unless the dispatcher stops.
-func (d *Dispatcher) spawn(work func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.stop.Err() == nil {
-		d.background.Go(work)
-	}
-}
-
-// halt ends what is done in the background, and Invoke calls. Nothing is spawned afterwards.
-func (d *Dispatcher) halt() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.cut()
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
-// An entrance brings a request before the pool.
-type entrance func(*pool.Pool, time.Time, *pool.Request) *pool.Effects
+// An entry offers a request to the pool.
+type entry func(*pool.Pool, time.Time, *pool.Request) *pool.Effects
 
-// entranceOf is the way in for a request: to the end of the queue, or to the place that it had before an instance refused it.
-func (f *function) entranceOf(r admission.Request) entrance {
+// entryFor is Acquire for a new request, and Return for one that an instance refused: it gets its old place in the queue.
+func (f *function) entryFor(r admission.Request) entry {
 	if r.RefusedBy == "" && r.Arrived.IsZero() {
 		return (*pool.Pool).Acquire
 	}
@@ -21,11 +21,11 @@ func (f *function) entranceOf(r admission.Request) entrance {
 	}
 }
 
-// refused is what is known of a request that has come back. The caller holds f.mu.
+// refused is what is known of a request that an instance refused. The caller holds f.mu.
 func (f *function) refused(at time.Time, r admission.Request, by *instance) pool.Refusal {
 	var back pool.Refusal
 	if !r.Arrived.IsZero() {
-		back.Arrived = at.Add(-at.Sub(r.Arrived)) // on the clock that nobody sets
+		back.Arrived = at.Add(-at.Sub(r.Arrived)) // with at's monotonic clock
 	}
 	if by == nil || by.function != f || by.ended {
 		return back
@@ -39,7 +39,7 @@ func (f *function) refused(at time.Time, r admission.Request, by *instance) pool
 }
 
 // leaseOf finds the latest lease of a request on an instance; nil if it has been released. Envoy ends the first stream of
-// a refused request before it opens the second, and either may be heard first.
+// a refused request before it opens the second, but we may see the second first.
 func leaseOf(core *pool.Instance, id string) (latest *Lease) {
 	if id == "" {
 		return nil // Envoy names every request
