@@ -10,8 +10,8 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 		return &p.effects
 	}
 	*r = Request{Owner: r.Owner, arrived: now, patience: p.settings.QueueTimeout}
-	p.asked(now)
-	if !now.Before(p.settled) { // it was not held while nobody decided: it tells of a rate
+	p.noteArrival(now)
+	if !now.Before(p.settled) { // before, requests come that were held while nobody decided, and are no rate
 		p.counters.arrivals++
 	}
 	if cause := p.refusal(now); cause != "" {
@@ -48,11 +48,11 @@ func (p *Pool) refusal(now time.Time) Cause {
 	return ""
 }
 
-// latestRetry bounds what clients are told to wait: what is known about later is little.
+// latestRetry bounds Retry-After, because little is known about the time after it.
 const latestRetry = time.Minute
 
-// retryAfter is when the next start may be tried, for a cause of failed starts; for a full queue it is how long those wait
-// who are served now: by then others are in the queue.
+// retryAfter is the time to Retry-After. For a cause of failed starts it is the time until the next start may be tried. For a full
+// queue it is how long the requests that are served now have waited: by then the queue has moved on.
 func (p *Pool) retryAfter(now time.Time, cause Cause) time.Duration {
 	var after time.Duration
 	switch cause {
@@ -67,7 +67,7 @@ func (p *Pool) retryAfter(now time.Time, cause Cause) time.Duration {
 	return min(max(0, after), latestRetry)
 }
 
-// mayServe reports whether there is an instance that serves waiters, now or when it is up, or up again.
+// mayServe reports whether an instance serves waiters, or will when it is up or up again.
 func (p *Pool) mayServe() bool { return p.count[Ready]+p.count[Starting]+p.returning() > 0 }
 
 // Release ends a request: its slot goes to the oldest waiter in the same step, or it leaves the queue. It is harmless
@@ -87,7 +87,7 @@ func (p *Pool) Release(now time.Time, r *Request) *Effects {
 	return &p.effects
 }
 
-// next is the index of the instance to lease from.
+// next is the index of the instance to lease from: a fresh one if a rollout is under way, and a slow or worn one last.
 func (p *Pool) next() int {
 	if p.fresh[Ready] > 0 {
 		if index := p.openFresh.next(); index >= 0 {
@@ -155,7 +155,7 @@ func (p *Pool) unlease(r *Request) {
 	p.learn(r)
 }
 
-// leasable tells whether a slot may be leased now.
+// leasable reports whether a slot may be leased now.
 func (p *Pool) leasable() bool { return p.free > 0 && !p.awaits }
 
 // serve hands free slots to the oldest waiters.

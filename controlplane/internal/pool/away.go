@@ -2,10 +2,10 @@ package pool
 
 import "time"
 
-// Instances are reached through their relay. One that ends takes their sockets with it. As a rule it is started again soon, and their
-// peers dial it: they are worth waiting for, and nothing else could come up sooner.
+// Instances are reached through their relay. When a relay ends, their sockets are gone. As a rule the relay is soon started again,
+// and their peers dial it. So they are worth waiting for, and a new instance could not come up sooner.
 
-// Relay says whether a relay is attached that would let the peer of a new instance in. Until it is called, one is expected.
+// Relay says whether a relay is attached, which a new instance needs to come up. Until the first call one is assumed to be.
 func (p *Pool) Relay(now time.Time, attached bool) *Effects {
 	now = p.enter(now)
 	if p.relayless == attached {
@@ -16,7 +16,7 @@ func (p *Pool) Relay(now time.Time, attached bool) *Effects {
 	return &p.effects
 }
 
-// redial is how long after their relay is back peers are expected to dial it.
+// redial is how long peers may take to dial their relay after it is back.
 const redial = 2 * time.Second
 
 // Away is Down for an instance that cannot be reached because its relay is gone.
@@ -34,7 +34,7 @@ func (p *Pool) Away(now time.Time, i *Instance) *Effects {
 	return &p.effects
 }
 
-// comeBack follows an instance that is not Down any more.
+// comeBack uncounts an instance that was away and is not Down any more.
 func (p *Pool) comeBack(i *Instance) {
 	if i.away {
 		i.away = false
@@ -42,7 +42,7 @@ func (p *Pool) comeBack(i *Instance) {
 	}
 }
 
-// returning is how many instances are expected back soon.
+// returning is how many instances that are away are expected back soon.
 func (p *Pool) returning() int {
 	if p.relayless || p.now.Before(p.back) {
 		return p.away
@@ -50,7 +50,7 @@ func (p *Pool) returning() int {
 	return 0
 }
 
-// missing is when instances that are away are not waited for any more; zero: none are.
+// missing is when the pool stops waiting for instances that are away; zero: it waits for none.
 func (p *Pool) missing() time.Time {
 	if p.away == 0 || p.relayless {
 		return time.Time{}

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Check returns the first invariant that does not hold, or nil. It looks at everything and is for tests and simulations.
+// Check returns an error for the first invariant that does not hold. It looks at everything, so it is for tests and simulations.
 func (p *Pool) Check() error {
 	for _, check := range []func() error{
 		p.checkInstances, p.checkCounts, p.checkIdle, p.checkQueue, p.checkTimers, p.checkStarts, p.checkRotation, p.checkRollout,
@@ -50,7 +50,7 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 	case i.foreign < 0, i.foreign > 0 && !i.watched():
 		return fmt.Errorf("%d foreign slots", i.foreign)
 	case i.final && i.state != Draining && i.state != Down:
-		return fmt.Errorf("may never serve again, but it is listed to")
+		return fmt.Errorf("may never serve again, but is %s", i.state)
 	}
 	return p.checkLeases(i)
 }
@@ -170,7 +170,7 @@ func (p *Pool) checkQueue() error {
 	return nil
 }
 
-// checkTimers checks that whatever must end by a deadline has a timer.
+// checkTimers checks that everything that has a deadline has a timer.
 func (p *Pool) checkTimers() error {
 	for _, heap := range []timers{p.timers, p.lingering, p.reviews} {
 		for k, t := range heap {
@@ -221,7 +221,7 @@ func (p *Pool) checkRotation() error {
 	return nil
 }
 
-// checkRollout checks that nothing is fresh without a rollout, and that what is runs what that brings.
+// checkRollout checks that fresh instances exist only during a rollout, and run the version that it brings.
 func (p *Pool) checkRollout() error {
 	if p.roll != nil && p.roll.Phase().Over() && !p.awaits {
 		return fmt.Errorf("rollout: %s, but not forgotten", p.roll.Phase())

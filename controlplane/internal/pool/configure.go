@@ -6,9 +6,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// Configure gives the pool other settings, but for Spread, Seed and Scaling.Total, which stay. Nothing that is leased or waits is lost for it: limits that are lower than what is there hold for what comes, and waiters wait no longer than they were promised,
-// or are promised now. Slots become fewer at once, leases beyond them stay until they end; more slots than it was asked for an
-// instance never has. Instances beyond Scaling.Max, or beyond their ceiling in dollars, drain.
+// Configure gives the pool other settings. Spread, Seed and Scaling.Total stay as they were. No lease and no waiter is lost: a lower
+// limit holds only for what comes. Waiters wait no longer than the old and the new timeout allow. Slots become fewer at once, but
+// leases beyond them stay until they end. An instance never gets more slots than its peer was asked for. Instances beyond
+// Scaling.Max, or beyond the ceiling in dollars, drain.
 func (p *Pool) Configure(now time.Time, s Settings) *Effects {
 	now = p.enter(now)
 	before := p.settings
@@ -38,7 +39,7 @@ func (p *Pool) shorten(limit time.Duration) {
 	}
 }
 
-// resize gives all instances as many slots as they may have by now. What one limiter has sampled is worth nothing to another.
+// resize gives all instances as many slots as they may have now. Samples of a limiter that is replaced are dropped.
 func (p *Pool) resize() {
 	most, limiter := p.settings.Concurrency, p.limiter
 	p.single = nil
@@ -67,7 +68,7 @@ func (p *Pool) resize() {
 	}
 }
 
-// retime sets timers anew that depend on what has changed.
+// retime resets the timers that depend on settings that have changed.
 func (p *Pool) retime(before Settings) {
 	if (p.settings.StartTimeout > 0) != (before.StartTimeout > 0) {
 		for i := range p.Instances() {
@@ -81,7 +82,7 @@ func (p *Pool) retime(before Settings) {
 	}
 }
 
-// shrink drains what is there beyond the maximum: what is idle, then what has not served yet, then what is least loaded.
+// shrink drains instances beyond the maximum: idle ones first, then starting ones, then the least loaded.
 func (p *Pool) shrink(now time.Time) {
 	if p.closed != "" || p.awaits {
 		return
@@ -96,7 +97,7 @@ func (p *Pool) shrink(now time.Time) {
 	}
 }
 
-// allowed is how many instances of ours may be there, with those that replace others.
+// allowed is how many instances that we started may exist, those that replace others included.
 func (p *Pool) allowed() int {
 	replaced := p.rotating
 	if p.roll != nil {
@@ -105,7 +106,7 @@ func (p *Pool) allowed() int {
 	return p.guards.Most() + min(replaced, p.settings.Scaling.Surge())
 }
 
-// superfluous is the instance of ours that can best be done without; nil if there is none that lingers not.
+// superfluous is the instance to drain first of those that we started; nil if there is none.
 func (p *Pool) superfluous() *Instance {
 	if p.nIdle > 0 {
 		return p.table[p.idle.max()]

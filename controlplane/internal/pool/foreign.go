@@ -5,35 +5,35 @@ import (
 	"time"
 )
 
-// What reports of an instance's peer are, as far as Foreign relies on it.
+// What Foreign assumes about the reports of a peer.
 const (
-	// reportEvery is the most that lies between a change of what the peer counts and its report, but for the report's way.
+	// reportEvery is the longest time from a change of the peer's count until it sends a report.
 	reportEvery = 100 * time.Millisecond
-	// foreignFor is for how long slots must have been taken without a lease before they count as foreign.
+	// foreignFor is how long slots must have been taken without a lease before they count as foreign.
 	foreignFor = 200 * time.Millisecond
-	// DefaultDelay bounds the time from the moment in which a report was true until it is heard, where nobody knows better.
+	// DefaultDelay bounds the time from when a report was true until it arrives, if its way has not been measured.
 	DefaultDelay = 20 * time.Millisecond
-	// maxDelay keeps what is remembered of leases long enough.
+	// maxDelay is the longest delay that is believed: leases are remembered for a limited time.
 	maxDelay = 100 * time.Millisecond
-	// together is within what time requests come back that were refused at the same moment.
+	// together is the time within which requests come back that were refused at the same moment.
 	together = 30 * time.Millisecond
 	maxLows  = 8
 )
 
-// A Foreign tells how many of an instance's slots are taken although no lease is out on them: the client has left and the
-// app works on, or somebody else has leased them. It compares what the peer reports with the leases. A report is heard a
-// little after it was true; so the most leases of that time are taken from it, those that have ended since included. The
-// least such excess of the last foreignFor counts. The error is on the low side: leases alone never make a slot foreign.
+// A Foreign estimates how many of an instance's slots are taken although no lease is out on them: the client has left and the app
+// works on, or another leader has leased them. It compares the peer's reports with the leases. A report arrives a little after it
+// was true, so the highest number of leases in that time is subtracted from it. The lowest such excess of the last foreignFor
+// counts. So the estimate is too low rather than too high, and leases alone never make a slot foreign.
 //
-// Between two reports the peer may have changed for reportEvery. After that its silence says that nothing has.
+// The peer's count may change for reportEvery after a report. If the peer is silent for longer, nothing has changed.
 type Foreign struct {
 	leases   recent
 	reported int       // of the latest report
 	excess   int       // at the latest report
 	at       time.Time // when it came, or when something else made excess; zero: none has
 	delay    time.Duration
-	refused  time.Time // when the peer refused a request for the last time; zero: no longer of interest
-	lows     []low     // earlier excesses, each with those after it that are higher; oldest and lowest first
+	refused  time.Time // when the peer last refused a request; zero: it does not matter any more
+	lows     []low     // earlier excesses, each standing also for higher ones after it; oldest and lowest first
 }
 
 // A low is an excess that held until then.
@@ -42,8 +42,8 @@ type low struct {
 	excess int
 }
 
-// Begin forgets everything and begins with so many leases. A first report counts at once, if what is on the instance is
-// not known to be of these leases alone (after a takeover); otherwise it must last like any other.
+// Begin forgets everything and begins with the given number of leases. known says that nothing but these leases is on the instance.
+// Without that, as after a takeover, the excess of the first report counts at once instead of after foreignFor.
 func (f *Foreign) Begin(now time.Time, leases int, known bool) {
 	f.leases.reset(now, leases)
 	f.reported, f.excess, f.at, f.refused, f.lows = 0, 0, time.Time{}, time.Time{}, f.lows[:0]
@@ -52,10 +52,10 @@ func (f *Foreign) Begin(now time.Time, leases int, known bool) {
 	}
 }
 
-// Leases says how many leases are out from now on.
+// Leases says how many leases are out from now on, without those that the peer has refused.
 func (f *Foreign) Leases(now time.Time, n int) { f.leases.set(now, n) }
 
-// Report says how many requests the peer counted, at most delay ago.
+// Report says how many requests the peer counted at a moment that is at most delay ago.
 func (f *Foreign) Report(now time.Time, n int, delay time.Duration) {
 	f.close(now)
 	f.reported, f.at, f.delay = n, now, min(max(delay, 0), maxDelay)
@@ -65,7 +65,7 @@ func (f *Foreign) Report(now time.Time, n int, delay time.Duration) {
 	f.excess = max(0, n-f.leases.most(now, now.Add(-f.delay)))
 }
 
-// close makes past of what the latest report and the silence since then say.
+// close adds what the latest report and the silence since then have shown to the lows.
 func (f *Foreign) close(now time.Time) {
 	if f.at.IsZero() {
 		return
@@ -79,17 +79,17 @@ func (f *Foreign) close(now time.Time) {
 	f.note(now, f.silence(now))
 }
 
-// Refused says that the peer has all its slots taken and so refused a request that held a lease, which is not counted in
-// leases any more. This counts at once: the request would be sent there again. How many of the other leases are about to be
-// refused as well is not known, so the instance is full until a later report comes, or should have come.
+// Refused says that the peer refused a leased request because all its slots are taken. That request is not counted in leases any
+// more. The excess counts at once, or else the request would be sent there again. How many of the other leases will be refused too
+// is not known, so the instance is full until the next report comes, or should have come.
 func (f *Foreign) Refused(now time.Time, slots, leases int) {
 	f.excess, f.at, f.refused = max(slots-leases, f.Slots(now)), now, now
 	f.leases.reset(now, leases)
 	f.lows = f.lows[:0]
 }
 
-// Suspect counts at once what the latest report has beyond the leases of now, until the next one comes, or should have come.
-// It reports whether that is more than before.
+// Suspect makes the excess of the latest report over the present leases count at once, until the next report comes, or should have
+// come. It reports whether that is more than before.
 func (f *Foreign) Suspect(now time.Time) bool {
 	open := f.reported - int(f.leases.level)
 	if f.at.IsZero() || open <= f.Slots(now) {
@@ -102,7 +102,7 @@ func (f *Foreign) Suspect(now time.Time) bool {
 // Full reports whether no slot is free, whatever the leases say.
 func (f *Foreign) Full(now time.Time) bool { return now.Before(f.fullUntil()) }
 
-// fullUntil is until when a refusal makes the instance full if no report comes.
+// fullUntil is the time until which a refusal makes the instance full if no report comes.
 func (f *Foreign) fullUntil() time.Time {
 	if f.refused.IsZero() {
 		return time.Time{}
@@ -123,7 +123,7 @@ func (f *Foreign) Slots(now time.Time) int {
 	return least
 }
 
-// latest is the least excess that the latest report and the silence since then say.
+// latest is the lowest excess that follows from the latest report and the silence since then.
 func (f *Foreign) latest(now time.Time) int {
 	if f.at.IsZero() {
 		return math.MaxInt
@@ -138,7 +138,7 @@ func (f *Foreign) latest(now time.Time) int {
 	return least
 }
 
-// Next is when Slots may have risen, or Full ends, although nothing happens; zero: never.
+// Next is when Slots may rise, or Full ends, without an event; zero: never.
 func (f *Foreign) Next(now time.Time) time.Time {
 	if f.Full(now) {
 		return f.fullUntil()
@@ -153,10 +153,10 @@ func (f *Foreign) Next(now time.Time) time.Time {
 	return since.Add(foreignFor / 2)
 }
 
-// silentSince is from when on the peer's silence says that nothing has changed.
+// silentSince is the time from which the peer's silence means that nothing has changed.
 func (f *Foreign) silentSince() time.Time { return f.at.Add(reportEvery + f.delay) }
 
-// silence is the least excess since silentSince, which is past, as far back as it counts.
+// silence is the lowest excess since silentSince, which must be past, or of the last foreignFor.
 func (f *Foreign) silence(now time.Time) int {
 	since := f.silentSince()
 	if from := now.Add(-foreignFor); since.Before(from) {
@@ -165,7 +165,7 @@ func (f *Foreign) silence(now time.Time) int {
 	return max(0, f.reported-f.leases.most(now, since.Add(-f.delay)))
 }
 
-// note takes in an excess that held until then. It makes all earlier ones that are not lower meaningless.
+// note records an excess that held until then. Earlier ones that are not lower do not matter any more.
 func (f *Foreign) note(until time.Time, excess int) {
 	for len(f.lows) > 0 && f.lows[len(f.lows)-1].excess >= excess {
 		f.lows = f.lows[:len(f.lows)-1]

@@ -8,32 +8,32 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// A pool may take over from another that is not heard of any more. Instances and the requests on them have outlived it; what
-// is known of them their relays know.
+// A pool may take over from another whose process has ended or hangs. Its instances and their requests go on, and relays tell what
+// is known of them.
 
-// ErrIndexTaken is Inherit's refusal: another instance has the index.
+// ErrIndexTaken is returned by Inherit if another instance has the index.
 var ErrIndexTaken = errors.New("pool: the index is taken")
 
 // An Estate is an instance that another pool has started.
 type Estate struct {
 	Index       int
 	Started     time.Time
-	Took        time.Duration // until its peer dialled for the first time; 0: it has not
+	Took        time.Duration // from the start until its peer first dialled; 0: it has not
 	Cold        bool          // its environment was new
 	Environment string
 	Version     string // of the code that it runs; empty: not known
 	Pin         string // the version that it was started as
 	Price       scaler.Price
-	Slots       int    // that it has at most; 0: as many as others
-	Adopted     bool   // nobody invoked it
+	Slots       int    // the most that it may have; 0: as many as others
+	Adopted     bool   // it registered by itself
 	Told        Reason // why it was told to finish; empty: it was not
 }
 
-// Await keeps the pool from deciding anything until Resume: there may be instances that it does not know yet.
+// Await keeps the pool from deciding anything until Resume, because there may be instances that it does not know yet.
 func (p *Pool) Await() { p.awaits = true }
 
-// StoodStill is Await for a pool whose process has stood still: others may have leased meanwhile what is free, and leases may have ended
-// unheard. The first report of each instance tells how many of its slots are taken.
+// StoodStill is Await for a pool whose process has stalled: meanwhile a caretaker may have leased free slots, and leases may have
+// ended unnoticed. The first report of each instance tells how many of its slots are taken.
 func (p *Pool) StoodStill(now time.Time) *Effects {
 	now = p.enter(now)
 	p.awaits = true
@@ -43,14 +43,14 @@ func (p *Pool) StoodStill(now time.Time) *Effects {
 		case i.watched():
 			p.beginWatch(i)
 			p.recount(now, i)
-		case i.state == Starting && i.deadline.at > 0: // what it has done meanwhile is not heard yet
+		case i.state == Starting && i.deadline.at > 0: // it may have come up meanwhile, and we have not heard of it yet
 			p.timers.set(&i.deadline, later(i.deadline.due, now.Add(unheardFor)))
 		}
 	}
 	return &p.effects
 }
 
-// unheardFor is how long what has happened while a process stood still may take to be heard.
+// unheardFor is how long events of a stall may take to arrive after it.
 const unheardFor = time.Second
 
 // Resume ends Await.
@@ -65,7 +65,7 @@ func (p *Pool) Resume(now time.Time) *Effects {
 	return &p.effects
 }
 
-// sharing tells whether others may have leased slots.
+// sharing reports whether another process may have leased slots.
 func (p *Pool) sharing() bool {
 	for i := range p.Instances() {
 		if i.shared {
@@ -75,8 +75,8 @@ func (p *Pool) sharing() bool {
 	return false
 }
 
-// Inherit adds an instance that another pool has started. It is starting until Up, like any other, but no longer than starts
-// usually take: whoever started it may have died before it could invoke it. Exactly one Ended must follow.
+// Inherit adds an instance that another pool has started. It is starting until Up, like any other, but only for as long as starts
+// usually take, because the other process may have ended before it could invoke the function. Exactly one Ended must follow.
 func (p *Pool) Inherit(now time.Time, e Estate) (*Instance, error) {
 	now = p.enter(now)
 	if e.Index < len(p.table) && p.table[e.Index] != nil {
@@ -97,12 +97,12 @@ func (p *Pool) Inherit(now time.Time, e Estate) (*Instance, error) {
 	if e.Told != "" {
 		i.reason = e.Told
 		p.beginDrain(now, i)
-		p.told(i)
+		p.setFinished(i)
 	}
 	return i, nil
 }
 
-// inheritStart takes in what is known of the start: how long it took, or that it goes on.
+// inheritStart tells the fleet how long the start took, or that it goes on.
 func (p *Pool) inheritStart(now time.Time, i *Instance, e Estate) {
 	p.timers.set(&i.deadline, now.Add(i.fleet.Latest()))
 	if e.Took > 0 {
@@ -112,7 +112,7 @@ func (p *Pool) inheritStart(now time.Time, i *Instance, e Estate) {
 	}
 }
 
-// reserveIndex makes an index taken that is free, or rests after an instance of our own.
+// reserveIndex takes an index that is free, or that rests after an instance of our own.
 func (p *Pool) reserveIndex(index int) {
 	for len(p.table) <= index {
 		p.freeIndex.add(len(p.table))
@@ -122,18 +122,18 @@ func (p *Pool) reserveIndex(index int) {
 	p.resting = slices.DeleteFunc(p.resting, func(r restingIndex) bool { return r.index == index })
 }
 
-// giveUpInherited stops counting on a start of another pool that takes longer than any usual one. It may yet come up, and
-// what it claims stays claimed.
+// giveUpInherited stops counting on a start of another pool that takes longer than usual. It may still come up, so the money that it
+// claims stays claimed.
 func (p *Pool) giveUpInherited(i *Instance) {
 	i.fleet.Over(p.now, i.start)
 	p.move(i, Down)
 }
 
-// unheard reports whether nobody knows what the instance has in flight.
+// unheard reports whether it is not known yet how much the instance has in flight.
 func (i *Instance) unheard() bool { return i.shared && !i.heard }
 
-// countLegacy follows a change of an instance's foreign slots: until the first request comes, those of a shared instance are
-// requests that somebody else has leased, the pool before or a caretaker.
+// countLegacy is called when an instance's foreign slots have changed. Until the first request comes, all foreign slots of a shared
+// instance count as legacy: requests that the former pool or a caretaker has leased.
 func (p *Pool) countLegacy(i *Instance) {
 	switch {
 	case !i.shared:
@@ -144,11 +144,11 @@ func (p *Pool) countLegacy(i *Instance) {
 	}
 }
 
-// transit is how long a request may be on its way that another pool has leased, and until it is known to be foreign.
+// transit bounds the time from when another pool leases a slot until this pool sees the slot as foreign.
 const transit = 200*time.Millisecond + reportEvery + foreignFor
 
-// inTransit is how much longer a shared instance that drains is kept, because a request may be on its way to it of which nobody
-// here knows.
+// inTransit is how much longer a shared instance that drains is kept, because another pool may have sent a request that is still on
+// its way.
 func (p *Pool) inTransit(i *Instance) time.Duration {
 	if !i.shared || i.state != Draining {
 		return 0

@@ -13,9 +13,9 @@ type InstanceState uint8
 // States of an instance.
 const (
 	Starting InstanceState = iota // invoked or registered, not up yet
-	Ready                         // up: its free slots are leased
-	Draining                      // gets no lease any more, finishes those it has
-	Down                          // nothing new can reach it, or it was given up; its invocation goes on
+	Ready                         // up: its free slots may be leased
+	Draining                      // gets no lease any more, and finishes those that it has
+	Down                          // no request can reach it, or it was given up; its invocation goes on
 	Gone                          // its invocation is over
 )
 
@@ -27,7 +27,7 @@ func (s InstanceState) String() string {
 // A Reason says why the pool drains an instance.
 type Reason string
 
-// Reasons; their text is that of the protocol's reasons.
+// Reasons, with the same text as in the protocol.
 const (
 	ScaleIn  Reason = "scale_in"
 	Rotation Reason = "rotation"
@@ -47,46 +47,46 @@ type Instance struct {
 	state     InstanceState
 	adopted   bool
 	inherited bool   // another pool has started it
-	shared    bool   // somebody else may have leased slots of it
-	epoch     uint64 // of the breaker, when it was started
+	shared    bool   // another process may have leased slots of it
+	epoch     uint64 // the breaker's epoch when it was started
 	price     scaler.Price
-	start     *scaler.Start // what the fleet expects of it, first as a start, at last as an end; nil if nothing
+	start     *scaler.Start // what the fleet expects of it: that it comes up, later that its environment freezes; nil: nothing
 
 	started time.Time
-	took    time.Duration // from its start until its peer dialled for the first time; 0: it never did
-	cold    bool          // that, in a new environment
-	up      time.Time     // when it was ready for the first time; zero: it never was
-	ends    time.Time     // when its invocation is over, and what is in flight is lost; zero: never
-	margin  Margin        // that its peer was told to keep
-	life    time.Duration // from when it was up for the first time to then
+	took    time.Duration // from its start until its peer first dialled; 0: it has not
+	cold    bool          // its start made a new environment
+	up      time.Time     // when it was first ready; zero: it never was
+	ends    time.Time     // when its invocation ends, and with it what is in flight; zero: never
+	margin  Margin        // the margin that its peer was told to keep
+	life    time.Duration // from when it was first up until ends
 	jitter  float64       // of its rotation, between 0 and 1
-	offered int           // requests that it may serve at once
-	most    int           // of those, that its former pool has leased; 0: not known
-	slots   int           // of those, as many as are leased
-	exceed  int           // leases that it had when the settings changed last: there may be fewer slots
+	offered int           // slots that its peer offers
+	most    int           // the most of them that its former pool leased; 0: not known
+	slots   int           // how many of them this pool leases
+	exceed  int           // leases when the settings last changed: there may be fewer slots than that
 	leases  requestList
-	refused int    // of the leases, those that its peer has refused
+	refused int    // leases that its peer has refused
 	granted uint64 // leases ever
 
-	pin     string // the version that it was started as; empty: as the qualifier led to
-	version string // of the code that it runs, as far as it is known
-	fresh   bool   // it is one of those that a rollout brings
-	stale   bool   // it was not there when a rollout ended that would have replaced it
+	pin     string // the version that it was started as; empty: whatever the qualifier pointed to
+	version string // of the code that it runs; empty: not known
+	fresh   bool   // it is one that a rollout brings
+	stale   bool   // a rollout that would have replaced it ended while it was away
 	fleet   *scaler.Fleet
 	claims  bool   // a frozen environment was there when it was started
-	answers uint64 // that its peer has counted
+	answers uint64 // answers that its peer has counted
 	errors  uint64 // of those, 5xx
 
-	environment string    // in which it runs, as far as it is known
-	reused      bool      // that has served before
-	heldUntil   time.Time // when it is let go, if no Envoy knows its endpoint then
+	environment string    // in which it runs; empty: not known
+	reused      bool      // its environment has served before
+	heldUntil   time.Time // when it is drained if no Envoy knows its endpoint then
 	dialled     bool      // its peer is there: the start timeout does not run
 	wasUp       bool
 	failed      bool      // counted as a failed start
-	late        bool      // that, because it was not up in time
+	late        bool      // given up because it was not up in time
 	awaitsApp   bool      // its peer is there and waits for the app
 	away        bool      // Down, because its relay was gone
-	final       bool      // never to be ready again
+	final       bool      // it can never be ready again
 	reason      Reason    // why we drain it
 	drained     time.Time // when its drain began
 	killAt      time.Time // when it is killed, if it still drains then
@@ -99,26 +99,26 @@ type Instance struct {
 	answered time.Time // when its last lease ended; zero: it had none
 
 	deadline timer // of its state
-	linger   timer // until it need not be kept any more
+	linger   timer // end of the time that it is kept after its last lease
 	review   timer // when slots of it may have become foreign
 
 	pace     scaler.Pace
-	trials   int       // that have not found it slow
-	tryAgain time.Time // not before then
+	trials   int       // trials that did not find it slow
+	tryAgain time.Time // the earliest time of its next trial
 	slow     bool      // its requests take several times longer than those of others
-	aside    bool      // and it is not leased while others are there
+	aside    bool      // it is slow, and not leased while others are there
 
-	worn bool // its environment is to end: another instance takes its place
+	worn bool // its environment ends with it, so it is replaced
 
 	watch   Foreign
 	foreign int  // slots that are taken without a lease; 0 unless it is ready or draining
-	legacy  int  // of those, the ones that the pool before had leased: somebody waits for what they do
+	legacy  int  // foreign slots that another process has leased, so that a client waits for them
 	heard   bool // it is shared, and has reported since
 	full    bool // its peer has refused a request, and has not reported since
 }
 
-// Index names the instance's endpoint: unique among instances that are not gone, and the lowest that was free and had
-// not been in use just before.
+// Index is the number of the instance's endpoint. It is unique among instances that are not gone: the lowest that was free when the
+// instance was added, and had rested since its last use.
 func (i *Instance) Index() int { return i.index }
 
 // State is where the instance is in its life.
@@ -139,28 +139,26 @@ func (i *Instance) Free() int { return i.free() }
 // Started is when it was started or adopted.
 func (i *Instance) Started() time.Time { return i.started }
 
-// Took is how long its start took, to the dial: what keeps an instance from serving after that is not its doing. 0: its
-// peer has not dialled yet.
+// Took is how long its start took until its peer dialled; 0: it has not. What delays it after that is not part of the start.
 func (i *Instance) Took() time.Duration { return i.took }
 
 // Up is when it was ready for the first time; zero: it never was.
 func (i *Instance) Up() time.Time { return i.up }
 
-// Cold reports whether its start made a new environment. It is known once its peer has dialled.
+// Cold reports whether its start made a new environment. That is known only after its peer has dialled.
 func (i *Instance) Cold() bool { return i.cold }
 
-// Claims reports whether a frozen environment was there for it when it was started. Such a start does not draw on what bounds
-// new environments.
+// Claims reports whether a frozen environment was there for it when it was started. The bounds on new environments do not count
+// such a start.
 func (i *Instance) Claims() bool { return i.claims }
 
-// Adopted reports whether it came by itself.
+// Adopted reports whether it registered by itself.
 func (i *Instance) Adopted() bool { return i.adopted }
 
 // DrainReason is why the pool drains it; empty if it does not, or if the peer drains by its own decision.
 func (i *Instance) DrainReason() Reason { return i.reason }
 
-// EndBy says when its invocation will be over, if that is known better than by Settings.Lifetime. It is called before the
-// first Up; afterwards it changes nothing.
+// EndBy says when its invocation will end, if that is known better than by Settings.Lifetime. After the first Up it does nothing.
 func (i *Instance) EndBy(t time.Time) {
 	if !i.wasUp {
 		i.ends = t
@@ -170,29 +168,27 @@ func (i *Instance) EndBy(t time.Time) {
 // Price is what its start has claimed.
 func (i *Instance) Price() scaler.Price { return i.price }
 
-// Pin is the version that it is to be invoked as; empty: as the function's qualifier points to.
+// Pin is the version to invoke; empty: whatever the function's qualifier points to.
 func (i *Instance) Pin() string { return i.pin }
 
 // Version is the version of the code that it runs; empty: not known.
 func (i *Instance) Version() string { return i.version }
 
-// Runs names the version of the code that it runs. It is called before the first Up; what is known already it
-// does not change.
+// Runs sets the version of the code that it runs, unless that is already known. It is called before the first Up.
 func (i *Instance) Runs(version string) {
 	if i.version == "" && (i.took == 0 || i.inherited) {
 		i.version = version
 	}
 }
 
-// In names the environment in which it runs. It is called before the first Dialled or Up; afterwards it changes nothing.
+// In sets the environment in which it runs. After the first Dialled or Up it does nothing.
 func (i *Instance) In(environment string) {
 	if i.took == 0 {
 		i.environment = environment
 	}
 }
 
-// Reused says that its environment has served before, as its peer knows. It is called before the first Dialled or Up; afterwards it
-// changes nothing.
+// Reused says that its environment has served before, as its peer knows. After the first Dialled or Up it has no effect.
 func (i *Instance) Reused() { i.reused = true }
 
 // AwaitsApp says that the instance's peer is there and waits for its app. The start timeout runs on.
@@ -201,7 +197,7 @@ func (i *Instance) AwaitsApp() { i.awaitsApp = true }
 // Late reports whether it was given up because it was not up in time.
 func (i *Instance) Late() bool { return i.late }
 
-// isLast tells whether it is leased after all others, and replaced.
+// isLast reports whether it is leased after all others, and replaced.
 func (i *Instance) isLast() bool { return i.slow || i.worn }
 
 // free is how many leases it can take now.
@@ -212,7 +208,7 @@ func (i *Instance) free() int {
 	return max(0, i.slots-i.leases.n-i.foreign)
 }
 
-// mayServe reports whether it has or may yet get leases.
+// mayServe reports whether it may still get leases.
 func (i *Instance) mayServe() bool {
 	return i.state == Starting || i.state == Ready || i.state == Down && !i.final
 }
@@ -236,8 +232,8 @@ func (p *Pool) Instances() iter.Seq[*Instance] {
 	}
 }
 
-// rest is how long the index of an instance that is gone is not given again: Envoy may not have noticed yet that its
-// connections to the endpoint of that name have ended.
+// rest is how long the index of an instance that is gone is not used again, because Envoy may not have noticed yet that its
+// connections to the endpoint of that index have ended.
 const rest = time.Second
 
 type restingIndex struct {
@@ -245,7 +241,7 @@ type restingIndex struct {
 	until time.Time
 }
 
-// takeIndex returns the lowest index that is free and rested.
+// takeIndex takes the lowest index that is free and has rested.
 func (p *Pool) takeIndex(now time.Time) int {
 	for len(p.resting) > 0 && !now.Before(p.resting[0].until) {
 		p.freeIndex.add(p.resting[0].index)
@@ -283,7 +279,7 @@ func (p *Pool) setStartTimeout(i *Instance) {
 	}
 }
 
-// drop removes an instance whose invocation is over.
+// drop removes an instance whose invocation has ended.
 func (p *Pool) drop(now time.Time, i *Instance) {
 	p.move(i, Gone)
 	p.table[i.index] = nil
@@ -292,7 +288,7 @@ func (p *Pool) drop(now time.Time, i *Instance) {
 	p.lost += i.leases.n
 }
 
-// move changes an instance's state and everything that is counted by state. Its timer is gone afterwards.
+// move changes an instance's state and everything that is counted by state. It stops the deadline of the old state.
 func (p *Pool) move(i *Instance, to InstanceState) {
 	p.timers.unset(&i.deadline)
 	p.tally(i, -1)
@@ -337,7 +333,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 	}
 }
 
-// startIdling and stopIdling keep track of the instances that serve nobody and that we may drain.
+// startIdling and stopIdling keep track of the idle instances, which may be drained.
 func (p *Pool) startIdling(i *Instance) {
 	if i.leases.n == 0 && i.legacy == 0 && !i.adopted && !p.linger(i) {
 		p.idle.add(i.index)

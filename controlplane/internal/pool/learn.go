@@ -2,11 +2,11 @@ package pool
 
 import "time"
 
-// Slots of an instance are given, or learned: then there are as many as the app has been seen to serve well at once, and
-// the peer's offer is the most. What one request at a time takes is the measure; where the limiter asks for it, one instance serves
-// so for a while.
+// The slots of an instance are configured or learned. Learned ones are as many as the app has been seen to serve well at once, and
+// at most as many as the peer offers. The yardstick is how long a request takes that is alone. Where the limiter asks for that, one
+// instance serves one request at a time for a while.
 
-// concurrency is how many slots an instance has that offers as many as it is asked for.
+// concurrency is how many slots an instance has whose peer offers enough.
 func (p *Pool) concurrency() int {
 	if p.limiter == nil {
 		return p.settings.Concurrency
@@ -14,7 +14,7 @@ func (p *Pool) concurrency() int {
 	return p.limiter.Limit()
 }
 
-// slotsOf is how many slots an instance has by now.
+// slotsOf is how many slots an instance should have now.
 func (p *Pool) slotsOf(i *Instance) int {
 	if i == p.single {
 		return 1
@@ -26,8 +26,8 @@ func (p *Pool) slotsOf(i *Instance) int {
 	return n
 }
 
-// learn takes in how long a request took, and gives all instances more slots, or fewer, if that tells so. Leases beyond
-// them stay.
+// learn tells the limiter how long a request took, and changes the slots of all instances if the limit has changed. Leases beyond
+// the slots stay.
 func (p *Pool) learn(r *Request) {
 	i := r.instance
 	switch {
@@ -50,8 +50,8 @@ func (p *Pool) resizeReady() {
 	}
 }
 
-// measure lets an instance serve one request at a time while the limiter asks for that: the one with the fewest leases, and only
-// where the others can do its work, or another may be started.
+// measure makes the instance with the fewest leases serve one request at a time while the limiter asks for that. It does so only
+// if the others can take over its work, or another instance may be started.
 func (p *Pool) measure() {
 	if i := p.single; i != nil && !p.maySingle(i) {
 		p.single = nil
@@ -72,7 +72,7 @@ func (p *Pool) measure() {
 	}
 }
 
-// tooLong is how long a request may take on an instance that is a measure: a stream would keep others from it.
+// tooLong is how long a request may take on an instance that serves one at a time, because a stream would block it.
 const tooLong = time.Minute
 
 func (p *Pool) maySingle(i *Instance) bool {
@@ -80,13 +80,13 @@ func (p *Pool) maySingle(i *Instance) bool {
 	return i.state == Ready && !i.rotating && !i.slow && (oldest == nil || p.now.Sub(oldest.leased) < tooLong)
 }
 
-// singleIdles is how long an instance that is a measure is kept without a lease: its next one is on its way, if there is load.
+// singleIdles is how long an instance that serves one at a time is kept without a lease. Under load its next one comes soon.
 const singleIdles = 200 * time.Millisecond
 
-// enoughBeside is how many instances make one that serves little negligible.
+// enoughBeside is how many ready instances there must be so that one that serves little hardly matters.
 const enoughBeside = 4
 
-// setSlots brings up to date how many slots a ready instance has.
+// setSlots updates how many slots a ready instance has.
 func (p *Pool) setSlots(i *Instance) {
 	free := i.free()
 	p.capacity -= i.slots
@@ -95,7 +95,7 @@ func (p *Pool) setSlots(i *Instance) {
 	p.relist(i, free)
 }
 
-// relist follows a change of an instance's free slots, of which it had so many before.
+// relist updates the lists after an instance's free slots have changed from had.
 func (p *Pool) relist(i *Instance, had int) {
 	p.index(i).remove(i.index, had)
 	p.index(i).add(i.index, i.free())

@@ -7,22 +7,22 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// ErrFull is Adopt's refusal: there are Max instances.
+// ErrFull is returned by Adopt if there are Max instances.
 var ErrFull = errors.New("pool: the maximum of instances is reached")
 
-// ErrClosed is Adopt's refusal after Close.
+// ErrClosed is returned by Adopt after Close.
 var ErrClosed = errors.New("pool: closed")
 
 // An End says how an invocation ended.
 type End struct {
-	Cause   Cause  // a start cause; empty: in good order
+	Cause   Cause  // a start cause; empty: without failure
 	Gone    bool   // its environment has ended with it
-	Lost    bool   // nobody knows: it may run on for as long as a start may take
-	Version string // of the code that ran; empty: unknown
+	Lost    bool   // it is not known to have ended: it may run on for as long as a start may take
+	Version string // of the code that ran; empty: not known
 }
 
-// Up says that the instance can serve that many requests at once; they are limited to what was asked for. Waiters are
-// served at once. An instance that was killed before is killed again, one that was told to drain is told again.
+// Up says that the instance's peer is there and offers slots, of which at most Settings.Concurrency are used. Waiters are served at
+// once. An instance that was killed before is killed again, and one that was told to finish is told again.
 func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
 	now = p.enter(now)
 	switch {
@@ -36,25 +36,25 @@ func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
 	return &p.effects
 }
 
-// Dialled says that the instance's peer is there, while no Envoy knows its endpoint yet: the start has not failed, but it
-// is not kept for ever.
+// Dialled says that the instance's peer is there, but no Envoy knows its endpoint yet. The start has not failed, but the instance is
+// not kept for ever: see hold.
 func (p *Pool) Dialled(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
 	if i.state == Starting {
-		p.came(now, i)
+		p.noteDial(now, i)
 		i.dialled = true
 		p.hold(now, i)
 	}
 	return &p.effects
 }
 
-// came takes in how long the start took, once.
-func (p *Pool) came(now time.Time, i *Instance) {
+// noteDial records how long the start took until the peer first dialled.
+func (p *Pool) noteDial(now time.Time, i *Instance) {
 	if i.took > 0 {
 		return
 	}
 	i.took = max(now.Sub(i.started), 1)
-	p.notice(now, i)
+	p.compareVersion(now, i)
 	i.cold = !i.claims
 	if i.environment != "" && !i.adopted {
 		if i.reused {
@@ -68,9 +68,9 @@ func (p *Pool) came(now time.Time, i *Instance) {
 func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	first := !i.wasUp
 	i.wasUp = true
-	p.came(now, i)
+	p.noteDial(now, i)
 	if !first {
-		i.epoch = p.guards.Breaker.Epoch() // what it serves from now on is news, also for a breaker that it opened itself
+		i.epoch = p.guards.Breaker.Epoch() // that it serves again counts also for a breaker that it opened itself
 	}
 	i.offered = max(1, min(slots, p.settings.Concurrency), i.leases.n)
 	i.slots = p.slotsOf(i)
@@ -106,11 +106,11 @@ func (p *Pool) ready(now time.Time, i *Instance, slots int) {
 	p.scale(now)
 }
 
-// leastLife is too little time to serve. A function that leaves no more of its timeout when it is up is broken: it would
-// be invoked again for every other request.
+// leastLife is the least time that an instance must have left to serve when it is up. A function that leaves less of its timeout
+// would be invoked for every other request, so its starts count as failed.
 const leastLife = 100 * time.Millisecond
 
-// beginLife takes note of how much time an instance has that is up for the first time.
+// beginLife sets how much time an instance has that is up for the first time.
 func (p *Pool) beginLife(now time.Time, i *Instance) {
 	if i.ends.IsZero() && p.settings.Lifetime > 0 && !i.adopted {
 		i.ends = i.started.Add(p.settings.Lifetime)
@@ -121,7 +121,7 @@ func (p *Pool) beginLife(now time.Time, i *Instance) {
 	}
 }
 
-// tooLate drains an instance whose lifetime was as good as over when it came up.
+// tooLate drains an instance whose lifetime was nearly over when it came up.
 func (p *Pool) tooLate(now time.Time, i *Instance, first bool) {
 	if first {
 		p.fail(now, i, scaler.TooShort)
@@ -130,7 +130,7 @@ func (p *Pool) tooLate(now time.Time, i *Instance, first bool) {
 	p.scale(now)
 }
 
-// Draining says that the peer drains by its own decision: it gets no lease any more.
+// Draining says that the peer drains by its own decision. It gets no lease any more.
 func (p *Pool) Draining(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
 	if i.state == Starting || i.state == Ready {
@@ -152,8 +152,8 @@ func (p *Pool) Drain(now time.Time, i *Instance, why Reason) *Effects {
 	return &p.effects
 }
 
-// DrainAll makes all instances finish and end that exist now, whether others can take their place or not. What is in flight
-// has the drain timeout.
+// DrainAll makes all instances finish and end, whether others can take their place or not. Requests in flight have the drain timeout
+// to end.
 func (p *Pool) DrainAll(now time.Time) *Effects {
 	now = p.enter(now)
 	p.drainAll(now, Operator)
@@ -177,11 +177,11 @@ func (p *Pool) drain(now time.Time, i *Instance, why Reason) {
 	p.finishIdle(i)
 }
 
-// lastCall is how long before it is killed an instance is told to finish even though leases are out on it, so that it
-// can cut what is left in order.
+// lastCall is how long before it is killed an instance is told to finish although leases are out on it, so that its peer can end
+// the remaining requests in order.
 const lastCall = time.Second
 
-// beginDrain lets what is in flight go on for as long as the invocation does.
+// beginDrain makes an instance drain. Requests in flight may go on for as long as the invocation does.
 func (p *Pool) beginDrain(now time.Time, i *Instance) {
 	i.final, i.drained = true, now
 	p.move(i, Draining)
@@ -192,7 +192,7 @@ func (p *Pool) beginDrain(now time.Time, i *Instance) {
 	p.setKill(now, i)
 }
 
-// hurry bounds what is left of a drain by the drain timeout.
+// hurry makes a drain end within the drain timeout from now.
 func (p *Pool) hurry(now time.Time, i *Instance) {
 	if by := now.Add(p.settings.DrainTimeout); i.state == Draining && !i.killed && by.Before(i.killAt) {
 		i.killAt = by
@@ -205,15 +205,14 @@ func (p *Pool) setKill(now time.Time, i *Instance) {
 	p.timers.set(&i.deadline, i.killAt.Add(-min(lastCall, i.killAt.Sub(now)/4)))
 }
 
-// finishIdle tells an instance that drains to finish, once no lease is out on it, no slot is taken otherwise and it need not
-// be kept for what its app does after an answer. Before
-// that, a request may still be on its way from us through Envoy, and a peer that has nothing in flight could not know of
-// it and would be gone when it comes. Without a lease nobody waits for what the peer still does: it has the drain timeout.
+// finishIdle tells a draining instance to finish, once no lease is out on it, no slot is foreign and it need not linger. Before that
+// a request may still be on its way through Envoy. A peer that has nothing in flight cannot know of it, and would be gone when the
+// request comes. Without a lease no client waits for what the peer still does, so that has only the drain timeout.
 func (p *Pool) finishIdle(i *Instance) {
 	if i.finished || i.leases.n > 0 || i.unheard() || p.linger(i) {
 		return
 	}
-	if i.legacy == 0 { // of an instance that was taken over, what it had in flight then has clients too
+	if i.legacy == 0 { // legacy requests have clients although no lease of this pool is out
 		p.hurry(p.now, i)
 	}
 	if i.foreign == 0 {
@@ -222,12 +221,12 @@ func (p *Pool) finishIdle(i *Instance) {
 }
 
 func (p *Pool) finish(i *Instance) {
-	p.told(i)
+	p.setFinished(i)
 	p.effects.Finish = append(p.effects.Finish, i)
 }
 
-// told takes in that the instance has the order to finish, from this pool or from the one before: its environment is about to freeze.
-func (p *Pool) told(i *Instance) {
+// setFinished records that the instance was told to finish, by this pool or by the former one. Its environment will soon freeze.
+func (p *Pool) setFinished(i *Instance) {
 	if !i.finished && !i.worn && (i.reason == ScaleIn || i.reason == Rotation || i.reason == Rollout) {
 		i.start = i.fleet.Settle(p.now)
 	}
@@ -235,9 +234,8 @@ func (p *Pool) told(i *Instance) {
 	p.endWatch(i)
 }
 
-// Down says that nothing new can reach the instance any more. Leases that are out on it stay until they are released, and it
-// counts as live until Ended. Up brings it back unless it was draining. An instance that was not up yet stays starting,
-// within its time.
+// Down says that no request can reach the instance any more. Its leases stay until they are released, and it counts as live until
+// Ended. Up brings it back unless it was draining. An instance that was not up yet stays starting, within its time.
 func (p *Pool) Down(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
 	p.undial(i)
@@ -257,35 +255,33 @@ func (p *Pool) undial(i *Instance) {
 	}
 }
 
-// failUnserved counts a failed start if an instance leaves by itself, served nothing, and would be started again at
-// once. This is known before its invocation ends, and must be, or else its replacement would be started as if nothing
-// had happened.
+// failUnserved counts a failed start if an instance leaves by itself, has served nothing, and would be replaced at once. It must do
+// so before the invocation ends, or else the replacement would be started as if nothing had happened.
 func (p *Pool) failUnserved(now time.Time, i *Instance) {
 	if p.mayFail(i) && i.wasUp && i.unused() && p.missed() {
 		p.fail(now, i, scaler.TooShort)
 	}
 }
 
-// unused reports whether the instance has served nobody. What the pool before has leased is not known here.
+// unused reports whether the instance has certainly served no request. A shared one may have served requests of another process.
 func (i *Instance) unused() bool { return i.granted == 0 && !i.shared }
 
-// missed reports whether there is a need for an instance that just left.
+// missed reports whether an instance that has just left would be replaced at once.
 func (p *Pool) missed() bool {
 	return p.queue.n > 0 || p.count[Ready]+p.count[Starting] < p.settings.Scaling.Min
 }
 
-// mayFail reports whether the end of i could count as a failed start: we started it, did not tell it to end, and it did
-// not count before.
+// mayFail reports whether the end of i may count as a failed start: we started it, did not drain it, and have not counted it yet.
 func (p *Pool) mayFail(i *Instance) bool { return !i.adopted && !i.failed && i.reason == "" }
 
-// Ended says that the invocation is over, or that the peer which registered is gone for good. It is a failed start if the
-// instance was never up, or if it served nothing, nobody told it to end, and it would be started again at once.
+// Ended says that the invocation has ended, or that a peer that registered is gone for good. It is a failed start if the instance
+// was never up. It is one too if the instance has served nothing, was not told to end, and would be replaced at once.
 func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	now = p.enter(now)
 	if i.state == Gone {
 		return &p.effects
 	}
-	p.ran(now, i, end)
+	p.noteVersion(now, i, end)
 	p.drop(now, i)
 	p.settle(now, i, end)
 	p.counters.ended++
@@ -305,7 +301,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	return &p.effects
 }
 
-// settle gives back what a start of ours had claimed.
+// settle gives back the money that the start had claimed.
 func (p *Pool) settle(now time.Time, i *Instance, end End) {
 	if i.adopted {
 		return
@@ -320,7 +316,7 @@ func (p *Pool) settle(now time.Time, i *Instance, end End) {
 	}
 }
 
-// Retry is the operator's word that what made starts fail is gone.
+// Retry says that the reason why starts failed is gone, as an operator knows.
 func (p *Pool) Retry(now time.Time) *Effects {
 	now = p.enter(now)
 	p.guards.Breaker.Retry()
@@ -328,7 +324,7 @@ func (p *Pool) Retry(now time.Time) *Effects {
 	return &p.effects
 }
 
-// Reprice says what an instance costs that is started from now on.
+// Reprice sets the price of instances that are started from now on.
 func (p *Pool) Reprice(price scaler.Price) { p.guards.Reprice(price) }
 
 // fail counts a failed start, once per instance.
@@ -339,13 +335,13 @@ func (p *Pool) fail(now time.Time, i *Instance, cause Cause) {
 	}
 	p.counters.failed.add(cause)
 	if p.roll != nil && i.fresh && blames(cause) {
-		p.setBack(now, i, cause) // what is wrong with new code withholds no start of the old one
+		p.setBack(now, i, cause) // a fault of new code must not hold back starts of the old code
 		return
 	}
 	p.guards.Breaker.Failed(now, cause, i.epoch, i.wasUp)
 }
 
-// setBack tells the rollout of a start that failed, or that came up and left unserved.
+// setBack tells the rollout that a start failed, or that an instance came up and left without serving.
 func (p *Pool) setBack(now time.Time, i *Instance, cause Cause) {
 	if i.wasUp && i.state != Starting {
 		p.roll.Crashed(now)
@@ -354,7 +350,7 @@ func (p *Pool) setBack(now time.Time, i *Instance, cause Cause) {
 	}
 }
 
-// Adopt adds a peer that came by itself. It is starting until Up; the scaler never drains it.
+// Adopt adds a peer that registered by itself. It is starting until Up. The scaler never drains it.
 func (p *Pool) Adopt(now time.Time) (*Instance, error) {
 	now = p.enter(now)
 	if p.closed != "" {
@@ -365,7 +361,7 @@ func (p *Pool) Adopt(now time.Time) (*Instance, error) {
 	}
 	p.counters.adopted++
 	i := p.add(now, true)
-	i.fleet = p.fleet // which never hears of it
+	i.fleet = p.fleet // not nil, but never told of an adopted instance
 	return i, nil
 }
 
@@ -376,9 +372,8 @@ func (p *Pool) Dismiss(now time.Time, cause Cause) *Effects {
 	return &p.effects
 }
 
-// Vacate evicts all waiters with the cause, gives a rollout up, and drains all instances. What is in flight goes on, for as long
-// as in any drain. The pool stays open: whoever wants it to stay empty has configured it to start nothing, and brings it no
-// request.
+// Vacate evicts all waiters with the cause, gives up a rollout, and drains all instances. Requests in flight go on as in any drain.
+// The pool stays open. A caller that wants it to stay empty configures it to start nothing, and passes it no request.
 func (p *Pool) Vacate(now time.Time, cause Cause) *Effects {
 	now = p.enter(now)
 	p.evictAll(now, cause)
@@ -394,7 +389,7 @@ func (p *Pool) Vacate(now time.Time, cause Cause) *Effects {
 	return &p.effects
 }
 
-// Close evicts all waiters, drains all instances, and rejects what arrives from now on, all with the cause.
+// Close evicts all waiters, drains all instances, and rejects requests that arrive from now on, all with the cause.
 func (p *Pool) Close(now time.Time, cause Cause) *Effects {
 	now = p.enter(now)
 	if p.closed != "" {

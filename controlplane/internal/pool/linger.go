@@ -2,11 +2,11 @@ package pool
 
 import "time"
 
-// Linger: apps may work on after their last answer, and a freeze would stop them. So an instance is kept for a while after
-// its last lease. Meanwhile it is ready like any other, and can be leased; it is only not drained as surplus, and one that drains
-// for another reason is not told to finish.
+// An app may work on after its last answer, and a freeze would stop it. So an instance lingers: it is kept for a while after its
+// last lease. Meanwhile it can be leased like any other, but it is not drained as surplus, and if it drains for another reason it
+// is not told to finish.
 
-// lingers is how much longer the instance is kept after its last lease; 0: no longer.
+// lingers is how much longer the instance must be kept after its last lease.
 func (p *Pool) lingers(i *Instance) time.Duration {
 	left, linger := p.inTransit(i), p.settings.Linger
 	if i == p.single {
@@ -18,7 +18,7 @@ func (p *Pool) lingers(i *Instance) time.Duration {
 	return max(left, i.answered.Add(linger).Sub(p.now))
 }
 
-// linger keeps the instance, and reports whether there is a reason to.
+// linger sets the timer until which the instance is kept, and reports whether it must be kept.
 func (p *Pool) linger(i *Instance) bool {
 	left := p.lingers(i)
 	if left > 0 {
@@ -27,7 +27,7 @@ func (p *Pool) linger(i *Instance) bool {
 	return left > 0
 }
 
-// lingered ends that: the instance may be drained, or told to finish.
+// lingered is that timer's effect: the instance may be drained, or told to finish.
 func (p *Pool) lingered(i *Instance) {
 	p.lingering.unset(&i.linger)
 	switch i.state {

@@ -15,8 +15,8 @@ type Note struct {
 	Code    CodeNote            `json:"code,omitzero"`
 }
 
-// A CodeNote is what a pool knows of versions of the code. A rollout that is under way is not in it: whoever takes over begins it
-// anew, and finds which instances are replaced already.
+// A CodeNote is what a pool knows of versions of the code. It does not hold a rollout under way: the next leader begins that anew,
+// and finds which instances are already replaced.
 type CodeNote struct {
 	Route    Route    `json:"route,omitzero"`
 	Rejected Route    `json:"rejected,omitzero"`
@@ -30,7 +30,7 @@ func (p *Pool) learnCode(n CodeNote) {
 	}
 }
 
-// Note writes down what the pool has learned.
+// Note returns what the pool has learned.
 func (p *Pool) Note(now time.Time) Note {
 	return Note{Fleet: p.fleet.Note(now), Tail: p.tail.Note(now), Guards: p.guards.Note(now), Limiter: p.limiter.Note(now), Code: CodeNote{p.route, p.rejected, p.seen}}
 }
@@ -38,7 +38,7 @@ func (p *Pool) Note(now time.Time) Note {
 // Latest is when something last happened.
 func (p *Pool) Latest() time.Time { return p.now }
 
-// Learn takes over a note that was written so long ago. It is called before the first Inherit.
+// Learn takes over a note that is ago old. It is called before the first Inherit.
 func (p *Pool) Learn(now time.Time, n Note, ago time.Duration) {
 	now = p.enter(now)
 	p.fleet.Learn(now, n.Fleet, ago)

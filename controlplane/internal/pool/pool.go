@@ -1,6 +1,6 @@
-// Package pool decides which instance serves which request of one function, who waits, and carries out what package
-// scaler wants. It is a state machine with no goroutine, clock, lock, log or network: every method takes the time and
-// returns what to do, so that the server, the property tests and a simulator drive the same code.
+// Package pool decides for one function which instance serves which request, and which requests wait. It carries out what package
+// scaler wants. It is a state machine with no goroutine, clock, lock, log or network: every method takes the time and returns what
+// to do, so that the server, the property tests and the simulator drive the same code.
 //
 // A Pool belongs to one caller at a time. Its invariants are in Check.
 package pool
@@ -13,34 +13,35 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// Settings are how a Pool works. Configure changes them, but for Spread, Seed and Scaling.Total.
+// Settings configure a Pool. Configure changes all but Spread, Seed and Scaling.Total.
 type Settings struct {
 	Concurrency  int           // slots asked for of each instance; at least 1
-	Learn        bool          // slots are as many as the app serves well at once; Concurrency is the most
+	Learn        bool          // slots are as many as the app serves well at once, and at most Concurrency
 	QueueLimit   int           // requests that may wait; with 0 nothing waits, and so nothing starts but Scaling.Min
 	QueueTimeout time.Duration // how long a request may wait; 0: for ever
-	StartTimeout time.Duration // started, but not up by then: a failed start; 0: for ever
-	Linger       time.Duration // how long an instance is kept after its last lease: its app may work on
-	// DrainTimeout is how long an instance may drain that has no end of its own, or whose leases have all ended, and every
-	// one after Close. Then: Kill.
+	StartTimeout time.Duration // a start that takes longer has failed; 0: it may take for ever
+	Linger       time.Duration // how long an instance is kept after its last lease, because its app may work on
+	// DrainTimeout is how long an instance may drain before Kill, if it has no end of its own, if its leases have all ended, or
+	// after Close.
 	DrainTimeout time.Duration
 	Spread       bool          // lease from the emptiest instance; otherwise from the fullest that has a free slot
-	Lifetime     time.Duration // from start to when its invocation is over, for an instance without EndBy; 0: it may run for ever
+	Lifetime     time.Duration // from an instance's start to the end of its invocation, unless EndBy says otherwise; 0: for ever
 	Margin       Margin
 	Rollout      rollout.Plan // of rollouts that begin by themselves
 	Scaling      scaler.Settings
 	Seed         uint64 // for jitter
 }
 
-// Effects is what the caller must do after an event. It and its slices belong to the Pool, and hold until the next call of
-// any method that returns Effects.
+// Effects is what the caller must do after an event. It and its slices belong to the Pool, and are valid until the next call of any
+// method that returns Effects.
 type Effects struct {
 	Dispatched []*Request  // waited, and now hold a lease; oldest first
 	Evicted    []*Request  // waited, and left the queue unserved: see Request.Cause
 	Start      []*Instance // to be invoked: exactly one Ended must follow for each
 	Drain      []*Instance // get no lease any more: see Instance.DrainReason
-	Finish     []*Instance // draining, and no lease is out any more, or there is no time left: to be told to finish, also if
-	// they drain by their own decision
+	// Finish are draining instances to send the order to finish, also those that began to drain by themselves. They have no lease
+	// any more, or no time left.
+	Finish  []*Instance
 	Kill    []*Instance // past their deadline: cut all their connections
 	Rollout []Progress  // each step of a rollout in this event, its end included
 }
@@ -74,69 +75,69 @@ type Pool struct {
 
 	unreachable bool      // no Envoy is connected
 	relayless   bool      // no relay is attached
-	back        time.Time // when peers have dialled that dial again, since one is
+	back        time.Time // when peers should have dialled again a relay that has come back
 	away        int       // instances that are Down because their relay was gone
 	retiring    bool      // Close follows
 	settled     time.Time // until then requests come back that were held while nobody decided
-	unasked     bool      // none has come since this pool took over
-	awaits      bool      // what there is is not known yet: nothing is decided
+	unasked     bool      // no request has come since this pool took over
+	awaits      bool      // instances are not all known yet, so nothing is decided
 
-	exceeded struct{ waiting, starting, live int } // as many as there were when the settings changed last: limits may be lower
+	exceeded struct{ waiting, starting, live int } // how many there were when the settings last changed: limits may be lower
 
 	queue    requestList
-	returned int           // of the requests in it, those that an instance has refused
+	returned int           // requests in the queue that an instance has refused
 	inFlight int           // leases, those on instances that are gone included
 	lost     int           // leases on instances that are gone
-	waited   time.Duration // of the request that was leased last
+	waited   time.Duration // how long the request waited that was leased last
 
 	table     []*Instance // by index; nil where free
 	freeIndex indexSet
 	resting   []restingIndex // soonest over first
 	live      int
 	count     [Gone]int            // live instances by state
-	adopted   [Gone]int            // those of them that nobody started
-	inherited [Gone]int            // those of them that another pool has started
-	fresh     [Gone]int            // those of them that a rollout brings
-	claimed   int                  // starts in progress for each of which a frozen environment was there
+	adopted   [Gone]int            // those that registered by themselves
+	inherited [Gone]int            // those that another pool has started
+	fresh     [Gone]int            // those that a rollout brings
+	claimed   int                  // starts in progress for which a frozen environment was there
 	capacity  int                  // slots of ready instances
 	busy      int                  // leases on them
 	foreign   int                  // slots of ready instances that are taken without a lease
-	idleTaken int                  // of those, on instances without a lease that we started
+	idleTaken int                  // those of idle instances
 	free      int                  // slots of ready instances that can be leased
-	open      slotIndex            // ready instances with a free slot, but for those of openFresh
+	open      slotIndex            // ready instances with a free slot that are not in the next two
 	openFresh slotIndex            // fresh ones
-	openSlow  slotIndex            // slow ones
+	openSlow  slotIndex            // slow and worn ones
 	slow      int                  // ready instances that are slow
-	slowOnes  map[string]time.Time // environments that were slow, and since when that is known
+	slowOnes  map[string]time.Time // environments that were found slow, and when
 	paces     scaler.Pace          // of all requests
 	trial     *trial               // nil: none is under way
 	idle      indexSet             // ready instances without a lease that we started and that need not linger
 	nIdle     int
 	timers    timers // deadlines of instances
 	lingering timers // ends of the time that they are kept after their last lease
-	reviews   timers // of their foreign slots
+	reviews   timers // when foreign slots must be counted again
 
 	guards     *scaler.Guards
 	fleet      *scaler.Fleet
-	limiter    *scaler.Limiter // learns slots per instance; nil if they are given
-	single     *Instance       // serves one request at a time, as a measure for the limiter; nil: none does
+	limiter    *scaler.Limiter // learns slots per instance; nil if they are configured
+	single     *Instance       // serves one request at a time, as a yardstick for the limiter; nil: none does
 	tail       scaler.Tail     // learns how long the longest requests take
 	state      scaler.State    // as the rule sees it
 	block      scaler.Block    // why the last wanted start was not made
 	rotating   int             // ready instances near their end
-	unreplaced int             // of those, without a replacement on its way
-	unticked   bool            // Min has not been looked at yet
+	unreplaced int             // rotating instances without a replacement on its way
+	unticked   bool            // Tick has not been called yet, so Min was not looked at
 	counters   counters
 
-	route    Route         // of new instances; during a rollout the one that it leads away from
+	route    Route         // of new instances; during a rollout the old one
 	roll     *renewal      // nil: no rollout is under way
-	peak     scaler.Window // of the instances that what is in flight filled
-	rejected Route         // a rollout to it was given up; the zero Route: none was
-	seen     []string      // versions that are expected where Lambda chooses them; at most two for an alias, more are not kept
+	peak     scaler.Window // how many instances requests in flight filled
+	rejected Route         // the route whose rollout was given up; the zero Route: none was
+	seen     []string      // versions that are expected where Lambda chooses them; at most maxSeen
 	lastRoll Progress
 }
 
-// New returns an empty pool. When Min is set, Next is due at once.
+// New returns an empty pool. If Min is set, Next is due at once.
 func New(s Settings) *Pool {
 	s.Concurrency = max(1, s.Concurrency)
 	p := &Pool{
@@ -156,7 +157,7 @@ func New(s Settings) *Pool {
 	return p
 }
 
-// enter begins an event. Time that runs backwards stands still.
+// enter begins an event, and returns its time. A clock that runs backwards is taken to stand still.
 func (p *Pool) enter(now time.Time) time.Time {
 	p.effects.reset()
 	p.leased = false

@@ -11,13 +11,13 @@ type Progress struct {
 	From, To Route
 	Phase    rollout.Phase // empty: there was none
 	Cause    rollout.Cause // why it was given up
-	Back     bool          // what it had brought is being replaced by what was there before
-	Share    float64       // of the capacity, in this step; 0: one instance is tried
+	Back     bool          // it was given up, and its instances are being replaced by the old version
+	Share    float64       // of the capacity, in this step, from 0 to 1; 0: one instance is tried
 	Began    time.Time
 	Ended    time.Time // zero: it goes on
 
-	Want, Fresh, Starting, Old int // instances: to have, of the new version up, on their way, old ones that serve
-	Failures                   int // starts in a row
+	Want, Fresh, Starting, Old int // instances: wanted in all, new ones that are up, new ones that start, old ones that are up
+	Failures                   int // failed starts in a row
 	Before, After              rollout.Sample
 }
 
@@ -41,14 +41,14 @@ func (p *Pool) progress() Progress {
 	return g
 }
 
-// Routed is the route of new instances, when no rollout is under way, and the one from which a rollout leads away else.
+// Routed is the route of new instances; during a rollout it is the old one.
 func (p *Pool) Routed() Route { return p.route }
 
-// stepped tells the caller that the rollout has come a step further, unless it has nothing to do.
-func (p *Pool) stepped() { p.effects.Rollout = append(p.effects.Rollout, p.Rollout()) }
+// reportStep tells the caller that the rollout has come a step further.
+func (p *Pool) reportStep() { p.effects.Rollout = append(p.effects.Rollout, p.Rollout()) }
 
-// note keeps how a rollout ended, and tells the caller, unless it undid another.
-func (p *Pool) note(cause rollout.Cause) {
+// recordEnd keeps how a rollout ended, and tells the caller. It does neither for one that undid another.
+func (p *Pool) recordEnd(cause rollout.Cause) {
 	if p.roll.back {
 		return
 	}

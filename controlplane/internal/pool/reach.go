@@ -6,11 +6,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// An instance is of no use before Envoy knows its endpoint. While no Envoy is connected nothing is started that nobody
-// waits for, and what has dialled is let go rather than billed for ever.
+// An instance is of no use before Envoy knows its endpoint. While no Envoy is connected, instances start only for waiters, and
+// those whose peers have dialled are drained rather than billed for ever.
 
-// Reach says whether an Envoy is connected that could send requests to an instance which comes up now. Until it is called,
-// one is expected.
+// Reach says whether an Envoy is connected, which could send requests to an instance that comes up now. Until the first call one is
+// assumed to be.
 func (p *Pool) Reach(now time.Time, reachable bool) *Effects {
 	now = p.enter(now)
 	if p.unreachable == !reachable {
@@ -24,15 +24,15 @@ func (p *Pool) Reach(now time.Time, reachable bool) *Effects {
 	return &p.effects
 }
 
-// How long an instance whose endpoint no Envoy knows is kept: without anybody who waits, no longer than needless; else as
-// long as a start may take, or for longestHeld.
+// How long an instance is kept whose endpoint no Envoy knows: without waiters for needless, otherwise for the start timeout, or for
+// longestHeld if there is none.
 const (
 	needless    = time.Second
 	longestHeld = time.Minute
 )
 
-// hold keeps an instance that has dialled until Envoy knows its endpoint, and looks every now and then whether there is still
-// a reason to. A peer that nobody invoked costs nothing.
+// hold keeps an instance that has dialled until Envoy knows its endpoint. A timer checks regularly whether there is still a reason to.
+// An adopted one costs nothing, and is kept for ever.
 func (p *Pool) hold(now time.Time, i *Instance) {
 	if i.adopted {
 		p.timers.unset(&i.deadline)
@@ -55,12 +55,13 @@ func (p *Pool) letGo(now time.Time, i *Instance) {
 		p.hold(now, i)
 		return
 	}
-	p.unreachable = true // whoever is connected does not take endpoints
+	p.unreachable = true // an Envoy that is connected takes no endpoints
 	p.fail(now, i, scaler.NoEnvoy)
 	p.drain(now, i, NoEnvoy)
 }
 
-// withhold takes back what the policy wants while nobody could use it, or while what is away will do.
+// withhold reduces what the policy wants while no instance could come up or be used, or while instances that are away are expected
+// back.
 func (p *Pool) withhold(want scaler.Want) scaler.Want {
 	var reason scaler.Reason
 	switch {

@@ -2,7 +2,7 @@ package pool
 
 import "time"
 
-// A recent remembers how high a level has been in each of the last moments, the present one included.
+// A recent remembers how high a level was in each of the last moments, the present one included.
 const (
 	moment  = 4 * time.Millisecond
 	moments = 128
@@ -14,7 +14,7 @@ type recent struct {
 	level   int32
 }
 
-// reset makes the level what it has always been.
+// reset sets the level for the present and for all moments before.
 func (r *recent) reset(now time.Time, level int) {
 	r.at, r.level = momentOf(now), int32(level)
 	for k := range r.highest {
@@ -22,7 +22,7 @@ func (r *recent) reset(now time.Time, level int) {
 	}
 }
 
-// set says that the level is this from now on.
+// set changes the level from now on.
 func (r *recent) set(now time.Time, level int) {
 	r.pass(now)
 	r.level = int32(level)
@@ -40,7 +40,7 @@ func (r *recent) most(now, since time.Time) int {
 	return int(max(most, r.highest[r.at%moments]))
 }
 
-// pass lets the level stand until now.
+// pass fills the moments until now with the level.
 func (r *recent) pass(now time.Time) {
 	at := momentOf(now)
 	for n := max(r.at, at-moments) + 1; n <= at; n++ {

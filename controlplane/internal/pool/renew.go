@@ -9,8 +9,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// A renewal replaces instances by fresh ones, the new before the old: those of a version by those of another, or all that
-// exist by others of the same.
+// A renewal replaces instances by fresh ones, which start before the old ones end: instances of one version by those of another, or
+// all instances by others of the same version.
 type renewal struct {
 	*rollout.Rollout
 	plan     rollout.Plan
@@ -18,34 +18,34 @@ type renewal struct {
 	incoming []string // versions that fresh instances run; nil: whatever was started since
 	fleet    *scaler.Fleet
 	began    time.Time
-	n        int // instances to have: as many as requests filled at once in the last minute
-	least    int // of n
-	gone     int // old instances that fresh ones have taken the place of
+	n        int // instances wanted: as many as requests filled at once in the last minute
+	least    int // the least n may be
+	gone     int // old instances that fresh ones have replaced
 	share    float64
 	room     bool   // an old instance was drained to make room for a fresh one, which has not been started yet
 	back     bool   // it undoes one that was given up
-	version  string // that one instance reported, which made it begin; empty: something else did
+	version  string // the version that made it begin, because an instance reported it; empty: something else did
 }
 
-// unhurried is how long after the begin of a rollout the reserve of environments is filled, at the earliest: it does not press,
-// and the start of each costs as much as one that serves.
+// unhurried is how long after the beginning of a rollout the reserve of environments is not filled. The reserve is not urgent, and
+// its starts would compete with those of instances that serve.
 const unhurried = 3 * time.Minute
 
-// Route says what version new instances are to run from now on. If others serve, they are replaced by the plan; forced, so are
-// those of which nobody knows what they run. A version whose rollout was given up is not tried again before another one comes,
-// unless it is forced.
+// Route says which version new instances run from now on. Instances of other versions are replaced by the plan. With force so are
+// those whose version is not known. A version whose rollout was given up is not tried again before there was another one, unless
+// force is set.
 func (p *Pool) Route(now time.Time, to Route, plan rollout.Plan, force bool) *Effects {
 	now = p.enter(now)
 	switch {
 	case p.closed != "", !force && to.pinned() && to == p.rejected:
 		return &p.effects
 	case !force && to == p.heading():
-		p.rejected = Route{} // another one came: should the rejected one come again, it is news
+		p.rejected = Route{} // there was another route since, so the rejected one may be tried again
 		return &p.effects
 	case force && to == p.route:
 		p.renew(now, to, plan, p.fleetFor(to, to.pinned()))
 	case to.pinned() && to == p.route:
-		p.note(rollout.Superseded)
+		p.recordEnd(rollout.Superseded)
 		p.turnBack(now)
 	case !to.pinned(), !p.route.pinned() && p.allRun(to, force), p.live == 0 && p.fleet.Frozen(now) == 0:
 		p.takeRoute(to)
@@ -59,8 +59,8 @@ func (p *Pool) Route(now time.Time, to Route, plan rollout.Plan, force bool) *Ef
 	return &p.effects
 }
 
-// served is the version that all instances run which are ready, so that it can be started again; the zero Route if they run
-// several, if nobody knows, or if the version has no number of its own.
+// served is the version that all ready instances run, so that it can be started again. It is the zero Route if they run several, if
+// that is not known, or if the version has no number.
 func (p *Pool) served() Route {
 	version := ""
 	for i := range p.Instances() {
@@ -75,9 +75,9 @@ func (p *Pool) served() Route {
 	return Route{Version: version}
 }
 
-// Renew replaces all instances that exist by others. The code is another one although its version has the same name, or the
-// qualifier points elsewhere, if changed is set: then no environment of before serves again. A rollout to another version that
-// is under way replaces them all as it is.
+// Renew replaces all instances that exist. changed says that the new ones run other code, although the version has the same name:
+// then no frozen environment is used again. Renew does nothing while a rollout to another version is under way, because that
+// replaces them all anyway.
 func (p *Pool) Renew(now time.Time, plan rollout.Plan, changed bool) *Effects {
 	now = p.enter(now)
 	if p.closed != "" || p.roll != nil && p.roll.to != p.roll.from && !p.roll.back {
@@ -90,8 +90,9 @@ func (p *Pool) Renew(now time.Time, plan rollout.Plan, changed bool) *Effects {
 	return &p.effects
 }
 
-// Unpin leaves it to Lambda again which version new instances run. With denied it lets nobody choose: then a rollout under way
-// begins anew. Otherwise nobody knows what the qualifier points to now, and a rollout under way comes to its end before.
+// Unpin lets Lambda choose again which version new instances run. With denied, Lambda does not allow version numbers, and a rollout
+// under way begins anew. Without, it is only not known what the qualifier points to, and a rollout under way goes on to its end
+// first.
 func (p *Pool) Unpin(now time.Time, denied bool) *Effects {
 	now = p.enter(now)
 	roll := p.roll
@@ -106,8 +107,8 @@ func (p *Pool) Unpin(now time.Time, denied bool) *Effects {
 	return &p.effects
 }
 
-// Another says that what is invoked is another function from now on, or that the qualifier is another one and nobody knows what
-// it leads to: all instances are replaced, and no environment of before serves again.
+// Another says that another function is invoked from now on, or another qualifier of which it is not known what it points to. All
+// instances are replaced, and no frozen environment is used again.
 func (p *Pool) Another(now time.Time, plan rollout.Plan) *Effects {
 	now = p.enter(now)
 	if p.closed != "" {
@@ -121,7 +122,7 @@ func (p *Pool) Another(now time.Time, plan rollout.Plan) *Effects {
 	return &p.effects
 }
 
-// AbortRollout gives the rollout up that is under way, and reports whether there was one.
+// AbortRollout gives up the rollout under way, and reports whether there was one.
 func (p *Pool) AbortRollout(now time.Time) (*Effects, bool) {
 	now = p.enter(now)
 	if p.roll == nil || p.roll.back {
@@ -132,8 +133,8 @@ func (p *Pool) AbortRollout(now time.Time) (*Effects, bool) {
 	return &p.effects, true
 }
 
-// Vanished says that a version exists no more, as an old one that was deleted after the qualifier had moved. Nothing is started
-// as it: new instances run what the rollout under way brings, or what the qualifier points to.
+// Vanished says that a version does not exist any more, for example because it was deleted after the qualifier had moved. New
+// instances run what the rollout under way brings, or what the qualifier points to.
 func (p *Pool) Vanished(now time.Time, version string) *Effects {
 	now = p.enter(now)
 	switch roll := p.roll; {
@@ -149,7 +150,7 @@ func (p *Pool) Vanished(now time.Time, version string) *Effects {
 	return &p.effects
 }
 
-// heading is the route to which everything is on its way.
+// heading is the route that all instances will have: that of the rollout, if one is under way.
 func (p *Pool) heading() Route {
 	if p.roll != nil {
 		return p.roll.to
@@ -157,10 +158,10 @@ func (p *Pool) heading() Route {
 	return p.route
 }
 
-// takeRoute takes a route for the one that all instances have.
+// takeRoute sets the route without a rollout: all instances are taken to have it.
 func (p *Pool) takeRoute(to Route) {
 	if p.roll != nil {
-		p.note(rollout.Superseded)
+		p.recordEnd(rollout.Superseded)
 		p.endRoll(false)
 	}
 	if to.pinned() && p.route.pinned() && to.Version != p.route.Version {
@@ -175,7 +176,7 @@ func (p *Pool) takeRoute(to Route) {
 	p.route, p.rejected = to, Route{}
 }
 
-// allRun reports whether no instance is known to run what the route does not, or surely does not.
+// allRun reports whether every instance runs a version of the route. One whose version is not known passes unless surely is set.
 func (p *Pool) allRun(to Route, surely bool) bool {
 	for i := range p.Instances() {
 		if (surely || i.version != "") && to.share(i.version) == 0 {
@@ -185,7 +186,8 @@ func (p *Pool) allRun(to Route, surely bool) bool {
 	return true
 }
 
-// fleetFor is what is known of the environments of the version: all, if it is the same, else only how long starts take.
+// fleetFor is the fleet of the route's environments: the present one for the same version, otherwise a new one that knows only how
+// long starts take.
 func (p *Pool) fleetFor(to Route, same bool) *scaler.Fleet {
 	if same || to.pinned() && to.Version == p.route.Version {
 		return p.fleet
@@ -193,13 +195,13 @@ func (p *Pool) fleetFor(to Route, same bool) *scaler.Fleet {
 	return p.fleet.Renew()
 }
 
-// renew begins a rollout, in place of another that may be under way, and tells the caller.
+// renew begins a rollout, and tells the caller. One that is under way is superseded.
 func (p *Pool) renew(now time.Time, to Route, plan rollout.Plan, fleet *scaler.Fleet) {
 	if p.roll != nil {
-		p.note(rollout.Superseded)
+		p.recordEnd(rollout.Superseded)
 	}
 	p.begin(now, to, plan, fleet)
-	p.stepped()
+	p.reportStep()
 }
 
 func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.Fleet) {
@@ -213,7 +215,7 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 		}
 	}
 	if p.count[Ready] > 0 || p.fleet.Frozen(now) > 0 {
-		r.least = 1 // what is there for the next request is to be there afterwards
+		r.least = 1 // the next request finds an instance or environment now, and should afterwards
 	}
 	r.Rollout = rollout.Begin(now, plan, r.share)
 	p.roll = r
@@ -240,8 +242,8 @@ func (p *Pool) setFresh(i *Instance, fresh bool) {
 	p.tally(i, 1)
 }
 
-// index is where the instance is listed for leases. Fresh ones are leased first, so that the old ones run empty, and that a
-// new version is seen to serve before it serves all.
+// index is the list from which the instance is leased. Fresh ones are leased first, so that old ones run empty, and so that a bad
+// version is noticed before it serves everything.
 func (p *Pool) index(i *Instance) *slotIndex {
 	switch {
 	case i.isLast():
@@ -262,7 +264,7 @@ func (p *Pool) advance(now time.Time) {
 	phase, share := r.Phase(), r.Share()
 	r.Look(now, r.n, p.fresh[Ready], p.oldToGo())
 	if changed := phase != r.Phase() || share != r.Share(); changed && !r.Phase().Over() && !r.back {
-		p.stepped()
+		p.reportStep()
 	}
 	switch r.Phase() {
 	case rollout.Aborted:
@@ -275,25 +277,25 @@ func (p *Pool) advance(now time.Time) {
 	}
 }
 
-// size says how many instances are to be had.
+// size updates how many instances the rollout wants.
 func (p *Pool) size(now time.Time) {
 	r, s := p.roll, p.settings.Scaling
 	r.n = min(max(p.peak.Peak(now), p.needed(), s.Min, r.least), s.Most())
 }
 
-// needed is how many instances what is in flight fills.
+// needed is how many instances the requests in flight fill.
 func (p *Pool) needed() int {
 	c := p.concurrency()
 	return (p.busy + p.foreign + c - 1) / c
 }
 
-// oldToGo is how many old instances must go yet, those on their way included.
+// oldToGo is how many old instances must still go, starting ones included.
 func (p *Pool) oldToGo() int {
 	old := p.count[Ready] - p.fresh[Ready] + p.startsInProgress() - p.fresh[Starting]
 	return old - p.adopted[Ready] - p.oldToStay()
 }
 
-// oldToStay is how many old instances the new route leaves.
+// oldToStay is how many old instances the new route keeps.
 func (p *Pool) oldToStay() int {
 	r := p.roll
 	if r.share >= 1 {
@@ -302,7 +304,7 @@ func (p *Pool) oldToStay() int {
 	return max(0, r.n-r.Want(r.n))
 }
 
-// startFresh orders the instances that the step lacks, as far as the guards allow.
+// startFresh starts the fresh instances that the step still lacks, as far as the guards allow.
 func (p *Pool) startFresh(now time.Time) {
 	r := p.roll
 	short := r.Want(r.n) - p.fresh[Ready] - p.fresh[Starting]
@@ -319,8 +321,8 @@ func (p *Pool) startFresh(now time.Time) {
 	}
 }
 
-// makeRoom drains an old instance where a guard leaves no place for a fresh one beside all old ones: otherwise the old code would
-// serve for ever. One at a time, and only while nobody waits.
+// makeRoom drains an old instance if a guard allows no fresh one beside the old ones, or else the old code would serve for ever. It
+// drains one at a time, and only while no request waits.
 func (p *Pool) makeRoom(now time.Time) {
 	switch p.block.Reason {
 	case scaler.AtMax, scaler.NoPlace, scaler.Dollars, scaler.DollarsTotal, scaler.AtAccount:
@@ -360,7 +362,7 @@ func (p *Pool) drainOld(now time.Time) {
 	}
 }
 
-// rank is lower for versions that the new route has no place for.
+// rank is lower for versions that the new route does not have: they drain first.
 func (r *renewal) rank(i *Instance) int {
 	if r.to.share(i.version) == 0 {
 		return 0
@@ -371,14 +373,14 @@ func (r *renewal) rank(i *Instance) int {
 // complete makes the new route the one in force.
 func (p *Pool) complete() {
 	r := p.roll
-	p.note("")
+	p.recordEnd("")
 	p.route, p.fleet = r.to, r.fleet
 	p.seen = nil
 	p.endRoll(true)
 }
 
-// endRoll forgets which instances were fresh. The versions that they run are expected from now on. What is old and comes
-// back is stale if all was replaced.
+// endRoll forgets which instances were fresh. Their versions are expected from now on. If everything was replaced, an old instance
+// that comes back later is stale.
 func (p *Pool) endRoll(replaced bool) {
 	p.see(p.roll.version) // although none of it may be left
 	p.roll = nil
@@ -391,10 +393,10 @@ func (p *Pool) endRoll(replaced bool) {
 	}
 }
 
-// giveUp ends a rollout that has failed. Where the old version can still be started, what runs the new one is replaced by it.
+// giveUp ends a rollout that has failed. If the old version can still be started, it replaces the instances of the new one.
 func (p *Pool) giveUp(now time.Time) {
 	r := p.roll
-	p.note(r.Cause())
+	p.recordEnd(r.Cause())
 	if !r.from.pinned() || r.from == r.to || r.back {
 		p.fleet = r.fleet
 		p.endRoll(false)
@@ -405,7 +407,7 @@ func (p *Pool) giveUp(now time.Time) {
 	p.advance(now)
 }
 
-// turnBack replaces what the rollout has brought by what was there before.
+// turnBack replaces the instances that a rollout has brought by those of the route before.
 func (p *Pool) turnBack(now time.Time) {
 	brought := p.fresh[Starting] + p.fresh[Ready]
 	p.begin(now, p.route, rollout.Plan{Known: true}, p.fleet)
@@ -414,14 +416,14 @@ func (p *Pool) turnBack(now time.Time) {
 		p.setFresh(i, p.route.share(i.version) > 0)
 	}
 	if brought > 0 {
-		p.stepped()
+		p.reportStep()
 	}
 }
 
-// maxSeen bounds the versions that are expected: an alias points to two at most, and others were given up.
+// maxSeen bounds the versions that are expected. An alias points to two at most, and others were given up.
 const maxSeen = 4
 
-// see takes note of a version that is expected, and forgets the one that was noted first if they are too many.
+// see records a version that is expected. If there are too many, it forgets the oldest.
 func (p *Pool) see(version string) {
 	if version == "" || slices.Contains(p.seen, version) {
 		return
@@ -429,9 +431,9 @@ func (p *Pool) see(version string) {
 	p.seen = append(p.seen[max(0, len(p.seen)-maxSeen+1):], version)
 }
 
-// notice compares what an instance runs with what is expected. Where Lambda chooses the version, another one than before
+// compareVersion compares an instance's version with those expected. Where Lambda chooses the version, another one than before
 // means that the qualifier points elsewhere now.
-func (p *Pool) notice(now time.Time, i *Instance) {
+func (p *Pool) compareVersion(now time.Time, i *Instance) {
 	if i.pin != "" || i.adopted || i.version == "" || p.route.pinned() {
 		return
 	}
@@ -450,15 +452,15 @@ func (p *Pool) notice(now time.Time, i *Instance) {
 	}
 }
 
-// ran takes in which version an invocation ran that has ended well, where its peer did not say so.
-func (p *Pool) ran(now time.Time, i *Instance, end End) {
+// noteVersion records the version of an invocation that has ended well, if its peer did not tell it.
+func (p *Pool) noteVersion(now time.Time, i *Instance, end End) {
 	if i.version == "" && end.Cause == "" {
 		i.version = end.Version
-		p.notice(now, i)
+		p.compareVersion(now, i)
 	}
 }
 
-// blames reports whether a failed start is the doing of the code.
+// blames reports whether a failed start is the fault of the function's code.
 func blames(cause Cause) bool {
 	switch cause {
 	case scaler.InitFailed, scaler.Crashed, scaler.TimedOut, scaler.FunctionError, scaler.StartTimeout, scaler.TooShort:
@@ -467,8 +469,8 @@ func blames(cause Cause) bool {
 	return false
 }
 
-// choose is what a start that the policy wants runs. During a rollout it is the old version while its environments are warm,
-// or while nobody knows whether the new one comes up.
+// choose says what the next start that the policy wants runs. During a rollout it is the old version while that has frozen
+// environments, or while it is not known whether the new version comes up.
 func (p *Pool) choose(now time.Time) order {
 	r := p.roll
 	if r == nil {

@@ -2,11 +2,11 @@ package pool
 
 import "time"
 
-// Leases and slots are two ledgers: a lease ends with its request, a slot when the app's handler returns. A client that
-// leaves an app which works on ends the first alone. Reports of the peers close the gap: what they count beyond the leases
-// is foreign, and a foreign slot is not leased.
+// A lease ends with its request, but a slot is free only when the app's handler returns. If a client leaves and the app works on,
+// only the lease has ended. Reports of the peers show that: what they count beyond the leases is foreign, and a foreign slot is not
+// leased.
 
-// Report says how many requests the instance's peer counted, at most delay ago.
+// Report says how many requests the instance's peer counted at a moment that is at most delay ago.
 func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Duration) *Effects {
 	now = p.enter(now)
 	if !i.watched() {
@@ -21,7 +21,7 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 		p.serve(now)
 		p.scale(now)
 	} else {
-		p.advance(now) // a rollout judges what was answered
+		p.advance(now) // a rollout judges the answers that came with the report
 	}
 	if i.heard = true; first && i.state == Draining {
 		p.finishIdle(i)
@@ -29,10 +29,10 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 	return &p.effects
 }
 
-// watched reports whether it matters which slots of the instance are foreign.
+// watched reports whether foreign slots of the instance matter.
 func (i *Instance) watched() bool { return i.state == Ready || i.state == Draining && !i.finished }
 
-// review looks at what time alone has shown.
+// review counts an instance's foreign slots again because time has passed.
 func (p *Pool) review(now time.Time, i *Instance) {
 	p.reviews.unset(&i.review)
 	if p.recount(now, i) {
@@ -40,7 +40,7 @@ func (p *Pool) review(now time.Time, i *Instance) {
 	}
 }
 
-// recount brings up to date how many slots of a watched instance are foreign, and reports whether that has changed.
+// recount updates how many slots of a watched instance are foreign, and reports whether that has changed.
 func (p *Pool) recount(now time.Time, i *Instance) bool {
 	n, full := i.watch.Slots(now), i.watch.Full(now)
 	changed := n != i.foreign || full != i.full
@@ -63,7 +63,7 @@ func (p *Pool) setForeign(i *Instance, n int, full bool) {
 		p.foreign += n - i.foreign
 	}
 	if i.foreign > 0 && n == 0 {
-		i.answered = p.now // the app has just come to an end of what nobody waits for
+		i.answered = p.now // the app has just finished work that no client waited for
 	}
 	i.foreign, i.full = n, full
 	p.countLegacy(i)
@@ -82,7 +82,7 @@ func (p *Pool) expectReview(now time.Time, i *Instance) {
 	}
 }
 
-// watchLeases keeps the instance's record of leases.
+// watchLeases tells the instance's Foreign how many leases are out.
 func (p *Pool) watchLeases(i *Instance) {
 	i.watch.Leases(p.now, i.leases.n-i.refused)
 	if i.review.at == 0 && i.watched() {
@@ -90,10 +90,10 @@ func (p *Pool) watchLeases(i *Instance) {
 	}
 }
 
-// beginWatch follows an instance that comes up: its leases are known.
+// beginWatch begins to compare reports of an instance with its leases.
 func (p *Pool) beginWatch(i *Instance) { i.watch.Begin(p.now, i.leases.n-i.refused, !i.shared) }
 
-// endWatch follows one whose slots do not matter any more.
+// endWatch is for an instance whose foreign slots do not matter any more.
 func (p *Pool) endWatch(i *Instance) {
 	p.reviews.unset(&i.review)
 	i.foreign, i.full = 0, false

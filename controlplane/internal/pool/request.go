@@ -14,8 +14,8 @@ const (
 	QueueFull    Cause = "queue_full"
 	QueueTimeout Cause = "queue_timeout"
 	Closed       Cause = "closed"
-	AppStarting  Cause = "app_starting" // waited as long as it may, for an instance whose app does not take requests yet
-	Overload     Cause = "overload"     // an instance had no slot for it, and nothing may wait
+	AppStarting  Cause = "app_starting" // waited too long for an instance whose app does not take requests yet
+	Overload     Cause = "overload"     // an instance had no slot for it, and no request may wait
 )
 
 // A RequestState is how far a request has come.
@@ -31,8 +31,8 @@ const (
 	Done                  // released
 )
 
-// A Request is one caller's wish for a slot. The caller owns its memory and may embed it; the zero value is ready for
-// Acquire, and so is a request in a final state. It must not be copied or moved between Acquire and the final state.
+// A Request asks for a slot. The caller owns its memory and may embed it. The zero value is ready for Acquire, and so is a request
+// in a final state. It must not be copied or moved between Acquire and the final state.
 type Request struct {
 	Owner any // the caller's; the pool never looks at it
 
@@ -44,7 +44,7 @@ type Request struct {
 	patience   time.Duration // how long it may wait; 0: for ever
 	waited     time.Duration
 	returned   bool // an instance has refused it before
-	refused    bool // while leased: the instance refuses it
+	refused    bool // while leased: the instance has refused it
 	leased     time.Time
 	sample     uint64   // of the limiter
 	arm        arm      // of a trial
@@ -54,19 +54,19 @@ type Request struct {
 // State is how far the request has come.
 func (r *Request) State() RequestState { return r.state }
 
-// Instance is whose slot the request holds or held; nil if none.
+// Instance is the instance whose slot the request holds or held; nil if it never had one.
 func (r *Request) Instance() *Instance { return r.instance }
 
 // Cause is why the request was rejected or evicted; empty otherwise.
 func (r *Request) Cause() Cause { return r.cause }
 
-// RetryAfter is in how long another try may fare better than one that was rejected or evicted; 0: nobody knows.
+// RetryAfter is when a client may try again after its request was rejected or evicted; 0: not known.
 func (r *Request) RetryAfter() time.Duration { return r.after }
 
 // Waited is how long the request was in the queue; 0 while it still is.
 func (r *Request) Waited() time.Duration { return r.waited }
 
-// Arrived is when the request came, at first if it came back.
+// Arrived is when the request first came.
 func (r *Request) Arrived() time.Time { return r.arrived }
 
 // ForStart reports whether the request waited for the start of the instance that it then got a slot of.
@@ -92,7 +92,7 @@ func (l *requestList) push(r *Request) {
 	l.n++
 }
 
-// insert puts r before another one of the list, or at the end where that is nil.
+// insert puts r before another request of the list, or at the end if before is nil.
 func (l *requestList) insert(r, before *Request) {
 	if before == nil {
 		l.push(r)

@@ -6,8 +6,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// Retire says that the pool closes soon. It goes on leasing and its queue is served, but from now on nothing starts that no
-// waiter needs: neither for Min, nor for what may come, nor in place of what rotates.
+// Retire says that the pool closes soon. It still leases and serves its queue, but from now on instances start only for waiters:
+// neither for Min, nor for future requests, nor to replace rotating ones.
 func (p *Pool) Retire(now time.Time) *Effects {
 	now = p.enter(now)
 	p.retiring = true
@@ -15,8 +15,8 @@ func (p *Pool) Retire(now time.Time) *Effects {
 	return &p.effects
 }
 
-// wanted is what a pool that retires does of what the policy wants.
-func (p *Pool) wanted(want scaler.Want) scaler.Want {
+// forWaiters reduces what the policy wants to what waiters need, if the pool is retiring.
+func (p *Pool) forWaiters(want scaler.Want) scaler.Want {
 	if p.retiring {
 		concurrency := p.concurrency()
 		needed := (p.queue.n + concurrency - 1) / concurrency

@@ -2,16 +2,15 @@ package pool
 
 import "time"
 
-// A Refusal is what is known of a request that came back: an instance had no slot for it, and the app has not seen it.
+// A Refusal is what is known of a request that came back because an instance had no slot for it. The app has not seen it.
 type Refusal struct {
-	Arrived time.Time // at first; zero: not known
-	By      *Instance // nil: not known
-	Lease   *Request  // what it held there, if that has not been released yet
+	Arrived time.Time // when it first came; zero: not known
+	By      *Instance // who refused it; nil: not known
+	Lease   *Request  // its lease there; nil if that has been released
 }
 
-// Return is Acquire for a request that an instance has refused. It takes the place in the queue that it would have if it had
-// waited since it arrived, and waits no longer than from then on. The queue's limit does not count it: it was let in
-// before. The instance is known to be full.
+// Return is Acquire for a request that an instance has refused. Its place in the queue and its timeout are as if it had waited since
+// it first arrived. The queue's limit does not count it, because it was admitted before. The instance is full.
 func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 	now = p.enter(now)
 	if r.state == Waiting || r.state == Leased {
@@ -22,7 +21,7 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 		r.arrived = back.Arrived
 	}
 	p.counters.returned++
-	p.asked(now)
+	p.noteArrival(now)
 	p.noteRefusal(now, back)
 	if p.returned == 0 {
 		p.distrustAll(now)
@@ -44,7 +43,7 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 	return &p.effects
 }
 
-// rejoin puts r before all who came later.
+// rejoin puts r into the queue before all requests that arrived later.
 func (p *Pool) rejoin(now time.Time, r *Request) {
 	r.state = Waiting
 	before := p.queue.head
@@ -59,7 +58,7 @@ func (p *Pool) rejoin(now time.Time, r *Request) {
 	p.guards.Breaker.Arrived(now, p.queue.n == 1)
 }
 
-// noteRefusal takes the refusal for what it tells of the instance: all its slots are taken.
+// noteRefusal records that all slots of the instance are taken.
 func (p *Pool) noteRefusal(now time.Time, back Refusal) {
 	i := back.By
 	if r := back.Lease; r != nil && r.state == Leased && r.instance == i && !r.refused {
@@ -75,17 +74,17 @@ func (p *Pool) noteRefusal(now time.Time, back Refusal) {
 	p.recount(now, i)
 }
 
-// A request that is refused a second time fails. So while one that came back waits, a slot whose lease has ended is free
-// only when a report says so: crowds leave together, and an app that works on for one client does so for others.
+// A request that is refused a second time fails. So while a refused request waits, a slot whose lease has ended is free only when a
+// report says so: clients often leave together, and an app that works on for one of them works on for the others too.
 
-// distrustAll begins that.
+// distrustAll applies that to all instances, when the first refused request comes.
 func (p *Pool) distrustAll(now time.Time) {
 	for i := range p.Instances() {
 		p.suspect(now, i)
 	}
 }
 
-// distrust follows the end of a lease.
+// distrust applies it to an instance of which a lease has ended.
 func (p *Pool) distrust(i *Instance) {
 	if p.returned > 0 {
 		p.suspect(p.now, i)

@@ -2,33 +2,31 @@ package pool
 
 import "time"
 
-// Rotation: an instance that nears the end of its invocation is replaced first and drained then. Only what is used, or
-// needed for Min, is replaced: an idle pool must not invoke itself for ever.
+// Rotation: an instance that nears the end of its invocation is first replaced and then drained. Only instances that are used, or
+// needed for Min, are replaced, so that an idle pool does not invoke its function for ever.
 
-// A Margin says how long before the end of its invocation an instance gets its last lease, so that the request can end in
-// time. It is a share of the life that the instance has, or the same for all if that is shorter.
+// A Margin says how long before the end of its invocation an instance gets its last lease, so that the request can end in time. It
+// is at most a share of the instance's life.
 type Margin struct {
 	Request time.Duration // the longest request that surely ends in time; 0: DefaultRequest
 	Bounded bool          // no request takes longer
 }
 
-// Shares of an instance's life, in its invocation: what a margin takes at most. The larger one is for requests whose length
-// somebody has bounded.
+// Divisors that say which share of an instance's life a margin may take. It may be larger if the length of requests is bounded.
 const (
-	marginShare        = 3 // a third
-	boundedMarginShare = 1.5
-	// learnedMargin is the share up to which an instance rotates earlier where requests take long. It leaves time to serve.
+	marginShare        = 3   // a third
+	boundedMarginShare = 1.5 // two thirds
+	// learnedMargin is the share of its life that an instance may rotate earlier because requests take long.
 	learnedMargin = 0.7
 )
 
-// reserve is what of the margin is not the request's: the peer cuts what is left a moment before the end, to answer its
-// invocation.
+// reserve is the part of the margin after the request: the peer cuts off requests a moment before the end, to answer its invocation.
 const reserve = 2 * time.Second
 
-// DefaultRequest is the longest request that surely ends in time if nobody says otherwise.
+// DefaultRequest is Margin.Request if that is not set.
 const DefaultRequest = 2 * time.Minute
 
-// Of is the margin that a peer keeps by itself in an invocation of that length.
+// Of is the margin that a peer keeps by itself if its life has that length.
 func (m Margin) Of(life time.Duration) time.Duration {
 	request := m.Request
 	if request <= 0 {
@@ -45,13 +43,12 @@ func (m Margin) least(life time.Duration) time.Duration {
 	return m.Of(life) + m.Of(life)/8
 }
 
-// least is the margin of an instance: its peer keeps the one that it was told, and requests may need a longer one by now.
+// least is the least margin of an instance. Its peer keeps the one that it was told, and the settings may ask for more by now.
 func (p *Pool) least(i *Instance) time.Duration {
 	return max(i.margin.least(i.life), p.settings.Margin.least(i.life))
 }
 
-// margin is how long before its end the instance should get its last lease, as far as is known now about how long requests
-// take.
+// margin is how long before its end the instance should get its last lease, by what is known now about how long requests take.
 func (p *Pool) margin(now time.Time, i *Instance) time.Duration {
 	least := p.least(i)
 	if p.settings.Margin.Bounded {
@@ -72,8 +69,8 @@ func (p *Pool) oldest(now time.Time) time.Duration {
 	return now.Sub(first)
 }
 
-// learnTail takes in how long a request was in flight on an instance. One that ends when its instance has no time left was
-// cut, and how long it would have taken nobody knows.
+// learnTail records how long a request was in flight. One that ends when its instance has no time left was cut off, so it is not
+// known how long it would have taken.
 func (p *Pool) learnTail(i *Instance, took time.Duration) {
 	switch {
 	case !i.ends.IsZero() && i.ends.Sub(p.now) < min(reserve, i.life/marginShare/2):
@@ -83,7 +80,7 @@ func (p *Pool) learnTail(i *Instance, took time.Duration) {
 	}
 }
 
-// reconsider looks at once at all instances that may have to rotate earlier.
+// reconsider resets the rotation of all ready instances, because some may have to rotate earlier.
 func (p *Pool) reconsider() {
 	for i := range p.Instances() {
 		if i.state == Ready && !i.ends.IsZero() {
@@ -92,17 +89,17 @@ func (p *Pool) reconsider() {
 	}
 }
 
-// lead is how long before the last lease the rotation begins. It covers twice the time that the instance's own start took,
-// so that the replacement is ready in time; the jitter spreads instances that started together. Both are measured by the
-// time that the instance serves, which may be much shorter than the settings expect.
+// lead is how long before the last lease the rotation begins. It covers twice the time that the instance's own start took, so that
+// the replacement is ready in time. The jitter spreads instances that started together. Both are bounded by the time that the
+// instance serves, which may be much shorter than the settings expect.
 func (i *Instance) lead(margin time.Duration) time.Duration {
 	serves := i.life - margin
 	lead := max(serves/10, min(2*i.took, serves/2)) + time.Duration(i.jitter*float64(serves)/10)
 	return min(lead, serves/2)
 }
 
-// setRotation sets the timer of an instance that is ready: when its rotation begins, or, once it rotates, when it has had
-// its last lease. Requests in flight are getting older, so it is looked at again before they could make that earlier.
+// setRotation sets the timer of a ready instance: to when its rotation begins or, once it rotates, to its last lease. Requests in
+// flight get older and may make the rotation earlier, so the timer fires more often than that.
 func (p *Pool) setRotation(now time.Time, i *Instance) {
 	if i.ends.IsZero() {
 		return
@@ -127,7 +124,7 @@ func (p *Pool) rotate(now time.Time, i *Instance) {
 	case unused, !now.Before(end), !now.Before(last) && p.free-i.free() >= i.leases.n:
 		p.drain(now, i, Rotation)
 	case !now.Before(last) && i.rotating:
-		p.timers.set(&i.deadline, earlier(end, now.Add(i.life/64))) // others have no room for what it serves
+		p.timers.set(&i.deadline, earlier(end, now.Add(i.life/64))) // the others have no room for its requests yet
 	default:
 		p.beginRotation(now, i)
 	}
@@ -157,8 +154,8 @@ func (p *Pool) replaceOldest(n *Instance) {
 	}
 }
 
-// finishReplacement drains what a new instance replaces, now that it is up, unless every slot is needed: then the old
-// one serves on to the end of its time.
+// finishReplacement drains the instance that a new one replaces, because the new one is up. If requests wait, every slot is needed,
+// and the old one keeps serving to the end of its time.
 func (p *Pool) finishReplacement(now time.Time, n *Instance) {
 	old := n.replaces
 	n.replaces = nil
@@ -167,7 +164,7 @@ func (p *Pool) finishReplacement(now time.Time, n *Instance) {
 	}
 }
 
-// loseReplacement makes room for another replacement when the new instance n will not come up.
+// loseReplacement allows another replacement, because the new instance n will not come up.
 func (p *Pool) loseReplacement(n *Instance) {
 	old := n.replaces
 	n.replaces = nil
@@ -177,7 +174,7 @@ func (p *Pool) loseReplacement(n *Instance) {
 	}
 }
 
-// stopRotating follows an instance that is not ready any more.
+// stopRotating ends the rotation of an instance that is not ready any more.
 func (p *Pool) stopRotating(i *Instance) {
 	if !i.rotating {
 		return

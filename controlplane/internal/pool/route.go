@@ -2,18 +2,18 @@ package pool
 
 import "github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 
-// A Route says what version of the function's code new instances run. The zero value leaves that to Lambda, which follows the
-// function's qualifier.
+// A Route says which version of the function's code new instances run. With the zero value Lambda chooses, by the function's
+// qualifier.
 type Route struct {
 	Version string  `json:"version,omitempty"`
-	Extra   string  `json:"extra,omitempty"` // a second version, which gets a part; empty: none
-	Share   float64 `json:"share,omitempty"` // of the instances, that run Extra
+	Extra   string  `json:"extra,omitempty"` // a second version, which gets a share; empty: none
+	Share   float64 `json:"share,omitempty"` // the share of instances that run Extra, from 0 to 1
 }
 
-// pinned reports whether instances are started by the number of their version, whatever the qualifier points to meanwhile.
+// pinned reports whether instances are started by the number of their version, not by the qualifier.
 func (r Route) pinned() bool { return r.Version != "" }
 
-// valid is the route without what none can have: a share without a second version, or beyond all instances.
+// valid is the route without an impossible part: a share without a second version, or one that is not from 0 to 1.
 func (r Route) valid() Route {
 	if r.Version == "" {
 		return Route{}
@@ -39,7 +39,7 @@ func (r Route) share(version string) float64 {
 	return 0
 }
 
-// incoming are the versions that get more than they had.
+// incoming are the versions that have a larger share than in from.
 func (r Route) incoming(from Route) []string {
 	var out []string
 	for _, v := range []string{r.Version, r.Extra} {
@@ -50,7 +50,7 @@ func (r Route) incoming(from Route) []string {
 	return out
 }
 
-// pick is the version of a start, so that each has its share of the instances.
+// pick chooses the version of the next start, so that each version has its share of the instances.
 func (p *Pool) pick(r Route) string {
 	if r.Extra == "" {
 		return r.Version
@@ -73,7 +73,7 @@ func (p *Pool) pick(r Route) string {
 
 // An order to start an instance.
 type order struct {
-	pin   string // the version to invoke; empty: as the qualifier points to
+	pin   string // the version to invoke; empty: whatever the qualifier points to
 	fresh bool   // it runs what the rollout brings
 	fleet *scaler.Fleet
 }

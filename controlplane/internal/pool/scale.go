@@ -8,26 +8,26 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// scale does what the policy wants as far as the guards allow, and gives up waiters that nobody will serve. It follows
-// every event that may change either.
+// scale does what the policy wants as far as the guards allow, and evicts waiters that nobody will serve. It is called after every
+// event that may change either.
 func (p *Pool) scale(now time.Time) {
 	p.block = scaler.Block{}
 	if p.closed != "" || p.awaits {
 		return
 	}
 	p.peak.Observe(now, p.needed())
-	want := p.wanted(p.withhold(p.rule.Decide(now, p.look())))
+	want := p.forWaiters(p.withhold(p.rule.Decide(now, p.look())))
 	p.order(now, want.Start, false)
 	p.order(now, want.Replace, true)
 	if want.Drain > 0 && p.queue.n == 0 && !p.leased && !now.Before(p.settled) {
-		p.drainSurplus(now, want.Drain) // never what was leased in this very step: a later event will do
+		p.drainSurplus(now, want.Drain) // not in an event that leased a slot: that may be of the same instance
 	}
 	p.advance(now)
 	p.useAside(now)
 	p.evictHopeless(now)
 }
 
-// look is what the rule sees.
+// look makes the state that the rule decides by.
 func (p *Pool) look() *scaler.State {
 	next := p.choose(p.now)
 	p.state = scaler.State{
@@ -54,20 +54,20 @@ func (p *Pool) look() *scaler.State {
 		Fee:         p.guards.Price().Fee(),
 	}
 	if p.roll != nil && !next.fresh {
-		p.state.Starting -= p.fresh[Starting] // they take long, and an old one is there at once
+		p.state.Starting -= p.fresh[Starting] // they may take long, and an old one starts at once in a frozen environment
 	}
 	if p.queue.n > 0 {
 		p.state.Oldest = p.queue.head.arrived
 	}
 	if p.guards.Breaker.Spent() {
-		p.state.Waiting = 0 // they have caused all the starts that they may
+		p.state.Waiting = 0 // the waiters have caused all the starts that they may
 	}
 	return &p.state
 }
 
 func (p *Pool) load() scaler.Load { return p.loadOf(p.choose(p.now)) }
 
-// loadOf is what the guards see of a start.
+// loadOf is what the guards must know about a start.
 func (p *Pool) loadOf(o order) scaler.Load {
 	going := p.rotating + p.count[Draining]
 	if p.roll != nil {
@@ -79,7 +79,7 @@ func (p *Pool) loadOf(o order) scaler.Load {
 	}
 }
 
-// order makes as many of the wanted starts as the guards allow, and remembers what withholds the rest.
+// order makes as many of the wanted starts as the guards allow, and remembers what held the rest back.
 func (p *Pool) order(now time.Time, want int, replace bool) {
 	if want <= 0 || p.block.Reason != "" {
 		return
@@ -113,8 +113,7 @@ func (p *Pool) start(now time.Time, o order) *Instance {
 	return i
 }
 
-// drainSurplus drains n ready instances that we started. The idle ones among them cost nothing to lose, and are found
-// quickly.
+// drainSurplus drains n ready instances that we started. It takes idle ones first: nobody misses them, and finding them is cheap.
 func (p *Pool) drainSurplus(now time.Time, n int) {
 	if p.roll != nil {
 		p.drainOldSurplus(now, n)
@@ -128,7 +127,7 @@ func (p *Pool) drainSurplus(now time.Time, n int) {
 	}
 }
 
-// drainOldSurplus drains only what the rollout is to replace, and what is idle.
+// drainOldSurplus drains only idle instances that the rollout will replace.
 func (p *Pool) drainOldSurplus(now time.Time, n int) {
 	idle := p.drainable(func(i *Instance) bool { return !i.fresh && p.idle.has(i.index) })
 	for _, i := range idle[:min(n, len(idle))] {
@@ -137,8 +136,8 @@ func (p *Pool) drainOldSurplus(now time.Time, n int) {
 	}
 }
 
-// drainable are the instances that we started, serve, and fit, in the order in which they may best be drained: those near
-// their end first, then the least loaded, then the oldest.
+// drainable returns the ready instances that we started and that fit, in the order in which to drain them: those near their end
+// first, then the least loaded, then the oldest.
 func (p *Pool) drainable(fits func(*Instance) bool) []*Instance {
 	var out []*Instance
 	for i := range p.Instances() {
@@ -159,7 +158,7 @@ func (p *Pool) drainAny(now time.Time, n int) {
 	}
 }
 
-// drainRank is lower for what is to drain first.
+// drainRank is lower for instances that drain first.
 func (i *Instance) drainRank() int {
 	if i.rotating {
 		return 0
@@ -174,7 +173,7 @@ func (i *Instance) surplusReason() Reason {
 	return ScaleIn
 }
 
-// evictHopeless evicts all waiters when starts keep failing and no instance is left that could serve them.
+// evictHopeless evicts all waiters if starts keep failing and no instance is left that could serve them.
 func (p *Pool) evictHopeless(now time.Time) {
 	b := &p.guards.Breaker
 	if p.queue.n == 0 || p.mayServe() || !b.Open() && !b.Spent() {

@@ -2,26 +2,26 @@ package pool
 
 import "time"
 
-// After a takeover requests come at once that were held meanwhile, and slots are still taken by those of the pool before. Neither
-// says anything about what is needed.
+// After a takeover all requests come at once that were held meanwhile, and requests of the former pool still take slots. Neither
+// says anything about how many instances are needed.
 
-// settles is for how long that lasts, from the takeover on and from the first request that comes after it: Envoy asks again after
-// pauses of up to half a second, the first try may meet nobody, and it may find only later who leads. What comes meanwhile is no rate,
-// and what is idle is kept for it.
+// settles is how long that lasts after the takeover, and after the first request that follows it. Envoy asks again after pauses of up
+// to half a second, its first try may fail, and it may notice only later who leads. Meanwhile arrivals count for no rate, and idle
+// instances are kept.
 const settles = 1500 * time.Millisecond
 
-// asked takes note of a request. With the first one after a takeover Envoy has turned to this pool.
-func (p *Pool) asked(now time.Time) {
+// noteArrival records that a request has come. The first one after a takeover shows that Envoy has found this pool.
+func (p *Pool) noteArrival(now time.Time) {
 	if p.unasked {
 		p.unasked, p.settled = false, now.Add(settles)
 	}
 }
 
-// unreported is how long a slot may be free before the pool hears of it, if it has not leased it itself.
+// unreported is how long a slot that another process has leased may be free before the pool hears of it.
 const unreported = reportEvery + maxDelay
 
-// comingBack is how many waiters may be clients whose former request has just ended, on a slot that somebody else had leased: that
-// slot is theirs as soon as it is reported.
+// comingBack is how many waiters may be clients whose former request has just ended on a slot that another process had leased. They
+// get that slot as soon as it is reported free.
 func (p *Pool) comingBack(now time.Time) (n int) {
 	if p.queue.n == 0 || !now.Before(p.settled) {
 		return 0
@@ -38,7 +38,7 @@ func (p *Pool) comingBack(now time.Time) (n int) {
 	return n
 }
 
-// settling is when more waiters may count although nothing happens; zero: never.
+// settling is when more waiters may count without an event; it may be past.
 func (p *Pool) settling(now time.Time) time.Time {
 	if p.queue.n == 0 || !now.Before(p.settled) {
 		return p.settled

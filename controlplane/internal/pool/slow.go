@@ -6,22 +6,22 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// Slow instances: some environments take several times longer for the same requests. Packing makes that worse, because an
-// instance whose requests take longer is the fuller one, and gets the next. So a slow instance is leased last, is replaced like
-// one that nears its end, and is known again when its environment comes back. Which it is a trial says, trial.go.
+// Some environments take several times longer for the same requests. Packing makes that worse, because an instance whose requests
+// take longer is fuller, and gets the next one. So a slow instance is leased last, replaced like one that nears its end, and
+// recognized when its environment comes back. A trial decides which instance is slow; see trial.go.
 
-// A slow instance is forgiven after that time: neighbours on a machine come and go.
+// slowFor is how long an environment is remembered as slow. Its neighbours on the machine may have gone by then.
 const slowFor = 10 * time.Minute
 
-// mostSlow bounds the environments that are known to be slow.
+// mostSlow bounds the environments that are remembered as slow.
 const mostSlow = 64
 
-// pace takes in how long a request took on an instance. One that seems slow is tried.
+// pace records how long a request took on its instance. If the instance seems slow, a trial of it begins.
 func (p *Pool) pace(r *Request, took time.Duration) {
 	i := r.instance
 	if p.roll != nil || p.settings.Learn || i.adopted {
 		p.trial = nil
-		return // what is new, or learns how much it may have, takes longer for other reasons
+		return // requests take longer for other reasons while code is new or concurrency is learned
 	}
 	i.pace.Add(took, scaler.KeepOwn)
 	p.paces.Add(took, scaler.KeepAll(p.count[Ready]))
@@ -33,7 +33,7 @@ func (p *Pool) pace(r *Request, took time.Duration) {
 	}
 }
 
-// remember knows a slow environment again. The oldest memory gives way.
+// remember remembers an environment as slow. If there are too many, it forgets the oldest.
 func (p *Pool) remember(environment string) {
 	if environment == "" {
 		return
@@ -50,8 +50,8 @@ func (p *Pool) remember(environment string) {
 	p.slowOnes[environment] = p.now
 }
 
-// recognize looks at an instance that comes up. While a frozen environment is there that is not slow as far as known, nobody is
-// made to use a slow one: it is set aside.
+// recognize makes an instance slow that comes up in an environment which is remembered as slow. It is set aside while another frozen
+// environment could be started instead.
 func (p *Pool) recognize(i *Instance) {
 	since, known := p.slowOnes[i.environment]
 	switch {
@@ -64,7 +64,7 @@ func (p *Pool) recognize(i *Instance) {
 	}
 }
 
-// setSlow moves a ready instance to where it is listed.
+// setSlow makes a ready instance slow or not, and moves it to the other list.
 func (p *Pool) setSlow(i *Instance, slow bool) {
 	p.index(i).remove(i.index, i.free())
 	i.slow = slow
@@ -76,7 +76,7 @@ func (p *Pool) setSlow(i *Instance, slow bool) {
 	}
 }
 
-// useAside lets those that wait have what was set aside, where nothing better is on its way.
+// useAside gives waiters the instances that were set aside, if no better one is starting.
 func (p *Pool) useAside(now time.Time) {
 	if p.slow == 0 || p.queue.n == 0 || p.count[Starting] > 0 {
 		return

@@ -11,22 +11,22 @@ type Stats struct {
 	Waiting  int
 	InFlight int // leases, those on draining, down and gone instances included
 	Capacity int // slots of ready instances
-	Free     int // of those, the ones that can be leased
-	Foreign  int // of those, the ones that are taken although no lease is out on them
+	Free     int // slots of ready instances that can be leased
+	Foreign  int // slots of ready instances that are taken although no lease is out on them
 
-	Concurrency int // slots that an instance has whose peer offers enough
+	Concurrency int // slots of an instance whose peer offers enough
 
 	Starting, Ready, Draining, Down int // instances
-	Frozen                          int // environments that are surely there for a start, and not running
-	Claimed                         int // of the starting ones, those for which a frozen environment was there
-	Rotating                        int // of the ready ones, near the end of their lifetime
+	Frozen                          int // frozen environments that are certainly there for a start
+	Claimed                         int // starting instances for which a frozen environment was there
+	Rotating                        int // ready instances near the end of their lifetime
 
 	// Counters since New. Started, Adopted and Inherited, less Ended, are the instances that exist.
 	Started, Adopted, Inherited, Ended uint64
 	Failed                             Failures // failed starts
 	Returned                           uint64   // requests that an instance refused and that came back
 
-	Blocked scaler.Block // why starts are withheld; the zero Block if they are not
+	Blocked scaler.Block // what holds starts back; the zero Block: nothing
 }
 
 // Live is how many instances exist.
@@ -44,7 +44,7 @@ func (p *Pool) Stats() Stats {
 	}
 }
 
-// blocked is what withholds a start that is wanted, or else would withhold one because starts fail.
+// blocked is what holds back a start that is wanted, or what would hold one back because starts fail.
 func (p *Pool) blocked() scaler.Block {
 	if p.block.Reason != "" {
 		return p.block

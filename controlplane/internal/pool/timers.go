@@ -7,7 +7,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// Tick does what time has made due. It is harmless early and late.
+// Tick does everything that is due. Calling it early or late is harmless.
 func (p *Pool) Tick(now time.Time) *Effects {
 	now = p.enter(now)
 	p.unticked = false
@@ -39,7 +39,7 @@ func (p *Pool) evictLate(now time.Time) {
 // never is later than any deadline.
 var never = time.Unix(1<<60, 0)
 
-// deadline is when a waiter leaves the queue. None may wait longer than one that came later, so the oldest leaves first.
+// deadline is when a waiter leaves the queue. No waiter may stay longer than a later one, so the oldest leaves first.
 func (p *Pool) deadline(r *Request) time.Time {
 	if r.patience <= 0 {
 		return never
@@ -47,8 +47,8 @@ func (p *Pool) deadline(r *Request) time.Time {
 	return r.arrived.Add(r.patience)
 }
 
-// timeoutCause names what waiters waited for in vain: starts that fail, a start that waits for its app or that nobody dialled
-// for, or just a slot.
+// timeoutCause is what waiters waited for in vain: starts that fail, a start whose app is not ready or whose peer does not dial, or
+// just a slot.
 func (p *Pool) timeoutCause(now time.Time) Cause {
 	if cause := p.guards.Breaker.Cause(); cause != "" {
 		return cause
@@ -69,8 +69,8 @@ func (p *Pool) timeoutCause(now time.Time) Cause {
 	return cause
 }
 
-// undialled is how long nobody must have dialled for a start to say that nobody will: a peer that is there dials before
-// Lambda's init phase would be over.
+// undialled is how old a start must be without a peer that dials, to say that none will. A peer dials before Lambda's init phase,
+// which takes at most ten seconds, is over.
 const undialled = 15 * time.Second
 
 // expire is the effect of an instance's timer.
@@ -96,7 +96,7 @@ func (p *Pool) expire(now time.Time, i *Instance) {
 	}
 }
 
-// endDrain is the last call for an instance that still drains, and when that has not helped, the end.
+// endDrain tells an instance to finish that still drains shortly before its deadline. At the deadline it kills the instance.
 func (p *Pool) endDrain(now time.Time, i *Instance) {
 	if now.Before(i.killAt) {
 		p.timers.set(&i.deadline, i.killAt)
@@ -110,7 +110,7 @@ func (p *Pool) endDrain(now time.Time, i *Instance) {
 	p.effects.Kill = append(p.effects.Kill, i)
 }
 
-// Next is when Tick has work to do; it may be in the past. Zero: no time will bring work.
+// Next is when Tick has work to do. It may be in the past. Zero: it has none until another event.
 func (p *Pool) Next() time.Time {
 	next := never
 	if p.queue.n > 0 {

@@ -6,16 +6,17 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// An instance whose requests take longer than those of others may be slow, or have got the long ones: clients that ask again at once
-// get the slot that they have just given back, so that kinds of requests gather on an instance by themselves. So it is tried: for a
-// while a coin sends one of two that come to it, and one to another instance that is about as full. What the coin has sent differs in nothing but the
-// instance, and of that the times are compared. Those who waited in the queue count too: whose slot they got is chance as well.
+// An instance whose requests take longer than those of others may be slow, or may have got the long requests: a client that asks again
+// at once gets the slot that it has just given back, so that the same kind of request gathers on an instance. A trial tells the two
+// apart. For a while it assigns requests at random to this instance or to another one that is about as full, and compares the times
+// of these requests, which differ in nothing but the instance. Requests from the queue count too, because chance decides whose slot
+// they get.
 
 // A trial compares one instance with the others.
 type trial struct {
 	of     *Instance
 	until  time.Time // when it ends without a verdict
-	owed   arm       // where the next one goes, so that as many count on each side at any time: it may be a slow time for all
+	owed   arm       // where the next request goes, so that both sides count as many at any time: all may be slow for a while
 	own    scaler.Pace
 	others scaler.Pace
 }
@@ -31,18 +32,18 @@ const (
 
 const (
 	longestTrial = 10 * time.Second
-	// retrial is how long an instance is left alone that was tried and not found slow; each time twice as long.
+	// retrial is how long an instance is not tried again that was not found slow. It doubles each time.
 	retrial = 10 * time.Second
-	// alike is by how many leases instances may differ that a trial compares: apps that compute are slower when they are full.
+	// alike is by how many leases two instances may differ to be compared, because an app that computes is slower when it is full.
 	alike = 2
 )
 
-// mayBeTried reports whether the instance may come under suspicion.
+// mayBeTried reports whether a trial of the instance may begin.
 func (i *Instance) mayBeTried(now time.Time) bool {
 	return i.state == Ready && !i.isLast() && !now.Before(i.tryAgain)
 }
 
-// tries gives the trial that is under way, if it still is.
+// tries returns the trial under way; nil if there is none, or if it has just ended.
 func (p *Pool) tries() *trial {
 	t := p.trial
 	switch {
@@ -55,7 +56,7 @@ func (p *Pool) tries() *trial {
 	return p.trial
 }
 
-// acquit ends the trial without a verdict.
+// acquit ends the trial: the instance was not found slow.
 func (p *Pool) acquit() {
 	i := p.trial.of
 	i.tryAgain = p.now.Add(min(retrial<<min(i.trials, 8), slowFor))
@@ -63,7 +64,7 @@ func (p *Pool) acquit() {
 	p.trial = nil
 }
 
-// assign gives the instance to lease from for a request, and the arm on which it counts.
+// assign returns the instance to lease from for a request, and the arm of the trial on which it counts.
 func (p *Pool) assign(r *Request) (*Instance, arm) {
 	usual := p.table[p.next()]
 	t := p.tries()
@@ -99,7 +100,7 @@ func (t *trial) armOf(i *Instance) arm {
 	return onOthers
 }
 
-// count is the arm again, if a request may count on it now.
+// count returns the arm if a request may count on it now, otherwise none. It keeps both arms equally full.
 func (t *trial) count(a arm) arm {
 	switch t.owed {
 	case none:
@@ -112,7 +113,7 @@ func (t *trial) count(a arm) arm {
 	return a
 }
 
-// beside is the instance to lease from if i were not there; nil if there is none but those that are leased last.
+// beside is the instance to lease from if i were not there; nil if only slow or worn ones remain.
 func (p *Pool) beside(i *Instance) *Instance {
 	p.open.remove(i.index, i.free())
 	defer p.open.add(i.index, i.free())
@@ -122,7 +123,7 @@ func (p *Pool) beside(i *Instance) *Instance {
 	return nil
 }
 
-// witness takes in how long a request took that counts in the trial, and judges.
+// witness records how long a request of the trial took, and decides the trial if that is enough.
 func (p *Pool) witness(r *Request, took time.Duration) {
 	t := p.tries()
 	switch {
@@ -141,7 +142,7 @@ func (p *Pool) witness(r *Request, took time.Duration) {
 	}
 }
 
-// condemn makes an instance slow, unless a quarter of all is: then it is the load that has changed.
+// condemn makes an instance slow, unless a quarter of all already is: then the load has changed, not the instance.
 func (p *Pool) condemn(i *Instance) {
 	if p.slow >= max(1, p.count[Ready]/4) {
 		p.acquit()

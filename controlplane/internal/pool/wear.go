@@ -2,8 +2,8 @@ package pool
 
 import "time"
 
-// Worn says that the instance's environment will end with it: its memory will not last, or it has served as much as it may. It is
-// leased last, and replaced like one that nears the end of its time. Its environment is not counted on any more.
+// Worn says that the instance's environment will end with it, because its memory will not last or it has served as much as it may.
+// The instance is leased last, and replaced like one that nears the end of its time. Its environment is not counted on any more.
 func (p *Pool) Worn(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
 	if i.worn || i.state != Ready {
