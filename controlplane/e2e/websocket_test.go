@@ -187,3 +187,36 @@ func (s site) sockets(count int) []*websocket.Conn {
 	require.NoError(s.t, errors.Join(errs...))
 	return conns
 }
+
+// Sockets that are opened while short requests take most slots gather on one instance, so that the others may end when those are over.
+func TestSocketsGather(t *testing.T) {
+	stack := startSites(t, func(o *controlplanetest.Options) {
+		for i := range o.Functions {
+			o.Functions[i].Scaling.Concurrency, o.Functions[i].Scaling.Min = 4, 3
+		}
+	})
+	eachKind(t, stack, func(t *testing.T, s site) {
+		s.Eventually("three instances", func() error {
+			if n := s.Function(s.name).Ready; n < 3 {
+				return fmt.Errorf("%d", n)
+			}
+			return nil
+		})
+		pids := map[string]bool{}
+		for range 3 {
+			crowd := startLoad(t, s.Stack, 8, endless, "/"+s.name+"/sleep?ms=300")
+			s.Eventually("most slots are taken", func() error {
+				if n := s.Function(s.name).InFlight; n < 8 {
+					return fmt.Errorf("%d requests", n)
+				}
+				return nil
+			})
+			conn, response, err := websocket.Dial(t.Context(), s.URL("/"+s.name+"/ws"), nil)
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = conn.Drop() })
+			pids[response.Header.Get(contract.PidHeader)] = true
+			requireServed(t, crowd.stop())
+		}
+		require.Len(t, pids, 1, "processes that have sockets")
+	})
+}

@@ -12,6 +12,7 @@ import (
 type Request struct {
 	Function string
 	ID       string // the same whenever it comes, and no other request's; empty: it has no name
+	Stream   bool   // it will hold its slot for long, as far as it says itself
 	// RefusedBy is the id of the instance that had no slot for the request, which has come back for that; empty if it comes
 	// for the first time. Arrived is when Envoy got it, then; zero if that is not known.
 	RefusedBy string

@@ -12,7 +12,7 @@ import (
 // acquire takes a slot or waits for one. The error is an *admission.Error.
 func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, error) {
 	l := &Lease{f: f, id: r.ID}
-	l.request.Owner = l
+	l.request.Owner, l.request.Stream = l, r.Stream
 	switch f.enter(l, f.entryFor(r)) {
 	case pool.Leased:
 		return l, nil

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 	"strings"
@@ -18,6 +19,9 @@ const (
 	traceparent     = "traceparent" // of the stream: Envoy's span that asks
 )
 
+// Headers are those of a request that Envoy is to send.
+var Headers = []string{requestIDHeader, traceparent, RefusedHeader, "accept", "upgrade"}
+
 // RefusedHeader and CauseHeader are wire's, as Envoy writes them.
 var (
 	RefusedHeader = strings.ToLower(wire.RefusedHeader)
@@ -27,7 +31,7 @@ var (
 // requestOf is what Envoy says of a request. Without the word of its route no request has been refused before, whatever its
 // headers say.
 func requestOf(ctx context.Context, headers []*corev3.HeaderValue) admission.Request {
-	r := admission.Request{Function: said(ctx, FunctionKey)}
+	r := admission.Request{Function: said(ctx, FunctionKey), Stream: streams(headers)}
 	arrived := said(ctx, ArrivedKey)
 	if arrived == "" {
 		r.ID = idOf(headers, said(ctx, BeganKey))
@@ -39,6 +43,23 @@ func requestOf(ctx context.Context, headers []*corev3.HeaderValue) admission.Req
 		r.Arrived = time.UnixMicro(micros)
 	}
 	return r
+}
+
+// streams tells whether a request will go on for long, as far as its headers say: a WebSocket, or server-sent events.
+func streams(headers []*corev3.HeaderValue) bool {
+	for _, h := range headers {
+		switch v := h.GetRawValue(); h.GetKey() {
+		case "upgrade":
+			if bytes.EqualFold(v, []byte("websocket")) {
+				return true
+			}
+		case "accept":
+			if bytes.Contains(v, []byte("text/event-stream")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // idOf names a request. Clients may choose x-request-id, and choose one that another has; when Envoy got the request, to the

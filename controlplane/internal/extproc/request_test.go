@@ -48,6 +48,21 @@ func TestWhatEnvoySaysOfARequest(t *testing.T) {
 			headers[:1],
 			admission.Request{Function: "web", ID: "0001 1", Arrived: time.UnixMicro(1)},
 		},
+		"server-sent events": {
+			[]string{FunctionKey, "web"},
+			[]*corev3.HeaderValue{{Key: "accept", RawValue: []byte("application/json, text/event-stream")}},
+			admission.Request{Function: "web", Stream: true},
+		},
+		"WebSocket": {
+			[]string{FunctionKey, "web"},
+			[]*corev3.HeaderValue{{Key: "accept", RawValue: []byte("*/*")}, {Key: "upgrade", RawValue: []byte("WebSocket")}},
+			admission.Request{Function: "web", Stream: true},
+		},
+		"another upgrade": {
+			[]string{FunctionKey, "web"},
+			[]*corev3.HeaderValue{{Key: "upgrade", RawValue: []byte("h2c")}, {Key: "accept", RawValue: []byte("text/html,*/*;q=0.8")}},
+			admission.Request{Function: "web"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := metadata.NewIncomingContext(context.Background(), metadata.Pairs(c.route...))

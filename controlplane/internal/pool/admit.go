@@ -9,7 +9,7 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	if r.state == Waiting || r.state == Leased {
 		return &p.effects
 	}
-	*r = Request{Owner: r.Owner, arrived: now, patience: p.settings.QueueTimeout}
+	*r = Request{Owner: r.Owner, Stream: r.Stream, arrived: now, patience: p.settings.QueueTimeout}
 	p.noteArrival(now)
 	if !now.Before(p.settled) { // before, requests come that were held while nobody decided, and are no rate
 		p.counters.arrivals++
@@ -87,14 +87,14 @@ func (p *Pool) Release(now time.Time, r *Request) *Effects {
 	return &p.effects
 }
 
-// next is the index of the instance to lease from: a fresh one if a rollout is under way, and a slow or worn one last.
-func (p *Pool) next() int {
+// next is the index of the instance to lease from for a request: a fresh one if a rollout is under way, and a slow or worn one last.
+func (p *Pool) next(r *Request) int {
 	if p.fresh[Ready] > 0 {
 		if index := p.openFresh.next(); index >= 0 {
 			return index
 		}
 	}
-	if index := p.open.next(); index >= 0 {
+	if index := p.nextBesideStreams(r); index >= 0 {
 		return index
 	}
 	return p.openSlow.next()
@@ -103,6 +103,7 @@ func (p *Pool) next() int {
 // lease gives r a slot of an instance that has a free one.
 func (p *Pool) lease(r *Request) {
 	i, arm := p.assign(r)
+	p.carries(i, r, 1)
 	free := i.free()
 	p.stopIdling(i)
 	i.leases.push(r)
@@ -122,6 +123,7 @@ func (p *Pool) lease(r *Request) {
 
 func (p *Pool) unlease(r *Request) {
 	i := r.instance
+	p.carries(i, r, -1)
 	free := i.free()
 	i.leases.remove(r)
 	if r.refused {

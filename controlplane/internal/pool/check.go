@@ -58,7 +58,7 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 // checkLeases checks that the instance can be leased exactly if it is ready and has a free slot, and that its leases
 // name it.
 func (p *Pool) checkLeases(i *Instance) error {
-	for _, index := range []*slotIndex{&p.open, &p.openFresh, &p.openSlow} {
+	for _, index := range p.lists() {
 		free := 0
 		if index == p.index(i) {
 			free = i.free()
@@ -67,7 +67,7 @@ func (p *Pool) checkLeases(i *Instance) error {
 			return fmt.Errorf("has %d free slots, and is not listed so", i.free())
 		}
 	}
-	n, refused := 0, 0
+	n, refused, streams := 0, 0, 0
 	for r := i.leases.head; r != nil; r = r.next {
 		if n++; r.state != Leased || r.instance != i {
 			return fmt.Errorf("a lease in state %d", r.state)
@@ -75,9 +75,12 @@ func (p *Pool) checkLeases(i *Instance) error {
 		if r.refused {
 			refused++
 		}
+		if r.Stream {
+			streams++
+		}
 	}
-	if n != i.leases.n || refused != i.refused {
-		return fmt.Errorf("%d leases, %d of them refused, counted %d and %d", n, refused, i.leases.n, i.refused)
+	if n != i.leases.n || refused != i.refused || streams != i.streams {
+		return fmt.Errorf("%d leases, %d of them refused and %d streams, counted %d, %d and %d", n, refused, streams, i.leases.n, i.refused, i.streams)
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ func TestCheckSees(t *testing.T) {
 		"not to be leased":   func(p *Pool) { p.open.remove(1, 1) },
 		"lease of another":   func(p *Pool) { p.table[0].leases.head.instance = p.table[1] },
 		"miscounted leases":  func(p *Pool) { p.table[0].leases.n-- },
+		"miscounted streams": func(p *Pool) { p.table[0].leases.head.Stream = true },
 		"in-flight":          func(p *Pool) { p.inFlight++ },
 		"waiter and slot":    func(p *Pool) { p.queue.push(&Request{state: Waiting}) },
 		"stranger in queue":  func(p *Pool) { p.queue.push(&Request{}) },

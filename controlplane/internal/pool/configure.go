@@ -51,7 +51,7 @@ func (p *Pool) resize() {
 	default:
 		p.limiter.Bound(most)
 	}
-	p.open, p.openFresh, p.openSlow = newSlotIndex(most, p.settings.Spread), newSlotIndex(most, p.settings.Spread), newSlotIndex(most, p.settings.Spread)
+	p.unlist()
 	p.capacity, p.free = 0, 0
 	for i := range p.Instances() {
 		i.slots, i.exceed = p.slotsOf(i), i.leases.n

@@ -65,6 +65,7 @@ type Instance struct {
 	slots   int           // how many of them this pool leases
 	exceed  int           // leases when the settings last changed: there may be fewer slots than that
 	leases  requestList
+	streams int    // leases of streams
 	refused int    // leases that its peer has refused
 	granted uint64 // leases ever
 

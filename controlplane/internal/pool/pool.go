@@ -90,32 +90,33 @@ type Pool struct {
 	lost     int           // leases on instances that are gone
 	waited   time.Duration // how long the request waited that was leased last
 
-	table     []*Instance // by index; nil where free
-	freeIndex indexSet
-	resting   []restingIndex // soonest over first
-	live      int
-	count     [Gone]int            // live instances by state
-	adopted   [Gone]int            // those that registered by themselves
-	inherited [Gone]int            // those that another pool has started
-	fresh     [Gone]int            // those that a rollout brings
-	claimed   int                  // starts in progress for which a frozen environment was there
-	capacity  int                  // slots of ready instances
-	busy      int                  // leases on them
-	foreign   int                  // slots of ready instances that are taken without a lease
-	idleTaken int                  // those of idle instances
-	free      int                  // slots of ready instances that can be leased
-	open      slotIndex            // ready instances with a free slot that are not in the next two
-	openFresh slotIndex            // fresh ones
-	openSlow  slotIndex            // slow and worn ones
-	slow      int                  // ready instances that are slow
-	slowOnes  map[string]time.Time // environments that were found slow, and when
-	paces     scaler.Pace          // of all requests
-	trial     *trial               // nil: none is under way
-	idle      indexSet             // ready instances without a lease that we started and that need not linger
-	nIdle     int
-	timers    timers // deadlines of instances
-	lingering timers // ends of the time that they are kept after their last lease
-	reviews   timers // when foreign slots must be counted again
+	table       []*Instance // by index; nil where free
+	freeIndex   indexSet
+	resting     []restingIndex // soonest over first
+	live        int
+	count       [Gone]int            // live instances by state
+	adopted     [Gone]int            // those that registered by themselves
+	inherited   [Gone]int            // those that another pool has started
+	fresh       [Gone]int            // those that a rollout brings
+	claimed     int                  // starts in progress for which a frozen environment was there
+	capacity    int                  // slots of ready instances
+	busy        int                  // leases on them
+	foreign     int                  // slots of ready instances that are taken without a lease
+	idleTaken   int                  // those of idle instances
+	free        int                  // slots of ready instances that can be leased
+	open        slotIndex            // ready instances with a free slot that are not in the next three
+	openFresh   slotIndex            // fresh ones
+	openSlow    slotIndex            // slow and worn ones
+	openStreams slotIndex            // those that have streams
+	slow        int                  // ready instances that are slow
+	slowOnes    map[string]time.Time // environments that were found slow, and when
+	paces       scaler.Pace          // of all requests
+	trial       *trial               // nil: none is under way
+	idle        indexSet             // ready instances without a lease that we started and that need not linger
+	nIdle       int
+	timers      timers // deadlines of instances
+	lingering   timers // ends of the time that they are kept after their last lease
+	reviews     timers // when foreign slots must be counted again
 
 	guards     *scaler.Guards
 	fleet      *scaler.Fleet
@@ -144,12 +145,12 @@ func New(s Settings) *Pool {
 		settings: s,
 		rule:     scaler.NewRule(s.Scaling),
 		rand:     rand.New(rand.NewPCG(s.Seed, 1)),
-		open:     newSlotIndex(s.Concurrency, s.Spread), openFresh: newSlotIndex(s.Concurrency, s.Spread),
-		openSlow: newSlotIndex(s.Concurrency, s.Spread), slowOnes: map[string]time.Time{},
+		slowOnes: map[string]time.Time{},
 		guards:   scaler.NewGuards(s.Scaling, s.Seed),
 		fleet:    scaler.NewFleet(),
 		unticked: s.Scaling.Min > 0,
 	}
+	p.unlist()
 	p.peak = scaler.NewWindow(time.Minute)
 	if s.Learn {
 		p.limiter = scaler.NewLimiter(s.Concurrency)

@@ -250,6 +250,8 @@ func (p *Pool) index(i *Instance) *slotIndex {
 		return &p.openSlow
 	case i.fresh:
 		return &p.openFresh
+	case i.streams > 0 && !p.settings.Spread:
+		return &p.openStreams
 	}
 	return &p.open
 }

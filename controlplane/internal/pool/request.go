@@ -35,6 +35,8 @@ const (
 // in a final state. It must not be copied or moved between Acquire and the final state.
 type Request struct {
 	Owner any // the caller's; the pool never looks at it
+	// Stream says that the request will hold its slot for long, as far as can be told when it arrives.
+	Stream bool
 
 	state      RequestState
 	cause      Cause

@@ -53,6 +53,20 @@ func (s *indexSet) max() int {
 	return -1
 }
 
+// maxBelow is the highest member below n, or -1.
+func (s *indexSet) maxBelow(n int) int {
+	for w := min((n+63)/64, len(s.words)) - 1; w >= 0; w-- {
+		v := s.words[w]
+		if last := n - w*64; last < 64 {
+			v &= 1<<last - 1
+		}
+		if v != 0 {
+			return w*64 + bits.Len64(v) - 1
+		}
+	}
+	return -1
+}
+
 func (s *indexSet) has(n int) bool {
 	return n/64 < len(s.words) && s.words[n/64]&(1<<(n%64)) != 0
 }
@@ -108,6 +122,15 @@ func (s *slotIndex) next() int {
 	if s.spread {
 		used = s.used.min()
 	}
+	if used < 0 {
+		return -1
+	}
+	return s.byUsed[used].min()
+}
+
+// nextLeavingOne is next among the instances that would have another free slot left.
+func (s *slotIndex) nextLeavingOne() int {
+	used := s.used.maxBelow(s.most - 1)
 	if used < 0 {
 		return -1
 	}

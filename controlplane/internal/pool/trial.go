@@ -66,7 +66,7 @@ func (p *Pool) acquit() {
 
 // assign returns the instance to lease from for a request, and the arm of the trial on which it counts.
 func (p *Pool) assign(r *Request) (*Instance, arm) {
-	usual := p.table[p.next()]
+	usual := p.table[p.next(r)]
 	t := p.tries()
 	switch {
 	case t == nil || usual.isLast():
@@ -74,7 +74,7 @@ func (p *Pool) assign(r *Request) (*Instance, arm) {
 	case r.state == Waiting:
 		return usual, t.count(t.armOf(usual))
 	}
-	other := p.beside(t.of)
+	other := p.beside(t.of, r)
 	switch {
 	case other == nil || t.of.free() == 0:
 		return usual, none
@@ -114,10 +114,11 @@ func (t *trial) count(a arm) arm {
 }
 
 // beside is the instance to lease from if i were not there; nil if only slow or worn ones remain.
-func (p *Pool) beside(i *Instance) *Instance {
-	p.open.remove(i.index, i.free())
-	defer p.open.add(i.index, i.free())
-	if index := p.open.next(); index >= 0 {
+func (p *Pool) beside(i *Instance, r *Request) *Instance {
+	list := p.index(i)
+	list.remove(i.index, i.free())
+	defer list.add(i.index, i.free())
+	if index := p.nextBesideStreams(r); index >= 0 {
 		return p.table[index]
 	}
 	return nil

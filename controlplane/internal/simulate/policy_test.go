@@ -2,6 +2,7 @@ package simulate_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -181,5 +182,52 @@ func TestSlowEnvironmentsAreAvoided(t *testing.T) {
 				require.LessOrEqual(t, dollars[1], 1.1*dollars[0])
 			})
 		}
+	}
+}
+
+// Streams gather where it is known which requests they are: that saves a part of the bill, whatever is beside them. Where what
+// is taken for a stream is as short as the others, it costs next to nothing.
+func TestLongStreamsGather(t *testing.T) {
+	uniform := func(from, to time.Duration) workload.Service {
+		return func(r *rand.Rand) time.Duration { return from + time.Duration(r.Int64N(int64(to-from))) }
+	}
+	pulses := workload.Pulses("", 10*minute, minute, 5*second, 10, 400, workload.Fixed(100*millisecond))
+	switching := workload.Switching("", 10*minute, []float64{4, 120}, []time.Duration{20 * second, 6 * second}, workload.Lognormal(800*millisecond, 0.6))
+	on := workload.Pulses("", 10*minute, 30*second, 10*second, 0, 200, workload.Fixed(200*millisecond))
+	steady := workload.Steady("", 10*minute, 50, workload.Fixed(100*millisecond))
+	streams := func(perSecond float64, lasts workload.Service) workload.Generator {
+		return workload.Streams(workload.Steady("", 10*minute, perSecond, lasts))
+	}
+	for _, c := range []struct {
+		name           string
+		beside, stream workload.Generator
+		bill           float64 // over that of who is not told
+	}{
+		{"few, pulses", on, streams(0.02, uniform(minute, 5*minute)), 0.9},
+		{"pulses", pulses, streams(0.1, uniform(minute, 5*minute)), 0.93},
+		{"many, pulses", on, streams(0.5, uniform(minute, 5*minute)), 0.9},
+		{"switching", switching, streams(0.1, uniform(minute, 5*minute)), 0.9},
+		{"of 20 s", pulses, streams(1, uniform(10*second, 30*second)), 0.92},
+		{"of 1 s", pulses, streams(5, workload.Fixed(second)), 1.01},
+		{"no longer than others", steady, streams(50, workload.Fixed(100*millisecond)), 1.02},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var dollars, wait [2]float64
+			for seed := range uint64(2) {
+				load := workload.Beside(c.name, c.beside, c.stream).Make(seed + 1)
+				for k, untold := range []bool{true, false} {
+					s := simulate.Defaults(10, seed+1)
+					s.StreamsUntold = untold
+					r, err := simulate.Run(load, s)
+					require.NoError(t, err)
+					require.Zero(t, r.Lost())
+					dollars[k] += r.Dollars
+					wait[k] = max(wait[k], r.Settled.Quantile(0.99).Seconds()*1000)
+				}
+			}
+			t.Logf("bill %.3f times, wait p99 %.0f and %.0f ms", dollars[1]/dollars[0], wait[0], wait[1])
+			require.LessOrEqual(t, dollars[1], c.bill*dollars[0])
+			require.LessOrEqual(t, wait[1], wait[0]+10)
+		})
 	}
 }

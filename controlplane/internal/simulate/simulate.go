@@ -29,6 +29,8 @@ type Settings struct {
 	Until      time.Duration // end early; 0: when all is done and gone
 	After      time.Duration // latencies are those of requests that came later than this
 	Deploy     *Deployment   // nil: the code stays as it is
+	// StreamsUntold leaves unsaid which requests are streams.
+	StreamsUntold bool
 }
 
 // Defaults are the server's own for a function of that concurrency, but that as many requests may wait as come: one that is
@@ -199,6 +201,7 @@ func (w *world) attempt(r *request) {
 		w.unserved(r, &w.meter.cut)
 		return
 	}
+	r.Stream = r.work.Stream && !w.settings.StreamsUntold
 	w.admitted(r, w.pool.Acquire(w.clock(), &r.Request))
 }
 

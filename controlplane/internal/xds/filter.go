@@ -49,7 +49,7 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 				// No trailers are of interest: waiting for them keeps the stream open until the request has ended.
 				ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
 			},
-			ForwardRules: &extprocv3.HeaderForwardingRules{AllowedHeaders: anyOf("x-request-id", "traceparent", extproc.RefusedHeader)},
+			ForwardRules: &extprocv3.HeaderForwardingRules{AllowedHeaders: anyOf(extproc.Headers...)},
 			// The control plane changes no header of a request. The exceptions are those of its own answers.
 			MutationRules: &mutationv3.HeaderMutationRules{
 				DisallowAll:     yes(),

@@ -47,7 +47,7 @@ func Everyday() []workload.Generator {
 		workload.Beside("beat-3s", workload.Every("", 12*minute, 3*second, 60, 20*time.Millisecond, workload.Fixed(400*time.Millisecond)), workload.Steady("", 12*minute, 2, short)),
 		workload.Beside("beat-60s", workload.Every("", 20*minute, minute, 400, 200*time.Millisecond, workload.Fixed(200*time.Millisecond)), workload.Steady("", 20*minute, 2, short)),
 		workload.Beside("streams", workload.Pulses("", 15*minute, minute, 5*second, 10, 400, workload.Fixed(100*time.Millisecond)),
-			workload.Steady("", 15*minute, 0.1, uniform(minute, 5*minute))),
+			workload.Streams(workload.Steady("", 15*minute, 0.1, uniform(minute, 5*minute)))),
 	}
 }
 

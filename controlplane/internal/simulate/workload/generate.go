@@ -53,7 +53,7 @@ func poisson(r *rand.Rand, length time.Duration, rate rate, service Service) []R
 			return out
 		}
 		if r.Float64()*rate.most < rate.at(at) {
-			out = append(out, Request{at, service(r)})
+			out = append(out, Request{At: at, Service: service(r)})
 		}
 	}
 }
@@ -84,7 +84,7 @@ func Constant(name string, length time.Duration, perSecond float64, service Serv
 	return custom(name, true, func(r *rand.Rand) []Request {
 		out := make([]Request, int(length.Seconds()*perSecond))
 		for k := range out {
-			out[k] = Request{seconds(float64(k) / perSecond), service(r)}
+			out[k] = Request{At: seconds(float64(k) / perSecond), Service: service(r)}
 		}
 		return out
 	})
@@ -166,7 +166,7 @@ func Clumped(name string, length time.Duration, perSecond, shape float64, servic
 			if at >= length {
 				return out
 			}
-			out = append(out, Request{at, service(r)})
+			out = append(out, Request{At: at, Service: service(r)})
 		}
 	})
 }
@@ -176,7 +176,7 @@ func Crowd(name string, n int, service Service) Generator {
 	return custom(name, false, func(r *rand.Rand) []Request {
 		out := make([]Request, n)
 		for k := range out {
-			out[k] = Request{time.Second, service(r)}
+			out[k] = Request{At: time.Second, Service: service(r)}
 		}
 		return out
 	})
@@ -188,11 +188,22 @@ func Every(name string, length, pause time.Duration, n int, within time.Duration
 		var out []Request
 		for at := time.Duration(0); at < length; at += pause {
 			for range n {
-				out = append(out, Request{at + time.Duration(r.Float64()*float64(within)), service(r)})
+				out = append(out, Request{At: at + time.Duration(r.Float64()*float64(within)), Service: service(r)})
 			}
 		}
 		return out
 	})
+}
+
+// Streams is the same, of requests of which is known when they arrive that they will take long.
+func Streams(g Generator) Generator {
+	return Generator{g.Name, g.Smooth, func(seed uint64) Workload {
+		w := g.Make(seed)
+		for k := range w.Requests {
+			w.Requests[k].Stream = true
+		}
+		return w
+	}}
 }
 
 // Beside is all of the workloads at once.

@@ -17,7 +17,7 @@ func (w Workload) Part(from, length time.Duration) Workload {
 func (w Workload) Faster(factor float64) Workload {
 	fast := Workload{Name: w.Name, Smooth: w.Smooth, Requests: make([]Request, len(w.Requests))}
 	for k, r := range w.Requests {
-		fast.Requests[k] = Request{scaled(r.At, factor), scaled(r.Service, factor)}
+		fast.Requests[k] = Request{At: scaled(r.At, factor), Service: scaled(r.Service, factor), Stream: r.Stream}
 	}
 	return fast.finish()
 }

@@ -10,9 +10,9 @@ import (
 )
 
 func TestAPartBeginsWithItsFirstRequest(t *testing.T) {
-	w := workload.Workload{Requests: []workload.Request{{second, second}, {3 * second, second}, {4 * second, 5 * second}, {9 * second, second}}}
+	w := workload.Workload{Requests: []workload.Request{{At: second, Service: second}, {At: 3 * second, Service: second}, {At: 4 * second, Service: 5 * second}, {At: 9 * second, Service: second}}}
 	p := w.Part(2*second, 7*second)
-	require.Equal(t, []workload.Request{{0, second}, {second, 5 * second}}, p.Requests)
+	require.Equal(t, []workload.Request{{At: 0, Service: second}, {At: second, Service: 5 * second}}, p.Requests)
 	require.Equal(t, 6*second, p.Horizon)
 	require.Equal(t, time.Second, w.Requests[0].At, "the whole is as it was")
 	require.Empty(t, w.Part(20*second, second).Requests)

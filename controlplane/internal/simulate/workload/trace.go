@@ -108,7 +108,7 @@ func (c columns) parse(fields []string) (Request, error) {
 		return Request{}, err
 	}
 	service, err := c.service(fields)
-	return Request{at, service}, err
+	return Request{At: at, Service: service}, err
 }
 
 // bad is a mistake in a cell.

@@ -66,9 +66,9 @@ func codeTwin(r *rand.Rand) []Request {
 	for at := time.Duration(0); at < 57*time.Minute; at += pause(r) {
 		gap := 1 / (usual * rate(r).Seconds())
 		for end := at + burst(r); at < end; at += ofSeconds(r.ExpFloat64() * gap) {
-			out = append(out, Request{at, service(r)})
+			out = append(out, Request{At: at, Service: service(r)})
 			for r.Float64() > 1/clump {
-				out = append(out, Request{at, service(r)})
+				out = append(out, Request{At: at, Service: service(r)})
 			}
 		}
 	}

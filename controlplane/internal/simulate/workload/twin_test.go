@@ -83,7 +83,7 @@ func TestAFolderOfTraces(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, traces, 1)
 	require.Equal(t, "mine", traces[0].Name)
-	require.Equal(t, []workload.Request{{0, 100 * time.Millisecond}, {second, 300 * time.Millisecond}}, traces[0].Make(7).Requests)
+	require.Equal(t, []workload.Request{{At: 0, Service: 100 * time.Millisecond}, {At: second, Service: 300 * time.Millisecond}}, traces[0].Make(7).Requests)
 	w, err := workload.Named(filepath.Join(dir, "mine.csv"))
 	require.NoError(t, err)
 	require.Len(t, w.Requests, 2)

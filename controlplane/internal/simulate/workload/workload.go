@@ -11,6 +11,7 @@ import (
 type Request struct {
 	At      time.Duration
 	Service time.Duration
+	Stream  bool // whoever decides is told that it will take long
 }
 
 // A Workload is requests in order of arrival.
