@@ -180,6 +180,9 @@ faults: envoy ## put each fault of lambdalocal to an idle, a steady and a bursti
 	FAULT_MATRIX=$(FAULT_TABLE) go test -race -count=1 -run TestLongFaultMatrix ./controlplane/e2e
 	@cat $(FAULT_TABLE)
 
+leak: envoy ## send 100,000 requests to an app that leaks 2 MiB with each, 50,000 for each kind of peer; 15 minutes
+	LEAK_REQUESTS=50000 go test -count=1 -v -timeout 1h -run 'TestLongAnAppThatLeaksLosesNoRequest$$' ./controlplane/e2e
+
 check: envoy ## formatting, vet, static analysis, and the configurations against the Envoy binary
 	@echo "== gofumpt"; out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')) && test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
 	@echo "== go vet"; go vet ./... ./.ci/flaky

@@ -16,7 +16,7 @@ import (
 // the function.
 func TestAnAppThatLeaksLosesNoRequest(t *testing.T) { leaks(t, 256, 300) }
 
-// leakVariable says how many requests the next test sends to each kind of peer. `make leak` sends 100,000.
+// leakVariable says how many requests the next test sends to each kind of peer. `make leak` sends 50,000.
 const leakVariable = "LEAK_REQUESTS"
 
 func TestLongAnAppThatLeaksLosesNoRequest(t *testing.T) {
