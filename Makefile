@@ -259,5 +259,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help node-runtime extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers envoys cost fuzz clean
+.PHONY: help node-runtime extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers envoys cost fuzz clean
 .SECONDARY:
