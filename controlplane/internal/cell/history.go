@@ -16,6 +16,16 @@ const (
 // History lets one cell live through faults and then come to rest. The error says which promise was broken, with
 // what had happened.
 func History(seed uint64) error {
+	w := live(seed)
+	if w.err == nil {
+		return nil
+	}
+	last := w.log[max(0, len(w.log)-60):]
+	return fmt.Errorf("seed %d: %w\n%s", seed, w.err, strings.Join(last, "\n"))
+}
+
+// live is the whole history of a seed, up to its end or the first promise that is broken.
+func live(seed uint64) *world {
 	w := newWorld(seed)
 	w.after(0, w.clients)
 	w.after(w.between(0, 5*time.Second), w.fault)
@@ -24,14 +34,13 @@ func History(seed uint64) error {
 	w.run(calm)
 	// Instances go on to come and go: there must be a moment at which all is known.
 	for range 40 {
-		if w.err == nil && w.rests() == nil {
-			return nil
+		if w.err != nil || w.rests() == nil {
+			return w
 		}
 		w.run(50 * time.Millisecond)
 	}
 	w.err = errors.Join(w.err, w.rests())
-	last := w.log[max(0, len(w.log)-60):]
-	return fmt.Errorf("seed %d: %w\n%s", seed, w.err, strings.Join(last, "\n"))
+	return w
 }
 
 // fault lets something go wrong, and again later.

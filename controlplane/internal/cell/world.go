@@ -6,7 +6,6 @@
 package cell
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -45,41 +44,20 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// An event is something that happens at a moment.
-type event struct {
-	at    time.Time
-	order uint64 // of those at the same moment
-	do    func()
-}
-
-type events []event
-
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return e[i].at.Before(e[j].at) || e[i].at.Equal(e[j].at) && e[i].order < e[j].order
-}
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
-func (e *events) Pop() any {
-	last := (*e)[len(*e)-1]
-	*e = (*e)[:len(*e)-1]
-	return last
-}
-
 // after lets something happen later.
 func (w *world) after(d time.Duration, do func()) { w.at(w.now.Add(d), do) }
 
 func (w *world) at(moment time.Time, do func()) {
 	w.order++
-	heap.Push(&w.events, event{moment, w.order, do})
+	w.events.push(event{moment.Sub(start), w.order, do})
 }
 
 // run lets time pass.
 func (w *world) run(d time.Duration) {
 	end := w.now.Add(d)
-	for w.err == nil && len(w.events) > 0 && !w.events[0].at.After(end) {
-		next := heap.Pop(&w.events).(event)
-		w.now = next.at
+	for w.err == nil && len(w.events) > 0 && w.events[0].at <= end.Sub(start) {
+		next := w.events.pop()
+		w.now = start.Add(next.at)
 		next.do()
 	}
 	w.now = end

@@ -118,9 +118,9 @@ func (p *Pool) checkCounts() error {
 			unreplaced++
 		}
 	}
-	got := []int{p.inFlight, p.capacity, p.busy, p.free, p.foreign, p.live, p.rotating, p.unreplaced, p.away}
-	want := []int{leases, capacity, busy, free, foreign, live, rotating, unreplaced, away}
-	if slow != p.slow || !slices.Equal(got, want) || count != p.count || adopted != p.adopted || fresh != p.fresh {
+	got := [...]int{p.inFlight, p.capacity, p.busy, p.free, p.foreign, p.live, p.rotating, p.unreplaced, p.away}
+	want := [...]int{leases, capacity, busy, free, foreign, live, rotating, unreplaced, away}
+	if slow != p.slow || got != want || count != p.count || adopted != p.adopted || fresh != p.fresh {
 		return fmt.Errorf("in-flight, capacity, busy, free, foreign, live, rotating, unreplaced, away are counted as %v, but are %v", got, want)
 	}
 	return nil
