@@ -27,19 +27,28 @@ const (
 	mostFails = 5
 )
 
+// mostNeedless is of how many starts one may be needless.
+const mostNeedless = 200
+
 func keepsItsPromises(t *testing.T, first, histories uint64) {
 	began, failed := time.Now(), 0
+	var all Told
 	for n := range histories {
-		if err := History(first + n); err != nil {
+		told, err := History(first + n)
+		all.Starts += told.Starts
+		all.Needless += told.Needless
+		if err != nil {
 			t.Error(err)
 			if failed++; failed == mostFails {
 				t.Fatalf("%d histories of %d broke a promise", failed, n+1)
 			}
 		}
 		if done := n + 1; done%progress == 0 {
-			t.Logf("%d histories, up to seed %d, %d failed, %s each", done, first+n, failed, time.Since(began)/time.Duration(done))
+			t.Logf("%d histories, up to seed %d, %d failed, %s each; %d starts, %d needless", done, first+n, failed, time.Since(began)/time.Duration(done), all.Starts, all.Needless)
 		}
 	}
+	require.Greater(t, all.Starts, 10*int(histories))
+	require.LessOrEqual(t, mostNeedless*all.Needless, all.Starts, "starts that nobody needed")
 }
 
 // A seed that fails must fail again: nothing may depend on the order of a map, or on the clock.

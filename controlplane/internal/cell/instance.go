@@ -1,7 +1,6 @@
 package cell
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -18,59 +17,20 @@ const (
 // An instance is an invocation that runs in Lambda, with its peer.
 type instance struct {
 	*world
-	id        string
-	answer    func(failed bool) // of the invocation; to whoever made it, if that one lives
-	connected bool
-	without   time.Time // since when it has no relay
-	deadline  time.Time
-	inFlight  int
-	reporting bool
-	stray     bool // its relay has died: if its leader dies too, nobody knows of it
-	leaving   bool
-	ended     bool
-}
-
-// invoke begins one.
-func (w *world) invoke(id string, answer func(failed bool)) {
-	if w.instances[id] != nil {
-		w.broken("%s is invoked twice", id)
-		return
-	}
-	i := &instance{world: w, id: id, answer: answer, without: w.now, deadline: w.now.Add(lifetime)}
-	w.instances[id] = i
-	if n := w.running(); n > most {
-		w.broken("%d instances run, and the ceiling allows for %d", n, most)
-	}
-	if !w.calm && w.chance(8) {
-		w.after(w.between(50*time.Millisecond, time.Second), func() { i.end(true) })
-		return
-	}
-	w.after(w.between(100*time.Millisecond, 2*time.Second), func() {
-		i.without = w.now
-		i.dial()
-	})
-	w.at(i.deadline.Add(-time.Second), i.drained)
-	w.at(i.deadline, func() { i.end(true) })
-}
-
-// running is how many invocations go on that somebody should know of.
-func (w *world) running() (n int) {
-	for _, i := range w.instances {
-		if !i.ended && !i.stray {
-			n++
-		}
-	}
-	return n
-}
-
-// sorted are those that run, in the order of their ids.
-func (w *world) sorted() (out []*instance) {
-	for _, id := range slices.Sorted(maps.Keys(w.instances)) {
-		if i := w.instances[id]; !i.ended {
-			out = append(out, i)
-		}
-	}
-	return out
+	id          string
+	answer      func(failed bool) // of the invocation; to whoever made it, if that one lives
+	environment *environment
+	cold        bool
+	wasUp       bool
+	served      int
+	connected   bool
+	without     time.Time // since when it has no relay
+	deadline    time.Time
+	inFlight    int
+	reporting   bool
+	stray       bool // its relay has died: if its leader dies too, nobody knows of it
+	leaving     bool
+	ended       bool
 }
 
 // dial tries to reach the relay, again and again.
@@ -96,6 +56,7 @@ func (i *instance) dial() {
 // count follows requests that begin and end, and says so soon.
 func (i *instance) count(n int) {
 	i.inFlight += n
+	i.served += max(n, 0)
 	if !i.reporting {
 		i.reporting = true
 		i.after(sampled, i.report)
@@ -154,11 +115,15 @@ func (i *instance) end(failed bool) {
 		return
 	}
 	i.ended = true
+	i.running = slices.DeleteFunc(i.running, func(other *instance) bool { return other == i })
 	if i.connected && !i.relay.dead && failed {
 		i.relay.lost(i.id)
 	} else if i.connected && !i.relay.dead {
 		i.relay.end(i.id, tables.End{Report: &wire.Report{Version: wire.Version, Instance: i.id, Reason: wire.ReasonScaleIn}})
 	}
 	i.connected = false
+	if !failed {
+		i.freeze(i.environment)
+	}
 	i.after(i.between(time.Millisecond, 20*time.Millisecond), func() { i.answer(failed) })
 }

@@ -35,10 +35,14 @@ func (p *plane) hear(events []tables.Event) {
 			k := p.knows(e.Instance)
 			k.up = false
 			p.change(k, func(k *known) *pool.Effects {
-				if e.Relay {
+				switch {
+				case e.Relay:
 					return p.pool.Away(p.now, k.core)
+				case k.core.State() == pool.Draining: // what it has in flight goes on
+					return p.pool.Tick(p.now)
+				default:
+					return p.pool.Down(p.now, k.core)
 				}
-				return p.pool.Down(p.now, k.core)
 			})
 		case tables.Load:
 			p.change(p.knows(e.Instance), func(k *known) *pool.Effects {
@@ -93,7 +97,7 @@ func (p *plane) inherit(i tables.Instance) {
 		p.broken("%s: endpoint %q", i.ID, i.Endpoint)
 	}
 	estate := pool.Estate{
-		Index: index, Started: p.now.Add(-i.Age.Duration()), Environment: i.Environment,
+		Index: index, Started: p.now.Add(-i.Age.Duration()), Environment: i.Environment, Cold: i.Cold,
 		Price: scaler.NewPrice(i.Dollars, 0), Told: pool.Reason(i.Drain),
 	}
 	if i.UpFor > 0 {
@@ -166,6 +170,9 @@ func (p *plane) up(u tables.Up) {
 	k.up = true
 	p.change(k, func(k *known) *pool.Effects {
 		k.core.In(u.Environment)
+		if !u.Cold {
+			k.core.Reused()
+		}
 		k.core.EndBy(p.now.Add(u.Left.Duration()))
 		return p.pool.Up(p.now, k.core, u.Slots)
 	})
@@ -226,7 +233,7 @@ func (p *plane) start(core *pool.Instance) {
 	}
 	id := fmt.Sprintf("i%d.%d", p.term, p.order)
 	p.order++
-	p.starts++
+	p.needed()
 	core.ID = id
 	p.known[id] = &known{core: core}
 	core.Owner = p.known[id]
@@ -235,6 +242,28 @@ func (p *plane) start(core *pool.Instance) {
 		Dollars: core.Price().PerHour(),
 	})
 }
+
+// needed holds a start against what there is. The leader knows of every instance that its relay lets in. That one is started for
+// nobody, beside two that do nothing and go on for a while, is the reserve's right, or the forecast's, and rare.
+func (p *plane) needed() {
+	p.starts++
+	idle := 0
+	for _, i := range p.running {
+		t, k := p.relay.tunnels[i.id], p.known[i.id]
+		if k == nil && t != nil && !t.ended && p.relay.seen == p.term {
+			p.broken("an instance is started, and the leader does not know of %s", i.id)
+		}
+		if k != nil && k.up && i.connected && !i.leaving && i.inFlight == 0 && i.deadline.Sub(p.now) > rotates {
+			idle++
+		}
+	}
+	if idle >= 2 && p.pool.Stats().Waiting == 0 {
+		p.needless++
+	}
+}
+
+// rotates is how long before its deadline an instance may be replaced.
+const rotates = 5 * time.Second
 
 // check holds the pool to its own promises: nobody waits beside a free slot, among others.
 func (p *plane) check() {

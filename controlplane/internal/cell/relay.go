@@ -52,7 +52,7 @@ func (r *relay) kill(away time.Duration) {
 			s.toPlane(s.endPlane)
 		}
 	}
-	for _, i := range r.sorted() {
+	for _, i := range r.running {
 		i.stray = true
 		i.disconnected()
 	}
@@ -178,7 +178,7 @@ func (r *relay) dialled(i *instance) verdict {
 		return turnedAway
 	}
 	t.dialled, t.up = true, true
-	r.keeper.Up(r.now, tables.Up{Instance: i.id, Environment: i.id, Slots: slots, Left: tables.Micros(max(1, i.deadline.Sub(r.now)))})
+	r.keeper.Up(r.now, tables.Up{Instance: i.id, Environment: i.environment.name, Cold: i.cold, Slots: slots, Left: tables.Micros(max(1, i.deadline.Sub(r.now)))})
 	if t.drain {
 		i.drained()
 	}

@@ -22,16 +22,19 @@ type world struct {
 	order  uint64
 	err    error // the first promise that was broken
 
-	store                     *store
-	relay                     *relay
-	planes                    []*plane
-	instances                 map[string]*instance // invoked, by id
-	expected                  map[string]uint64    // by the relay, in that term
-	told                      map[string]bool      // to a leader: that it has ended
-	calm                      bool                 // no fault happens any more
-	rate                      time.Duration        // between two requests
-	starts, refused, unserved int
-	log                       []string
+	store                               *store
+	relay                               *relay
+	planes                              []*plane
+	instances                           map[string]*instance // invoked, by id
+	running                             []*instance          // those that have not ended, in the order of their starts
+	environments                        []*environment
+	made                                int               // environments
+	expected                            map[string]uint64 // by the relay, in that term
+	told                                map[string]bool   // to a leader: that it has ended
+	calm                                bool              // no fault happens any more
+	rate                                time.Duration     // between two requests
+	starts, needless, refused, unserved int
+	log                                 []string
 }
 
 func newWorld(seed uint64) *world {
