@@ -19,6 +19,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/kept"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
@@ -33,6 +34,7 @@ const (
 	relayCAFile   = "relay.ca"   // vouches for the relay's certificate
 	relayTermFile = "relay.term" // the highest term that the relay has seen
 	relayNameFile = "relay.name" // what control planes know the relay by
+	relayBookFile = "relay.book" // what the relay knows of its instances
 )
 
 // A RelayServer is the relay as a process of its own. Control planes come and go; it holds tunnels and sockets, and keeps
@@ -46,6 +48,7 @@ type RelayServer struct {
 	name    string
 	relay   *relay.Relay
 	uplink  *uplink.Relay
+	book    *kept.Book
 	care    *caretaker
 	admin   *admin.Server // nil: there is none
 }
@@ -79,13 +82,27 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 	if err = before.open(ctx, func() error { return s.openRelay(log) }); err != nil {
 		return nil, errors.Join(err, s.care.close())
 	}
-	if err = s.openBeside(ctx, before, log); err != nil {
+	if err = s.openBeside(ctx, before, log); err == nil {
+		err = s.remember()
+	}
+	if err != nil {
 		ended, end := context.WithCancel(context.Background())
 		end()
 		return nil, errors.Join(err, s.relay.Run(ended), s.care.close())
 	}
-	s.uplink.Connect(overheard{s.relay, s.care.dispatcher})
 	return s, nil
+}
+
+// remember begins with the instances of the relay's process before, which has ended by now.
+func (s *RelayServer) remember() error {
+	book, before, err := kept.Open(filepath.Join(s.config.StateDir, relayBookFile), time.Now())
+	if err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	s.book = book
+	s.uplink.Connect(overheard{s.relay, s.care.dispatcher})
+	s.uplink.Remember(book, before)
+	return nil
 }
 
 // Follow has the configuration read again when its file changes, and when somebody asks for it. It is called before Run.
@@ -276,7 +293,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	stopRelay()
 	stopFiles()
 	stopAdmin()
-	return parts.wait()
+	return errors.Join(parts.wait(), s.book.Close())
 }
 
 func (s *RelayServer) sayGoodbye() {

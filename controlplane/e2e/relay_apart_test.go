@@ -33,3 +33,23 @@ func TestARelayThatIsRestartedIsDialledAgain(t *testing.T) {
 	require.Empty(t, s.Function("app").Ends)
 	require.Equal(t, 2, s.Lambda.Counters("app").Started)
 }
+
+// Relay and leader may end at the same moment, with all that they knew. What the relay has written down brings the instances back, before
+// anybody leads again; nothing is invoked in their place.
+func TestRelayAndLeaderThatEndTogetherAreFollowed(t *testing.T) {
+	s := startApart(t, 10)
+	invoked := s.Lambda.Counters("app").Started
+	for range 2 {
+		load := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
+		load.more(s, 40)
+		s.Leader.Kill()
+		s.RestartRelay()
+		load.more(s, 40)
+		s.Leader = s.StartControlPlane()
+		s.Leader.Leads()
+		load.more(s, 40)
+		requireServed(t, load.stop())
+	}
+	require.Equal(t, 2, s.Function("app").Ready)
+	require.Equal(t, invoked, s.Lambda.Counters("app").Started)
+}

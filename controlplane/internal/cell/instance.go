@@ -28,7 +28,6 @@ type instance struct {
 	deadline    time.Time
 	inFlight    int
 	reporting   bool
-	stray       bool // its relay has died: if its leader dies too, nobody knows of it
 	leaving     bool
 	ended       bool
 }
@@ -45,6 +44,9 @@ func (i *instance) dial() {
 	switch i.relay.dialled(i) {
 	case letIn:
 		i.connected = true
+		if i.leaving {
+			i.relay.draining(i.id)
+		}
 		i.report()
 	case notNow:
 		i.after(redial, i.dial)
@@ -93,7 +95,7 @@ func (i *instance) drained() {
 	}
 	i.leaving = true
 	if i.connected {
-		i.relay.keeper.Draining(i.id, wire.ReasonDeadline)
+		i.relay.draining(i.id)
 	}
 	i.finish()
 }

@@ -59,7 +59,7 @@ func (w *world) invoke(id string, answer func(failed bool)) {
 	i := &instance{world: w, id: id, answer: answer, environment: e, cold: cold, without: w.now, deadline: w.now.Add(lifetime)}
 	w.instances[id] = i
 	w.running = append(w.running, i)
-	if n := w.claimed(); n > most {
+	if n := len(w.running); n > most {
 		w.broken("%d instances run, and the ceiling allows for %d", n, most)
 	}
 	odds, soonest, latest := warmCrashes, 10*time.Millisecond, 60*time.Millisecond
@@ -76,14 +76,4 @@ func (w *world) invoke(id string, answer func(failed bool)) {
 	})
 	w.at(i.deadline.Add(-time.Second), i.drained)
 	w.at(i.deadline, func() { i.end(true) })
-}
-
-// claimed is how many invocations go on that somebody should know of.
-func (w *world) claimed() (n int) {
-	for _, i := range w.running {
-		if !i.stray {
-			n++
-		}
-	}
-	return n
 }

@@ -3,9 +3,12 @@ package cell
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // grace is how long a relay waits for a peer that it has lost.
@@ -18,7 +21,16 @@ type relay struct {
 	session tables.Session
 	streams map[*plane]*stream
 	tunnels map[string]*tunnel // by instance
-	seen    uint64             // the highest term of any message that came; it outlives the process
+
+	// What lies in its state directory, and outlives the process.
+	seen uint64 // the highest term of any message that came
+	book map[string]entry
+}
+
+// An entry is an instance as it was written down.
+type entry struct {
+	tables.Kept
+	at time.Time
 }
 
 // A tunnel is an instance as the relay has it.
@@ -30,7 +42,7 @@ type tunnel struct {
 }
 
 func newRelay(w *world) *relay {
-	r := &relay{process: process{world: w}}
+	r := &relay{process: process{world: w}, book: map[string]entry{}}
 	r.begin()
 	return r
 }
@@ -39,7 +51,36 @@ func (r *relay) begin() {
 	r.dead = false
 	r.keeper = tables.NewKeeper(tables.Hello{Relay: "pair", Boot: fmt.Sprint("boot", r.life)}, r.seen)
 	r.streams, r.tunnels = map[*plane]*stream{}, map[string]*tunnel{}
+	r.remember()
 	r.every(pingEvery, r.tick)
+}
+
+// remember begins with the instances of the process before.
+func (r *relay) remember() {
+	var before []tables.Kept
+	for _, id := range slices.Sorted(maps.Keys(r.book)) {
+		e := r.book[id]
+		e.Ago = r.now.Sub(e.at)
+		before = append(before, e.Kept)
+		if e.End != nil {
+			r.tunnels[id] = &tunnel{dialled: true, ended: true}
+		}
+	}
+	for _, c := range r.keeper.Remember(r.now, before) {
+		r.obey(c)
+	}
+	r.write()
+}
+
+// write writes down what has changed, as the uplink does before anything is said of it.
+func (r *relay) write() {
+	c := r.keeper.Changes(r.now)
+	for _, k := range c.Kept {
+		r.book[k.ID] = entry{k, r.now}
+	}
+	for _, id := range c.Gone {
+		delete(r.book, id)
+	}
 }
 
 // kill ends the process, with every tunnel. Another one begins after a while.
@@ -53,7 +94,6 @@ func (r *relay) kill(away time.Duration) {
 		}
 	}
 	for _, i := range r.running {
-		i.stray = true
 		i.disconnected()
 	}
 	r.after(away, func() {
@@ -100,6 +140,7 @@ func (r *relay) tick() {
 
 // pump sends what there is to say.
 func (r *relay) pump() {
+	r.write()
 	for _, p := range r.planes {
 		if s := r.streams[p]; s != nil {
 			s.pumpRelay()
@@ -123,19 +164,21 @@ func (r *relay) receive(s *stream, d tables.Desired) {
 	}
 	r.seen = max(r.seen, d.Term)
 	for _, c := range commands {
-		r.obey(c, d.Term)
+		if e, is := c.(tables.Expect); is {
+			r.note("relay expects %s in term %d", e.Instance, d.Term)
+			r.expected[e.Instance] = d.Term
+		}
+		r.obey(c)
 	}
 	r.pump()
 }
 
-func (r *relay) obey(c tables.Command, term uint64) {
+func (r *relay) obey(c tables.Command) {
 	switch c := c.(type) {
 	case tables.Expect:
-		r.note("relay expects %s in term %d", c.Instance, term)
 		if r.tunnels[c.Instance] != nil {
 			r.broken("%s is expected twice", c.Instance)
 		}
-		r.expected[c.Instance] = term
 		t := &tunnel{}
 		r.tunnels[c.Instance] = t
 		r.later(c.Expires.Duration(), func() {
@@ -219,5 +262,11 @@ func (r *relay) end(id string, how tables.End) {
 	t.ended, t.up = true, false
 	r.note("%s ends at the relay: %s", id, how.Cause)
 	r.keeper.Down(id, how)
+	r.pump()
+}
+
+// draining says that a peer drains by its own decision.
+func (r *relay) draining(id string) {
+	r.keeper.Draining(id, wire.ReasonDeadline)
 	r.pump()
 }

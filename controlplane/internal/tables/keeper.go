@@ -54,6 +54,9 @@ type Keeper struct {
 	number  uint64 // of the last message
 	acked   uint64
 
+	remembers bool     // changes are to be written down
+	unwritten []string // of instances, those; a name may be of one that is not kept any more
+
 	// Of the stream to the leader.
 	session  Session
 	open     bool
@@ -74,7 +77,9 @@ type record struct {
 	Instance
 	expected, up, deadline, loaded time.Time
 	startBy                        time.Time
+	expires                        time.Time // it has ended if its peer has not dialled by then
 	forgotten                      bool
+	unwritten                      bool
 	queued, changed                bool // changed: in more than its load
 }
 
@@ -241,6 +246,7 @@ func (k *Keeper) want(now time.Time, w Want) (commands []Command) {
 		}
 		r = newRecord(now, *w.Expect)
 		k.records[w.Instance] = r
+		k.write(r)
 		commands = append(commands, Expect{*w.Expect})
 	}
 	if r == nil || r.End != nil {
@@ -248,9 +254,11 @@ func (k *Keeper) want(now time.Time, w Want) (commands []Command) {
 	}
 	if w.Expect != nil {
 		r.Dollars, r.Memo = w.Expect.Dollars, w.Expect.Memo
+		k.write(r)
 	}
 	if w.Drain != "" && r.Drain == "" {
 		r.Drain = w.Drain
+		k.write(r)
 		commands = append(commands, Drain{w.Instance, w.Drain})
 	}
 	if w.Forget && !r.forgotten {
@@ -265,7 +273,7 @@ func newRecord(now time.Time, e Expectation) *record {
 		Instance: Instance{
 			ID: e.Instance, Function: e.Function, Endpoint: e.Endpoint, Dollars: e.Dollars, Memo: e.Memo, Phase: PhaseExpected,
 		},
-		expected: now, startBy: from(now, e.StartBy),
+		expected: now, startBy: from(now, e.StartBy), expires: from(now, e.Expires),
 	}
 }
 
@@ -281,7 +289,15 @@ func (k *Keeper) keep(n dated) {
 func (k *Keeper) taken(ack uint64) {
 	k.acked = max(k.acked, ack)
 	for len(k.ends) > 0 && k.ends[0].number <= ack {
-		delete(k.records, k.ends[0].instance)
+		k.drop(k.ends[0].instance)
 		k.ends = k.ends[1:]
+	}
+}
+
+// drop keeps nothing of an instance any more.
+func (k *Keeper) drop(id string) {
+	if r := k.records[id]; r != nil {
+		k.write(r)
+		delete(k.records, id)
 	}
 }

@@ -77,6 +77,7 @@ func (k *Keeper) change(id string, how func(*record)) {
 	how(r)
 	r.changed = true
 	k.enqueue(r)
+	k.write(r)
 }
 
 func (k *Keeper) enqueue(r *record) {

@@ -2,6 +2,7 @@ package tables
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -28,6 +29,7 @@ type stack struct {
 	toRelay []Desired
 	toLead  []Observed
 
+	book   map[string]Kept   // what the relay has written down; nil: it does not
 	relay  map[string]*state // what the relay has
 	leader map[string]*state // what the leader has been told
 	ends   map[string]int    // at the relay
@@ -49,6 +51,48 @@ func (s *stack) restartRelay(term uint64) {
 	s.cut(true)
 	s.keeper = NewKeeper(Hello{Relay: "pair", Boot: strconv.Itoa(s.boot)}, term)
 	s.relay = map[string]*state{}
+	s.book = nil
+}
+
+// restartRelayWithBook lets a relay begin with what the one before has written down.
+func (s *stack) restartRelayWithBook() {
+	before, had := s.book, s.relay
+	s.restartRelay(s.keeper.Term())
+	if s.book = before; before == nil {
+		s.book = map[string]Kept{}
+	}
+	var kept []Kept
+	for _, id := range slices.Sorted(maps.Keys(s.book)) {
+		kept = append(kept, s.book[id])
+		if was := had[id]; was != nil && was.ended {
+			s.relay[id] = &state{ended: true}
+		}
+	}
+	s.obey(s.keeper.Remember(s.now, kept))
+	s.write()
+	for id, was := range had {
+		require.True(s.t, before == nil || was.ended || s.relay[id] != nil, "%s is forgotten", id)
+	}
+}
+
+// write writes down what has changed.
+func (s *stack) write() {
+	c := s.keeper.Changes(s.now)
+	for _, k := range c.Kept {
+		s.book[k.ID] = through(s.t, k, DecodeKept)
+	}
+	for _, id := range c.Gone {
+		delete(s.book, id)
+	}
+	if s.book == nil {
+		return
+	}
+	whole := s.keeper.Kept(s.now)
+	require.Len(s.t, whole, len(s.book), "what is written down is not what is kept")
+	for _, k := range whole {
+		require.Equal(s.t, k.Phase, s.book[k.ID].Phase, k.ID)
+		require.Equal(s.t, k.Drain, s.book[k.ID].Drain, k.ID)
+	}
 }
 
 // takeOver lets a leader of a new term begin.
@@ -109,6 +153,7 @@ func (s *stack) relayReceives() bool {
 	s.toRelay = s.toRelay[1:]
 	commands, err := s.keeper.Receive(s.now, s.session, d)
 	require.NoError(s.t, err)
+	s.write()
 	s.obey(commands)
 	return true
 }
@@ -180,6 +225,7 @@ func (s *stack) end(id string, end End) {
 		i.ended = true
 		s.ends[id]++
 		s.keeper.Down(id, end)
+		s.write()
 	}
 }
 
@@ -187,6 +233,7 @@ func (s *stack) up(id string) {
 	if i := s.relay[id]; i != nil && !i.ended && !i.up {
 		i.up = true
 		s.keeper.Up(s.now, Up{Instance: id, Environment: "e", Slots: 10, Left: Micros(time.Minute)})
+		s.write()
 	}
 }
 
@@ -194,6 +241,7 @@ func (s *stack) lose(id string) {
 	if i := s.relay[id]; i != nil && !i.ended && i.up {
 		i.up = false
 		s.keeper.Lost(id, "broken")
+		s.write()
 	}
 }
 
@@ -243,18 +291,19 @@ func TestTheLeaderIsToldWhatTheRelayHas(t *testing.T) {
 		born := 0
 		id := func(t *rapid.T) string { return rapid.SampledFrom(ids).Draw(t, "id") }
 		t.Repeat(map[string]func(*rapid.T){
-			"attach":         func(*rapid.T) { s.attach() },
-			"break":          func(*rapid.T) { s.cut(true) },
-			"fall silent":    func(*rapid.T) { s.cut(false) },
-			"leader sends":   func(*rapid.T) { s.leaderSends() },
-			"relay sends":    func(*rapid.T) { s.relaySends() },
-			"relay receives": func(*rapid.T) { s.relayReceives() },
-			"leader hears":   func(*rapid.T) { s.leaderReceives() },
-			"take over":      func(*rapid.T) { s.takeOver() },
-			"restart relay":  func(*rapid.T) { s.restartRelay(s.keeper.Term()) },
-			"time":           func(*rapid.T) { s.now = s.now.Add(time.Second) },
-			"up":             func(t *rapid.T) { s.up(id(t)) },
-			"lose":           func(t *rapid.T) { s.lose(id(t)) },
+			"attach":                       func(*rapid.T) { s.attach() },
+			"break":                        func(*rapid.T) { s.cut(true) },
+			"fall silent":                  func(*rapid.T) { s.cut(false) },
+			"leader sends":                 func(*rapid.T) { s.leaderSends() },
+			"relay sends":                  func(*rapid.T) { s.relaySends() },
+			"relay receives":               func(*rapid.T) { s.relayReceives() },
+			"leader hears":                 func(*rapid.T) { s.leaderReceives() },
+			"take over":                    func(*rapid.T) { s.takeOver() },
+			"restart relay":                func(*rapid.T) { s.restartRelay(s.keeper.Term()) },
+			"restart relay that remembers": func(*rapid.T) { s.restartRelayWithBook() },
+			"time":                         func(*rapid.T) { s.now = s.now.Add(time.Second) },
+			"up":                           func(t *rapid.T) { s.up(id(t)) },
+			"lose":                         func(t *rapid.T) { s.lose(id(t)) },
 			"load": func(t *rapid.T) {
 				one := id(t)
 				if i := s.relay[one]; i != nil && i.up && !i.ended {

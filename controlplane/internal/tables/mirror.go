@@ -2,6 +2,7 @@ package tables
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -44,8 +45,12 @@ type mirrored struct {
 	forget           bool
 	queued           bool
 	seen             bool   // on this stream
+	past             bool   // what is known is of the relay's process before
 	number           uint64 // of the last want that was sent
 }
+
+// unrepeated is in place of the message's number for an end that the relay's process before has told.
+const unrepeated = math.MaxUint64
 
 // A sentWant is an instance whose expectation was sent under that number.
 type sentWant struct {
@@ -84,7 +89,7 @@ func (m *Mirror) Attach(greeting Observed) []Event {
 		return m.supersede(greeting.Term)
 	}
 	if greeting.Hello.Boot != m.hello.Boot {
-		m.ended = map[string]uint64{}
+		m.reborn()
 	}
 	m.hello = *greeting.Hello
 	m.attached, m.synced, m.complete, m.due = true, false, false, true
@@ -94,6 +99,16 @@ func (m *Mirror) Attach(greeting Observed) []Event {
 	}
 	m.noting = slices.Sorted(maps.Keys(m.notes))
 	return nil
+}
+
+// reborn follows the end of the relay's process: what is known is of that one until the next has told.
+func (m *Mirror) reborn() {
+	for id := range m.ended {
+		m.ended[id] = unrepeated
+	}
+	for _, i := range m.instances {
+		i.past = true
+	}
 }
 
 // Detach says that the stream is gone. It may have ended with its relay, whose sockets nobody serves then: what was up is lost until

@@ -71,6 +71,9 @@ func (m *Mirror) take(events []Event, now Instance, number uint64) []Event {
 		events = append(events, Expected{now.ID})
 	}
 	i.expect = false
+	if i.past {
+		events = rebirth(events, i)
+	}
 	events = tell(events, i.Instance, now)
 	now.Dollars, now.Memo = i.Dollars, i.Memo // are the leader's own
 	i.Instance, i.seen = now, true
@@ -175,6 +178,7 @@ func (m *Mirror) pong(number uint64) {
 // told again, and the instance lives on if its peer dials. Then all wants are sent that the relay may not have heard.
 func (m *Mirror) sync(now time.Time, events []Event) []Event {
 	m.synced = true
+	maps.DeleteFunc(m.ended, func(_ string, number uint64) bool { return number == unrepeated })
 	for _, id := range slices.Sorted(maps.Keys(m.instances)) {
 		i := m.instances[id]
 		switch {
@@ -195,12 +199,18 @@ func (m *Mirror) sync(now time.Time, events []Event) []Event {
 
 // again expects an instance once more, as if it had never dialled.
 func (m *Mirror) again(now time.Time, events []Event, i *mirrored) []Event {
-	if i.Phase == PhaseUp {
-		events = append(events, Lost{i.ID, "the relay has restarted", true})
-	}
 	if i.Ups > 0 || i.expires.IsZero() {
 		i.expires, i.startBy = now.Add(Redial), time.Time{}
 	}
-	i.Instance, i.expect = inherited(i.Instance), true
+	i.expect = true
+	return rebirth(events, i)
+}
+
+// rebirth follows the end of the relay's process, after which its counts of an instance begin anew: the instance has not dialled this one.
+func rebirth(events []Event, i *mirrored) []Event {
+	if i.Phase == PhaseUp {
+		events = append(events, Lost{i.ID, "the relay has restarted", true})
+	}
+	i.Instance, i.past = inherited(i.Instance), false
 	return events
 }

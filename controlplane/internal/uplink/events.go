@@ -66,7 +66,9 @@ func (r *Relay) Down(instance string, report *wire.Report, err error) {
 func (r *Relay) keep(do func(time.Time, *tables.Keeper)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	do(time.Now(), r.keeper)
+	now := time.Now()
+	do(now, r.keeper)
+	r.writeLocked(now)
 	r.wakeLocked()
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/kept"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
@@ -47,6 +48,8 @@ type Relay struct {
 
 	mu      sync.Mutex
 	keeper  *tables.Keeper
+	book    *kept.Book // nil: nothing is written down
+	unkept  string     // why the last change could not be
 	session tables.Session
 	streams map[tables.Session]*line
 	leader  *line                      // the stream that was obeyed last
@@ -75,6 +78,35 @@ func NewRelay(o Options) *Relay {
 
 // Connect says whom the leader commands.
 func (r *Relay) Connect(commands relays.Commands) { r.commands = commands }
+
+// Remember begins with what the relay's process before has written down, and writes down what changes from now on. It is called before
+// Run. Peers are let in at once.
+func (r *Relay) Remember(book *kept.Book, before []tables.Kept) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	r.book = book
+	r.obeyLocked(r.keeper.Remember(now, before))
+	r.writeLocked(now)
+}
+
+// writeLocked writes down what has changed, before anything is said of it.
+func (r *Relay) writeLocked(now time.Time) {
+	if r.book == nil {
+		return
+	}
+	err := r.book.Write(now, r.keeper.Changes(now))
+	if r.book.Worn() {
+		err = errors.Join(err, r.book.Renew(now, r.keeper.Kept(now)))
+	}
+	said := r.unkept
+	if r.unkept = ""; err != nil {
+		r.unkept = err.Error()
+	}
+	if r.unkept != "" && r.unkept != said {
+		r.log.WithError(err).Error("what is known of instances is not written down: nobody knows of them if relay and leader end together")
+	}
+}
 
 // Run keeps a stream with every control plane that takes one, until ctx ends.
 func (r *Relay) Run(ctx context.Context) error {
@@ -243,7 +275,9 @@ func (r *Relay) receive(session tables.Session, l *line, down *Down) error {
 		}
 		r.log.WithField("term", term).Info("a control plane leads")
 	}
-	commands, err := r.keeper.Receive(time.Now(), session, *down.Desired)
+	now := time.Now()
+	commands, err := r.keeper.Receive(now, session, *down.Desired)
+	r.writeLocked(now)
 	if errors.As(err, new(*tables.StaleError)) {
 		l.stale = true
 		return nil
