@@ -175,6 +175,10 @@ image-test: image-files ## build the images with buildah and start them; nothing
 layer: image-files ## make the layers with lambdapeer for functions from zip files, build/lambdapeer-layer-ARCH.zip
 	@for arch in amd64 arm64; do go run ./deploy/layer build/image/$$arch/lambdapeer build/lambdapeer-layer-$$arch.zip && echo build/lambdapeer-layer-$$arch.zip || exit 1; done
 
+histories: ## let a simulated cell live through 100,000 faulty minutes, on one core: some ten minutes; HISTORIES=... FIRST=... are how many, and the first seed
+	GOMAXPROCS=1 GOGC=400 nice go test ./controlplane/internal/cell -count=1 -v -timeout 12h -run '^TestACellKeepsItsPromises$$' \
+	  -cell.first $(or $(FIRST),1) -cell.histories $(or $(HISTORIES),100000)
+
 faults: envoy ## put each fault of lambdalocal to an idle, a steady and a bursting function, and print what it did
 	@mkdir -p build
 	FAULT_MATRIX=$(FAULT_TABLE) go test -race -count=1 -run TestLongFaultMatrix ./controlplane/e2e
@@ -259,5 +263,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help node-runtime extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers envoys cost fuzz clean
+.PHONY: help node-runtime extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers histories envoys cost fuzz clean
 .SECONDARY:
