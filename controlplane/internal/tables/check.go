@@ -16,7 +16,7 @@ func checkOptional(field, s string, most int) error {
 	return checkWord(field, s, most)
 }
 
-// checkWord holds names to printable ASCII, so that they can go into logs and metrics unquoted.
+// checkWord allows only printable ASCII in names, so that logs and metrics need not quote them.
 func checkWord(field, s string, most int) error {
 	if s == "" {
 		return fmt.Errorf("%s: required", field)
@@ -43,7 +43,7 @@ func checkRange(field string, n, most int) error {
 	return nil
 }
 
-// maxDollars is more than any instance costs an hour.
+// maxDollars is more than any instance costs per hour.
 const maxDollars = 1e6
 
 func checkDollars(d float64) error {

@@ -8,10 +8,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// DecodeDesired reads a leader's message. Fields that are not known are ignored; the error names every one that is wrong.
+// DecodeDesired decodes a leader's message. It ignores unknown fields. The error names every field that is wrong.
 func DecodeDesired(data []byte) (Desired, error) { return decode[Desired]("desired", data) }
 
-// DecodeObserved reads a relay's message. Fields that are not known are ignored; the error names every one that is wrong.
+// DecodeObserved decodes a relay's message. It ignores unknown fields. The error names every field that is wrong.
 func DecodeObserved(data []byte) (Observed, error) { return decode[Observed]("observed", data) }
 
 func decode[T interface{ Validate() error }](noun string, data []byte) (message T, err error) {
@@ -40,7 +40,7 @@ func (d Desired) Validate() error {
 	return errors.Join(errs...)
 }
 
-// within says where in a list an error is.
+// within adds to an error where in a list it is.
 func within(list string, i int, err error) error {
 	if err == nil {
 		return nil

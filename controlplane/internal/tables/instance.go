@@ -7,15 +7,15 @@ type Phase string
 
 // The phases. A peer may come back after Lost; Ended is final.
 const (
-	PhaseExpected Phase = "expected" // nobody has dialled
-	PhaseWaiting  Phase = "waiting"  // its peer is there, its app takes no requests yet
+	PhaseExpected Phase = "expected" // its peer has not dialled
+	PhaseWaiting  Phase = "waiting"  // its peer is there, but its app takes no requests yet
 	PhaseUp       Phase = "up"
-	PhaseLost     Phase = "lost" // its control stream broke off; its tunnels may stand
+	PhaseLost     Phase = "lost" // its control stream broke off; its tunnels may still be up
 	PhaseEnded    Phase = "ended"
 )
 
-// An Instance is what a relay knows of one, at the moment when it was sent. Counters tell what happened more than once
-// since the last message.
+// An Instance is what a relay knows about an instance when it sends this. Counters show what has happened more than once since the last
+// message.
 type Instance struct {
 	ID       string  `json:"id"`
 	Function string  `json:"function"`
@@ -34,18 +34,18 @@ type Instance struct {
 	Left        Micros      `json:"left_us,omitempty"` // until its invocation's deadline; 0: it has none
 	Peer        Peer        `json:"peer,omitzero"`
 	Waits       uint64      `json:"waits,omitempty"` // how often its peer said what it waits for
-	What        string      `json:"what,omitempty"`  // what it said last
+	What        string      `json:"what,omitempty"`  // what its peer last said that it waits for
 	Ups         uint64      `json:"ups,omitempty"`   // how often it came up
 	Load        *Load       `json:"load,omitempty"`  // the last; nil: none since it came up
 	Notices     uint64      `json:"notices,omitempty"`
 	Notice      wire.Notice `json:"notice,omitempty"` // the last
 	Leaves      wire.Reason `json:"leaves,omitempty"` // why it drains by its own decision
 	Drain       wire.Reason `json:"drain,omitempty"`  // why it was told to drain
-	Why         string      `json:"why,omitempty"`    // it was lost last
+	Why         string      `json:"why,omitempty"`    // why it was last lost
 	End         *End        `json:"end,omitempty"`
 }
 
-// A Peer is what the hello says of the program that serves. All of it may be missing.
+// A Peer is what the hello says about the peer. All of it may be missing.
 type Peer struct {
 	Build           string        `json:"build,omitempty"`
 	Features        wire.Features `json:"features,omitzero"`
@@ -75,16 +75,16 @@ const (
 	EndFull         EndCause = "relay_full"
 )
 
-// A Load is what a peer counted a little while ago.
+// A Load is what a peer counted a short while ago.
 type Load struct {
 	Instance string `json:"instance"`
-	Number   uint64 `json:"number"` // of the instance's loads; the relay counts
+	Number   uint64 `json:"number"` // the relay numbers the loads of an instance
 	InFlight int    `json:"in_flight,omitempty"`
-	Answers  uint64 `json:"answers,omitempty"` // given since the instance began
-	Errors   uint64 `json:"errors,omitempty"`  // of those, 5xx
+	Answers  uint64 `json:"answers,omitempty"` // since the instance began
+	Errors   uint64 `json:"errors,omitempty"`  // answers that were 5xx
 	Memory   int64  `json:"memory,omitempty"`  // bytes that the environment's processes hold; 0: not known
-	Way      Micros `json:"way_us,omitempty"`  // what the network between peer and relay added to its age; 0: not known
-	Age      Micros `json:"age_us,omitempty"`  // since the relay heard it
+	Way      Micros `json:"way_us,omitempty"`  // bound on its way from peer to relay; 0: not known
+	Age      Micros `json:"age_us,omitempty"`  // since the relay received it
 }
 
 // Waiting is an event: a peer is there whose app takes no requests yet.

@@ -11,7 +11,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A Command is what a relay is to do: Expect, Drain or Forget.
+// A Command is what a relay must do: Expect, Drain or Forget.
 type Command interface{ command() }
 
 // Expect is a command: let the instance's peer in.
@@ -23,7 +23,7 @@ type Drain struct {
 	Reason   wire.Reason
 }
 
-// Forget is a command: close all that belongs to the instance.
+// Forget is a command: close everything that belongs to the instance.
 type Forget struct{ Instance string }
 
 func (Expect) command() {}
@@ -33,7 +33,7 @@ func (Forget) command() {}
 // A Session numbers the streams of a relay: a later one has a higher number.
 type Session uint64
 
-// ErrReplaced says that the leader has opened another stream since.
+// ErrReplaced says that there is a later stream to the leader.
 var ErrReplaced = errors.New("the leader has another stream")
 
 // A StaleError says that the relay has seen a higher term than the message's.
@@ -43,8 +43,8 @@ func (e *StaleError) Error() string {
 	return fmt.Sprintf("term %d is over: the relay has seen %d", e.Term, e.Seen)
 }
 
-// A Keeper is the relay's side. Its owner carries out commands, and passes on what the relay says of each instance, before
-// it makes another call.
+// A Keeper is the relay's side. Its owner carries out the commands, and passes on the relay's events of each instance, before it makes
+// another call.
 type Keeper struct {
 	hello   Hello
 	term    uint64
@@ -60,19 +60,19 @@ type Keeper struct {
 	// Of the stream to the leader.
 	session  Session
 	open     bool
-	queue    []string // of instances to send, each once
-	snapshot int      // how many of the queue stood when the stream began
-	complete bool     // that was sent
-	noting   []string // functions whose notes are to be sent
+	queue    []string // instances to send, each once
+	snapshot int      // how many of queue are left of those that existed when the stream began
+	complete bool     // Complete was sent
+	noting   []string // functions whose notes must be sent
 	ends     []sentEnd
 	done     uint64
 	refused  []string
 	pong     uint64
 	greet    bool // the hello has changed
-	due      bool // something but instances and notes is to be sent
+	due      bool // something other than instances and notes must be sent
 }
 
-// A record is an instance with what does not travel.
+// A record is an instance with what is not sent.
 type record struct {
 	Instance
 	expected, up, deadline, loaded time.Time
@@ -80,10 +80,10 @@ type record struct {
 	expires                        time.Time // it has ended if its peer has not dialled by then
 	forgotten                      bool
 	unwritten                      bool
-	queued, changed                bool // changed: in more than its load
+	queued, changed                bool // changed: more than its load has changed
 }
 
-// A dated note is one with the moment when it was written, instead of its age.
+// A dated is a note with the moment when it was written instead of its age.
 type dated struct {
 	Note
 	at time.Time
@@ -96,7 +96,7 @@ func (d dated) note(now time.Time) Note {
 	return d.Note
 }
 
-// takeNotes takes as many of the notes that are due as one message may hold, and returns which are left.
+// takeNotes returns as many of the due notes as one message may hold, and which are left.
 func takeNotes(now time.Time, all map[string]dated, due []string) (notes []Note, left []string) {
 	size := 0
 	for len(due) > 0 {
@@ -109,7 +109,7 @@ func takeNotes(now time.Time, all map[string]dated, due []string) (notes []Note,
 	return notes, due
 }
 
-// A sentEnd is an instance whose end was sent in the message of that number.
+// A sentEnd is an instance whose end was sent in the message with that number.
 type sentEnd struct {
 	instance string
 	number   uint64
@@ -123,11 +123,11 @@ func NewKeeper(hello Hello, term uint64) *Keeper {
 // Term is the highest term seen.
 func (k *Keeper) Term() uint64 { return k.term }
 
-// Settled tells whether the leader of the highest term has sent all that it wants. Before that an instance that the relay
-// does not know may yet be one.
+// Settled tells whether the leader of the highest term has sent all that it wants. Until then it may still expect an instance that the
+// relay does not know.
 func (k *Keeper) Settled() bool { return k.settled }
 
-// Attached tells whether a stream to the leader stands.
+// Attached tells whether there is a stream to the leader.
 func (k *Keeper) Attached() bool { return k.open }
 
 // Len is how many instances are kept, and how many of those have ended.
@@ -159,14 +159,13 @@ func (k *Keeper) Greeting() Observed {
 	return Observed{Hello: &hello, Term: k.term}
 }
 
-// Dial changes what peers are to dial.
+// Dial changes which addresses peers must dial.
 func (k *Keeper) Dial(relays []wire.Relay) {
 	k.hello.Dial = relays
 	k.greet = true
 }
 
-// Receive takes in a message of a leader, on that stream. The error is a *StaleError or ErrReplaced, and then the stream is
-// of no use.
+// Receive handles a message of a leader on that stream. The error is a *StaleError or ErrReplaced. After it the stream is useless.
 func (k *Keeper) Receive(now time.Time, s Session, d Desired) ([]Command, error) {
 	if err := k.admit(s, d.Term); err != nil {
 		return nil, err
@@ -187,7 +186,7 @@ func (k *Keeper) Receive(now time.Time, s Session, d Desired) ([]Command, error)
 	return commands, nil
 }
 
-// admit finds out whether the stream is the one to be obeyed.
+// admit checks whether to obey messages of this stream, and begins a new one.
 func (k *Keeper) admit(s Session, term uint64) error {
 	switch {
 	case term < k.term:
@@ -203,7 +202,7 @@ func (k *Keeper) admit(s Session, term uint64) error {
 	return nil
 }
 
-// begin sends everything to a new stream.
+// begin queues everything for a new stream.
 func (k *Keeper) begin(s Session) {
 	k.session, k.open, k.complete = s, true, false
 	k.ends, k.refused, k.done, k.pong, k.greet = nil, nil, 0, 0, false
@@ -216,7 +215,7 @@ func (k *Keeper) begin(s Session) {
 	k.due = true
 }
 
-// order is that of a snapshot: what has ended comes first, for its endpoint may be another instance's by now.
+// order is the order of a snapshot. Ended instances come first, because their endpoints may belong to others by now.
 func (k *Keeper) order(a, b string) int {
 	endedA, endedB := k.records[a].End != nil, k.records[b].End != nil
 	switch {
@@ -236,7 +235,7 @@ func (k *Keeper) Close(s Session) {
 	}
 }
 
-// want carries out what a leader wants of one instance. What has been done, or is too late, is harmless.
+// want returns the commands for what a leader wants of one instance. A want that is done already, or comes too late, needs none.
 func (k *Keeper) want(now time.Time, w Want) (commands []Command) {
 	r := k.records[w.Instance]
 	if w.Expect != nil && r == nil {
@@ -277,7 +276,7 @@ func newRecord(now time.Time, e Expectation) *record {
 	}
 }
 
-// keep takes a note in, if it is newer than the one of its function.
+// keep keeps a note if it is newer than the one of its function.
 func (k *Keeper) keep(n dated) {
 	old, known := k.notes[n.Function]
 	if known && n.Newer(old.Note) || !known && len(k.notes) < MaxNotes {
@@ -285,7 +284,7 @@ func (k *Keeper) keep(n dated) {
 	}
 }
 
-// taken forgets ends that the leader has taken in.
+// taken forgets instances whose end the leader has taken in.
 func (k *Keeper) taken(ack uint64) {
 	k.acked = max(k.acked, ack)
 	for len(k.ends) > 0 && k.ends[0].number <= ack {

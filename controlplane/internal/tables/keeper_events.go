@@ -6,7 +6,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// Waiting takes in that a peer waits for its app.
+// Waiting says that a peer waits for its app.
 func (k *Keeper) Waiting(now time.Time, w Waiting) {
 	k.change(w.Instance, func(r *record) {
 		r.Phase, r.Environment, r.What, r.Peer = PhaseWaiting, w.Environment, w.What, w.Peer
@@ -14,7 +14,7 @@ func (k *Keeper) Waiting(now time.Time, w Waiting) {
 	})
 }
 
-// Up takes in that an instance can serve.
+// Up says that an instance can serve.
 func (k *Keeper) Up(now time.Time, u Up) {
 	k.change(u.Instance, func(r *record) {
 		r.Phase, r.Environment, r.Slots, r.Cold, r.Peer = PhaseUp, u.Environment, u.Slots, u.Cold, u.Peer
@@ -26,7 +26,7 @@ func (k *Keeper) Up(now time.Time, u Up) {
 	})
 }
 
-// Load takes in what a peer counts. Its Number and Age are not looked at.
+// Load says what a peer counts. It ignores Number and Age.
 func (k *Keeper) Load(now time.Time, l Load) {
 	r := k.records[l.Instance]
 	if r == nil || r.End != nil {
@@ -40,27 +40,27 @@ func (k *Keeper) Load(now time.Time, l Load) {
 	k.enqueue(r)
 }
 
-// Notice takes in what a peer found about its app.
+// Notice says what a peer has noticed about its app or environment.
 func (k *Keeper) Notice(id string, word wire.Notice) {
 	k.change(id, func(r *record) {
-		if !r.Notice.Wears() { // which a leader that comes must hear, whatever else was found
+		if !r.Notice.Wears() { // the next leader must hear that the environment is worn, whatever else was noticed
 			r.Notice = word
 		}
 		r.Notices++
 	})
 }
 
-// Draining takes in that a peer drains by its own decision.
+// Draining says that a peer drains by its own decision.
 func (k *Keeper) Draining(id string, reason wire.Reason) {
 	k.change(id, func(r *record) { r.Leaves = reason })
 }
 
-// Lost takes in that an instance's control stream broke off.
+// Lost says that an instance's control stream broke off.
 func (k *Keeper) Lost(id, why string) {
 	k.change(id, func(r *record) { r.Phase, r.Why = PhaseLost, wire.CutDetail(why) })
 }
 
-// Down takes in that an instance has ended.
+// Down says that an instance has ended.
 func (k *Keeper) Down(id string, end End) {
 	k.change(id, func(r *record) {
 		end.Detail = wire.CutDetail(end.Detail)
@@ -68,7 +68,7 @@ func (k *Keeper) Down(id string, end End) {
 	})
 }
 
-// change alters an instance that has not ended.
+// change changes an instance, unless it has ended.
 func (k *Keeper) change(id string, how func(*record)) {
 	r := k.records[id]
 	if r == nil || r.End != nil {

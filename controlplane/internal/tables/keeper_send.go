@@ -2,7 +2,7 @@ package tables
 
 import "time"
 
-// Next is the next message for a stream, if there is anything to say on it.
+// Next returns the next message for a stream, if there is one.
 func (k *Keeper) Next(now time.Time, s Session) (o Observed, ok bool) {
 	if s != k.session || !k.Pending() {
 		return Observed{}, false
@@ -23,12 +23,12 @@ func (k *Keeper) Next(now time.Time, s Session) (o Observed, ok bool) {
 	return o, true
 }
 
-// Pending tells whether there is something to say to a leader.
+// Pending tells whether there is a message for the leader.
 func (k *Keeper) Pending() bool {
 	return k.open && (k.due || k.greet || len(k.queue) > 0 || len(k.noting) > 0 || !k.complete)
 }
 
-// nextInstances takes as many instances as one message may hold.
+// nextInstances adds as many instances as one message may hold.
 func (k *Keeper) nextInstances(now time.Time, o *Observed) {
 	size := 0
 	for n := 0; n < maxItems && len(k.queue) > 0 && size < maxBytes; n++ {
@@ -51,7 +51,7 @@ func (k *Keeper) nextInstances(now time.Time, o *Observed) {
 	}
 }
 
-// text is how many bytes the instance holds that are its peer's to choose. JSON may make six of each.
+// text is how many bytes of the instance its peer has chosen. JSON may encode each with six.
 func (r *record) text() int {
 	n := len(r.Environment) + len(r.What) + len(r.Why) + len(r.Peer.FunctionVersion) + len(r.Peer.RequestID) + len(r.Peer.LogStream)
 	for _, word := range r.Peer.Features {
@@ -66,7 +66,7 @@ func (r *record) text() int {
 	return n
 }
 
-// at is the instance as it is to be sent now.
+// at is the instance as sent now.
 func (r *record) at(now time.Time) Instance {
 	i := r.Instance
 	i.Age, i.UpFor, i.Left = since(now, r.expected), since(now, r.up), until(now, r.deadline)
@@ -80,7 +80,7 @@ func (r *record) at(now time.Time) Instance {
 	return i
 }
 
-// load is the last one, as it is to be sent now.
+// load is the last load as sent now.
 func (r *record) load(now time.Time) Load {
 	l := *r.Load
 	l.Age = since(now, r.loaded)

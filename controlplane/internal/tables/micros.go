@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Micros is a duration that travels as a whole number of microseconds.
+// Micros is a duration that is sent as a whole number of microseconds.
 type Micros time.Duration
 
 const maxMicros = math.MaxInt64 / int64(time.Microsecond)
@@ -15,7 +15,7 @@ const maxMicros = math.MaxInt64 / int64(time.Microsecond)
 // Duration returns the same span of time.
 func (m Micros) Duration() time.Duration { return time.Duration(m) }
 
-// MarshalJSON implements json.Marshaler. What is more than 0 stays so.
+// MarshalJSON implements json.Marshaler. A duration above 0 is never sent as 0.
 func (m Micros) MarshalJSON() ([]byte, error) {
 	n := time.Duration(m).Microseconds()
 	if n == 0 && m > 0 {
@@ -37,8 +37,7 @@ func (m *Micros) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// until is how long from now a moment is, at least a microsecond, so that it does not become the zero that means none.
-// The zero moment is 0.
+// until is the time from now until a moment. It is at least a microsecond, because 0 means none. For the zero moment it is 0.
 func until(now, moment time.Time) Micros {
 	if moment.IsZero() {
 		return 0
@@ -46,7 +45,7 @@ func until(now, moment time.Time) Micros {
 	return Micros(max(moment.Sub(now), time.Microsecond))
 }
 
-// since is how long ago a moment is, at least a microsecond. The zero moment is 0.
+// since is how long ago a moment was, at least a microsecond. For the zero moment it is 0.
 func since(now, moment time.Time) Micros {
 	if moment.IsZero() {
 		return 0
@@ -54,7 +53,7 @@ func since(now, moment time.Time) Micros {
 	return Micros(max(now.Sub(moment), time.Microsecond))
 }
 
-// from is the moment that lies d after now; the zero moment for 0.
+// from is the moment d after now; the zero moment if d is 0.
 func from(now time.Time, d Micros) time.Time {
 	if d == 0 {
 		return time.Time{}

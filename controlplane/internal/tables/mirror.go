@@ -17,29 +17,29 @@ type Mirror struct {
 	term      uint64
 	hello     Hello
 	instances map[string]*mirrored
-	ended     map[string]uint64 // whose end was taken in, with its message, until the relay knows that
-	notes     map[string]dated  // of this leader, the latest
+	ended     map[string]uint64 // instances whose end was received, with the message's number, until the relay knows that
+	notes     map[string]dated  // this leader's latest note of each function
 	over      bool              // the relay has seen a higher term
 
 	// Of the stream.
 	attached bool
 	synced   bool
-	queue    []string // of instances with wants to send
+	queue    []string // instances with wants to send
 	number   uint64   // of the last want
 	sent     []sentWant
-	complete bool // that was sent
-	noting   []string
-	heard    uint64 // the last message with an end
+	complete bool     // Complete was sent
+	noting   []string // functions whose notes must be sent
+	heard    uint64   // number of the last message with an end
 	ack      uint64
-	due      bool // something but wants and notes is to be sent
+	due      bool // something other than wants and notes must be sent
 	ping     ping
 }
 
-// A mirrored is what the leader knows of an instance, and what it wants.
+// A mirrored is what the leader knows about an instance, and what it wants.
 type mirrored struct {
 	Instance
 	expires, startBy time.Time
-	expect           bool // to be sent
+	expect           bool // the expectation must be sent
 	confirmed        bool // the relay expects it
 	drain            wire.Reason
 	forget           bool
@@ -58,10 +58,10 @@ type sentWant struct {
 	number   uint64
 }
 
-// A ping is how the leader knows that the relay heard it lately.
+// A ping shows the leader that the relay has heard it lately.
 type ping struct {
 	number    uint64
-	sent      time.Time // of the last one; zero: none is out
+	sent      time.Time // when the last ping was sent; zero: none is unanswered
 	due       bool
 	confirmed time.Time
 }
@@ -71,19 +71,19 @@ func NewMirror(term uint64) *Mirror {
 	return &Mirror{term: term, instances: map[string]*mirrored{}, ended: map[string]uint64{}, notes: map[string]dated{}}
 }
 
-// Hello is what the relay said of itself last.
+// Hello is the relay's last hello.
 func (m *Mirror) Hello() Hello { return m.hello }
 
-// Attached tells whether a stream of the relay stands, and Synced whether all that it had was told.
+// Attached tells whether there is a stream of the relay.
 func (m *Mirror) Attached() bool { return m.attached }
 
-// Synced tells whether all that the relay had when it attached was told.
+// Synced tells whether the relay is attached and has sent everything that it had when it attached.
 func (m *Mirror) Synced() bool { return m.attached && m.synced }
 
-// Confirmed is the latest moment of which is known that the relay had seen no higher term then. Zero: there is none.
+// Confirmed is the latest moment at which the relay is known to have seen no higher term; zero: there is none.
 func (m *Mirror) Confirmed() time.Time { return m.ping.confirmed }
 
-// Attach begins a stream with the relay's first message. What went before on another one is over.
+// Attach begins a stream with the relay's first message. It replaces an earlier stream.
 func (m *Mirror) Attach(greeting Observed) []Event {
 	if greeting.Hello == nil || m.superseded(greeting.Term) {
 		return m.supersede(greeting.Term)
@@ -95,7 +95,7 @@ func (m *Mirror) Attach(greeting Observed) []Event {
 	m.attached, m.synced, m.complete, m.due = true, false, false, true
 	m.queue, m.sent, m.heard, m.ack, m.ping.due = nil, nil, 0, 0, true
 	for _, i := range m.instances {
-		i.queued, i.seen, i.Load = false, false, nil // loads are told again: leases may have ended unheard
+		i.queued, i.seen, i.Load = false, false, nil // loads are sent again, because leases may have ended unnoticed
 	}
 	m.noting = slices.Sorted(maps.Keys(m.notes))
 	return nil
@@ -128,7 +128,7 @@ func (m *Mirror) Detach(ended bool) (events []Event) {
 	return events
 }
 
-// Expect wants the instance's peer let in. Expected follows, or Down.
+// Expect makes the relay let the instance's peer in. Expected or Down follows.
 func (m *Mirror) Expect(now time.Time, e Expectation) {
 	if m.instances[e.Instance] != nil {
 		return
@@ -143,7 +143,7 @@ func (m *Mirror) Expect(now time.Time, e Expectation) {
 	m.enqueue(i)
 }
 
-// Drain wants the instance's peer told to finish.
+// Drain makes the relay tell the instance's peer to finish.
 func (m *Mirror) Drain(instance string, reason wire.Reason) {
 	if i := m.instances[instance]; i != nil && i.drain == "" {
 		i.drain = reason
@@ -151,7 +151,7 @@ func (m *Mirror) Drain(instance string, reason wire.Reason) {
 	}
 }
 
-// Forget wants all closed that belongs to the instance. Down follows.
+// Forget makes the relay close everything that belongs to the instance. Down follows.
 func (m *Mirror) Forget(instance string) {
 	if i := m.instances[instance]; i != nil && !i.forget {
 		i.forget = true
@@ -159,7 +159,7 @@ func (m *Mirror) Forget(instance string) {
 	}
 }
 
-// Note leaves a note with the relay, instead of the function's last. Its age counts from now.
+// Note leaves a note with the relay, which replaces the function's last one. Its age counts from now.
 func (m *Mirror) Note(now time.Time, n Note) {
 	m.notes[n.Function] = dateOf(now, n)
 	if m.attached && !slices.Contains(m.noting, n.Function) {
@@ -167,17 +167,17 @@ func (m *Mirror) Note(now time.Time, n Note) {
 	}
 }
 
-// Taken says that the events of all messages so far are taken in: the relay need not repeat ends.
+// Taken says that the leader has handled the events of all messages so far, so that the relay need not repeat ends.
 func (m *Mirror) Taken() {
 	if m.heard > m.ack {
 		m.ack, m.due = m.heard, true
 	}
 }
 
-// Ping asks the relay for a sign of life: Confirmed moves when it comes.
+// Ping asks the relay for a sign of life. Confirmed moves on when it answers.
 func (m *Mirror) Ping() { m.ping.due = true }
 
-// enqueue sends wants once the relay has told what it has.
+// enqueue queues an instance's want. Before the relay is synced it does nothing, because sync does it then.
 func (m *Mirror) enqueue(i *mirrored) {
 	if m.synced && !i.queued {
 		i.queued = true

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// ErrTooMany says that a relay tells of more instances than one may have.
+// ErrTooMany says that a relay has sent more instances than it may have.
 var ErrTooMany = errors.New("the relay has more instances than it may")
 
-// Receive takes in a message of the relay, on the stream that was attached last. Its events are to be followed by Taken. After
-// an error the stream is of no use; the events have happened.
+// Receive handles a message of the relay on the stream that was last attached. Call Taken when the events are handled. After an error
+// the stream is useless, but the events have happened.
 func (m *Mirror) Receive(now time.Time, o Observed) ([]Event, error) {
 	if m.superseded(o.Term) {
 		return m.supersede(o.Term), nil
@@ -29,7 +29,7 @@ func (m *Mirror) receive(now time.Time, o Observed) (events []Event) {
 		events = append(events, Changed{m.hello})
 	}
 	for _, n := range o.Notes {
-		if n.Term < m.term { // else it is this leader's own
+		if n.Term < m.term { // otherwise it is this leader's own
 			events = append(events, Noted{n})
 		}
 	}
@@ -51,7 +51,7 @@ func (m *Mirror) receive(now time.Time, o Observed) (events []Event) {
 	return events
 }
 
-// take compares an instance with what was known of it, and tells the difference.
+// take compares an instance with what was known about it, and adds events for the difference.
 func (m *Mirror) take(events []Event, now Instance, number uint64) []Event {
 	if now.Phase == PhaseEnded {
 		m.heard = number
@@ -84,14 +84,14 @@ func (m *Mirror) take(events []Event, now Instance, number uint64) []Event {
 	return events
 }
 
-// inherited is what is known of an instance before anything was told of it.
+// inherited is what is known about an instance before its first event.
 func inherited(now Instance) Instance {
 	return Instance{
 		ID: now.ID, Function: now.Function, Endpoint: now.Endpoint, Dollars: now.Dollars, Memo: now.Memo, Phase: PhaseExpected,
 	}
 }
 
-// tell makes the events that lead from one state of an instance to another.
+// tell adds the events that lead from one state of an instance to another.
 func tell(events []Event, before, now Instance) []Event {
 	up := now.Phase == PhaseUp
 	if before.Phase == PhaseUp && now.Phase != PhaseEnded && (!up || now.Ups > before.Ups) {
@@ -121,7 +121,7 @@ func tell(events []Event, before, now Instance) []Event {
 	return events
 }
 
-// aged counts what a load waited at the relay to its way.
+// aged adds the time that a load waited at the relay to its way.
 func aged(l Load) Load {
 	l.Way, l.Age = l.Way+l.Age, 0
 	return l
@@ -136,7 +136,7 @@ func (m *Mirror) load(events []Event, l Load) []Event {
 	return append(events, aged(l))
 }
 
-// refused ends an instance that the relay has no room for.
+// refused ends an instance for which the relay has no room.
 func (m *Mirror) refused(events []Event, id string) []Event {
 	i := m.instances[id]
 	if i == nil || i.confirmed {
@@ -146,7 +146,7 @@ func (m *Mirror) refused(events []Event, id string) []Event {
 	return append(events, Down{id, End{Cause: EndFull, Detail: "the relay has as many instances as it may"}})
 }
 
-// done takes in that wants were carried out.
+// done handles that wants up to that number were carried out.
 func (m *Mirror) done(events []Event, number uint64) []Event {
 	for len(m.sent) > 0 && m.sent[0].number <= number {
 		i := m.instances[m.sent[0].instance]
@@ -174,8 +174,8 @@ func (m *Mirror) pong(number uint64) {
 	}
 }
 
-// sync ends the relay's account of what it has. What it was expected to have and has not, it lost when it restarted: it is
-// told again, and the instance lives on if its peer dials. Then all wants are sent that the relay may not have heard.
+// sync is called when the relay has sent everything that it has. An instance that it should have but has not was lost in a restart: it is
+// expected again, and goes on if its peer dials. Then all wants are queued that the relay may not have received.
 func (m *Mirror) sync(now time.Time, events []Event) []Event {
 	m.synced = true
 	maps.DeleteFunc(m.ended, func(_ string, number uint64) bool { return number == unrepeated })

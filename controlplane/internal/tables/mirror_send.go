@@ -2,7 +2,7 @@ package tables
 
 import "time"
 
-// Next is the next message for the relay, if there is anything to say.
+// Next returns the next message for the relay, if there is one.
 func (m *Mirror) Next(now time.Time) (d Desired, ok bool) {
 	if !m.attached || !m.pending() {
 		return Desired{}, false
@@ -28,13 +28,13 @@ func (m *Mirror) pending() bool {
 	return m.due || m.owesPing() || len(m.queue) > 0 || m.owesNotes() || m.synced && !m.complete
 }
 
-// owesPing tells whether a ping is to be sent: one at a time, and after all that was to be said when it was asked for.
+// owesPing tells whether a ping must be sent. Only one is unanswered at a time, and it is sent after all wants.
 func (m *Mirror) owesPing() bool { return m.ping.due && m.ping.sent.IsZero() }
 
-// owesNotes tells whether notes are to be sent: when the relay has told those of former leaders, which they replace.
+// owesNotes tells whether notes must be sent. Before the relay is synced they must not be, because they replace notes of former leaders.
 func (m *Mirror) owesNotes() bool { return m.synced && len(m.noting) > 0 }
 
-// nextWants takes as many wants as one message may hold.
+// nextWants adds as many wants as one message may hold.
 func (m *Mirror) nextWants(now time.Time, d *Desired) {
 	n := min(len(m.queue), maxItems)
 	for _, id := range m.queue[:n] {

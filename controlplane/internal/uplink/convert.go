@@ -10,7 +10,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// expectation is one as the relay takes it.
+// expectation converts an expectation for the relay.
 func expectation(now time.Time, e tables.Expectation) relays.Expectation {
 	out := relays.Expectation{Instance: e.Instance, Function: e.Function, Endpoint: e.Endpoint, Expires: now.Add(e.Expires.Duration())}
 	if e.StartBy > 0 {
@@ -19,7 +19,7 @@ func expectation(now time.Time, e tables.Expectation) relays.Expectation {
 	return out
 }
 
-// ends are the ways to end without a goodbye, in the words of both packages.
+// ends maps the causes of ends without a goodbye to the errors of package relays.
 var ends = map[tables.EndCause]error{
 	tables.EndNeverDialled: relays.ErrNeverDialled,
 	tables.EndForgotten:    relays.ErrForgotten,
@@ -41,7 +41,7 @@ func endOf(report *wire.Report, err error) tables.End {
 	return end
 }
 
-// EndError is the error of an end without a report, as package relays has it; nil with one.
+// EndError is the error of package relays for an end without a report; nil for one with a report.
 func EndError(end tables.End) error {
 	if end.Report != nil {
 		return nil

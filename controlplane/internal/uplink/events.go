@@ -72,7 +72,7 @@ func (r *Relay) keep(do func(time.Time, *tables.Keeper)) {
 	r.wakeLocked()
 }
 
-// Register implements relays.Events: whoever leads answers.
+// Register implements relays.Events: the leader answers.
 func (r *Relay) Register(ctx context.Context, token string, registration wire.Registration) (wire.Invocation, error) {
 	answer, forget, err := r.ask(token, registration)
 	if err != nil {

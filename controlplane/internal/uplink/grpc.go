@@ -20,16 +20,16 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/trust"
 )
 
-// The service as gRPC knows it. Its messages are JSON, by a codec of its own, so that it can share a server with protobuf.
+// The gRPC service. Its messages are JSON, by a codec of their own, so that it can share a server with protobuf services.
 const (
-	ServiceName = "lambdadispatch.Uplink" // which relays call
+	ServiceName = "lambdadispatch.Uplink" // relays call it
 	methodName  = "Attach"
 	codecName   = "lambda-dispatch-json"
 )
 
 func init() { encoding.RegisterCodec(codec{}) }
 
-// A codec encodes messages as JSON. What it decodes is valid.
+// A codec encodes messages as JSON. It validates what it decodes.
 type codec struct{}
 
 func (codec) Name() string { return codecName }
@@ -93,7 +93,7 @@ func checkTogether(field string, n int) error {
 
 var streamDesc = grpc.StreamDesc{StreamName: methodName, ServerStreams: true, ClientStreams: true, Handler: handle}
 
-// Register serves relays on a gRPC server, whose credentials and options are package trust's.
+// Register serves relays on a gRPC server. The server must have credentials and options of package trust.
 func (l *Leader) Register(server grpc.ServiceRegistrar) {
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: ServiceName, HandlerType: (*leader)(nil), Streams: []grpc.StreamDesc{streamDesc},
@@ -133,8 +133,8 @@ func (r rpc[S, R]) Recv() (*R, error) {
 	return message, nil
 }
 
-// To returns a Dial to a control plane's address: the absolute path of a unix socket, or host:port. A name is looked up anew each time.
-// The credentials are one of package trust's.
+// To returns a Dial to a control plane's address: the absolute path of a unix socket, or host:port. A host name is resolved each time.
+// The credentials are those of package trust.
 func To(address string, as credentials.TransportCredentials) Dial {
 	return func(ctx context.Context) (Stream[Up, Down], error) {
 		conn, err := grpc.NewClient("passthrough:///"+address,
@@ -152,7 +152,7 @@ func To(address string, as credentials.TransportCredentials) Dial {
 	}
 }
 
-// authority is what control planes are called, wherever they are.
+// authority is the authority of all control planes, whatever their address.
 const authority = "control.lambda-dispatch.internal"
 
 // connect opens a connection without a proxy.

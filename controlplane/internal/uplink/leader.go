@@ -19,20 +19,20 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A Sink is who leads. Calls for one relay come in order and do not overlap; they may call the Leader's methods, but for
-// Lead and Resign. What Told was given is taken in when it returns.
+// A Sink receives what relays tell a Leader. Calls for one relay come in order and do not overlap. They may call the Leader's methods
+// except Lead and Resign.
 type Sink interface {
-	// Attached: a stream of the relay stands. Its events follow, up to tables.Synced of what it had.
+	// Attached: the relay has opened a stream. Its events follow; those up to tables.Synced are about what it had.
 	Attached(relay string, hello tables.Hello)
+	// Told: events of the relay. When Told returns they count as taken in, and the relay may forget ends.
 	Told(relay string, events []tables.Event)
-	// Detached: the stream is gone. The relay may attach again. Then it is told what is lost with it.
+	// Detached: the stream has ended. The relay may attach again. A last Told may follow, with what is lost.
 	Detached(relay string, err error)
-	// Register answers a peer that nobody invoked. The error may wrap one of package relays.
+	// Register answers a peer that registers by itself. The error may wrap one of package relays.
 	Register(ctx context.Context, relay, token string, r wire.Registration) (wire.Invocation, error)
 }
 
-// A Leader takes relays' streams while it leads, and refuses them while it does not. Its other methods do not block on the
-// network.
+// A Leader accepts streams of relays while it leads, and refuses them otherwise. Its methods do not block on the network, except Serve.
 type Leader struct {
 	sink Sink
 	log  logrus.FieldLogger
@@ -40,10 +40,10 @@ type Leader struct {
 	mu      sync.Mutex
 	sockets string           // directory of endpoints' sockets, as Envoys are told; empty: not known
 	term    uint64           // 0: it does not lead
-	sites   map[string]*site // by relay; before the first attaches, one without a name takes what is wanted
+	sites   map[string]*site // by relay; before the first one attaches, that of nobody collects wants
 }
 
-// NewLeader returns one that does not lead.
+// NewLeader returns a Leader that does not lead yet.
 func NewLeader(sink Sink, log logrus.FieldLogger) *Leader {
 	return &Leader{sink: sink, log: log.WithField("component", "uplink"), sites: map[string]*site{}}
 }
@@ -63,7 +63,7 @@ func (l *Leader) newSite(name string) *site {
 	return &site{name: name, term: l.term, streams: bucket.New(maxStreams, streamsAtOnce), sink: l.sink, log: l.log.WithField("relay", name), mirror: tables.NewMirror(l.term)}
 }
 
-// Resign ends all streams, and returns when the sink is not called any more.
+// Resign ends all streams and the term. It returns when the sink is not called any more.
 func (l *Leader) Resign() {
 	l.mu.Lock()
 	sites := l.sites
@@ -74,7 +74,7 @@ func (l *Leader) Resign() {
 	}
 }
 
-// Renew ends all streams, and returns when what came on them is told. What comes on the next ones is what there is by now.
+// Renew ends all streams, and returns when everything that came on them was told. Relays attach again, and send what they have then.
 func (l *Leader) Renew() {
 	l.mu.Lock()
 	sites := slices.Collect(maps.Values(l.sites))
@@ -84,30 +84,30 @@ func (l *Leader) Renew() {
 	}
 }
 
-// Ours tells whether this end is why a stream has ended, or a later stream of the same relay.
+// Ours tells whether a stream was ended by this side, or by a later stream of the same relay.
 func Ours(err error) bool {
 	return errors.Is(err, ErrStandby) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrAnew)
 }
 
-// Expect wants an instance's peer let in, by every relay that has attached in this term and is not gone, or if none has by the first
-// that does.
+// Expect makes relays let an instance's peer in: all that have attached in this term and are not gone. If none has attached, the first one
+// that does lets it in.
 func (l *Leader) Expect(e tables.Expectation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	gone := l.gone(now)
 	for name, s := range l.sites {
-		if !gone[name] { // else it would be kept for as long as this leader leads
+		if !gone[name] { // the expectation would be kept for the whole term
 			s.with(func(m *tables.Mirror) { m.Expect(now, e) })
 		}
 	}
 }
 
-// goneAfter is how long a relay is not heard until it counts as gone, where another is attached: that may have taken its place under a
-// name of its own.
+// goneAfter is how long a relay must be silent to count as gone, if another one is attached. That may have replaced it under another
+// name.
 const goneAfter = time.Minute
 
-// gone tells which relays are. The caller holds l.mu.
+// gone tells which relays are gone. The caller holds l.mu.
 func (l *Leader) gone(now time.Time) map[string]bool {
 	gone, attached := map[string]bool{}, false
 	for name, s := range l.sites {
@@ -126,7 +126,7 @@ func unheard(m *tables.Mirror, now time.Time) bool {
 	return !m.Attached() && now.Sub(m.Confirmed()) > goneAfter
 }
 
-// makeRoom forgets a relay that is not heard any more, for another, and tells whether there was one. The caller holds l.mu.
+// makeRoom forgets a relay that is gone, to make room for another, and tells whether there was one. The caller holds l.mu.
 func (l *Leader) makeRoom(now time.Time) (gone bool) {
 	for name, s := range l.sites {
 		if s.with(func(m *tables.Mirror) { gone = unheard(m, now) }); gone {
@@ -137,12 +137,12 @@ func (l *Leader) makeRoom(now time.Time) (gone bool) {
 	return false
 }
 
-// Drain wants an instance's peer told to finish.
+// Drain makes relays tell an instance's peer to finish.
 func (l *Leader) Drain(instance string, reason wire.Reason) {
 	l.each(func(m *tables.Mirror, _ time.Time) { m.Drain(instance, reason) })
 }
 
-// Forget wants all closed that belongs to an instance.
+// Forget makes relays close everything that belongs to an instance.
 func (l *Leader) Forget(instance string) {
 	l.each(func(m *tables.Mirror, _ time.Time) { m.Forget(instance) })
 }
@@ -152,7 +152,7 @@ func (l *Leader) Note(n tables.Note) {
 	l.each(func(m *tables.Mirror, now time.Time) { m.Note(now, n) })
 }
 
-// Ping asks every relay for a sign of life: its RelayStatus.Confirmed is later than now once it has heard all that was said so far.
+// Ping asks every relay for a sign of life. Its RelayStatus.Confirmed is later than now once it has received everything sent so far.
 func (l *Leader) Ping() {
 	l.each(func(m *tables.Mirror, _ time.Time) { m.Ping() })
 }
@@ -166,16 +166,16 @@ func (l *Leader) each(do func(*tables.Mirror, time.Time)) {
 	}
 }
 
-// A RelayStatus is how a relay stands.
+// A RelayStatus is what the leader knows about a relay.
 type RelayStatus struct {
 	Hello     tables.Hello
 	Attached  bool
-	Gone      bool      // it is not heard any more, and another relay is: peers need not dial it
-	Synced    bool      // all that it had has been told
+	Gone      bool      // it is silent, and another relay is attached: peers need not dial it
+	Synced    bool      // it has sent everything that it had when it attached
 	Confirmed time.Time // when it was last known to have seen no higher term; zero: never
 }
 
-// Relays are those that have attached in this term, by name.
+// Relays returns the relays that have attached in this term, by name.
 func (l *Leader) Relays() map[string]RelayStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -213,15 +213,15 @@ func (l *Leader) Serve(ctx context.Context, stream Stream[Down, Up]) error {
 	return s.serve(ctx, stream, *first.Observed)
 }
 
-// Sockets says where Envoys are told that endpoints' sockets are. A relay that has them elsewhere is refused: no request would reach
-// what it serves.
+// Sockets sets the directory in which Envoys are told that the endpoints' sockets are. A relay with another directory is refused, because
+// no request would reach its instances.
 func (l *Leader) Sockets(dir string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sockets = dir
 }
 
-// siteOf finds the relay that greets. The error says why it may not attach.
+// siteOf finds the site of a relay that attaches. The error says why it may not.
 func (l *Leader) siteOf(greeting tables.Observed) (*site, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -257,7 +257,7 @@ func (l *Leader) siteLocked(name string) (*site, error) {
 	return s, nil
 }
 
-// mayBe refuses a relay that takes the name of another: its certificate says who it is.
+// mayBe refuses a relay whose name is not that of its certificate.
 func mayBe(ctx context.Context, relay string) error {
 	if c, ok := trust.CallerOf(ctx); ok && c.ID.Name != "" && c.ID.Name != relay {
 		return status.Errorf(codes.PermissionDenied, "%s says that it is the relay %.80q", c.ID, relay)

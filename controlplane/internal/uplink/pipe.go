@@ -30,7 +30,7 @@ func (p *pipe[S, R]) Recv() (*R, error) {
 	}
 }
 
-// Here returns a Dial to a leader in the same process: no message is encoded.
+// Here returns a Dial to a leader in the same process. Messages are not encoded.
 func (l *Leader) Here() Dial {
 	return func(ctx context.Context) (Stream[Up, Down], error) {
 		ctx, cancel := context.WithCancelCause(ctx)

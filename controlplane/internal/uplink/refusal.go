@@ -8,10 +8,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A Refusal is why a registration was refused, in a word.
+// A Refusal says in a word why a registration was refused.
 type Refusal string
 
-// The refusals. A word that is not known means that the peer may try again.
+// The refusals. After an unknown one the peer may try again.
 const (
 	RefusedUnauthorized Refusal = "unauthorized"
 	RefusedUnknown      Refusal = "unknown_function"
@@ -38,7 +38,7 @@ func answerOf(number uint64, invocation wire.Invocation, err error) Registered {
 	return answer
 }
 
-// result is what the relay tells its peer.
+// result converts the answer to what relays.Events.Register returns.
 func (r Registered) result() (wire.Invocation, error) {
 	if r.Invocation != nil {
 		return *r.Invocation, nil

@@ -17,14 +17,14 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// ErrNoLeader is what peers are told that register while no control plane leads. They try again.
+// ErrNoLeader is the answer to a peer that registers while no control plane leads. It tries again.
 var ErrNoLeader = errors.New("no control plane leads at the moment: try again")
 
-// Pauses between two attempts at one address. Those of a unix socket cost next to nothing.
+// Pauses between two attempts at one address. They are short, because attempts at a unix socket cost next to nothing.
 const (
 	firstPause = 25 * time.Millisecond
 	maxPause   = 250 * time.Millisecond
-	stood      = time.Second // a stream that stood so long was no failed attempt
+	stood      = time.Second // after a stream that has stayed up this long, pauses begin at firstPause again
 )
 
 // A Dial opens a stream to one control plane. The stream ends with ctx.
@@ -34,13 +34,13 @@ type Dial func(ctx context.Context) (Stream[Up, Down], error)
 type Options struct {
 	Hello tables.Hello
 	Dials map[string]Dial         // by the control plane's address
-	Dial  func() []wire.Relay     // what peers are to dial now; nil: as the Hello says
-	Term  uint64                  // the highest that was seen before
-	Seen  func(term uint64) error // writes a higher term down before it is obeyed; nil: nobody does
+	Dial  func() []wire.Relay     // how peers dial the relay now; nil: as the Hello says
+	Term  uint64                  // the highest term seen by earlier processes
+	Seen  func(term uint64) error // stores a higher term before it is obeyed; nil: it is not stored
 	Log   logrus.FieldLogger
 }
 
-// A Relay is the relay's end of its streams. It implements relays.Events: it is told what happens, and tells whoever leads.
+// A Relay is the relay's end of its streams. It implements relays.Events, and passes events on to the leader.
 type Relay struct {
 	options  Options
 	commands relays.Commands
@@ -52,20 +52,20 @@ type Relay struct {
 	unkept  string     // why the last change could not be
 	session tables.Session
 	streams map[tables.Session]*line
-	leader  *line                      // the stream that was obeyed last
+	leader  *line                      // the stream that was last obeyed
 	asked   uint64                     // registrations so far
-	asking  map[uint64]chan Registered // under way
+	asking  map[uint64]chan Registered // registrations under way
 }
 
-// A line is one stream, and what is to be said on it beside the table.
+// A line is one stream, with what must be sent on it beside the table.
 type line struct {
-	wake      chan struct{}
-	stir      chan struct{}
-	stale     bool // it is to be told that its term is over
+	wake      chan struct{} // see side
+	stir      chan struct{} // see side
+	stale     bool          // the other end must be told that its term is over
 	registers []Registration
 }
 
-// NewRelay returns the end of streams that are not open yet. Connect must follow before Run.
+// NewRelay returns a Relay without streams. Connect must follow before Run.
 func NewRelay(o Options) *Relay {
 	if o.Seen == nil {
 		o.Seen = func(uint64) error { return nil }
@@ -76,7 +76,7 @@ func NewRelay(o Options) *Relay {
 	}
 }
 
-// Connect says whom the leader commands.
+// Connect sets the relay that carries out the leader's commands.
 func (r *Relay) Connect(commands relays.Commands) { r.commands = commands }
 
 // Remember begins with what the relay's process before has written down, and writes down what changes from now on. It is called before
@@ -108,7 +108,7 @@ func (r *Relay) writeLocked(now time.Time) {
 	}
 }
 
-// Run keeps a stream with every control plane that takes one, until ctx ends.
+// Run keeps a stream with every control plane that accepts one, until ctx ends.
 func (r *Relay) Run(ctx context.Context) error {
 	var streams sync.WaitGroup
 	for address, dial := range r.options.Dials {
@@ -118,10 +118,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// settles is how long nothing is to be said before all is taken to be heard.
+// settles is how long Flush waits before it looks whether anything is left to send.
 const settles = 20 * time.Millisecond
 
-// Flush waits until whoever leads has probably heard all that there is to say, or ctx ends.
+// Flush waits until the leader has probably received everything, or ctx ends.
 func (r *Relay) Flush(ctx context.Context) {
 	for still := false; !still && pause.For(ctx, settles); {
 		r.mu.Lock()
@@ -130,25 +130,25 @@ func (r *Relay) Flush(ctx context.Context) {
 	}
 }
 
-// Settled tells whether a leader has said all that it wants. Before that an instance that is not known may yet be one.
+// Settled is tables.Keeper.Settled.
 func (r *Relay) Settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.keeper.Settled()
 }
 
-// A Status is what a Relay knows.
+// A Status is the state of a Relay.
 type Status struct {
 	Term     uint64
 	Attached bool // to the leader
 	Settled  bool
 	Kept     int // instances, ended ones included
-	Ended    int // whose end no leader has taken in
+	Ended    int // instances whose end no leader has acknowledged
 	Notes    int
-	InFlight int // requests, as peers count them
+	InFlight int // requests as peers count them
 }
 
-// Status returns what is known now.
+// Status returns the present state.
 func (r *Relay) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -159,7 +159,7 @@ func (r *Relay) Status() Status {
 	}
 }
 
-// follow opens a stream to one control plane again and again.
+// follow keeps opening a stream to one control plane.
 func (r *Relay) follow(ctx context.Context, log logrus.FieldLogger, dial Dial) {
 	wait, said := firstPause, ""
 	for ctx.Err() == nil {
@@ -180,7 +180,7 @@ func (r *Relay) follow(ctx context.Context, log logrus.FieldLogger, dial Dial) {
 	}
 }
 
-// attach opens a stream and carries it to its end.
+// attach opens a stream and serves it until it ends.
 func (r *Relay) attach(ctx context.Context, dial Dial) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -210,7 +210,7 @@ func (r *Relay) open() (tables.Session, *line, tables.Observed) {
 	return r.session, l, r.keeper.Greeting()
 }
 
-// close gives up what was asked on the stream.
+// close forgets the stream, and gives up the registrations that were sent on it.
 func (r *Relay) close(session tables.Session, l *line) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -225,7 +225,7 @@ func (r *Relay) close(session tables.Session, l *line) {
 	}
 }
 
-// dialled takes in what peers are to dial now.
+// dialled updates how peers dial the relay.
 func (r *Relay) dialled() {
 	if r.options.Dial == nil {
 		return
@@ -239,7 +239,7 @@ func (r *Relay) dialled() {
 	}
 }
 
-// next is the next message on a stream.
+// next returns the next message for a stream; nil if there is none.
 func (r *Relay) next(session tables.Session, l *line) *Up {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -290,7 +290,7 @@ func (r *Relay) receive(session tables.Session, l *line, down *Down) error {
 	return nil
 }
 
-// obeyLocked carries commands out. The relay calls nobody from within them.
+// obeyLocked carries out commands. The relay makes no calls from within them, so the lock may be held.
 func (r *Relay) obeyLocked(commands []tables.Command) {
 	now := time.Now()
 	for _, c := range commands {

@@ -12,7 +12,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 )
 
-// A site is one relay, as the leader of one term has it.
+// A site is what a leader has of one relay for one term.
 type site struct {
 	// Static.
 	name string
@@ -22,18 +22,18 @@ type site struct {
 
 	streams bucket.Bucket // guarded by the Leader's mutex
 
-	turn sync.Mutex // held by the stream that calls the sink
+	turn sync.Mutex // held by the stream that may call the sink
 
 	mu      sync.Mutex
 	mirror  *tables.Mirror
-	over    error                   // no other stream may begin
-	end     context.CancelCauseFunc // of the last stream; nil before the first
-	wake    chan struct{}           // of the last stream, which it also names
+	over    error                   // why no other stream may begin; nil: one may
+	end     context.CancelCauseFunc // ends the last stream; nil before the first
+	wake    chan struct{}           // of the last stream, which it also identifies
 	answers []Registered
 	asking  int
 }
 
-// with lets the mirror change, and the stream say so.
+// with changes the mirror, and wakes the stream, because there may be something to send.
 func (s *site) with(do func(*tables.Mirror)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,7 +41,7 @@ func (s *site) with(do func(*tables.Mirror)) {
 	wake(s.wake)
 }
 
-// enter ends the stream that stands and waits for its last call. The returned function ends the turn.
+// enter ends the present stream, and waits for its last call of the sink. leave ends the turn.
 func (s *site) enter(why error) (leave func()) {
 	s.mu.Lock()
 	if s.end != nil {
@@ -55,7 +55,7 @@ func (s *site) enter(why error) (leave func()) {
 	return s.turn.Unlock
 }
 
-// serve carries a stream from its first message to its end.
+// serve serves a stream from its first message to its end.
 func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tables.Observed) error {
 	defer s.enter(ErrReplaced)()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -80,7 +80,7 @@ func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tabl
 	return err
 }
 
-// ended tells whether a stream ended with its relay, as far as that can be known. One that falls silent may stand still.
+// ended tells whether a stream has ended because its relay has, as far as that can be known. A relay that is silent may only have stalled.
 func ended(err error) bool { return !errors.Is(err, ErrSilent) && !Ours(err) }
 
 func (s *site) attach(greeting tables.Observed, end context.CancelCauseFunc) ([]tables.Event, chan struct{}, error) {
@@ -93,7 +93,7 @@ func (s *site) attach(greeting tables.Observed, end context.CancelCauseFunc) ([]
 	return s.mirror.Attach(greeting), s.wake, nil
 }
 
-// told hands events on, and lets the relay forget what has ended.
+// told passes events to the sink, and then lets the relay forget ends.
 func (s *site) told(events []tables.Event) {
 	if len(events) == 0 {
 		return
@@ -119,8 +119,8 @@ func (s *site) receive(ctx context.Context, up *Up) error {
 	return err
 }
 
-// next is the next message on a stream, if that is still the one. Answers to registrations go last, when the relay has been
-// told to let the peers in.
+// next returns the next message for a stream; nil if there is none, or if another stream has replaced it. Answers to registrations go
+// last, after the relay was told to let the peers in.
 func (s *site) next(stream chan struct{}) *Down {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +138,7 @@ func (s *site) next(stream chan struct{}) *Down {
 	return &down
 }
 
-// ask lets the sink answer a registration. A relay has at most maxAsking under way; what is more is not answered.
+// ask lets the sink answer a registration. If a relay has more than maxAsking under way, the rest get no answer.
 func (s *site) ask(ctx context.Context, r Registration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

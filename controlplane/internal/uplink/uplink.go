@@ -1,9 +1,9 @@
-// Package uplink is the stream between a relay and the control plane that leads. A Relay dials control planes, as Envoy
-// does, and keeps one stream with each that takes it; a Leader is what they dial. What they say to each other is package
-// tables; this package has the goroutines, locks, retries and transports around its two machines.
+// Package uplink is the stream between a relay and the leader. A Relay dials control planes, as Envoy does, and keeps one stream with each
+// that accepts it. A Leader is the other end. Package tables has what they say to each other. This package has the goroutines, locks,
+// retries and transports around its two state machines.
 //
-// Nothing queues: each side asks its table for the next message when the stream can take one. The leader asks twice a second
-// for a sign of life, so that both see within two seconds that a stream was cut in silence.
+// Messages are not queued: each side asks its table for the next one when the stream can take it. The leader asks for a sign of life twice
+// a second, so that both sides notice within two seconds that a stream was cut silently.
 package uplink
 
 import (
@@ -19,60 +19,60 @@ import (
 // How a stream is watched and paced.
 const (
 	pingEvery  = 500 * time.Millisecond
-	maxUnheard = 1                    // of those before the first: a process that hangs accepts streams as well
-	maxSilent  = 4                    // of those without a word
-	gap        = time.Millisecond     // between messages: under load they hold more instead of being more
-	lull       = 5 * time.Millisecond // before one that holds nothing but loads, which say how old they are
+	maxUnheard = 1                    // pings without a first message: a process that hangs accepts streams too
+	maxSilent  = 4                    // pings without a message
+	gap        = time.Millisecond     // between messages: under load they become larger instead of more
+	lull       = 5 * time.Millisecond // before a message with nothing but loads, which say how old they are
 )
 
 // Limits.
 const (
-	maxRelays   = 64   // that a leader knows
-	maxAsking   = 4096 // registrations under way, of one relay: all peers of a function register at once after a restart
+	maxRelays   = 64   // relays of a leader
+	maxAsking   = 4096 // registrations of one relay under way: all peers of a function register at once after a restart
 	maxTogether = 32   // registrations, or answers, in one message: each may have 64 KiB
 
-	// What a relay may send, on average and at once. It sends a message a millisecond at most, and all that it has when a stream
-	// begins. What is more waits in the network.
-	maxMessages, messagesAtOnce = 2000, 4000  // a second
-	maxStreams, streamsAtOnce   = 10, 40      // begun, a second; what is more is refused
-	maxKiB, kibAtOnce           = 8192, 65536 // a second
-	// maxAhead is how much higher than the leader's a term may be that a relay says it has seen. There are not so many leaders.
+	// What a relay may send, per second and at once. It sends at most a message per millisecond, and everything that it has when a
+	// stream begins. Messages beyond the limit wait in the network.
+	maxMessages, messagesAtOnce = 2000, 4000
+	maxStreams, streamsAtOnce   = 10, 40 // streams beyond the limit are refused
+	maxKiB, kibAtOnce           = 8192, 65536
+	// maxAhead is how much higher than the leader's term one may be that a relay says it has seen. There are not that many terms.
 	maxAhead = 1 << 20
 )
 
 // Errors of a stream. A relay tries again after each of them.
 var (
 	ErrStandby  = errors.New("this control plane does not lead")
-	ErrSilent   = errors.New("nothing was heard in time")
+	ErrSilent   = errors.New("no message came in time")
 	ErrReplaced = errors.New("the relay has opened another stream")
-	ErrAnew     = errors.New("the control plane takes over anew: it has stood still")
+	ErrAnew     = errors.New("the control plane takes over anew, because it has stalled")
 	ErrTooOften = errors.New("the relay opens streams too often")
-	ErrTerm     = errors.New("the relay says that it has seen a term that nobody can have had")
-	ErrSockets  = errors.New("the relay's endpoints are elsewhere than Envoys are told")
+	ErrTerm     = errors.New("the relay says that it has seen an impossible term")
+	ErrSockets  = errors.New("the relay's sockets are not where Envoys are told")
 )
 
-// A Up is what a relay sends.
+// An Up is what a relay sends.
 type Up struct {
 	Observed *tables.Observed `json:"observed,omitempty"`
-	Register []Registration   `json:"register,omitempty"` // at most maxTogether, as are the answers
+	Register []Registration   `json:"register,omitempty"` // at most maxTogether
 
-	size int // bytes, of one that was received over gRPC
+	size int // bytes, if it was received over gRPC
 }
 
 // A Down is what a leader sends.
 type Down struct {
 	Desired    *tables.Desired `json:"desired,omitempty"`
-	Registered []Registered    `json:"registered,omitempty"`
+	Registered []Registered    `json:"registered,omitempty"` // at most maxTogether
 }
 
-// A Registration is a peer that nobody invoked and that asks a relay to be let in.
+// A Registration is the request of a peer that registers by itself.
 type Registration struct {
 	Number       uint64            `json:"number"`
 	Token        string            `json:"token"`
 	Registration wire.Registration `json:"registration"`
 }
 
-// Registered is the answer: an invocation, or why there is none.
+// Registered answers a Registration: with an invocation, or with why there is none.
 type Registered struct {
 	Number     uint64           `json:"number"`
 	Invocation *wire.Invocation `json:"invocation,omitempty"`
@@ -88,15 +88,15 @@ type Stream[S, R any] interface {
 
 // A side is what one end does with a stream.
 type side[S, R any] struct {
-	next    func() *S              // the next message; nil: nothing is to be said
-	wake    chan struct{}          // says that there may be something to say
-	stir    chan struct{}          // says that there may be something that can wait for a lull; nil: there never is
-	receive func(*R) error         // takes a message in
-	pace    func(*R) time.Duration // how long to wait before the next one is read; nil: not at all
-	tick    func()                 // is called every pingEvery
+	next    func() *S              // returns the next message; nil: there is none
+	wake    chan struct{}          // there may be a message to send
+	stir    chan struct{}          // there may be a message that can wait for a lull; nil: there never is
+	receive func(*R) error         // handles a message
+	pace    func(*R) time.Duration // how long to wait before the next message is read; nil: not at all
+	tick    func()                 // called every pingEvery
 }
 
-// converse carries a stream until it breaks, ctx ends, or nothing is heard any more.
+// converse serves a stream until it breaks, ctx ends, or the other side falls silent.
 func converse[S, R any](ctx context.Context, stream Stream[S, R], s side[S, R]) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -159,7 +159,7 @@ func speak[S, R any](ctx context.Context, cancel context.CancelCauseFunc, stream
 			}
 		}
 		if err := stream.Send(message); err != nil {
-			// The reason is with Recv, where the stream is one of gRPC's.
+			// With a gRPC stream Recv returns the reason, so give it time to.
 			time.AfterFunc(pingEvery, func() { cancel(err) })
 			return
 		}
@@ -169,13 +169,13 @@ func speak[S, R any](ctx context.Context, cancel context.CancelCauseFunc, stream
 	}
 }
 
-// together takes as many as one message may hold, and returns which are left.
+// together splits off as many as one message may hold.
 func together[T any](all []T) (first, left []T) {
 	n := min(len(all), maxTogether)
 	return all[:n:n], all[n:]
 }
 
-// wake lets a side look whether there is something to say.
+// wake signals on a channel with room for one signal, without blocking.
 func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
