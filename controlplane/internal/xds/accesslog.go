@@ -16,15 +16,15 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// metadataOf is Envoy's format for one of the things that the control plane says of a request.
+// metadataOf is Envoy's format string for a value that the control plane has set for a request.
 func metadataOf(key string) string {
 	return "%DYNAMIC_METADATA(" + extproc.MetadataNamespace + ":" + key + ")%"
 }
 
-// functionKey is where a route's metadata names its function.
+// functionKey is the key in a route's metadata that names its function.
 const functionKey = "function"
 
-// fields are those of a line of the access log. docs/operating.md says what they mean.
+// fields are the fields of an access log line. docs/operating.md explains them.
 func fields() map[string]string {
 	return map[string]string{
 		"time":          "%START_TIME(%Y-%m-%dT%H:%M:%E3SZ)%",
@@ -51,7 +51,7 @@ func fields() map[string]string {
 	}
 }
 
-// accessLog is what Envoy writes about a listener's requests; empty if nothing.
+// accessLog configures what Envoy logs about a listener's requests; nil if there is no access log.
 func accessLog(l config.AccessLog, of config.Listener) []*accesslogv3.AccessLog {
 	if l.To == "" {
 		return nil
@@ -76,8 +76,8 @@ func accessLog(l config.AccessLog, of config.Listener) []*accesslogv3.AccessLog 
 	}}
 }
 
-// worthALine leaves out an instance's refusal that Envoy follows by itself (the request is logged when it has its answer), and a
-// load balancer's questions, which come without end.
+// worthALine leaves out refusals that Envoy follows by itself, because the request is logged when it has its answer. It also leaves out
+// a load balancer's health checks, which never end.
 func worthALine(l config.Listener) *condition {
 	final := some(below(wire.RefusedStatus), above(wire.RefusedStatus), expression("response.code_details != 'internal_redirect'"))
 	if l.HealthPath == "" {
@@ -88,10 +88,10 @@ func worthALine(l config.Listener) *condition {
 	return all(requestHeader(question), final)
 }
 
-// pathState is where the path is kept as it came, because a route may rewrite it.
+// pathState keeps the original path of a request, because a route may rewrite it.
 const pathState = "lambda-dispatch.path"
 
-// keepPath is the filter that does so. Of a request that an instance has refused it is what that instance was sent.
+// keepPath is the filter that sets pathState. For a request that an instance has refused, it is the path that this instance was sent.
 func keepPath(cfg *config.Config) []*hcmv3.HttpFilter {
 	if !told(cfg) {
 		return nil

@@ -12,17 +12,17 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A request that a peer refuses comes again. The peer answers with a redirect to the request's own URL and a header that
-// only peers can set. Envoy follows it by itself: it ends the request's stream to the control plane, which frees the lease,
-// copies the header into the request and begins anew, at a route that only such requests match. Nothing of that costs a
-// request that is not refused. Redirects of apps have no such header, match other routes and reach their clients. Envoy
-// follows only if it has the whole request, and only once: the second time the client gets the peer's answer.
+// A request that a peer refuses is sent again. The peer answers with a redirect to the request's own URL, and a header that only peers
+// can set. Envoy follows the redirect by itself: it ends the request's ext_proc stream, which frees the lease, copies the header into
+// the request, and begins anew at a route that only such requests match. A request that is not refused costs nothing more. Redirects of
+// apps have no such header, match other routes, and reach their clients. Envoy follows only if it has buffered the whole request, and
+// only once: after a second refusal the client gets the peer's answer.
 
 const (
 	againSuffix      = "/again" // no route's index is a word
 	originalURL      = "x-envoy-original-url"
 	allowedRedirects = "envoy.internal_redirect_predicates.allow_listed_routes"
-	// startMicros is when Envoy got the request, at first, in microseconds of Unix time.
+	// startMicros is when Envoy first got the request, in microseconds of Unix time.
 	startMicros = "%START_TIME(%s%6f)%"
 )
 
@@ -35,12 +35,12 @@ func (r routed) followRefusals() *routev3.InternalRedirectPolicy {
 		MaxInternalRedirects:     number(1),
 		RedirectResponseCodes:    []uint32{wire.RefusedStatus},
 		Predicates:               []*corev3.TypedExtensionConfig{{Name: allowedRedirects, TypedConfig: only}},
-		AllowCrossSchemeRedirect: true, // what the client spoke may not be what Envoy did
+		AllowCrossSchemeRedirect: true, // the client's scheme may differ from Envoy's
 		ResponseHeadersToCopy:    []string{extproc.RefusedHeader},
 	}
 }
 
-// again are the routes of requests that an instance of the function has refused. Their path has been rewritten already.
+// again are the routes of requests that an instance of the function has refused. Their path is already rewritten.
 func (r routed) again() []*routev3.Route {
 	if r.function.Timeouts.Idle == 0 {
 		return []*routev3.Route{r.againRoute(false)}

@@ -13,32 +13,31 @@ import (
 )
 
 const (
-	// smoothing is how much of the difference to the present a sampled weight takes over.
+	// smoothing is the share of the difference to the present weight by which a sample moves the smoothed weight.
 	smoothing = 0.25
-	// settled is how near a smoothed weight must be to the present one for sampling to stop.
+	// settled is how close a smoothed weight must be to the present one for sampling to stop.
 	settled = 0.25
 )
 
-// An assignment is what is published of one function. Its endpoints are sorted by path.
+// An assignment is what is published about one function. Its endpoints are sorted by path.
 type assignment struct {
 	endpoints []published
-	drifting  bool // a weight moves; it should be sampled again
+	drifting  bool // a weight has not settled, so weights must be sampled again
 }
 
-// A published endpoint has the weight that Envoy was told, and the one that a running average follows.
+// A published endpoint has the weight that Envoy was told, and the moving average of the present ones.
 type published struct {
 	path   string
 	health upstream.Health
 	weight uint32
 	smooth float64
-	// encoded is what Envoy gets. It is replaced, never altered: streams may be sending it.
+	// encoded is what Envoy gets. It is replaced, never changed, because streams may be sending it.
 	encoded *endpointv3.LbEndpoint
 }
 
 func newAssignment() *assignment { return &assignment{} }
 
-// update takes over the present endpoints and tells whether Envoy must hear of it. now is sorted in place. Weights count
-// only when sample is true.
+// update sets the present endpoints, and tells whether Envoy must be told. It sorts now in place. Weights count only if sample is set.
 func (a *assignment) update(now []upstream.Endpoint, sample bool) bool {
 	slices.SortFunc(now, func(x, y upstream.Endpoint) int { return strings.Compare(x.Path, y.Path) })
 	a.drifting = false
@@ -61,14 +60,14 @@ func (a *assignment) update(now []upstream.Endpoint, sample bool) bool {
 	return true
 }
 
-// sameMembers tells whether paths and healths are as published.
+// sameMembers tells whether paths and health are as published.
 func (a *assignment) sameMembers(now []upstream.Endpoint) bool {
 	return slices.EqualFunc(a.endpoints, now, func(p published, e upstream.Endpoint) bool {
 		return p.path == e.Path && p.health == e.Health
 	})
 }
 
-// reweigh looks at the weights of the published endpoints, which now lists in the same order.
+// reweigh updates the weights of the published endpoints, which now lists in the same order. It tells whether Envoy must be told.
 func (a *assignment) reweigh(now []upstream.Endpoint, sample bool) (changed bool) {
 	for i, e := range now {
 		p := &a.endpoints[i]
@@ -103,7 +102,7 @@ func quantized(weight float64) uint32 {
 	return uint32(1) << min(math.Ilogb(max(weight, 1)), 16)
 }
 
-// resource is the assignment as Envoy gets it. It is read only.
+// resource is the assignment as Envoy gets it. It must not be changed.
 func (a *assignment) resource(function string) *endpointv3.ClusterLoadAssignment {
 	out := &endpointv3.ClusterLoadAssignment{ClusterName: function}
 	if len(a.endpoints) == 0 {

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// callbacks let go-control-plane's server tell the tracker what happens on the streams. The state-of-the-world protocol
-// is not served: its acknowledgements do not say which endpoints they are about.
+// callbacks tell the tracker what happens on the streams of go-control-plane's server. The state-of-the-world protocol is not served,
+// because its acknowledgements do not say which endpoints they are about.
 func (s *Server) callbacks() serverv3.Callbacks {
 	return serverv3.CallbackFuncs{
 		StreamOpenFunc: func(context.Context, int64, string) error {
@@ -37,12 +37,12 @@ func (s *Server) streamOpened(ctx context.Context, id int64, _ string) error {
 	return nil
 }
 
-// requestReceived makes a reconnecting Envoy get everything again. It remembers versions of another stream, perhaps of
-// another process; what it has is worth knowing exactly, and a state that it has already costs it little.
+// requestReceived makes an Envoy that reconnects get everything again. The versions that it remembers are of another stream, perhaps of
+// another process. We must know exactly what it has, and receiving a state that it already has costs it little.
 func (s *Server) requestReceived(id int64, r *discoveryv3.DeltaDiscoveryRequest) error {
 	s.acks.received(id, r)
 	for name := range r.GetInitialResourceVersions() {
-		// Known, so that it is removed if it is no more; at no version, so that it is sent if it is.
+		// Envoy has the resource, so it is removed if it does not exist any more. Without a version it is sent if it does.
 		r.InitialResourceVersions[name] = ""
 	}
 	return nil

@@ -19,8 +19,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
-// Limits of what Envoy holds in memory, in bytes. A slow reader costs about one window here and one buffer at the
-// listener; the window is 256 MB/s over the millisecond to a function in the same region.
+// Limits of what Envoy holds in memory, in bytes. A slow reader costs about one window here and one buffer at the listener. Over the
+// millisecond to a function in the same region, the window allows 256 MB/s.
 const (
 	upstreamStreamWindow = 256 << 10
 	upstreamBuffer       = 256 << 10
@@ -30,7 +30,7 @@ const (
 const (
 	httpOptionsName  = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 	maxHeadersCount  = 1000
-	unlimited        = 1_000_000       // a circuit breaker that never opens: the pool is what bounds requests
+	unlimited        = 1_000_000       // a circuit breaker that never opens, because the pool bounds requests
 	connectTimeout   = 5 * time.Second // a unix socket connects at once or not at all
 	leastHeadersKiB  = 60              // Envoy's own default for answers
 	upgradeSuffix    = "/upgrade"      // no function's name holds a slash
@@ -57,7 +57,7 @@ func cluster(cfg *config.Config, f config.Function) *clusterv3.Cluster {
 	}, responseHeadersKiB(cfg, f))
 }
 
-// upgradeCluster is the twin that carries upgrades (WebSocket): the same endpoints, HTTP/1.1, one request per connection.
+// upgradeCluster is the twin cluster for upgrades (WebSocket): the same endpoints, with HTTP/1.1 and one request per connection.
 func upgradeCluster(cfg *config.Config, f config.Function) *clusterv3.Cluster {
 	return edsCluster(f.Name+upgradeSuffix, f.Name, &upstreamsv3.HttpProtocolOptions_ExplicitHttpConfig{
 		ProtocolConfig: &upstreamsv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
@@ -100,12 +100,12 @@ func edsCluster(
 	}
 }
 
-// oneRequestPerConnection keeps a connection that was not upgraded from occupying a tunnel, and from being reused in the
-// moment in which the peer closes it.
+// oneRequestPerConnection keeps a connection that was not upgraded from occupying a tunnel, and from being reused just as the peer
+// closes it.
 func oneRequestPerConnection(o *corev3.HttpProtocolOptions) { o.MaxRequestsPerConnection = number(1) }
 
-// leasedElseLeastRequest sends a request to the endpoint that its lease names, whatever its health. Without a lease (the
-// control plane is away) the healthy ones share the load.
+// leasedElseLeastRequest sends a request to the endpoint that its lease names, whatever its health. Without a lease, because no control
+// plane answers, the load is balanced over the healthy endpoints.
 func leasedElseLeastRequest() *clusterv3.LoadBalancingPolicy {
 	return policy(overrideHostName, &overridehostv3.OverrideHost{
 		OverrideHostSources: []*overridehostv3.OverrideHost_OverrideHostSource{{
@@ -135,7 +135,7 @@ func openBreakers() *clusterv3.CircuitBreakers {
 	}}}
 }
 
-// responseHeadersKiB lets the function's answers have headers as large as the requests of the most generous listener that leads to
+// responseHeadersKiB is the limit for headers of the function's answers: the largest limit for requests of the listeners that route to
 // it.
 func responseHeadersKiB(cfg *config.Config, f config.Function) int {
 	kib := leastHeadersKiB

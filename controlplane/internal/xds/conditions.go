@@ -12,7 +12,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
-// A condition tells Envoy's own answers apart. Envoy's word for it is an access log filter.
+// A condition holds for some of Envoy's own answers. Envoy calls it an access log filter.
 type condition = accesslogv3.AccessLogFilter
 
 // flagged holds for answers with a response flag of Envoy's.
@@ -44,12 +44,12 @@ func all(conditions ...*condition) *condition {
 	}}
 }
 
-// some looks at the conditions in their order, until one holds.
+// some holds if one of the conditions does. Envoy evaluates them in order.
 func some(conditions ...*condition) *condition {
 	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{OrFilter: &accesslogv3.OrFilter{Filters: conditions}}}
 }
 
-// asks holds if the request has a header with such a value. What could not be read has none.
+// asks holds if the request has a header with such a value. A request that could not be parsed has none.
 func asks(name string, value *matcherv3.StringMatcher) *condition {
 	return requestHeader(header(name, value))
 }
@@ -60,27 +60,27 @@ func requestHeader(h *routev3.HeaderMatcher) *condition {
 	}}
 }
 
-// asksToUpgrade holds for requests to upgrade, HTTP/2's too: Envoy translates those.
+// asksToUpgrade holds for requests to upgrade, also those of HTTP/2, which Envoy translates.
 func asksToUpgrade() *condition {
 	return requestHeader(&routev3.HeaderMatcher{
 		Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
 	})
 }
 
-// pathless holds for targets that Envoy finds no path in, which can be legal: http://host?query.
+// pathless holds for targets without a path, which can be legal: http://host?query.
 func pathless() *condition {
 	path := header(":path", &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "/"}})
 	path.InvertMatch = true
 	return requestHeader(path)
 }
 
-// unexplained holds for what is neither the control plane's answer nor a route's refusal. It costs more than the others.
+// unexplained holds for answers that are neither the control plane's nor a route's refusal. It costs more than other conditions.
 func unexplained() *condition {
 	return expression(fmt.Sprintf(
 		"!(response.code_details == 'direct_response' || response.code_details.startsWith('%s'))", extproc.DetailsPrefix))
 }
 
-// expression holds where one of CEL does.
+// expression holds if a CEL expression is true.
 func expression(text string) *condition {
 	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{
 		ExtensionFilter: &accesslogv3.ExtensionFilter{

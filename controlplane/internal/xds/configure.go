@@ -14,13 +14,13 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// A state is what a configuration says, in Envoy's words.
+// A state is a configuration, translated into Envoy's resources.
 type state struct {
 	set       ResourceSet
 	config    *config.Config
 	functions []string                  // sorted
 	secrets   []string                  // listeners with a certificate
-	retired   map[string]types.Resource // routes of listeners with a health path, from Retire on
+	retired   map[string]types.Resource // routes of listeners with a health path after Retire
 }
 
 func stateOf(cfg *config.Config) (*state, error) {
@@ -40,7 +40,7 @@ func (n *state) has(function string) bool {
 	return found
 }
 
-// resources are those of a type by name.
+// resources are the resources of a type, by name.
 func (n *state) resources(url string) map[string]types.Resource {
 	switch url {
 	case resourcev3.ListenerType:
@@ -61,11 +61,11 @@ func byName[R types.ResourceWithName](list []R) map[string]types.Resource {
 	return out
 }
 
-// Prepare translates a configuration that may take the place of the one before, and changes nothing. What it returns makes it so,
-// and returns at once. The Source must know the functions by then, and listeners have their certificates.
+// Prepare translates another configuration, and changes nothing yet. commit makes it the present one, and returns at once. Before that the
+// Source must know the functions, and listeners must have their certificates.
 //
-// Envoy hears only of what differs, in an order in which nothing leads to what is not there: clusters of new functions, and once
-// it has them, routes and listeners. Clusters of functions that are gone stay for as long as the Source says that these leave.
+// Envoy is told only what has changed, in an order in which no route refers to a missing cluster: first clusters of new functions and,
+// once Envoy has them, routes and listeners. Clusters of removed functions stay as long as the Source says that these are leaving.
 func (s *Server) Prepare(cfg *config.Config) (commit func(), err error) {
 	next, err := stateOf(cfg)
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *Server) Prepare(cfg *config.Config) (commit func(), err error) {
 	}, nil
 }
 
-// takeNext is what was prepared and committed last, once; nil: nothing was.
+// takeNext returns the state that was last committed, once; nil if there is none.
 func (s *Server) takeNext() *state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,11 +88,11 @@ func (s *Server) takeNext() *state {
 	return next
 }
 
-// learnsWithin is how long Envoys have to take the clusters of new functions, before routes lead there all the same: they may
-// refuse them.
+// learnsWithin is how long routes wait for Envoys to acknowledge the clusters of new functions. Then they are published all the same,
+// because an Envoy may refuse a cluster.
 const learnsWithin = 2 * time.Second
 
-// adopt begins to publish another state. It goes on in settle.
+// adopt begins to publish another state. settle publishes the rest.
 func (s *Server) adopt(next *state) error {
 	s.state = next
 	s.acks.expect(expectations(next.set, next.functions, next.secrets))
@@ -113,7 +113,7 @@ func (s *Server) adopt(next *state) error {
 	return s.publish(fresh, false)
 }
 
-// settle publishes what leads to clusters, once every Envoy has them, or does not in time.
+// settle publishes routes and listeners once every Envoy has the clusters, or learnsWithin is over.
 func (s *Server) settle() error {
 	if !s.unsettled || !s.acks.all(s.awaited) && time.Now().Before(s.patience) {
 		return nil
@@ -125,14 +125,14 @@ func (s *Server) settle() error {
 	if err := s.update(resourcev3.ListenerType, s.state.resources(resourcev3.ListenerType), true); err != nil {
 		return err
 	}
-	// Now that no listener asks for them.
+	// No listener needs the others any more.
 	if err := errors.Join(s.updateRoutes(true), s.updateSecrets(true)); err != nil {
 		return err
 	}
 	return s.forgetFunctions(slices.Collect(maps.Keys(s.published)))
 }
 
-// settlesBy is when settle has waited for long enough; never, if it does not wait.
+// settlesBy fires when settle has waited for long enough. It is nil if settle does not wait.
 func (s *Server) settlesBy() <-chan time.Time {
 	if !s.unsettled {
 		return nil
@@ -140,7 +140,7 @@ func (s *Server) settlesBy() <-chan time.Time {
 	return time.After(time.Until(s.patience))
 }
 
-// updateRoutes publishes routes, those of a control plane that may have retired; whole also takes back what is no more.
+// updateRoutes publishes routes; after Retire those of a retired control plane. whole also removes routes that the state does not have.
 func (s *Server) updateRoutes(whole bool) error {
 	routes := s.state.resources(resourcev3.RouteType)
 	s.mu.Lock()
@@ -151,7 +151,7 @@ func (s *Server) updateRoutes(whole bool) error {
 	return s.update(resourcev3.RouteType, routes, whole)
 }
 
-// update publishes what differs from what is published of a type; whole also takes back what is no more.
+// update publishes the resources of a type that have changed. whole also removes those that next does not have.
 func (s *Server) update(url string, next map[string]types.Resource, whole bool) error {
 	cache := s.caches[url]
 	now := cache.GetResources()
@@ -176,7 +176,7 @@ func (s *Server) update(url string, next map[string]types.Resource, whole bool) 
 	return nil
 }
 
-// forgetFunctions takes back the clusters of those functions that are neither configured nor leaving.
+// forgetFunctions removes the clusters of those functions that are neither configured nor leaving.
 func (s *Server) forgetFunctions(names []string) error {
 	var leaving []string
 	for _, name := range names {
@@ -186,7 +186,7 @@ func (s *Server) forgetFunctions(names []string) error {
 		if leaving == nil {
 			leaving = append(s.source.Leaving(), "")
 		}
-		if slices.Contains(leaving, name) || s.unsettled { // routes may still lead there
+		if slices.Contains(leaving, name) || s.unsettled { // routes may still refer to them
 			continue
 		}
 		delete(s.published, name)
@@ -203,8 +203,8 @@ func (s *Server) forgetFunctions(names []string) error {
 	return nil
 }
 
-// admit publishes functions that are not configured and leave, as they do after a takeover: Envoy must not lose the clusters of
-// requests that are in flight.
+// admit publishes functions that are leaving without ever having been configured here, as after a takeover. Envoy must not lose the
+// clusters of requests in flight.
 func (s *Server) admit(names []string) error {
 	for _, name := range names {
 		if s.published[name] != nil {

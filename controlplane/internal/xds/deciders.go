@@ -15,14 +15,14 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// Where relays are apart, two may be asked about a request: the control plane that leads, and while none does the caretaker beside
-// Envoy, in the relay's process. Envoy finds out by itself which one answers.
-// Where control planes are on other hosts, the cluster of that name is the bootstrap's, which alone knows of certificates.
+// With relay.apart two may decide about a request: the leader and, while there is none, the caretaker in the relay's process beside Envoy.
+// Envoy finds out by health checks which one answers. If control planes are on other hosts, the bootstrap defines the cluster of this
+// name, because only the bootstrap knows certificates.
 const decidersName = "control/decide" // no function's name holds a slash
 
 // Sockets in the state directory.
 const (
-	ControlSocket   = "control.sock"   // of the control plane that leads
+	ControlSocket   = "control.sock"   // of the leader
 	CaretakerSocket = "caretaker.sock" // of the relay's process
 )
 
@@ -33,7 +33,7 @@ const (
 	streamMost   = 100_000 // as in the bootstrap
 )
 
-// deciders names the cluster that is asked about requests.
+// deciders names the cluster that Envoy asks about requests.
 func deciders(cfg *config.Config) string {
 	if cfg.Relay.Apart {
 		return decidersName
@@ -60,7 +60,7 @@ func decidersCluster(cfg *config.Config) *clusterv3.Cluster {
 			HealthChecker: &corev3.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &corev3.HealthCheck_GrpcHealthCheck{}},
 		}},
 		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{
-			// With 0 a request is let through unasked while neither answers; with the usual 50 both are asked while one does.
+			// With 0, requests would pass undecided while neither answers. With the default of 50, both would be asked while one does.
 			HealthyPanicThreshold: &typev3.Percent{Value: 1},
 		},
 		LoadAssignment: &endpointv3.ClusterLoadAssignment{
@@ -73,7 +73,7 @@ func decidersCluster(cfg *config.Config) *clusterv3.Cluster {
 					ProtocolConfig: &upstreamsv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
 						Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
 							MaxConcurrentStreams: number(streamMost),
-							// One that hangs holds requests; the connection's end makes Envoy ask another.
+							// A control plane that hangs holds its requests. When the connection ends, Envoy asks the other one.
 							ConnectionKeepalive: &corev3.KeepaliveSettings{
 								Interval: durationpb.New(checkTimeout / 2), Timeout: durationpb.New(checkTimeout),
 							},

@@ -16,19 +16,19 @@ import (
 
 const extProcName = "envoy.filters.http.ext_proc"
 
-// A request that is held while the control plane restarts is offered again this often, this far apart: for about a
-// quarter of a minute. Then it is balanced over the healthy endpoints.
+// How often, and how far apart, Envoy asks again about a request while the control plane restarts: for about 15 seconds. Then it balances
+// the request over the healthy endpoints.
 const (
 	offers        = 40
 	offerInterval = 100 * time.Millisecond
 	offerPauseMax = 500 * time.Millisecond
 )
 
-// decisionMargin is how much longer than the queue allows a request may be without an answer.
+// decisionMargin is how much longer than the queue allows Envoy waits for a decision.
 const decisionMargin = 5 * time.Second
 
-// extProc is the filter that asks the control plane about each request. It is off where no route turns it on, so that
-// unknown paths and hosts cost nothing.
+// extProc is the filter that asks the control plane about each request. It is off unless a route turns it on, so that unknown paths and
+// hosts cost nothing.
 func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{
 		Name:     extProcName,
@@ -37,16 +37,16 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 			StatPrefix:     "dispatch",
 			GrpcService:    controlService(cfg),
 			MessageTimeout: durationpb.New(decisionLimit),
-			// False would end requests in flight when the control plane restarts: their stream is still open.
+			// False would end requests in flight when the control plane restarts, because their streams are still open.
 			FailureModeAllow: true,
-			// The answer names an endpoint; routing again is what turns on the idle timeout of the dispatched request. Envoy
-			// does so only if the answer has a header mutation, which may be empty.
+			// The answer names an endpoint. Routing again turns on the idle timeout of the dispatched request. Envoy routes again
+			// only if the answer has a header mutation, which may be empty.
 			RouteCacheAction: extprocv3.ExternalProcessor_CLEAR,
 			ProcessingMode: &extprocv3.ProcessingMode{
 				RequestHeaderMode:  extprocv3.ProcessingMode_SEND,
 				ResponseHeaderMode: extprocv3.ProcessingMode_SKIP,
 				RequestTrailerMode: extprocv3.ProcessingMode_SKIP,
-				// No trailers are of interest: waiting for them keeps the stream open until the request has ended.
+				// Trailers do not matter, but waiting for them keeps the stream open until the request has ended.
 				ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
 			},
 			ForwardRules: &extprocv3.HeaderForwardingRules{AllowedHeaders: anyOf(extproc.Headers...)},
@@ -66,7 +66,7 @@ func controlService(cfg *config.Config) *corev3.GrpcService {
 	return &corev3.GrpcService{
 		TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
 			ClusterName: deciders(cfg),
-			// Nobody reads x-envoy- and x-forwarded- headers there, and each costs both ends.
+			// The control plane does not read x-envoy- and x-forwarded- headers, and they cost CPU on both sides.
 			SkipEnvoyHeaders: true,
 		}},
 		RetryPolicy: &corev3.RetryPolicy{
@@ -80,12 +80,11 @@ func controlService(cfg *config.Config) *corev3.GrpcService {
 	}
 }
 
-// decisionLimit is when Envoy gives up on a control plane that has a request, if nothing else has told that it hangs. It is the
-// most that Envoy allows, and the same for all functions: no route can set it, and what is one function's has no place in a
-// listener. The control plane ends each wait long before.
+// decisionLimit is how long Envoy waits for a decision in any case, if nothing else has shown that the control plane hangs. It is the most
+// that Envoy allows. It is the same for all functions, because routes cannot set it. The control plane ends each wait long before.
 const decisionLimit = time.Hour
 
-// decisionTimeout is how long a request of the function may be with the control plane. One that is offered again after a restart
+// decisionTimeout is how long a decision about a request of the function may take. A request that Envoy asks about again after a restart
 // queues anew, hence twice the queue's timeout.
 func decisionTimeout(f *config.Function) time.Duration {
 	return min(2*f.Queue.Timeout+decisionMargin, decisionLimit)

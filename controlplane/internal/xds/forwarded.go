@@ -9,10 +9,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// What is said of a request on its way is for proxies to say. Envoy keeps x-forwarded-for, and x-forwarded-proto, itself;
-// docs/http.md says what of all this an app may believe.
+// Forwarded headers must come from proxies, not from clients. Envoy itself maintains x-forwarded-for and x-forwarded-proto. docs/http.md
+// says which of these headers an app may trust.
 
-// forwardedHost believes a proxy in front of Envoy, if there is one, and no client.
+// forwardedHost sets x-forwarded-host. It keeps the value of a trusted proxy in front of Envoy, but not that of a client.
 func forwardedHost(l config.Listener) *corev3.HeaderValueOption {
 	action := corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 	if l.TrustedHops > 0 {
@@ -24,8 +24,8 @@ func forwardedHost(l config.Listener) *corev3.HeaderValueOption {
 	}
 }
 
-// hearsay lists what only a proxy in front may say, since frameworks believe it and nobody here says anything better. Where
-// no proxy is trusted it is removed: it is the client's word.
+// hearsay lists the headers that only a trusted proxy in front may set. Frameworks trust them, and we do not set them. If no proxy is
+// trusted they are removed, because a client may have set them.
 func hearsay(l config.Listener) []string {
 	if l.TrustedHops > 0 {
 		return nil
@@ -33,9 +33,9 @@ func hearsay(l config.Listener) []string {
 	return []string{"forwarded", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-server", "x-forwarded-ssl", "x-real-ip"}
 }
 
-// withoutReservedHeaders removes what no client and no proxy may say, before anything reads it: the names that only this
-// system and Envoy have (with x-envoy- headers a client could set timeouts and retries of its own), and spellings with
-// underscores that servers with CGI's variables take for the real names.
+// withoutReservedHeaders removes headers that neither clients nor proxies may set, before anything reads them: our own and Envoy's (with
+// x-envoy- headers a client could set timeouts and retries), and spellings with underscores, which servers that map headers to CGI
+// variables take for the real names.
 func withoutReservedHeaders() *earlyv3.HeaderMutation {
 	mutation := &earlyv3.HeaderMutation{}
 	for _, prefix := range []string{"lambda-dispatch-", "x-envoy-", "x_forwarded", "x-forwarded_"} {

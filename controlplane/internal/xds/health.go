@@ -11,8 +11,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// withHealth puts the listener's health path, if it has one, before the routes of every host. Load balancers ask by the
-// address, so any host will do.
+// withHealth puts the listener's health path, if it has one, before the routes of every host, because load balancers use the address as
+// host.
 func withHealth(routes *routev3.RouteConfiguration, l config.Listener, retired bool) *routev3.RouteConfiguration {
 	if l.HealthPath == "" {
 		return routes
@@ -23,7 +23,7 @@ func withHealth(routes *routev3.RouteConfiguration, l config.Listener, retired b
 	return routes
 }
 
-// health is answered by Envoy itself.
+// health is the route of the health path, which Envoy answers by itself.
 func health(path string, retired bool) *routev3.Route {
 	const name = "health"
 	match := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: path}}
@@ -40,7 +40,7 @@ func health(path string, retired bool) *routev3.Route {
 	}
 }
 
-// retiredRoutes are what listeners with a health path route by when the control plane is about to end.
+// retiredRoutes are the routes of listeners with a health path after Retire.
 func retiredRoutes(cfg *config.Config) map[string]types.Resource {
 	routes := map[string]types.Resource{}
 	for _, l := range cfg.Listeners {
@@ -51,8 +51,8 @@ func retiredRoutes(cfg *config.Config) map[string]types.Resource {
 	return routes
 }
 
-// Retire makes the health paths of the listeners fail, so that load balancers send their requests elsewhere. They fail until
-// another control plane says otherwise.
+// Retire makes the health paths of the listeners fail, so that load balancers send requests elsewhere. They fail until another control
+// plane publishes its routes.
 func (s *Server) Retire() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

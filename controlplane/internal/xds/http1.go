@@ -9,15 +9,14 @@ import (
 )
 
 const (
-	// upgradeProtocol is the only one that connections may be upgraded to.
+	// upgradeProtocol is the only protocol to which connections may be upgraded.
 	upgradeProtocol = "websocket"
-	// namelessHost is the host of HTTP/1.0 requests that name none. Envoy needs one.
+	// namelessHost is the host of HTTP/1.0 requests without one, because Envoy needs one.
 	namelessHost = "localhost"
 )
 
-// http1 is what HTTP/1 clients may speak: HTTP/1.0 too. An offer to upgrade to something else is a request like any other
-// (RFC 9110, 7.8); Envoy would refuse it. Methods are those that Envoy knows, because its option to take others is not
-// covered by its threat model.
+// http1 configures HTTP/1, including HTTP/1.0. An offer to upgrade to another protocol is ignored (RFC 9110, 7.8); otherwise Envoy would
+// refuse it. Only methods that Envoy knows are allowed, because its option to allow others is outside its threat model.
 func http1() *corev3.Http1ProtocolOptions {
 	return &corev3.Http1ProtocolOptions{
 		EnableTrailers:        true,
@@ -29,9 +28,8 @@ func http1() *corev3.Http1ProtocolOptions {
 	}
 }
 
-// anythingBut returns a regular expression, in RE2's syntax, that matches every text but the word, in any case. RE2 has no
-// negation, so these are: the word with something behind it, each shorter beginning of it, and each with another character
-// behind it.
+// anythingBut returns a regular expression in RE2's syntax that matches every text but the word, in any case. RE2 has no negation, so it
+// lists: the word with something after it, each proper prefix of the word, and each of these with another character after it.
 func anythingBut(word string) string {
 	alternatives := []string{regexp.QuoteMeta(word) + ".+"}
 	for i := range len(word) {

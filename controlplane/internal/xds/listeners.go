@@ -15,8 +15,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// Limits of a client's connection, in bytes. A queued request holds at most about one buffer and one window of its body;
-// then Envoy stops reading.
+// Limits of a client's connection, in bytes. A queued request holds at most about one buffer and one window of its body. Then Envoy stops
+// reading.
 const (
 	downstreamBuffer           = 512 << 10
 	downstreamStreamWindow     = 512 << 10
@@ -24,14 +24,14 @@ const (
 	downstreamStreams          = 1000
 )
 
-// Times that no setting changes.
+// Times that are not configurable.
 const (
-	shakeHands        = 10 * time.Second // a client that connects by TLS must finish its handshake
-	headersTimeout    = 30 * time.Second // a client that begins a request must send its headers
-	keepConnection    = 10 * time.Minute // a connection without a request; longer than the load balancers in front
-	flushTimeout      = 5 * time.Minute  // an answer that is complete here, and a client that reads none of it
-	keepaliveIdle     = 60               // seconds until TCP asks whether a silent client is there
-	keepaliveInterval = 10               // seconds between such questions
+	shakeHands        = 10 * time.Second // for a client's TLS handshake
+	headersTimeout    = 30 * time.Second // for the headers of a request that has begun
+	keepConnection    = 10 * time.Minute // for a connection without a request; longer than load balancers in front keep one
+	flushTimeout      = 5 * time.Minute  // for a client to read a complete answer
+	keepaliveIdle     = 60               // seconds until TCP probes a silent client
+	keepaliveInterval = 10               // seconds between probes
 	keepaliveProbes   = 3
 )
 
@@ -55,7 +55,7 @@ func listener(cfg *config.Config, l config.Listener) *listenerv3.Listener {
 		Address:                       socketAddress(l.Address),
 		FilterChains:                  []*listenerv3.FilterChain{chain},
 		PerConnectionBufferLimitBytes: number(downstreamBuffer),
-		// A client that vanished without a word is noticed even while its request waits.
+		// Notices a client that has vanished silently, even while its request waits.
 		TcpKeepalive: &corev3.TcpKeepalive{
 			KeepaliveTime:     number(keepaliveIdle),
 			KeepaliveInterval: number(keepaliveInterval),
@@ -64,7 +64,7 @@ func listener(cfg *config.Config, l config.Listener) *listenerv3.Listener {
 	}
 }
 
-// socketAddress translates ip:port, which is what a valid configuration has.
+// socketAddress translates ip:port. A valid configuration has no other form.
 func socketAddress(address string) *corev3.Address {
 	ipPort, _ := netip.ParseAddrPort(address)
 	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
@@ -73,15 +73,15 @@ func socketAddress(address string) *corev3.Address {
 	}}}
 }
 
-// connectionManager is HTTP as clients see it: both versions, WebSocket, paths and headers passed on as they came.
+// connectionManager configures HTTP as clients see it: HTTP/1 and HTTP/2, WebSocket, with paths and headers passed on unchanged.
 func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix:     l.Name,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: adsSource(), RouteConfigName: l.Name}},
 		HttpFilters:    append(keepPath(cfg), extProc(cfg), router()),
 
-		// Who the client is. No address is trusted for where it comes from: the only internal one is one that no client
-		// has, because an empty list would mean all private networks.
+		// Who the client is. No address is trusted as internal: the only internal one is an address that no client has, because an
+		// empty list would mean all private networks.
 		UseRemoteAddress:  yes(),
 		XffNumTrustedHops: uint32(max(l.TrustedHops, 0)),
 		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{
@@ -91,17 +91,17 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 			extension("envoy.http.early_header_mutation.header_mutation", withoutReservedHeaders()),
 		},
 
-		// A request id is made where the client sent none, and never altered.
+		// A request id is made if the client sent none, and never changed.
 		GenerateRequestId:         yes(),
 		PreserveExternalRequestId: true,
 		RequestIdExtension: &hcmv3.RequestIDExtension{TypedConfig: pack(&uuidv3.UuidRequestIdConfig{
 			PackTraceReason: wrapperspb.Bool(false),
-			// Else requests are never traced whose client chose an id that is no UUID.
+			// Otherwise requests are never traced whose client chose an id that is not a UUID.
 			UseRequestIdForTraceSampling: wrapperspb.Bool(false),
 		})},
 
-		// What is passed on is what came. The app's Server header is the app's; 100 Continue is for the app to say, which
-		// also keeps the body of a queued request with the client.
+		// Everything is passed on unchanged. The Server header is that of the app. 100 Continue comes from the app, which also keeps
+		// the body of a queued request with the client.
 		ServerHeaderTransformation:   hcmv3.HttpConnectionManager_PASS_THROUGH,
 		NormalizePath:                wrapperspb.Bool(false),
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
@@ -122,7 +122,7 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 			OverrideStreamErrorOnInvalidHttpMessage: yes(),
 		},
 
-		// A queued request's stream is idle for as long as the queue allows; its function's own timers come after that.
+		// The stream of a queued request is idle for as long as the queue allows. The function's own timers begin after that.
 		StreamIdleTimeout:     durationpb.New(0),
 		StreamFlushTimeout:    durationpb.New(flushTimeout),
 		RequestHeadersTimeout: durationpb.New(headersTimeout),

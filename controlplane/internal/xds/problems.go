@@ -11,11 +11,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
-// problemType is the media type of every error that Lambda Dispatch itself answers with (RFC 9457).
+// problemType is the media type of every error that Lambda Dispatch itself sends (RFC 9457).
 const problemType = "application/problem+json"
 
-// A problem is how one of Envoy's own errors looks to a client. The cause is for programs, the title for people; Envoy's
-// own text, which tells of sockets and connection states, stays inside.
+// A problem is how one of Envoy's own errors looks to a client. The cause is for programs, the title for people. Envoy's own text is not
+// sent, because it tells about sockets and connection states.
 type problem struct {
 	when   *accesslogv3.AccessLogFilter // which of Envoy's answers it stands for
 	status int                          // 0: Envoy's
@@ -23,7 +23,7 @@ type problem struct {
 	cause  string
 }
 
-// Titles and causes that stand in more than one place.
+// Titles and causes that are used more than once.
 const (
 	noFunction  = "There is no such function"
 	malformed   = "The request is malformed"
@@ -39,9 +39,9 @@ const (
 	causeUnreachable = "instance_unreachable"
 )
 
-// problems are in the order of looking: the first whose condition holds decides. Where Envoy refuses what it could not
-// read it sets the flag DPE only afterwards, so those go by their status, which neither the control plane's answers nor the
-// routes' refusals have, or have for the same cause. The last two are for answers that nobody thought of.
+// problems are tried in order: the first whose condition holds decides. When Envoy refuses what it could not parse it sets the flag DPE
+// only afterwards. So these go by their status, which answers of the control plane and refusals of routes do not have, or have for the
+// same cause. The last two are for answers that we did not foresee.
 var problems = []problem{
 	{flagged("NR"), 0, noFunction, causeNoRoute},
 	{flagged("NC"), 0, noFunction, causeNoRoute},
@@ -66,7 +66,7 @@ var problems = []problem{
 	{unexplained(), 0, "Internal error", "internal"},
 }
 
-// passing are the causes of 503s that another try may not meet.
+// passing are the causes of 503 answers after which another try may succeed.
 var passing = []string{causeNoInstance, causeUnreachable, causeOverload}
 
 // Causes lists the causes of Envoy's own answers, each once. docs/operating.md says what they mean.
@@ -79,8 +79,8 @@ func Causes() []string {
 	return slices.Compact(causes)
 }
 
-// localReplies makes problem documents of Envoy's errors; the control plane's answers and the routes' refusals are such
-// already. It answers OPTIONS *, which asks for nothing but whether anybody is there (RFC 9110, 9.3.7).
+// localReplies makes problem documents of Envoy's errors. Answers of the control plane and refusals of routes already are. It also answers
+// OPTIONS *, which only asks whether a server is there (RFC 9110, 9.3.7).
 func localReplies() *hcmv3.LocalReplyConfig {
 	config := &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{
 		{Filter: all(answered(404), asks(":path", exact("*"))), StatusCode: number(204)},

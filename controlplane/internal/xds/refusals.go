@@ -10,22 +10,22 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
-// soundHost matches the host of a legal request (RFC 9110, 7.2; RFC 3986, 3.2.2), which may be empty: a name or an address, and
-// a port up to 65535. A comma, which a name could have, is what Envoy joins two Host fields with.
+// soundHost matches the host of a legal request (RFC 9110, 7.2; RFC 3986, 3.2.2): a name or an address, and a port up to 65535. It may be
+// empty. A comma would be legal in a name but is not matched, because Envoy joins two Host fields with it.
 const soundHost = `(?:\[(?:[0-9A-Fa-f:.]+|[vV][0-9A-Fa-f]+\.[-A-Za-z0-9._~!$&'()*+;=:]+)\]|(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*)` +
 	`(?::0*(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{0,4}))?`
 
-// soundPath matches what a peer's server takes for a path with its query. It is wider than RFC 3986: any character that can be seen.
+// soundPath matches the paths and queries that a peer's server accepts: any visible characters, which is more than RFC 3986 allows.
 const soundPath = `/(?:[!-$&->@-~]|%[0-9A-Fa-f]{2})*(?:\?[!-~]*)?`
 
-// malformedHost refuses what names no host, or two. Envoy looks at its characters only.
+// malformedHost refuses requests without a valid host, or with two. Envoy itself checks only the characters.
 func malformedHost() *routev3.Route { return refuseUnless("malformed-host", ":authority", soundHost) }
 
-// malformedPath refuses what no instance would take: a Go server resets the stream of such a request, which would look
-// like a fault of the function's.
+// malformedPath refuses requests that no peer would accept. A Go server resets the stream of such a request, which would look like a fault
+// of the function.
 func malformedPath() *routev3.Route { return refuseUnless("malformed-path", ":path", soundPath) }
 
-// refuseUnless refuses requests with a header that the expression does not match from its beginning to its end.
+// refuseUnless refuses requests with a header that the expression does not match as a whole.
 func refuseUnless(name, headerName, regex string) *routev3.Route {
 	unsound := header(headerName, &matcherv3.StringMatcher{
 		MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}},

@@ -9,11 +9,12 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 )
 
-// Pauses before a refused resource is offered again: the reason may be gone, a port in use say. They double up to the longest.
+// Pauses before a refused resource is offered again, because the reason may be gone, for example a port in use. They double up to the
+// longest.
 const (
 	offerFirst   = 500 * time.Millisecond
 	offerLongest = 10 * time.Second
-	// An Envoy's words are for people; longer ones are cut.
+	// maxWhy bounds Envoy's reason, in bytes.
 	maxWhy = 500
 )
 
@@ -21,7 +22,7 @@ const (
 type Refusal struct {
 	Envoy    string    // cluster/id of its node
 	Service  string    // lds, rds, cds, eds, sds
-	Resource string    // its name; Envoy refuses responses whole, so at first this may be one that came with another
+	Resource string    // its name; Envoy refuses whole responses, so at first the fault may be another resource's
 	Why      string    // in Envoy's words
 	Since    time.Time // of the first refusal
 	Offers   int       // how often it has been refused
@@ -35,7 +36,7 @@ type refused struct {
 	next   time.Time // when it is offered again; zero while an answer is on its way
 }
 
-// refuse notes what a response held as not taken, and tells whether anything of that is news.
+// refuse records that Envoy has refused what a response held, and tells whether that is news.
 func (s *streamState) refuse(p pending, why string, now time.Time) answer {
 	why, news := why[:min(len(why), maxWhy)], refusedAgain
 	if s.refused[p.url] == nil {
@@ -58,7 +59,7 @@ func (s *streamState) refuse(p pending, why string, now time.Time) answer {
 	return news
 }
 
-// underWay tells whether a later state of the resource waits for Envoy's answer.
+// underWay tells whether a later version of the resource waits for Envoy's answer.
 func (s *streamState) underWay(url, name string) bool {
 	for _, p := range s.pending {
 		if p.url == url && slices.Contains(p.names, name) {
@@ -73,7 +74,7 @@ func offerPause(offers int) time.Duration {
 	return whole*3/4 + rand.N(whole/2)
 }
 
-// offer asks, in the Envoys' name, for what they have refused and are to be offered again by now.
+// offer requests, on behalf of Envoys, the refused resources that are due to be offered again.
 func (t *tracker) offer(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -92,7 +93,7 @@ func (t *tracker) offer(now time.Time) {
 	}
 }
 
-// nextOffer is when offer is due next; zero: not before something happens.
+// nextOffer is when offer is next due; zero: not before another event.
 func (t *tracker) nextOffer() (next time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -123,11 +124,11 @@ func (t *tracker) refusalsLocked() []Refusal {
 	return all
 }
 
-// again asks for resources in an Envoy's name.
+// again carries requests on behalf of an Envoy.
 type again chan *discoveryv3.DeltaDiscoveryRequest
 
-// ask has a resource sent once more. Each resource comes in a response of its own, so that another refusal is about it alone.
-// It tells whether it could ask now.
+// ask requests a resource once more. Each resource then comes in a response of its own, so that another refusal is about it alone. ask
+// tells whether there was room for the request.
 func (a again) ask(url, name string) bool {
 	one := []string{name}
 	requests := []*discoveryv3.DeltaDiscoveryRequest{
@@ -135,11 +136,11 @@ func (a again) ask(url, name string) bool {
 		{TypeUrl: url, ResourceNamesSubscribe: one},
 	}
 	if whole(url) {
-		// Where all are subscribed, a resource whose own subscription ends is sent, as the protocol demands.
+		// With a wildcard subscription, the protocol demands that a resource is sent when its own subscription ends.
 		requests = []*discoveryv3.DeltaDiscoveryRequest{{TypeUrl: url, ResourceNamesSubscribe: one, ResourceNamesUnsubscribe: one}}
 	}
 	if cap(a)-len(a) < len(requests) {
-		return false // later: only the tracker writes, under its lock
+		return false // the caller tries again later; only the tracker writes, holding its lock, so the check is safe
 	}
 	for _, r := range requests {
 		a <- r

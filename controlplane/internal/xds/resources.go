@@ -16,14 +16,14 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// controlCluster is the bootstrap's cluster of the control plane: xDS and ext_proc.
+// controlCluster is the cluster of the control plane in the bootstrap, for xDS and ext_proc.
 const controlCluster = "control"
 
-// A ResourceSet is everything that depends on the configuration alone, in a stable order. Endpoints come on top.
+// A ResourceSet has all resources that depend only on the configuration, in a stable order. Endpoints are not in it.
 type ResourceSet struct {
 	Listeners []*listenerv3.Listener
 	Routes    []*routev3.RouteConfiguration // one per listener, with its name
-	Clusters  []*clusterv3.Cluster          // two per function: its own, and the twin for upgrades; and the one of who decides
+	Clusters  []*clusterv3.Cluster          // two per function, its own and the twin for upgrades; that of the deciders; that of a collector
 }
 
 // Resources translates a valid configuration into what Envoy is told.
@@ -60,8 +60,8 @@ func (s ResourceSet) validate() error {
 	return errors.Join(errs...)
 }
 
-// adsSource says that a resource comes over the aggregated stream. Envoy waits for it without a limit: half a state is
-// worse than none.
+// adsSource says that a resource comes over the aggregated stream. Envoy waits for it without a limit, because an incomplete state is worse
+// than none.
 func adsSource() *corev3.ConfigSource {
 	return &corev3.ConfigSource{
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
@@ -70,7 +70,7 @@ func adsSource() *corev3.ConfigSource {
 	}
 }
 
-// pack wraps a message of ours, which always marshals.
+// pack wraps a message. It panics if that cannot be marshalled, which our messages always can.
 func pack(m proto.Message) *anypb.Any {
 	packed, err := anypb.New(m)
 	if err != nil {
@@ -87,7 +87,7 @@ func number(n int) *wrapperspb.UInt32Value { return wrapperspb.UInt32(uint32(n))
 
 func yes() *wrapperspb.BoolValue { return wrapperspb.Bool(true) }
 
-// unlessZero keeps a field unset where the configuration says that there is no limit.
+// unlessZero leaves a field unset if the configuration sets no limit.
 func unlessZero(d time.Duration) *durationpb.Duration {
 	if d == 0 {
 		return nil

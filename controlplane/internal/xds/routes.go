@@ -20,11 +20,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
-// anyHost is Envoy's word for a virtual host that takes what no other one does.
+// anyHost is the domain of Envoy's virtual host for all hosts that have none of their own.
 const anyHost = "*"
 
-// What a request may cost again. Only failures after which nothing can have been processed are retried: a socket that
-// does not connect, a stream that the peer refused, an answer that the peer marked as never begun.
+// When and how often Envoy retries. It retries only if the app cannot have processed the request: a socket that does not connect, a stream
+// that the peer refused, or an answer that the peer marked as not begun.
 const (
 	retryOn      = "connect-failure,refused-stream"
 	ifRefused    = ",retriable-headers"
@@ -32,22 +32,22 @@ const (
 	retryBackOff = 5 * time.Millisecond
 )
 
-// A routed is one route with the function that it leads to.
+// A routed is one route with its function.
 type routed struct {
 	function *config.Function
 	config.Route
-	index  int  // among the function's routes: names it
-	tell   bool // Envoy is to know what requests waited for
-	traced bool // it sends spans
+	index  int  // among the function's routes; part of its name
+	tell   bool // Envoy must know what requests waited for
+	traced bool // Envoy sends spans
 }
 
-// routeConfiguration is what one listener routes by. Requests that nothing matches get a 404 of Envoy's own, and no
-// filter of ours hears of them.
+// routeConfiguration has the routes of one listener. Requests that match none get a 404 of Envoy's own, and the control plane is not asked
+// about them.
 func routeConfiguration(cfg *config.Config, l config.Listener) *routev3.RouteConfiguration {
 	routes := routesOf(cfg, l.Name)
 	out := &routev3.RouteConfiguration{
 		Name: l.Name,
-		// A host is matched without its port, and the app sees it as the client sent it.
+		// A host is matched without its port, but the app sees it as the client sent it.
 		IgnorePortInHostMatching: true,
 		RequestHeadersToAdd:      []*corev3.HeaderValueOption{forwardedHost(l)},
 		RequestHeadersToRemove:   append(hearsay(l), "x-envoy-external-address", "x-envoy-original-path", originalURL),
@@ -59,8 +59,7 @@ func routeConfiguration(cfg *config.Config, l config.Listener) *routev3.RouteCon
 	return out
 }
 
-// routesOf lists the listener's routes, the more specific first: by host, path, header. The configuration's order
-// decides the rest.
+// routesOf lists the listener's routes, the more specific ones first: by host, then path, then header, then the configuration's order.
 func routesOf(cfg *config.Config, listener string) []routed {
 	var routes []routed
 	for i := range cfg.Functions {
@@ -115,7 +114,7 @@ func hostsOf(routes []routed) []string {
 	return slices.Compact(hosts)
 }
 
-// virtualHost holds every route that its host can match: Envoy looks into one virtual host only, the most specific one.
+// virtualHost has every route that its host can match, because Envoy looks only into the most specific virtual host.
 func virtualHost(host string, routes []routed) *routev3.VirtualHost {
 	out := &routev3.VirtualHost{Name: host, Domains: []string{host}, Routes: []*routev3.Route{malformedHost(), malformedPath()}}
 	routes = slices.DeleteFunc(slices.Clone(routes), func(r routed) bool { return !covers(r.Host, host) })
@@ -126,7 +125,7 @@ func virtualHost(host string, routes []routed) *routev3.VirtualHost {
 	return out
 }
 
-// covers tells whether a route's host pattern holds for everything that the virtual host takes.
+// covers tells whether a route's host pattern matches every host of the virtual host.
 func covers(pattern, host string) bool {
 	if pattern == "" || pattern == host {
 		return true
@@ -135,10 +134,9 @@ func covers(pattern, host string) bool {
 	return wildcard && strings.HasSuffix(host, suffix)
 }
 
-// resources are the routes of Envoy's for one of ours. A function that is switched off keeps its route, so that no wider one
-// takes its requests. Upgrades go to the twin cluster. While a request waits for a slot
-// nothing moves on its stream, so the idle timeout must not run yet: a variant that matches only once the request has a
-// lease turns it on. The filter's answer makes Envoy route again.
+// resources are Envoy's routes for one of ours. A disabled function keeps its route, so that no wider one takes its requests. Upgrades go
+// to the twin cluster. While a request waits for a slot its stream is idle, so the idle timeout must not run yet. A variant of the route
+// that matches only requests with a lease turns it on, and the filter's answer makes Envoy choose the route again.
 func (r routed) resources() []*routev3.Route {
 	if r.function.Disabled {
 		out := refusal(r.name(), r.match(), 404, noFunction, causeDisabled)
@@ -163,7 +161,7 @@ func (r routed) resource(upgrade, leased bool) *routev3.Route {
 			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: upgradeProtocol}, IgnoreCase: true,
 		}))
 		action.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: r.function.Name + upgradeSuffix}
-		action.Timeout = durationpb.New(0) // an upgraded connection is never complete
+		action.Timeout = durationpb.New(0) // the answer of an upgraded connection is never complete
 	}
 	if leased {
 		match.DynamicMetadata = []*matcherv3.MetadataMatcher{hasLease()}
@@ -182,7 +180,7 @@ func (r routed) resource(upgrade, leased bool) *routev3.Route {
 		action.InternalRedirectPolicy = r.followRefusals()
 	}
 	if upgrade {
-		// An upgrade has no body to wait with, and a peer that speaks HTTP/1.1 answers an odd Expect by itself.
+		// An upgrade has no body, so Expect is useless, and a peer's HTTP/1.1 server would answer an unusual one by itself.
 		out.RequestHeadersToRemove = []string{"expect"}
 	}
 	return out
@@ -208,9 +206,8 @@ func header(name string, value *matcherv3.StringMatcher) *routev3.HeaderMatcher 
 	}
 }
 
-// action is the way to the function. Envoy starts these timers when the request has left the filters, so that no time
-// in the queue counts: the route's timeout and the try's from the request's last byte on, the try's only until the
-// answer begins.
+// action routes to the function. Envoy starts these timers when the request has left the filters, so they do not count time in the queue.
+// The route's timeout and the try's begin with the last byte of the request. The try's ends when the answer begins.
 func (r routed) action() *routev3.RouteAction {
 	action := &routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: r.function.Name},
@@ -219,7 +216,8 @@ func (r routed) action() *routev3.RouteAction {
 		RetryPolicy:      retryPolicy(r.function.Timeouts),
 	}
 	if r.StripPrefix && r.Path != "" {
-		// The match has seen to the border. A regular expression, because replacing /go by / would make //x of /go/x.
+		// The match has ensured that a path segment ends here. A regular expression is needed, because replacing /go by / would turn
+		// /go/x into //x.
 		action.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{
 			Pattern:      &matcherv3.RegexMatcher{Regex: "^" + regexp.QuoteMeta(r.Path) + "/?"},
 			Substitution: "/",
@@ -228,9 +226,8 @@ func (r routed) action() *routev3.RouteAction {
 	return action
 }
 
-// waitingLimit is the idle timeout until the request has a lease. Envoy begins to count anew with the next byte only, so
-// for an upload of which no byte ever comes this is the one that ends it. It never ends a request that another timer
-// would have let live.
+// waitingLimit is the idle timeout until the request has a lease. Envoy applies the later idle timeout only from the next byte on, so this
+// one ends an upload of which no byte ever comes. It is long enough to end no request that another timer would let go on.
 func (r routed) waitingLimit() time.Duration {
 	if r.function.Timeouts.Idle == 0 {
 		return 0
@@ -245,12 +242,12 @@ func retryPolicy(t config.Timeouts) *routev3.RetryPolicy {
 		PerTryTimeout:     unlessZero(t.FirstByte),
 		PerTryIdleTimeout: unlessZero(t.Idle),
 		RetryBackOff:      &routev3.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(retryBackOff)},
-		// Of the first peers, which cannot make Envoy send a request again (see again.go).
+		// Set by the first builds of lambdapeer, which cannot refuse by a redirect (see again.go).
 		RetriableHeaders: []*routev3.HeaderMatcher{header(extproc.RefusedHeader, exact("1"))},
 	}
 }
 
-// hasLease matches requests whose endpoint is known. Clients cannot set dynamic metadata.
+// hasLease matches requests that have an endpoint. Clients cannot set dynamic metadata.
 func hasLease() *matcherv3.MetadataMatcher {
 	return &matcherv3.MetadataMatcher{
 		Filter: extproc.MetadataNamespace,
@@ -261,8 +258,7 @@ func hasLease() *matcherv3.MetadataMatcher {
 	}
 }
 
-// filterConfig turns the filter on, which the listener has off, and tells it the function's name and what else the control
-// plane must know.
+// filterConfig turns on the filter, which is off in the listener. It tells the control plane the function's name, and more.
 func (r routed) filterConfig(more ...*corev3.HeaderValue) *anypb.Any {
 	said := append([]*corev3.HeaderValue{{Key: extproc.FunctionKey, Value: r.function.Name}}, more...)
 	return pack(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{

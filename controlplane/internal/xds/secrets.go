@@ -11,8 +11,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair"
 )
 
-// SetCertificate gives a listener with TLS its certificate, which goes to Envoy with its key. It may be called before Run, and must
-// be called once for each such listener: Envoy does not open it before. Later ones replace it, and cut no connection.
+// SetCertificate sets the certificate of a listener with TLS. Envoy gets it with its key. It may be called before Run. Envoy does not open
+// such a listener before it was called. A later certificate replaces the first, without closing connections.
 func (s *Server) SetCertificate(listener string, pair keypair.Pair) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -22,8 +22,8 @@ func (s *Server) SetCertificate(listener string, pair keypair.Pair) {
 	}
 }
 
-// updateSecrets publishes the certificates of the state's listeners; whole also takes back those of others. One that was set for a
-// state which is still to come is kept for it.
+// updateSecrets publishes the certificates of the state's listeners. whole also removes those of others. A certificate that was set for a
+// listener of a later state is kept.
 func (s *Server) updateSecrets(whole bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func secret(listener string, pair keypair.Pair) *tlsv3.Secret {
 	}}}
 }
 
-// withCertificate makes a listener speak TLS. The certificate comes apart, by SDS, so that another one changes no listener.
+// withCertificate makes a listener use TLS. By SDS a certificate is separate, so that another one does not change the listener.
 func withCertificate(chain *listenerv3.FilterChain, certificate func(*tlsv3.CommonTlsContext)) {
 	common := &tlsv3.CommonTlsContext{
 		AlpnProtocols: []string{"h2", "http/1.1"},
@@ -60,14 +60,14 @@ func withCertificate(chain *listenerv3.FilterChain, certificate func(*tlsv3.Comm
 	}
 }
 
-// bySDS has Envoy fetch the listener's certificate from here.
+// bySDS makes Envoy fetch the listener's certificate from the control plane.
 func bySDS(listener string) func(*tlsv3.CommonTlsContext) {
 	return func(c *tlsv3.CommonTlsContext) {
 		c.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{{Name: listener, SdsConfig: adsSource()}}
 	}
 }
 
-// byFile has Envoy read the files, for a configuration that stands by itself.
+// byFile makes Envoy read the files, for StaticConfig.
 func byFile(t *config.ListenerTLS) func(*tlsv3.CommonTlsContext) {
 	file := func(path string) *corev3.DataSource {
 		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}

@@ -1,10 +1,10 @@
-// Package xds tells Envoy what there is: listeners, routes and clusters from the configuration, endpoints from a Source.
+// Package xds is the xDS server for Envoy: it serves listeners, routes and clusters from the configuration, and endpoints from a Source.
 // Protobuf stops here.
 //
-// Endpoints change all the time, and each push costs Envoy's main thread microseconds per endpoint. So changes are
-// collected for a moment, sorted, compared with what was published, and only then pushed; and weights, which matter only
-// while the control plane is away, are smoothed and seldom worth a push. A lease may name an endpoint only once Envoy has
-// acknowledged it, so acknowledgements are tracked per stream and reported to the Source.
+// Endpoints change all the time, and each push costs Envoy's main thread microseconds per endpoint. So changes are collected for a moment,
+// sorted, and compared with what was published before they are pushed. Weights matter only while no control plane answers, so they are
+// smoothed, and seldom pushed. A lease may name an endpoint only once Envoy has acknowledged it, so acknowledgements are tracked per stream
+// and reported to the Source.
 package xds
 
 import (
@@ -45,37 +45,37 @@ type Server struct {
 	acks      *tracker
 	log       logrus.FieldLogger
 	populated chan struct{} // closed when the first full state is in the caches
-	// streams ends when Run does: every open stream with it.
+	// streams ends with Run, and ends every open stream.
 	streams    context.Context
 	endStreams context.CancelFunc
 
 	// Owned by Run.
 	state       *state
-	unsettled   bool            // its routes and listeners wait for Envoys to take clusters
-	awaited     []string        // functions that have those
-	patience    time.Time       // how long that is waited for
+	unsettled   bool            // routes and listeners wait until Envoys have the new clusters
+	awaited     []string        // functions with these clusters
+	patience    time.Time       // when they do not wait any longer
 	unsent      map[string]bool // functions of which nothing is published yet
 	source      upstream.Source
 	published   map[string]*assignment
 	buf         []upstream.Endpoint
-	connected   int // Envoys that the Source was told of
+	connected   int // Envoys that the Source was told about
 	lastPush    time.Time
 	lastWeights time.Time
-	weights     map[string]bool // functions whose weights are to be sampled at the next tick
+	weights     map[string]bool // functions whose weights must be sampled
 
 	wake chan struct{} // capacity 1: there is something in dirty
 
 	mu      sync.Mutex // guards the fields below
 	dirty   map[string]bool
-	next    *state                    // committed, and not adopted yet
-	retires bool                      // since Retire
-	retired map[string]types.Resource // routes that are published then
+	next    *state                    // committed, but not adopted yet
+	retires bool                      // Retire was called
+	retired map[string]types.Resource // routes that Retire publishes
 
-	certificates map[string]*tlsv3.Secret // by listener: all that were ever set
+	certificates map[string]*tlsv3.Secret // all that were set, by listener
 }
 
-// New translates the configuration, which must have passed its own validation, and starts nothing. Changed and Register may be called before
-// Run; streams wait until Run has published the first full state.
+// New translates the configuration, which must be valid, and starts nothing. Changed and Register may be called before Run. Streams wait
+// until Run has published the first full state.
 func New(cfg *config.Config, log logrus.FieldLogger) (*Server, error) {
 	first, err := stateOf(cfg)
 	if err != nil {
@@ -104,7 +104,7 @@ func New(cfg *config.Config, log logrus.FieldLogger) (*Server, error) {
 	return s, nil
 }
 
-// caches hold what streams are served from: at first everything but the endpoints.
+// caches makes the caches from which streams are served, with everything but endpoints and certificates.
 func caches(set ResourceSet) map[string]*cachev3.LinearCache {
 	return map[string]*cachev3.LinearCache{
 		resourcev3.ListenerType: linear(resourcev3.ListenerType, set.Listeners),
@@ -136,8 +136,8 @@ func (s *Server) Register(g *grpc.Server) {
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, service{serverv3.NewServer(s.streams, mux, s.callbacks(), named())})
 }
 
-// named keeps a request that names nothing from meaning all, but for listeners and clusters: Envoy sends such a one where it
-// has dropped what it was about to subscribe to.
+// named makes a request without names mean no resources, except for listeners and clusters. Envoy sends such a request if it has dropped
+// what it was about to subscribe to.
 func named() configv3.XDSOption {
 	return configv3.DeactivateLegacyWildcardForTypes([]string{resourcev3.RouteType, resourcev3.EndpointType, resourcev3.SecretType})
 }
@@ -207,7 +207,7 @@ func (s *Server) Run(ctx context.Context, source upstream.Source) error {
 	}
 }
 
-// populate publishes the first full state: as configured by now, and what a control plane before has left.
+// populate publishes the first full state: the present configuration, and functions that a former leader has left.
 func (s *Server) populate() error {
 	if next := s.takeNext(); next != nil {
 		if err := s.adopt(next); err != nil {
@@ -247,8 +247,8 @@ func (s *Server) catchUp() error {
 	return s.settle()
 }
 
-// collect waits until the burst of changes that has begun may be pushed, and goes on reporting acknowledgements, for
-// which requests wait. It returns false when the context has ended.
+// collect waits until the burst of changes that has begun may be pushed. Meanwhile it reports acknowledgements, because requests wait for
+// them. It returns false if ctx has ended.
 func (s *Server) collect(ctx context.Context) bool {
 	timer := time.NewTimer(max(holdOff, time.Until(s.lastPush.Add(s.pause()))))
 	defer timer.Stop()
@@ -281,14 +281,14 @@ func (s *Server) takeDirty() []string {
 	return functions
 }
 
-// publish reads the functions' endpoints and pushes the assignments that differ from the published ones in more than
-// weights. Such differences wait for the next sample.
+// publish reads the functions' endpoints, and pushes the assignments that have changed. A change of weights alone waits for a call with
+// sample.
 func (s *Server) publish(functions []string, sample bool) error {
 	changed := make(map[string]types.Resource)
 	for _, name := range functions {
 		a := s.published[name]
 		if a == nil {
-			continue // nobody knows it
+			continue // the function is unknown
 		}
 		s.buf = s.source.Endpoints(name, s.buf[:0])
 		if a.update(s.buf, sample) || s.unsent[name] {
@@ -309,7 +309,7 @@ func (s *Server) publish(functions []string, sample bool) error {
 	return nil
 }
 
-// weightsDue is when weights that drift are sampled next; never, while none do.
+// weightsDue fires when drifting weights must be sampled. It is nil if none drift.
 func (s *Server) weightsDue() <-chan time.Time {
 	if len(s.weights) == 0 {
 		return nil
@@ -317,7 +317,7 @@ func (s *Server) weightsDue() <-chan time.Time {
 	return time.After(time.Until(s.lastWeights.Add(weightsEvery)))
 }
 
-// offersDue is when something that was refused is offered again; never, while nothing is.
+// offersDue fires when a refused resource must be offered again. It is nil if there is none.
 func (s *Server) offersDue() <-chan time.Time {
 	next := s.acks.nextOffer()
 	if next.IsZero() {
@@ -333,7 +333,7 @@ func (s *Server) publishWeights() error {
 	return s.publish(functions, true)
 }
 
-// report tells the Source which Envoys are there, and what they know by now.
+// report tells the Source how many Envoys are connected, and which endpoints they know.
 func (s *Server) report() {
 	if n := s.acks.connected(); n != s.connected {
 		s.connected = n

@@ -19,8 +19,8 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
 )
 
-// StaticConfig returns the bootstrap and all that Envoy would be told, endpoints aside, as one JSON file: what
-// envoy.Validate can check without a control plane. It is not for serving.
+// StaticConfig returns the bootstrap and everything that Envoy would be sent, except endpoints, as one JSON file. envoy.Validate can check
+// it without a control plane. It is not for serving.
 func StaticConfig(cfg *config.Config) ([]byte, error) {
 	boot, err := readBootstrap(cfg)
 	if err != nil {
@@ -68,7 +68,7 @@ func readBootstrap(cfg *config.Config) (*bootstrapv3.Bootstrap, error) {
 	return boot, nil
 }
 
-// inlineRoutes puts the routes where the listener would fetch them.
+// inlineRoutes puts the routes into the listener, which would otherwise fetch them.
 func inlineRoutes(l *listenerv3.Listener, routes *routev3.RouteConfiguration) error {
 	filter := l.GetFilterChains()[0].GetFilters()[0]
 	manager := &hcmv3.HttpConnectionManager{}

@@ -8,10 +8,10 @@ import (
 	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
 )
 
-// askedAgain is how many requests of ours may wait for a stream.
+// askedAgain is how many of our own requests may wait on a stream.
 const askedAgain = 64
 
-// A service is the aggregated discovery service with streams on which we may ask, too.
+// A service is the aggregated discovery service, on whose streams we can insert requests of our own.
 type service struct{ serverv3.Server }
 
 // DeltaAggregatedResources implements the service.
@@ -22,7 +22,7 @@ func (s service) DeltaAggregatedResources(stream envoyStream) error {
 	return s.Server.DeltaAggregatedResources(both)
 }
 
-// A bothStream hands out Envoy's requests and ours.
+// A bothStream receives Envoy's requests and ours.
 type bothStream struct {
 	envoyStream
 	received chan received
@@ -31,7 +31,7 @@ type bothStream struct {
 
 	// Owned by Recv's goroutine.
 	known map[string]bool                    // type URLs that Envoy has asked for
-	held  *discoveryv3.DeltaDiscoveryRequest // comes next
+	held  *discoveryv3.DeltaDiscoveryRequest // Recv returns it next
 }
 
 type envoyStream = discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer
@@ -75,9 +75,9 @@ func (b *bothStream) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
 	}
 }
 
-// afresh has resources sent that Envoy subscribes to, also when they were sent before: it subscribes again to what it has
-// dropped, a route of a listener that could not open its port say, and the server behind us would take it for known. So what
-// is subscribed to is unsubscribed first.
+// afresh makes the server send the resources to which Envoy subscribes, even if it has sent them before. Envoy subscribes again to what it
+// has dropped, for example the routes of a listener that could not open its port, but the server believes that Envoy has them. So they are
+// unsubscribed first.
 func (b *bothStream) afresh(r *discoveryv3.DeltaDiscoveryRequest) *discoveryv3.DeltaDiscoveryRequest {
 	url, names := r.GetTypeUrl(), r.GetResourceNamesSubscribe()
 	again := b.known[url] && len(names) > 0 && !whole(url)
@@ -89,15 +89,15 @@ func (b *bothStream) afresh(r *discoveryv3.DeltaDiscoveryRequest) *discoveryv3.D
 	return &discoveryv3.DeltaDiscoveryRequest{TypeUrl: url, ResourceNamesUnsubscribe: names}
 }
 
-// whole tells of which types Envoy wants all there are, rather than those it names.
+// whole tells whether Envoy subscribes to all resources of a type, rather than to those that it names.
 func whole(url string) bool { return url == resourcev3.ListenerType || url == resourcev3.ClusterType }
 
 type againKey struct{}
 
-// Context implements the stream. It leads to what asks again on it.
+// Context implements the stream. againOn finds the stream's again in it.
 func (b *bothStream) Context() context.Context { return b.ctx }
 
-// againOn returns what asks again on the stream of a context.
+// againOn returns the again of a stream from its context.
 func againOn(ctx context.Context) again {
 	a, _ := ctx.Value(againKey{}).(again)
 	return a

@@ -10,12 +10,12 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
-// What logs and clients are told of a request, its route asks the control plane for: nobody asks where nobody wants to know.
+// Logs, traces and clients may be told what a request waited for. Its route asks the control plane for that only if one of them wants it.
 
-// told says whether anybody is told what becomes of each request.
+// told says whether logs or traces want to know about each request.
 func told(cfg *config.Config) bool { return cfg.AccessLog.To != "" || traced(cfg) }
 
-// metadata names the function, for logs, of requests that nobody is asked about too.
+// metadata names the function for logs, also for requests about which the control plane is not asked.
 func (r routed) metadata() *corev3.Metadata {
 	if !r.tell {
 		return nil
@@ -25,7 +25,7 @@ func (r routed) metadata() *corev3.Metadata {
 	}}
 }
 
-// wishes are what the control plane is to say beyond the endpoint.
+// wishes ask the control plane for more than the endpoint.
 func (r routed) wishes() []*corev3.HeaderValue {
 	timing := r.function.ServerTiming
 	switch {
@@ -39,7 +39,7 @@ func (r routed) wishes() []*corev3.HeaderValue {
 	return nil
 }
 
-// timingWords are the word that a request must say to get a Server-Timing, and what it says.
+// timingWords are the value that a request's header must have to get Server-Timing, and the value that it has.
 func timingWords(t config.ServerTiming) []*corev3.HeaderValue {
 	word, said := "1", "1"
 	if t.Header != nil {
@@ -48,7 +48,7 @@ func timingWords(t config.ServerTiming) []*corev3.HeaderValue {
 	return []*corev3.HeaderValue{{Key: extproc.TimingWordKey, Value: word}, {Key: extproc.TimingKey, Value: said}}
 }
 
-// serverTiming adds the header if the control plane has said what it holds. An app may have one of its own.
+// serverTiming adds the header if the control plane has set its value. The app's own header stays beside it.
 func (r routed) serverTiming() []*corev3.HeaderValueOption {
 	if !r.function.ServerTiming.Enabled {
 		return nil

@@ -28,14 +28,14 @@ import (
 
 const (
 	collectorName    = "tracing/collector" // no function's name holds a slash
-	collectorTimeout = time.Second         // a collector that takes longer loses spans, and holds up nobody
+	collectorTimeout = time.Second         // a slower collector loses spans, but delays no request
 	envoyService     = "lambda-dispatch-envoy"
 )
 
 func traced(cfg *config.Config) bool { return cfg.Tracing.Endpoint != "" }
 
-// tracing makes Envoy begin traces and go on with those of clients. The span that calls an instance is a child of the server's, and
-// the parent of whatever the app makes.
+// tracing makes Envoy begin traces and continue those of clients. The span of the call to an instance is a child of the server span, and
+// the parent of the app's spans.
 func tracing(cfg *config.Config) *hcmv3.HttpConnectionManager_Tracing {
 	if !traced(cfg) {
 		return nil
@@ -48,7 +48,7 @@ func tracing(cfg *config.Config) *hcmv3.HttpConnectionManager_Tracing {
 			requestTag("lambda_dispatch.queue_ms", extproc.QueueKey),
 			requestTag("lambda_dispatch.start", extproc.StartKey),
 			valueTag("lambda_dispatch.cause", "%RESPONSE_HEADER("+extproc.CauseHeader+")%"),
-			// Envoy's own has the query, and the path that the app sees.
+			// Envoy's own http.url has the query, and the rewritten path.
 			valueTag("http.url", "%REQUEST_HEADER(X-FORWARDED-PROTO)%://%REQUEST_HEADER(:AUTHORITY)%%FILTER_STATE("+pathState+":PLAIN)%"),
 		},
 		Provider: &tracev3.Tracing_Http{
@@ -67,7 +67,7 @@ func tracing(cfg *config.Config) *hcmv3.HttpConnectionManager_Tracing {
 	}
 }
 
-// sampler follows the decision that a traceparent brings, and makes one for requests without.
+// sampler follows the sampling decision of a traceparent, and makes one for requests without it.
 func sampler(share float64) *corev3.TypedExtensionConfig {
 	const million = 1_000_000
 	return extension("envoy.tracers.opentelemetry.samplers.parent_based", &samplersv3.ParentBasedSamplerConfig{
@@ -79,7 +79,7 @@ func sampler(share float64) *corev3.TypedExtensionConfig {
 	})
 }
 
-// requestTag gives a span what the control plane says of its request.
+// requestTag tags a span with a value that the control plane has set for its request.
 func requestTag(name, key string) *tracingv3.CustomTag {
 	return &tracingv3.CustomTag{Tag: name, Type: &tracingv3.CustomTag_Metadata_{Metadata: &tracingv3.CustomTag_Metadata{
 		Kind: &metadatav3.MetadataKind{Kind: &metadatav3.MetadataKind_Request_{Request: &metadatav3.MetadataKind_Request{}}},
@@ -96,7 +96,7 @@ func valueTag(name, format string) *tracingv3.CustomTag {
 	return &tracingv3.CustomTag{Tag: name, Type: &tracingv3.CustomTag_Value{Value: format}}
 }
 
-// decorator names the function's spans. Neither client nor app is told the name.
+// decorator names the function's spans. The name is not sent to clients or apps.
 func (r routed) decorator() *routev3.Decorator {
 	if !r.traced {
 		return nil
@@ -104,7 +104,7 @@ func (r routed) decorator() *routev3.Decorator {
 	return &routev3.Decorator{Operation: r.function.Name, Propagate: wrapperspb.Bool(false)}
 }
 
-// collectorCluster is where spans go.
+// collectorCluster is the cluster to which spans are sent.
 func collectorCluster(cfg *config.Config) *clusterv3.Cluster {
 	endpoint, _ := url.Parse(cfg.Tracing.Endpoint) // a valid configuration has one
 	port, _ := strconv.ParseUint(endpoint.Port(), 10, 16)

@@ -14,14 +14,14 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 )
 
-// Stats count what has happened since New, by Envoy's short names of the services: lds, rds, cds, eds.
+// Stats count what has happened since New, by Envoy's short names of the services: lds, rds, cds, eds, sds.
 type Stats struct {
 	Pushes    map[string]uint64 // responses sent
-	Acks      map[string]uint64 // responses that an Envoy took over
+	Acks      map[string]uint64 // responses that an Envoy acknowledged
 	Nacks     map[string]uint64 // responses that an Envoy refused
 	Connected int               // Envoys with a stream now
-	LastLeft  time.Time         // when the last one of them went, unless one is connected; zero: none ever was
-	Refusals  []Refusal         // what connected Envoys have not taken, in a stable order
+	LastLeft  time.Time         // when the last Envoy disconnected; zero while one is connected, or if none ever was
+	Refusals  []Refusal         // what connected Envoys have refused, in a stable order
 }
 
 var services = map[string]string{
@@ -32,33 +32,33 @@ var services = map[string]string{
 	resourcev3.SecretType:   "sds",
 }
 
-// A tracker knows what each Envoy has acknowledged. An Envoy is its stream: ids in bootstraps need not differ.
+// A tracker knows what each Envoy has acknowledged. It identifies an Envoy by its stream, because ids in bootstraps need not differ.
 //
-// What every Envoy knows of a function is the intersection over the streams that serve it. A new Envoy serves nothing
-// before it has acknowledged endpoints, so it joins with its first acknowledgement and holds up nobody. One that
-// reconnects is serving already: it counts from its first request, as knowing nothing. When the last stream ends the
-// last answer stands: that Envoy is gone, or goes on with what it has.
+// The endpoints of a function that every Envoy knows are the intersection over the streams that serve it. A new Envoy serves nothing before
+// it has acknowledged endpoints, so it counts from its first acknowledgement, and delays nothing. One that reconnects already serves, so it
+// counts from its first request, and knows nothing at first. When the last stream ends the last result stays: that Envoy is gone, or keeps
+// serving with what it has.
 type tracker struct {
 	log  logrus.FieldLogger
 	wake chan struct{} // capacity 1: news has something
 
 	mu       sync.Mutex          // guards the fields below
-	want     map[string][]string // type URL: names of a full state
+	want     map[string][]string // by type URL: the names of a full state
 	streams  map[int64]*streamState
-	told     map[string][]string // function: what the Source was told
+	told     map[string][]string // by function: the paths that the Source was told
 	lastLeft time.Time
 	counters Stats
 }
 
-// A streamState is one Envoy's knowledge.
+// A streamState is what one Envoy knows.
 type streamState struct {
 	node    string
 	again   again
-	refused map[string]map[string]*refused // type URL, name
-	pending map[string]pending             // nonce: what the response held
-	acked   map[string]map[string]struct{} // type URL: names acknowledged at least once
-	whole   bool                           // it has had a full state, and goes on with that whatever follows
-	known   map[string][]string            // function: paths; an entry means that this Envoy serves it
+	refused map[string]map[string]*refused // by type URL and name
+	pending map[string]pending             // by nonce: what the unanswered response held
+	acked   map[string]map[string]struct{} // by type URL: names acknowledged at least once
+	whole   bool                           // it has had a full state, and keeps serving with that whatever follows
+	known   map[string][]string            // by function: the paths that it knows; an entry means that this Envoy serves it
 }
 
 type pending struct {
@@ -95,7 +95,7 @@ func newTracker(want map[string][]string, log logrus.FieldLogger) *tracker {
 	}
 }
 
-// expect says what a full state is from now on.
+// expect sets what a full state is from now on.
 func (t *tracker) expect(want map[string][]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,7 +110,7 @@ func (t *tracker) expect(want map[string][]string) {
 	}
 }
 
-// all tells whether every Envoy has taken the clusters and endpoints of these functions.
+// all tells whether every Envoy has acknowledged the clusters and endpoints of these functions.
 func (t *tracker) all(functions []string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -125,7 +125,7 @@ func (t *tracker) all(functions []string) bool {
 	return true
 }
 
-// forget drops what is known of a function that is no more. Another may come under its name.
+// forget drops what is known about a function that was removed, because another one may get its name.
 func (t *tracker) forget(function string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -176,7 +176,7 @@ func (t *tracker) nudge() {
 	}
 }
 
-// sent notes what a response carries, before it leaves.
+// sent records what a response holds, before it is sent.
 func (t *tracker) sent(id int64, r *discoveryv3.DeltaDiscoveryResponse) {
 	p := pending{url: r.GetTypeUrl()}
 	for _, resource := range r.GetResources() {
@@ -192,26 +192,26 @@ func (t *tracker) sent(id int64, r *discoveryv3.DeltaDiscoveryResponse) {
 		stream.pending[r.GetNonce()] = p
 		for _, name := range p.names {
 			if refused := stream.refused[p.url][name]; refused != nil {
-				refused.next = time.Time{} // there will be an answer
+				refused.next = time.Time{} // Envoy will answer
 			}
 		}
 	}
 }
 
-// pathsIn reads the response rather than what is published by now: only the former is what this Envoy gets.
+// pathsIn reads the paths from the response, because what is published may have changed since.
 func pathsIn(r *discoveryv3.DeltaDiscoveryResponse) map[string][]string {
 	paths := make(map[string][]string)
 	for _, resource := range r.GetResources() {
 		assignment := &endpointv3.ClusterLoadAssignment{}
 		if err := resource.GetResource().UnmarshalTo(assignment); err != nil {
-			continue // not an assignment: it names no endpoint, so no lease will
+			continue // it is not an assignment, so no lease may name its endpoints
 		}
 		paths[resource.GetName()] = pathsOf(assignment)
 	}
 	return paths
 }
 
-// received takes a request: the first of its type, an acknowledgement, a refusal, or a change of subscription.
+// received handles a request: the first of its type, an acknowledgement, a refusal, or a change of subscription.
 func (t *tracker) received(id int64, r *discoveryv3.DeltaDiscoveryRequest) {
 	t.mu.Lock()
 	stream := t.streams[id]
@@ -238,7 +238,7 @@ func (t *tracker) received(id int64, r *discoveryv3.DeltaDiscoveryRequest) {
 	t.nudge()
 }
 
-// introduce notes who is at the other end; the first request says so.
+// introduce records the Envoy's node, which the first request names. It tells whether this is that request.
 func (t *tracker) introduce(stream *streamState, r *discoveryv3.DeltaDiscoveryRequest) bool {
 	if stream.node != "" || r.GetNode() == nil {
 		return false
@@ -247,7 +247,7 @@ func (t *tracker) introduce(stream *streamState, r *discoveryv3.DeltaDiscoveryRe
 	return true
 }
 
-// alreadyServes notes the functions that a reconnecting Envoy has endpoints of. Which ones, nobody here can tell.
+// alreadyServes records the functions of which a reconnecting Envoy has endpoints. It is not known which endpoints it has.
 func (t *tracker) alreadyServes(stream *streamState, r *discoveryv3.DeltaDiscoveryRequest) {
 	if r.GetTypeUrl() != resourcev3.EndpointType {
 		return
@@ -259,7 +259,7 @@ func (t *tracker) alreadyServes(stream *streamState, r *discoveryv3.DeltaDiscove
 	}
 }
 
-// An answer is what is news in an Envoy's answer to a response.
+// An answer says what is new in an Envoy's answer to a response.
 type answer uint8
 
 const (
@@ -269,7 +269,7 @@ const (
 	taken        // what was refused before
 )
 
-// settle matches the request with the response that it answers, and tells what is news.
+// settle matches the request with the response that it answers, and tells what is new.
 func (t *tracker) settle(stream *streamState, r *discoveryv3.DeltaDiscoveryRequest) answer {
 	p, ok := stream.pending[r.GetResponseNonce()]
 	if !ok {
@@ -300,8 +300,8 @@ func (s *streamState) take(p pending) answer {
 	return news
 }
 
-// news returns the functions whose common knowledge differs from what news returned before. The slices are the
-// caller's to keep, not to alter.
+// news returns the functions of which the commonly known paths have changed since its last call. The caller may keep the slices, but must
+// not change them.
 func (t *tracker) news() map[string][]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -316,7 +316,7 @@ func (t *tracker) news() map[string][]string {
 	return news
 }
 
-// common is what every Envoy that serves the function knows of it, and whether any does.
+// common returns the paths of a function that every Envoy knows that serves it, and whether any Envoy serves it.
 func (t *tracker) common(function string) (paths []string, served bool) {
 	for _, stream := range t.streams {
 		known, ok := stream.known[function]
@@ -348,7 +348,7 @@ func intersection(a, b []string) []string {
 	return both
 }
 
-// connected is how many streams there are.
+// connected is the number of streams.
 func (t *tracker) connected() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
