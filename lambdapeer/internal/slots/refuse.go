@@ -12,15 +12,16 @@ import (
 )
 
 const (
-	// longWait is for requests that fail when they are refused; it is the time that an app has to notice that the client of
-	// the request before has left.
+	// longWait is for requests that may fail when they are refused. It is the time that an app has to notice that the client
+	// of the request before has left.
 	longWait = time.Second
 	// shortWait is for those that Envoy sends to another instance. It is longer than handlers that are done take to return.
 	shortWait = 25 * time.Millisecond
-	// shortBody is a body that is probably here, whole, when its request is.
-	shortBody = 64 << 10
-	// bodyWait is how long the end of a refused request's body is waited for.
-	bodyWait = 25 * time.Millisecond
+	// statedWait is how long the end of a refused request's body is waited for if its length is stated: Envoy can send only
+	// what it has whole. Nothing but the request itself waits meanwhile.
+	statedWait = 5 * time.Second
+	// endlessWait is the same where no length is stated: the client may never end.
+	endlessWait = 25 * time.Millisecond
 	// retryAfter tells clients when to come again, in seconds.
 	retryAfter = "1"
 )
@@ -61,7 +62,7 @@ func plainPath(path string) bool {
 
 // patience is how long a request may wait for a slot.
 func patience(r *http.Request, target string) time.Duration {
-	if target != "" && r.ContentLength >= 0 && r.ContentLength <= shortBody {
+	if target != "" && r.ContentLength >= 0 {
 		return shortWait
 	}
 	return longWait
@@ -83,7 +84,11 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, target string) {
 
 // complete tells whether the request has come to its end, and is no longer than what Envoy keeps.
 func complete(w http.ResponseWriter, r *http.Request) bool {
-	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait)) != nil {
+	wait := endlessWait
+	if r.ContentLength >= 0 {
+		wait = statedWait
+	}
+	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(wait)) != nil {
 		return false
 	}
 	n, err := io.Copy(io.Discard, io.LimitReader(r.Body, wire.MaxReplay+1))

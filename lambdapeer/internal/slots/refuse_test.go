@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,7 +16,11 @@ import (
 // full starts a server whose only slot is taken, and returns a client that follows no redirect.
 func full(t *testing.T, mark string) (client *http.Client, url string) {
 	t.Helper()
-	g := New(1, mark)
+	return fullBy(t, New(1, mark))
+}
+
+func fullBy(t *testing.T, g *Gate) (client *http.Client, url string) {
+	t.Helper()
 	require.True(t, g.acquire(t.Context(), 0))
 	server := httptest.NewUnstartedServer(g.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("the app has seen it")
@@ -77,6 +82,26 @@ func TestARefusalAsksForTheRequestAgain(t *testing.T) {
 			require.Equal(t, mark, response.Header.Get(wire.RefusedHeader))
 		})
 	}
+}
+
+// A body of a stated length is waited for, also when its client sends it slowly.
+func TestARefusalWaitsForTheRestOfABody(t *testing.T) {
+	g := New(1, mark)
+	client, url := fullBy(t, g)
+	body, rest := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(rest, "a")
+		for _, refused := g.Counts(); refused == 0; _, refused = g.Counts() {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(2 * endlessWait) // longer than one that may never end is waited for
+		_, _ = io.WriteString(rest, "b")
+		_ = rest.Close()
+	}()
+	r := requestOf(t, http.MethodPost, url, body)
+	r.ContentLength = 2
+	response, _ := refusal(t, client, r)
+	require.Equal(t, wire.RefusedStatus, response.StatusCode)
 }
 
 // What it cannot send again is refused, and the client told when to come back.
