@@ -110,7 +110,7 @@ func (r *request) run(ctx context.Context, client *http.Client, url string) {
 		return
 	}
 	defer answer.Body.Close()
-	text, err := r.read(answer.Body)
+	text, err := r.read(answer)
 	r.judge(answer, text, err)
 }
 
@@ -118,8 +118,9 @@ func (r *request) run(ctx context.Context, client *http.Client, url string) {
 func (r *request) last() []byte { return fmt.Appendf(nil, "%s %d", r.id, len(r.body)) }
 
 // read reads the answer. Of a WebSocket the last message is its end: the connection may stay for a while.
-func (r *request) read(body io.Reader) (text []byte, err error) {
-	if r.kind != socket {
+func (r *request) read(answer *http.Response) (text []byte, err error) {
+	body := answer.Body
+	if answer.StatusCode != http.StatusSwitchingProtocols {
 		return io.ReadAll(body)
 	}
 	for piece := make([]byte, 1<<10); err == nil && !bytes.HasSuffix(text, r.last()); {
