@@ -96,8 +96,8 @@ func (s *Server) lead(ctx, term context.Context, number uint64, known []string) 
 		stopXDS = s.decide(ctx, term, number, parts)
 	}
 	s.relays.leader.Resign() // before their streams end, as if the relays had
+	stopXDS()                // before their streams end, as if the Envoys had
 	s.endControl()
-	stopXDS()
 	s.endReloads()
 	s.dispatcher.Abandon()
 	err := parts.wait()

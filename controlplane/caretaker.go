@@ -35,6 +35,7 @@ type caretaker struct {
 	dispatcher *dispatch.Dispatcher
 	socket     net.Listener
 	grpc       *grpc.Server
+	interim    xds.Interim
 	tracer     *tracing.Tracer
 	log        logrus.FieldLogger
 }
@@ -48,12 +49,13 @@ func newCaretaker(cfg *Config, log logrus.FieldLogger) *caretaker {
 		Configuration: undecided(cfg), Key: token.NewKey(), Log: quiet, Caretaker: true,
 	})
 	c.dispatcher.Connect(dispatch.Connection{
-		Relay: nobody{}, Changed: func(string) {},
+		Relay: nobody{}, Changed: c.interim.Changed,
 		Socket: func(endpoint string) string { return relay.SocketPath(socketDir(cfg), endpoint) },
 	})
 	c.tracer = newTracer(cfg, log)
 	c.grpc, _ = newDecider(trust.Socket())
 	extprocv3.RegisterExternalProcessorServer(c.grpc, extproc.New(c.dispatcher, log).Witnessed(c.tracer))
+	c.interim.Register(c.grpc)
 	return c
 }
 

@@ -239,6 +239,8 @@ func (s *RelayServer) led() bool {
 	return u.Attached && u.Settled
 }
 
+func (s *RelayServer) attached() bool { return s.uplink.Status().Attached }
+
 func (s *RelayServer) status() admin.UplinkStatus {
 	u := s.uplink.Status()
 	return admin.UplinkStatus{Term: u.Term, Attached: u.Attached, Instances: u.Kept, Untold: u.Ended}
@@ -274,7 +276,10 @@ func (s *RelayServer) Run(ctx context.Context) error {
 		stopPair = parts.run("pair", s.keepPair)
 	}
 	stopTracing := parts.run("tracing", s.care.tracer.Run)
-	stopCare := parts.run("caretaker", func(ctx context.Context) error { return s.care.run(ctx, s.led) })
+	stopCare := parts.run("caretaker", func(ctx context.Context) error {
+		go s.care.configureNewcomers(ctx, s.reloads.current, s.attached)
+		return s.care.run(ctx, s.led)
+	})
 	if ctx.Err() == nil {
 		s.announce()
 	}

@@ -31,8 +31,10 @@ var bootstrap []byte
 func Bootstrap(stateDir, adminAddress string) ([]byte, error) {
 	out := bytes.Clone(bootstrap)
 	if stateDir != "" {
-		socket := fmt.Sprintf("{path: %q}", stateDir+"/control.sock")
-		out = bytes.Replace(out, []byte("{path: "+DefaultStateDir+"/control.sock}"), []byte(socket), 1)
+		for _, socket := range []string{"/control.sock", "/caretaker.sock"} {
+			there := fmt.Sprintf("{path: %q}", stateDir+socket)
+			out = bytes.Replace(out, []byte("{path: "+DefaultStateDir+socket+"}"), []byte(there), 1)
+		}
 	}
 	if adminAddress != "" {
 		host, port, err := net.SplitHostPort(adminAddress)

@@ -160,6 +160,18 @@ func (s *Stack) startControlPlane() {
 
 // startEnvoy waits until the control plane says that Envoy has what it needs, and Envoy that its listeners are open.
 func (s *Stack) startEnvoy() {
+	s.openEnvoy()
+	s.Eventually("ready", func() error {
+		status, body := s.AdminGet("/readyz")
+		if status != http.StatusOK {
+			return fmt.Errorf("%d %s", status, body)
+		}
+		return nil
+	})
+}
+
+// openEnvoy waits until Envoy says that its listeners are open.
+func (s *Stack) openEnvoy() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), Patience)
 	defer cancel()
 	process, err := envoy.Start(context.Background(), envoy.Options{
@@ -173,13 +185,6 @@ func (s *Stack) startEnvoy() {
 	listeners, err := s.Envoy.Listeners(ctx)
 	require.NoError(s.t, err)
 	s.Front = listeners[s.Config.Listeners[0].Name]
-	s.Eventually("ready", func() error {
-		status, body := s.AdminGet("/readyz")
-		if status != http.StatusOK {
-			return fmt.Errorf("%d %s", status, body)
-		}
-		return nil
-	})
 }
 
 func (s *Stack) openEnvoyLog() {
@@ -245,6 +250,13 @@ func (s *Stack) RestartEnvoy() {
 	s.t.Helper()
 	s.StopEnvoy()
 	s.startEnvoy()
+}
+
+// RestartEnvoyAlone is RestartEnvoy while no control plane leads.
+func (s *Stack) RestartEnvoyAlone() {
+	s.t.Helper()
+	s.StopEnvoy()
+	s.openEnvoy()
 }
 
 // StopControlPlane does what SIGTERM does to the control plane, and returns when it has ended.

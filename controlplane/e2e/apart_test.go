@@ -50,7 +50,6 @@ func openSocket(t *testing.T, s *controlplanetest.Stack) *websocket.Conn {
 
 // A control plane that crashes costs nobody anything: what runs serves on, and the one that is started again goes on with it.
 func TestAControlPlaneThatIsKilledIsFollowed(t *testing.T) {
-	t.Parallel()
 	s := startApart(t, 10)
 	invoked := s.Lambda.Counters("app").Started
 	short := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
@@ -75,7 +74,6 @@ func TestAControlPlaneThatIsKilledIsFollowed(t *testing.T) {
 
 // A deployment of the control plane costs nobody anything either: a standby goes on at once, requests that are held among them.
 func TestAControlPlaneHandsOverToAStandby(t *testing.T) {
-	t.Parallel()
 	s := startApart(t, 10)
 	short := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
 	held := startLoad(t, s, 30, endless, "/app/sleep?ms=500") // more than two instances have slots for
@@ -92,6 +90,31 @@ func TestAControlPlaneHandsOverToAStandby(t *testing.T) {
 	requireServed(t, short.stop())
 	requireServed(t, held.stop())
 	require.LessOrEqual(t, s.Lambda.Counters("app").Cold, made+1, "what was there is used")
+}
+
+// An Envoy that starts while nobody leads has its configuration from the caretaker, and everything again from who leads next.
+func TestAnEnvoyStartsWhileNobodyLeads(t *testing.T) {
+	s := startApart(t, 10)
+	s.Leader.Kill()
+	for range 2 {
+		s.RestartEnvoyAlone()
+		held := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
+		held.more(s, 50)
+		requireServed(t, held.stop())
+	}
+	calm := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
+	s.Leader = s.StartControlPlane()
+	s.Leader.Leads()
+	burst := startLoad(t, s, 30, endless, "/app/sleep?ms=500") // more than those that are ready have slots for
+	s.Eventually("more are ready", func() error {
+		if ready := s.Function("app").Ready; ready < 3 {
+			return fmt.Errorf("%d are", ready)
+		}
+		return nil
+	})
+	burst.more(s, 100)
+	requireServed(t, burst.stop())
+	requireServed(t, calm.stop())
 }
 
 // pass goes on until so much time has passed.
@@ -192,7 +215,6 @@ type everything struct {
 
 // Scenario 43, a rolling deployment: control planes are replaced and killed under everything that a client may have open, and no client sees an error.
 func TestControlPlanesAreReplacedUnderEverything(t *testing.T) {
-	t.Parallel()
 	everything{sockets: 50, steady: 20, held: 10, upload: 3 * time.Second, rounds: 1}.survives(t)
 }
 

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
@@ -49,4 +50,15 @@ func (d *Dispatcher) GiveBack() {
 	for _, f := range d.list() {
 		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Dismiss(at, elsewhere) })
 	}
+}
+
+// Serves tells whether an instance is ready.
+func (d *Dispatcher) Serves() bool {
+	return slices.ContainsFunc(d.list(), (*function).canServe)
+}
+
+func (f *function) canServe() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pool.Serves()
 }

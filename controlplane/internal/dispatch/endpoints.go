@@ -70,11 +70,14 @@ func (e endpoint) describe() upstream.Endpoint {
 	if e.instance == nil {
 		return out
 	}
-	switch e.instance.core.State() {
-	case pool.Ready:
+	switch core := e.instance.core; {
+	case core.State() == pool.Ready:
 		out.Health = upstream.Healthy
-		out.Weight = uint32(max(e.instance.core.Free(), 1))
-	case pool.Draining:
+		out.Weight = uint32(max(core.Free(), 1))
+	case core.Away():
+		// What could not connect finds it again when its relay is back. If none were healthy it would fail at once.
+		out.Health = upstream.Healthy
+	case core.State() == pool.Draining:
 		out.Health = upstream.Draining
 	}
 	return out

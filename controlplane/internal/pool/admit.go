@@ -67,6 +67,9 @@ func (p *Pool) retryAfter(now time.Time, cause Cause) time.Duration {
 	return min(max(0, after), latestRetry)
 }
 
+// Serves tells whether an instance is ready.
+func (p *Pool) Serves() bool { return p.count[Ready] > 0 }
+
 // mayServe reports whether an instance serves waiters, or will when it is up or up again.
 func (p *Pool) mayServe() bool { return p.count[Ready]+p.count[Starting]+p.returning() > 0 }
 

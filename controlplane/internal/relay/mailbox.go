@@ -7,14 +7,15 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A mailbox delivers the events of one instance in order, one at a time, whichever goroutines they come from. It has room for one event
-// of each kind, which is enough, because only the last of each kind counts. Lost takes back an Up that was not delivered yet.
+// A mailbox delivers the events of one instance in order, one at a time, whichever goroutines they come from. It has
+// room for one of each kind, which is enough: of what happens more than once only the last counts. An Up that nobody has
+// heard of yet is taken back by Lost.
 type mailbox struct {
 	events relays.Events
 	id     string
 
 	mu       sync.Mutex
-	busy     bool // a goroutine delivers, also what is noted meanwhile
+	busy     bool // somebody delivers; what is put meanwhile is delivered by them
 	wasUp    bool
 	waiting  *relays.Waiting
 	up       *relays.Up
@@ -36,14 +37,15 @@ func newMailbox(events relays.Events, id string) *mailbox {
 	return &mailbox{events: events, id: id}
 }
 
-// note adds an event. It does not block, so it can be called with the lock held under which the event happened. deliver must follow.
+// note takes an event in. It does not block, so that it can be called under the lock under which the event came to be;
+// deliver must follow.
 func (m *mailbox) note(event func(*mailbox)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	event(m)
 }
 
-// deliver makes the calls for the noted events, unless another goroutine does. The caller must hold no lock.
+// deliver makes the calls for what was noted, unless another goroutine is at it. Hold no lock.
 func (m *mailbox) deliver() {
 	m.mu.Lock()
 	if m.busy {
@@ -60,14 +62,14 @@ func (m *mailbox) deliver() {
 	m.mu.Unlock()
 }
 
-// noticed adds a notice of the peer. One that its environment is worn is not replaced by another.
+// noticed notes what the peer found. That its environment is worn goes before anything else.
 func (m *mailbox) noticed(word wire.Notice) {
 	if !m.notice.Wears() {
 		m.notice = word
 	}
 }
 
-// lose adds that the control stream broke off.
+// lose notes that the instance broke off.
 func (m *mailbox) lose(err error) {
 	m.waiting, m.up = nil, nil
 	if m.wasUp {
@@ -75,7 +77,7 @@ func (m *mailbox) lose(err error) {
 	}
 }
 
-// nextLocked returns the next call to make; nil if there is none. Loads, notices and drains wait for Up.
+// nextLocked returns the next call to make, nil when there is none. Loads and drains before Up wait for it.
 func (m *mailbox) nextLocked() func() {
 	switch {
 	case m.lost != nil:

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// setUserTimeout works on Linux only. Elsewhere only keepalive finds silent peers.
+// setUserTimeout is for Linux; elsewhere keepalive alone finds silent peers.
 func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
 
-// roundTrip works on Linux only. Elsewhere it is not known.
+// roundTrip is for Linux; elsewhere nobody measures it.
 func roundTrip(*net.TCPConn) time.Duration { return 0 }
 
-// hungUp works on Linux only. Elsewhere the next write finds out.
+// hungUp is for Linux; elsewhere an end of sending is taken as only that, and the write after it finds out.
 func hungUp(*net.UnixConn) bool { return false }
 
-// unsent works on Linux only. Elsewhere it is not known.
+// unsent is for Linux; elsewhere nobody tells.
 func unsent(*net.TCPConn) int { return 0 }
 
 func maxDescriptors() int { return 0 }

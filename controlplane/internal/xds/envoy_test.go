@@ -22,6 +22,8 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -262,7 +264,10 @@ func (f *front) serveControl(t *testing.T, functions []config.Function) {
 	require.NoError(t, err)
 	socket, err := net.Listen("unix", filepath.Join(f.dir, "control.sock"))
 	require.NoError(t, err)
-	cp.serve(t, socket, func(g *grpc.Server) { extprocv3.RegisterExternalProcessorServer(g, f.processor) })
+	cp.serve(t, socket, func(g *grpc.Server) {
+		extprocv3.RegisterExternalProcessorServer(g, f.processor)
+		healthv1.RegisterHealthServer(g, health.NewServer())
+	})
 	f.controlPlane = cp
 }
 

@@ -16,14 +16,32 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// controlCluster is the cluster of the control plane in the bootstrap, for xDS and ext_proc.
-const controlCluster = "control"
+// Clusters of the bootstrap, for xDS and ext_proc: the control plane that leads, and while none does the caretaker beside Envoy, in the
+// relay's process. Envoy finds out by itself which one answers.
+const (
+	controlCluster = "control"
+	splitCluster   = "control/decide" // where control planes are on other hosts; no function's name holds a slash
+)
+
+// Sockets in the state directory.
+const (
+	ControlSocket   = "control.sock"   // of the control plane that leads
+	CaretakerSocket = "caretaker.sock" // of the relay's process
+)
+
+// deciders names the cluster that is asked about requests.
+func deciders(cfg *config.Config) string {
+	if cfg.Cell.Split() {
+		return splitCluster
+	}
+	return controlCluster
+}
 
 // A ResourceSet has all resources that depend only on the configuration, in a stable order. Endpoints are not in it.
 type ResourceSet struct {
 	Listeners []*listenerv3.Listener
 	Routes    []*routev3.RouteConfiguration // one per listener, with its name
-	Clusters  []*clusterv3.Cluster          // two per function, its own and the twin for upgrades; that of the deciders; that of a collector
+	Clusters  []*clusterv3.Cluster          // two per function: its own, and the twin for upgrades
 }
 
 // Resources translates a valid configuration into what Envoy is told.
@@ -32,9 +50,6 @@ func Resources(cfg *config.Config) ResourceSet {
 	for _, l := range cfg.Listeners {
 		set.Listeners = append(set.Listeners, listener(cfg, l))
 		set.Routes = append(set.Routes, withHealth(routeConfiguration(cfg, l), l, false))
-	}
-	if cfg.Relay.Apart && !cfg.Cell.Split() {
-		set.Clusters = append(set.Clusters, decidersCluster(cfg))
 	}
 	if traced(cfg) {
 		set.Clusters = append(set.Clusters, collectorCluster(cfg))

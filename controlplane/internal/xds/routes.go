@@ -25,11 +25,14 @@ const anyHost = "*"
 
 // When and how often Envoy retries. It retries only if the app cannot have processed the request: a socket that does not connect, a stream
 // that the peer refused, or an answer that the peer marked as not begun.
+// The first retries come at once, for another instance may serve. All together they last long enough for a relay that is started again to
+// open its sockets.
 const (
-	retryOn      = "connect-failure,refused-stream"
-	ifRefused    = ",retriable-headers"
-	retries      = 3
-	retryBackOff = 5 * time.Millisecond
+	retryOn         = "connect-failure,refused-stream"
+	ifRefused       = ",retriable-headers"
+	retries         = 11
+	retryBackOff    = 5 * time.Millisecond
+	retryBackOffMax = 800 * time.Millisecond
 )
 
 // A routed is one route with its function.
@@ -241,7 +244,9 @@ func retryPolicy(t config.Timeouts) *routev3.RetryPolicy {
 		NumRetries:        wrapperspb.UInt32(retries),
 		PerTryTimeout:     unlessZero(t.FirstByte),
 		PerTryIdleTimeout: unlessZero(t.Idle),
-		RetryBackOff:      &routev3.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(retryBackOff)},
+		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
+			BaseInterval: durationpb.New(retryBackOff), MaxInterval: durationpb.New(retryBackOffMax),
+		},
 		// Set by the first builds of lambdapeer, which cannot refuse by a redirect (see again.go).
 		RetriableHeaders: []*routev3.HeaderMatcher{header(extproc.RefusedHeader, exact("1"))},
 	}

@@ -125,6 +125,10 @@ func linear[R types.ResourceWithName](url string, resources []R) *cachev3.Linear
 
 // Register adds the discovery service to the gRPC server. Streams end when Run does.
 func (s *Server) Register(g *grpc.Server) {
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, s.service())
+}
+
+func (s *Server) service() service {
 	mux := &cachev3.MuxCache{
 		Classify:      func(r *cachev3.Request) string { return r.GetTypeUrl() },
 		ClassifyDelta: func(r *cachev3.DeltaRequest) string { return r.GetTypeUrl() },
@@ -133,7 +137,7 @@ func (s *Server) Register(g *grpc.Server) {
 	for url, c := range s.caches {
 		mux.Caches[url] = c
 	}
-	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, service{serverv3.NewServer(s.streams, mux, s.callbacks(), named())})
+	return service{serverv3.NewServer(s.streams, mux, s.callbacks(), named())}
 }
 
 // named makes a request without names mean no resources, except for listeners and clusters. Envoy sends such a request if it has dropped

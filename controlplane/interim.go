@@ -1,0 +1,69 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
+)
+
+// configureNewcomers gives an Envoy that starts while no control plane is attached its configuration, until ctx ends: without it no client
+// could connect before one is. Where no instance is ready there is nothing to connect for.
+func (c *caretaker) configureNewcomers(ctx context.Context, current func() *Config, attached func() bool) {
+	for pause.For(ctx, looksEvery) {
+		if attached() || !c.dispatcher.Serves() {
+			continue
+		}
+		alone, end := context.WithCancel(ctx)
+		go func() {
+			defer end()
+			for !attached() && pause.For(alone, looksEvery) {
+			}
+		}()
+		if err := c.serveNewcomers(alone, current()); err != nil {
+			c.log.WithError(err).Warn("an Envoy that starts now gets no configuration before a control plane leads")
+			<-alone.Done()
+		}
+		end()
+	}
+}
+
+var errNothingConfigured = errors.New("this relay's configuration names no functions: those of control planes are on other hosts")
+
+// serveNewcomers does so until ctx ends.
+func (c *caretaker) serveNewcomers(ctx context.Context, cfg *Config) error {
+	if len(cfg.Functions) == 0 {
+		return errNothingConfigured
+	}
+	s, err := xds.New(cfg, c.log)
+	if err != nil {
+		return err
+	}
+	for _, l := range cfg.Listeners {
+		if l.TLS == nil {
+			continue
+		}
+		v, err := files.Read(config.ParsePair, nil, l.TLS.CertificateFile, l.TLS.KeyFile)
+		if err != nil {
+			return fmt.Errorf("certificate of listener %s: %w", l.Name, err)
+		}
+		s.SetCertificate(l.Name, v.Get())
+	}
+	c.interim.Use(s)
+	defer c.interim.Use(nil)
+	return s.Run(ctx, asTold{c.dispatcher})
+}
+
+// asTold are the endpoints of a caretaker, which leases them as whoever led did, whatever an Envoy knows.
+type asTold struct{ *dispatch.Dispatcher }
+
+// Acked implements upstream.Source.
+func (asTold) Acked(string, []string) {}
+
+// Connected implements upstream.Source.
+func (asTold) Connected(int) {}

@@ -1,0 +1,53 @@
+package xds
+
+import (
+	"sync/atomic"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// An Interim is the discovery service while nobody leads. It serves Envoys that have just started and have nothing yet. One that has
+// a configuration keeps it, and waits for who leads next: what is said here may be older.
+type Interim struct {
+	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
+	now atomic.Pointer[Server]
+}
+
+// Register adds the discovery service to the gRPC server.
+func (i *Interim) Register(g *grpc.Server) {
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, i)
+}
+
+// Use has new streams served from s; nil: none are. Streams that are open end when the Run of their Server does.
+func (i *Interim) Use(s *Server) { i.now.Store(s) }
+
+// DeltaAggregatedResources implements the service.
+func (i *Interim) DeltaAggregatedResources(stream envoyStream) error {
+	s := i.now.Load()
+	if s == nil {
+		return status.Error(codes.Unavailable, "a control plane leads")
+	}
+	return s.service().DeltaAggregatedResources(newcomer{stream})
+}
+
+// A newcomer is the stream of an Envoy that has nothing yet.
+type newcomer struct{ envoyStream }
+
+// Recv implements the stream.
+func (n newcomer) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
+	r, err := n.envoyStream.Recv()
+	if len(r.GetInitialResourceVersions()) > 0 {
+		return nil, status.Error(codes.Unavailable, "no control plane leads: keep what you have")
+	}
+	return r, err
+}
+
+// Changed says that the function's endpoints may have changed.
+func (i *Interim) Changed(function string) {
+	if s := i.now.Load(); s != nil {
+		s.Changed(function)
+	}
+}
