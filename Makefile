@@ -25,18 +25,20 @@ RELEASE  = -X $(MODULE)/lambdapeer/wire.release=$(VERSION) -X main.release=$(VER
 
 # compile builds one package into the target.
 define compile
-@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(RELEASE)' -o $@ $(1)
+@mkdir -p build; echo "building $@"; CGO_ENABLED=0 go build -ldflags '-s -w $(RELEASE)' -o $@ $(1)
 endef
 
 # suite runs tests: a name, packages, flags of go test, and the files of this run whose flaky tests are told at the end. Up
-# to five that fail are tried once more when all others have ended. Tests that run in parallel mostly wait.
+# to five that fail are tried once more when all others have ended. Tests mostly wait: three packages at a time, and four tests of each.
 define suite
 mkdir -p build; failed=0; TEST_PARTS=required FAULT_MATRIX=$(FAULT_TABLE) \
 $(TOOL) gotestsum --format pkgname-and-test-fails --jsonfile build/$(1).json --rerun-fails=1 --rerun-fails-max-failures=5 \
-  --packages="$(2)" -- -timeout 20m -parallel 4 $(3) || failed=$$?; go run ./.ci/flaky $(4); exit $$failed
+  --packages="$(2)" -- -timeout 20m -p 3 -parallel 4 $(3) || failed=$$?; go run ./.ci/flaky $(4); exit $$failed
 endef
 
 export FRONT_PORT ADMIN_PORT ENVOY_ADMIN_PORT LAMBDA_PORT
+# What is compiled does not depend on the folder of this clone: another one finds it in Go's build cache. Tests build with it, too.
+export GOFLAGS := $(strip -trimpath $(GOFLAGS))
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -90,7 +92,7 @@ previous: .tools/previous-$(PREVIOUS) ## build the peer and control plane of the
 .tools/previous-%:
 	@if ! git cat-file -e $*^{commit} 2>/dev/null; then echo "no commit $* here (shallow clone?): its builds are not tested against"; exit 0; fi; \
 	  echo "building $* into .tools (once)"; mkdir -p .tools; part=$$(mktemp -d $@.XXXX) && mkdir $$part/source && git archive $* | tar -x -C $$part/source && \
-	  (cd $$part/source && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o .. $(PREVIOUS_PROGRAMS)) && rm -rf $$part/source && { mv -T $$part $@ || test -x $@/app; }
+	  (cd $$part/source && CGO_ENABLED=0 go build -ldflags '-s -w' -o .. $(PREVIOUS_PROGRAMS)) && rm -rf $$part/source && { mv -T $$part $@ || test -x $@/app; }
 
 test: envoy runtimes dynalite previous ## a developer's loop, five to ten minutes on two cores: unit, property, race detector, end to end through Envoy
 	@echo "== tests of the pure packages, without the long ones"
@@ -152,7 +154,7 @@ $(CDK)/node_modules:
 # proof builds the programs of deploy/proof for an architecture: the same one in three roles, by its name.
 define proof
 @rm -rf build/proof && mkdir -p build/proof && for name in function/bootstrap layer/extensions/proof witness/witness; do \
-  CGO_ENABLED=0 GOOS=linux GOARCH=$(1) go build -trimpath -ldflags '-s -w' -o build/proof/$$name ./deploy/proof/probe || exit 1; done
+  CGO_ENABLED=0 GOOS=linux GOARCH=$(1) go build -ldflags '-s -w' -o build/proof/$$name ./deploy/proof/probe || exit 1; done
 endef
 
 aws-proof: $(CDK)/node_modules ## ask AWS what is assumed of it, in an account of yours, for less than a dollar: EMAIL=... REGION=...
@@ -167,7 +169,7 @@ aws-proof-dry: ## rehearse aws-proof on this machine, against lambdalocal
 image-files: ## build what goes into the images, for amd64 and arm64, into build/image/; deploy/Dockerfile says what follows
 	@mkdir -p build/image/run && cp /etc/ssl/certs/ca-certificates.crt build/image/ && for arch in amd64 arm64; do \
 	  echo "building for $$arch"; mkdir -p build/image/$$arch && CGO_ENABLED=0 GOOS=linux GOARCH=$$arch \
-	  go build -trimpath -ldflags '-s -w $(RELEASE)' -o build/image/$$arch/ ./cmd/lambda-dispatch ./lambdapeer/cmd/lambdapeer || exit 1; done
+	  go build -ldflags '-s -w $(RELEASE)' -o build/image/$$arch/ ./cmd/lambda-dispatch ./lambdapeer/cmd/lambdapeer || exit 1; done
 
 image-test: image-files ## build the images with buildah and start them; nothing without buildah
 	go test -count=1 -v -run 'TestLong.*Image' ./deploy

@@ -25,7 +25,7 @@ var errLeft = errors.New("the client left")
 
 // Scenarios 20 and 21, with one slot: who holds it decides who waits.
 func TestClientsThatLeave(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	var seen journal
 	stack := startSites(t, func(o *controlplanetest.Options) {
 		seen = keepJournal(t, o)
@@ -137,7 +137,7 @@ func leavingAnUpload(t *testing.T, s site, seen journal) {
 
 // Scenario 22: what waited too long gets 504, is gone from every count, and does not take the slot that is freed later.
 func TestRequestsThatWaitTooLong(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	const waiting = 5
 	f := siteApp(t, "web", controlplanetest.Library)
 	f.Scaling.Concurrency, f.Scaling.Max = 1, 1

@@ -69,6 +69,7 @@ func (c *cable) cut() {
 // The connections on which Lambda's answers are to come break: the instances serve on, nothing is invoked in their place,
 // and they end when they are told to.
 func TestInstancesOutliveTheConnectionsToLambda(t *testing.T) {
+	t.Parallel()
 	var wire *cable
 	o := controlplanetest.Options{Config: func(c *config.Config) {
 		wire = newCable(t, strings.TrimPrefix(c.AWS.Endpoint, "http://"))

@@ -50,6 +50,7 @@ func openSocket(t *testing.T, s *controlplanetest.Stack) *websocket.Conn {
 
 // A control plane that crashes costs nobody anything: what runs serves on, and the one that is started again goes on with it.
 func TestAControlPlaneThatIsKilledIsFollowed(t *testing.T) {
+	t.Parallel()
 	s := startApart(t, 10)
 	invoked := s.Lambda.Counters("app").Started
 	short := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
@@ -74,6 +75,7 @@ func TestAControlPlaneThatIsKilledIsFollowed(t *testing.T) {
 
 // A deployment of the control plane costs nobody anything either: a standby goes on at once, requests that are held among them.
 func TestAControlPlaneHandsOverToAStandby(t *testing.T) {
+	t.Parallel()
 	s := startApart(t, 10)
 	short := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
 	held := startLoad(t, s, 30, endless, "/app/sleep?ms=500") // more than two instances have slots for
@@ -215,6 +217,7 @@ type everything struct {
 
 // Scenario 43, a rolling deployment: control planes are replaced and killed under everything that a client may have open, and no client sees an error.
 func TestControlPlanesAreReplacedUnderEverything(t *testing.T) {
+	t.Parallel()
 	everything{sockets: 50, steady: 20, held: 10, upload: 3 * time.Second, rounds: 1}.survives(t)
 }
 

@@ -13,7 +13,7 @@ import (
 
 // The bill is Lambda's to the millisecond: what ended well, what crashed, and what was cold.
 func TestTheBillIsLambdas(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.Min = 0
 	})

@@ -14,6 +14,7 @@ import (
 // Scenario 32: the minimum and the maximum hold at every look, under a load that asks for ten times the maximum and
 // after it, also while an instance is lost.
 func TestMinimumAndMaximumHoldUnderLoad(t *testing.T) {
+	t.Parallel()
 	const least, most, concurrency = 2, 3, 2
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.Max = concurrency, least, most

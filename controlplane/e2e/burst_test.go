@@ -13,6 +13,7 @@ import (
 // A burst meets a function that has no instance: everybody is answered, by as many instances as that needs at most, and
 // whoever waits does so because no slot is free.
 func TestABurstMeetsAStoppedFunction(t *testing.T) {
+	t.Parallel()
 	const clients, concurrency = 100, 10
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.Concurrency, f.Scaling.Preference = concurrency, config.PreferBalanced

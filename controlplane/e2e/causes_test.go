@@ -63,7 +63,7 @@ const told = 8 * time.Second
 
 // Scenario 51: a start that waits says for what, in the instance list and in the function's status, long before anything times out.
 func TestAStartThatWaitsSaysWhatFor(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	var o controlplanetest.Options
 	for _, c := range slowStarts {
 		f := controlplanetest.App(t, c.name, controlplanetest.Binary)
@@ -90,6 +90,7 @@ func TestAStartThatWaitsSaysWhatFor(t *testing.T) {
 
 // What is ready by its own terms serves: a path that answers 404, a slow answer, a port that accepts.
 func TestReadinessIsTheFunctionsToDefine(t *testing.T) {
+	t.Parallel()
 	tunes := map[string]map[string]string{
 		"missing": {"LAMBDA_DISPATCH_READINESS_PATH": "/no/such/path"},
 		"slow":    {"LAMBDA_DISPATCH_READINESS_PATH": "/sleep?ms=2500"},
@@ -106,7 +107,7 @@ func TestReadinessIsTheFunctionsToDefine(t *testing.T) {
 	s := controlplanetest.Start(t, o)
 	for name := range tunes {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // they mostly wait
+			t.Parallel()
 			r := fetch(t.Context(), controlplanetest.Client(t, controlplanetest.HTTP1), s.URL("/"+name+"/hello"))
 			require.True(t, r.served(), r)
 			require.Equal(t, 1, s.Lambda.Counters(name).Started)
@@ -143,7 +144,7 @@ func TestLongAnAppIsGivenUpBeforeItsStartIs(t *testing.T) {
 
 // A start whose app ends before it is ready fails at once, with how it ended.
 func TestAnAppThatEndsBeforeItIsReady(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	peer := controlplanetest.Build(t, "lambdapeer/cmd/lambdapeer")
 	extension := controlplanetest.App(t, "extension", controlplanetest.Binary)
 	extension.Local.Command = []string{"sh", "-c", "exit 3"}
@@ -172,6 +173,7 @@ func TestAnAppThatEndsBeforeItIsReady(t *testing.T) {
 
 // A relay that is not what the payload says is named with the error, whether or not the app is ready.
 func TestARelayThatIsNotTheOne(t *testing.T) {
+	t.Parallel()
 	other := httptest.NewUnstartedServer(http.NotFoundHandler())
 	other.Config.ErrorLog = log.New(io.Discard, "", 0)
 	other.StartTLS()
@@ -181,7 +183,7 @@ func TestARelayThatIsNotTheOne(t *testing.T) {
 		"another certificate": {other.Listener.Addr().String(), "certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // it mostly waits
+			t.Parallel()
 			ready := controlplanetest.App(t, "ready", controlplanetest.Library)
 			waits := controlplanetest.App(t, "waits", controlplanetest.Binary)
 			waits.Local.Env[contract.ReadyAfterVariable] = never
@@ -205,7 +207,7 @@ func TestARelayThatIsNotTheOne(t *testing.T) {
 
 // An early hello is for control planes that understand it: an earlier one must not take the instance for up.
 func TestAnEarlierControlPlaneWaitsForTheApp(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	f := controlplanetest.App(t, "web", controlplanetest.Binary)
 	f.Local.Env[contract.ReadyAfterVariable] = "3000"
 	s := controlplanetest.Start(t, controlplanetest.Options{
@@ -218,6 +220,7 @@ func TestAnEarlierControlPlaneWaitsForTheApp(t *testing.T) {
 
 // An earlier lambdapeer is named, with what it costs, in the function's status and in the instance list.
 func TestAnEarlierPeerIsNamed(t *testing.T) {
+	t.Parallel()
 	old := controlplanetest.App(t, "old", controlplanetest.Binary)
 	old.Local.Extensions = []lambdalocal.Extension{lambdalocal.Program(controlplanetest.Previous(t, "lambdapeer"))}
 	today := controlplanetest.App(t, "today", controlplanetest.Binary)

@@ -15,7 +15,7 @@ import (
 
 // Scenario 19: the handler dies in the middle of its answer, and its process lives on.
 func TestHandlersThatDieMidAnswer(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	stack := startSites(t, nil)
 	eachWay(t, stack, func(t *testing.T, s site) {
 		process := s.process()
@@ -38,7 +38,7 @@ func TestHandlersThatDieMidAnswer(t *testing.T) {
 
 // Scenario 19: the whole process dies. With one slot for each instance, the others have other processes.
 func TestProcessesThatDieMidAnswer(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	stack := startSites(t, func(o *controlplanetest.Options) {
 		for i := range o.Functions {
 			o.Functions[i].Scaling.Concurrency, o.Functions[i].Scaling.Min = 1, 2

@@ -197,14 +197,14 @@ func developed(t *testing.T, file, app, broken string, command ...string) {
 }
 
 func TestDevServesAPythonAppAndItsNextVersions(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	developed(t, "app.py", pythonApp, "syntax error here(", python(t), "app.py")
 }
 
 // What is saved while everything starts is the next version. The folder is one to which a link leads, as where releases lie beside
 // each other, and the shell has the variables of another control plane.
 func TestDevServesWhatIsSavedWhileItStarts(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	dir, link := t.TempDir(), filepath.Join(t.TempDir(), "current")
 	require.NoError(t, os.Symlink(dir, link))
 	write(t, dir, "app.py", fmt.Sprintf(pythonApp, "one"))
@@ -228,7 +228,7 @@ func TestLongDevServesANodeAppAndItsNextVersions(t *testing.T) {
 
 // An app that does not listen where it should is told where it should, and where it does.
 func TestDevSaysWhatItWaitsFor(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	program := python(t)
 	for name, c := range map[string]struct {
 		app  string
@@ -249,7 +249,7 @@ func TestDevSaysWhatItWaitsFor(t *testing.T) {
 
 // The app of somebody whose database is down: what it prints is shown, and why nothing is served.
 func TestDevShowsWhyAnAppDoesNotStart(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	d := develop(t, t.TempDir(), "--front", "127.0.0.1:0", "--", python(t), "-c", "raise SystemExit('no database')")
 	d.says(`app 1 \| (no database)\n`)
 	d.says(`dev \| the app does not start: (starts fail: crashed; .*exit status 1)\n`)
@@ -258,7 +258,7 @@ func TestDevShowsWhyAnAppDoesNotStart(t *testing.T) {
 
 // An app with a port of its own, where environments have networks of their own.
 func TestDevServesAnAppThatChoosesItsPort(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "app.py", strings.Replace(fmt.Sprintf(pythonApp, "one"), `int(os.environ["PORT"])`, "8124", 1))
 	d := develop(t, dir, "--front", "127.0.0.1:0", "--port", "8124", "--", python(t), "app.py")
@@ -268,7 +268,7 @@ func TestDevServesAnAppThatChoosesItsPort(t *testing.T) {
 
 // What cannot work ends at once, with one line.
 func TestDevRefusesWhatCannotWork(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
@@ -294,7 +294,7 @@ func TestDevRefusesWhatCannotWork(t *testing.T) {
 
 // What README.md says of one's own app works as it stands there, but for the path of the program, which is built elsewhere here.
 func TestDevAsTheReadmeSays(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	python(t)
 	text, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)

@@ -92,7 +92,7 @@ func TestLongStartsThatFail(t *testing.T) {
 	stack := controlplanetest.Start(t, o)
 	for _, b := range breakdowns {
 		t.Run(b.name, func(t *testing.T) {
-			t.Parallel() // they wait
+			t.Parallel()
 			startsThatFail(newSite(t, stack, b.name, controlplanetest.HTTP1), b)
 		})
 	}
@@ -167,7 +167,7 @@ func flood(s site, rounds int) []answer {
 
 // Envoy ends and comes back while the pool is warm: what was on its way is lost, and nothing else.
 func TestEnvoyRestarts(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := startSites(t, func(o *controlplanetest.Options) {
 		for i := range o.Functions {
 			o.Functions[i].Scaling.Min = 1

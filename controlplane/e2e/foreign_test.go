@@ -45,7 +45,7 @@ func (s site) atMost(n, most int) error {
 // Scenario 39: nine clients leave handlers that work on. Their slots count as taken; whoever comes is served by this instance
 // or by another one, which is started, and nobody is refused.
 func TestAnAppThatWorksOnKeepsItsSlots(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	f := siteApp(t, "web", controlplanetest.Library)
 	f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.Max = 10, 0, 3
 	stack := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
@@ -78,7 +78,7 @@ func TestAnAppThatWorksOnKeepsItsSlots(t *testing.T) {
 
 // Requests that run into timeouts.first_byte leave their handlers behind, and those that come after are served.
 func TestTimeoutsLeaveNoSlotsThatNobodyCanHave(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	f := siteApp(t, "web", controlplanetest.Library)
 	f.Scaling.Concurrency, f.Scaling.Max = 10, 3
 	f.Timeouts.FirstByte = time.Second
@@ -100,7 +100,7 @@ func TestTimeoutsLeaveNoSlotsThatNobodyCanHave(t *testing.T) {
 
 // A drained instance finishes what its clients have left behind, and those that come meanwhile are served elsewhere.
 func TestADrainLetsAbandonedHandlersFinish(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	var seen journal
 	f := siteApp(t, "web", controlplanetest.Library)
 	f.Scaling.Concurrency, f.Scaling.Max = 10, 3
@@ -145,7 +145,7 @@ const whole = 512 << 10
 
 // A request that finds its slot taken goes back to the queue and reaches the app once, exactly as it was.
 func TestLongARefusedRequestReachesTheAppAsItWas(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := refusing(t, 1)
 	const odd = "//a%2Fb/./../c;d=e:f@g!$&'()*+,~[]{}|^`\"<>\\?q=1&q=%20&r=a+b/?[]{}|^`\"<>\\=%2f"
 	for name, c := range map[string]struct{ target, want string }{
@@ -188,7 +188,7 @@ func TestLongARefusedRequestReachesTheAppAsItWas(t *testing.T) {
 
 // What cannot be sent again is refused to the client, with a cause, and when to come again.
 func TestWhatCannotBeSentAgainIsRefused(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := refusing(t, 1)
 	unfinished, finish := io.Pipe()
 	defer finish.Close()
@@ -216,7 +216,7 @@ func TestWhatCannotBeSentAgainIsRefused(t *testing.T) {
 // Clients that leave on all instances together: a request that one of those has refused is not sent to the next that looks as
 // free.
 func TestARequestIsNotRefusedByOneInstanceAfterTheOther(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := refusing(t, 2)
 	s.abandon(0, 2, 3*time.Second)
 	answer := s.get("/hello")
@@ -234,6 +234,7 @@ func requireOverload(s site, a answer) {
 
 // Redirects of apps are for their clients, and nobody but a peer can have a request sent again.
 func TestOnlyPeersSendRequestsAgain(t *testing.T) {
+	t.Parallel()
 	s := refusing(t, 1)
 	client := *s.client
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -66,7 +66,7 @@ func (s site) query(d *database) answer {
 // An environment that was frozen comes back with connections whose other ends have gone. An app that is told before can
 // close them, by HTTP or in the Go library; one that is not told fails its first request.
 func TestAPoolThatHearsOfFreezesSurvivesThem(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	var o controlplanetest.Options
 	for _, peer := range controlplanetest.Peers {
 		f := siteApp(t, string(peer), peer)

@@ -21,6 +21,7 @@ import (
 
 // Scenario 16, where the peer speaks to the app what gRPC needs.
 func TestGRPC(t *testing.T) {
+	t.Parallel()
 	stack := startSites(t, nil)
 	for _, name := range []string{"library", "binary-h2c"} {
 		t.Run(name, func(t *testing.T) {

@@ -82,6 +82,7 @@ func problemCause(t *testing.T, r result) string {
 
 // Scenario 2: a peer that reaches no relay ends its invocation with that cause, soon, and its environment lives on.
 func TestARelayThatCannotBeReached(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // connects, and never says a word
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
@@ -90,7 +91,7 @@ func TestARelayThatCannotBeReached(t *testing.T) {
 	require.NoError(t, closed.Close())
 	for name, address := range map[string]string{"silent": silent.Addr().String(), "closed": closed.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // it mostly waits
+			t.Parallel()
 			var o controlplanetest.Options
 			for _, peer := range controlplanetest.Peers {
 				o.Functions = append(o.Functions, controlplanetest.App(t, string(peer), peer))
@@ -120,6 +121,7 @@ func relayUnreachable(t *testing.T, s *controlplanetest.Stack, name string) {
 
 // Scenario 3: idle without a minimum, the invocation ends soon; with one it does not.
 func TestIdleInstancesEndUnlessTheyAreTheMinimum(t *testing.T) {
+	t.Parallel()
 	idle := controlplanetest.App(t, "idle", controlplanetest.Library)
 	kept := controlplanetest.App(t, "kept", controlplanetest.Library)
 	kept.Scaling.Min = 1
@@ -166,7 +168,7 @@ func TestAFrozenEnvironmentServesAgain(t *testing.T) {
 // An instance leads an operator to its log, whichever way lambdapeer is in the function: Lambda's lines have the id of the
 // request. Its environment is the same after a freeze, by its peer's own name, since extensions are not told Lambda's.
 func TestAnInstanceLeadsToItsLog(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := startBoth(t, nil)
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		seen := map[string]bool{}
@@ -218,7 +220,7 @@ func processOf(t *testing.T, s *controlplanetest.Stack, name string) string {
 
 // Scenario 8: a drained instance finishes what it has, however long that takes, gets nothing new, and its invocation returns.
 func TestADrainedInstanceFinishesItsWork(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.Min = 1
 		f.Scaling.DrainTimeout = 500 * time.Millisecond // what it has takes longer, and its invocation's deadline is far
@@ -256,6 +258,7 @@ func TestADrainedInstanceFinishesItsWork(t *testing.T) {
 
 // Scenario 8, under load: instances and whole functions are drained again and again, and no client notices.
 func TestDrainsUnderLoad(t *testing.T) {
+	t.Parallel()
 	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Min = 3 })
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		requests := startLoad(t, s, 25, endless, "/"+name+"/sleep?ms=10")

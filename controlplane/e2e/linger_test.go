@@ -14,7 +14,7 @@ import (
 // An app that answers and works on is stopped by a freeze. With a linger, its instance is kept until the work is done, serves
 // meanwhile, and is billed; without, the work waits for whatever thaws the environment.
 func TestWorkAfterAnAnswerIsDoneBeforeTheFreeze(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	const linger, work = 2 * time.Second, "1500"
 	var o controlplanetest.Options
 	for _, peer := range controlplanetest.Peers {

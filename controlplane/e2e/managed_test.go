@@ -17,6 +17,7 @@ import (
 
 // The same image serves as many requests at once on Lambda Managed Instances, without the dispatcher.
 func TestTheSameImageRunsOnManagedInstances(t *testing.T) {
+	t.Parallel()
 	const atOnce = 5
 	for _, peer := range controlplanetest.Peers {
 		t.Run(string(peer), func(t *testing.T) {

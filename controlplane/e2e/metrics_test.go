@@ -46,6 +46,7 @@ func (m scrape) value(t *testing.T, series string) float64 {
 
 // Scenario 38: what is counted is what happened.
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	const served, refused = 7, 3
 	f := siteApp(t, "web", controlplanetest.Library)
 	f.Scaling.Concurrency, f.Scaling.Max, f.Queue.Limit = 4, 1, 0
@@ -123,6 +124,7 @@ func documented(t *testing.T, m scrape) {
 
 // Scenario 38: the ids by which a client can find its request reach the app as they were sent, queued or not.
 func TestTraceIDs(t *testing.T) {
+	t.Parallel()
 	f := siteApp(t, "web", controlplanetest.Library)
 	f.Scaling.Concurrency, f.Scaling.Max = 1, 1
 	s := newSite(t, controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}}), "web", controlplanetest.HTTP1)

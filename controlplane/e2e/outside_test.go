@@ -25,7 +25,7 @@ import (
 // Scenario 46: a certificate that is renewed is served within seconds, and no connection is cut for it. One that does not fit, or has
 // expired, is not served; /readyz and metrics tell.
 func TestAListenersCertificateIsRenewed(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	certificate, key := keypairtest.Files(t, keypairtest.Wish{CommonName: "first", Names: []string{"front.test"}})
 	s := newSite(t, controlplanetest.Start(t, controlplanetest.Options{
 		Functions: []controlplanetest.Function{siteApp(t, "web", controlplanetest.Library)},
@@ -131,7 +131,7 @@ func (c secureConn) asks(target string) {
 
 // Scenario 46: the relay's certificate and a token are read again when they change. Instances that run go on, and dial further tunnels.
 func TestTheRelaysCertificateAndATokenAreRenewed(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	ca := keypairtest.NewCA(t)
 	wish := keypairtest.Wish{Names: []string{"127.0.0.1"}, By: ca}
 	certificate, key := keypairtest.Files(t, wish)

@@ -18,7 +18,7 @@ import (
 
 // Function images are redeployed rarely: peers of the previous build serve under this control plane.
 func TestPreviousPeersServe(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	app, peer := controlplanetest.Previous(t, "app"), controlplanetest.Previous(t, "lambdapeer")
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		rotateSoon(f)
@@ -32,7 +32,7 @@ func TestPreviousPeersServe(t *testing.T) {
 
 // The reverse: a function was deployed with a newer peer than its control plane knows.
 func TestPeersServeUnderThePreviousControlPlane(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	o := controlplanetest.Options{Program: controlplanetest.Previous(t, "controlplane")}
 	for _, peer := range controlplanetest.Peers {
 		f := controlplanetest.App(t, string(peer), peer)

@@ -12,6 +12,7 @@ import (
 // A relay of its own that is restarted costs nobody anything whose request takes no longer than it stays for: nothing is sent to it any
 // more, what is in flight ends, instances dial the new one and serve on, and no other is started.
 func TestARelayThatIsRestartedIsDialledAgain(t *testing.T) {
+	t.Parallel()
 	f := controlplanetest.App(t, "app", controlplanetest.Library)
 	f.Scaling.Min = 2
 	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}, Apart: true})

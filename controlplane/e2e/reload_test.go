@@ -68,6 +68,7 @@ func answers(t *testing.T, s *controlplanetest.Stack, path string, want int) {
 
 // A function and a route that are new are served, what a bad file says is not taken, and what needs a restart is named.
 func TestAnotherConfigurationIsTaken(t *testing.T) {
+	t.Parallel()
 	web, shop := controlplanetest.App(t, "web", controlplanetest.Library), controlplanetest.App(t, "shop", controlplanetest.Library)
 	s := controlplanetest.Start(t, controlplanetest.Options{
 		Functions: []controlplanetest.Function{web, shop}, Config: without("shop"),

@@ -16,7 +16,7 @@ import (
 // Scenarios 33 and 43, in one process: SIGTERM while requests come. Load balancers hear of it at once; whoever comes
 // nevertheless is served as before, until nobody does; long requests are answered, and an idle WebSocket holds up nobody.
 func TestLongSIGTERMUnderLoad(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	const longest = 3 * time.Second
 	o := controlplanetest.Options{Config: func(c *config.Config) {
 		c.Shutdown.Grace, c.Listeners[0].HealthPath = controlplanetest.Patience, "/healthz"

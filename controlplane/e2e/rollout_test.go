@@ -146,7 +146,7 @@ func mostReady(s *controlplanetest.Stack, until time.Time, so func() bool) (most
 // Scenario 53: a version that does not come up serves nobody, and the old one goes on; nothing is tried again until the alias
 // moves.
 func TestARolloutOfBrokenCode(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{versioned(t, 0)}})
 	l := requests(t, s, 50)
 	s.Eventually("version 1", versions(s, "1"))
@@ -182,7 +182,7 @@ func versions(s *controlplanetest.Stack, want string) func() error {
 // Scenario 53: an alias with weights has both versions served, without an end of rollouts; a drain replaces all, and no request
 // waits for it.
 func TestAnAliasWithWeightsIsServedByBothVersions(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	f := versioned(t, 0)
 	f.Scaling.Min, f.Scaling.Concurrency = 4, 5
 	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
@@ -287,7 +287,7 @@ func TestLongRolloutOfAnOperator(t *testing.T) {
 
 // Scenario 53: where nobody asks what the alias points to, the first instance of another version tells. And ?now drains at once.
 func TestAnInstanceTellsThatTheAliasHasMoved(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	f := versioned(t, 0)
 	f.Scaling.Min, f.Scaling.Concurrency, f.Rollout.Watch, f.Rollout.Hold = 4, 5, 0, time.Second
 	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})

@@ -22,6 +22,7 @@ const (
 // Scenario 37, without aliases: functions by host, path, header and listener. The more specific route wins, in whichever
 // order they are configured.
 func TestRouting(t *testing.T) {
+	t.Parallel()
 	stack := startRoutes(t)
 	s := site{Stack: stack, client: controlplanetest.Client(t, controlplanetest.HTTP1), t: t}
 	canary := http.Header{"X-Version": {"canary"}}

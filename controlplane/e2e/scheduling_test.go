@@ -31,6 +31,7 @@ func busiest(t *testing.T, s *controlplanetest.Stack, name string) operator.Inst
 
 // Scenario 29: no environment ever has more requests than it may, as its app counts them.
 func TestConcurrencyIsNeverExceeded(t *testing.T) {
+	t.Parallel()
 	for _, concurrency := range []int{1, 3} {
 		t.Run(strconv.Itoa(concurrency), func(t *testing.T) {
 			events := map[string]string{}
@@ -80,7 +81,7 @@ func eventuallyUsed(s *controlplanetest.Stack, name string, inFlight, queued int
 
 // Scenario 29: who came first is served first.
 func TestFirstComeFirstServed(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	const waiters = 12
 	events := map[string]string{}
 	s := oneSlot(t, func(f *controlplanetest.Function) {
@@ -118,7 +119,7 @@ func startedKeys(t *testing.T, file string) []string {
 
 // Scenario 30: above the queue's limit a request is told to come again, at once; those that wait are not touched.
 func TestTheQueueHasALimit(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	const limit = 3
 	s := oneSlot(t, func(f *controlplanetest.Function) { f.Queue.Limit = limit })
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
@@ -189,7 +190,7 @@ func eventuallySent(s *controlplanetest.Stack, l *load, more int64) {
 
 // The control plane is told to stop under load: what is in flight finishes, everybody else is told to come again.
 func TestLongShutdownUnderLoad(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Min = 2 })
 	l, long := map[string]*load{}, map[string]*load{}
 	for _, peer := range controlplanetest.Peers {

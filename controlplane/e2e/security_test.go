@@ -57,6 +57,7 @@ func money(s *controlplanetest.Stack) map[string]string {
 
 // Scenario 36: what clients try, by path, host and header, reaches the public function as an ordinary request or nobody.
 func TestClientsReachOnlyWhatIsRouted(t *testing.T) {
+	t.Parallel()
 	stack := startFort(t)
 	s := newSite(t, stack, "public", controlplanetest.HTTP1)
 	eventuallyWarm(s)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestARequestReachesAFunctionOverItsTunnel(t *testing.T) {
+	t.Parallel()
 	f := controlplanetest.App(t, "web", controlplanetest.Library)
 	f.Scaling.Min = 1 // or else it may end between two requests
 	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})

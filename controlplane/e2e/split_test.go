@@ -49,6 +49,7 @@ func served(t *testing.T, s *controlplanetest.Stack, meanwhile func(short *load)
 
 // A deployment: one control plane follows another one on another host.
 func TestAControlPlaneHandsOverToOneOnAnotherHost(t *testing.T) {
+	t.Parallel()
 	s := startSplit(t)
 	served(t, s, func(*load) {
 		standby := s.StartControlPlane()

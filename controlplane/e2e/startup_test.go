@@ -21,7 +21,7 @@ import (
 
 // A second control plane that would be in the way of the first one says so in one line, and does no harm.
 func TestASecondControlPlaneIsRefused(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	stack := controlplanetest.Start(t, controlplanetest.Options{
 		Functions: []controlplanetest.Function{siteApp(t, "web", controlplanetest.Library)},
 	})
@@ -88,7 +88,7 @@ func refusedControlPlane(t *testing.T, set string) string {
 
 // Scenario 47: a port in use, of those that Envoy opens: the control plane's log and /readyz name it. When it is free it serves.
 func TestAListenersPortInUse(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	binary := envoytest.Binary(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

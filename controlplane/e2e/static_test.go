@@ -207,6 +207,7 @@ func (s site) eventuallyInstances(n int) []operator.Instance {
 
 // A peer with the wrong token goes on asking, does no harm, and says why.
 func TestAPeerWithTheWrongToken(t *testing.T) {
+	t.Parallel()
 	f := newStatic(t, "web")
 	stack := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f.Function}, Config: withCertificate(t)})
 	wrong := f

@@ -37,7 +37,7 @@ func TestLongInitsAreNotWaitedForBesideAFrozenEnvironment(t *testing.T) {
 	stack := controlplanetest.Start(t, o)
 	for _, f := range o.Functions {
 		t.Run(f.Name, func(t *testing.T) {
-			t.Parallel() // they wait
+			t.Parallel()
 			s := stack.In(t)
 			client := controlplanetest.Client(t, controlplanetest.HTTP1)
 			first := fetch(t.Context(), client, s.URL("/"+f.Name+"/hello"))
@@ -53,7 +53,7 @@ func TestLongInitsAreNotWaitedForBesideAFrozenEnvironment(t *testing.T) {
 
 // Nothing is started for the reserve while Envoy is away.
 func TestAnOutageOfEnvoyCostsNothing(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	f := controlplanetest.App(t, "web", controlplanetest.Library)
 	f.Scaling.Preference = config.PreferBalanced
 	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
@@ -81,7 +81,7 @@ func TestLongInitsAreNotMadeForEachRequest(t *testing.T) {
 	stack := controlplanetest.Start(t, o)
 	for _, f := range o.Functions {
 		t.Run(f.Name, func(t *testing.T) {
-			t.Parallel() // they wait
+			t.Parallel()
 			s := stack.In(t)
 			client := controlplanetest.Client(t, controlplanetest.HTTP1)
 			var all sync.WaitGroup

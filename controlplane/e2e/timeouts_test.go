@@ -18,6 +18,7 @@ const (
 
 // Scenario 23. Each of the functions has one slot and one of the timeouts.
 func TestTimeoutsOfDispatchedRequests(t *testing.T) {
+	t.Parallel()
 	names := []string{"first-byte", "idle", "total"}
 	var o controlplanetest.Options
 	for _, name := range names {
@@ -37,7 +38,7 @@ func TestTimeoutsOfDispatchedRequests(t *testing.T) {
 	stack := controlplanetest.Start(t, o)
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // they wait
+			t.Parallel()
 			s := newSite(t, stack, name, controlplanetest.HTTP1)
 			timeInTheQueueDoesNotCount(t, s)
 			timeoutsApplyToQueuedRequestsToo(t, s)

@@ -33,7 +33,7 @@ func invokeDirectly(t *testing.T, s *controlplanetest.Stack, function string, pa
 // A function with the control plane's public key serves it and nobody else, whichever peer is inside. With another key it
 // says why it serves nobody.
 func TestOnlyTheControlPlaneCommandsPeers(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "signing.key")
 	public, err := controlplane.NewSigningKey(file)
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 // Scenarios 15 and 40: a client that has gone, in whatever way, holds no slot, though the app neither reads nor writes nor closes
 // its side, which is Node's default for upgraded connections.
 func TestUpgradesWhoseClientHasGoneHoldNoSlot(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	stack := startSites(t, nil)
 	ways := map[string]func(t *testing.T, s site){
 		"closes":             func(_ *testing.T, s site) { _ = s.deaf().Close() },
@@ -84,7 +84,7 @@ func (s site) deafHTTP2() *http2.Framer {
 
 // An instance whose clients have all gone is not kept, and billed, until its drain's limit.
 func TestUpgradesWhoseClientHasGoneKeepNoInstance(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	stack := startSites(t, func(o *controlplanetest.Options) {
 		for i := range o.Functions {
 			o.Functions[i].Scaling.Min = 0

@@ -14,7 +14,10 @@ import (
 
 // An app that leaks loses no request: its environments are replaced before their memory is used up, whichever way lambdapeer is in
 // the function.
-func TestAnAppThatLeaksLosesNoRequest(t *testing.T) { leaks(t, 256, 300) }
+func TestAnAppThatLeaksLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	leaks(t, 256, 300)
+}
 
 // leakVariable says how many requests the next test sends to each kind of peer. `make leak` sends 50,000.
 const leakVariable = "LEAK_REQUESTS"
@@ -45,6 +48,7 @@ func leaks(t *testing.T, megabytes int, requests int64) {
 
 // environment.max_requests and max_age: a new environment takes the place of one that has served enough, and nobody notices.
 func TestEnvironmentsServeAsMuchAsTheyMay(t *testing.T) {
+	t.Parallel()
 	s := startBoth(t, func(f *controlplanetest.Function) { f.Environment.MaxRequests = 50 })
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		requireServed(t, startLoad(t, s, 4, 300, "/"+name+"/sleep?ms=20").wait())

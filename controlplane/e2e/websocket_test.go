@@ -18,6 +18,7 @@ import (
 
 // Scenario 15. There is one slot in all, so that a socket that does not give it back stops the next test.
 func TestWebSockets(t *testing.T) {
+	t.Parallel()
 	stack := startSites(t, func(o *controlplanetest.Options) {
 		for i := range o.Functions {
 			o.Functions[i].Scaling.Concurrency, o.Functions[i].Scaling.Max = 1, 1

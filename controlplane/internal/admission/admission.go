@@ -1,6 +1,5 @@
-// Package admission is the vocabulary of how the admission of a request ends: dispatched, rejected (it never waited) or
-// evicted (it waited, then left without a slot), and why. It imports nothing, so the pool's shell and Envoy's stream can
-// both speak it.
+// Package admission has the words for how the admission of a request ends: dispatched, rejected (it never waited) or evicted (it
+// waited, then left without a slot), and why. It imports nothing of ours, so both the shell and Envoy's stream can use it.
 package admission
 
 import (
@@ -11,10 +10,10 @@ import (
 // A Request asks to be admitted.
 type Request struct {
 	Function string
-	ID       string // the same whenever it comes, and no other request's; empty: it has no name
-	Stream   bool   // it will hold its slot for long, as far as it says itself
-	// RefusedBy is the id of the instance that had no slot for the request, which has come back for that; empty if it comes
-	// for the first time. Arrived is when Envoy got it, then; zero if that is not known.
+	ID       string // unique, and the same when the request comes back; empty: it has none
+	Stream   bool   // it will probably hold its slot for long, as its headers say
+	// RefusedBy is the id of the instance that had no slot for a request that has come back; empty if it comes for the first time.
+	// Arrived is when Envoy first got a request that has come back; zero if that is not known.
 	RefusedBy string
 	Arrived   time.Time
 }
@@ -23,13 +22,13 @@ type Request struct {
 type Wait struct {
 	Instance string        // whose slot it got
 	Arrived  time.Time     // zero if it did not wait
-	Queue    time.Duration // in the queue; whole microseconds, so that it is the same wherever it is shown
+	Queue    time.Duration // time in the queue, in whole microseconds, so that it is the same wherever it is shown
 	Start    Start         // the kind of start that it waited for
 	Began    time.Time     // when that start began, which may be before the request arrived; zero if Start is NoStart
 	Up       time.Time     // when the instance was ready; zero if Start is NoStart
 }
 
-// ForStart is how long of its time in the queue the start was under way.
+// ForStart is how long the start was under way while the request was in the queue.
 func (w Wait) ForStart() time.Duration {
 	if w.Up.IsZero() {
 		return 0
@@ -51,10 +50,10 @@ const (
 	Cold    Start = "cold" // of an instance in a new environment
 )
 
-// Micros cuts a time to whole microseconds.
+// Micros truncates a time to whole microseconds.
 func Micros(d time.Duration) time.Duration { return d.Truncate(time.Microsecond) }
 
-// Millis is a time in milliseconds, with three digits behind the point at most.
+// Millis is a time in milliseconds, with at most three decimal places.
 func Millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // An Outcome is how an admission ended; also the value of a metric's label.
@@ -67,21 +66,21 @@ const (
 	Evicted    Outcome = "evicted"    // waited, then was refused or left
 )
 
-// A Cause says why a request was not dispatched; also the value of a metric's label. The causes of failed starts are
-// those of package scaler, with the same text; but which of Lambda's limits throttles is no client's business.
+// A Cause says why a request was not dispatched; also the value of a metric's label. The causes of failed starts are those of package
+// scaler, with the same text. Only Throttled does not say which of Lambda's limits was hit, because clients are not told.
 type Cause string
 
 // Causes.
 const (
-	QueueFull       Cause = "queue_full"       // as many requests wait as may
+	QueueFull       Cause = "queue_full"       // the queue is at its limit
 	QueueTimeout    Cause = "queue_timeout"    // waited as long as it may
-	AppStarting     Cause = "app_starting"     // that, for an instance whose app does not take requests yet
-	Closed          Cause = "closed"           // the control plane shuts down
+	AppStarting     Cause = "app_starting"     // waited as long as it may for an instance whose app does not take requests yet
+	Closed          Cause = "closed"           // the control plane is shutting down
 	UnknownFunction Cause = "unknown_function" // no such function, or none was named
 	Disabled        Cause = "disabled"         // the operator switched the function off
 	Canceled        Cause = "canceled"         // the client left
-	NoLeader        Cause = "no_leader"        // no control plane decides at the moment, and all that serves is full
-	Overload        Cause = "overload"         // an instance had no slot for it, and nothing may wait
+	NoLeader        Cause = "no_leader"        // no control plane leads at the moment, and all instances are full
+	Overload        Cause = "overload"         // an instance had no slot for it, and no request may wait
 
 	// Instances cannot be started.
 	Throttled     Cause = "throttled"
@@ -122,8 +121,8 @@ type Error struct {
 	Waited     time.Duration // in the queue; whole microseconds
 }
 
-// ErrElsewhere says that somebody else decides about the request now: it is to be asked there.
-var ErrElsewhere = errors.New("somebody else decides about this request")
+// ErrElsewhere says that another control plane decides about the request now. Envoy must ask that one.
+var ErrElsewhere = errors.New("another control plane decides about this request")
 
 // Reject returns the error of a request that was refused without a wait.
 func Reject(cause Cause) *Error { return &Error{Outcome: Rejected, Cause: cause} }

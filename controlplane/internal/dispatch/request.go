@@ -32,7 +32,7 @@ func (f *function) enter(l *Lease, by entry) pool.RequestState {
 	return state
 }
 
-// arrive is the part of enter that needs the lock. It releases the lock even after a panic, because the gRPC server recovers from it.
+// arrive is the part of enter that needs the lock. It releases the lock even after a panic, because extproc recovers from that.
 func (f *function) arrive(l *Lease, by entry, todo *effects) pool.RequestState {
 	f.mu.Lock()
 	defer f.mu.Unlock()

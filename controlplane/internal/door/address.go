@@ -8,20 +8,20 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
 )
 
-// sweepEvery is how often addresses are looked through for those that there is nothing to remember of.
+// sweepEvery is how often addresses are forgotten of which nothing need be remembered.
 const sweepEvery = 10 * time.Second
 
 // An address is what is known of one network address.
 type address struct {
-	standing int
-	begun    int           // of these, had a turn
-	attempts bucket.Bucket // may be overdrawn by those that had begun
-	waiting  list.List     // of *Visit, for their first turn, oldest first
-	linedUp  bool          // is in the door's first
+	standing int           // strangers
+	begun    int           // strangers that have had a turn
+	attempts bucket.Bucket // strangers that have begun may overdraw it
+	waiting  list.List     // of *Visit that wait for their first turn, oldest first
+	linedUp  bool          // the address is in the door's first
 	refill   *time.Timer   // runs while strangers wait for an attempt
 }
 
-// keyOf makes one address of the IPv6 addresses that one network has, and of both forms of an IPv4 address.
+// keyOf maps an IPv6 address to its /64 network, because one host may have all of it, and both forms of an IPv4 address to one.
 func keyOf(a netip.Addr) netip.Addr {
 	a = a.Unmap()
 	if !a.Is6() {
@@ -73,7 +73,7 @@ func (d *Door) endLocked(v *Visit) {
 	d.grantLocked()
 }
 
-// moveLocked takes a stranger into another of the door's lists, as its youngest.
+// moveLocked moves a stranger to the end of another of the door's lists.
 func (v *Visit) moveLocked(to *list.List) {
 	if v.list != nil {
 		v.list.Remove(v.place)

@@ -1,12 +1,12 @@
-// Package door shares a port's entrance among strangers: connections that have shown no valid token yet. They share no
-// limit with those that have.
+// Package door limits strangers at a port: connections that have not shown a valid token yet. They share no limit with connections
+// that have.
 //
-// A stranger that waits for its other end takes a place, which is a descriptor and little else. When all places are taken
-// an old silent one goes, first one whose address has more than its share. Only in a turn may a stranger compute, that is
-// shake hands or have its request read, and few have a turn at once, so that other work of the process waits behind few.
-// Each address has a number of attempts. A stranger that had a turn and shows no valid token uses one up when it goes; they
-// come back slowly, and while an address has none, nobody of it begins. So any number of good peers may come from behind one
-// address, slow ones too, if no more than a fixed number are in the middle of it at once.
+// A stranger takes a place, which costs a file descriptor and little else. When all places are taken an old silent stranger must go,
+// preferably one whose address has more than its share. A stranger may use CPU, for a handshake or for reading its request, only
+// while it has a turn. Few have a turn at once, so that other work of the process waits behind few. Each address has a number of
+// attempts, which come back slowly. A stranger that had a turn and shows no valid token uses one up when it goes. While an address
+// has none left, none of its strangers begins. So any number of good peers may come from one address, slow ones too, if no more than
+// a fixed number of them are in the middle of it at once.
 package door
 
 import (
@@ -20,9 +20,9 @@ import (
 // Limits bound what strangers may take. All are positive.
 type Limits struct {
 	Places   int     // strangers at once
-	Turns    int     // strangers that compute at once
-	Begun    int     // strangers of one address that have had a turn, at once
-	Attempts int     // strangers of one address that had a turn and went without a valid token
+	Turns    int     // strangers that have a turn at once
+	Begun    int     // strangers of one address at once that have had a turn
+	Attempts int     // strangers of one address that had a turn and showed no valid token
 	Refill   float64 // attempts that come back to an address each second
 }
 
@@ -38,13 +38,13 @@ type Door struct {
 	shut      bool
 	silent    list.List // of *Visit whose first byte has not come, oldest first
 	spoken    list.List // of *Visit that wait for their first turn, oldest first
-	begun     list.List // of *Visit that have had one, oldest first
+	begun     list.List // of *Visit that have had a turn, oldest first
 	addresses map[netip.Addr]*address
 	present   int // addresses with a stranger
 	swept     time.Time
 	turns     int        // free
-	again     list.List  // of *Visit that wait for a turn which is not their first, oldest first
-	first     []*address // some of whose strangers wait for their first turn: served one after the other
+	again     list.List  // of *Visit that wait for another turn, oldest first
+	first     []*address // addresses with strangers that wait for their first turn: served round robin
 }
 
 // New returns an open door.
@@ -64,9 +64,9 @@ func (d *Door) Crowd() float64 { return float64(d.Standing()) / float64(d.limits
 
 func (d *Door) standingLocked() int { return d.silent.Len() + d.spoken.Len() + d.begun.Len() }
 
-// Enter takes in a stranger, which is silent at first, and does not block. If there is no room, another one gives way.
-// Leave or Admit must follow. giveWay has to close the connection. It is called at most once, from any goroutine, perhaps
-// from within Enter, and perhaps just after Leave.
+// Enter gives a stranger a place. It does not block: if there is no room, another stranger gives way. Leave or Admit must follow.
+// giveWay must close the connection. It is called at most once, from any goroutine, perhaps from within Enter, and perhaps just
+// after Leave.
 func (d *Door) Enter(from netip.Addr, giveWay func()) *Visit {
 	v := &Visit{door: d, from: keyOf(from), giveWay: giveWay, since: time.Now()}
 	d.mu.Lock()
@@ -84,7 +84,7 @@ func (d *Door) Enter(from netip.Addr, giveWay func()) *Visit {
 	return v
 }
 
-// Relieve makes up to n strangers give way, and returns how many did: for when descriptors run out.
+// Relieve makes up to n strangers give way, and returns how many did. It is for when file descriptors run out.
 func (d *Door) Relieve(n int) int {
 	d.mu.Lock()
 	var gone []*Visit
@@ -100,7 +100,7 @@ func (d *Door) Relieve(n int) int {
 	return len(gone)
 }
 
-// Shut makes all strangers give way, those to come included.
+// Shut makes all strangers give way, also those that come later.
 func (d *Door) Shut() {
 	d.mu.Lock()
 	d.shut = true

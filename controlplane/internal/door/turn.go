@@ -10,14 +10,14 @@ func (d *Door) queueLocked(v *Visit, line *list.List) {
 	v.line, v.inLine = line, line.PushBack(v)
 }
 
-// unqueueLocked ends v's waiting for a turn, with or without one.
+// unqueueLocked ends v's wait for a turn, whether it got one or not.
 func (d *Door) unqueueLocked(v *Visit, now state) {
 	v.line.Remove(v.inLine)
 	v.state = now
 	close(v.turn)
 }
 
-// lineUpLocked has the address's strangers served, if some wait.
+// lineUpLocked puts the address in the line for first turns, if strangers of it wait.
 func (d *Door) lineUpLocked(a *address) {
 	if !a.linedUp && a.waiting.Len() > 0 {
 		a.linedUp = true
@@ -25,7 +25,7 @@ func (d *Door) lineUpLocked(a *address) {
 	}
 }
 
-// grantLocked gives turns away: first to those that have begun, so that what was begun ends.
+// grantLocked gives free turns to strangers that wait. Those that have begun come first, so that they finish.
 func (d *Door) grantLocked() {
 	for d.turns > 0 {
 		v := d.nextLocked()
@@ -41,8 +41,8 @@ func (d *Door) grantLocked() {
 	}
 }
 
-// nextLocked returns whose turn it is, nil if nobody waits that may have one. Of those that have not begun the newest comes
-// first: where more wait than can be served, the other ends of the oldest have given up.
+// nextLocked returns the stranger whose turn it is; nil if none waits that may have one. Of those that have not begun the newest comes
+// first: if more wait than can be served, the oldest have probably given up.
 func (d *Door) nextLocked() *Visit {
 	if e := d.again.Front(); e != nil {
 		return e.Value.(*Visit)
@@ -66,7 +66,7 @@ func (d *Door) nextLocked() *Visit {
 	return nil
 }
 
-// awaitRefillLocked has the address served when it has an attempt again.
+// awaitRefillLocked lines the address up when it has an attempt again.
 func (d *Door) awaitRefillLocked(a *address, now time.Time) {
 	if a.refill != nil {
 		a.refill.Stop()

@@ -6,16 +6,16 @@ import (
 )
 
 const (
-	// roundTrip is longer than a peer's first byte takes from anywhere: who is silent for longer is the first to go.
+	// roundTrip is longer than the first byte of a peer takes from anywhere. A stranger that is silent for longer goes first.
 	roundTrip = 250 * time.Millisecond
-	// look is how many of the oldest are asked whether their address has more than its share.
+	// look is how many of the oldest strangers are checked for whether their address has more than its share.
 	look = 64
-	// leastShare is how many strangers of one address are never too many: about what one instance dials in a burst.
+	// leastShare is how many strangers of one address are never too many: about as many as one instance dials in a burst.
 	leastShare = 32
 )
 
-// victimLocked returns the stranger that is to give way, not the newcomer. Nil: each of the others has its turn. Those
-// that have begun go after those that wait to: what was begun ends.
+// victimLocked returns the stranger that must give way. It is the newcomer, or nil without one, if all others have a turn. Strangers
+// that wait for their first turn go before those that have begun, so that the latter finish.
 func (d *Door) victimLocked(newcomer *Visit) *Visit {
 	if front := d.silent.Front(); front != nil && time.Since(front.Value.(*Visit).since) > roundTrip {
 		return d.oldestLocked(&d.silent, newcomer)
@@ -28,7 +28,7 @@ func (d *Door) victimLocked(newcomer *Visit) *Visit {
 	return newcomer
 }
 
-// oldestLocked prefers addresses with more than their share. It interrupts nobody's turn.
+// oldestLocked returns the oldest stranger of a list that has no turn. It prefers one whose address has more than its share.
 func (d *Door) oldestLocked(l *list.List, newcomer *Visit) *Visit {
 	share := max(leastShare, d.limits.Places/max(d.present, 1))
 	var oldest *Visit

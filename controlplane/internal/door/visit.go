@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A state is what a stranger does.
+// A state is what a stranger is doing.
 type state uint8
 
 const (
@@ -17,7 +17,7 @@ const (
 	ended
 )
 
-// A Visit is one stranger's, from its connection to its valid token or its end. It is for one goroutine.
+// A Visit is a stranger's time at the door, from its connection to its valid token or its end. It is for one goroutine.
 type Visit struct {
 	door    *Door
 	from    netip.Addr
@@ -31,13 +31,13 @@ type Visit struct {
 	admitted bool
 	list     *list.List // silent, spoken or begun
 	place    *list.Element
-	line     *list.List // that it queues in
+	line     *list.List // the line in which it queues
 	inLine   *list.Element
 	turn     chan struct{} // closed when the queueing ends
 }
 
-// Begin says that the stranger's first byte has come, and blocks until it may compute. ctx bounds this and later waits.
-// The error is ErrGaveWay or the context's.
+// Begin says that the stranger's first byte has come, and blocks until it has a turn. ctx bounds this and later waits. The error is
+// ErrGaveWay or that of ctx.
 func (v *Visit) Begin(ctx context.Context) error {
 	d := v.door
 	d.mu.Lock()
@@ -53,7 +53,7 @@ func (v *Visit) Begin(ctx context.Context) error {
 	return v.await()
 }
 
-// Pause ends the stranger's turn: it waits for its other end. It is harmless twice.
+// Pause ends the stranger's turn, because it waits for its other end. It is harmless twice.
 func (v *Visit) Pause() {
 	d := v.door
 	d.mu.Lock()
@@ -65,7 +65,7 @@ func (v *Visit) Pause() {
 	}
 }
 
-// Resume blocks until a stranger that paused may compute again. The error is like Begin's.
+// Resume blocks until a stranger that paused has a turn again. The errors are those of Begin.
 func (v *Visit) Resume() error {
 	d := v.door
 	d.mu.Lock()
@@ -77,7 +77,7 @@ func (v *Visit) Resume() error {
 	return v.await()
 }
 
-// await unlocks the door, and returns when v's turn has come, or never will.
+// await unlocks the door, and returns when v has a turn, or will never have one.
 func (v *Visit) await() error {
 	d := v.door
 	d.grantLocked()
@@ -100,7 +100,7 @@ func (v *Visit) await() error {
 	}
 }
 
-// Admit ends the visit of a stranger that has shown a valid token. The error is ErrGaveWay.
+// Admit ends the visit of a stranger that has shown a valid token. It fails with ErrGaveWay if the stranger had to go meanwhile.
 func (v *Visit) Admit() error {
 	d := v.door
 	d.mu.Lock()

@@ -21,7 +21,7 @@ type exchange struct {
 	answered bool // the request has been let through or refused
 }
 
-// first receives the request's headers, and what the route says of it.
+// first receives the request's headers, and what the route says about it.
 func (e *exchange) first() (admission.Request, error) {
 	message, err := e.stream.Recv()
 	if err != nil {
@@ -40,7 +40,7 @@ func (e *exchange) dispatch(reply *extprocv3.ProcessingResponse) error {
 	return e.stream.Send(reply)
 }
 
-// refuse answers in the function's place, which ends the exchange.
+// refuse answers instead of the function, which ends the exchange.
 func (e *exchange) refuse(refused *admission.Error) error {
 	e.answered = true
 	reply := immediate(refused)
@@ -66,7 +66,7 @@ func (e *exchange) untilEnd() error {
 	}
 }
 
-// pass answers a message about a dispatched request: nothing to change.
+// pass answers a message about a dispatched request without changing anything.
 func (e *exchange) pass(request *extprocv3.ProcessingRequest) error {
 	reply := unchanged(request)
 	if reply == nil {
@@ -75,7 +75,7 @@ func (e *exchange) pass(request *extprocv3.ProcessingRequest) error {
 	return e.stream.Send(reply)
 }
 
-// immediate is the reply that Envoy sends to the client instead of asking the function.
+// immediate is the reply that makes Envoy answer the client itself.
 func immediate(refused *admission.Error) *extprocv3.ProcessingResponse {
 	p := problemOf(refused)
 	headers := []*corev3.HeaderValueOption{header("content-type", "application/problem+json"), header(CauseHeader, string(p.cause))}
@@ -99,7 +99,7 @@ func header(name, value string) *corev3.HeaderValueOption {
 	}
 }
 
-// unchanged is the empty reply of the message's kind, or nil for a kind that must not come now.
+// unchanged is the empty reply to a message of that kind; nil for a kind that must not come after the first message.
 func unchanged(request *extprocv3.ProcessingRequest) *extprocv3.ProcessingResponse {
 	reply := &extprocv3.ProcessingResponse{}
 	switch request.GetRequest().(type) {

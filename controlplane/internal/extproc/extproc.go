@@ -1,5 +1,5 @@
-// Package extproc is Envoy's side of admission: an ext_proc server that holds one stream per request, from before the
-// request has a slot until the request has ended, however it ends. Protobuf stops here.
+// Package extproc is the ext_proc server that Envoy asks about requests. It holds one stream per request, from before the request has
+// a slot until the request has ended, however it ends. Protobuf stops here.
 package extproc
 
 import (
@@ -17,32 +17,33 @@ import (
 
 // What Envoy's configuration and this server must agree on.
 const (
-	// FunctionKey is the stream's initial metadata that names the function. The route sets it; a client cannot.
+	// FunctionKey is the key in the stream's initial metadata that names the function. The route sets it; a client cannot.
 	FunctionKey = "lambda-dispatch-function"
-	// BeganKey is the stream's initial metadata that says when Envoy got a request, in microseconds of Unix time.
+	// BeganKey is the key in the initial metadata that says when Envoy got a request, in microseconds of Unix time.
 	BeganKey = "lambda-dispatch-began"
-	// ArrivedKey says the same, in its place, of a request that an instance has refused. Only the route of such requests sets it.
-	// Their header wire.RefusedHeader names the instance.
+	// ArrivedKey replaces BeganKey for a request that an instance has refused. Only the route of such requests sets it. Their
+	// header wire.RefusedHeader names the instance.
 	ArrivedKey = "lambda-dispatch-arrived"
-	// TellKey is set where Envoy is to be told what a request waited for, in the metadata below, and says for whom: TellLogs,
-	// TellClients, TellBoth.
+	// TellKey asks for what a request waited for, in the metadata below. Its value says for whom: TellLogs, TellClients or
+	// TellBoth.
 	TellKey     = "lambda-dispatch-tell"
 	TellLogs    = "logs"
 	TellClients = "clients"
 	TellBoth    = "both"
-	// TimingKey has what the request itself says of wanting a Server-Timing, TimingWordKey what it must say to get one.
+	// TimingKey has the header by which a request asks for Server-Timing, and TimingWordKey the value that grants it.
 	TimingKey     = "lambda-dispatch-timing"
 	TimingWordKey = "lambda-dispatch-timing-word"
 	// MetadataNamespace and EndpointKey are where the reply names the endpoint in the request's dynamic metadata.
 	MetadataNamespace = "lambda-dispatch"
 	EndpointKey       = "endpoint"
-	// InstanceKey, QueueKey (milliseconds, a number) and StartKey (none, warm, cold) are there where TellKey is, of requests
-	// that are let through; QueueKey also of those that are refused after a wait. ServerTimingKey is a header's value.
+	// InstanceKey, QueueKey (a number, in milliseconds) and StartKey (none, warm or cold) are in the reply to a dispatched request
+	// if TellKey asks for them. QueueKey is also in the reply to one that was refused after a wait. ServerTimingKey is the value
+	// of the header Server-Timing.
 	InstanceKey     = "instance"
 	QueueKey        = "queue_ms"
 	StartKey        = "start"
 	ServerTimingKey = "server_timing"
-	// DetailsPrefix begins the details of each refusal, which Envoy keeps: by them it knows our answers from its own.
+	// DetailsPrefix begins the response code details of each refusal. By it Envoy tells our answers from its own.
 	DetailsPrefix = "lambda_dispatch_"
 )
 
@@ -63,8 +64,8 @@ type Acquirer[L Lease] interface {
 	Acquire(ctx context.Context, r admission.Request) (L, error)
 }
 
-// A Witness hears how the requests were admitted that Envoy traces. Traceparent (W3C Trace Context) names the span that asked. It must
-// not block.
+// A Witness is told how requests that Envoy traces were admitted. traceparent (W3C Trace Context) names the span that asked. Its
+// methods must not block.
 type Witness interface {
 	Admitted(traceparent string, r admission.Request, w admission.Wait)
 	Refused(traceparent string, r admission.Request, e *admission.Error)
@@ -75,12 +76,12 @@ type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	acquire func(ctx context.Context, r admission.Request) (Lease, error)
 	log     logrus.FieldLogger
-	replies replies // to routes that want to know the endpoint alone
-	told    told    // to those that want to know more, of requests that did not wait
-	witness Witness // nil: nobody
+	replies replies     // for routes that want only the endpoint
+	told    toldReplies // for routes that want more, about requests that did not wait
+	witness Witness     // nil: none
 }
 
-// Witnessed tells w of each request that is traced. It is called before the first request.
+// Witnessed makes the server tell w of each request that is traced. It is called before the first request.
 func (s *Server) Witnessed(w Witness) *Server {
 	s.witness = w
 	return s
@@ -98,8 +99,8 @@ func New[L Lease](acquirer Acquirer[L], log logrus.FieldLogger) *Server {
 	return &Server{acquire: acquire, log: log.WithField("component", "extproc")}
 }
 
-// Process serves one request: it returns when the request has ended. A stream that ends without an answer would let its
-// request pass, so every way out before the answer is an immediate response or an error status.
+// Process serves one request, and returns when the request has ended. If a stream ended without an answer, Envoy would let the request
+// pass. So every return before the answer is an immediate response or an error status.
 func (s *Server) Process(raw extprocv3.ExternalProcessor_ProcessServer) (err error) {
 	e := exchange{stream: raw}
 	defer func() {
@@ -110,7 +111,7 @@ func (s *Server) Process(raw extprocv3.ExternalProcessor_ProcessServer) (err err
 	return s.serve(&e)
 }
 
-// serve runs the exchange: first message, admission, answer, wait for the end.
+// serve runs the exchange: first message, admission, answer, end of the request.
 func (s *Server) serve(e *exchange) error {
 	request, err := e.first()
 	if err != nil {
@@ -126,12 +127,12 @@ func (s *Server) serve(e *exchange) error {
 		return err
 	}
 	if wishes.tell && s.witness != nil {
-		s.witness.Admitted(said(e.stream.Context(), traceparent), request, lease.Wait())
+		s.witness.Admitted(routeValue(e.stream.Context(), traceparent), request, lease.Wait())
 	}
 	return e.untilEnd()
 }
 
-// reply is the answer that lets a request through.
+// reply is the answer to a dispatched request.
 func (s *Server) reply(w wishes, lease Lease) *extprocv3.ProcessingResponse {
 	if !w.any() {
 		return s.replies.to(lease.Endpoint())
@@ -143,10 +144,10 @@ func (s *Server) reply(w wishes, lease Lease) *extprocv3.ProcessingResponse {
 	return dispatched(w.metadata(lease.Endpoint(), wait))
 }
 
-// refuse answers the request with what err means to a client.
+// refuse answers the request with what err means for a client.
 func (s *Server) refuse(e *exchange, request admission.Request, err error) error {
 	if ctx := e.stream.Context(); ctx.Err() != nil {
-		return status.FromContextError(ctx.Err()).Err() // nobody is there to be told
+		return status.FromContextError(ctx.Err()).Err() // the client has gone
 	}
 	if errors.Is(err, admission.ErrElsewhere) {
 		return status.Error(codes.Unavailable, err.Error()) // Envoy asks again
@@ -160,12 +161,12 @@ func (s *Server) refuse(e *exchange, request admission.Request, err error) error
 		s.log.WithError(err).Error("Envoy broke the protocol: is its configuration ours?")
 	}
 	if wishesOf(e.stream.Context()).tell && s.witness != nil {
-		s.witness.Refused(said(e.stream.Context(), traceparent), request, refused)
+		s.witness.Refused(routeValue(e.stream.Context(), traceparent), request, refused)
 	}
 	return e.refuse(refused)
 }
 
-// panicked turns a bug into a failed request; the process and the other requests go on.
+// panicked turns a panic into a failed request. The process and the other requests go on.
 func (s *Server) panicked(e *exchange, cause any) error {
 	s.log.WithFields(logrus.Fields{"panic": cause, "stack": string(debug.Stack())}).Error("request failed by a bug")
 	if e.answered {

@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
-// workers is how many streams are served by goroutines that were there before. A new goroutine for each would grow its
-// stack again for each, which was a tenth of this process's CPU. Streams beyond that number get one of their own.
+// workers is how many goroutines are reused to serve streams. A new goroutine must grow its stack again, which was a tenth of this
+// process's CPU. Streams beyond that number get a goroutine of their own.
 const workers = 256
 
 // Receive windows in bytes. A request's headers are a few hundred; xDS sends little more in this direction.
@@ -19,8 +19,8 @@ const (
 )
 
 // ServerOptions returns the options of a gRPC server that carries ext_proc, and xDS beside it, for Envoys on this host.
-// Every request is a stream that stays open as long as the request, so there is no limit on streams: the queue's limits
-// and Envoy's own are the ones that count. Larger buffers made no measurable difference.
+// Every request is a stream that stays open as long as the request, so there is no limit on streams: those of the queue and of Envoy
+// count. Larger buffers made no measurable difference.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(math.MaxUint32),
@@ -28,7 +28,7 @@ func ServerOptions() []grpc.ServerOption {
 		// Windows that adapt cost a ping for each burst of messages, in both processes.
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
-		// Envoy pings twice a second, to notice one that hangs; the default policy closes the connection, with every request.
+		// Envoy pings twice a second, to notice a server that hangs. The default policy would close the connection for that.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 100 * time.Millisecond, PermitWithoutStream: true}),
 		// An Envoy that hangs must not look connected for ever: leases wait for every Envoy's acknowledgement.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),

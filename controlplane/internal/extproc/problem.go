@@ -11,7 +11,7 @@ import (
 // An answer is what a client gets for a cause.
 type answer struct {
 	status int
-	retry  bool // say that another try may help, also if nobody knows when
+	retry  bool // send Retry-After even if it is not known when another try helps
 	title  string
 }
 
@@ -70,7 +70,7 @@ func problemOf(refused *admission.Error) problem {
 	return p
 }
 
-// wholeSeconds rounds up: a client that comes too early is refused again. At least 1.
+// wholeSeconds rounds up, because a client that comes too early is refused again. The least is 1.
 func wholeSeconds(d time.Duration) string {
 	return strconv.FormatInt(max(int64((d+time.Second-1)/time.Second), 1), 10)
 }

@@ -8,13 +8,13 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// replies keeps the reply that names an endpoint, ready encoded. Building and encoding its two nested structs costs more
-// than the rest of a request in this package. There are as many replies as endpoint names, which are reused.
+// replies caches the encoded reply for each endpoint. Building and encoding its two nested structs costs more than the rest of a request
+// in this package. There are as many replies as endpoint names, which are reused.
 type replies struct {
-	byEndpoint sync.Map // endpoint: *extprocv3.ProcessingResponse, never changed
+	byEndpoint sync.Map // endpoint: *extprocv3.ProcessingResponse, which is never changed
 }
 
-// to returns the reply that lets a request through to an endpoint. It is shared: read only.
+// to returns the reply that sends a request to an endpoint. It is shared, so it must not be changed.
 func (r *replies) to(endpoint string) *extprocv3.ProcessingResponse {
 	if known, ok := r.byEndpoint.Load(endpoint); ok {
 		return known.(*extprocv3.ProcessingResponse)
@@ -24,8 +24,8 @@ func (r *replies) to(endpoint string) *extprocv3.ProcessingResponse {
 	return reply
 }
 
-// dispatched is the reply that names the endpoint. Clients cannot forge dynamic metadata. The header mutation is empty, but
-// must be there: only then Envoy routes again, and finds the route for requests that have an endpoint.
+// dispatched is the reply that names the endpoint in dynamic metadata, which clients cannot forge. The header mutation is empty but must
+// be there: without it Envoy does not choose the route again, and would miss the one for requests that have an endpoint.
 func dispatched(fields map[string]*structpb.Value) *extprocv3.ProcessingResponse {
 	return &extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{
@@ -40,7 +40,7 @@ func metadataOf(fields map[string]*structpb.Value) *structpb.Struct {
 	return &structpb.Struct{Fields: map[string]*structpb.Value{MetadataNamespace: inner}}
 }
 
-// frozen returns a message that encodes to the same bytes as reply, by copying them: they are its unknown fields.
+// frozen returns a message that encodes to the same bytes as reply. The bytes are its unknown fields, so encoding only copies them.
 func frozen(reply *extprocv3.ProcessingResponse) *extprocv3.ProcessingResponse {
 	encoded, err := proto.Marshal(reply)
 	if err != nil { // a path that is not UTF-8: let Send say so

@@ -16,25 +16,25 @@ import (
 
 const (
 	requestIDHeader = "x-request-id"
-	traceparent     = "traceparent" // of the stream: Envoy's span that asks
+	traceparent     = "traceparent" // key in the stream's metadata: Envoy's span that asks
 )
 
-// Headers are those of a request that Envoy is to send.
+// Headers are the request headers that Envoy must send.
 var Headers = []string{requestIDHeader, traceparent, RefusedHeader, "accept", "upgrade"}
 
-// RefusedHeader and CauseHeader are wire's, as Envoy writes them.
+// RefusedHeader and CauseHeader are those of package wire, in the lower case that Envoy uses.
 var (
 	RefusedHeader = strings.ToLower(wire.RefusedHeader)
 	CauseHeader   = strings.ToLower(wire.CauseHeader)
 )
 
-// requestOf is what Envoy says of a request. Without the word of its route no request has been refused before, whatever its
-// headers say.
+// requestOf is what Envoy says about a request. Only the route of refused requests sets ArrivedKey. Without it the request counts as
+// new, whatever its headers say.
 func requestOf(ctx context.Context, headers []*corev3.HeaderValue) admission.Request {
-	r := admission.Request{Function: said(ctx, FunctionKey), Stream: streams(headers)}
-	arrived := said(ctx, ArrivedKey)
+	r := admission.Request{Function: routeValue(ctx, FunctionKey), Stream: streams(headers)}
+	arrived := routeValue(ctx, ArrivedKey)
 	if arrived == "" {
-		r.ID = idOf(headers, said(ctx, BeganKey))
+		r.ID = idOf(headers, routeValue(ctx, BeganKey))
 		return r
 	}
 	r.ID = idOf(headers, arrived)
@@ -45,7 +45,7 @@ func requestOf(ctx context.Context, headers []*corev3.HeaderValue) admission.Req
 	return r
 }
 
-// streams tells whether a request will go on for long, as far as its headers say: a WebSocket, or server-sent events.
+// streams tells whether a request will probably go on for long, because its headers ask for a WebSocket or for server-sent events.
 func streams(headers []*corev3.HeaderValue) bool {
 	for _, h := range headers {
 		switch v := h.GetRawValue(); h.GetKey() {
@@ -62,8 +62,8 @@ func streams(headers []*corev3.HeaderValue) bool {
 	return false
 }
 
-// idOf names a request. Clients may choose x-request-id, and choose one that another has; when Envoy got the request, to the
-// microsecond, they do not choose. Without the first there is no name.
+// idOf is the id of a request; empty without x-request-id. Clients may choose that header, and may choose the same one for two requests.
+// So the time in microseconds when Envoy got the request is added.
 func idOf(headers []*corev3.HeaderValue, began string) string {
 	id := valueOf(headers, requestIDHeader)
 	if id == "" || began == "" {
@@ -72,8 +72,8 @@ func idOf(headers []*corev3.HeaderValue, began string) string {
 	return id + " " + began
 }
 
-// said returns what the route says under that key, or "" when it says nothing.
-func said(ctx context.Context, key string) string {
+// routeValue returns what the route sets under a key; empty if it sets nothing.
+func routeValue(ctx context.Context, key string) string {
 	if values := metadata.ValueFromIncomingContext(ctx, key); len(values) == 1 {
 		return values[0]
 	}

@@ -11,29 +11,29 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 )
 
-// wishes are what a request's route wants to know beyond the endpoint.
+// wishes are what a request's route asks for beyond the endpoint.
 type wishes struct {
-	tell   bool // what it waited for, for logs and traces
-	timing bool // the same, for its client
+	tell   bool // what the request waited for, for logs and traces
+	timing bool // the same for the client, as Server-Timing
 }
 
 func (w wishes) any() bool { return w.tell || w.timing }
 
-// wishesOf reads them from the stream. A client gets a Server-Timing if its request says the word that its route asks for.
+// wishesOf reads the wishes from the stream's metadata. A client gets Server-Timing if its request has the word that the route wants.
 func wishesOf(ctx context.Context) (w wishes) {
-	whom := said(ctx, TellKey)
+	whom := routeValue(ctx, TellKey)
 	if whom == "" {
 		return w
 	}
 	w.tell = whom != TellClients
 	if whom != TellLogs {
-		word := said(ctx, TimingWordKey)
-		w.timing = word != "" && said(ctx, TimingKey) == word
+		word := routeValue(ctx, TimingWordKey)
+		w.timing = word != "" && routeValue(ctx, TimingKey) == word
 	}
 	return w
 }
 
-// metadata is what Envoy is told.
+// metadata is the dynamic metadata for Envoy.
 func (w wishes) metadata(endpoint string, wait admission.Wait) map[string]*structpb.Value {
 	fields := map[string]*structpb.Value{EndpointKey: structpb.NewStringValue(endpoint)}
 	if w.tell {
@@ -47,7 +47,7 @@ func (w wishes) metadata(endpoint string, wait admission.Wait) map[string]*struc
 	return fields
 }
 
-// serverTiming is the value of the header Server-Timing (W3C Server Timing): times in milliseconds.
+// serverTiming is the value of the header Server-Timing (W3C Server Timing). Times are in milliseconds.
 func serverTiming(wait admission.Wait) string {
 	queue := fmt.Sprintf("queue;dur=%v", admission.Millis(wait.Queue))
 	if wait.Start == admission.NoStart {
@@ -56,23 +56,23 @@ func serverTiming(wait admission.Wait) string {
 	return fmt.Sprintf("%s, start;desc=%s;dur=%v", queue, wait.Start, admission.Millis(wait.ForStart()))
 }
 
-// told keeps the last reply about each endpoint to a request that did not wait, ready encoded: as many as endpoint names.
-type told struct {
-	byEndpoint sync.Map // endpoint: tale
+// toldReplies caches the last encoded reply for each endpoint to a request that did not wait.
+type toldReplies struct {
+	byEndpoint sync.Map // endpoint: toldReply
 }
 
-// A tale holds as long as the endpoint is the same instance's.
-type tale struct {
+// A toldReply is valid as long as the endpoint belongs to the same instance.
+type toldReply struct {
 	instance string
 	reply    *extprocv3.ProcessingResponse
 }
 
-// to is replies.to with what Envoy is told of a request that did not wait.
-func (t *told) to(endpoint string, wait admission.Wait) *extprocv3.ProcessingResponse {
-	if known, ok := t.byEndpoint.Load(endpoint); ok && known.(tale).instance == wait.Instance {
-		return known.(tale).reply
+// to is like replies.to, with the metadata that wishes.tell asks for about a request that did not wait.
+func (t *toldReplies) to(endpoint string, wait admission.Wait) *extprocv3.ProcessingResponse {
+	if known, ok := t.byEndpoint.Load(endpoint); ok && known.(toldReply).instance == wait.Instance {
+		return known.(toldReply).reply
 	}
 	reply := frozen(dispatched(wishes{tell: true}.metadata(endpoint, wait)))
-	t.byEndpoint.Store(endpoint, tale{wait.Instance, reply})
+	t.byEndpoint.Store(endpoint, toldReply{wait.Instance, reply})
 	return reply
 }

@@ -79,7 +79,7 @@ func TestARouteIsToldWhatItAsksFor(t *testing.T) {
 
 // An endpoint's name goes to the next instance, and so must what is kept about it.
 func TestWhatIsKeptIsTheInstancesThatHasTheEndpointNow(t *testing.T) {
-	var kept told
+	var kept toldReplies
 	name := func(instance string) string {
 		encoded, err := proto.Marshal(kept.to("/e/web/0001", admission.Wait{Instance: instance, Start: admission.NoStart}))
 		require.NoError(t, err)

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A Step is what a candidate wants done next.
+// A Step is what the owner of a candidate must do next.
 type Step struct {
 	Kind StepKind
-	At   time.Time // StepWait: no sooner than then
+	At   time.Time // StepWait: when to ask for the next step
 	Seen uint64    // StepSwap
 	Next Record    // StepSwap
 }
@@ -24,35 +24,35 @@ const (
 	StepSwap
 )
 
-// A Candidate is one process's part in the election. It is pure: its owner does what Step says, one thing at a time, and tells
-// how that went.
+// A Candidate is one process's part in the election. It is pure: its owner does what Step says, one step at a time, and reports how it
+// went.
 type Candidate struct {
 	me, address string
-	enters      bool // it wants to lead, or to go on
+	enters      bool // it wants to lead, or to keep leading
 
 	known   Record
 	read    bool      // known was read or written
-	gone    bool      // known's holder lives no more
+	gone    bool      // the process of known's holder has ended
 	since   time.Time // when known's version was first seen
-	next    time.Time // of the next step
-	trying  Record    // written, perhaps; version 0: there is none
-	tried   time.Time // when that was begun
-	until   time.Time // its own lease
-	term    uint64    // that it leads or has led
-	over    bool      // that term is
-	highest uint64    // of all terms heard of
+	next    time.Time // when the next step is due
+	trying  Record    // the record that was last swapped in, perhaps; version 0: none was
+	tried   time.Time // when that swap began
+	until   time.Time // when its own lease expires
+	term    uint64    // the term that it leads or has last led
+	over    bool      // that term is over
+	highest uint64    // the highest term heard of
 
-	watch     time.Duration // between two looks at somebody else's record
+	watch     time.Duration // between two looks at another's record
 	attached  []string
-	confirmed time.Time // no relay of those has seen a higher term before this moment
+	confirmed time.Time // until then none of the attached relays had seen a higher term
 }
 
-// NewCandidate returns a candidate that knows nothing yet. me names this process, as no other, not even after a restart.
+// NewCandidate returns a candidate that knows nothing yet. me is unique to this process, also over restarts.
 func NewCandidate(me, address string) *Candidate {
 	return &Candidate{me: me, address: address, enters: true, watch: Watch}
 }
 
-// Step says what is to be done now, or when to ask again.
+// Step says what to do now, or when to ask again.
 func (c *Candidate) Step(now time.Time) Step {
 	switch {
 	case now.Before(c.next):
@@ -73,12 +73,12 @@ func (c *Candidate) Step(now time.Time) Step {
 // holds tells whether the record is this candidate's, as far as it knows.
 func (c *Candidate) holds() bool { return c.known.Holder == c.me }
 
-// free tells whether nobody holds the record any more.
+// free tells whether no process holds the record any more.
 func (c *Candidate) free(now time.Time) bool {
 	return c.known.Holder == "" || c.gone || now.Sub(c.since) >= Duration
 }
 
-// renew writes the record again. One whose term is over is given back.
+// renew writes the record again. If its term is over, it gives the record back.
 func (c *Candidate) renew(now time.Time) Step {
 	next := Record{Term: c.known.Term, Holder: c.me, Address: c.address, Relays: c.known.Relays}
 	if c.attached != nil {
@@ -86,7 +86,7 @@ func (c *Candidate) renew(now time.Time) Step {
 	}
 	if !c.enters || c.over {
 		next.Holder, next.Address = "", ""
-		next.Term = max(next.Term, c.highest) // which relays obey, where the record was lost
+		next.Term = max(next.Term, c.highest) // if a record was lost, relays obey a higher term than the present one's
 	}
 	return c.swap(now, next)
 }
@@ -97,7 +97,7 @@ func (c *Candidate) swap(now time.Time, next Record) Step {
 	return Step{Kind: StepSwap, Seen: c.known.Version, Next: next}
 }
 
-// Read takes in how a StepRead went.
+// Read reports how a StepRead went.
 func (c *Candidate) Read(now time.Time, found Found, err error) {
 	if err != nil {
 		c.next = now.Add(Retry)
@@ -111,7 +111,7 @@ func (c *Candidate) Read(now time.Time, found Found, err error) {
 	}
 }
 
-// Swapped takes in how a StepSwap went.
+// Swapped reports how a StepSwap went.
 func (c *Candidate) Swapped(now time.Time, err error) {
 	var conflict *ConflictError
 	switch {
@@ -119,7 +119,7 @@ func (c *Candidate) Swapped(now time.Time, err error) {
 		c.see(now, c.trying)
 		c.next = c.tried.Add(Renew)
 		if !c.holds() {
-			c.next = now.Add(c.watch) // another one may lead
+			c.next = now.Add(c.watch) // another process may lead now
 		}
 	case errors.As(err, &conflict):
 		c.see(now, conflict.Now)
@@ -132,7 +132,7 @@ func (c *Candidate) Swapped(now time.Time, err error) {
 	}
 }
 
-// see takes in what the record is.
+// see sets the record that the store is known to have.
 func (c *Candidate) see(now time.Time, r Record) {
 	if !c.read && c.since.IsZero() || r.Version != c.known.Version {
 		c.since, c.gone = now, false
@@ -147,7 +147,7 @@ func (c *Candidate) see(now time.Time, r Record) {
 	}
 }
 
-// won takes in that the record that was tried is the store's.
+// won says that the store has the record that was tried.
 func (c *Candidate) won(r Record) {
 	if r.Term > c.term {
 		c.term, c.over, c.attached, c.confirmed = r.Term, false, nil, time.Time{}
@@ -155,8 +155,7 @@ func (c *Candidate) won(r Record) {
 	c.until = c.tried.Add(Duration)
 }
 
-// Relays takes in which relays are attached to this leader, and since when at the latest none of them has said that it has seen
-// a higher term.
+// Relays says which relays are attached to this leader. Until the moment confirmed none of them had seen a higher term.
 func (c *Candidate) Relays(attached []string, confirmed time.Time) {
 	c.attached, c.confirmed = slices.Clone(attached), confirmed
 	if c.attached == nil {
@@ -164,7 +163,7 @@ func (c *Candidate) Relays(attached []string, confirmed time.Time) {
 	}
 	slices.Sort(c.attached)
 	if c.read && c.holds() && !c.over && c.unnamed() {
-		c.next = time.Time{} // a record that names them lets this leader go on without its store
+		c.next = time.Time{} // once the record names them, this leader can go on without its store
 	}
 }
 
@@ -173,7 +172,7 @@ func (c *Candidate) unnamed() bool {
 	return slices.ContainsFunc(c.attached, func(relay string) bool { return !slices.Contains(c.known.Relays, relay) })
 }
 
-// Superseded takes in that a relay has seen a higher term.
+// Superseded says that a relay has seen a higher term.
 func (c *Candidate) Superseded(term uint64) {
 	c.highest = max(c.highest, term)
 	if term > c.term {
@@ -181,32 +180,32 @@ func (c *Candidate) Superseded(term uint64) {
 	}
 }
 
-// End says that this process has ceased to lead, whatever its lease says. It may lead again in another term.
+// End says that this process does not lead any more, whatever its lease says. It may lead again in another term.
 func (c *Candidate) End() { c.over = c.term > 0 }
 
-// Leave says that this process does not want to lead, or not any longer. What it holds it gives back with the next step.
+// Leave says that this process does not want to lead any more. If it holds the record, the next step gives it back.
 func (c *Candidate) Leave(now time.Time) {
 	c.enters, c.next = false, now
 }
 
-// Left tells whether nothing is to be given back.
+// Left tells whether the record need not be given back any more.
 func (c *Candidate) Left() bool { return !c.enters && c.read && !c.holds() }
 
-// A Standing is where a candidate stands.
+// A Standing says whether a candidate leads.
 type Standing struct {
 	Leads   bool
 	Term    uint64
-	Relays  []string // that the record names
-	Holder  string   // as last read; for people, as is the next
-	Address string   // of the holder
+	Relays  []string // the relays that the record names
+	Holder  string   // who leads as last read, for people
+	Address string   // of the holder, for people
 }
 
-// Standing is where the candidate stands now.
+// Standing says whether the candidate leads now.
 func (c *Candidate) Standing(now time.Time) Standing {
 	return Standing{Leads: c.leads(now), Term: c.term, Relays: c.known.Relays, Holder: c.known.Holder, Address: c.known.Address}
 }
 
-// Until is the moment up to which it leads if nothing more is heard.
+// Until is the time until which it leads if it hears nothing more.
 func (c *Candidate) Until() time.Time {
 	if last := c.confirmed.Add(Duration / 2); c.all() && last.After(c.until) {
 		return last
@@ -216,7 +215,7 @@ func (c *Candidate) Until() time.Time {
 
 func (c *Candidate) leads(now time.Time) bool { return c.term > 0 && !c.over && now.Before(c.Until()) }
 
-// all tells whether every relay of the record is attached.
+// all tells whether all relays that the record names are attached.
 func (c *Candidate) all() bool {
 	for _, relay := range c.known.Relays {
 		if !slices.Contains(c.attached, relay) {

@@ -14,8 +14,8 @@ import (
 // maxStep is how long a store may take to answer.
 const maxStep = 2 * time.Second
 
-// Lead leads a term: it is called when this process is elected, and ctx ends when that is over. The next term begins only after it
-// has returned. relays are those that the leader before had attached.
+// Lead leads a term. It is called when this process is elected, and ctx ends with the term. The next term begins only after it has
+// returned. relays are those that were attached to the former leader.
 type Lead func(ctx context.Context, term uint64, relays []string)
 
 // An Elector runs a Candidate.
@@ -25,10 +25,10 @@ type Elector struct {
 
 	mu        sync.Mutex
 	candidate *Candidate
-	changed   chan struct{} // closed when the candidate has heard something, and replaced
+	changed   chan struct{} // closed, and replaced, when the candidate has changed
 }
 
-// NewElector returns one that does nothing before Run. me and address are NewCandidate's.
+// NewElector returns an elector that does nothing before Run. me and address are as for NewCandidate.
 func NewElector(me, address string, store Store, log logrus.FieldLogger) *Elector {
 	e := &Elector{
 		store: store, log: log.WithField("component", "lease"),
@@ -40,24 +40,24 @@ func NewElector(me, address string, store Store, log logrus.FieldLogger) *Electo
 	return e
 }
 
-// Relays takes in what the relays of this term say: Candidate.Relays.
+// Relays is Candidate.Relays.
 func (e *Elector) Relays(attached []string, confirmed time.Time) {
 	e.with(func(c *Candidate, _ time.Time) { c.Relays(attached, confirmed) })
 }
 
-// Superseded takes in that a relay has seen a higher term.
+// Superseded is Candidate.Superseded.
 func (e *Elector) Superseded(term uint64) {
 	e.with(func(c *Candidate, _ time.Time) { c.Superseded(term) })
 }
 
-// Standing is where this process stands.
+// Standing says whether this process leads now.
 func (e *Elector) Standing() Standing {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.candidate.Standing(time.Now())
 }
 
-// with lets the candidate hear something.
+// with changes the candidate.
 func (e *Elector) with(do func(*Candidate, time.Time)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -66,8 +66,8 @@ func (e *Elector) with(do func(*Candidate, time.Time)) {
 	e.changed = make(chan struct{})
 }
 
-// Run campaigns, and leads whenever it is elected, until ctx ends. Then it lets lead end, and gives the lease back, so that another
-// one leads at once.
+// Run campaigns and leads whenever it is elected, until ctx ends. Then it waits for lead to return, and gives the lease back, so that
+// another process leads at once.
 func (e *Elector) Run(ctx context.Context, lead Lead) {
 	steps, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var campaign sync.WaitGroup
@@ -83,7 +83,7 @@ func (e *Elector) Run(ctx context.Context, lead Lead) {
 	campaign.Wait()
 }
 
-// await blocks until where this process stands is as it should be, or ctx ends.
+// await blocks until the standing satisfies is, or ctx ends.
 func (e *Elector) await(ctx context.Context, is func(Standing) bool) (Standing, bool) {
 	for {
 		e.mu.Lock()
@@ -120,7 +120,7 @@ func (e *Elector) lead(ctx context.Context, lead Lead, s Standing) {
 	log.Info("this control plane does not lead any more")
 }
 
-// campaign does what the candidate wants done, until ctx ends.
+// campaign does the candidate's steps until ctx ends.
 func (e *Elector) campaign(ctx context.Context) {
 	said := ""
 	for ctx.Err() == nil {
@@ -143,7 +143,7 @@ func (e *Elector) campaign(ctx context.Context) {
 	}
 }
 
-// do takes a step. The error is the store's; that somebody else was faster is none.
+// do does a step. The error is that of the store. A conflict is not an error.
 func (e *Elector) do(ctx context.Context, step Step) error {
 	ctx, cancel := context.WithTimeout(ctx, maxStep)
 	defer cancel()
@@ -163,7 +163,7 @@ func (e *Elector) do(ctx context.Context, step Step) error {
 	return err
 }
 
-// leave waits until the lease is given back, for as long as that may take.
+// leave waits until the lease is given back, but at most maxStep.
 func (e *Elector) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), maxStep)
 	defer cancel()

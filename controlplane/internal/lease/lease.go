@@ -1,10 +1,10 @@
-// Package lease decides which of several control planes leads. A record in a store says who does, in which term; a Candidate
-// is the state machine that reads and changes it, and an Elector runs one. Stores are in the packages below.
+// Package lease decides which of several control planes leads. A record in a store says which one does, and in which term. A Candidate is
+// the state machine that reads and changes the record, and an Elector runs a Candidate. Stores are in the packages below.
 //
-// No clock but each process's own is trusted. Whoever leads renews the record each second. A record that has not changed for a
-// whole Duration, as this process saw it, is nobody's any more; its holder, whose own count began before, has stopped by then.
-// Stores only elect. What makes an older leader harmless are the relays, which obey the highest term that they have seen; so a
-// leader that cannot reach its store goes on for as long as they all say that its term is the highest.
+// Each process trusts only its own clock. The leader renews the record each second. If a process has not seen the record change for a
+// whole Duration, the record is free. Its holder, which began to count earlier, has stopped leading by then. A store only elects. An
+// older leader is harmless because relays obey the highest term that they have seen. So a leader that cannot reach its store goes on
+// leading as long as all relays say that its term is the highest.
 package lease
 
 import (
@@ -18,12 +18,12 @@ import (
 type Record struct {
 	Version uint64   `json:"version"`           // rises with every change
 	Term    uint64   `json:"term"`              // of the last leader
-	Holder  string   `json:"holder,omitempty"`  // empty: it has ended in order
+	Holder  string   `json:"holder,omitempty"`  // who leads; empty: nobody
 	Address string   `json:"address,omitempty"` // where the holder is, for people
-	Relays  []string `json:"relays,omitempty"`  // that the last leader had attached
+	Relays  []string `json:"relays,omitempty"`  // that were attached to the last leader
 }
 
-// MaxRelays bounds the relays that are read of a record.
+// MaxRelays bounds the relays in a record.
 const MaxRelays = 1024
 
 // Validate reports what is wrong with r.
@@ -40,29 +40,29 @@ func (r Record) Validate() error {
 // A Found is a record as it was read.
 type Found struct {
 	Record
-	Gone bool // the holder surely lives no more; stores that cannot know say false
+	Gone bool // the holder's process has certainly ended; false in stores that cannot know
 }
 
 // A Store keeps one record.
 type Store interface {
-	// Read returns the record as it is now, no older one.
+	// Read returns the present record, never an older one.
 	Read(ctx context.Context) (Found, error)
-	// Swap replaces the record if its version is still seen. After a *ConflictError nothing was changed; after any other error it
-	// may have been.
+	// Swap replaces the record if its version still is seen. After a *ConflictError nothing has changed. After any other error the
+	// record may have changed.
 	Swap(ctx context.Context, seen uint64, next Record) error
 }
 
-// A ConflictError says that somebody else has changed the record.
+// A ConflictError says that another process has changed the record.
 type ConflictError struct{ Now Record }
 
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("the lease has changed: term %d is %q's", e.Now.Term, e.Now.Holder)
 }
 
-// Times of a lease. Duration is how long a leader may be away before another one leads.
+// Times of a lease. Duration is how long a leader may be silent before another one leads.
 const (
 	Duration = 5 * time.Second
 	Renew    = time.Second            // between two renewals
-	Watch    = 500 * time.Millisecond // between two looks at somebody else's record
+	Watch    = 500 * time.Millisecond // between two looks at another's record
 	Retry    = 250 * time.Millisecond // after an error
 )

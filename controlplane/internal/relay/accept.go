@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// acceptPause is how long accepting rests after an error that may pass and that no stranger can be blamed for.
+// acceptPause is how long accepting pauses after an error that may pass, if no stranger could be made to go.
 const acceptPause = 50 * time.Millisecond
 
-// relief is how many strangers go when no descriptor is left.
+// relief is how many strangers must go when no file descriptor is left.
 const relief = 32
 
 // serve accepts peers until ctx ends or the port fails.
@@ -36,7 +36,7 @@ func (r *Relay) serve(ctx context.Context) error {
 	}
 }
 
-// pauseAccept follows a failed accept, and tells whether to go on.
+// pauseAccept waits after a failed accept, and tells whether to accept again.
 func (r *Relay) pauseAccept(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
@@ -55,13 +55,13 @@ func (r *Relay) pauseAccept(err error) bool {
 	}
 }
 
-// relieve makes strangers go if err says that descriptors are short, and tells whether any did: those who are let in need
-// descriptors as well.
+// relieve makes strangers go if err says that file descriptors are short, because peers that are let in need them too. It tells
+// whether any stranger went.
 func (r *Relay) relieve(err error) bool {
 	return (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) && r.door.Relieve(relief) > 0
 }
 
-// seldom is for what may happen often and is worth a line a second. The zero value is ready.
+// A seldom limits a log line to one a second. The zero value is ready.
 type seldom struct{ last atomic.Int64 }
 
 func (s *seldom) due() bool {

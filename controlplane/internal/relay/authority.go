@@ -16,20 +16,19 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 )
 
-// autoName is the name in certificates of our own CA. It is no address: peers dial the address that they were given and
-// check for this name, whatever that address is.
+// autoName is the name in certificates of our own CA. It is not an address: peers dial the address that they were given, and check
+// the certificate for this name.
 const autoName = "relay.lambda-dispatch"
 
-// Lives of our own certificates. The CA must outlive the process; the leaf is renewed while it runs. Clocks of peers may
-// be wrong by clockSkew.
+// How long our own certificates are valid. The CA must outlive the process. The leaf is renewed while it runs. Clocks of peers may be
+// wrong by clockSkew.
 const (
 	authorityLife = 10 * 365 * 24 * time.Hour
 	leafLife      = 30 * 24 * time.Hour
 	clockSkew     = 24 * time.Hour
 )
 
-// An authority is a CA with the one certificate that it signs. Its key is written nowhere but to the file that keeps it, if
-// there is one.
+// An authority is a CA with the one certificate that it signs. Its key is written only to the file that keeps it, if there is one.
 type authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
@@ -57,8 +56,8 @@ func newAuthority() (*authority, error) {
 	return &authority{key: key, cert: cert}, nil
 }
 
-// keptAuthority returns the CA that a file keeps, which is made with a new one if need be. Peers that know it can check a relay
-// that has restarted.
+// keptAuthority returns the CA that a file keeps. If there is no such file it makes a CA and writes it there. So peers that know the
+// CA can check a relay that has restarted.
 func keptAuthority(file string) (*authority, error) {
 	if file == "" {
 		return newAuthority()
@@ -79,7 +78,7 @@ func keptAuthority(file string) (*authority, error) {
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok || !pair.Leaf.IsCA || time.Now().After(pair.Leaf.NotAfter) {
-		return nil, fmt.Errorf("ca: %s: holds none that is of use; remove it for another one", file)
+		return nil, fmt.Errorf("ca: %s: holds no CA that can be used; remove the file, and another one is made", file)
 	}
 	return &authority{key: key, cert: pair.Leaf}, nil
 }
@@ -98,7 +97,7 @@ func (a *authority) pem() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}))
 }
 
-// certificate implements tls.Config.GetCertificate. It signs a new leaf when the last third of the old one's life began.
+// certificate implements tls.Config.GetCertificate. It signs a new leaf in the last third of the old one's life.
 func (a *authority) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

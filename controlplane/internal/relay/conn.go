@@ -14,18 +14,17 @@ type peerConn struct {
 	source
 	tcp      *net.TCPConn
 	tls      *tls.Conn // nil without TLS
-	serial   uint64    // counts accepted connections: tells which of two is older
+	serial   uint64    // number of the accepted connection, which tells the older one of two
 	counters *counters
 	closed   atomic.Bool
-	counted  atomic.Bool // among the connections of those who are let in
+	counted  atomic.Bool // in counters.connections
 
 	// Owned by the handshake's goroutine.
 	visit *door.Visit // nil once the peer is let in
 	below *records    // nil without TLS
 }
 
-// newPeerConn wraps an accepted connection, whose handshake waits and computes as the visit allows. A nil config means
-// plain TCP.
+// newPeerConn wraps an accepted connection. Its handshake uses CPU only in turns of the visit. A nil config means plain TCP.
 func newPeerConn(tcp *net.TCPConn, config *tls.Config, visit *door.Visit, serial uint64, c *counters) (*peerConn, error) {
 	in, err := newLazyReader(tcp)
 	if err != nil {
@@ -40,7 +39,7 @@ func newPeerConn(tcp *net.TCPConn, config *tls.Config, visit *door.Visit, serial
 	return conn, nil
 }
 
-// admit ends the handshake's visit: the peer has shown a valid token.
+// admit ends the handshake's visit, because the peer has shown a valid token.
 func (c *peerConn) admit() error {
 	if err := c.visit.Admit(); err != nil {
 		return err
@@ -51,7 +50,7 @@ func (c *peerConn) admit() error {
 	}
 	c.counters.connections.Add(1)
 	c.counted.Store(true)
-	if c.closed.Load() { // somebody gave it up meanwhile
+	if c.closed.Load() { // it was closed meanwhile
 		c.uncount()
 	}
 	return nil
@@ -64,7 +63,7 @@ func (c *peerConn) uncount() {
 	}
 }
 
-// startTLS shakes hands, if there is anything to shake.
+// startTLS does the TLS handshake, if there is TLS.
 func (c *peerConn) startTLS() error {
 	if c.tls == nil {
 		return nil
@@ -72,7 +71,7 @@ func (c *peerConn) startTLS() error {
 	return c.tls.Handshake()
 }
 
-// handshake is what the handshake reads from. It computes only in a turn.
+// handshake is the reader for the handshake and the request. It uses CPU only in turns of the visit.
 func (c *peerConn) handshake() io.Reader {
 	if c.tls != nil {
 		return c.tls
@@ -89,7 +88,7 @@ func (c plainHandshake) Read(p []byte) (int, error) {
 	return c.tcp.Read(p)
 }
 
-// stream is the connection for the time of the handshake, when a Read may hold a buffer.
+// stream is the connection with or without TLS. Only the handshake reads from it, because a Read holds a buffer while it waits.
 func (c *peerConn) stream() io.ReadWriter {
 	if c.tls != nil {
 		return c.tls
@@ -99,7 +98,7 @@ func (c *peerConn) stream() io.ReadWriter {
 
 func (c *peerConn) Write(p []byte) (int, error) { return c.stream().Write(p) }
 
-// CloseWrite tells the peer that nothing more comes; it may go on sending.
+// CloseWrite tells the peer that no more bytes come. The peer may go on sending.
 func (c *peerConn) CloseWrite() error {
 	if c.tls != nil {
 		if err := c.tls.CloseWrite(); err != nil {
@@ -109,8 +108,8 @@ func (c *peerConn) CloseWrite() error {
 	return c.tcp.CloseWrite()
 }
 
-// Close closes at once, without TLS's goodbye, which could wait for a peer that does not read: what ends in order has
-// said it by CloseWrite. What was written is still delivered. It is harmless twice.
+// Close closes at once, without TLS's close_notify, which could wait for a peer that does not read. For an orderly end call CloseWrite
+// before. What was written is still delivered. It is harmless twice.
 func (c *peerConn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
@@ -119,7 +118,7 @@ func (c *peerConn) Close() error {
 	return c.tcp.Close()
 }
 
-// reset closes at once, and the peer learns that nobody reads any more either. What was written may not be delivered.
+// reset closes at once with a TCP reset, so that the peer learns that nobody reads any more. What was written may not be delivered.
 func (c *peerConn) reset() {
 	_ = c.tcp.SetLinger(0) // an error means that it is closed
 	_ = c.Close()

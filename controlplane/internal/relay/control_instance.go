@@ -25,7 +25,7 @@ func (i *instance) greetControl(c *controlStream) error {
 	return nil
 }
 
-// ungreetControl ends what greetControl began.
+// ungreetControl says that a control stream has sent its hello or has ended.
 func (i *instance) ungreetControl(c *controlStream) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -37,14 +37,14 @@ func (i *instance) ungreetControl(c *controlStream) {
 	}
 }
 
-// tell passes an event of the control stream on.
+// tell passes on an event of the control stream.
 func (i *instance) tell(event func(*mailbox)) {
 	i.mail.note(event)
 	i.mail.deliver()
 }
 
-// attach makes c the instance's control stream and welcomes it. An instance has one. A second is refused, unless it
-// comes from the same environment: then the peer has lost the first to its network, and perhaps tunnels with it.
+// attach makes c the instance's control stream and welcomes it. An instance has only one. A second one is refused unless it comes from
+// the same environment: then the network has lost the first one, and perhaps tunnels with it.
 func (i *instance) attach(c *controlStream) error {
 	old, again, err := i.adopt(c)
 	if err != nil {
@@ -55,7 +55,7 @@ func (i *instance) attach(c *controlStream) error {
 	}
 	if again {
 		i.log.Warn("the peer lost its control stream and dialled again")
-		i.tell(func(m *mailbox) { m.load = &relays.Load{} }) // each control stream's loads begin there
+		i.tell(func(m *mailbox) { m.load = &relays.Load{} }) // the loads of each control stream begin at zero
 	}
 	if err := c.send(i.welcome(c)); err != nil {
 		i.lose(c, nil, err)
@@ -77,7 +77,7 @@ func (i *instance) welcome(c *controlStream) wire.Message {
 	return m
 }
 
-// waitsFor passes on what a peer says that it waits for. Once its app was ready it says no more.
+// waitsFor passes on what a peer waits for. It does nothing once the app was ready.
 func (i *instance) waitsFor(c *controlStream, what string) {
 	i.mu.Lock()
 	current := i.control == c && i.waits
@@ -91,7 +91,7 @@ func (i *instance) waitsFor(c *controlStream, what string) {
 	}
 }
 
-// appReady lets an instance come up that waited for its app. left is the time until its invocation's deadline.
+// appReady says that the app takes requests, so the instance may come up. left is the time until its invocation's deadline.
 func (i *instance) appReady(c *controlStream, left wire.Millis) {
 	i.mu.Lock()
 	if i.control != c || !i.waits {
@@ -103,7 +103,8 @@ func (i *instance) appReady(c *controlStream, left wire.Millis) {
 	i.comeUp()
 }
 
-// adopt returns the control stream that c replaces, if that still stands, and whether there ever was one.
+// adopt makes c the instance's control stream. It returns the one that c replaces, nil if that has ended, and whether there ever was
+// one.
 func (i *instance) adopt(c *controlStream) (old *controlStream, again bool, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -122,8 +123,8 @@ func (i *instance) adopt(c *controlStream) (old *controlStream, again bool, err 
 	return old, again, nil
 }
 
-// lastDoubtful is the serial number of the last connection that may be lost together with the old control stream: none
-// that came after the relay noticed, or else after the new stream.
+// lastDoubtful is the serial number of the last connection that may have been lost together with the old control stream: the last one
+// before the relay noticed the loss or, if it did not, before the new stream.
 func (i *instance) lastDoubtful(old, c *controlStream) uint64 {
 	if old == nil {
 		return i.lostAt
@@ -131,7 +132,7 @@ func (i *instance) lastDoubtful(old, c *controlStream) uint64 {
 	return c.conn.serial - 1
 }
 
-// welcomed lets the instance come up, and passes on a drain that was asked for before.
+// welcomed lets the instance come up, and sends a drain that was ordered before.
 func (i *instance) welcomed(c *controlStream) {
 	i.relay.counters.controlStreams.Add(1)
 	i.mu.Lock()
@@ -148,7 +149,7 @@ func (i *instance) welcomed(c *controlStream) {
 	i.comeUp()
 }
 
-// requestDrain passes the control plane's first wish to drain on, as soon as there is somebody to tell.
+// requestDrain tells the peer to drain, as soon as there is a control stream. Only the first call counts.
 func (i *instance) requestDrain(reason wire.Reason) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -162,8 +163,8 @@ func (i *instance) requestDrain(reason wire.Reason) {
 	}
 }
 
-// lose follows the end of a control stream, unless that was replaced meanwhile: after a goodbye the instance ends, and
-// its tunnels may end by themselves.
+// lose handles the end of a control stream, unless another has replaced it. After a goodbye the instance ends, and its tunnels have
+// some time to end by themselves.
 func (i *instance) lose(c *controlStream, report *wire.Report, err error) {
 	if report == nil {
 		i.suspend(c, err)
@@ -177,8 +178,8 @@ func (i *instance) lose(c *controlStream, report *wire.Report, err error) {
 	}
 }
 
-// suspend takes an instance out of service whose control stream broke off, and gives its peer time to come back. The
-// socket goes, so that what Envoy connects now goes elsewhere; what it has connected stays.
+// suspend takes an instance out of service whose control stream broke off, and gives its peer time to come back. It closes the socket,
+// so that Envoy opens new connections elsewhere. Existing connections stay.
 func (i *instance) suspend(c *controlStream, err error) {
 	i.mu.Lock()
 	if i.ended || i.control != c {

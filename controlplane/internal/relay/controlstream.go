@@ -12,20 +12,20 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// Limits of the control stream. Messages are rare and small, so a write that blocks means a peer that is not there.
+// controlWrite bounds a write. Messages are rare and small, so a write that blocks means that the peer is gone.
 const controlWrite = 2 * time.Second
 
-// A controlStream is the peer's side of an instance. One goroutine reads it.
+// A controlStream is the relay's end of a peer's control stream. One goroutine reads it.
 type controlStream struct {
 	inst  *instance
 	conn  *peerConn
 	lines lines
-	hello wire.Message // once the instance has the stream: changed by the reader only, under the instance's mu
+	hello wire.Message // after attach only its reader changes it, holding the instance's mu
 
 	writing sync.Mutex // guards writes to conn
 }
 
-// run greets the peer, follows it, and tells the instance when the stream ends.
+// run reads the hello and all messages, and tells the instance when the stream ends.
 func (c *controlStream) run() {
 	defer func() { _ = c.conn.Close() }()
 	err := c.greet()
@@ -38,7 +38,7 @@ func (c *controlStream) run() {
 	c.inst.lose(c, report, err)
 }
 
-// greet reads the hello, which has as long as the handshake had, and answers it.
+// greet reads the hello, which must come within the handshake timeout, and answers it.
 func (c *controlStream) greet() error {
 	if err := c.conn.tcp.SetReadDeadline(time.Now().Add(c.inst.relay.config.HandshakeTimeout)); err != nil {
 		return err
@@ -69,7 +69,7 @@ func helloDrop(err error) Drop {
 	}
 }
 
-// refuse says why before the stream is closed.
+// refuse tells the peer why the stream is about to be closed.
 func (c *controlStream) refuse(err error) {
 	var r *refusal
 	if !errors.As(err, &r) {
@@ -115,7 +115,7 @@ func (c *controlStream) follow() (*wire.Report, error) {
 	}
 }
 
-// next blocks until a message has come; it is valid.
+// next blocks until a message has come, and returns it if it is valid.
 func (c *controlStream) next() (wire.Message, error) {
 	line, err := c.lines.next(c.conn)
 	if err != nil {
@@ -128,7 +128,7 @@ func (c *controlStream) next() (wire.Message, error) {
 	return m, err
 }
 
-// send writes a message, and closes the stream when that fails, which its reader notices.
+// send writes a message. If that fails it closes the stream, which the reader notices.
 func (c *controlStream) send(m wire.Message) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -142,7 +142,7 @@ func (c *controlStream) send(m wire.Message) error {
 	return err
 }
 
-// lines cuts a stream into lines and keeps memory only for one that has not come whole.
+// lines splits a stream into lines. It keeps memory only for an incomplete line.
 type lines struct {
 	rest []byte
 }
@@ -172,7 +172,7 @@ func (l *lines) next(src source) ([]byte, error) {
 	}
 }
 
-// checkLength holds a line, whole or not, to what leaves room for its end.
+// checkLength checks a line, complete or not, against the limit, which counts the line's end.
 func checkLength(line []byte) error {
 	if len(line) >= wire.MaxMessage {
 		return fmt.Errorf("control message: %w: more than %d bytes", wire.ErrTooLong, wire.MaxMessage)

@@ -5,10 +5,10 @@ import "sync/atomic"
 // A Drop says why the relay refused or gave up a connection. Its text is a metric label.
 type Drop uint8
 
-// Drops of connections that peers dial, in the order in which they are checked, then of connections that Envoy opens.
+// Drops of connections that peers dial, in the order in which they are checked; then of connections that Envoy opens.
 const (
-	DropSilent  Drop = iota // not one byte came in time
-	DropGaveWay             // there were too many that had shown no valid token
+	DropSilent  Drop = iota // no byte came in time
+	DropGaveWay             // too many connections had not shown a valid token
 	DropTLSHandshake
 	DropHandshakeTimeout
 	DropMalformedRequest
@@ -22,7 +22,7 @@ const (
 	DropTokenForged
 	DropTokenExpired
 	DropUnknownInstance // never expected, ended or forgotten: a replay
-	DropUnsettled       // nobody has said yet whom to expect
+	DropUnsettled       // no leader has said yet which instances to expect
 	DropWrongFunction
 	DropTooManyConnections
 	DropTooManyTunnels
@@ -36,8 +36,8 @@ const (
 	DropControlExists
 	DropControlInvalid // a control message after the hello
 	DropMessagesTooOften
-	DropNoTunnel       // Envoy's connection waited TunnelWait in vain
-	DropTooManyWaiting // Envoy's connection found too many before it
+	DropNoTunnel       // no tunnel came for Envoy's connection within TunnelWait
+	DropTooManyWaiting // too many of Envoy's connections wait for a tunnel
 	drops
 )
 
@@ -78,18 +78,18 @@ var dropLabels = [drops]string{
 // String returns the label: lower case and underscores.
 func (d Drop) String() string { return dropLabels[d] }
 
-// Stats is a snapshot of the relay's gauges and counters. Its parts are read one after the other, not at one moment.
+// Stats is a snapshot of the relay's gauges and counters. Its fields are read one after the other, not at one moment.
 type Stats struct {
-	Strangers   int64 // open connections that have shown no valid token yet
+	Strangers   int64 // open connections that have not shown a valid token yet
 	Connections int64 // open connections of peers that were let in
 	Instances   int64 // expected and not yet ended
 	Up          int64 // instances that can serve
 	TunnelsIdle int64
 	Spliced     int64 // connections of Envoy that are joined to a tunnel
-	Waiting     int64 // connections of Envoy that wait for one
+	Waiting     int64 // connections of Envoy that wait for a tunnel
 
 	Accepted       uint64 // connections that peers dialled
-	Tunnels        uint64 // tunnels that stood
+	Tunnels        uint64 // tunnels that were let in
 	ControlStreams uint64 // control streams that were welcomed
 	BytesToPeers   uint64
 	BytesFromPeers uint64

@@ -23,14 +23,14 @@ const (
 	headBuffer = 4 << 10
 )
 
-// greet takes one connection from its first byte to its place: a tunnel, a control stream, an answered registration, or
-// a refusal. The connection is closed or handed over when it returns.
+// greet handles one connection from its first byte on: it becomes a tunnel or a control stream, or it is a registration, or it is
+// refused. When greet returns the connection is closed or handed over.
 func (r *Relay) greet(ctx context.Context, tcp *net.TCPConn, visit *door.Visit, serial uint64) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Now()) })
 	defer stop()
-	// The time that a stranger stands in our own queue is not its own.
+	// The handshake timeout does not count the time that a stranger waits for its turn.
 	limit := time.AfterFunc(turnWait, cancel)
 	defer limit.Stop()
 	if err := visit.Begin(ctx); err != nil {
@@ -55,7 +55,7 @@ func (r *Relay) greet(ctx context.Context, tcp *net.TCPConn, visit *door.Visit, 
 	}
 }
 
-// answer reads one request and does what it asks for. After an error the connection is still the caller's.
+// answer reads one request and does what it asks for. After an error the caller still owns the connection.
 func (r *Relay) answer(ctx context.Context, conn *peerConn) error {
 	in := heads.Get().(*bufio.Reader)
 	defer heads.Put(in)
@@ -79,14 +79,15 @@ func (r *Relay) answer(ctx context.Context, conn *peerConn) error {
 		}
 		return r.upgrade(conn, req)
 	default:
-		return refuse(DropUnknownPath, "nothing is here")
+		return refuse(DropUnknownPath, "there is nothing at this path")
 	}
 }
 
-// heads are the buffers of handshakes; no connection keeps one.
+// heads are buffers for handshakes. No connection keeps one.
 var heads = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headBuffer) }}
 
-// headRefusal asks the context for the reason first: the parser takes a line that a deadline cut for a malformed one.
+// headRefusal is the refusal for a request that could not be read. It looks at limit and context first, because the parser calls a
+// line malformed that was cut off by them.
 func headRefusal(ctx context.Context, err error, left int64) error {
 	switch {
 	case left <= 0:
@@ -119,7 +120,7 @@ func checkUpgrade(req *http.Request) error {
 	return nil
 }
 
-// hasToken looks for a word in a comma-separated header.
+// hasToken tells whether a comma-separated header has a word.
 func hasToken(header, word string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		if strings.EqualFold(strings.TrimSpace(part), word) {
@@ -129,7 +130,7 @@ func hasToken(header, word string) bool {
 	return false
 }
 
-// upgrade finds the instance that the request's token speaks for and gives it the connection.
+// upgrade gives the connection to the instance that the request's token names.
 func (r *Relay) upgrade(conn *peerConn, req *http.Request) error {
 	inst, err := r.authorize(req)
 	if err != nil {
@@ -155,7 +156,7 @@ func (r *Relay) authorize(req *http.Request) (*instance, error) {
 	}
 	inst := r.find(claims.Instance)
 	if inst == nil && r.config.Settled != nil && !r.config.Settled() {
-		return nil, refuse(DropUnsettled, "this relay has just begun and does not know yet whom to expect: dial again")
+		return nil, refuse(DropUnsettled, "this relay has just started and does not know yet which instances to expect: dial again")
 	}
 	if inst == nil {
 		return nil, refuse(DropUnknownInstance, unknownInstance)
@@ -198,7 +199,7 @@ func (r *Relay) startTunnel(conn *peerConn, inst *instance) error {
 	return nil
 }
 
-// startControl hands over to a goroutine of its own, whose stack a handshake has not grown.
+// startControl hands over to a new goroutine, because a handshake has grown the stack of this one.
 func (r *Relay) startControl(conn *peerConn, inst *instance) error {
 	stream := &controlStream{inst: inst, conn: conn}
 	if err := inst.greetControl(stream); err != nil {
@@ -213,7 +214,7 @@ func (r *Relay) startControl(conn *peerConn, inst *instance) error {
 	return nil
 }
 
-// letIn makes a stranger one who is known, and switches protocols.
+// letIn admits the stranger, and switches protocols.
 func letIn(conn *peerConn, watch func(*net.TCPConn) error) error {
 	if err := conn.admit(); err != nil {
 		conn.counters.drop(DropGaveWay)

@@ -11,27 +11,27 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// Limits of one instance. Spliced tunnels need none of their own: each is there because Envoy opened a connection.
+// Limits of one instance. Spliced tunnels need no limit, because there is one for each connection that Envoy has opened.
 const (
 	maxWaiting  = 64 // connections of Envoy that wait for a tunnel
 	maxGreeting = 2  // control streams whose hello has not come
 )
 
-// surplusFor is how long idle tunnels beyond the first may wait for another connection of Envoy's. Closing them is left to
-// the relay, which alone knows that a tunnel is idle: a peer that closed one might cut a connection on its way to it.
+// surplusFor is how long idle tunnels beyond the first may wait for another connection of Envoy's. Only the relay closes them, because
+// only it knows that a tunnel is idle. A peer might close one just as a connection is on its way.
 const surplusFor = time.Second
 
 // How long tunnels may stay without their control stream.
 const (
-	// linger is for an orderly end: bytes of the last answers may still be on their way.
+	// linger is for an orderly end, when bytes of the last answers may still be on their way.
 	linger = time.Second
-	// grace is for a control stream that broke off: a network that lost a connection, or a machine that stood still for a
-	// moment, ends no request whose tunnel stands. The peer notices later than the relay and then dials again.
+	// grace is for a control stream that broke off. A network that lost a connection, or a machine that stalled for a moment, must
+	// not end requests whose tunnels are up. The peer notices later than the relay, and then dials again.
 	grace = 3 * time.Second
 )
 
-// An instance is one invocation's tunnels, control stream and socket. It is expected, then up, perhaps lost and up again,
-// then ended; ended is final, so that a token is worth nothing after the end.
+// An instance is one invocation's tunnels, control stream and socket. It is expected, then up, perhaps lost and up again, then ended.
+// Ended is final, so that its token opens nothing afterwards.
 type instance struct {
 	relays.Expectation // static
 	relay              *Relay
@@ -43,22 +43,22 @@ type instance struct {
 	expiry   *time.Timer
 	greeting []*controlStream // before their hello
 	control  *controlStream   // nil until the hello, and while lost
-	owner    string           // environment of the first hello; no other may follow
+	owner    string           // environment of the first hello; later ones must be of the same
 	ready    bool             // the control stream was welcomed
 	waits    bool             // the peer's app does not take requests yet
 	lost     *time.Timer      // runs while the control stream is gone and may come back
-	lostAt   uint64           // serial number of the last connection before that
-	drain    *wire.Message    // the drain that the control plane asked for
+	lostAt   uint64           // serial number of the last connection before it was lost
+	drain    *wire.Message    // the drain that the control plane ordered
 	listener *net.UnixListener
 	reserved int         // tunnels between their admission and their 101
 	idle     []*tunnel   // oldest first
-	surplus  *time.Timer // closes all but the first; nil until there were more
-	waiting  []*waiter   // oldest first; never beside an idle tunnel
+	surplus  *time.Timer // closes all idle tunnels but the first; nil until there were more
+	waiting  []*waiter   // oldest first; empty while there is an idle tunnel
 	spliced  map[*tunnel]struct{}
-	doubt    *time.Timer // limits tunnels that are older than the control stream; nil until there may be any
+	doubt    *time.Timer // runs limitOlder; nil until a control stream was replaced
 	doubtful uint64      // serial number of the last connection that may have been lost with an earlier control stream
 	ended    bool
-	finished bool // Down was put
+	finished bool // Down was noted
 	down     ending
 	cutter   *time.Timer // ends the linger
 }
@@ -77,7 +77,7 @@ func newInstance(r *Relay, e relays.Expectation) *instance {
 	return i
 }
 
-// expire ends an instance that nobody dialled for.
+// expire ends an instance whose peer has not dialled.
 func (i *instance) expire() {
 	i.mu.Lock()
 	dialled := i.owner != ""
@@ -87,8 +87,7 @@ func (i *instance) expire() {
 	}
 }
 
-// comeUp opens the socket as soon as everything stands behind it: a welcomed control stream, an app that takes requests and
-// an idle tunnel.
+// comeUp opens the socket as soon as everything is there: a welcomed control stream, an app that takes requests, and an idle tunnel.
 func (i *instance) comeUp() {
 	i.mu.Lock()
 	if i.ended || !i.ready || i.waits || len(i.idle) == 0 || i.listener != nil {
@@ -125,7 +124,7 @@ func peerOf(hello wire.Message) relays.Peer {
 	}
 }
 
-// listen opens the socket. Where descriptors are short strangers give theirs up for it.
+// listen opens the socket. If file descriptors are short, strangers must give way for it.
 func (i *instance) listen() (*net.UnixListener, error) {
 	listener, err := i.relay.sockets.listen(i.Endpoint)
 	if err != nil && i.relay.relieve(err) {
@@ -134,15 +133,15 @@ func (i *instance) listen() (*net.UnixListener, error) {
 	return listener, err
 }
 
-// end takes the instance out of service and reports Down when its tunnels are closed: after at most wait, which gives
-// them time to end by themselves. Only the first end counts. It must not be called from within a Commands method.
+// end takes the instance out of service, and reports Down when its tunnels are closed. They have at most wait to end by themselves.
+// Only the first end counts. It must not be called from within a method of Commands.
 func (i *instance) end(how ending, wait time.Duration) {
 	if i.stop(how, wait) {
 		i.finish()
 	}
 }
 
-// stop is end without the report. It tells whether the instance has nothing left, so that finish is due.
+// stop is end without the report. It tells whether no tunnel is left, so that finish must be called.
 func (i *instance) stop(how ending, wait time.Duration) (done bool) {
 	i.mu.Lock()
 	if i.ended {
@@ -168,7 +167,7 @@ func (i *instance) stop(how ending, wait time.Duration) (done bool) {
 	return done
 }
 
-// stopTimers stops those that were ever set.
+// stopTimers stops the timers that are not nil.
 func stopTimers(timers ...*time.Timer) {
 	for _, t := range timers {
 		if t != nil {
@@ -205,7 +204,7 @@ func (i *instance) closeAll(streams []*controlStream, idle []*tunnel, waiting []
 	}
 }
 
-// cut closes what is spliced. Each splice notices and leaves; the last one finishes the instance.
+// cut closes all spliced tunnels. Each notices and leaves; the last one finishes the instance.
 func (i *instance) cut() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -214,7 +213,7 @@ func (i *instance) cut() {
 	}
 }
 
-// finish reports Down, once, when nothing of an ended instance is left.
+// finish reports Down once, when no tunnel of an ended instance is left.
 func (i *instance) finish() {
 	i.mu.Lock()
 	if !i.ended || i.finished || len(i.spliced) > 0 {

@@ -7,15 +7,14 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A mailbox delivers the events of one instance in order, one at a time, whichever goroutines they come from. It has
-// room for one of each kind, which is enough: of what happens more than once only the last counts. An Up that nobody has
-// heard of yet is taken back by Lost.
+// A mailbox delivers the events of one instance in order, one at a time, whichever goroutines they come from. It has room for one event
+// of each kind, which is enough, because only the last of each kind counts. Lost takes back an Up that was not delivered yet.
 type mailbox struct {
 	events relays.Events
 	id     string
 
 	mu       sync.Mutex
-	busy     bool // somebody delivers; what is put meanwhile is delivered by them
+	busy     bool // a goroutine delivers, also what is noted meanwhile
 	wasUp    bool
 	waiting  *relays.Waiting
 	up       *relays.Up
@@ -37,15 +36,14 @@ func newMailbox(events relays.Events, id string) *mailbox {
 	return &mailbox{events: events, id: id}
 }
 
-// note takes an event in. It does not block, so that it can be called under the lock under which the event came to be;
-// deliver must follow.
+// note adds an event. It does not block, so it can be called with the lock held under which the event happened. deliver must follow.
 func (m *mailbox) note(event func(*mailbox)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	event(m)
 }
 
-// deliver makes the calls for what was noted, unless another goroutine is at it. Hold no lock.
+// deliver makes the calls for the noted events, unless another goroutine does. The caller must hold no lock.
 func (m *mailbox) deliver() {
 	m.mu.Lock()
 	if m.busy {
@@ -62,14 +60,14 @@ func (m *mailbox) deliver() {
 	m.mu.Unlock()
 }
 
-// noticed notes what the peer found. That its environment is worn goes before anything else.
+// noticed adds a notice of the peer. One that its environment is worn is not replaced by another.
 func (m *mailbox) noticed(word wire.Notice) {
 	if !m.notice.Wears() {
 		m.notice = word
 	}
 }
 
-// lose notes that the instance broke off.
+// lose adds that the control stream broke off.
 func (m *mailbox) lose(err error) {
 	m.waiting, m.up = nil, nil
 	if m.wasUp {
@@ -77,7 +75,7 @@ func (m *mailbox) lose(err error) {
 	}
 }
 
-// nextLocked returns the next call to make, nil when there is none. Loads and drains before Up wait for it.
+// nextLocked returns the next call to make; nil if there is none. Loads, notices and drains wait for Up.
 func (m *mailbox) nextLocked() func() {
 	switch {
 	case m.lost != nil:

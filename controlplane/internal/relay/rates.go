@@ -6,16 +6,16 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
 )
 
-// How often an instance may do what it has a token for: so many a second on average, and so many at once. PROTOCOL.md
-// states them. A peer of ours stays below: it reports its load ten times a second, and dials with pauses that grow to a
-// second. The bursts are for a relay that stood still, with messages and dials waiting before it.
+// How often an instance may send messages and dial, per second on average and at once. PROTOCOL.md states the limits. Our peers stay
+// below them: they report load at most ten times a second, and dial with pauses that grow to a second. The bursts are for a relay that
+// has stalled, and finds messages and dials waiting.
 const (
 	messagesPerSecond, messagesAtOnce = 20, 600
 	streamsPerSecond, streamsAtOnce   = 2, 20
-	tunnelsPerSecond, tunnelsAtOnce   = 5, 64 // that neither Envoy used nor the relay closed
+	tunnelsPerSecond, tunnelsAtOnce   = 5, 64 // tunnels that neither Envoy used nor the relay closed
 )
 
-// rates are one instance's, guarded by its mu.
+// rates are the buckets of one instance, guarded by its mu.
 type rates struct {
 	messages, streams, tunnels bucket.Bucket
 	warned                     bool
@@ -29,7 +29,7 @@ func newRates() rates {
 	}
 }
 
-// within takes one token, and tells whether there was one. The first time that there was none is logged.
+// withinLocked takes one token, and tells whether there was one. It logs the first time that there was none.
 func (i *instance) withinLocked(b *bucket.Bucket, drop Drop) bool {
 	if b.Try(time.Now()) {
 		return true

@@ -16,22 +16,22 @@ const (
 	maxPlaintext = 16 << 10
 )
 
-// records is the connection below a tls.Conn. It hands out at most one TLS record at a time, so that after each Read the
-// tls.Conn above has nothing left inside, and whether there is more to decrypt can be seen from here. That lets the
-// reader wait for bytes on the socket, without a buffer, instead of within tls.Conn.Read, which wants one.
+// records is the connection below a tls.Conn. It passes at most one TLS record at a time to the tls.Conn, so that nothing is left inside
+// that after a Read, and records can tell whether there is more to decrypt. So a reader waits for bytes on the socket without a buffer,
+// instead of within tls.Conn.Read, which needs one.
 type records struct {
 	*net.TCPConn
 	in    *lazyReader
-	stash *buffer // what arrived and was not handed out yet; nil when there is nothing
-	off   int     // in stash
+	stash *buffer // bytes that have arrived and were not passed on yet; nil if there are none
+	off   int     // of the first of them in stash
 	head  [recordHeader]byte
-	have  int // bytes of the current record's header that were handed out
-	body  int // bytes of the current record that are still to be handed out after its header
+	have  int // bytes of the current record's header that were passed on
+	body  int // bytes of the current record's body that were not passed on yet
 	ended bool
 	visit *door.Visit // nil once the peer is let in
 }
 
-// await blocks until something can be handed out. It holds no buffer meanwhile.
+// await blocks until there are bytes to pass on. It holds no buffer meanwhile.
 func (r *records) await() error {
 	if r.stash != nil {
 		return nil
@@ -42,7 +42,7 @@ func (r *records) await() error {
 	return err
 }
 
-// receive reads, a stranger's bytes in its turn.
+// receive reads from the socket; for a stranger only in its turn.
 func (r *records) receive() (*buffer, error) {
 	if r.visit != nil {
 		if err := awaitTurn(r.TCPConn, r.visit); err != nil {
@@ -67,7 +67,7 @@ func (r *records) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// part is how many bytes may be handed out before the next decision: the rest of the header or of the body.
+// part is how many bytes may be passed on at once: the rest of the header or of the body.
 func (r *records) part() int {
 	if r.body > 0 {
 		return r.body
@@ -75,7 +75,7 @@ func (r *records) part() int {
 	return recordHeader - r.have
 }
 
-// follow keeps track of the records' borders as p is handed out.
+// follow keeps track of where records begin and end as p is passed on.
 func (r *records) follow(p []byte) {
 	if r.body > 0 {
 		r.body -= len(p)
@@ -87,7 +87,7 @@ func (r *records) follow(p []byte) {
 	}
 }
 
-// whole tells whether a Read of the tls.Conn above would find a complete record here, and so not wait.
+// whole tells whether there is a complete record, so that a Read of the tls.Conn above would not wait.
 func (r *records) whole() bool {
 	if r.stash == nil || r.have > 0 || r.body > 0 {
 		return false
@@ -102,10 +102,10 @@ func recordLength(header []byte) int { return int(binary.BigEndian.Uint16(header
 type tlsSource struct {
 	conn *tls.Conn
 	in   *records
-	err  error // found behind bytes that were returned first
+	err  error // to return after the bytes that came before it
 }
 
-// read returns as many records as have come, up to a buffer's worth: a sender of small records costs one write, not many.
+// read returns as many records as have come, up to a buffer's size, so that many small records cost one write.
 func (s *tlsSource) read() (*buffer, error) {
 	if s.err != nil {
 		return nil, s.err
@@ -131,7 +131,7 @@ func (s *tlsSource) read() (*buffer, error) {
 	return nil, s.err
 }
 
-// ending tells an orderly end, close_notify, from a connection that was cut: only the first is io.EOF.
+// ending makes the end of a connection without close_notify io.ErrUnexpectedEOF. Only an orderly end is io.EOF.
 func (s *tlsSource) ending(err error) error {
 	if errors.Is(err, io.EOF) && s.in.ended {
 		return io.ErrUnexpectedEOF

@@ -10,7 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// How long a refused peer may take to read why, and how many bytes of its are thrown away meanwhile.
+// How long a refused peer may take to read why, and how many of its bytes are read and discarded meanwhile.
 const (
 	refusalWait  = 500 * time.Millisecond
 	refusalDrain = 64 << 10
@@ -23,7 +23,7 @@ type refusal struct {
 	drop   Drop
 	text   string
 	header string // an extra header line, or empty
-	code   int    // HTTP status; 0: what the drop says
+	code   int    // HTTP status; 0: that of the drop
 }
 
 func refuse(drop Drop, text string) error { return &refusal{drop: drop, text: text} }
@@ -59,8 +59,8 @@ func (r *refusal) status() int {
 	}
 }
 
-// refuse counts, tells the peer why, and closes. What the peer still sends is read for a moment, because closing with
-// unread bytes would make the kernel throw the answer away.
+// refuse counts the drop, tells the peer why, and closes. It reads for a moment what the peer still sends, because closing with unread
+// bytes makes the kernel discard the answer.
 func (r *Relay) refuse(conn *peerConn, err error) {
 	defer func() { _ = conn.Close() }()
 	var why *refusal

@@ -11,7 +11,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// register answers a peer that nobody invoked. Whether its token is good is the control plane's to say.
+// register answers a peer that registers by itself. The control plane decides whether its token is valid.
 func (r *Relay) register(ctx context.Context, conn *peerConn, req *http.Request) error {
 	if req.Method != http.MethodPost {
 		return &refusal{drop: DropWrongMethod, text: "only POST is possible here", header: "Allow: POST\r\n"}
@@ -22,13 +22,13 @@ func (r *Relay) register(ctx context.Context, conn *peerConn, req *http.Request)
 	}
 	body, err := io.ReadAll(io.LimitReader(req.Body, wire.MaxInvocation+1))
 	if err != nil {
-		return refuse(timeoutOr(ctx, DropMalformedRequest), "the registration did not come whole")
+		return refuse(timeoutOr(ctx, DropMalformedRequest), "the registration is incomplete")
 	}
 	registration, err := wire.DecodeRegistration(body)
 	if err != nil {
 		return refuse(DropMalformedRequest, err.Error())
 	}
-	conn.visit.Pause() // who waits for the control plane computes nothing
+	conn.visit.Pause() // waiting for the control plane needs no turn
 	invocation, err := r.events.Register(ctx, bearer, registration)
 	if err != nil {
 		return &refusal{drop: DropRegisterRefused, text: err.Error(), code: registerStatus(err)}

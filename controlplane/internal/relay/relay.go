@@ -1,10 +1,10 @@
-// Package relay joins connections that Envoy opens to connections that peers dialled. It listens on one port for peers
-// and on one unix socket per instance for Envoy, checks who may serve, and copies bytes; of what it copies it knows
-// nothing. It decides nothing either: the control plane tells it whom to expect (relays.Commands) and hears who is up (relays.Events).
+// Package relay joins connections that Envoy opens to connections that peers dialled. It listens on one port for peers, and on one unix
+// socket per instance for Envoy. It checks which peers may serve, and copies bytes without looking at them. It decides nothing: the
+// control plane tells it which instances to expect (relays.Commands), and is told which are up (relays.Events).
 //
-// What grows has a limit: connections in all, those that have shown no valid token (see package door), idle tunnels and
-// waiting connections per instance, how often an instance may dial and speak, the size of every message, and the time of
-// everything that waits for a peer. Spliced tunnels are as many as the connections that Envoy opens.
+// Everything that may grow has a limit: connections in all, those that have not shown a valid token (see package door), idle tunnels
+// and waiting connections per instance, how often an instance may dial and send messages, the size of every message, and the time that
+// anything waits for a peer. There are as many spliced tunnels as Envoy has opened connections.
 package relay
 
 import (
@@ -29,18 +29,18 @@ type Config struct {
 	Address        string // host:port to listen on
 	Advertise      string // host:port that peers dial; empty: what we listen on
 	TLS            TLSMode
-	Identity       func() Identity // with TLSFiles: as it is now
-	Dir            string          // of the endpoints' sockets; made if need be, 0700, at most 56 bytes of path
+	Identity       func() Identity // with TLSFiles: returns the present one
+	Dir            string          // of the endpoints' sockets; created with mode 0700 if missing; its path has at most 56 bytes
 	TunnelWait     time.Duration
 	MaxConnections int // of peers that were let in
 	Key            token.Key
-	CAFile         string // with TLSAuto: keeps the CA for a relay that restarts; made if need be. Empty: it lives and dies with this one
-	// Settled tells whether all instances are known that there are. Before that one that is not may dial again later; nil: they
+	CAFile         string // with TLSAuto: keeps the CA over restarts; created if missing. Empty: the CA is kept in memory only
+	// Settled tells whether all instances are known. Until then a peer of an unknown instance is told to dial again; nil: they
 	// always are.
 	Settled func() bool
-	// FirstByte is how long a connection may be silent at first. 0: 1.5 s, after which a peer has given up, too.
+	// FirstByte is how long a new connection may be silent; 0: 1.5 s, after which a peer has given up too.
 	FirstByte time.Duration
-	// HandshakeTimeout bounds TLS, request and registration together, and the hello once more. 0: 5 s.
+	// HandshakeTimeout bounds TLS, request and registration together, and then the hello; 0: 5 s.
 	HandshakeTimeout time.Duration
 }
 
@@ -71,7 +71,7 @@ type Relay struct {
 	closed    bool
 }
 
-// New opens the port and takes possession of the directory. Run must follow, also to give them back.
+// New opens the port and locks the directory. Run must follow, which also gives them back.
 func New(config Config, events relays.Events, log logrus.FieldLogger) (*Relay, error) {
 	config.FirstByte = cmp.Or(config.FirstByte, defaultFirstByte)
 	config.HandshakeTimeout = cmp.Or(config.HandshakeTimeout, defaultHandshakeTimeout)
@@ -98,7 +98,7 @@ func New(config Config, events relays.Events, log logrus.FieldLogger) (*Relay, e
 	}, nil
 }
 
-// listen leaves keepalive to each connection's purpose.
+// listen opens the port. Keepalive is off, because watchControl and watchTunnel set it for each connection.
 func listen(address string) (*net.TCPListener, error) {
 	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", address)
 	if err != nil {
@@ -111,13 +111,13 @@ func listen(address string) (*net.TCPListener, error) {
 func (r *Relay) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r.tasks.Add(1) // so that no count begins at zero while we wait below
+	r.tasks.Add(1) // so that the count is never zero before the Wait below
 	stop := context.AfterFunc(ctx, func() { _ = r.listener.Close() })
 	defer stop()
 	r.tasks.Go(r.sweep)
 	err := r.serve(ctx)
 
-	// First nobody new, then everything that stands, each with its Down; the directory last, when no socket is left.
+	// First no new connections, then end all instances, each with its Down. The directory comes last, when no socket is left.
 	close(r.stopped)
 	cancel()
 	r.endAll()
@@ -169,7 +169,7 @@ func (r *Relay) SocketPath(endpoint string) string { return r.sockets.path(endpo
 // Addr returns the address that the relay listens on.
 func (r *Relay) Addr() net.Addr { return r.listener.Addr() }
 
-// Advertised returns what peers need to dial the relay now and to know that it is the one.
+// Advertised returns what peers need to dial the relay now and to authenticate it.
 func (r *Relay) Advertised() wire.Relay {
 	address := r.config.Advertise
 	if address == "" {
@@ -192,7 +192,7 @@ func (r *Relay) find(id string) *instance {
 	return r.instances[id]
 }
 
-// remove makes an ended instance unknown.
+// remove forgets an ended instance.
 func (r *Relay) remove(i *instance) {
 	r.mu.Lock()
 	delete(r.instances, i.Instance)

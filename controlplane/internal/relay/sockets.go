@@ -14,14 +14,14 @@ import (
 	"syscall"
 )
 
-// Limits of socket paths. What a path may hold is given by the kernel's sockaddr_un, without its final zero.
+// Limits of socket paths, in bytes. The kernel's sockaddr_un has room for maxSocketPath and a final zero.
 const (
 	maxSocketPath = 107
 	maxSocketName = 50
 	socketSuffix  = ".sock"
 )
 
-// ErrDirInUse says that another living process keeps its sockets in the directory.
+// ErrDirInUse says that another process has its sockets in the directory.
 var ErrDirInUse = errors.New("another relay uses this directory")
 
 // sockets is the directory in which endpoints' sockets come and go. It belongs to one process at a time.
@@ -30,17 +30,17 @@ type sockets struct {
 	lock *os.File // of the directory itself, so that no lock file is left behind
 
 	mu    sync.Mutex
-	owner map[string]*net.UnixListener // by path: an old owner's end must not unlink its successor's socket
+	owner map[string]*net.UnixListener // by path, because the end of an old owner must not unlink its successor's socket
 }
 
-// openSockets takes possession of the directory, makes it if need be, and removes sockets that a dead process left.
+// openSockets locks the directory, creates it if it is missing, and removes sockets that a dead process has left.
 func openSockets(dir string) (*sockets, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
 	if limit := maxSocketPath - maxSocketName - 1; len(dir) > limit {
-		return nil, fmt.Errorf("socket directory %s: its path has %d bytes, at most %d leave room for sockets' names", dir, len(dir), limit)
+		return nil, fmt.Errorf("socket directory %s: its path has %d bytes, but at most %d leave room for the names of sockets", dir, len(dir), limit)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("socket directory: %w", err)
@@ -100,7 +100,7 @@ func (s *sockets) path(endpoint string) string { return SocketPath(s.dir, endpoi
 // SocketPath is the path of an endpoint's socket in a relay's directory.
 func SocketPath(dir, endpoint string) string { return filepath.Join(dir, socketName(endpoint)) }
 
-// listen binds the endpoint's socket. If somebody holds it still, that one loses it.
+// listen binds the endpoint's socket. A former owner loses it.
 func (s *sockets) listen(endpoint string) (*net.UnixListener, error) {
 	path := s.path(endpoint)
 	s.mu.Lock()
@@ -116,7 +116,7 @@ func (s *sockets) listen(endpoint string) (*net.UnixListener, error) {
 		return nil, err
 	}
 	l.SetUnlinkOnClose(false)
-	if err := os.Chmod(path, 0o600); err != nil { // the directory is for its owner alone already
+	if err := os.Chmod(path, 0o600); err != nil { // until then the directory's mode protects it
 		_ = l.Close()
 		return nil, err
 	}
@@ -124,8 +124,8 @@ func (s *sockets) listen(endpoint string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// release closes a listener. Its path goes first, so that a connect fails instead of hanging in a backlog that nobody
-// will accept from; Envoy takes that as a failure to connect, which it may retry elsewhere.
+// release closes a listener. It removes the path first, so that a connect fails instead of hanging in a backlog that is never accepted.
+// Envoy may retry a failed connect elsewhere.
 func (s *sockets) release(endpoint string, l *net.UnixListener) {
 	path := s.path(endpoint)
 	s.mu.Lock()
@@ -137,13 +137,13 @@ func (s *sockets) release(endpoint string, l *net.UnixListener) {
 	_ = l.Close()
 }
 
-// close gives the directory up. All listeners must have been released.
+// close unlocks the directory. All listeners must have been released.
 func (s *sockets) close() { _ = s.lock.Close() }
 
 var plainEndpoint = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*/[0-9]+$`)
 
-// socketName returns a file name of at most maxSocketName bytes: web/0007 is web-0007.sock. Any other form of name, or a
-// longer one, becomes a digest, so that no two names share a file and none leaves the directory.
+// socketName returns a file name of at most maxSocketName bytes: web/0007 becomes web-0007.sock. A name of another form, or a longer
+// one, becomes a digest, so that no two names share a file and none leads out of the directory.
 func socketName(endpoint string) string {
 	if plainEndpoint.MatchString(endpoint) && len(endpoint)+len(socketSuffix) <= maxSocketName {
 		return strings.Replace(endpoint, "/", "-", 1) + socketSuffix

@@ -24,7 +24,7 @@ func setUserTimeout(c *net.TCPConn, d time.Duration) error {
 	return errors.Join(err, failed)
 }
 
-// roundTrip bounds what a segment and its acknowledgement take on c, by what the kernel has measured; 0: it does not say.
+// roundTrip bounds the round-trip time of c by the kernel's measurements, as TCP's retransmission timeout does (RFC 6298); 0: not known.
 func roundTrip(c *net.TCPConn) time.Duration {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -38,7 +38,7 @@ func roundTrip(c *net.TCPConn) time.Duration {
 	return time.Duration(info.Rtt+4*info.Rttvar) * time.Microsecond
 }
 
-// hungUp tells whether the other end of a unix socket is gone, rather than only done sending. Nothing is sent.
+// hungUp tells whether the other end of a unix socket is closed, and has not only stopped sending. It sends nothing.
 func hungUp(c *net.UnixConn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -51,7 +51,7 @@ func hungUp(c *net.UnixConn) bool {
 	return err != nil || errors.Is(failed, syscall.EPIPE) || errors.Is(failed, syscall.ECONNRESET)
 }
 
-// unsent is how many bytes the other end has not acknowledged. 0 as well where nobody knows.
+// unsent is how many bytes the other end has not acknowledged; 0 also if that is not known.
 func unsent(c *net.TCPConn) (n int) {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -64,7 +64,7 @@ func unsent(c *net.TCPConn) (n int) {
 	return max(n, 0)
 }
 
-// maxDescriptors is how many files, sockets included, the process may have open. 0: unknown.
+// maxDescriptors is how many file descriptors the process may have open; 0: not known.
 func maxDescriptors() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// setUserTimeout is for Linux; elsewhere keepalive alone finds silent peers.
+// setUserTimeout works on Linux only. Elsewhere only keepalive finds silent peers.
 func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
 
-// roundTrip is for Linux; elsewhere nobody measures it.
+// roundTrip works on Linux only. Elsewhere it is not known.
 func roundTrip(*net.TCPConn) time.Duration { return 0 }
 
-// hungUp is for Linux; elsewhere an end of sending is taken as only that, and the write after it finds out.
+// hungUp works on Linux only. Elsewhere the next write finds out.
 func hungUp(*net.UnixConn) bool { return false }
 
-// unsent is for Linux; elsewhere nobody tells.
+// unsent works on Linux only. Elsewhere it is not known.
 func unsent(*net.TCPConn) int { return 0 }
 
 func maxDescriptors() int { return 0 }

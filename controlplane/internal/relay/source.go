@@ -10,8 +10,8 @@ import (
 // bufferSize has room for two full TLS records. Of 16, 32 and 64 KiB it moved bulk data with the least CPU.
 const bufferSize = 32 << 10
 
-// A buffer is where bytes rest between a read and the write that follows at once. It is never held while waiting for
-// bytes: thousands of connections are idle at any moment, and a buffer for each would be most of the relay's memory.
+// A buffer holds bytes between a read and the write that follows at once. It is never held while waiting for bytes: thousands of
+// connections are idle at any moment, and a buffer for each would take most of the relay's memory.
 type buffer struct {
 	n    int
 	data [bufferSize]byte
@@ -23,22 +23,21 @@ func takeBuffer() *buffer { return buffers.Get().(*buffer) }
 
 func (b *buffer) bytes() []byte { return b.data[:b.n] }
 
-// release gives the buffer back; the caller must not touch it any more.
+// release gives the buffer back. The caller must not use it any more.
 func (b *buffer) release() {
 	b.n = 0
 	buffers.Put(b)
 }
 
-// A source is read without memory of the reader's own.
+// A source is read without a buffer of the reader.
 type source interface {
-	// read blocks until bytes have come and returns them in a buffer, which is the caller's to release; or it returns
-	// an error and no buffer, io.EOF at the orderly end. One goroutine reads at a time.
+	// read blocks until bytes have come, and returns them in a buffer, which the caller must release. Or it returns an error and
+	// no buffer; io.EOF means an orderly end. One goroutine reads at a time.
 	read() (*buffer, error)
 }
 
-// A lazyReader reads a socket and takes a buffer only when bytes are there. It costs the same system calls as a plain
-// Read: the runtime's poller waits, and each attempt to read is made with a pooled buffer that goes straight back when
-// there was nothing.
+// A lazyReader reads from a socket, and takes a buffer only when there are bytes. It makes the same system calls as a plain Read: the
+// runtime's poller waits, and each attempt to read uses a pooled buffer that goes back at once if there was nothing.
 type lazyReader struct {
 	raw     syscall.RawConn
 	attempt func(fd uintptr) bool // made once: a closure per read would be garbage per message
@@ -65,7 +64,7 @@ func (r *lazyReader) read() (*buffer, error) {
 	return b, err
 }
 
-// tryRead reports false when there was nothing to read yet; it is called again when there may be.
+// tryRead reports false if there was nothing to read yet. It is called again when there may be.
 func (r *lazyReader) tryRead(fd uintptr) bool {
 	b := takeBuffer()
 	n, err := readFD(int(fd), b.data[:])

@@ -7,12 +7,12 @@ import (
 	"sync/atomic"
 )
 
-// spliceLocked joins a tunnel to a connection of Envoy's. The tunnel's own goroutine carries what the peer sends, since
-// it waits for that anyway; a new one carries what Envoy sends.
+// spliceLocked joins a tunnel to a connection of Envoy's. The tunnel's own goroutine carries what the peer sends, because it waits for
+// that anyway. A new one carries what Envoy sends.
 //
-// Bytes go through buffers of ours rather than splice(2). Measured with both ends in one process: 128 bytes there and
-// back cost 20 µs of CPU either way; bulk 0.50 ms per MiB with splice and 0.53 to 0.80 with these buffers. For that,
-// io.Copy's splice would hold a pipe, two descriptors, for each direction that waits, and with TLS it cannot be used.
+// Bytes go through buffers of ours rather than splice(2). Measured with both ends in one process: 128 bytes there and back cost 20 µs of
+// CPU either way; bulk data 0.50 ms per MiB with splice, and 0.53 to 0.80 with these buffers. But io.Copy's splice would hold a pipe,
+// which is two file descriptors, for each direction that waits, and it cannot be used with TLS.
 func (i *instance) spliceLocked(t *tunnel, envoy *net.UnixConn) {
 	if i.spliced == nil {
 		i.spliced = make(map[*tunnel]struct{}, 1)
@@ -24,8 +24,7 @@ func (i *instance) spliceLocked(t *tunnel, envoy *net.UnixConn) {
 	i.relay.tasks.Go(t.fromEnvoy)
 }
 
-// fromPeer waits for the peer's bytes and carries them to Envoy. Bytes that come while nobody asked are an error of the
-// peer's.
+// fromPeer waits for the peer's bytes and carries them to Envoy. Bytes on an idle tunnel are an error of the peer.
 func (t *tunnel) fromPeer() {
 	b, err := t.conn.read()
 	envoy := t.inst.partner(t)
@@ -52,7 +51,7 @@ func (t *tunnel) finishToEnvoy(err error) (orderly bool) {
 	if errors.Is(err, io.EOF) {
 		return t.envoy.CloseWrite() == nil
 	}
-	return hungUp(t.envoy) // then the other direction knows best how to end
+	return hungUp(t.envoy) // then the other direction decides how to end
 }
 
 // fromEnvoy carries Envoy's bytes to the peer.
@@ -67,20 +66,20 @@ func (t *tunnel) fromEnvoy() {
 	t.leave(t.finishToPeer(err))
 }
 
-// finishToPeer passes the end of what Envoy sends on. Envoy closes a connection for good, and then nobody is left to read what
-// the peer may still send: the peer is told by a reset, as soon as it has everything.
+// finishToPeer passes on the end of what Envoy sends. If Envoy has closed the connection, nobody reads any more what the peer sends.
+// Then the peer is told by a reset, as soon as it has acknowledged everything.
 func (t *tunnel) finishToPeer(err error) (orderly bool) {
 	switch {
 	case !errors.Is(err, io.EOF):
 		return false
 	case hungUp(t.envoy):
-		return unsent(t.conn.tcp) > 0 // the sweep ends it then
+		return unsent(t.conn.tcp) > 0 // then the sweep ends the tunnel later
 	}
 	return t.conn.CloseWrite() == nil
 }
 
-// leave ends one direction. Both connections are closed when the other direction has ended too, or at once when this one
-// did not end in order: neither side may take a cut stream for a complete one.
+// leave ends one direction. It closes both connections if the other direction has ended too. If this direction did not end in order it
+// closes them at once, so that neither side takes a cut stream for a complete one.
 func (t *tunnel) leave(orderly bool) {
 	i := t.inst
 	i.mu.Lock()
@@ -109,7 +108,7 @@ func (t *tunnel) abort() {
 	_ = t.envoy.Close()
 }
 
-// pump copies until an end or an error, io.EOF included, and returns it.
+// pump copies until an error, which it returns; io.EOF at an orderly end.
 func (t *tunnel) pump(dst io.Writer, src source, counter *atomic.Uint64) error {
 	for {
 		b, err := src.read()
@@ -122,8 +121,7 @@ func (t *tunnel) pump(dst io.Writer, src source, counter *atomic.Uint64) error {
 	}
 }
 
-// deliver writes a buffer out and releases it. It blocks for as long as the other side does not read: that is how a slow
-// reader slows its sender down, with one buffer between them.
+// deliver writes a buffer and releases it. It blocks while the other side does not read, so that a slow reader slows its sender down.
 func (t *tunnel) deliver(dst io.Writer, b *buffer, counter *atomic.Uint64) error {
 	t.traffic.passed.Add(1)
 	n, err := dst.Write(b.bytes())

@@ -12,17 +12,17 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/door"
 )
 
-// What strangers may take of the process, see package door.
+// Limits of strangers; see package door.
 const (
 	maxStrangers  = 8192
-	strangersPart = 3 // of the descriptors that the process may have, strangers get one in so many
-	// Handshakes of one address that are in the middle of it: a second of work. Peers that are slow, because thousands of
-	// them share few cores, need so many.
+	strangersPart = 3 // strangers get one in strangersPart of the file descriptors that the process may have
+	// addressBegun bounds the handshakes of one address that have begun: about a second of CPU. Slow peers, for example thousands
+	// that share few cores, need that many.
 	addressBegun = 2048
-	// Those in vain cost addressAttempts at once and addressRefill a second, a millisecond each: less than a tenth of a core.
+	// Handshakes without a valid token cost a millisecond of CPU each. These limits keep them below a tenth of a core.
 	addressAttempts = 256
 	addressRefill   = 50
-	// turnWait is how long a stranger may wait for its first turn. It is longer than a peer waits: who is there may begin.
+	// turnWait is how long a stranger may wait for its first turn. It is longer than a peer waits, so no peer is dropped by it.
 	turnWait = 10 * time.Second
 )
 
@@ -36,7 +36,7 @@ func newDoor() *door.Door {
 	})
 }
 
-// receive takes a new connection in, as a stranger.
+// receive handles a new connection, which is a stranger at first.
 func (r *Relay) receive(ctx context.Context, tcp *net.TCPConn) {
 	serial := r.counters.accepted.Add(1)
 	visit := r.door.Enter(tcp.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(), func() { _ = tcp.Close() })
@@ -46,7 +46,7 @@ func (r *Relay) receive(ctx context.Context, tcp *net.TCPConn) {
 		case err == nil:
 			r.greet(ctx, tcp, visit, serial)
 			return
-		case !errors.Is(err, io.EOF): // a port check that leaves by itself is nobody's fault
+		case !errors.Is(err, io.EOF): // a port check that closes by itself is no drop
 			r.counters.drop(gaveWayOr(visit, DropSilent))
 		}
 		_ = tcp.Close()
@@ -56,8 +56,8 @@ func (r *Relay) receive(ctx context.Context, tcp *net.TCPConn) {
 // crowded is how many times longer a connection may be silent when all places for strangers are taken.
 const crowded = 6
 
-// silence is how long a new connection may say nothing: the longer, the more strangers there are. To close those who dial
-// again at once costs more than to leave them where they are, and when there are too many, the oldest goes anyway.
+// silence is how long a new connection may be silent. It grows with the number of strangers: closing peers that dial again at once costs
+// more than keeping them, and when there are too many the oldest must go anyway.
 func (r *Relay) silence() time.Duration {
 	return time.Duration(float64(r.config.FirstByte) * (1 + (crowded-1)*r.door.Crowd()))
 }
@@ -69,8 +69,7 @@ func gaveWayOr(visit *door.Visit, other Drop) Drop {
 	return other
 }
 
-// awaitByte blocks until the first byte has come, and leaves it where it is. It costs nothing but the connection and a
-// goroutine.
+// awaitByte blocks until the first byte has come, without reading it. Meanwhile the stranger costs only the connection and a goroutine.
 func awaitByte(tcp *net.TCPConn, limit time.Duration) error {
 	if err := tcp.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return err
@@ -82,8 +81,8 @@ func awaitByte(tcp *net.TCPConn, limit time.Duration) error {
 	return errors.Join(err, tcp.SetReadDeadline(time.Time{}))
 }
 
-// awaitTurn blocks until there is something to read, or the end, and the visit has a turn to read it. A turn is not kept
-// while there is nothing.
+// awaitTurn blocks until there is a byte to read, or the end, and the visit has a turn to read it. It gives the turn back while there is
+// nothing to read.
 func awaitTurn(tcp *net.TCPConn, visit *door.Visit) error {
 	paused := false
 	_, err := peek(tcp, func() {

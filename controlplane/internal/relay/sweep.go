@@ -2,11 +2,11 @@ package relay
 
 import "time"
 
-// sweepEvery is how often the relay looks for tunnels that lead to nobody.
+// sweepEvery is how often the relay looks for tunnels whose connection to Envoy is closed.
 const sweepEvery = time.Second
 
-// sweep runs until the relay stops. A tunnel's goroutines see that Envoy's connection is gone when they read it, or write to
-// it. They do neither while the peer takes no bytes, or has none: then the sweep ends the tunnel.
+// sweep runs until the relay stops. A tunnel's goroutines notice that Envoy's connection is closed when they read from it or write to
+// it. While the peer takes no bytes and sends none they do neither, and the sweep ends the tunnel.
 func (r *Relay) sweep() {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -22,7 +22,7 @@ func (r *Relay) sweep() {
 	}
 }
 
-// sweep gives the peer from one look to the next to take what it was sent.
+// sweep ends tunnels that the last sweep already found closed. In between the peer may still take what it was sent.
 func (i *instance) sweep() {
 	i.mu.Lock()
 	defer i.mu.Unlock()

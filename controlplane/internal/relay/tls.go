@@ -14,21 +14,21 @@ type TLSMode string
 
 // TLS modes.
 const (
-	TLSAuto  TLSMode = "auto"  // a certificate of our own CA, which is made at start and handed to peers
+	TLSAuto  TLSMode = "auto"  // a certificate of our own CA, which is made at start and sent to peers
 	TLSFiles TLSMode = "files" // the operator's certificate, Config.Identity
-	TLSOff   TLSMode = "off"   // plain TCP: for tests, and where the network itself is encrypted
+	TLSOff   TLSMode = "off"   // plain TCP: for tests, and if the network itself is encrypted
 )
 
-// An Identity is a certificate of the operator's and what peers check it against. It may be replaced while a relay runs.
+// An Identity is the operator's certificate, and the CA that peers check it against. It may be replaced while a relay runs.
 type Identity struct {
 	Pair keypair.Pair
 	CA   string // PEM for peers; empty: their system's roots
 }
 
-// identity is what a relay shows.
+// identity is how a relay authenticates itself.
 type identity struct {
 	config *tls.Config // nil: plain TCP
-	// vouched is the PEM for peers, and the name that the certificate carries.
+	// vouched returns the CA in PEM for peers, and the name in the certificate.
 	vouched func() (ca, name string)
 }
 
@@ -70,8 +70,8 @@ func fileIdentity(current func() Identity) (identity, error) {
 	}, nil
 }
 
-// serverConfig keeps session tickets on, which the standard library rotates: a peer's second and later connections skip
-// the certificate. Records are large from the first on, since a tunnel's latency is not a web page's.
+// serverConfig keeps session tickets on, so that a peer's later connections skip the certificate. The standard library rotates their
+// keys. Records are large from the beginning, because the first bytes of a tunnel are not as urgent as those of a web page.
 func serverConfig(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS13,

@@ -8,8 +8,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A tunnel is a connection that a peer dialled to be joined to one of Envoy's. One goroutine waits for its bytes from
-// the beginning to the end: idle, it finds out that the peer left; spliced, it carries the peer's bytes to Envoy.
+// A tunnel is a connection that a peer dialled, to be joined to one of Envoy's. One goroutine reads it from beginning to end. While the
+// tunnel is idle it notices that the peer has left. Once it is spliced it carries the peer's bytes to Envoy.
 type tunnel struct {
 	conn *peerConn
 	inst *instance
@@ -18,10 +18,10 @@ type tunnel struct {
 	open  int           // directions that still flow; guarded by inst.mu
 	gone  bool          // a sweep has seen that envoy is closed; guarded by inst.mu
 
-	traffic traffic // once it is spliced
+	traffic traffic // once spliced
 }
 
-// A waiter is a connection of Envoy's that no tunnel was there for. No goroutine waits with it.
+// A waiter is a connection of Envoy's that waits for a tunnel. No goroutine waits with it.
 type waiter struct {
 	inst  *instance
 	envoy *net.UnixConn
@@ -29,14 +29,14 @@ type waiter struct {
 	timer *time.Timer
 }
 
-// giveUp closes a waiter that was taken out of the line.
+// giveUp closes a waiter that was removed from the instance's waiting.
 func (w *waiter) giveUp() {
 	w.timer.Stop()
 	w.inst.relay.counters.waiting.Add(-1)
 	_ = w.envoy.Close()
 }
 
-// reserveTunnel admits one more tunnel, before its 101 is sent; standTunnel or unreserveTunnel must follow.
+// reserveTunnel admits one more tunnel before its 101 is sent. standTunnel or unreserveTunnel must follow.
 func (i *instance) reserveTunnel() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -59,7 +59,7 @@ func (i *instance) unreserveTunnel() {
 	i.mu.Unlock()
 }
 
-// standTunnel puts a tunnel into service, with the oldest waiter if there is one. The tunnel is the instance's from now.
+// standTunnel puts a tunnel into service, for the oldest waiter if there is one. It takes over the connection.
 func (i *instance) standTunnel(conn *peerConn) {
 	t := &tunnel{conn: conn, inst: i}
 	i.relay.counters.tunnels.Add(1)
@@ -87,7 +87,7 @@ func (i *instance) standTunnel(conn *peerConn) {
 	i.comeUp()
 }
 
-// accept takes Envoy's connections until the socket is closed.
+// accept accepts Envoy's connections until the socket is closed.
 func (i *instance) accept(l *net.UnixListener) {
 	for {
 		envoy, err := l.AcceptUnix()
@@ -126,7 +126,7 @@ func (i *instance) join(envoy *net.UnixConn) {
 	}
 }
 
-// restartSurplusLocked has idle tunnels beyond the first closed after surplusFor, from now on.
+// restartSurplusLocked makes idle tunnels beyond the first close after surplusFor from now.
 func (i *instance) restartSurplusLocked() {
 	switch {
 	case len(i.idle) < 2:
@@ -149,10 +149,10 @@ func (i *instance) closeSurplus() {
 	}
 }
 
-// stillFor is how late a timer is in a process that has stood still.
+// stillFor is how late a timer must be to show that the process has stalled.
 const stillFor = 500 * time.Millisecond
 
-// expire gives up. In a process that stood still the tunnel may have been dialled meanwhile: it is waited for anew.
+// expire gives the waiter up. If the process has stalled the tunnel may have been dialled meanwhile, so the wait begins anew.
 func (w *waiter) expire() {
 	i := w.inst
 	i.mu.Lock()
@@ -172,8 +172,8 @@ func (w *waiter) expire() {
 	}
 }
 
-// partner returns the connection that a tunnel's first bytes, or its end, are for: nil when it was idle, and then it is
-// idle no more.
+// partner returns Envoy's connection for a tunnel's first bytes or its end. It is nil if the tunnel was idle; then the tunnel is removed
+// from the idle ones.
 func (i *instance) partner(t *tunnel) *net.UnixConn {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -184,13 +184,13 @@ func (i *instance) partner(t *tunnel) *net.UnixConn {
 	return t.envoy
 }
 
-// proof is how long a tunnel that is doubted may leave a probe, and from then on data, unanswered.
+// proof is how long a doubtful tunnel may leave a keepalive probe, and later data, unanswered.
 const proof = 5 * time.Second
 
-// doubtLocked looks after the tunnels up to that serial number, when the peer has lost its network and come back: some of
-// them may lead nowhere. Idle ones are closed, since the peer dials others. Those that carry something are probed at once,
-// and get the limit that a tunnel otherwise has not, see watchTunnel, when that has been answered: the kernel counts from the
-// last it heard, which may be longer ago than the limit.
+// doubtLocked checks the tunnels up to that serial number, because the peer has lost its network and come back, and some of them may be
+// dead. It closes idle ones, since the peer dials others. It probes spliced ones at once. After proof they also get a limit on
+// unanswered data, which tunnels otherwise do not have (see watchTunnel). It comes later because the kernel counts from the last byte
+// that it heard, which may be longer ago than the limit.
 func (i *instance) doubtLocked(last uint64) {
 	i.doubtful = last // also for those whose handshake ends later
 	i.idle = slices.DeleteFunc(i.idle, func(t *tunnel) bool {

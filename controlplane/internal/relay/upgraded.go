@@ -7,16 +7,16 @@ import (
 	"sync/atomic"
 )
 
-// A traffic is what is known of the bytes on a spliced tunnel. Looking at a clock for each buffer would cost more than the
-// buffer; so buffers are counted, and whoever wants to know what is idle looks twice.
+// A traffic is what is known about the bytes on a spliced tunnel. Reading the clock for each buffer would be too expensive. So buffers
+// are counted, and a tunnel is idle if the count is the same at two looks.
 type traffic struct {
 	upgrade  atomic.Bool   // Envoy speaks HTTP/1.1, which it does for upgrades only
 	answered atomic.Bool   // the peer has sent something
 	passed   atomic.Uint32 // buffers, both ways
-	seen     uint32        // of these at the last look; guarded by inst.mu
+	seen     uint32        // the value of passed at the last look; guarded by inst.mu
 }
 
-// begin carries Envoy's first bytes, which tell what the tunnel is for.
+// begin carries Envoy's first bytes, which show whether it speaks HTTP/2.
 func (t *tunnel) begin(in source) error {
 	b, err := in.read()
 	if err != nil {
@@ -26,8 +26,8 @@ func (t *tunnel) begin(in source) error {
 	return t.deliver(t.conn, b, &t.inst.relay.counters.toPeers)
 }
 
-// EndIdleUpgrades ends upgraded connections, WebSockets say, on which nothing has passed since the last call, and returns how
-// many. The first call ends none.
+// EndIdleUpgrades ends upgraded connections, for example WebSockets, on which no byte has passed since the last call. It returns how many
+// it has ended; the first call ends none.
 func (r *Relay) EndIdleUpgrades() (ended int) {
 	for _, i := range r.list() {
 		ended += i.endIdleUpgrades()
@@ -46,7 +46,7 @@ func (i *instance) endIdleUpgrades() (ended int) {
 	defer i.mu.Unlock()
 	for t := range i.spliced {
 		if t.traffic.idle() && t.traffic.upgrade.Load() && t.traffic.answered.Load() {
-			t.conn.reset() // a mere end could be half of one, and the app would go on
+			t.conn.reset() // after an orderly end of one direction the app could go on
 			t.abort()
 			ended++
 		}
@@ -54,7 +54,7 @@ func (i *instance) endIdleUpgrades() (ended int) {
 	return ended
 }
 
-// idle tells whether nothing has passed since it was last called.
+// idle tells whether no byte has passed since the last call.
 func (t *traffic) idle() bool {
 	passed := t.passed.Load()
 	idle := passed == t.seen && passed > 0

@@ -5,43 +5,44 @@ import (
 	"time"
 )
 
-// What counts as a crowd, and as a beat of crowds.
+// What counts as a crowd, and as a beat of crowds. A crowd is crowdLeast requests within crowdWithin, after a pause at least as long
+// as they took, that come at crowdTimes the usual rate or faster.
 const (
-	crowdLeast  = 8                      // requests, within
-	crowdWithin = 40 * time.Millisecond  // after a pause as long as they took, and so many
-	crowdTimes  = 4                      // times as fast as usual
-	crowdFor    = 400 * time.Millisecond // is looked at how need rises, from its first request on
-	mostNeed    = 1000                   // instances
-	beatAfter   = 3                      // crowds
-	inStep      = 30 * time.Millisecond  // by so much may pauses between them differ
-	usualMemory = 5 * time.Second
+	crowdLeast  = 8
+	crowdWithin = 40 * time.Millisecond
+	crowdTimes  = 4
+	crowdFor    = 400 * time.Millisecond // how long after its first request the need of a crowd is recorded
+	mostNeed    = 1000                   // instances recorded of a crowd
+	beatAfter   = 3                      // crowds in step that make a beat
+	inStep      = 30 * time.Millisecond  // how much pauses between crowds in step may differ
+	usualMemory = 5 * time.Second        // of the usual rate
 	// leadTimes is how many times longer than usual a warm start takes at most, nearly always.
 	leadTimes = 1.3
-	// held is how long what was started for a crowd is kept for it.
+	// held is how long an instance that was started for a crowd is kept for it.
 	held = 30 * time.Millisecond
 )
 
-// A Beat foresees crowds that come at regular times: every second, every minute, whatever cron says. From the crowds before it knows
-// when the next one begins, and how need rises from then on.
+// A Beat foresees crowds that come at regular times, as cron jobs and schedulers make them: every second, every minute. From past
+// crowds it knows when the next one begins, and how many instances it needs from then on.
 type Beat struct {
-	came     [crowdLeast + 1]time.Time // the last requests, in turn
+	came     [crowdLeast + 1]time.Time // when the last requests came; a ring
 	arrivals uint64
-	usual    forgetful // requests and seconds
+	usual    forgetful // requests
 	at       time.Time
 	needed   int
 
-	now    crowd   // under way; no onset: none is
-	before []crowd // at most beatAfter, oldest first; of one beat, as far as they go
+	now    crowd   // the crowd under way; zero onset: none is
+	before []crowd // the last crowds that are in step, oldest first; at most beatAfter
 }
 
-// A crowd is when it began, how long after that each number of instances was needed, and for how long.
+// A crowd is what was recorded of a crowd of requests.
 type crowd struct {
 	onset time.Time
-	rises []time.Duration
-	work  time.Duration // of its instances, as long as it was looked at
+	rises []time.Duration // from onset until one, two, ... instances were needed
+	work  time.Duration   // instance time that it used within crowdFor
 }
 
-// Observe takes in that so many requests have come by now, and that so many instances are needed.
+// Observe says how many requests have come so far, and how many instances are needed now.
 func (b *Beat) Observe(now time.Time, arrivals uint64, needed int) {
 	if b.at.IsZero() {
 		b.at, b.arrivals = now, arrivals
@@ -66,11 +67,11 @@ func (b *Beat) Observe(now time.Time, arrivals uint64, needed int) {
 	}
 	b.at, b.needed = now, needed
 	if len(b.before) > 0 && b.now.onset.IsZero() && b.known() && now.After(b.next().Add(b.slack()+crowdWithin+held)) {
-		b.before = b.before[:0] // it has not come
+		b.before = b.before[:0] // the expected crowd has not come
 	}
 }
 
-// begin looks whether the request that has just come is one of a crowd.
+// begin begins a crowd if the request that has just come makes one.
 func (b *Beat) begin(now time.Time) {
 	before, first := b.came[(b.arrivals+1)%(crowdLeast+1)], b.came[(b.arrivals+2)%(crowdLeast+1)]
 	b.usual.sum++
@@ -83,7 +84,7 @@ func (b *Beat) begin(now time.Time) {
 	}
 }
 
-// finish adds the crowd to those before, if it is in step with them.
+// finish adds the crowd to those before. If it is not in step with them, only the last of them is kept.
 func (b *Beat) finish() {
 	if n := len(b.before); n >= 2 {
 		last, other := b.now.onset.Sub(b.before[n-1].onset), b.before[n-1].onset.Sub(b.before[n-2].onset)
@@ -99,13 +100,13 @@ func (b *Beat) finish() {
 // known reports whether the crowds make a beat.
 func (b *Beat) known() bool { return len(b.before) == beatAfter }
 
-// next is when the next crowd begins.
+// next is when the next crowd should begin.
 func (b *Beat) next() time.Time {
 	first, last := b.before[0].onset, b.before[len(b.before)-1].onset
 	return last.Add(last.Sub(first) / time.Duration(max(1, len(b.before)-1)))
 }
 
-// slack is by how much the next crowd may come earlier or later, as the pauses before it differ.
+// slack is how much earlier or later the next crowd may come: as much as the last two pauses differ.
 func (b *Beat) slack() time.Duration {
 	n := len(b.before)
 	if n < beatAfter {
@@ -114,17 +115,17 @@ func (b *Beat) slack() time.Duration {
 	return (b.before[n-1].onset.Sub(b.before[n-2].onset) - b.before[n-2].onset.Sub(b.before[n-3].onset)).Abs()
 }
 
-// worth reports whether instances that are up before a crowd cost at most that part of what it costs anyway.
+// worth reports whether being up before a crowd costs at most the share most of what the crowd costs anyway.
 func (b *Beat) worth(start time.Duration, most float64) bool {
 	last := b.before[beatAfter-1]
 	n := float64(len(last.rises))
 	return n*(leadTimes-1)*float64(start) <= most*(float64(last.work)+n*float64(start))
 }
 
-// Expect is how many instances should be up or on their way for a crowd, if a start takes so long and being early may cost that part
-// of the crowd's bill, and when that changes; zero: not in sight.
+// Expect is how many instances should be up or starting for a crowd, and when that number changes; zero: not in sight. start is how
+// long a start takes, and most the share of the crowd's bill that being early may cost.
 func (b *Beat) Expect(now time.Time, start time.Duration, most float64) (instances int, changes time.Time) {
-	if n := len(b.before); n >= beatAfter-1 && !b.now.onset.IsZero() { // it may make a beat, and nothing else may happen until the next
+	if n := len(b.before); n >= beatAfter-1 && !b.now.onset.IsZero() { // a beat may just have begun, and without a timer nothing may happen before the next crowd
 		changes = b.now.onset.Add(max(crowdFor+1, b.now.onset.Sub(b.before[n-1].onset)/2))
 	}
 	if !b.known() || !b.worth(start, most) {

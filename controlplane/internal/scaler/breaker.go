@@ -8,16 +8,16 @@ import (
 
 // How the breaker paces starts that keep failing.
 const (
-	ProbeEvery  = 30 * time.Second // between starts that are known to be refused for good
-	ForgetAfter = time.Minute      // without a start, once it was allowed again
-	OpenAfter   = 3                // failures in a row after which waiting is pointless, for causes that are probed
-	// Attempts bounds the starts that one request can cause while all of them fail. After as many steps without an
-	// arrival the breaker is spent.
+	ProbeEvery  = 30 * time.Second // between tries of starts that are refused for good
+	ForgetAfter = time.Minute      // after the pause, without a try: then failures are forgotten
+	OpenAfter   = 3                // failures in a row after which requests do not wait, for causes of class probe
+	// Attempts bounds the starts that one request can cause while all of them fail. After as many steps without a new
+	// request the breaker is spent.
 	Attempts = 10
 )
 
-// A Breaker paces starts while they fail. Failures of starts that were made together count as one step, and each step
-// lengthens the pause. The zero value with a rand is closed: it withholds nothing.
+// A Breaker paces starts while they fail. Failures of starts that were made together count as one step, and each step lengthens the
+// pause. The zero value with a rand is closed: it holds nothing back.
 type Breaker struct {
 	rand    *rand.Rand
 	cause   Cause
@@ -25,11 +25,11 @@ type Breaker struct {
 	steps   int // in a row
 	arrival int // steps when the last request came
 	until   time.Time
-	epoch   uint64 // number of steps ever: starts carry it, so that a burst is known for one
-	flaps   bool   // the failure came after an Up: only an instance that gets a request ends it
+	epoch   uint64 // steps since the beginning; starts carry it, so that failures of one burst are known to belong together
+	flaps   bool   // the instance had been up: only one that gets a request closes the breaker
 }
 
-// Epoch is to be kept with each start and handed back with its outcome.
+// Epoch is the number that the caller keeps with each start, and passes back with its outcome.
 func (b *Breaker) Epoch() uint64 { return b.epoch }
 
 // Failed says that a start of that epoch failed. afterUp means that it had been up, and ended without serving.
@@ -45,7 +45,7 @@ func (b *Breaker) Failed(now time.Time, cause Cause, epoch uint64, afterUp bool)
 	b.until = now.Add(b.pause())
 }
 
-// tighten takes a stricter cause out of the same burst without another step.
+// tighten takes over a stricter cause from the same burst, without another step.
 func (b *Breaker) tighten(now time.Time, cause Cause, r rule) {
 	if r.class <= b.rule.class {
 		return
@@ -56,8 +56,7 @@ func (b *Breaker) tighten(now time.Time, cause Cause, r rule) {
 	}
 }
 
-// pause is half fixed and half jitter, so that functions which failed together do not return together. The pause before
-// a probe of a refused function is exact.
+// pause is half fixed and half jitter, so that functions that failed together do not try again together. For class stop it is exact.
 func (b *Breaker) pause() time.Duration {
 	if b.rule.class == stop {
 		return b.rule.first
@@ -66,15 +65,14 @@ func (b *Breaker) pause() time.Duration {
 	return d/2 + time.Duration(b.rand.Int64N(int64(d/2)+1))
 }
 
-// Explain says why a start failed that had only taken too long so far: its invocation has ended. The step that it was
-// remains the same one.
+// Explain says why a start failed of which only StartTimeout was known, because its invocation has ended. It makes no further step.
 func (b *Breaker) Explain(cause Cause) {
 	if b.cause == StartTimeout && cause.explains() {
 		b.cause, b.rule = cause, ruleOf(cause)
 	}
 }
 
-// Up says that a start of that epoch came up. It closes the breaker unless that is no evidence for the next start.
+// Up says that a start of that epoch came up. It closes the breaker, unless that says nothing about the next start.
 func (b *Breaker) Up(epoch uint64) {
 	if b.flaps || b.rule.refused && epoch < b.epoch {
 		return
@@ -89,15 +87,14 @@ func (b *Breaker) Served(epoch uint64) {
 	}
 }
 
-// Freed says that an instance ended which had been up. Where such instances are what fills Lambda's limit, the next
-// start need not wait any longer.
+// Freed says that an instance ended that had been up. If such instances fill Lambda's limit, the next start may be made at once.
 func (b *Breaker) Freed(now time.Time) {
 	if b.rule.freed && now.Before(b.until) {
 		b.until = now
 	}
 }
 
-// Retry is the operator's word that the cause is gone: the breaker closes, and stays closed until the next failure.
+// Retry closes the breaker until the next failure, because an operator knows that the cause is gone.
 func (b *Breaker) Retry() { b.close() }
 
 func (b *Breaker) close() {
@@ -105,8 +102,8 @@ func (b *Breaker) close() {
 	b.until = time.Time{}
 }
 
-// Arrived says that a request came and waits: it may cause Attempts starts. If it is the only one that waits, failures
-// that nobody has retried for a while are forgotten, unless they were many.
+// Arrived says that a request came and waits, so it may cause Attempts starts. If it is the only waiter, failures are forgotten that
+// are ForgetAfter old, unless the breaker is open.
 func (b *Breaker) Arrived(now time.Time, alone bool) {
 	if alone && !b.Open() && now.After(b.until.Add(ForgetAfter)) {
 		b.close()
@@ -117,7 +114,7 @@ func (b *Breaker) Arrived(now time.Time, alone bool) {
 // Cause is why starts fail; empty while the breaker is closed.
 func (b *Breaker) Cause() Cause { return b.cause }
 
-// Open reports whether a request should not wait for starts: they were refused for good, or keep failing.
+// Open reports whether requests should not wait for starts, because these are refused for good, or keep failing.
 func (b *Breaker) Open() bool {
 	switch b.rule.class {
 	case stop:
@@ -132,8 +129,8 @@ func (b *Breaker) Open() bool {
 // Spent reports whether the requests that wait have caused all the starts that they may.
 func (b *Breaker) Spent() bool { return b.steps-b.arrival >= Attempts }
 
-// Room is how many starts may be made now, with that many in progress of at most budget, and what withholds more. A
-// closed breaker sets no limit.
+// Room is how many starts may be made now, and what holds more back. starting are in progress, of at most budget. A closed breaker
+// sets no limit.
 func (b *Breaker) Room(now time.Time, starting, budget int) (int, Block) {
 	if b.steps == 0 {
 		return math.MaxInt, Block{}
@@ -148,7 +145,7 @@ func (b *Breaker) Room(now time.Time, starting, budget int) (int, Block) {
 	return max(0, limit-starting), Block{Reason: Backoff, Cause: b.cause}
 }
 
-// Block is why starts are paced; the zero Block while the breaker is closed. Its Until may have passed.
+// Block is why starts are paced; the zero Block while the breaker is closed. Its Until may be past.
 func (b *Breaker) Block() Block {
 	if b.steps == 0 {
 		return Block{}

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// picodollars are what money is counted in: whole ones, so that claims add up exactly, and small ones, so that rounding
-// takes no instance away that the ceiling allows.
+// picodollars is how many units of money make a dollar. Whole units make claims add up exactly. They are small, so that rounding
+// never forbids an instance that the ceiling allows.
 const picodollars = 1e12
 
-// A Price is what an instance costs. The zero value is of what costs nothing.
+// A Price is what an instance costs. The zero value costs nothing.
 type Price struct {
-	hour int64         // picodollars
-	fee  time.Duration // how long the instance runs for what its start costs
+	hour int64         // picodollars per hour
+	fee  time.Duration // how long the instance could run for what its start costs
 }
 
-// NewPrice returns the price of an instance that costs that many dollars an hour, from its start to its end, and once as
-// many for its start. The millisecond up to which Lambda rounds is added.
+// NewPrice returns the price of an instance that costs perHour dollars an hour from its start to its end, and perStart dollars once
+// for its start. A millisecond is added to the fee, because Lambda rounds up to one.
 func NewPrice(perHour, perStart float64) Price {
 	if perHour <= 0 {
 		return Price{}
@@ -32,20 +32,20 @@ func NewPrice(perHour, perStart float64) Price {
 // PerHour is what the instance costs an hour, in dollars.
 func (p Price) PerHour() float64 { return float64(p.hour) / picodollars }
 
-// Fee is how long the instance could run for what its start costs beside its time.
+// Fee is how long the instance could run for what its start costs.
 func (p Price) Fee() time.Duration { return p.fee }
 
-// A Budget bounds what instances cost, in dollars per hour. An instance claims what it costs an hour from its start until
-// its end, and for as long again as its start cost. All claims together never exceed the ceiling. So in no hour is more
-// spent than the ceiling and, for each instance that runs when that hour ends, the price of its start.
+// A Budget bounds what instances cost, in dollars per hour. Each running instance claims its hourly price. After it ends the claim is
+// held for the time of its fee, to pay for its start. All claims together never exceed the ceiling. So no hour costs more than the
+// ceiling, but for the start fees of instances that still run when the hour ends.
 //
-// A nil Budget has no ceiling, and so has one of 0, which counts claims all the same: it may get one. Functions may share a
-// budget: unlike the rest of this package it is safe for concurrent use.
+// A nil Budget has no ceiling. A ceiling of 0 means none as well, but claims are counted, because a ceiling may be set later.
+// Functions may share a budget: unlike the rest of this package it is safe for concurrent use.
 type Budget struct {
 	mu      sync.Mutex // guards the fields below
 	ceiling int64      // picodollars per hour; 0: none
-	claimed int64
-	fading  []fade // claims of instances that have ended, soonest first
+	claimed int64      // fading claims included
+	fading  []fade     // held claims of instances that have ended, the first to end first
 }
 
 // A fade is a claim that ends by itself.
@@ -54,12 +54,12 @@ type fade struct {
 	hour  int64
 }
 
-// NewBudget returns a budget of so many dollars per hour; 0: without a ceiling.
+// NewBudget returns a budget of perHour dollars per hour; 0: without a ceiling.
 func NewBudget(perHour float64) *Budget { return &Budget{ceiling: ceilingOf(perHour)} }
 
 func ceilingOf(perHour float64) int64 { return int64(math.Round(max(0, perHour) * picodollars)) }
 
-// SetCeiling gives the budget another ceiling, in dollars per hour; 0: none. What is claimed stays claimed, beyond it too.
+// SetCeiling gives the budget another ceiling, in dollars per hour; 0: none. Claims stay, even if they exceed it.
 func (b *Budget) SetCeiling(perHour float64) { b.bound(ceilingOf(perHour)) }
 
 func (b *Budget) bound(ceiling int64) {
@@ -88,8 +88,8 @@ func (b *Budget) holds(p Price) int {
 	return int(b.ceiling / p.hour)
 }
 
-// Room is how many instances of that price could start now. When there is none, until says when that may change by
-// itself; zero: some instance must end.
+// Room is how many instances of that price may start now. If none may, until is when that changes by itself; zero: an instance must
+// end first.
 func (b *Budget) Room(now time.Time, p Price) (n int, until time.Time) {
 	if b == nil || p.hour == 0 {
 		return math.MaxInt, time.Time{}
@@ -118,7 +118,7 @@ func (b *Budget) fades() time.Time {
 	return b.fading[0].until
 }
 
-// settle ends the claims whose time is over.
+// settle ends the held claims whose time is over.
 func (b *Budget) settle(now time.Time) {
 	n := 0
 	for n < len(b.fading) && !now.Before(b.fading[n].until) {
@@ -128,8 +128,8 @@ func (b *Budget) settle(now time.Time) {
 	b.fading = slices.Delete(b.fading, 0, n)
 }
 
-// Claim claims for up to n instances what they cost, and returns for how many. When that is less, until says when more
-// may become possible by itself; zero: some instance must end.
+// Claim claims the price of up to n instances, and returns for how many. If that is less than n, until is when more may become
+// possible by itself; zero: an instance must end first.
 func (b *Budget) Claim(now time.Time, p Price, n int) (claimed int, until time.Time) {
 	if b == nil || p.hour == 0 {
 		return n, time.Time{}
@@ -154,7 +154,7 @@ func (b *Budget) refund(p Price, n int) {
 	b.claimed -= int64(n) * p.hour
 }
 
-// inherit claims what an instance costs that runs already, beyond the ceiling too.
+// inherit claims the price of an instance that already runs, even beyond the ceiling.
 func (b *Budget) inherit(now time.Time, p Price) {
 	if b == nil {
 		return
@@ -165,8 +165,8 @@ func (b *Budget) inherit(now time.Time, p Price) {
 	b.claimed += p.hour
 }
 
-// Release says that an instance for which that price was claimed has ended. Its claim is held for as long as its start
-// cost, or for hold if that is longer: it may run on where nobody sees it.
+// Release says that an instance has ended for which the price was claimed. The claim is held for the time of its fee, or for hold if
+// that is longer. A hold is for an instance that may still run unseen.
 func (b *Budget) Release(now time.Time, p Price, hold time.Duration) {
 	if b == nil {
 		return
@@ -179,7 +179,7 @@ func (b *Budget) Release(now time.Time, p Price, hold time.Duration) {
 	b.fading = slices.Insert(b.fading, at, f)
 }
 
-// PerHour is what is claimed now, in dollars.
+// PerHour is what is claimed now, in dollars per hour.
 func (b *Budget) PerHour(now time.Time) float64 {
 	if b == nil {
 		return 0

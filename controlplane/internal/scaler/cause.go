@@ -8,7 +8,7 @@ type Cause string
 
 // Causes of failed starts.
 const (
-	// Lambda refuses for now. Which of its limits it is decides how soon another try makes sense.
+	// Lambda throttles. How soon another try makes sense depends on which of its limits was hit.
 	ThrottledReserved Cause = "throttled_reserved" // the function's reserved concurrency is in use
 	ThrottledAccount  Cause = "throttled_account"  // the account's concurrency is in use
 	ThrottledRate     Cause = "throttled_rate"     // too many environments, or calls, a second
@@ -17,7 +17,7 @@ const (
 	Denied    Cause = "denied"    // we may not invoke the function
 	NotFound  Cause = "not_found" // there is no such function or qualifier
 	TooLarge  Cause = "too_large" // the invocation's payload
-	Recursive Cause = "recursive" // Lambda takes our call for one of a loop of functions that call each other
+	Recursive Cause = "recursive" // Lambda believes that our call is part of a loop of functions that call each other
 
 	InitFailed    Cause = "init_failed"    // the runtime did not come up
 	AppUnhealthy  Cause = "app_unhealthy"  // the runtime came up, the app did not
@@ -25,8 +25,8 @@ const (
 	TimedOut      Cause = "timed_out"      // the function's timeout ended it
 	FunctionError Cause = "function_error" // the function answered with an error of its own
 	Untrusted     Cause = "untrusted"      // the peer does not obey our invocation
-	StartTimeout  Cause = "start_timeout"  // invoked, but nobody dialled in time
-	TooShort      Cause = "too_short"      // came up, but ended or had to end before it served anything
+	StartTimeout  Cause = "start_timeout"  // invoked, but no peer dialled in time
+	TooShort      Cause = "too_short"      // came up, but ended or had to end before it served a request
 
 	NoEnvoy Cause = "no_envoy" // up, but no Envoy took its endpoint
 	Network Cause = "network"  // Lambda, or from the function the relay, could not be reached
@@ -63,29 +63,26 @@ func (c Cause) explains() bool {
 	return false
 }
 
-// A class says how to go on after a failed start. Later ones are stricter.
+// A class says whether requests wait after a failed start. Later ones are stricter.
 type class uint8
 
 const (
-	retry class = iota // it will pass: requests wait for it
-	probe              // it may be broken: requests wait for OpenAfter failures
-	stop               // somebody must act: requests do not wait for that
+	retry class = iota // the cause passes by itself: requests wait
+	probe              // the function may be broken: requests wait until OpenAfter failures in a row
+	stop               // an operator must act: requests do not wait
 )
 
-// A rule is the reaction to a cause: what it asks of the breaker.
+// A rule is the breaker's reaction to a cause.
 type rule struct {
 	class   class
 	first   time.Duration // the first pause; each further one is twice as long
-	longest time.Duration // as long as pauses get
-	// refused: Lambda refused the call. That an older start came up meanwhile says nothing about the next call.
-	refused bool
-	// several starts at once may be tried after the pause, half as many after each failure; else one at a time.
-	several bool
-	// freed: an instance that ends makes room for another one, so there is no need to sit out the pause.
-	freed bool
+	longest time.Duration // no pause is longer
+	refused bool          // Lambda refused the call, so that an older start has come up says nothing about the next call
+	several bool          // after the pause several starts may be tried at once, half as many after each failure; else one
+	freed   bool          // an instance that ends makes room for another, so the pause ends with it
 }
 
-// ruleOf is the table of reactions; docs/operating.md has it in words.
+// ruleOf is the table of reactions. docs/operating.md has it in words.
 func ruleOf(c Cause) rule {
 	const short, long = 10 * time.Second, 30 * time.Second
 	switch c {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// How long a frozen environment is relied on before anything is known, and how long it may yet be seen again. Lambda does not
-// publish when it gives them up; observers report 5 to 15 minutes. What is found, or not found, teaches better.
+// How long a frozen environment is relied on: SurelyFrozen before anything is learned, and learned times between the next two. It may
+// be seen again within maybeFrozen. Lambda does not publish when it gives environments up. Observers report 5 to 15 minutes.
 const (
 	SurelyFrozen  = 290 * time.Second
 	leastRelied   = 20 * time.Second
@@ -14,15 +14,15 @@ const (
 	maybeFrozen   = 30 * time.Minute
 )
 
-// The longest starts that are learned from. Lambda needs no such times: what takes longer is a network that failed, or a
-// machine that stood still, and says nothing about the next start.
+// Longer times are learned as these. Lambda itself does not take as long: the network failed, or a machine stood still, which says
+// nothing about the next start.
 const (
 	longestWarm   = time.Second
 	longestCold   = 2 * time.Minute
 	longestFinish = 10 * time.Second
 )
 
-// What to assume of starts, and of the ends of instances, before one was seen.
+// How long starts, and the ends of instances, are assumed to take before one was seen.
 const (
 	assumedWarm   = 40 * time.Millisecond
 	assumedCold   = time.Second
@@ -31,36 +31,36 @@ const (
 
 // A Fleet is what a pool learns about the environments that its instances run in, and about how long starts take.
 type Fleet struct {
-	Warm   Estimate // from start to up, in an environment that was there
-	Cold   Estimate // in a new one
+	Warm   Estimate // from start to dial, in an environment that was there
+	Cold   Estimate // from start to dial, in a new environment
 	finish Estimate // from when an instance is told to finish to its end
 
 	warm, cold batch // starts in progress, by what they are expected to be; each warm one claims a frozen environment
-	lost       batch // starts in progress that nobody counts on
+	lost       batch // starts in progress that take so long that they are not counted on any more
 	settling   batch // instances that were told to finish
-	surprised  int   // cold and lost ones that did not find what they had claimed
+	surprised  int   // cold and lost starts that did not find the environment that they had claimed
 
 	relied time.Duration // how long a frozen environment is relied on
 	known  map[string]*environment
-	sure   []freeze // oldest first, as is maybe; those that ran since are skipped
-	maybe  []freeze
-	count  int // of sure, without those that ran since
+	sure   []freeze // environments that are relied on, oldest first; those that ran since are skipped
+	maybe  []freeze // environments that are not relied on any more but may be seen again, oldest first
+	count  int      // environments in sure, without those that ran since
 }
 
 type environment struct {
 	name   string
-	runs   int // instances in it whose end is not heard yet: more than one where the next has come up before
+	runs   int // instances in it that have not ended, as far as we know: the next may come up before we hear of an end
 	frozen bool
-	sure   bool      // and surely there
-	times  uint64    // that it was frozen
-	since  time.Time // when it was the last time
+	sure   bool      // it is frozen, and relied on
+	times  uint64    // how often it was frozen
+	since  time.Time // when it was last frozen
 }
 
-// A freeze is over once the environment ran again.
+// A freeze is one time that an environment was frozen. It lasts until the environment runs again.
 type freeze struct {
 	*environment
 	at time.Time
-	n  uint64
+	n  uint64 // the environment's times
 }
 
 func (f freeze) lasts() bool { return f.frozen && f.times == f.n }
@@ -70,15 +70,15 @@ func NewFleet() *Fleet {
 	return &Fleet{known: map[string]*environment{}, relied: SurelyFrozen}
 }
 
-// Renew returns what is known of the environments of other code: none, but about as long starts.
+// Renew returns a fleet for other code. It knows no environments, and takes over how long starts take.
 func (f *Fleet) Renew() *Fleet {
 	n := NewFleet()
 	n.Warm, n.Cold, n.finish, n.relied = f.Warm, f.Cold, f.finish, f.relied
 	return n
 }
 
-// Up says that a start came up in an environment, and how long it took. A nil start is one that Begin was not told of. It tells
-// whether the environment is a new one.
+// Up says that a start came up in an environment, and how long it took. It returns whether the environment is new. s is what Begin
+// returned; nil if it was not called.
 func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (cold bool) {
 	f.forget(now)
 	e := f.known[name]
@@ -102,15 +102,15 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (co
 	return e == nil
 }
 
-// Found says that an environment has served before, whether the fleet has seen that or not. Up follows.
+// Found says that an environment has served before, even if the fleet does not know it. Up follows.
 func (f *Fleet) Found(name string) {
 	if f.known[name] == nil {
 		f.known[name] = &environment{name: name}
 	}
 }
 
-// Runs says that an environment was there before the fleet was, and runs. How long its start took says something as long as
-// nothing else does.
+// Runs says that an environment already runs that another fleet has started. How long its start took counts only if no other start
+// was seen.
 func (f *Fleet) Runs(now time.Time, name string, took time.Duration, cold bool) {
 	f.forget(now)
 	if cold && f.Cold.n == 0 {
@@ -130,34 +130,34 @@ func (f *Fleet) Runs(now time.Time, name string, took time.Duration, cold bool) 
 	f.thaw(e)
 }
 
-// thaw takes in that an environment serves one more instance.
+// thaw records that an environment runs one more instance.
 func (f *Fleet) thaw(e *environment) {
 	f.unsure(e)
 	e.frozen = false
 	e.runs++
 }
 
-// latestTimes is how many times longer than usual nearly every start comes up sooner.
+// latestTimes is how many times longer than usual a start takes at most, nearly always.
 const latestTimes = 3
 
 // Latest is the time within which a start comes up nearly always, if it ever does.
 func (f *Fleet) Latest() time.Duration { return latestTimes * f.Cold.Mean(assumedCold) }
 
-// Claims reports whether a start in progress is counted on a frozen environment.
+// Claims reports whether a start in progress claims a frozen environment.
 func (f *Fleet) Claims(s *Start) bool { return s != nil && s.in == &f.warm }
 
-// overtaken takes the claim of a start that another one has overtaken: that came up where it was expected. Starts that are made
-// together reach Lambda in any order.
+// overtaken takes the claim from the newest warm start, because another start has come up in the environment that it was counted on.
+// Starts that are made together reach Lambda in any order.
 func (f *Fleet) overtaken(e *environment) {
 	if last := f.warm.newest(); last != nil && !last.at.Before(e.since) {
 		f.move(last, &f.cold)
 	}
 }
 
-// surprise follows a start that found no frozen environment, or does not come up as if it had. One whose last answer was just
-// before the start came too late for it, and is there for the next. Another start that is not overdue may have taken what this one
-// was counted on, and is counted on that from now on. Without either the environments are not there any more: Lambda has given
-// them up, or somebody else invokes the function.
+// surprise handles a start that found no frozen environment, or takes too long for one that did. There are three explanations, tried
+// in this order. An environment that gave its last answer just before the start was not frozen in time for it, and is there for the
+// next one. Another start that is not overdue may have taken the environment, so the claim moves to it. Otherwise the environments
+// are gone, because Lambda has given them up or somebody else invokes the function.
 func (f *Fleet) surprise(now time.Time, s *Start) {
 	other := f.cold.newest()
 	f.move(s, &f.cold)
@@ -170,7 +170,7 @@ func (f *Fleet) surprise(now time.Time, s *Start) {
 		f.move(other, &f.warm)
 		return
 	}
-	alone := f.cold.n+f.lost.n == f.surprised // otherwise another one may have them, and is late
+	alone := f.cold.n+f.lost.n == f.surprised // otherwise another start that is late may have them
 	for len(f.sure) > 0 && !f.sure[0].at.After(s.at) {
 		if alone && f.sure[0].lasts() {
 			f.missed(s.at.Sub(f.sure[0].at))
@@ -179,7 +179,7 @@ func (f *Fleet) surprise(now time.Time, s *Start) {
 	}
 }
 
-// frozeJustBefore reports whether an environment gave its last answer so shortly before.
+// frozeJustBefore reports whether an environment gave its last answer shortly before.
 func (f *Fleet) frozeJustBefore(at time.Time) bool {
 	for _, e := range slices.Backward(f.sure) {
 		if at.Sub(e.at) > freezing {
@@ -192,15 +192,15 @@ func (f *Fleet) frozeJustBefore(at time.Time) bool {
 	return false
 }
 
-// found learns from an environment that was frozen for so long and then ran again. Most were used soon and say nothing; one
-// that lasted longer than was relied on says a little, because it is one of those that last.
+// found learns from an environment that ran again after it had been frozen for the idle time. Most are used soon, which says nothing.
+// One that lasted longer than relied raises relied a little.
 func (f *Fleet) found(idle time.Duration) {
 	if idle > f.relied && f.relied > 0 {
 		f.relied = min(f.relied+(idle-f.relied)/8, longestRelied)
 	}
 }
 
-// missed learns from one that was given up before so long a time.
+// missed learns from an environment that Lambda gave up before it had been frozen for the idle time.
 func (f *Fleet) missed(idle time.Duration) {
 	if idle < f.relied {
 		f.relied = max(leastRelied, f.relied-(f.relied-idle)/2)
@@ -210,7 +210,7 @@ func (f *Fleet) missed(idle time.Duration) {
 // Relied is for how long a frozen environment is expected to be there.
 func (f *Fleet) Relied() time.Duration { return f.relied }
 
-// doubt counts on the environment no more that froze first.
+// doubt stops relying on the environment that froze first.
 func (f *Fleet) doubt() {
 	if oldest := f.sure[0]; oldest.lasts() {
 		f.unsure(oldest.environment)
@@ -226,7 +226,8 @@ func (f *Fleet) unsure(e *environment) {
 	}
 }
 
-// Ended says that an environment's invocation is over. It is frozen, unless it crashed, or serves the next instance already.
+// Ended says that an environment's invocation has ended. The environment is frozen now, unless it crashed or already runs the next
+// instance.
 func (f *Fleet) Ended(now time.Time, name string, crashed bool) {
 	e := f.known[name]
 	if e == nil || e.frozen {
@@ -248,13 +249,13 @@ func (f *Fleet) Ended(now time.Time, name string, crashed bool) {
 // Known reports whether any start has succeeded.
 func (f *Fleet) Known() bool { return f.Cold.n > 0 }
 
-// Frozen is how many environments are surely there for warm starts.
+// Frozen is how many frozen environments are relied on for warm starts.
 func (f *Fleet) Frozen(now time.Time) int {
 	f.forget(now)
 	return f.count
 }
 
-// Until is when Frozen will be less if nothing happens; zero: it is none.
+// Until is when Frozen falls without an event; zero: it is 0.
 func (f *Fleet) Until(now time.Time) time.Time {
 	f.forget(now)
 	if len(f.sure) == 0 {
@@ -263,7 +264,7 @@ func (f *Fleet) Until(now time.Time) time.Time {
 	return f.sure[0].at.Add(f.relied)
 }
 
-// forget drops what was frozen for too long.
+// forget drops environments that were frozen for too long.
 func (f *Fleet) forget(now time.Time) {
 	for len(f.sure) > 0 && (!f.sure[0].lasts() || now.Sub(f.sure[0].at) >= f.relied) {
 		f.doubt()
@@ -276,20 +277,20 @@ func (f *Fleet) forget(now time.Time) {
 	}
 }
 
-// An Estimate is a mean that forgets: each value counts for an eighth, as in TCP's round trip time, but the first ones
-// for more.
+// An Estimate is an exponential moving average: each value counts for an eighth, as in TCP's smoothed round-trip time (RFC 6298), and
+// the first ones for more.
 type Estimate struct {
 	mean float64
 	n    int
 }
 
-// Add takes in a value.
+// Add adds a value.
 func (e *Estimate) Add(d time.Duration) {
 	e.n = min(e.n+1, 8)
 	e.mean += (float64(d) - e.mean) / float64(e.n)
 }
 
-// Mean is the estimate, or what else to assume if there was no value.
+// Mean is the estimate, or otherwise if there was no value yet.
 func (e *Estimate) Mean(otherwise time.Duration) time.Duration {
 	if e.n == 0 {
 		return otherwise

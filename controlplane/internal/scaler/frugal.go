@@ -5,48 +5,46 @@ import (
 	"time"
 )
 
-// Frugal's economics: an idle environment is free, an idle instance is billed by the millisecond, and a warm start costs
-// some ten milliseconds of waiting and of bill. So it lets go of what is idle almost at once, counts on frozen
-// environments, and starts for waiters only what will be there before a slot is. docs/scaling.md has the numbers behind
-// every part.
+// frugal is the rule of Frugal. An idle environment is free, an idle instance is billed by the millisecond, and a warm start costs
+// some ten milliseconds of waiting and of bill. So frugal drains idle instances almost at once, counts on frozen environments, and
+// starts an instance for waiters only if it will be there before a slot becomes free. docs/scaling.md has the numbers.
 type frugal struct {
 	tuning   Tuning
 	most     int // starts in progress; 0: no limit
 	flow     Flow
-	service  time.Duration // of a request, while some wait
-	known    bool          // it is no guess
+	service  time.Duration // how long a request takes, while some wait
+	known    bool          // service is known, not guessed
 	keeper   Keeper
 	ledger   Ledger
 	beat     Beat
 	foreseen int           // instances that the next crowd of a beat needs by now
-	changes  time.Time     // when that does; zero: nothing is foreseen
-	recent   Window        // of the instances that demand needs
+	changes  time.Time     // when foreseen changes; zero: nothing is foreseen
+	recent   Window        // instances that demand needed
 	peaks    Peaks         // of demand
-	idle     bool          // time alone may make an instance surplus
-	calm     time.Time     // when the reserve is looked at
-	pace     time.Duration // between attempts to fill it
-	again    time.Time
-	next     time.Time // when it may want a start
-	fleet    *Fleet    // while some wait: it knows when a start is not what it was taken for
+	idle     bool          // an instance may become surplus without an event
+	calm     time.Time     // the reserve is not filled before
+	pace     time.Duration // between attempts to fill the reserve
+	again    time.Time     // the next attempt
+	next     time.Time     // when it may want a start
+	fleet    *Fleet        // nil unless requests wait; knows when a start will be overdue
 }
 
-// Frugal makes the policy with that tuning.
+// Frugal returns the policy with that tuning.
 func Frugal(t Tuning) Policy {
 	return func(s Settings) Rule {
 		return &frugal{tuning: t, most: s.StartsInProgress, keeper: NewKeeper(), recent: NewWindow(0)}
 	}
 }
 
-// longestKeep is for how long an idle instance is kept at most, whatever was learned: with what the window forgets late it
-// makes a second.
+// longestKeep is the longest time that an idle instance is kept. With what the window adds it is a second.
 const longestKeep = 850 * time.Millisecond
 
-// calmAfter is how long nobody must have waited for a new environment before the reserve is looked at: it does not press,
+// calmAfter is how long no request must have waited for a new environment before the reserve is filled. The reserve is not urgent,
 // and a burst may go on.
 const calmAfter = 5 * time.Second
 
-// attemptsAfter is the time between attempts to fill the reserve; it doubles while they fail. Lambda may refuse new
-// environments, and each attempt costs a start of all others.
+// attemptsAfter is the time between attempts to fill the reserve. It doubles while they fail, because Lambda may refuse new
+// environments, and each attempt also starts all frozen ones.
 const attemptsAfter = 10 * time.Second
 
 // Decide implements Rule.
@@ -56,7 +54,7 @@ func (f *frugal) Decide(now time.Time, s *State) Want {
 	if s.Waiting > 0 {
 		f.service, f.known = f.flow.Usual()
 	}
-	f.peaks.Observe(now, f.crowd(now, s))
+	f.peaks.Observe(now, f.demandUnqueued(now, s))
 	f.foresee(now, s)
 	f.idle = s.Idle > 0 && s.Ready > s.Min
 	f.next, f.fleet = time.Time{}, nil
@@ -112,15 +110,15 @@ func (f *frugal) keep(now time.Time, s *State, head int) int {
 	return f.recent.Peak(now)
 }
 
-// headroom is how many slots to hold free: so many that demand seldom rises beyond them while an instance starts warm,
-// where that is a small part of what is in flight anyway.
+// headroom is how many slots to keep free, so that demand seldom rises beyond them during a warm start. It is at most a small share of
+// the requests in flight.
 func (f *frugal) headroom(s *State) int {
 	warm := s.Fleet.Warm.Mean(assumedWarm)
 	moves := f.flow.Rate()*warm.Seconds() + f.flow.Freed(s.Leased, warm)
 	return int(min(f.tuning.Sigmas*math.Sqrt(moves), f.tuning.Headroom*f.flow.InFlight()))
 }
 
-// Next implements Rule. Starts that were made since Decide count.
+// Next implements Rule. It considers starts that were made since Decide.
 func (f *frugal) Next() time.Time {
 	next := sooner(f.next, f.changes)
 	if f.fleet != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
 )
 
-// A Reason says which guard withholds starts.
+// A Reason says which guard holds starts back.
 type Reason string
 
 // Reasons, also metric labels.
@@ -26,24 +26,24 @@ const (
 	Never        Reason = "never"            // the settings forbid starts
 )
 
-// A Block tells the operator why starts are withheld.
+// A Block says why starts are held back.
 type Block struct {
 	Reason Reason
 	Cause  Cause     // with Backoff
-	Until  time.Time // when it ends by itself; zero: some event ends it
+	Until  time.Time // when it ends by itself; zero: an event ends it
 }
 
-// A Load is what of the guards' limits is in use, in instances.
+// A Load is how much of the guards' limits is in use, in instances.
 type Load struct {
 	Live     int // all that exist
 	Starting int // starts in progress
-	Rotating int // those that are to be replaced, and those that drain
-	Claimed  int // of Starting, those that were made while a frozen environment was there for each
-	Spare    int // frozen environments that are surely there for further starts
+	Rotating int // those that are being replaced, and those that drain
+	Claimed  int // starts in progress for which a frozen environment was there
+	Spare    int // frozen environments that are there for further starts
 }
 
-// Guards compose all that bounds starts, whatever the policy wants: the maximum, starts in progress, the start rate, money,
-// and the pace after failures.
+// Guards bound starts, whatever the policy wants: by the maximum, starts in progress, the start rate, money, and the pause after
+// failures.
 type Guards struct {
 	Breaker  Breaker
 	settings Settings
@@ -66,8 +66,8 @@ func NewGuards(s Settings, seed uint64) *Guards {
 	}
 }
 
-// Configure gives the guards other settings but for Total, which stays. What was started, claimed and tried stays so; what runs
-// counts in the account that the settings have.
+// Configure gives the guards other settings. Total stays as it was, and so do claims and failures. Running instances count in the new
+// Account.
 func (g *Guards) Configure(now time.Time, s Settings) {
 	s.Total = g.settings.Total
 	if s.Account != g.settings.Account {
@@ -82,11 +82,10 @@ func (g *Guards) Configure(now time.Time, s Settings) {
 	g.places.bound(int64(max(0, s.Environments)))
 }
 
-// Most is how many instances may be there when nothing is being replaced.
+// Most is how many instances may exist while none is being replaced.
 func (g *Guards) Most() int { return min(g.settings.Most(), g.own.holds(g.price)) }
 
-// Room is how many starts may be made now. The Block names the guard that is the tightest, the one that tells most if
-// several are.
+// Room is how many starts may be made now. The Block names the tightest guard; among equals, the one that says most to an operator.
 func (g *Guards) Room(now time.Time, l Load) (int, Block) {
 	s := g.settings
 	if s.Never() {
@@ -108,7 +107,7 @@ func (g *Guards) Room(now time.Time, l Load) (int, Block) {
 	return tighter(room, block, places, Block{Reason: AtAccount, Until: free})
 }
 
-// warmRoom is how many starts may be made in environments that are there, beside those that the bucket allows.
+// warmRoom is how many starts may be made in frozen environments, beside those that the bucket allows.
 func (g *Guards) warmRoom(now time.Time, l Load) int {
 	return min(l.Spare, g.warm.tokens(now, l.Spare+l.Live))
 }
@@ -120,8 +119,7 @@ func tighter(room int, block Block, other int, otherBlock Block) (int, Block) {
 	return room, block
 }
 
-// Take makes up to want starts, accounts for them, and returns how many. The Block says what withholds the rest; it is
-// zero if nothing does.
+// Take accounts for up to want starts, and returns how many may be made. The Block says what holds the rest back.
 func (g *Guards) Take(now time.Time, l Load, want int) (int, Block) {
 	room, block := g.Room(now, l)
 	n, held := g.claim(now, min(want, room))
@@ -143,7 +141,7 @@ func (g *Guards) Take(now time.Time, l Load, want int) (int, Block) {
 	return n, block
 }
 
-// claim takes for up to n starts of what other functions draw on as well. They may have, since we looked: the claim counts.
+// claim claims for up to n starts from the budgets that functions share. Others may have claimed since Room looked, so it may get less.
 func (g *Guards) claim(now time.Time, n int) (claimed int, held Block) {
 	claimed, until := g.settings.Total.Claim(now, g.price, n)
 	held = Block{Reason: DollarsTotal, Until: until}
@@ -155,13 +153,13 @@ func (g *Guards) claim(now time.Time, n int) (claimed int, held Block) {
 	return places, held
 }
 
-// Price is what a start made now costs. It is to be kept with each start, and handed back with Release.
+// Price is the price of a start that is made now. The caller keeps it with the start, and passes it to Release.
 func (g *Guards) Price() Price { return g.price }
 
-// Reprice says what starts cost from now on.
+// Reprice sets the price of starts from now on.
 func (g *Guards) Reprice(p Price) { g.price = p }
 
-// Release says that an instance has ended which had cost that price. Its claims on money and place are held for at least hold.
+// Release says that an instance of that price has ended. Its claims on money and place are held for at least hold.
 func (g *Guards) Release(now time.Time, p Price, hold time.Duration) {
 	g.places.Release(now, place, hold)
 	g.own.Release(now, p, hold)
@@ -169,7 +167,7 @@ func (g *Guards) Release(now time.Time, p Price, hold time.Duration) {
 	g.settings.Account.Release(now, place, hold)
 }
 
-// Inherit accounts for an instance of that price that others have started, whether it is within the limits or not.
+// Inherit accounts for an instance of that price that another process has started, even if it is beyond the limits.
 func (g *Guards) Inherit(now time.Time, p Price) {
 	g.places.inherit(now, place)
 	g.own.inherit(now, p)

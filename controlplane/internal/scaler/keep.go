@@ -2,22 +2,21 @@ package scaler
 
 import "time"
 
-// keepShares are the times that a Keeper chooses from, as parts of what a restart costs. Keeping for as long as that costs
-// at most twice what could be had by knowing the future (ski rental); the others do better where pauses are mostly
-// shorter, or mostly longer.
+// keepShares are the times that a Keeper chooses from, in units of a restart's cost. Keeping an instance for exactly that cost is at
+// most twice as expensive as knowing the future (the ski rental problem). The others do better if most pauses are shorter, or longer.
 var keepShares = [...]float64{0, 0.25, 0.5, 1, 2}
 
 const (
-	rental     = 3    // of keepShares: the one to begin with
-	keepMemory = 0.95 // weight of what earlier pauses taught, per pause
+	rental     = 3    // index of the keepShares to begin with
+	keepMemory = 0.95 // how much earlier pauses still count after one more
 )
 
-// A Keeper learns for how long an instance that is not needed should be kept: it looks at how long it took until as many
-// were needed again, and at what each choice would have cost then.
+// A Keeper learns how long to keep an idle instance. For each pause it looks at how long it took until as many instances were needed
+// again, and at what each choice would have cost. It takes the choice that would have cost least lately.
 type Keeper struct {
 	needed int
-	since  []time.Time              // when the need fell below each number of instances, the highest first in
-	costs  [len(keepShares)]float64 // of each choice, in restarts
+	since  []time.Time              // when the need fell below each number of instances, the highest number first
+	costs  [len(keepShares)]float64 // of each choice, in units of a restart's cost
 }
 
 // NewKeeper returns a keeper that has seen nothing.
@@ -30,7 +29,7 @@ func NewKeeper() Keeper {
 	return k
 }
 
-// Observe says how many instances are needed now, and what it costs to have one again, in time that one is kept.
+// Observe says how many instances are needed now, and what a restart costs, as time for which an idle instance costs the same.
 func (k *Keeper) Observe(now time.Time, needed int, restart time.Duration) {
 	for ; k.needed > needed; k.needed-- {
 		k.since = append(k.since, now)
@@ -43,7 +42,7 @@ func (k *Keeper) Observe(now time.Time, needed int, restart time.Duration) {
 	}
 }
 
-// learn takes in a pause, measured in restarts.
+// learn adds the costs of a pause, which is in units of a restart's cost.
 func (k *Keeper) learn(pause float64) {
 	for n, share := range keepShares {
 		cost := pause
@@ -54,7 +53,7 @@ func (k *Keeper) learn(pause float64) {
 	}
 }
 
-// Keep is for how long to keep an instance.
+// Keep is how long to keep an idle instance.
 func (k *Keeper) Keep(restart time.Duration) time.Duration {
 	best := rental
 	for n, cost := range k.costs {

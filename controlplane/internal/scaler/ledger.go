@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// ledgerMemory is how fast a Ledger forgets: after that time a bill counts for a third.
+// ledgerMemory is how fast a Ledger forgets: after that time a bill counts for 1/e.
 const ledgerMemory = time.Minute
 
-// A Ledger compares what instances cost lately with what plain Lambda would have, one request an environment, both in time
-// that is billed. Starts in a new environment are left out: both make them.
+// A Ledger compares what instances have cost lately with what plain Lambda would have cost, which serves one request per environment.
+// Both are in billed time. Starts in new environments are left out, because both have them.
 type Ledger struct {
 	at               time.Time
 	serving, leased  int
@@ -17,7 +17,7 @@ type Ledger struct {
 	ours, plain      float64 // seconds
 }
 
-// Observe takes in the state after an event.
+// Observe is called with the state after each event.
 func (l *Ledger) Observe(now time.Time, s *State) {
 	if d := now.Sub(l.at).Seconds(); d > 0 && !l.at.IsZero() {
 		keep := math.Exp(-d / ledgerMemory.Seconds())
@@ -30,6 +30,6 @@ func (l *Ledger) Observe(now time.Time, s *State) {
 	l.starts, l.arrivals = s.Starts, s.Arrivals
 }
 
-// Dearer reports whether plain Lambda would have been cheaper lately: requests are so short, or so rare, that nothing may be
-// spent on instances that do nothing.
+// Dearer reports whether plain Lambda would have been cheaper lately. Then requests are so short or so rare that nothing should be
+// spent on idle instances.
 func (l *Ledger) Dearer() bool { return l.ours > l.plain }

@@ -5,64 +5,65 @@ import (
 	"time"
 )
 
-// FirstSlots is how many requests an instance is given before anything is known about its app. An app that waits for others serves
-// more; one that computes takes as long for the work in sum as it would one after the other, so that a guess too high costs its
-// clients a wait, and no money.
+// FirstSlots is how many requests an instance gets at once before anything is known about its app. An app that waits for other
+// services can serve more. One that computes takes as long in total as one request after the other would, so that a guess that is
+// too high costs time but no money.
 const FirstSlots = 8
 
 // How a Limiter judges.
 const (
-	limitSample = 200  // requests per look
-	aloneSample = 100  // requests that tell how long one takes alone
-	limitEnough = 0.95 // of them: the longest may take very long
-	// slowdown is how much longer requests may take than alone. An app that computes does no more work in sum from about
-	// there on, however many requests it has; one that waits for others never gets there.
+	limitSample = 200  // requests in a sample at the limit
+	aloneSample = 100  // requests in a sample of requests that are alone
+	limitEnough = 0.95 // the share of a sample that must have ended: the longest requests may take very long
+	// slowdown is how many times longer than alone requests may take. Beyond it an app that computes gets no more work done in
+	// total, however many requests it has. An app that waits for other services never gets there.
 	slowdown = 1.7
-	eased    = 0.9 * slowdown // below that there may be more
-	loaded   = 0.8            // of the limit: requests that began beside fewer others say nothing about it
-	// aloneFor is for how long it is believed how long a request takes alone, when the limit rises. For it to fall that is measured
-	// anew: the app may have become slower for other reasons.
+	eased    = 0.9 * slowdown // below this slowdown the limit may rise
+	loaded   = 0.8            // requests that began beside less than this share of the limit say nothing about it
+	// aloneFor is how long a measurement of requests alone is good enough to raise the limit. Before the limit falls it is
+	// repeated, because the app may have become slower for other reasons.
 	aloneFor = 10 * time.Minute
-	// sampleFor bounds how long a sample may take: what does not end, a stream say, would hold it up for ever.
+	// sampleFor bounds how long a sample may take, because a request that does not end, such as a stream, would hold it up.
 	sampleFor = 10 * time.Minute
-	// A limit that was too high is tried again after so many looks; twice as many each time, up to mostRest.
+	// A limit that was too high is tried again after leastRest samples, then after twice as many each time, up to mostRest.
 	leastRest, mostRest = 4, 64
 )
 
-// A Limiter learns how many requests an instance should serve at once, from how long they take beside others and alone. It begins
-// with FirstSlots, goes up while requests hardly take longer, quickly at first, and down when they do. It never exceeds its cap.
+// A Limiter learns how many requests an instance should serve at once, by comparing how long they take beside others and alone. Its
+// limit begins at FirstSlots, rises while requests hardly take longer, quickly at first, and falls when they do. It never exceeds
+// the cap. Envoy's adaptive concurrency filter compares with an unloaded latency in a similar way.
 //
-// How long a request takes alone it asks for when it is about to change the limit: then one instance is to serve one request at a
-// time for a while. Times are compared by their geometric mean, which a few very long requests do not sway.
+// When it is about to change the limit it asks for a measurement: one instance must serve one request at a time for a while. Times
+// are compared by their geometric mean, so that a few very long requests do not matter much.
 //
-// It looks at requests in the order in which they began: the first that end are the short ones, and would mislead.
+// A sample consists of requests that begin one after the other. The first requests to end would be the short ones, and mislead.
 type Limiter struct {
 	most    int
 	limit   int
-	settled bool // the limit was too high once: steps are small from then on
+	settled bool // the limit was too high once, so steps are small
 
-	alone   float64   // how long a request takes alone; as are the other times, the logarithm of its nanoseconds
-	aloneAt time.Time // when that was measured; zero: never
-	fresh   bool      // since the limit was last found too high
-	asks    time.Time // since when for requests alone; zero: it does not
+	alone   float64   // how long a request takes alone; like all times here, the logarithm of nanoseconds
+	aloneAt time.Time // when alone was measured; zero: never
+	fresh   bool      // alone was measured since the limit was last found too high
+	asks    time.Time // since when it asks for requests alone; zero: it does not
 
-	tooHigh int // the limit that was too high the last time; 0: none was
-	rest    int // looks until it may be tried again
-	resting int // looks that rest began with
+	tooHigh int // the last limit that was too high; 0: none was
+	rest    int // samples until tooHigh may be tried again
+	resting int // the value that rest began with
 
 	beside, single sample
 }
 
-// A sample is requests that begin one after the other.
+// A sample is a number of requests that began one after the other.
 type sample struct {
-	number uint64 // of the sample that is being taken
+	number uint64 // tells its requests from those of earlier samples
 	begun  int
 	ended  int
 	sum    float64
 	since  time.Time
 }
 
-// NewLimiter returns a limiter that knows nothing.
+// NewLimiter returns a limiter with that cap, which has learned nothing.
 func NewLimiter(most int) *Limiter {
 	most = max(1, most)
 	return &Limiter{most: most, limit: min(FirstSlots, most), beside: sample{number: 2}, single: sample{number: 1}}
@@ -79,11 +80,11 @@ func (l *Limiter) Bound(most int) {
 // Limit is how many requests an instance should serve at once.
 func (l *Limiter) Limit() int { return l.limit }
 
-// Asks reports whether an instance should serve one request at a time for now, as a measure for the others.
+// Asks reports whether an instance should serve one request at a time for now, as a yardstick for the others.
 func (l *Limiter) Asks() bool { return !l.asks.IsZero() }
 
-// Began says that a request is now one of so many on its instance; single says that it is one that Asks asks for. What it returns
-// is to be handed to Ended or Void; 0: nothing is.
+// Began says that a request has begun, and is one of among on its instance. single says that the instance serves one at a time. The
+// result must be passed to Ended or Void; 0: the request is in no sample.
 func (l *Limiter) Began(now time.Time, among int, single bool) uint64 {
 	switch {
 	case single && among == 1 && l.Asks():
@@ -108,7 +109,7 @@ func (s *sample) begin(now time.Time, size int) uint64 {
 	return s.number
 }
 
-// Void says that nobody knows how long the request would have taken.
+// Void takes a request out of its sample, because it is not known how long it would have taken.
 func (l *Limiter) Void(number uint64) {
 	for _, s := range []*sample{&l.beside, &l.single} {
 		if s.number == number {
@@ -117,7 +118,7 @@ func (l *Limiter) Void(number uint64) {
 	}
 }
 
-// end takes in how long a request took. Once the sample is complete it gives the mean, and the next one begins.
+// end adds how long a request took. If that completes the sample, it returns the mean, and the next sample begins.
 func (s *sample) end(took time.Duration, size int) (mean float64, complete bool) {
 	s.sum += math.Log(float64(max(took, 1)))
 	if s.ended++; float64(s.ended) < float64(size)*limitEnough {
@@ -128,7 +129,7 @@ func (s *sample) end(took time.Duration, size int) (mean float64, complete bool)
 	return mean, true
 }
 
-// restart begins another sample. Numbers of the two kinds are odd and even.
+// restart begins another sample. Numbers of one kind of sample are odd, those of the other even.
 func (s *sample) restart() { *s = sample{number: s.number + 2} }
 
 // Ended says how long the request took. It reports whether Limit or Asks has changed.
@@ -145,21 +146,21 @@ func (l *Limiter) Ended(now time.Time, number uint64, took time.Duration) bool {
 		}
 	}
 	if now.Sub(l.asks) > sampleFor {
-		l.asks = time.Time{} // it asks again when it is about to change something
+		l.asks = time.Time{} // it asks again when it is about to change the limit
 	}
 	return l.limit != limit || l.Asks() != asks
 }
 
-// measure takes in how long a request takes alone.
+// measure sets how long a request takes alone.
 func (l *Limiter) measure(now time.Time, mean float64) {
 	if math.Abs(mean-l.alone) > math.Ln2 {
-		l.tooHigh, l.resting = 0, 0 // another app, or another state of it
+		l.tooHigh, l.resting = 0, 0 // the app behaves otherwise than before
 	}
 	l.alone, l.aloneAt, l.fresh, l.asks = mean, now, true, time.Time{}
 	l.beside.restart()
 }
 
-// ask wants to know how long a request takes alone.
+// ask begins to ask for requests that are alone.
 func (l *Limiter) ask(now time.Time) {
 	if !l.Asks() {
 		l.asks = now
@@ -168,7 +169,7 @@ func (l *Limiter) ask(now time.Time) {
 }
 
 func (l *Limiter) judge(now time.Time, mean float64) {
-	if l.limit == 1 { // all are alone
+	if l.limit == 1 { // all requests are alone
 		l.measure(now, mean)
 	}
 	slower := math.Exp(mean - l.alone)
@@ -184,7 +185,7 @@ func (l *Limiter) judge(now time.Time, mean float64) {
 		l.rise(slower)
 	}
 	if mean < l.alone {
-		l.alone += (mean - l.alone) / 4 // not all: the luckiest of many samples is too quick
+		l.alone += (mean - l.alone) / 4 // not at once: the luckiest of many samples is too fast
 	}
 }
 
@@ -207,7 +208,7 @@ func (l *Limiter) rise(slower float64) {
 		}
 	}
 	if l.limit >= l.tooHigh {
-		l.tooHigh, l.resting = 0, 0 // it is not any more
+		l.tooHigh, l.resting = 0, 0 // it is not too high any more
 	}
 	l.limit = next
 }

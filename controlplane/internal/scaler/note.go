@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// MaxFrozen bounds the environments in a FleetNote: the ones that froze last.
+// MaxFrozen bounds the environments in a FleetNote. It has the ones that froze last.
 const MaxFrozen = 512
 
-// A FleetNote is what a fleet has learned, for one that takes over. Times are ages.
+// A FleetNote is what a fleet has learned, for the next leader's. Times are ages, because clocks of hosts differ.
 type FleetNote struct {
 	Warm   EstimateNote `json:"warm,omitzero"`
 	Cold   EstimateNote `json:"cold,omitzero"`
 	Finish EstimateNote `json:"finish,omitzero"`
-	Frozen []FrozenNote `json:"frozen,omitempty"` // those that are surely there, oldest first
+	Frozen []FrozenNote `json:"frozen,omitempty"` // environments that are relied on, oldest first
 
-	Relied time.Duration `json:"relied,omitempty"` // for how long a frozen environment is expected to be there
+	Relied time.Duration `json:"relied,omitempty"` // how long a frozen environment is relied on
 }
 
-// A FrozenNote is an environment that is frozen.
+// A FrozenNote is a frozen environment.
 type FrozenNote struct {
 	Name string        `json:"name"`
 	Age  time.Duration `json:"age"`
@@ -33,14 +33,14 @@ type EstimateNote struct {
 
 func (e Estimate) note() EstimateNote { return EstimateNote{e.mean, e.n} }
 
-// learn takes over what somebody else has learned, unless it makes no sense.
+// learn takes over an estimate, unless it makes no sense.
 func (e *Estimate) learn(n EstimateNote, most time.Duration) {
 	if n.N > 0 && n.Mean >= 0 && n.Mean <= float64(most) {
 		e.mean, e.n = n.Mean, min(n.N, 8)
 	}
 }
 
-// Note writes down what the fleet has learned.
+// Note returns what the fleet has learned.
 func (f *Fleet) Note(now time.Time) FleetNote {
 	f.forget(now)
 	n := FleetNote{Warm: f.Warm.note(), Cold: f.Cold.note(), Finish: f.finish.note(), Relied: f.relied}
@@ -53,7 +53,7 @@ func (f *Fleet) Note(now time.Time) FleetNote {
 	return n
 }
 
-// Learn takes over a note that was written so long ago.
+// Learn takes over a note that is ago old.
 func (f *Fleet) Learn(now time.Time, n FleetNote, ago time.Duration) {
 	f.Warm.learn(n.Warm, longestWarm)
 	f.Cold.learn(n.Cold, longestCold)
@@ -70,13 +70,13 @@ func (f *Fleet) Learn(now time.Time, n FleetNote, ago time.Duration) {
 	}
 }
 
-// A TailNote is a Tail: how long ago a request last took that long, by length.
+// A TailNote is what a Tail has learned, as ages.
 type TailNote struct {
-	Seen map[int]time.Duration `json:"seen,omitempty"` // by bucket
-	Cut  *time.Duration        `json:"cut,omitempty"`
+	Seen map[int]time.Duration `json:"seen,omitempty"` // since a request last took that long, by bucket
+	Cut  *time.Duration        `json:"cut,omitempty"`  // since a request was last cut off
 }
 
-// Note writes down what the tail has learned.
+// Note returns what the tail has learned.
 func (t *Tail) Note(now time.Time) TailNote {
 	n := TailNote{Seen: map[int]time.Duration{}}
 	for k, at := range t.last {
@@ -90,7 +90,7 @@ func (t *Tail) Note(now time.Time) TailNote {
 	return n
 }
 
-// Learn takes over a note that was written so long ago.
+// Learn takes over a note that is ago old.
 func (t *Tail) Learn(now time.Time, n TailNote, ago time.Duration) {
 	for k, age := range n.Seen {
 		if k >= 0 && k < tailBuckets && age >= 0 {
@@ -102,32 +102,32 @@ func (t *Tail) Learn(now time.Time, n TailNote, ago time.Duration) {
 	}
 }
 
-// A GuardsNote is what guards hold back.
+// A GuardsNote is the state of guards that a takeover must not reset.
 type GuardsNote struct {
-	Tokens int           `json:"tokens"` // of the start rate, that are there
+	Tokens int           `json:"tokens"` // left of the start rate
 	Cause  Cause         `json:"cause,omitempty"`
 	Steps  int           `json:"steps,omitempty"`
 	Until  time.Duration `json:"until,omitempty"` // from now; negative: it has passed
 	Flaps  bool          `json:"flaps,omitempty"`
 
-	Held   []ClaimNote `json:"held,omitempty"`   // of instances that have ended
-	Places []ClaimNote `json:"places,omitempty"` // that may still be taken
+	Held   []ClaimNote `json:"held,omitempty"`   // money held for instances that have ended
+	Places []ClaimNote `json:"places,omitempty"` // places held for them
 }
 
-// A ClaimNote is a claim that ends by itself: of so much an hour, for as long as is left of it.
+// A ClaimNote is a held claim, which ends by itself.
 type ClaimNote struct {
-	Hour int64         `json:"hour"` // as a Budget counts
+	Hour int64         `json:"hour"` // in the units of the Budget
 	Left time.Duration `json:"left"`
 }
 
-// Bounds of claims in a note. What would be more is taken together, and held for as long as the last of them.
+// Bounds of claims in a note. If there are more, the first ones are added up, and held for as long as the last of these.
 const (
 	maxClaims   = 128
 	maxHour     = int64(1e16)
 	longestHeld = time.Hour
 )
 
-// note is what of the claims ends by itself.
+// note returns the held claims.
 func (b *Budget) note(now time.Time) (held []ClaimNote) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -142,7 +142,7 @@ func (b *Budget) note(now time.Time) (held []ClaimNote) {
 	return held
 }
 
-// learn claims what somebody else held, for as long as is left of it by now.
+// learn takes over held claims that were noted that long ago.
 func (b *Budget) learn(now time.Time, held []ClaimNote, ago time.Duration) {
 	if b == nil {
 		return
@@ -156,7 +156,7 @@ func (b *Budget) learn(now time.Time, held []ClaimNote, ago time.Duration) {
 	}
 }
 
-// Note writes down what the guards hold back.
+// Note returns the guards' state.
 func (g *Guards) Note(now time.Time) GuardsNote {
 	b := &g.Breaker
 	n := GuardsNote{Tokens: g.bucket.Tokens(now)}
@@ -167,7 +167,7 @@ func (g *Guards) Note(now time.Time) GuardsNote {
 	return n
 }
 
-// Learn takes over a note that was written so long ago.
+// Learn takes over a note that is ago old.
 func (g *Guards) Learn(now time.Time, n GuardsNote, ago time.Duration) {
 	for _, b := range []*Budget{g.own, g.settings.Total} {
 		b.learn(now, n.Held, ago)
@@ -197,7 +197,7 @@ type LimiterNote struct {
 	Resting int            `json:"resting,omitempty"`
 }
 
-// Note writes down what the limiter has learned; nil for a nil one.
+// Note returns what the limiter has learned; nil for a nil limiter.
 func (l *Limiter) Note(now time.Time) *LimiterNote {
 	if l == nil {
 		return nil
@@ -209,7 +209,7 @@ func (l *Limiter) Note(now time.Time) *LimiterNote {
 	return n
 }
 
-// Learn takes over a note that was written so long ago. It may be nil.
+// Learn takes over a note that is ago old. Limiter and note may be nil.
 func (l *Limiter) Learn(now time.Time, n *LimiterNote, ago time.Duration) {
 	if l == nil || n == nil || n.Limit < 1 || !(n.Alone >= 0 && n.Alone < math.MaxInt8) {
 		return

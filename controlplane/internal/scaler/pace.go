@@ -5,31 +5,32 @@ import (
 	"time"
 )
 
-// A Pace is how long requests take on one instance: the mean of their logarithms, so that a few very long ones do not sway it.
+// A Pace is how long requests take, for example on one instance. It keeps mean and variance of their logarithms, so that a few very
+// long ones do not matter much.
 type Pace struct{ n, sum, squares float64 }
 
-// Add takes in a request; each that came before counts for a little less, by keep.
+// Add adds a request. Earlier ones are weighted by keep, from 0 to 1.
 func (p *Pace) Add(took time.Duration, keep float64) {
 	v := math.Log(float64(max(took, time.Microsecond)))
 	p.n, p.sum, p.squares = p.n*keep+1, p.sum*keep+v, p.squares*keep+v*v
 }
 
-// What makes an instance slow: its requests take so many times longer than those of all, in the mean, and by so many standard
-// errors that one in ten thousand instances seems so by chance.
+// What makes an instance slow: its requests take slowTimes longer than those of all, and the difference is slowErrors standard
+// errors, which one in ten thousand instances reaches by chance.
 const (
 	slowTimes  = 1.7
 	slowErrors = 3.7
-	slowEnough = 5 // requests of the instance
-	slowOthers = 2 // times as many of all
+	slowEnough = 5 // requests of the instance that are needed
+	slowOthers = 2 // how many times as many are needed of all instances
 )
 
-// KeepOwn is how fast the pace of an instance forgets: after some 30 requests.
+// KeepOwn is the keep for the Pace of one instance. It forgets within some 30 requests.
 const KeepOwn = 0.97
 
-// KeepAll is how fast that of so many instances forgets: within the same time.
+// KeepAll is the keep for the Pace of all instances. It forgets within the same time as that of one.
 func KeepAll(instances int) float64 { return 1 - (1-KeepOwn)/float64(max(1, instances)) }
 
-// SlowerThan reports whether the instance seems slow beside all. Requests may have come to it that are longer by themselves.
+// SlowerThan reports whether an instance seems slow compared with all. It may just have got requests that take longer.
 func (p *Pace) SlowerThan(all *Pace) bool {
 	if p.n < slowEnough || all.n < slowOthers*p.n {
 		return false
@@ -44,19 +45,19 @@ type Verdict uint8
 
 // Verdicts.
 const (
-	Open   Verdict = iota // more must be seen
-	Alike                 // or the difference does not matter
-	Slower                // the first is slow
+	Open   Verdict = iota // more requests are needed
+	Alike                 // there is no difference, or none that matters
+	Slower                // the first is slower
 )
 
-// What a comparison needs of each: so many requests to call it slower, and so many to give up.
+// How many requests of each side a comparison needs to find a difference, and after how many it finds none.
 const (
 	compareLeast = 8
 	compareMost  = 60
 )
 
-// Compare tells whether requests take longer by a factor that matters on one side of a trial, where chance alone has sent them to
-// the sides.
+// Compare tells whether requests of one side of a trial take slowTimes longer than those of the other. Chance must have assigned the
+// requests to the sides.
 func Compare(own, others *Pace) Verdict {
 	n := min(own.n, others.n)
 	if n < compareLeast {

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// A peak is worth an environment in reserve if it is likely enough to come again, for what its start costs. The past says
-// how likely: the highest demand of each of the last windows, as long as a frozen environment is relied on.
+// An environment in reserve is worth its start if the peak that needs it is likely enough to come again. The past says how likely: the
+// highest demand in each of the last windows, each as long as a frozen environment is relied on.
 const (
 	peakWindow  = SurelyFrozen
 	peakWindows = 6
 )
 
-// Peaks remembers the most slots that were needed at once in each of the last windows.
+// Peaks remembers how many slots were needed at once in each of the last windows.
 type Peaks struct {
-	past  [peakWindows]int
-	full  int // of past, the windows that are over
-	at    int // of past, the one that is overwritten next
-	most  int // in this window
+	past  [peakWindows]int // a ring
+	full  int              // how many of past are set
+	at    int              // index in past that is overwritten next
+	most  int              // in the present window
 	begun time.Time
 }
 
@@ -30,7 +30,7 @@ func (p *Peaks) Observe(now time.Time, slots int) {
 		p.close(p.begun.Add(peakWindow))
 	}
 	if now.Sub(p.begun) >= peakWindow {
-		p.begun = now // all that is remembered is of rest
+		p.begun = now // all windows since are of rest
 	}
 	p.most = max(p.most, slots)
 }
@@ -51,8 +51,8 @@ func (p *Peaks) Most() int {
 	return most
 }
 
-// Chance is how likely more slots than that are needed within a window's time. What was never seen is judged by how much more
-// it is: demand twice as high is a quarter as likely, which is a tail that few functions exceed.
+// Chance is how likely more slots than that are needed within the time of a window, from 0 to 1. For more than was ever seen, twice
+// the demand is taken to be a quarter as likely, which is a heavier tail than most functions have.
 func (p *Peaks) Chance(slots int) float64 {
 	most := p.Most()
 	if most == 0 {
@@ -71,9 +71,9 @@ func (p *Peaks) Chance(slots int) float64 {
 	return seen / windows
 }
 
-// reserve is how many instances to start only so that their environments are there, frozen, when a peak comes again, or a
-// higher one: nobody waits for a cold start then. It takes a start of everything that does not run, because Lambda makes a
-// new environment only when all others are in use. Where no start has succeeded, or starts fail, there is none.
+// reserve is how many instances to start only so that their environments are frozen when a peak, or a higher one, comes again. Then no
+// request waits for a cold start. All frozen environments must be started with them, because Lambda makes a new one only when all
+// others are in use. While starts fail, or none has succeeded yet, the reserve is not filled.
 func (f *frugal) reserve(now time.Time, s *State) int {
 	if f.tuning.Reserve == 0 || s.Starting > 0 || s.Failing || s.Renewing || s.Unreachable || !s.Fleet.Known() {
 		return 0
@@ -98,8 +98,8 @@ func (f *frugal) reserve(now time.Time, s *State) int {
 	return f.beyond(s.Fleet.Spare(now), need-s.Live)
 }
 
-// worthwhile is how many environments there should be. An init costs the same now or when somebody waits for it; so one in
-// reserve costs its init if it is never needed, and saves the wait if it is. Those that are frozen must be started as well.
+// worthwhile is how many environments there should be. An init costs the same now or later. So an environment in reserve wastes its
+// init if it is never needed, and saves the wait if it is. The cost of starting the frozen ones with it counts too.
 func (f *frugal) worthwhile(now time.Time, s *State, have int) int {
 	init := s.Fleet.Cold.Mean(assumedCold) + s.Fee
 	saved := float64(init) + (f.tuning.Restart-1)*float64(s.Fleet.Cold.Mean(assumedCold))
@@ -116,8 +116,8 @@ func (f *frugal) worthwhile(now time.Time, s *State, have int) int {
 	return need
 }
 
-// beyond is how many starts make new environments, up to n in all, where so many are frozen. One more start must stay
-// possible: who comes meanwhile does not wait for the reserve.
+// beyond is how many starts to make so that up to n environments run, if frozen of them are frozen; 0 if none would be new. It leaves
+// one start to spare, so that a request that comes meanwhile does not wait for the reserve.
 func (f *frugal) beyond(frozen, n int) int {
 	if f.most > 0 {
 		n = min(n, frozen+f.most-1)

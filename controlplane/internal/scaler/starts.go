@@ -5,22 +5,21 @@ import (
 	"time"
 )
 
-// What takes so many times as long as is usual is not what it was taken for.
+// A start that takes overdueTimes as long as usual, and at least overdueLeast, is not of the kind that it was expected to be.
 const (
 	overdueTimes = 4
 	overdueLeast = 100 * time.Millisecond
 )
 
-// A Start is a start in progress, or an instance that is about to free its environment. Its holder hands it back to the
-// fleet.
+// A Start is a start in progress, or an instance that is about to free its environment. Its holder passes it back to Over.
 type Start struct {
 	at        time.Time
-	surprised bool   // it did not find one that it was counted on
-	ends      bool   // it is no start, but an instance that was told to finish
+	surprised bool   // it did not find the environment that it was counted on
+	ends      bool   // it is an instance that was told to finish
 	in        *batch // nil once nothing is expected of it
 }
 
-// A batch is what has begun and is not over. Its sums are kept, so that nobody need go through it.
+// A batch holds starts that are not over. It keeps their sums, so that these need no loop.
 type batch struct {
 	n     int
 	base  time.Time
@@ -49,7 +48,7 @@ func (b *batch) remove(s *Start) {
 	s.in = nil
 }
 
-// oldest is what began first, of a batch that is not empty.
+// oldest is the start that began first. The batch must not be empty.
 func (b *batch) oldest() *Start {
 	for b.queue[0].in != b {
 		b.queue = b.queue[1:]
@@ -57,7 +56,7 @@ func (b *batch) oldest() *Start {
 	return b.queue[0]
 }
 
-// newest is what began last; nil if there is none.
+// newest is the start that began last; nil if there is none.
 func (b *batch) newest() *Start {
 	if b.n == 0 {
 		return nil
@@ -70,7 +69,7 @@ func (b *batch) newest() *Start {
 	return b.queue[k]
 }
 
-// due is the oldest if it has been under way for so long; nil if not.
+// due is the oldest start if it has been under way for d; otherwise nil.
 func (b *batch) due(now time.Time, d time.Duration) *Start {
 	if b.n == 0 {
 		return nil
@@ -81,7 +80,7 @@ func (b *batch) due(now time.Time, d time.Duration) *Start {
 	return nil
 }
 
-// next is when the oldest will have been under way for so long; zero if there is none.
+// next is when the oldest start will have been under way for d; zero if there is none.
 func (b *batch) next(d time.Duration) time.Time {
 	if b.n == 0 {
 		return time.Time{}
@@ -89,7 +88,7 @@ func (b *batch) next(d time.Duration) time.Time {
 	return b.oldest().at.Add(d)
 }
 
-// age is for how long the oldest is under way.
+// age is how long the oldest start has been under way.
 func (b *batch) age(now time.Time) time.Duration {
 	if b.n == 0 {
 		return 0
@@ -97,7 +96,7 @@ func (b *batch) age(now time.Time) time.Duration {
 	return now.Sub(b.oldest().at)
 }
 
-// ages is the sum of all ages, in seconds.
+// ages is the sum of the ages of all starts, in seconds.
 func (b *batch) ages(now time.Time) float64 {
 	if b.n == 0 {
 		return 0
@@ -105,8 +104,8 @@ func (b *batch) ages(now time.Time) float64 {
 	return float64(b.n)*now.Sub(b.base).Seconds() - b.since
 }
 
-// Begin says that a start was made. It is expected to be warm if a frozen environment is there that no other start has
-// claimed: Lambda makes a new one only when none is left. Over must follow.
+// Begin says that a start was made. It is expected to be warm if there is a frozen environment that no other start has claimed, because
+// Lambda makes a new one only when none is left. Over must follow.
 func (f *Fleet) Begin(now time.Time) *Start {
 	s := &Start{at: now}
 	if f.Spare(now) > 0 {
@@ -117,14 +116,14 @@ func (f *Fleet) Begin(now time.Time) *Start {
 	return s
 }
 
-// Settle says that an instance was told to finish: its environment will be frozen soon. Over must follow.
+// Settle says that an instance was told to finish, so that its environment will soon be frozen. Over must follow.
 func (f *Fleet) Settle(now time.Time) *Start {
 	s := &Start{at: now, ends: true}
 	f.settling.add(s)
 	return s
 }
 
-// Over says that a start has come up or failed, or that an environment has settled. It is harmless twice, and for nil.
+// Over says that a start has come up or failed, or that an instance has finished. It is harmless twice, and for nil.
 func (f *Fleet) Over(now time.Time, s *Start) {
 	if s == nil {
 		return
@@ -142,17 +141,17 @@ func (f *Fleet) Over(now time.Time, s *Start) {
 	}
 }
 
-// move takes a start for another kind than before.
+// move moves a start to another batch.
 func (f *Fleet) move(s *Start, to *batch) {
 	s.in.remove(s)
 	to.add(s)
 }
 
-// Spare is how many environments are surely there for further starts.
+// Spare is how many frozen environments are there for further starts.
 func (f *Fleet) Spare(now time.Time) int { return max(0, f.Frozen(now)-f.warm.n) }
 
-// expect takes starts that should have come up warm for cold ones, which makes doubtful what they had claimed, and does
-// not count any more on cold ones that should have come up, nor on environments that should have settled.
+// expect corrects expectations that time has refuted. An overdue warm start becomes a cold one, which puts the claimed environment in
+// doubt. An overdue cold start is lost. An instance that should have finished is not counted on any more.
 func (f *Fleet) expect(now time.Time) {
 	for s := f.warm.due(now, f.overdue()); s != nil; s = f.warm.due(now, f.overdue()) {
 		f.surprise(now, s)
@@ -165,18 +164,18 @@ func (f *Fleet) expect(now time.Time) {
 	}
 }
 
-// overdue is when a start is not taken for a warm one any more.
+// overdue is the age at which a start is not expected to be warm any more.
 func (f *Fleet) overdue() time.Duration {
 	return max(overdueLeast, overdueTimes*f.Warm.Mean(assumedWarm))
 }
 
-// late is when a start in a new environment is not counted on any more; each that is lost already makes the next one wait
-// twice as long. It means nothing before one was seen.
+// late is the age at which a cold start is not counted on any more. It doubles with each start that is already lost. It has no meaning
+// before a cold start was seen.
 func (f *Fleet) late() time.Duration {
 	return max(overdueLeast, overdueTimes*f.Cold.Mean(0)<<min(f.lost.n, 8))
 }
 
-// unsettled is when an environment is not waited for any more that should be frozen.
+// unsettled is the time after which an environment that should be frozen is not waited for any more.
 func (f *Fleet) unsettled() time.Duration {
 	return max(overdueLeast, overdueTimes*f.finish.Mean(assumedFinish))
 }
@@ -190,12 +189,12 @@ func (f *Fleet) expires() time.Time {
 	return next
 }
 
-// lead is how long a start takes in a new environment. One that takes longer just now tells so.
+// lead is how long a start in a new environment takes: as long as usual, or as the oldest in progress has already taken.
 func (f *Fleet) lead(now time.Time) time.Duration {
 	return max(f.Cold.Mean(assumedCold), f.cold.age(now))
 }
 
-// sooner is the earlier of two times, of which zero is none.
+// sooner is the earlier of two times. A zero time means none.
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

@@ -5,23 +5,22 @@ import (
 	"time"
 )
 
-// Supply is worth what it serves, from when it is there. A start that would be made now competes with slots that will be
-// free by then: those of instances that are ready, of starts on their way, and of environments that are about to freeze.
-// docs/scaling.md has the reasoning in words.
+// A start is worth the requests that it serves once it is up. Slots that are free by then compete with it: slots of ready instances,
+// of starts in progress, and of environments that are about to freeze. docs/scaling.md has the reasoning.
 
-// assumedService is how long requests take while nobody knows. A start of a second or two is hardly longer, so that it
-// matters little then; with a long one, assuming more would make a start for each request that waits.
+// assumedService is how long requests take before that is known. With short starts the value matters little. With long ones a larger
+// value would make a start for each request that waits.
 const assumedService = 350 * time.Millisecond
 
-// starts is how many instances to start for waiters, for headroom and for those who are about to come.
+// starts is how many instances to start for waiters, for headroom and for requests that are about to come.
 func (f *frugal) starts(now time.Time, s *State, head int) int {
 	s.Fleet.expect(now)
 	warm := f.warmStarts(now, s, head)
 	return warm + f.coldStarts(now, s, head, warm)
 }
 
-// warmStarts is how many of them find a frozen environment, and are worth it: nothing else on its way is as soon, but
-// for what is given back while a waiter has patience, and for other warm starts.
+// warmStarts is how many starts in frozen environments are worth it. Only other warm starts, and slots that are given back while
+// waiters have patience, are there as soon.
 func (f *frugal) warmStarts(now time.Time, s *State, head int) int {
 	spare := s.Fleet.Spare(now)
 	if spare == 0 {
@@ -29,14 +28,14 @@ func (f *frugal) warmStarts(now time.Time, s *State, head int) int {
 	}
 	lead := s.Fleet.Warm.Mean(assumedWarm)
 	short := float64(s.Waiting+head-s.Free-(s.Starting-s.Fleet.cold.n-s.Fleet.lost.n)*s.Concurrency) - f.givenBack(now, s, lead)
-	if s.demand() > 0 { // what came until now came to an end otherwise
+	if s.demand() > 0 { // without demand, nothing is left of what came until now
 		short += math.Floor(f.tuning.Rise * f.flow.Rise(s.demand(), lead))
 	}
 	return min(ceilDiv(int(short), s.Concurrency), spare)
 }
 
-// coldStarts is how many must be in new environments, beside those warm ones. They take so long that nothing can be said
-// about the requests until then: they are for those who wait already, and for who comes beside them.
+// coldStarts is how many starts in new environments are worth it, beside the warm ones. They take too long to foresee the requests of
+// that time, so they are for requests that already wait, and for those that come beside them.
 func (f *frugal) coldStarts(now time.Time, s *State, head, warm int) int {
 	soon := s.Starting - s.Fleet.lost.n + warm
 	if s.Waiting == 0 {
@@ -54,14 +53,14 @@ func (f *frugal) coldStarts(now time.Time, s *State, head, warm int) int {
 	return ceilDiv(int(min(short, f.lasting(now, s, lead, warm))), s.Concurrency)
 }
 
-// settlesWithin reports whether an environment that is about to freeze will be up again before a new one. Decide is asked
-// again when it is frozen.
+// settlesWithin reports whether an environment that is about to freeze can be up again before a new one is. Decide is called again
+// when it is frozen.
 func (f *frugal) settlesWithin(s *State, lead time.Duration) bool {
 	return s.Fleet.finish.Mean(assumedFinish)+s.Fleet.Warm.Mean(assumedWarm) < lead
 }
 
-// givenBack is how many of the leased slots will be given back while waiters have patience. They have none left once the
-// oldest has waited for so long.
+// givenBack is how many of the leased slots will be given back while waiters have patience. It is 0 once the oldest has waited for
+// that long.
 func (f *frugal) givenBack(now time.Time, s *State, lead time.Duration) float64 {
 	patience := min(f.tuning.Patience, lead)
 	if s.Waiting == 0 || patience == 0 {
@@ -74,9 +73,9 @@ func (f *frugal) givenBack(now time.Time, s *State, lead time.Duration) float64 
 	return 0
 }
 
-// pressing is how many slots those who wait need, so that they are served as fast as they came, and those who have
-// gathered meanwhile within as long as a start takes. It is fewer than wait once they have waited for longer than a
-// request takes: one slot serves several of them.
+// pressing is how many slots the waiters need, so that they are served as fast as they came, and so that the backlog is served within
+// the time of a start. Once they have waited for longer than a request takes, that is fewer than wait, because one slot serves
+// several of them.
 func (f *frugal) pressing(now time.Time, s *State, lead time.Duration) float64 {
 	waited := s.waited(now)
 	if s.Waiting < 2 || waited <= f.service {
@@ -89,8 +88,8 @@ func (f *frugal) pressing(now time.Time, s *State, lead time.Duration) float64 {
 	return min(max(1, slots), float64(s.Waiting))
 }
 
-// lasting is how many requests will wait when a start in a new environment is up, those who come until then included, if
-// none is made: when it is none, the start would bring nobody forward. Where that cannot be said it is infinite.
+// lasting is how many requests would still wait when a cold start made now is up, if it were not made. If none would, the start helps
+// no request. If that cannot be said, lasting is infinite.
 func (f *frugal) lasting(now time.Time, s *State, lead time.Duration, warm int) float64 {
 	if !f.known {
 		return math.Inf(1)
@@ -106,11 +105,11 @@ func (f *frugal) lasting(now time.Time, s *State, lead time.Duration, warm int) 
 	return left - float64(s.Concurrency)*(cold+others)
 }
 
-// crowd is how many requests would be in flight if nobody had to wait: the backlog of a slow start is no demand.
-func (f *frugal) crowd(now time.Time, s *State) int {
+// demandUnqueued is how many requests would be in flight if none had to wait. The backlog of a slow start is not demand.
+func (f *frugal) demandUnqueued(now time.Time, s *State) int {
 	waited := s.waited(now)
 	if waited > 0 && !f.known {
-		return s.Leased + s.Foreign // what the guess makes of those who wait would be remembered for long
+		return s.Leased + s.Foreign // a guess about the waiters would be remembered for long
 	}
 	if waited <= 0 {
 		return s.taken()

@@ -7,24 +7,24 @@ import (
 
 // How finely and for how long a Tail remembers.
 const (
-	tailGrowth  = 1.1 // of one bucket over the one before
+	tailGrowth  = 1.1 // ratio of a bucket's bounds
 	tailBuckets = 72  // from tailLeast to above 15 minutes, the longest invocation of Lambda
 	tailLeast   = time.Second
 	tailMemory  = 3 * time.Hour
 )
 
-// lindy is how much longer a request is expected to take than the oldest has taken so far, while nothing is known of such
-// long ones.
+// lindy is how many times as long as the oldest request has taken so far it is expected to take in all, if no request has been seen
+// that took as long (Lindy's law).
 const lindy = 2.1
 
-// A Tail learns how long the longest requests of a function take. It remembers for each length, in steps of a tenth, when a
-// request last took that long. The zero value has seen nothing.
+// A Tail learns how long the longest requests of a function take. For each length, in steps of 10 %, it remembers when a request last
+// took that long. The zero value has seen nothing.
 type Tail struct {
 	last [tailBuckets]time.Time
 	cut  time.Time // when a request was last cut off by the end of its instance
 }
 
-// Ended says that a request has ended by itself after that time. It reports whether that is longer than any of late.
+// Ended says that a request has ended by itself after that time. It reports whether that is longer than all within tailMemory.
 func (t *Tail) Ended(now time.Time, took time.Duration) (longer bool) {
 	if took < tailLeast {
 		return false
@@ -35,12 +35,11 @@ func (t *Tail) Ended(now time.Time, took time.Duration) (longer bool) {
 	return longer
 }
 
-// Cut says that a request was cut off because its instance had no time left: some take longer than any instance lives.
+// Cut says that a request was cut off because its instance had no time left.
 func (t *Tail) Cut(now time.Time) { t.cut = now }
 
-// Expect is how long requests take at most, those left out that take longer than most: there is no time for them anyway.
-// The oldest one in flight has taken oldest so far. While no request has been seen to take as long, nor to be cut, its
-// like may take twice that.
+// Expect is how long requests take at most. Requests longer than most are left out, because no instance has time for them. The oldest
+// one in flight has taken oldest so far. If none was seen to take as long or to be cut off, it may take twice that.
 func (t *Tail) Expect(now time.Time, oldest, most time.Duration) time.Duration {
 	longest := tailEdge(t.longest(now, tailBucket(most)) + 1)
 	if oldest > longest && now.Sub(t.cut) > tailMemory {
@@ -49,7 +48,7 @@ func (t *Tail) Expect(now time.Time, oldest, most time.Duration) time.Duration {
 	return min(longest, most)
 }
 
-// longest is the highest bucket, of those up to the given one, in which a request has ended of late; -1: none.
+// longest is the highest bucket up to k in which a request has ended within tailMemory; -1: none.
 func (t *Tail) longest(now time.Time, k int) int {
 	for ; k >= 0; k-- {
 		if now.Sub(t.last[k]) < tailMemory {

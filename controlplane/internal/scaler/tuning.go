@@ -12,16 +12,16 @@ const (
 	Latency  Preference = "latency"
 )
 
-// A Tuning is what a preference means to Frugal. Users never see it; simulations vary it.
+// A Tuning is what a preference means to Frugal. It is not configurable, but simulations vary it.
 type Tuning struct {
-	Restart  float64       // what having an instance again costs, in time that an idle one is kept, over that of a warm start
-	Learn    bool          // keep idle instances as pauses have taught, and not always for as long as a restart costs
-	Rise     float64       // start also for those who will come before the start is done: so many times as at the rate of the last moments
-	Patience time.Duration // waiting for a slot of up to so long is preferred to a start
-	Sigmas   float64       // headroom covers a rise of demand during a warm start that is so unlikely
-	Headroom float64       // but no larger a part of what is in flight
-	Foresee  float64       // being up before a crowd that comes at a beat may cost that part of its bill; 0: nothing
-	Reserve  float64       // environments for warm starts beyond the recent peak, as a part of it and at least one; 0: none
+	Restart  float64       // how long to keep an idle instance, in multiples of a warm start
+	Learn    bool          // learn from pauses how long to keep idle instances, instead of always keeping them for Restart
+	Rise     float64       // how many times the requests that the present rate brings during a start to start for as well
+	Patience time.Duration // how long waiters wait for a slot to be given back before an instance is started for them
+	Sigmas   float64       // the rise of demand during a warm start that headroom covers, in standard deviations
+	Headroom float64       // the largest headroom, as a share of the requests in flight
+	Foresee  float64       // the share of a crowd's bill that being up before it may cost; 0: crowds are not foreseen
+	Reserve  float64       // environments in reserve beyond the recent peak, as a share of it, at least one; 0: no reserve at all
 }
 
 // Tuning is what the preference means.

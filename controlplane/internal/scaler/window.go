@@ -5,11 +5,11 @@ import "time"
 // buckets is how finely a Window forgets.
 const buckets = 8
 
-// minWidth keeps a tiny span from waking its user all the time.
+// minWidth keeps a short span from waking its user all the time.
 const minWidth = 5 * time.Millisecond
 
-// A Window is the sliding maximum of a level over a span: exact about the newest values, and forgetting the oldest
-// between one and 8/7 spans after they ended. Time must not run backwards.
+// A Window is the sliding maximum of a level over a span. It is exact about new values, and forgets old ones between one and 8/7 spans
+// after they ended. Time must not run backwards.
 type Window struct {
 	width time.Duration
 	ring  [buckets]int
@@ -26,7 +26,7 @@ func NewWindow(span time.Duration) Window {
 // SetSpan changes how far the window looks back, from now on.
 func (w *Window) SetSpan(span time.Duration) { w.width = max(span/(buckets-1), minWidth) }
 
-// Observe says that the level is now this.
+// Observe sets the level from now on.
 func (w *Window) Observe(now time.Time, level int) {
 	if !now.Before(w.end) {
 		w.advance(now)
@@ -47,7 +47,7 @@ func (w *Window) Peak(now time.Time) int {
 	return peak
 }
 
-// Boundary is when the peak may fall next without an observation.
+// Boundary is when the peak may next fall without an observation.
 func (w *Window) Boundary() time.Time { return w.end }
 
 // advance opens new buckets, which start with the level that held meanwhile.

@@ -1,5 +1,5 @@
-// Package dynamo keeps the record of a lease in an item of a DynamoDB table, by conditional writes. The table's key is a string
-// named "name". Of the API two calls are needed, which are made here; the SDK signs them.
+// Package dynamo keeps the record of a lease in an item of a DynamoDB table, by conditional writes. The table's key is a string named
+// "name". The package makes the two API calls that it needs by itself, and the SDK only signs them.
 package dynamo
 
 import (
@@ -41,7 +41,7 @@ type Store struct {
 	signer *v4.Signer
 }
 
-// New returns the store of an item, which need not be there. Nothing is called before it is used.
+// New returns the store of an item, which need not exist. It makes no call.
 func New(o Options) *Store {
 	if o.Endpoint == "" {
 		suffix := "amazonaws.com"
@@ -108,7 +108,7 @@ func (s *Store) Swap(ctx context.Context, seen uint64, next lease.Record) error 
 	return err
 }
 
-// conflict says what the item is, which the refusal tells; emulators may not.
+// conflict returns the item as a *lease.ConflictError. The refusal has it, except with some emulators.
 func (s *Store) conflict(ctx context.Context, old item) error {
 	if len(old) == 0 {
 		found, err := s.Read(ctx)
@@ -124,7 +124,7 @@ func (s *Store) conflict(ctx context.Context, old item) error {
 	return &lease.ConflictError{Now: now}
 }
 
-// record reads an item. None is the zero Record.
+// record decodes an item. A missing item is the zero Record.
 func record(i item) (r lease.Record, err error) {
 	if len(i) == 0 {
 		return r, nil
@@ -158,7 +158,7 @@ func (e *apiError) Error() string {
 
 func (e *apiError) is(word string) bool { return strings.HasSuffix(e.Type, "#"+word) }
 
-// call makes one call, without a second try: the candidate knows best whether a lost answer matters.
+// call makes one call. It does not retry, because the candidate knows best whether a lost answer matters.
 func (s *Store) call(ctx context.Context, operation string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {

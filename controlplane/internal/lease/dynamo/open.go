@@ -13,7 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/emulator"
 )
 
-// What Check finds that no second try mends. Test with errors.Is.
+// Errors of Check and Open that a retry does not mend.
 var (
 	ErrNoRegion = errors.New("no region: set lease.region, aws.region or AWS_REGION")
 	ErrNoTable  = errors.New("there is no such table")
@@ -24,7 +24,7 @@ var (
 // checkWithin is how long Check waits for an answer.
 const checkWithin = 5 * time.Second
 
-// Open returns the store of an item, with region and credentials of the SDK's default chain where o has none. Nothing is called.
+// Open returns the store of an item. If o lacks region or credentials, they come from the SDK's default chain. It does not call DynamoDB.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Credentials == nil && emulator.At(o.Endpoint) {
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -45,7 +45,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return New(o), nil
 }
 
-// Check reads the item once. The error wraps one of the above if no second try would mend it; others may pass.
+// Check reads the item once. The error wraps one of the above if a retry would not mend it. Other errors may pass.
 func (s *Store) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
@@ -69,7 +69,7 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 }
 
-// Definite tells whether no second try would mend what Check found.
+// Definite tells whether a retry would not mend the error of Check or Open.
 func Definite(err error) bool {
 	for _, one := range []error{ErrNoRegion, ErrNoTable, ErrDenied, ErrKey} {
 		if errors.Is(err, one) {

@@ -1,6 +1,6 @@
-// Package file keeps the record of a lease in a file, for control planes of one host. It is changed under a lock that the kernel
-// takes away from a process that dies. The holder keeps another such lock for as long as it lives, so that its death is seen at
-// once; a holder that hangs is followed when its lease has run out.
+// Package file keeps the record of a lease in a file, for control planes on one host. The file is changed under a lock, which the kernel
+// releases when its process dies. The holder keeps another such lock as long as it lives, so that its death is noticed at once. A holder
+// that hangs loses the lease when that expires.
 package file
 
 import (
@@ -29,8 +29,8 @@ type Store struct {
 	me  string
 
 	mu   sync.Mutex
-	life *os.File // locked while this process holds the record; nil else
-	term uint64   // of life
+	life *os.File // locked while this process holds the record; otherwise nil
+	term uint64   // the term of life
 }
 
 // New returns the store of a directory, for the candidate me.
@@ -38,12 +38,12 @@ func New(dir, me string) *Store { return &Store{dir: dir, me: me} }
 
 func (s *Store) record() string { return filepath.Join(s.dir, "leader.json") }
 
-// lives is the file that the leader of a term keeps locked.
+// lives is the path of the file that the leader of a term keeps locked.
 func (s *Store) lives(term uint64) string {
 	return filepath.Join(s.dir, "leader."+strconv.FormatUint(term, 10)+".lock")
 }
 
-// Watch is how often a standby looks: a file costs next to nothing.
+// Watch is how often a standby reads the record. Reading a file costs next to nothing.
 func (s *Store) Watch() time.Duration { return 50 * time.Millisecond }
 
 // Read implements lease.Store.
@@ -95,7 +95,7 @@ func (s *Store) Swap(ctx context.Context, seen uint64, next lease.Record) error 
 	return nil
 }
 
-// lock keeps other processes out until it is given back.
+// lock keeps other processes out until unlock is called.
 func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 	s.mu.Lock()
 	f, err := os.OpenFile(filepath.Join(s.dir, "leader.lock"), os.O_RDWR|os.O_CREATE, 0o600)
@@ -114,7 +114,7 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 	}, nil
 }
 
-// flock waits for a lock that others hold for a moment, unless they hang.
+// flock waits for a lock, which others hold only for a moment unless they hang.
 func flock(ctx context.Context, f *os.File) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -150,7 +150,7 @@ func (s *Store) read() (lease.Record, error) {
 	return r, nil
 }
 
-// live begins to hold the lock of a term.
+// live locks the file of a term.
 func (s *Store) live(term uint64) error {
 	if s.life != nil && s.term == term {
 		return nil
@@ -167,7 +167,7 @@ func (s *Store) live(term uint64) error {
 	return nil
 }
 
-// die gives the lock of a term back.
+// die unlocks and removes the file of the term that this process has led.
 func (s *Store) die() {
 	if s.life != nil {
 		_ = os.Remove(s.life.Name())
@@ -176,7 +176,7 @@ func (s *Store) die() {
 	}
 }
 
-// gone tells whether nobody holds the lock of a term any more. Where there is no such file nothing is known.
+// gone tells whether the lock of a term is not held any more. Without such a file that is not known, and gone is false.
 func (s *Store) gone(term uint64) bool {
 	f, err := os.Open(s.lives(term))
 	if err != nil {

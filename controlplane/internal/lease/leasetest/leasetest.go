@@ -1,4 +1,4 @@
-// Package leasetest is what every store of a lease must keep.
+// Package leasetest tests that a store does what a Candidate relies on.
 package leasetest
 
 import (
@@ -21,7 +21,7 @@ const patience = 30 * time.Second
 // Open returns the store of one record for a candidate. Each place has a record of its own.
 type Open func(t *testing.T, place, me string) lease.Store
 
-// Conform holds a store to what a Candidate relies on.
+// Conform runs the tests.
 func Conform(t *testing.T, open Open) {
 	t.Run("a record is read as it was written", func(t *testing.T) { written(t, open(t, "written", "a"), open(t, "written", "b")) })
 	t.Run("of racing writers one wins", func(t *testing.T) { racing(t, open) })

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,9 +27,8 @@ type Emulator struct {
 // Start starts dynalite with one table. Without it, `make dynalite` fetches it, the test is skipped.
 func Start(t testing.TB) *Emulator {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	path := filepath.Join(filepath.Dir(here), "../../../../../.tools/dynalite-4.0.0/node_modules/dynalite")
-	if _, err := os.Stat(path); err != nil {
+	path := find(t)
+	if path == "" {
 		t.Skip("dynalite is not there: make dynalite")
 	}
 	node := exec.Command("node", "-e", `const s = require(process.argv[1])({createTableMs: 0}); s.listen(0, '127.0.0.1', () => console.log(s.address().port))`, path)
@@ -48,6 +46,23 @@ func Start(t testing.TB) *Emulator {
 	e := &Emulator{URL: "http://127.0.0.1:" + strconv.Itoa(port), node: node}
 	e.CreateTable(t, Table, "name", "S")
 	return e
+}
+
+// find looks for dynalite in .tools of the test's folder and of those above it.
+func find(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	require.NoError(t, err)
+	for {
+		path := filepath.Join(dir, ".tools/dynalite-4.0.0/node_modules/dynalite")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+		if dir == filepath.Dir(dir) {
+			return ""
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // Signal sends the emulator a signal: SIGSTOP and SIGCONT, say.
