@@ -183,9 +183,12 @@ func TestARelayApartServesOnWhileControlPlanesComeAndGo(t *testing.T) {
 	restarted, _ := serveRelay(t, cfg)
 	peer.relay.Address = restarted.RelayAddr()
 	tunnel = peer.serve()
-	again, err := net.Dial("unix", filepath.Join(cfg.StateDir, "e", "web-0000.sock"))
-	require.NoError(t, err)
-	defer again.Close()
+	var again net.Conn
+	require.Eventually(t, func() bool {
+		again, err = net.Dial("unix", filepath.Join(cfg.StateDir, "e", "web-0000.sock"))
+		return err == nil
+	}, patience, time.Millisecond, "its socket, which is there as soon as its hello is heard")
+	defer func() { _ = again.Close() }()
 	_, err = io.WriteString(again, "pong")
 	require.NoError(t, err)
 	_, err = io.ReadFull(tunnel, got)

@@ -8,22 +8,21 @@ import (
 
 // Times of requests.
 const (
-	hold  = 50 * time.Millisecond // between two offers of Envoy to the control planes
-	held  = 10 * time.Second      // as long as Envoy holds a request that no control plane takes
 	again = 20 * time.Millisecond // before one that was not served is offered again
 	slots = 4                     // of an instance
-	// sampled bounds how old what a peer counts may be when its relay hears it.
+	// sampled bounds how long what a peer counts waits to be said, and then is on its way.
 	sampled = 2 * time.Millisecond
 )
 
 // A request is a client's. Envoy offers it to whoever leads until one takes it, and it is served once.
 type request struct {
-	lease   *pool.Request // of the plane that has it; nil: Envoy has it
-	owner   *plane
+	lease   *pool.Request // of the desk that has it; nil: Envoy has it
+	owner   *desk
 	life    int
-	term    uint64
+	opened  int
 	arrived time.Time
 	served  bool
+	over    bool // nobody serves it
 }
 
 // clients come and go, at a rate that changes.
@@ -31,23 +30,10 @@ func (w *world) clients() {
 	if w.chance(2) {
 		w.rate = w.between(8*time.Millisecond, time.Second)
 	}
-	w.offer(&request{arrived: w.now})
+	r := &request{arrived: w.now}
+	w.open = append(w.open, r)
+	w.offer(r)
 	w.after(w.between(w.rate/2, 2*w.rate), w.clients)
-}
-
-// offer is Envoy's: it asks whoever leads.
-func (w *world) offer(r *request) {
-	for _, p := range w.planes {
-		if p.takes() {
-			p.acquire(r)
-			return
-		}
-	}
-	if w.now.Sub(r.arrived) < held {
-		w.after(hold, func() { w.offer(r) })
-		return
-	}
-	w.unserved++
 }
 
 // takes tells whether Envoy's streams go to the plane.
@@ -57,35 +43,6 @@ func (p *plane) takes() bool {
 	}
 	p.follow()
 	return p.term != 0 && p.decides
-}
-
-func (p *plane) acquire(r *request) {
-	lease := &pool.Request{Owner: r}
-	r.owner, r.life, r.term, r.lease = p, p.life, p.term, lease
-	p.do(p.pool.Acquire(p.now, lease)) // which may give it up at once
-	switch lease.State() {
-	case pool.Leased:
-		p.dispatch(r)
-	case pool.Waiting:
-		p.waiting[r] = true
-	case pool.Rejected:
-		p.lose(r)
-	}
-}
-
-// lose follows a request that the pool does not serve.
-func (p *plane) lose(r *request) {
-	r.lease = nil
-	p.unserved++
-}
-
-// dispatch sends a request to its instance.
-func (p *plane) dispatch(r *request) {
-	if !p.candidate.Standing(p.now).Leads {
-		p.broken("a plane leases that does not lead any more")
-	}
-	id := r.lease.Instance().ID
-	p.after(p.between(200*time.Microsecond, 3*time.Millisecond), func() { p.serve(r, id) })
 }
 
 // serve is what becomes of a request at its instance.
@@ -112,16 +69,54 @@ func (w *world) serve(r *request, id string) {
 	})
 }
 
-// release gives a lease back, if whoever gave it still leads.
+// release gives a lease back, if whoever gave it is still there.
 func (r *request) release(w *world) {
-	p, lease := r.owner, r.lease
+	d, lease := r.owner, r.lease
 	r.lease = nil
-	if lease == nil || p.dead || p.life != r.life || p.term != r.term {
+	there := func() bool { return d.pool != nil && d.opened == r.opened }
+	if lease == nil || d.dead || d.life != r.life || !there() {
 		return
 	}
-	p.when(w.now, r.life, func() {
-		if p.term == r.term {
-			p.do(p.pool.Release(p.now, lease))
+	d.when(w.now, r.life, func() {
+		if there() {
+			d.do(d.pool.Release(d.now, lease))
 		}
 	})
+}
+
+// lost is the end of a request that nobody serves.
+func (r *request) lost(w *world) {
+	r.over = true
+	w.unserved++
+}
+
+// beside is how long a request may wait while a slot is free and nothing goes wrong any more: a stream that has fallen silent is given up
+// within two and a half seconds, and the next one has to tell what there is.
+const beside = 4 * time.Second
+
+// watch finds requests that wait beside a free slot for too long, whoever decides.
+func (w *world) watch() {
+	for len(w.open) > 0 && (w.open[0].served || w.open[0].over) {
+		w.open = w.open[1:]
+	}
+	if !w.free() {
+		w.busy = w.now
+	}
+	if len(w.open) > 0 && w.now.Sub(later(w.open[0].arrived, w.busy)) > beside {
+		w.broken("the request of %s waits, and a slot has been free since %s", w.open[0].arrived.Sub(start), w.busy.Sub(start))
+	}
+	w.after(looksEvery, w.watch)
+}
+
+// free tells whether a slot is free that Envoy could reach.
+func (w *world) free() bool {
+	if !w.relay.serves() {
+		return false
+	}
+	for _, i := range w.running {
+		if i.connected && !i.leaving && i.inFlight < slots {
+			return true
+		}
+	}
+	return false
 }

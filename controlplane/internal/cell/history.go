@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
 )
 
 // Spans of a history.
@@ -35,6 +37,8 @@ func History(seed uint64) (Told, error) {
 func live(seed uint64) *world {
 	w := newWorld(seed)
 	w.after(0, w.clients)
+	w.after(0, w.probe)
+	w.after(0, w.watch)
 	w.after(w.between(0, 5*time.Second), w.fault)
 	w.run(faulty)
 	w.calm = true
@@ -56,9 +60,10 @@ func (w *world) fault() {
 		return
 	}
 	w.after(w.between(50*time.Millisecond, 6*time.Second), w.fault)
+	w.busy = w.now
 	p := w.planes[w.rng.IntN(planes)]
 	span := w.between(10*time.Millisecond, 8*time.Second)
-	switch w.rng.IntN(10) {
+	switch w.rng.IntN(11) {
 	case 0:
 		if !p.dead {
 			p.kill(span)
@@ -79,8 +84,8 @@ func (w *world) fault() {
 	case 5, 6:
 		w.cut(p, span)
 	case 7:
-		if !w.relay.dead && w.chance(40) {
-			w.relay.kill(span / 4)
+		if !w.relay.dead && w.chance(60) {
+			w.relay.strike(span / 4)
 		}
 	case 8:
 		w.note("the relay stands still for %s", span/4)
@@ -91,6 +96,11 @@ func (w *world) fault() {
 				i.cut()
 			}
 		}
+	case 10:
+		if w.chance(30) && !w.store.lost {
+			w.note("the store loses its record")
+			w.store.lost, w.store.record = true, lease.Record{}
+		}
 	}
 }
 
@@ -98,7 +108,8 @@ func (w *world) fault() {
 func (w *world) cut(p *plane, span time.Duration) {
 	s := w.relay.streams[p]
 	if w.chance(50) {
-		p.apart = w.now.Add(span)
+		w.note("plane %d is apart for %s", p.number, span)
+		p.cutSince, p.apart = w.now, w.now.Add(span)
 	}
 	if s == nil {
 		return

@@ -21,9 +21,9 @@ type instance struct {
 	answer      func(failed bool) // of the invocation; to whoever made it, if that one lives
 	environment *environment
 	cold        bool
-	wasUp       bool
-	served      int
 	connected   bool
+	at          int       // incarnation of the relay
+	heard       time.Time // when that one hears what was said last
 	without     time.Time // since when it has no relay
 	deadline    time.Time
 	inFlight    int
@@ -44,8 +44,9 @@ func (i *instance) dial() {
 	switch i.relay.dialled(i) {
 	case letIn:
 		i.connected = true
+		i.at, i.heard = i.relay.life, i.now
 		if i.leaving {
-			i.relay.draining(i.id)
+			i.tell(func() { i.relay.draining(i.id) })
 		}
 		i.report()
 	case notNow:
@@ -58,7 +59,6 @@ func (i *instance) dial() {
 // count follows requests that begin and end, and says so soon.
 func (i *instance) count(n int) {
 	i.inFlight += n
-	i.served += max(n, 0)
 	if !i.reporting {
 		i.reporting = true
 		i.after(sampled, i.report)
@@ -70,8 +70,15 @@ func (i *instance) count(n int) {
 func (i *instance) report() {
 	i.reporting = false
 	if i.connected && !i.ended {
-		i.relay.load(i.id, i.inFlight)
+		n, sampled := i.inFlight, i.now
+		i.tell(func() { i.relay.load(i.id, n, i.now.Sub(sampled)) })
 	}
+}
+
+// tell lets the relay hear something, in order, if its process still lives then.
+func (i *instance) tell(what func()) {
+	i.heard = later(i.heard, i.now.Add(i.between(20*time.Microsecond, sampled)))
+	i.relay.when(i.heard, i.at, what)
 }
 
 // disconnected follows the loss of the relay.
@@ -82,10 +89,12 @@ func (i *instance) disconnected() {
 	}
 }
 
-// broken is a network that fails between peer and relay.
+// cut is a network that fails between peer and relay.
 func (i *instance) cut() {
-	i.relay.lost(i.id)
-	i.disconnected()
+	if i.connected {
+		i.tell(func() { i.relay.lost(i.id) })
+		i.disconnected()
+	}
 }
 
 // drained lets it finish and say goodbye.
@@ -95,7 +104,7 @@ func (i *instance) drained() {
 	}
 	i.leaving = true
 	if i.connected {
-		i.relay.draining(i.id)
+		i.tell(func() { i.relay.draining(i.id) })
 	}
 	i.finish()
 }
@@ -118,10 +127,12 @@ func (i *instance) end(failed bool) {
 	}
 	i.ended = true
 	i.running = slices.DeleteFunc(i.running, func(other *instance) bool { return other == i })
-	if i.connected && !i.relay.dead && failed {
-		i.relay.lost(i.id)
-	} else if i.connected && !i.relay.dead {
-		i.relay.end(i.id, tables.End{Report: &wire.Report{Version: wire.Version, Instance: i.id, Reason: wire.ReasonScaleIn}})
+	if i.connected && failed {
+		i.tell(func() { i.relay.lost(i.id) })
+	} else if i.connected {
+		i.tell(func() {
+			i.relay.end(i.id, tables.End{Report: &wire.Report{Version: wire.Version, Instance: i.id, Reason: wire.ReasonScaleIn}})
+		})
 	}
 	i.connected = false
 	if !failed {

@@ -3,8 +3,6 @@ package cell
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,18 +33,14 @@ func (p *plane) hear(events []tables.Event) {
 			k := p.knows(e.Instance)
 			k.up = false
 			p.change(k, func(k *known) *pool.Effects {
-				switch {
-				case e.Relay:
+				if e.Relay {
 					return p.pool.Away(p.now, k.core)
-				case k.core.State() == pool.Draining: // what it has in flight goes on
-					return p.pool.Tick(p.now)
-				default:
-					return p.pool.Down(p.now, k.core)
 				}
+				return lost(p.pool, p.now, k.core)
 			})
 		case tables.Load:
 			p.change(p.knows(e.Instance), func(k *known) *pool.Effects {
-				return p.pool.Report(p.now, k.core, e.InFlight, pool.DefaultDelay+e.Way.Duration()+sampled)
+				return p.pool.Report(p.now, k.core, e.InFlight, pool.DefaultDelay+e.Way.Duration())
 			})
 		case tables.Draining:
 			p.change(p.knows(e.Instance), func(k *known) *pool.Effects { return p.pool.Draining(p.now, k.core) })
@@ -92,12 +86,8 @@ func (p *plane) inherit(i tables.Instance) {
 	if p.known[i.ID] != nil {
 		p.broken("%s is inherited and known", i.ID)
 	}
-	index, err := strconv.Atoi(strings.TrimPrefix(i.Endpoint, "web/"))
-	if err != nil {
-		p.broken("%s: endpoint %q", i.ID, i.Endpoint)
-	}
 	estate := pool.Estate{
-		Index: index, Started: p.now.Add(-i.Age.Duration()), Environment: i.Environment, Cold: i.Cold,
+		Index: endpoint(p.world, i.Endpoint), Started: p.now.Add(-i.Age.Duration()), Environment: i.Environment, Cold: i.Cold,
 		Price: scaler.NewPrice(i.Dollars, 0), Told: pool.Reason(i.Drain),
 	}
 	if i.UpFor > 0 {
@@ -111,7 +101,9 @@ func (p *plane) inherit(i tables.Instance) {
 	core.ID = i.ID
 	p.known[i.ID] = &known{core: core, expected: true, unanswered: true}
 	core.Owner = p.known[i.ID]
-	p.check()
+	if err := p.pool.Check(); err != nil {
+		p.broken("pool: %w", err)
+	}
 }
 
 func (p *plane) knows(id string) *known {
@@ -202,9 +194,8 @@ func (p *plane) change(k *known, do func(*known) *pool.Effects) {
 	}
 }
 
-// do carries out what the pool decides.
-func (p *plane) do(e *pool.Effects) {
-	dispatched, evicted := slices.Clone(e.Dispatched), slices.Clone(e.Evicted)
+// carry carries out what the pool decides about instances.
+func (p *plane) carry(e *pool.Effects) {
 	for _, core := range e.Start {
 		p.start(core)
 	}
@@ -214,16 +205,6 @@ func (p *plane) do(e *pool.Effects) {
 	for _, core := range e.Kill {
 		p.mirror.Forget(core.ID)
 	}
-	for _, r := range dispatched {
-		delete(p.waiting, r.Owner.(*request))
-		p.dispatch(r.Owner.(*request))
-	}
-	for _, r := range evicted {
-		delete(p.waiting, r.Owner.(*request))
-		p.lose(r.Owner.(*request))
-	}
-	p.check()
-	p.arm()
 	p.pump()
 }
 
@@ -265,30 +246,11 @@ func (p *plane) needed() {
 // rotates is how long before its deadline an instance may be replaced.
 const rotates = 5 * time.Second
 
-// check holds the pool to its own promises: nobody waits beside a free slot, among others.
-func (p *plane) check() {
-	if err := p.pool.Check(); err != nil {
-		p.broken("pool: %w", err)
+// endpoint is the index in an endpoint's name.
+func endpoint(w *world, name string) int {
+	index, err := strconv.Atoi(strings.TrimPrefix(name, "web/"))
+	if err != nil {
+		w.broken("endpoint %q", name)
 	}
-}
-
-// arm lets the pool look at the clock when it wants to.
-func (p *plane) arm() {
-	next := p.pool.Next()
-	if next.IsZero() || !p.armed.IsZero() && p.armed.After(p.now) && !next.Before(p.armed) {
-		return
-	}
-	p.armed = next
-	term := p.term
-	p.when(later(next, p.now), p.life, func() {
-		if p.term == term && term != 0 {
-			p.armed = time.Time{}
-			p.do(p.pool.Tick(p.now))
-		}
-	})
-}
-
-// sortedRequests are in the order of their arrival.
-func sortedRequests(set map[*request]bool) []*request {
-	return slices.SortedFunc(maps.Keys(set), func(a, b *request) int { return a.arrived.Compare(b.arrived) })
+	return index
 }

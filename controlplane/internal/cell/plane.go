@@ -14,24 +14,23 @@ const planes = 2
 
 // A plane is a control plane: a candidate, and while it leads a mirror of the relay and a pool.
 type plane struct {
-	process
+	desk
 	number    int
 	awake     time.Time // when something happened to it last
 	still     bool      // it has stood still, and the relay has not told yet what there is
 	candidate *lease.Candidate
 	stepping  bool
 	cutOff    time.Time // from the store, until then
-	apart     time.Time // from the relay, until then
+	apart     time.Time // from Envoy and the relay, until then
+	cutSince  time.Time // when that began
 	leaves    bool
+	healthy   bool // for Envoy
 
 	term    uint64 // that it leads; 0: none
 	mirror  *tables.Mirror
 	stream  *stream
 	decides bool // the relay has told all that it had
-	pool    *pool.Pool
 	known   map[string]*known
-	waiting map[*request]bool
-	armed   time.Time
 	notes   uint64
 	learned bool
 }
@@ -46,7 +45,8 @@ type known struct {
 }
 
 func newPlane(w *world, number int) *plane {
-	p := &plane{process: process{world: w}, number: number}
+	p := &plane{number: number}
+	p.desk = desk{process: &process{world: w}, carry: p.carry, may: func() bool { return p.candidate.Standing(p.now).Leads }}
 	p.first = p.wake // whatever happens to a control plane, it first looks how late it is, and whether it leads
 	p.begin()
 	return p
@@ -54,12 +54,15 @@ func newPlane(w *world, number int) *plane {
 
 func (p *plane) begin() {
 	p.dead, p.leaves, p.stepping, p.stream, p.mirror, p.term, p.awake = false, false, false, nil, nil, 0, p.now
-	p.candidate = lease.NewCandidate(fmt.Sprintf("plane%d.%d", p.number, p.life), "")
+	p.candidate = lease.NewCandidate(p.name(), "")
 	p.every(100*time.Millisecond, p.step)
 	p.every(pingEvery, p.tick)
 	p.every(time.Second, p.writeNote)
 	p.relay.after(0, func() { p.relay.dial(p) })
 }
+
+// name is one that no other process has, not even the next of this plane.
+func (p *plane) name() string { return fmt.Sprintf("plane%d.%d", p.number, p.life) }
 
 // kill ends the process; another one begins after a while.
 func (p *plane) kill(away time.Duration) {
@@ -97,10 +100,10 @@ func (p *plane) step() {
 		return
 	}
 	p.stepping = true
-	p.store.do(p, step, func(found lease.Record, err error) {
+	p.store.do(p, step, func(found lease.Found, err error) {
 		p.stepping = false
 		if step.Kind == lease.StepRead {
-			p.candidate.Read(p.now, lease.Found{Record: found}, err)
+			p.candidate.Read(p.now, found, err)
 		} else {
 			p.candidate.Swapped(p.now, err)
 		}
@@ -148,11 +151,11 @@ const (
 	lifetime = 20 * time.Second
 )
 
-func (p *plane) settings() pool.Settings {
+func settings(seed uint64) pool.Settings {
 	return pool.Settings{
 		Concurrency: slots, QueueLimit: 1000, QueueTimeout: 30 * time.Second, StartTimeout: 10 * time.Second,
 		DrainTimeout: 5 * time.Second, Lifetime: lifetime, Margin: pool.Margin{Request: time.Second, Bounded: true},
-		Seed: p.rng.Uint64(),
+		Seed: seed,
 		Scaling: scaler.Settings{
 			Max: 2 * most, StartsInProgress: 2 * most, StartsPerSecond: 50, StartsBurst: 100, Preference: scaler.Balanced,
 			DollarsPerHour: most, Price: scaler.NewPrice(1, 0),
@@ -162,9 +165,9 @@ func (p *plane) settings() pool.Settings {
 
 func (p *plane) lead(term uint64) {
 	p.world.note("plane %d leads term %d", p.number, term)
-	p.term, p.decides, p.still, p.learned, p.armed = term, false, false, false, time.Time{}
-	p.mirror, p.known, p.waiting = tables.NewMirror(term), map[string]*known{}, map[*request]bool{}
-	p.pool = pool.New(p.settings())
+	p.term, p.decides, p.still, p.learned = term, false, false, false
+	p.mirror, p.known = tables.NewMirror(term, p.name()), map[string]*known{}
+	p.open(pool.New(settings(p.rng.Uint64())))
 	p.pool.Await()
 }
 
@@ -180,14 +183,10 @@ func (p *plane) resign() {
 	}
 }
 
-// giveBack lets Envoy have the requests that wait: their streams end.
+// giveBack ends the term: Envoy gets what waits.
 func (p *plane) giveBack() {
 	p.term = 0
-	for _, r := range sortedRequests(p.waiting) {
-		r.lease = nil
-		p.after(p.between(time.Millisecond, hold), func() { p.offer(r) })
-	}
-	p.waiting = nil
+	p.close()
 }
 
 func (p *plane) sayRelays() {

@@ -18,6 +18,8 @@ const grace = 3 * time.Second
 type relay struct {
 	process
 	keeper  *tables.Keeper
+	care    *caretaker
+	leaves  bool // it has been told to end
 	session tables.Session
 	streams map[*plane]*stream
 	tunnels map[string]*tunnel // by instance
@@ -43,14 +45,17 @@ type tunnel struct {
 
 func newRelay(w *world) *relay {
 	r := &relay{process: process{world: w}, book: map[string]entry{}}
+	r.care = newCaretaker(r)
+	w.relay = r
 	r.begin()
 	return r
 }
 
 func (r *relay) begin() {
-	r.dead = false
+	r.dead, r.leaves = false, false
 	r.keeper = tables.NewKeeper(tables.Hello{Relay: "pair", Boot: fmt.Sprint("boot", r.life)}, r.seen)
 	r.streams, r.tunnels = map[*plane]*stream{}, map[string]*tunnel{}
+	r.care.begin()
 	r.remember()
 	r.every(pingEvery, r.tick)
 }
@@ -83,10 +88,33 @@ func (r *relay) write() {
 	}
 }
 
+// finishes is how long a relay that is told to end stays for what is in flight, when nothing new comes to it.
+const finishes = time.Second
+
+// strike ends the process, at once or in order.
+func (r *relay) strike(away time.Duration) {
+	if r.leaves || r.chance(50) {
+		r.kill(away)
+		return
+	}
+	r.note("relay is told to end")
+	r.leaves = true
+	r.care.close()
+	for _, p := range r.planes {
+		if s := r.streams[p]; s != nil {
+			s.endRelay()
+		}
+	}
+	r.later(r.between(200*time.Millisecond, finishes), func() { r.kill(away) })
+}
+
 // kill ends the process, with every tunnel. Another one begins after a while.
 func (r *relay) kill(away time.Duration) {
 	r.note("relay is killed")
 	r.dead = true
+	if !r.leaves {
+		r.care.close()
+	}
 	for _, p := range r.planes {
 		if s := r.streams[p]; s != nil && !s.silent {
 			s.relayEnd.over = true
@@ -96,6 +124,7 @@ func (r *relay) kill(away time.Duration) {
 	for _, i := range r.running {
 		i.disconnected()
 	}
+	r.tunnels = map[string]*tunnel{}
 	r.after(away, func() {
 		r.life++
 		r.note("relay begins anew")
@@ -108,7 +137,7 @@ func (r *relay) kill(away time.Duration) {
 
 // dial opens a stream to a plane, as long as there is none.
 func (r *relay) dial(p *plane) {
-	if r.streams[p] != nil {
+	if r.streams[p] != nil || r.leaves {
 		return
 	}
 	if p.dead || r.now.Before(p.paused) || r.now.Before(p.apart) {
@@ -150,6 +179,7 @@ func (r *relay) pump() {
 
 func (r *relay) receive(s *stream, d tables.Desired) {
 	commands, err := r.keeper.Receive(r.now, s.session, d)
+	r.seen = max(r.seen, r.keeper.Term())
 	switch {
 	case errors.As(err, new(*tables.StaleError)):
 		term := r.keeper.Term()
@@ -162,7 +192,6 @@ func (r *relay) receive(s *stream, d tables.Desired) {
 	if len(commands) > 0 && d.Term < r.seen {
 		r.broken("the relay obeys term %d after %d", d.Term, r.seen)
 	}
-	r.seen = max(r.seen, d.Term)
 	for _, c := range commands {
 		if e, is := c.(tables.Expect); is {
 			r.note("relay expects %s in term %d", e.Instance, d.Term)
@@ -179,6 +208,7 @@ func (r *relay) obey(c tables.Command) {
 		if r.tunnels[c.Instance] != nil {
 			r.broken("%s is expected twice", c.Instance)
 		}
+		r.care.expect(c.Expectation)
 		t := &tunnel{}
 		r.tunnels[c.Instance] = t
 		r.later(c.Expires.Duration(), func() {
@@ -189,6 +219,7 @@ func (r *relay) obey(c tables.Command) {
 	case tables.Drain:
 		if t := r.tunnels[c.Instance]; t != nil {
 			t.drain = true
+			r.care.draining(c.Instance)
 			if t.up {
 				r.instances[c.Instance].drained()
 			}
@@ -213,7 +244,7 @@ const (
 func (r *relay) dialled(i *instance) verdict {
 	t := r.tunnels[i.id]
 	switch {
-	case r.dead || r.now.Before(r.paused):
+	case r.dead || r.leaves || r.now.Before(r.paused):
 		return notNow
 	case t == nil && !r.keeper.Settled():
 		return notNow
@@ -221,6 +252,7 @@ func (r *relay) dialled(i *instance) verdict {
 		return turnedAway
 	}
 	t.dialled, t.up = true, true
+	r.care.up(i)
 	r.keeper.Up(r.now, tables.Up{Instance: i.id, Environment: i.environment.name, Cold: i.cold, Slots: slots, Left: tables.Micros(max(1, i.deadline.Sub(r.now)))})
 	if t.drain {
 		i.drained()
@@ -238,6 +270,7 @@ func (r *relay) lost(id string) {
 	t.up = false
 	t.losses++
 	losses := t.losses
+	r.care.lost(id)
 	r.keeper.Lost(id, "broken")
 	r.pump()
 	r.later(grace, func() {
@@ -247,9 +280,11 @@ func (r *relay) lost(id string) {
 	})
 }
 
-func (r *relay) load(id string, n int) {
+// load takes in what a peer counted a while ago.
+func (r *relay) load(id string, n int, ago time.Duration) {
 	if t := r.tunnels[id]; t != nil && t.up && !t.ended {
-		r.keeper.Load(r.now, tables.Load{Instance: id, InFlight: n})
+		r.care.load(id, n, ago)
+		r.keeper.Load(r.now, tables.Load{Instance: id, InFlight: n, Way: tables.Micros(ago)})
 		r.pump()
 	}
 }
@@ -261,12 +296,14 @@ func (r *relay) end(id string, how tables.End) {
 	}
 	t.ended, t.up = true, false
 	r.note("%s ends at the relay: %s", id, how.Cause)
+	r.care.ended(id)
 	r.keeper.Down(id, how)
 	r.pump()
 }
 
 // draining says that a peer drains by its own decision.
 func (r *relay) draining(id string) {
+	r.care.draining(id)
 	r.keeper.Draining(id, wire.ReasonDeadline)
 	r.pump()
 }

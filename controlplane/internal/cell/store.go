@@ -14,23 +14,26 @@ type store struct {
 	*world
 	record lease.Record
 	away   time.Time // until then nobody reaches it
+	lost   bool
+	file   bool // of the planes' host: whether the holder lives is known
 }
 
 // do carries a step of a plane out.
-func (s *store) do(p *plane, step lease.Step, answer func(found lease.Record, err error)) {
+func (s *store) do(p *plane, step lease.Step, answer func(found lease.Found, err error)) {
 	lost := s.now.Before(s.away) || s.now.Before(p.cutOff) || !s.calm && s.chance(2)
 	if lost {
-		p.later(maxStep, func() { answer(lease.Record{}, errLost) })
+		p.later(maxStep, func() { answer(lease.Found{}, errLost) })
 		return
 	}
 	life := p.life
 	s.after(s.delay(), func() {
 		found, err := s.apply(step)
 		if !s.calm && s.chance(2) {
-			p.when(s.now.Add(maxStep), life, func() { answer(lease.Record{}, errLost) })
+			p.when(s.now.Add(maxStep), life, func() { answer(lease.Found{}, errLost) })
 			return
 		}
-		p.when(s.now.Add(s.delay()), life, func() { answer(found, err) })
+		answered := lease.Found{Record: found, Gone: s.file && s.gone(found.Holder)}
+		p.when(s.now.Add(s.delay()), life, func() { answer(answered, err) })
 	})
 }
 
@@ -50,4 +53,14 @@ func (s *store) apply(step lease.Step) (lease.Record, error) {
 		s.record = step.Next
 	}
 	return s.record, nil
+}
+
+// gone tells whether a holder surely lives no more.
+func (s *store) gone(holder string) bool {
+	for _, p := range s.planes {
+		if holder == p.name() {
+			return p.dead
+		}
+	}
+	return holder != ""
 }

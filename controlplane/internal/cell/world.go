@@ -1,8 +1,9 @@
-// Package cell simulates a whole cell from one seed: control planes that elect a leader, a relay that outlives them, the
-// instances behind it and the requests on them, the lease's store, and the network between them all, which delays, cuts and
-// falls silent. The machines
-// that decide are those that run in production: lease.Candidate, tables.Keeper, tables.Mirror and pool.Pool. One goroutine drives
-// them, in virtual time, so that a seed that fails fails again.
+// Package cell simulates a whole cell from one seed: control planes that elect a leader, a relay that outlives them and a caretaker
+// beside it, Envoy, Lambda with its environments, the instances and the requests on them, the lease's store, and the network between them
+// all, which delays, cuts and falls silent. The machines that decide are those that run in production: lease.Candidate, tables.Keeper,
+// tables.Mirror and pool.Pool. One goroutine drives them, in virtual time, so that a seed that fails fails again.
+//
+// A state directory outlives its process here, and a host does not fail.
 package cell
 
 import (
@@ -33,14 +34,16 @@ type world struct {
 	told                                map[string]bool   // to a leader: that it has ended
 	calm                                bool              // no fault happens any more
 	rate                                time.Duration     // between two requests
+	open                                []*request        // in the order of their arrival, those served among them
+	busy                                time.Time         // when no slot was free last that Envoy could reach, or something went wrong
 	starts, needless, refused, unserved int
 	log                                 []string
 }
 
 func newWorld(seed uint64) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 0)), now: start, instances: map[string]*instance{}, expected: map[string]uint64{}, told: map[string]bool{}, rate: 100 * time.Millisecond}
-	w.store = &store{world: w}
-	w.relay = newRelay(w)
+	w.store = &store{world: w, file: w.chance(50)}
+	newRelay(w)
 	for n := range planes {
 		w.planes = append(w.planes, newPlane(w, n))
 	}
@@ -90,6 +93,7 @@ type process struct {
 	life   int // number of its incarnation; nothing of an earlier one happens any more
 	dead   bool
 	paused time.Time // until then
+	since  time.Time // when that began
 	first  func()    // is done before anything else; nil: nothing
 }
 
@@ -120,4 +124,9 @@ func (p *process) every(d time.Duration, do func()) {
 }
 
 // pause lets the process stand still: what comes meanwhile comes when it goes on, in order.
-func (p *process) pause(d time.Duration) { p.paused = later(p.paused, p.now.Add(d)) }
+func (p *process) pause(d time.Duration) {
+	if !p.now.Before(p.paused) {
+		p.since = p.now
+	}
+	p.paused = later(p.paused, p.now.Add(d))
+}

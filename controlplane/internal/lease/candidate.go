@@ -92,7 +92,9 @@ func (c *Candidate) renew(now time.Time) Step {
 }
 
 func (c *Candidate) swap(now time.Time, next Record) Step {
-	next.Version = c.known.Version + 1
+	if next.Version = c.known.Version + 1; c.known.Version == 0 {
+		next.Version = uint64(now.UnixMicro()) // the record may have been lost: who knows an older one must not take this for it
+	}
 	c.trying, c.tried = next, now
 	return Step{Kind: StepSwap, Seen: c.known.Version, Next: next}
 }

@@ -67,7 +67,7 @@ func (s *stack) serve(r *runner) bool {
 	u := r.under
 	u.done = true
 	if u.Kind == StepSwap && u.Seen == s.record.Version {
-		require.Equal(s.t, s.record.Version+1, u.Next.Version)
+		require.Greater(s.t, u.Next.Version, s.record.Version)
 		s.record = u.Next
 	} else if u.Kind == StepSwap {
 		u.conflict = true
@@ -265,4 +265,28 @@ func TestALostRecordIsMadeUpForAtOnce(t *testing.T) {
 	next := NewCandidate("b", "")
 	next.Read(start, Found{Record: back.Next}, nil)
 	require.EqualValues(t, 58, next.Step(start).Next.Term)
+}
+
+// What was lost begins elsewhere than it stood: a candidate that has not heard of the loss must not take the new record for the one that
+// it has seen, once it stands as long.
+func TestARecordThatWasLostIsNotTakenForTheOneBefore(t *testing.T) {
+	s := newStack(t, 2)
+	s.run(Duration)
+	a, b := s.leaders()[0], s.all[0]
+	if b == a {
+		b = s.all[1]
+	}
+	seen := b.known.Version
+	s.record = Record{}
+	for range 20 {
+		s.begin(a)
+		s.serve(a)
+		s.answer(a, false)
+		s.now = s.now.Add(Renew)
+		require.NotEqual(t, seen, s.record.Version)
+	}
+	require.Equal(t, a.me, s.record.Holder)
+	s.begin(b)
+	s.serve(b)
+	require.Equal(t, a.me, s.record.Holder)
 }

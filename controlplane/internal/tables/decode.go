@@ -30,7 +30,7 @@ func decode[T interface{ Validate() error }](noun string, data []byte) (message 
 
 // Validate reports everything that is wrong with d.
 func (d Desired) Validate() error {
-	errs := []error{checkRequired("term", d.Term > 0)}
+	errs := []error{checkRequired("term", d.Term > 0), checkOptional("leader", d.Leader, wire.MaxID)}
 	for i, w := range d.Wants {
 		errs = append(errs, within("wants", i, w.validate()))
 	}

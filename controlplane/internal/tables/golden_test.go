@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden messages anew")
 // examples have every field of the messages.
 var examples = map[string]any{
 	"desired.json": Desired{
-		Term: 7, Complete: true, Ack: 41, Ping: 3,
+		Term: 7, Leader: "cp", Complete: true, Ack: 41, Ping: 3,
 		Wants: []Want{{
 			Number: 12, Instance: "i1", Drain: wire.ReasonScaleIn, Forget: true,
 			Expect: &Expectation{
@@ -143,7 +143,7 @@ func FuzzDecodeObserved(f *testing.F) {
 		if err != nil {
 			return
 		}
-		m := NewMirror(o.Term)
+		m := NewMirror(o.Term, "cp")
 		m.Attach(Observed{Hello: &Hello{Relay: "r", Boot: "b"}})
 		for range 2 {
 			_, err = m.Receive(start, o)

@@ -48,6 +48,7 @@ func (e *StaleError) Error() string {
 type Keeper struct {
 	hello   Hello
 	term    uint64
+	leader  string // of that term; empty: not known
 	settled bool
 	records map[string]*record
 	notes   map[string]dated
@@ -167,7 +168,7 @@ func (k *Keeper) Dial(relays []wire.Relay) {
 
 // Receive handles a message of a leader on that stream. The error is a *StaleError or ErrReplaced. After it the stream is useless.
 func (k *Keeper) Receive(now time.Time, s Session, d Desired) ([]Command, error) {
-	if err := k.admit(s, d.Term); err != nil {
+	if err := k.admit(s, d.Term, d.Leader); err != nil {
 		return nil, err
 	}
 	var commands []Command
@@ -187,18 +188,22 @@ func (k *Keeper) Receive(now time.Time, s Session, d Desired) ([]Command, error)
 }
 
 // admit checks whether to obey messages of this stream, and begins a new one.
-func (k *Keeper) admit(s Session, term uint64) error {
+func (k *Keeper) admit(s Session, term uint64, leader string) error {
+	if term == k.term && leader != "" && k.leader != "" && leader != k.leader {
+		k.term, k.leader, k.settled, k.open = term+1, "", false, false
+	}
 	switch {
 	case term < k.term:
 		return &StaleError{Term: term, Seen: k.term}
 	case term > k.term:
-		k.term, k.settled = term, false
+		k.term, k.leader, k.settled = term, leader, false
 		k.begin(s)
 	case s < k.session:
 		return ErrReplaced
 	case s > k.session || !k.open:
 		k.begin(s)
 	}
+	k.leader = cmp.Or(leader, k.leader)
 	return nil
 }
 

@@ -99,7 +99,7 @@ func (s *stack) write() {
 func (s *stack) takeOver() {
 	s.cut(true)
 	s.term++
-	s.mirror = NewMirror(s.term)
+	s.mirror = NewMirror(s.term, "cp"+strconv.FormatUint(s.term, 10))
 	s.leader, s.wanted = map[string]*state{}, map[string]bool{}
 }
 
@@ -429,7 +429,7 @@ func TestARelayObeysTheHighestTermAndItsLatestStream(t *testing.T) {
 
 // A relay keeps so many instances and no more, those counted that nobody heard the end of.
 func TestARelayThatIsFullRefusesAndSaysSo(t *testing.T) {
-	k, m := NewKeeper(Hello{Relay: "pair", Boot: "b"}, 0), NewMirror(1)
+	k, m := NewKeeper(Hello{Relay: "pair", Boot: "b"}, 0), NewMirror(1, "cp")
 	m.Attach(k.Greeting())
 	for i := range MaxInstances + 1 {
 		m.Expect(start, Expectation{Instance: "i" + strconv.Itoa(i), Function: "web", Endpoint: "web/0001"})
@@ -497,4 +497,34 @@ func TestASnapshotBeginsWithWhatHasEnded(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "b", o.Instances[0].ID)
 	require.Equal(t, "a", o.Instances[1].ID)
+}
+
+// What elects leaders may lose its memory, and elect another one for a term that has a leader. Neither is obeyed then: the next one leads
+// a term that no other has.
+func TestTwoLeadersOfOneTermAreBothTooLate(t *testing.T) {
+	s := newStack(t)
+	s.attach()
+	s.expect("a")
+	s.settle()
+	first, second := s.mirror, NewMirror(s.term, "another")
+	d := func(m *Mirror) Desired { return Desired{Term: s.term, Leader: m.leader} }
+	_, err := s.keeper.Receive(s.now, s.session, d(first))
+	require.NoError(t, err)
+	_, err = s.keeper.Receive(s.now, s.session, Desired{Term: s.term})
+	require.NoError(t, err, "a build that does not say who it is")
+	_, err = s.keeper.Receive(s.now, s.session+1, d(second))
+	var stale *StaleError
+	require.ErrorAs(t, err, &stale)
+	require.False(t, s.keeper.Settled())
+	_, err = s.keeper.Receive(s.now, s.session, d(first))
+	require.ErrorAs(t, err, &stale)
+	for _, m := range []*Mirror{first, second} {
+		events, err := m.Receive(s.now, Observed{Term: s.keeper.Term()})
+		require.NoError(t, err)
+		require.Equal(t, []Event{Superseded{Term: s.term + 1}}, events)
+	}
+	s.term++
+	s.takeOver()
+	s.agree()
+	require.NotNil(t, s.leader["a"], "what runs goes on")
 }

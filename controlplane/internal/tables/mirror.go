@@ -15,6 +15,7 @@ const Redial = 10 * time.Second
 // A Mirror is the leader's side of one relay, for one term.
 type Mirror struct {
 	term      uint64
+	leader    string
 	hello     Hello
 	instances map[string]*mirrored
 	ended     map[string]uint64 // instances whose end was received, with the message's number, until the relay knows that
@@ -66,9 +67,9 @@ type ping struct {
 	confirmed time.Time
 }
 
-// NewMirror returns the Mirror of a relay that has not attached yet.
-func NewMirror(term uint64) *Mirror {
-	return &Mirror{term: term, instances: map[string]*mirrored{}, ended: map[string]uint64{}, notes: map[string]dated{}}
+// NewMirror returns the Mirror of a relay that has not attached yet. leader names this process, as no other.
+func NewMirror(term uint64, leader string) *Mirror {
+	return &Mirror{term: term, leader: leader, instances: map[string]*mirrored{}, ended: map[string]uint64{}, notes: map[string]dated{}}
 }
 
 // Hello is the relay's last hello.

@@ -7,7 +7,7 @@ func (m *Mirror) Next(now time.Time) (d Desired, ok bool) {
 	if !m.attached || !m.pending() {
 		return Desired{}, false
 	}
-	d, m.due = Desired{Term: m.term, Ack: m.ack}, false
+	d, m.due = Desired{Term: m.term, Leader: m.leader, Ack: m.ack}, false
 	if m.owesNotes() {
 		if d.Notes, m.noting = takeNotes(now, m.notes, m.noting); len(m.noting) > 0 {
 			return d, true

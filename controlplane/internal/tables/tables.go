@@ -7,7 +7,8 @@
 // is. Ages, expiries and times left are sent as durations, because clocks of hosts differ.
 //
 // The rules:
-//   - A relay obeys the highest term that it has seen, and says so to leaders of older terms.
+//   - A relay obeys the highest term that it has seen, and says so to leaders of older terms. If the lease's store loses its record, two
+//     leaders may have the same term. The relay then obeys neither, and says to both that it has seen a higher term.
 //   - An expectation is confirmed once the relay would let the instance's peer in.
 //   - An end is repeated, also to the next leader, until a leader has acknowledged it.
 //   - A relay forgets nothing by itself. A leader inherits the instances that it did not start, and decides about them.
@@ -33,6 +34,7 @@ const (
 // A Desired is a message of a leader.
 type Desired struct {
 	Term     uint64 `json:"term"`
+	Leader   string `json:"leader,omitempty"` // its process, which no other has; empty: a build that does not say
 	Wants    []Want `json:"wants,omitempty"`
 	Complete bool   `json:"complete,omitempty"` // all that the leader wanted when the stream began has been sent
 	Ack      uint64 `json:"ack,omitempty"`      // acknowledges ends in messages up to this number

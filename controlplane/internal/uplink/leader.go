@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -36,6 +37,7 @@ type Sink interface {
 type Leader struct {
 	sink Sink
 	log  logrus.FieldLogger
+	me   string // this process, for relays
 
 	mu      sync.Mutex
 	sockets string           // directory of endpoints' sockets, as Envoys are told; empty: not known
@@ -45,7 +47,7 @@ type Leader struct {
 
 // NewLeader returns a Leader that does not lead yet.
 func NewLeader(sink Sink, log logrus.FieldLogger) *Leader {
-	return &Leader{sink: sink, log: log.WithField("component", "uplink"), sites: map[string]*site{}}
+	return &Leader{sink: sink, me: rand.Text(), log: log.WithField("component", "uplink"), sites: map[string]*site{}}
 }
 
 // Lead begins a term. Nothing is known of any relay.
@@ -60,7 +62,7 @@ func (l *Leader) Lead(term uint64) {
 const nobody = ""
 
 func (l *Leader) newSite(name string) *site {
-	return &site{name: name, term: l.term, streams: bucket.New(maxStreams, streamsAtOnce), sink: l.sink, log: l.log.WithField("relay", name), mirror: tables.NewMirror(l.term)}
+	return &site{name: name, term: l.term, streams: bucket.New(maxStreams, streamsAtOnce), sink: l.sink, log: l.log.WithField("relay", name), mirror: tables.NewMirror(l.term, l.me)}
 }
 
 // Resign ends all streams and the term. It returns when the sink is not called any more.

@@ -269,14 +269,9 @@ func (r *Relay) receive(session tables.Session, l *line, down *Down) error {
 	if down.Desired == nil {
 		return nil
 	}
-	if term := down.Desired.Term; term > r.keeper.Term() {
-		if err := r.options.Seen(term); err != nil {
-			r.log.WithError(err).Error("the term is not written down: a relay that restarts may obey an older leader")
-		}
-		r.log.WithField("term", term).Info("a control plane leads")
-	}
-	now := time.Now()
+	now, before := time.Now(), r.keeper.Term()
 	commands, err := r.keeper.Receive(now, session, *down.Desired)
+	r.seenLocked(before, down.Desired.Term)
 	r.writeLocked(now)
 	if errors.As(err, new(*tables.StaleError)) {
 		l.stale = true
@@ -288,6 +283,22 @@ func (r *Relay) receive(session tables.Session, l *line, down *Down) error {
 	r.leader = l
 	r.obeyLocked(commands)
 	return nil
+}
+
+// seenLocked writes a higher term down, before it is obeyed.
+func (r *Relay) seenLocked(before, leads uint64) {
+	term := r.keeper.Term()
+	if term == before {
+		return
+	}
+	if err := r.options.Seen(term); err != nil {
+		r.log.WithError(err).Error("the term is not written down: a relay that restarts may obey an older leader")
+	}
+	if term == leads {
+		r.log.WithField("term", term).Info("a control plane leads")
+	} else {
+		r.log.WithField("term", leads).Warn("two control planes lead the same term, because their lease was lost: neither is obeyed")
+	}
 }
 
 // obeyLocked carries out commands. The relay makes no calls from within them, so the lock may be held.
