@@ -143,7 +143,7 @@ func TestTheLeaseIsHeldFromEverybody(t *testing.T) {
 	s := &stack{dir: t.TempDir()}
 	ctx, release := context.WithCancel(t.Context())
 	held := make(chan error, 1)
-	go func() { held <- s.holdLease(ctx, time.Hour) }()
+	go func() { held <- s.holdLease(ctx, nil) }()
 	reads := func() error {
 		lock, err := os.OpenFile(filepath.Join(s.dir, "leader.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {

@@ -123,10 +123,11 @@ func (s *stack) busy() (lambdalocal.Environment, error) {
 	return all[rand.IntN(len(all))], nil
 }
 
+// shortSilence is less time than tunnels survive.
+const shortSilence = 1500 * time.Millisecond
+
 func (s *stack) silenceNetwork(ctx context.Context) error {
-	err := s.local(map[string]any{"kind": "link_silence", "for": "1.5s"})
-	sleep(ctx, 1500*time.Millisecond)
-	return err
+	return s.silence(ctx, s.link, shortSilence)
 }
 
 func (s *stack) throttle(ctx context.Context) error {
@@ -152,9 +153,12 @@ func (s *stack) drain(context.Context) error {
 	return s.call(http.MethodPost, "http://"+s.admin+"/api/v1/functions/"+function+"/drain", nil)
 }
 
+// otherVersion is the other one of the two that are good.
+var otherVersion = map[string]string{"1": "2", "2": "1"}
+
 // deploy moves the alias to the other good version, and returns when only that serves.
 func (s *stack) deploy(ctx context.Context) error {
-	next := map[string]string{"1": "2", "2": "1"}[s.version]
+	next := otherVersion[s.version]
 	if err := s.moveAlias(next); err != nil {
 		return err
 	}

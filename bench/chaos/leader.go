@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 )
 
 // A partFault strikes a part, and never while another strikes that.
@@ -48,17 +49,73 @@ var leaderFaults = slices.Concat(
 	faultsOf("the standby", (*stack).standsBy, refused, cut, unknown),
 	faultsOf("the relay", func(s *stack) *part { return s.relayPart }),
 	faultsOf("Envoy", func(s *stack) *part { return s.envoyPart }, refused),
-	[]partFault{{
-		fault{name: "the lease cannot be read or renewed for 1 to 7 s", spares: []end{cut, unknown}},
-		func(s *stack) *part { return &s.lease }, func(s *stack, ctx context.Context, _ *part) error { return s.holdLease(ctx, span()) }, nil,
-	}},
+	[]partFault{
+		{
+			fault{name: "the lease cannot be read or renewed for 1 to 7 s", spares: []end{cut, unknown}},
+			func(s *stack) *part { return &s.lease }, (*stack).holdLease, nil,
+		},
+		{
+			fault{name: "the leader is cut off in silence for 1 to 7 s", spares: []end{cut, unknown}},
+			func(s *stack) *part { return &s.uplink }, (*stack).cutLeaderOff, nil,
+		},
+		{
+			fault{name: "the connections of the leader are reset", spares: []end{cut, unknown}},
+			func(s *stack) *part { return &s.uplink }, (*stack).resetLeader, nil,
+		},
+		{
+			fault{name: "functions are cut off in silence for 1.5 s"},
+			func(s *stack) *part { return &s.downlink }, (*stack).cutFunctionsOff, nil,
+		},
+		{
+			fault{name: "the connections of functions are reset"},
+			func(s *stack) *part { return &s.downlink }, (*stack).resetFunctions, nil,
+		},
+		{
+			fault{name: "an environment is killed", spares: []end{unknown}},
+			func(s *stack) *part { return &s.downlink }, func(s *stack, ctx context.Context, _ *part) error { return s.killEnvironment(ctx) }, nil,
+		},
+		{
+			fault{name: "a new version is deployed", spares: []end{refused, cut, unknown}},
+			func(s *stack) *part { return &s.code }, (*stack).deployAnother, nil,
+		},
+	},
 )
 
 // span is how long what lasts does.
 func span() time.Duration { return time.Second + rand.N((longestPause-1)*time.Second) }
 
+// cutLeaderOff lets nothing through between the leader and the relay and Envoy, and tells neither.
+func (s *stack) cutLeaderOff(ctx context.Context, _ *part) error {
+	return s.silence(ctx, s.planes[s.holder()].Link, span())
+}
+
+func (s *stack) resetLeader(context.Context, *part) error {
+	return s.local(map[string]any{"kind": "link_reset", "link": s.planes[s.holder()].Link})
+}
+
+// cutFunctionsOff does so between the relay and all functions, for less time than their connections survive.
+func (s *stack) cutFunctionsOff(ctx context.Context, _ *part) error {
+	return s.silence(ctx, s.link, shortSilence)
+}
+
+func (s *stack) resetFunctions(context.Context, *part) error {
+	return s.local(map[string]any{"kind": "link_reset", "link": s.link})
+}
+
+func (s *stack) silence(ctx context.Context, link string, d time.Duration) error {
+	err := s.local(map[string]any{"kind": "link_silence", "link": link, "for": d.String()})
+	sleep(ctx, d)
+	return err
+}
+
+// deployAnother deploys the other good version. How long the rollout takes is up to the faults beside it.
+func (s *stack) deployAnother(context.Context, *part) error {
+	s.version = otherVersion[s.version]
+	return s.moveAlias(s.version)
+}
+
 // holdLease keeps every control plane from the record of the lease.
-func (s *stack) holdLease(ctx context.Context, d time.Duration) error {
+func (s *stack) holdLease(ctx context.Context, _ *part) error {
 	lock, err := os.OpenFile(filepath.Join(s.dir, "leader.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -67,7 +124,7 @@ func (s *stack) holdLease(ctx context.Context, d time.Duration) error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return err
 	}
-	sleep(ctx, d)
+	sleep(ctx, span())
 	return nil
 }
 
@@ -155,14 +212,25 @@ func (s *stack) holder() int {
 // startLeader starts two control planes, a relay and an Envoy, each to be started again whenever it ends, until ctx does.
 func (s *stack) startLeader(ctx context.Context, values map[string]any) error {
 	for n, admin := range s.admins {
-		values["Admin"] = admin
+		values["Admin"], values["Cell"] = admin, s.planes[n].Address
 		name := fmt.Sprintf("controlplane-%d", n+1)
 		if err := s.write(name+".yaml", controlYAML, values); err != nil {
 			return err
 		}
 		s.controls = append(s.controls, s.program(name, "run", name))
 	}
-	s.relayPart = s.program("relay", "relay", "controlplane-1")
+	delete(values, "Cell")
+	if err := s.write("relay.yaml", controlYAML, values); err != nil {
+		return err
+	}
+	s.relayPart = s.program("relay", "relay", "relay")
+	var err error
+	s.bootstrap, err = envoy.Split{
+		StateDir: s.dir, AdminAddress: "127.0.0.1:0", ControlPlanes: []string{s.planes[0].Link, s.planes[1].Link},
+	}.Bootstrap()
+	if err != nil {
+		return err
+	}
 	s.envoyPart = &part{start: func() (child, error) {
 		if err := s.startEnvoy(); err != nil {
 			return child{}, err

@@ -24,7 +24,11 @@ const function = "app"
 var (
 	lambdaYAML = template.Must(template.New("lambdalocal.yaml").Parse(`
 address: "{{.Invoke}}"
-links: [{listen: "{{.Link}}", to: "{{.Relay}}"}]
+links:
+- {listen: "{{.Link}}", to: "{{.Relay}}"}
+{{- range .Planes}}
+- {listen: "{{.Link}}", to: "{{.Address}}"}
+{{- end}}
 functions:
 - name: app
   command: ["{{.App}}"]
@@ -40,6 +44,13 @@ state_dir: {{.Dir}}
 listeners: [{name: front, address: "{{.Front}}"}]
 admin: {address: "{{.Admin}}"}
 relay: {address: "{{.Relay}}", advertise: "{{.Link}}", apart: {{.Apart}}}
+{{- with .Planes}}
+cell:
+  control_planes: [{{range .}}"{{.Link}}", {{end}}]
+  {{- with $.Cell}}
+  address: "{{.}}"
+  {{- end}}
+{{- end}}
 aws: {endpoint: "http://{{.Invoke}}"}
 log: {level: {{if .Apart}}info{{else}}warn{{end}}}
 functions:
@@ -54,9 +65,12 @@ functions:
 `))
 )
 
+// A plane is where a control plane listens, and the link by which the relay and Envoy reach it.
+type plane struct{ Address, Link string }
+
 // A stack is everything, running, each part in a process that can be struck: Envoy, the control plane, and lambdalocal with
-// a link for the network between functions and the relay. With settings.Leader there are two control planes, and the relay is
-// a part too.
+// a link for the network between functions and the relay. With settings.Leader there are two control planes, as on hosts of their own:
+// each has a link to it, and the relay is a part too.
 type stack struct {
 	lab     *lab.Lab
 	front   string // host:port of Envoy
@@ -64,6 +78,7 @@ type stack struct {
 	admin   string // host:port of the control plane
 	invoke  string // host:port of lambdalocal
 	relay   string // host:port that strangers may reach
+	link    string // host:port by which functions reach the relay
 	dir     string // state directory
 	journal string
 	version string // that the function's alias points to
@@ -72,14 +87,17 @@ type stack struct {
 	envoy   *envoy.Process
 
 	admins               []string // with settings.Leader: of each control plane
+	planes               []plane
 	controls             []*part
 	relayPart, envoyPart *part
-	lease                part // no process: the record of the lease
+	bootstrap            []byte // of Envoy; nil: the usual one
+	// No processes: the record of the lease, the network between relay and leader, that between functions and relay, and the code.
+	lease, uplink, downlink, code part
 }
 
 // start returns when Envoy serves the app. With settings.Leader the parts are started again until ctx ends.
 func start(ctx context.Context, l *lab.Lab, o settings) (*stack, error) {
-	addresses, err := freeAddresses(6)
+	addresses, err := freeAddresses(10)
 	if err != nil {
 		return nil, err
 	}
@@ -87,14 +105,20 @@ func start(ctx context.Context, l *lab.Lab, o settings) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
+	var planes []plane
+	if o.Leader {
+		planes = []plane{{addresses[6], addresses[7]}, {addresses[8], addresses[9]}}
+	}
 	values := map[string]any{
-		"Apart": o.Leader, "Concurrency": o.concurrency(),
+		"Planes": planes,
+		"Apart":  o.Leader, "Concurrency": o.concurrency(),
 		"Front": addresses[0], "Admin": addresses[1], "Invoke": addresses[2], "Relay": addresses[3], "Link": addresses[4],
 		"App": app, "Dir": l.Path("s"), "Journal": l.Path("journal"),
 	}
 	s := &stack{
 		lab: l, front: addresses[0], url: "http://" + addresses[0] + "/", admin: addresses[1], invoke: addresses[2], relay: addresses[3],
 		dir: l.Path("s"), journal: l.Path("journal"), version: "1", admins: []string{addresses[1], addresses[5]},
+		planes: planes, link: addresses[4],
 	}
 	if err := s.write("lambdalocal.yaml", lambdaYAML, values); err != nil {
 		return nil, err
@@ -134,7 +158,7 @@ func (s *stack) startControl() (err error) {
 
 func (s *stack) startEnvoy() error {
 	e, err := envoy.Start(context.Background(), envoy.Options{
-		Binary: s.lab.Envoy(), StateDir: s.dir, AdminAddress: "127.0.0.1:0", Concurrency: s.lab.Workers(), LogPath: s.lab.Path("envoy.log"),
+		Binary: s.lab.Envoy(), Bootstrap: s.bootstrap, StateDir: s.dir, AdminAddress: "127.0.0.1:0", Concurrency: s.lab.Workers(), LogPath: s.lab.Path("envoy.log"),
 	})
 	if err != nil {
 		return err
