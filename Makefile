@@ -9,7 +9,7 @@ PREVIOUS_PROGRAMS := ./lambdapeer/cmd/lambdapeer ./controlplane/cmd/controlplane
 TRACES     ?= ../shared/traces
 FAULT_TABLE := $(CURDIR)/build/faults.txt
 # Nothing in these starts a goroutine: the race detector would find nothing, and take up to twenty times as long.
-PURE        = simulate cell pool tables rollout estimate
+PURE        = simulate cell pool tables rollout estimate culprit
 PURE_TREES  = $(PURE:%=./controlplane/internal/%/...)
 RACED       = $(filter-out $(shell go list $(PURE_TREES)),$(shell go list ./... ./.ci/flaky))
 LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer deploy/proof | xargs -n1 dirname | sort -u | sed 's,^,./,')

@@ -34,6 +34,7 @@ func TestTheCoreAndThePeerImportOnlyTheStandardLibrary(t *testing.T) {
 		"controlplane/internal/pool/...":      "controlplane/internal/",
 		"controlplane/internal/scaler/...":    "controlplane/internal/",
 		"controlplane/internal/bill/...":      "controlplane/internal/",
+		"controlplane/internal/culprit/...":   "controlplane/internal/",
 		"controlplane/internal/admission/...": "controlplane/internal/",
 	} {
 		for _, dependency := range outsiders(t, pattern) {

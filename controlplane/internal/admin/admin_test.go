@@ -43,7 +43,8 @@ func (*fake) Functions() []operator.Function {
 			Warnings: []operator.Warning{{Word: operator.PeerLacks, Detail: "older"}},
 			Versions: map[string]int{"7": 2}, Rollouts: map[string]uint64{"done": 1},
 			Rollout:  &operator.Rollout{From: "7", To: "8", Phase: "watching", Share: 0.5, BeganAt: time.Unix(1.8e9, 0).UTC(), Want: 4, Fresh: 2, Old: 2},
-			Returned: 5, Starts: 9, StartFailures: map[string]uint64{"throttled_rate": 3}, Worn: map[string]uint64{"memory": 2}, Ends: map[string]uint64{"scale_in": 4},
+			Returned: 5, Starts: 9, StartFailures: map[string]uint64{"throttled_rate": 3}, Worn: map[string]uint64{"memory": 2},
+			Killers: []operator.Killer{{Route: "GET /pdf/{id}", Deaths: 5, Of: 6, Others: 31, Share: 0.01, LastAt: time.Unix(1.8e9, 0).UTC()}}, Ends: map[string]uint64{"scale_in": 4},
 			Requests:  []operator.RequestCount{{Outcome: "rejected", Cause: "queue_full", Count: 2}, {Outcome: "dispatched", Count: 7}},
 			QueueWait: operator.Histogram{Bounds: []float64{0, .1}, Counts: []uint64{4, 2, 1}, Sum: 1.5},
 			Bill: operator.Bill{
@@ -204,7 +205,7 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 	answer, body := d.do(t, "GET", "/api/v1/functions", "")
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	empty := `{"name":"api","provider":"","disabled":false,"leaving":false,"queue_depth":0,"queue_limit":0,"in_flight":0,"capacity":0,
-		"free":0,"foreign":0,"concurrency":0,"concurrency_learned":false,"starting":0,"ready":0,"draining":0,"down":0,"frozen":0,"blocked":"","blocked_detail":"","warnings":null,"versions":{},"rollout":null,"rollouts":{},"returned":0,"starts":0,"inherited":0,"start_failures":{},"ends":{},"worn":null,"requests":[],
+		"free":0,"foreign":0,"concurrency":0,"concurrency_learned":false,"starting":0,"ready":0,"draining":0,"down":0,"frozen":0,"blocked":"","blocked_detail":"","warnings":null,"versions":{},"rollout":null,"rollouts":{},"returned":0,"starts":0,"inherited":0,"start_failures":{},"ends":{},"worn":null,"killers":null,"requests":[],
 		"queue_wait":{"bounds_seconds":[],"counts":[],"sum_seconds":0},"bill":{"memory_mb":0,"billed_invocations":0,
 		"estimated_invocations":0,"billed_seconds":0,"billed_gb_seconds":0,"running_invocations":0,"gb_seconds":0,"dollars":0,
 		"dollars_per_hour":0,"plain":{"requests":0,"cold_starts":0,"billed_seconds":0,"gb_seconds":0,"dollars":0},
@@ -215,6 +216,7 @@ func TestFunctionsAreSortedAndComplete(t *testing.T) {
 		"rollout":{"from":"7","to":"8","phase":"watching","cause":"","detail":"","back":false,"share":0.5,"began_at":"2027-01-15T08:00:00Z","ended_at":null,
 		"instances":4,"fresh":2,"starting":0,"old":2,"old_served":{"answers":0,"errors":0,"p99_seconds":0},"fresh_served":{"answers":0,"errors":0,"p99_seconds":0}},
 		"returned":5,"starts":9,"inherited":0,"start_failures":{"throttled_rate":3},"ends":{"scale_in":4},"worn":{"memory":2},
+		"killers":[{"route":"GET /pdf/{id}","deaths":5,"of":6,"others":31,"share":0.01,"last_at":"2027-01-15T08:00:00Z"}],
 		"requests":[{"outcome":"dispatched","cause":"","count":7},{"outcome":"rejected","cause":"queue_full","count":2}],
 		"queue_wait":{"bounds_seconds":[0,0.1],"counts":[4,2,1],"sum_seconds":1.5},
 		"bill":{"memory_mb":512,"billed_invocations":4,"estimated_invocations":1,"billed_seconds":60,"billed_gb_seconds":30,

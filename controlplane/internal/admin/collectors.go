@@ -33,7 +33,7 @@ type functionCollector struct {
 	returned, inherited                         metric
 	requests, queueDepth, queueLimit, queueWait metric
 	inFlight, capacity, free, foreign           metric
-	concurrency, worn                           metric
+	concurrency, worn, killers                  metric
 	instances, frozen                           metric
 	versions, rollouts, rolloutShare            metric
 	starts, startFailures, startsBlocked, ends  metric
@@ -63,6 +63,8 @@ func newFunctionCollector(snapshot func() []operator.Function) collector {
 			"Slots of ready instances that are taken without a lease: clients have left, and the app works on.", function),
 		worn: counter("worn_environments_total",
 			"Environments that ended because they were worn, by memory, requests or age.", function, "cause"),
+		killers: gauge("killing_route_deaths",
+			"Environments that died with such a request in flight, of routes that are known to kill them and did in the last day.", function, "route"),
 		frozen:        gauge("frozen_environments", "Environments that served, and are likely to be kept frozen by Lambda.", function),
 		versions:      gauge("version_instances", "Ready instances by version of the function's code.", function, "version"),
 		rollouts:      counter("rollouts_total", "Rollouts that ended: done, or given up because of the cause.", function, "outcome"),
@@ -90,7 +92,7 @@ func newFunctionCollector(snapshot func() []operator.Function) collector {
 // all are the metrics.
 func (c *functionCollector) all() []metric {
 	return []metric{
-		c.requests, c.returned, c.inherited, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.concurrency, c.worn, c.instances, c.frozen,
+		c.requests, c.returned, c.inherited, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.concurrency, c.worn, c.killers, c.instances, c.frozen,
 		c.versions, c.rollouts, c.rolloutShare,
 		c.starts, c.startFailures, c.startsBlocked, c.ends, c.billed, c.billedMemory,
 		c.billedInvocations, c.estimatedInvocations, c.cost, c.costPerHour, c.plainCost, c.saved,
@@ -140,6 +142,9 @@ func (c *functionCollector) collectCounts(s sink, f operator.Function) {
 	s.putAll(c.startFailures, f.StartFailures, f.Name)
 	s.putAll(c.ends, f.Ends, f.Name)
 	s.putAll(c.worn, f.Worn, f.Name)
+	for _, k := range f.Killers {
+		s.put(c.killers, float64(k.Deaths), f.Name, k.Route)
+	}
 	s.putAll(c.rollouts, f.Rollouts, f.Name)
 }
 

@@ -104,6 +104,7 @@ saved_dollars{function="web"} -0.125
 starts_blocked{cause="throttled_rate",function="web"} 1
 starts_total{function="web"} 9
 worn_environments_total{cause="memory",function="web"} 2
+killing_route_deaths{function="web",route="GET /pdf/{id}"} 5
 concurrency{function="web"} 10
 xds_acks_total{type="eds"} 3
 xds_envoys_connected 1

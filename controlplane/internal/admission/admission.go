@@ -11,6 +11,8 @@ import (
 type Request struct {
 	Function string
 	ID       string // unique, and the same when the request comes back; empty: it has none
+	Method   string
+	Path     string // its beginning, as the client sent it
 	Stream   bool   // it will probably hold its slot for long, as its headers say
 	// RefusedBy is the id of the instance that had no slot for a request that has come back; empty if it comes for the first time.
 	// Arrived is when Envoy first got a request that has come back; zero if that is not known.

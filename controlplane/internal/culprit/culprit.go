@@ -12,7 +12,7 @@ import (
 
 const (
 	// Window is for how long a request that has ended counts as in flight: the end of its environment may be heard later than its own.
-	Window = 250 * time.Millisecond
+	Window = 100 * time.Millisecond
 
 	forget   = 24 * time.Hour // after the last death
 	maxKinds = 256            // that are looked at
@@ -39,7 +39,7 @@ type Route struct {
 	Name   string    // "GET /reports/{id}"
 	Deaths int       // of environments, with such a request in flight
 	Of     int       // deaths in all, since the first of those
-	Others int       // requests of other kinds that were cut with it
+	Others int       // requests of other kinds that were cut with it, at most
 	Share  float64   // of such requests among those in flight, when it was named
 	Last   time.Time // death
 }
@@ -86,9 +86,9 @@ func (b *Book) add(r Request, seconds float64) {
 	}
 }
 
-// Died takes in the death of an environment that had these requests in flight, while those of flying were in flight in all of them.
-// It returns the name of a kind that is proven now to kill environments; empty: none is, or it was known before.
-func (b *Book) Died(now time.Time, had []Request, flying iter.Seq[Flight]) (named string) {
+// Died takes in the death of an environment that had these requests in flight, no more than most of them at once, while those of flying
+// were in flight in all environments. It returns the name of a kind that is proven now to kill environments; empty: none is, or it was known before.
+func (b *Book) Died(now time.Time, had []Request, most int, flying iter.Seq[Flight]) (named string) {
 	if !b.Watches(now) {
 		*b = Book{kinds: map[key]*kind{}}
 	}
@@ -96,16 +96,16 @@ func (b *Book) Died(now time.Time, had []Request, flying iter.Seq[Flight]) (name
 	// What is in flight counts as far as it has come, for this look only.
 	b.count(flying, 1)
 	defer b.count(flying, -1)
-	present := presence(had)
-	if b.known(now, present, len(had)) {
+	present, most := presence(had), min(most, len(had))
+	if b.known(now, present, most) {
 		return ""
 	}
-	b.weigh(now, present, len(had))
+	b.weigh(now, present, len(had), most)
 	if k := b.proven(); k != nil {
 		b.name(k)
 		return k.name
 	}
-	b.suspect(now, had, present)
+	b.suspect(now, had, present, most)
 	return ""
 }
 
@@ -127,7 +127,7 @@ func presence(had []Request) map[key]int {
 }
 
 // known puts a death to the account of a kind that has been named, if one was in flight. It tells nothing of other kinds then.
-func (b *Book) known(now time.Time, present map[key]int, all int) (found bool) {
+func (b *Book) known(now time.Time, present map[key]int, most int) (found bool) {
 	for key, k := range b.kinds {
 		if !k.named {
 			continue
@@ -139,7 +139,7 @@ func (b *Book) known(now time.Time, present map[key]int, all int) (found bool) {
 		k.deaths++
 		if n := present[key]; n > 0 {
 			k.present++
-			k.others += all - n
+			k.others += max(0, most-n)
 			k.last, found = now, true
 		}
 	}
@@ -147,7 +147,7 @@ func (b *Book) known(now time.Time, present map[key]int, all int) (found bool) {
 }
 
 // weigh takes in a death for each suspect: how likely a request of its kind was in flight there by chance, and whether one was.
-func (b *Book) weigh(now time.Time, present map[key]int, all int) {
+func (b *Book) weigh(now time.Time, present map[key]int, all, most int) {
 	for key, k := range b.kinds {
 		if k.named {
 			continue
@@ -157,7 +157,7 @@ func (b *Book) weigh(now time.Time, present map[key]int, all int) {
 		k.expected += 1 - math.Pow(1-min(1, benefit*k.share), float64(all))
 		if n := present[key]; n > 0 {
 			k.present++
-			k.others += all - n
+			k.others += max(0, most-n)
 			k.last = now
 		}
 	}
@@ -217,7 +217,7 @@ func (b *Book) name(k *kind) {
 
 // suspect makes suspects of the kinds that were in flight at a death, the wider ones first. They take the place of those that were in
 // flight at no other death.
-func (b *Book) suspect(now time.Time, had []Request, present map[key]int) {
+func (b *Book) suspect(now time.Time, had []Request, present map[key]int, most int) {
 	for depth := range maxDepth {
 		for _, r := range had {
 			for key, at := range r.kinds() {
@@ -225,7 +225,7 @@ func (b *Book) suspect(now time.Time, had []Request, present map[key]int) {
 					continue
 				}
 				b.kinds[key] = &kind{
-					name: r.name(depth), depth: depth, before: b.time, others: len(had) - present[key], last: now,
+					name: r.name(depth), depth: depth, before: b.time, others: max(0, most-present[key]), last: now,
 				}
 			}
 		}

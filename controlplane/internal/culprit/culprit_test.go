@@ -145,7 +145,7 @@ func (w *world) die(b *box) {
 			}
 		}
 	}
-	if name := w.book.Died(w.now, had, flying); name != "" {
+	if name := w.book.Died(w.now, had, slots, flying); name != "" {
 		w.named, w.at = append(w.named, name), append(w.at, w.deaths)
 	}
 }
@@ -202,7 +202,7 @@ func TestWhatKillsIsNamed(t *testing.T) {
 		"small function": {
 			traffic{"GET", fixed("/heavy"), 1.0 / 300, time.Second, 1},
 			[]traffic{{method: "GET", path: fixed("/"), perSecond: 0.5, takes: 50 * time.Millisecond}},
-			"GET /heavy", 12,
+			"GET /heavy", 16,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -280,7 +280,7 @@ func TestPathsOfClientsTakeABoundedPlace(t *testing.T) {
 			b.Served(now, r, time.Second)
 		}
 		now = now.Add(time.Minute)
-		named = b.Died(now, had, none)
+		named = b.Died(now, had, 501, none)
 	}
 	require.Equal(t, "GET /kill", named)
 	require.Len(t, b.Routes(now), 1)

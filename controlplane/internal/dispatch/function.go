@@ -11,6 +11,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/culprit"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
@@ -50,6 +51,7 @@ type function struct {
 	builds     builds            // builds of lambdapeer met so far
 	unguarded  bool              // the peer met last obeys whoever invokes the function, although we sign
 	serialAt   time.Time         // when an instance last said that its app serves one request at a time; zero: none did
+	culprits   culprit.Book      // which requests kill environments
 	bill       *bill.Account
 	priced     int  // MB of memory that starts are priced at
 	proven     bool // an instance has been up

@@ -36,7 +36,9 @@ type instance struct {
 	isUp        bool        // the relay reported Up and not yet Down
 	leaves      wire.Reason // why it drains by its own decision; empty if it does not
 	goodbye     *wire.Report
-	unanswered  bool // its invocation goes on, but nobody listens for the answer: Down is its end
+	flown       []flown   // requests that have ended lately
+	broke       time.Time // the first sign that it has died; zero: none
+	unanswered  bool      // its invocation goes on, but nobody listens for the answer: Down is its end
 	ended       bool
 }
 
@@ -189,7 +191,7 @@ func (f *function) up(i *instance, up relays.Up) {
 	at := now()
 	f.wake(at, &todo)
 	i.stopWaiting()
-	i.isUp, i.environment, i.dialled = true, up.Environment, up.Slots
+	i.isUp, i.environment, i.dialled, i.broke = true, up.Environment, up.Slots, time.Time{}
 	i.peer, i.met = up.Peer, true
 	i.core.In(up.Environment)
 	if !up.Cold {
@@ -238,6 +240,9 @@ func (f *function) draining(i *instance, reason wire.Reason) {
 	f.log.WithFields(logrus.Fields{"instance": i.id, "reason": reason}).Info("instance drains by itself")
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.leaves = reason
+		if reason == wire.ReasonAppExited {
+			i.breaks(at)
+		}
 		return p.Draining(at, i.core)
 	})
 }
@@ -256,6 +261,7 @@ func (f *function) lost(i *instance, err error) {
 	f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: the relay does not hear its peer any more")
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.dialled = 0
+		i.breaks(at)
 		if i.core.State() == pool.Draining {
 			return p.Tick(at)
 		}
@@ -284,6 +290,7 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	}
 	last, served := i.core.Adopted(), false // without an invocation, or without its answer
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
+		i.breaks(at)
 		i.wait.lost = i.isUp || i.wait.app != ""
 		i.isUp, i.dialled, i.goodbye = false, 0, report
 		last, served = last || i.unanswered, i.core.Slots() > 0
@@ -345,7 +352,8 @@ func (f *function) ended(i *instance, end provider.End) {
 	i.stopWaiting()
 	at := now()
 	f.wake(at, &todo)
-	f.noteFailure(at, i, end)
+	killed := f.died(at, i, end)
+	f.noteFailure(at, i, end, killed.requests())
 	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Gone: f.endsWorn(i, end), Lost: end.Lost, Version: end.Version}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))
@@ -353,7 +361,8 @@ func (f *function) ended(i *instance, end provider.End) {
 	todo.changed = true
 	f.mu.Unlock()
 
-	f.logEnd(i, end)
+	f.logEnd(i, end, killed.requests())
+	f.logKiller(killed)
 	if dearer {
 		f.log.WithFields(logrus.Fields{"memory_mb": end.Usage.MemoryMB, "configured_mb": f.settings().config.Lambda.MemoryMB}).
 			Warn("the function has more memory than lambda.memory_mb says: its instances cost more")
@@ -410,7 +419,7 @@ func (f *function) countEnd(reason string) {
 	f.ends[reason]++
 }
 
-func (f *function) logEnd(i *instance, end provider.End) {
+func (f *function) logEnd(i *instance, end provider.End, inFlight string) {
 	entry := f.log.WithFields(logrus.Fields{"instance": i.id, "reason": endReason(end)})
 	if request := cmp.Or(end.Request, i.peer.RequestID); request != "" {
 		entry = entry.WithField("request_id", request)
@@ -421,6 +430,9 @@ func (f *function) logEnd(i *instance, end provider.End) {
 	if end.Cause == "" {
 		entry.Info("instance ended")
 		return
+	}
+	if inFlight != "" {
+		entry = entry.WithField("in_flight", inFlight)
 	}
 	entry.WithFields(logrus.Fields{"cause": end.Cause, "detail": end.Detail}).Warn("instance failed")
 }

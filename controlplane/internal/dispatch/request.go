@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/culprit"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
 // acquire takes a slot or waits for one. The error is an *admission.Error.
 func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, error) {
-	l := &Lease{f: f, id: r.ID}
+	l := &Lease{f: f, id: r.ID, what: culprit.Request{Method: r.Method, Path: r.Path}}
 	l.request.Owner, l.request.Stream = l, r.Stream
 	switch f.enter(l, f.entryFor(r)) {
 	case pool.Leased:
@@ -132,6 +133,7 @@ func (f *function) release(p *pool.Pool, at time.Time, l *Lease) *pool.Effects {
 		f.bill.Withdrawn(at, l.granted)
 	default:
 		f.bill.Released(at, l.granted)
+		f.flew(at, l)
 	}
 	return p.Release(at, &l.request)
 }
@@ -140,6 +142,7 @@ func (f *function) release(p *pool.Pool, at time.Time, l *Lease) *pool.Effects {
 type Lease struct {
 	f        *function
 	id       string          // of the request, as its client knows it
+	what     culprit.Request // its method and path
 	request  pool.Request    // guarded by f.mu
 	refused  bool            // the instance refused it; guarded by f.mu
 	woken    chan struct{}   // closed when a waiting request got a slot or was evicted; nil when it never waited

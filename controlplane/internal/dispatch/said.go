@@ -47,7 +47,7 @@ func oneLine(s string, limit int) string {
 func withoutToken(detail, token string) string { return strings.ReplaceAll(detail, token, "[token]") }
 
 // noteFailure records how an instance failed, if it did. The caller holds f.mu.
-func (f *function) noteFailure(at time.Time, i *instance, end provider.End) {
+func (f *function) noteFailure(at time.Time, i *instance, end provider.End, inFlight string) {
 	if end.Cause == "" {
 		return
 	}
@@ -57,5 +57,9 @@ func (f *function) noteFailure(at time.Time, i *instance, end provider.End) {
 	if i.core.Slots() == 0 {
 		what = operator.StartFailed
 	}
-	f.recent.failed(failure{what: what, cause: string(end.Cause), at: at, instance: i.id, detail: oneLine(end.Detail, maxSaid)})
+	detail := end.Detail
+	if inFlight != "" {
+		detail = "in flight: " + inFlight + "; " + detail
+	}
+	f.recent.failed(failure{what: what, cause: string(end.Cause), at: at, instance: i.id, detail: oneLine(detail, maxSaid)})
 }

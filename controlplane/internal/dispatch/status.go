@@ -46,7 +46,7 @@ func (f *function) status() operator.Function {
 		Starting: s.Starting, Ready: s.Ready, Draining: s.Draining, Down: s.Down, Frozen: s.Frozen,
 		Blocked: blocked(s.Blocked), Warnings: f.warnings(), BlockedDetail: sentences(f.whyBlocked(at, s.Blocked), f.startsWait(at)), Starts: s.Started, Inherited: s.Inherited,
 		Versions: f.readyByVersion(), Rollout: f.rolloutStatus(), Rollouts: f.rolloutsEnded(),
-		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends), Worn: maps.Clone(f.worn),
+		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends), Worn: maps.Clone(f.worn), Killers: f.killers(at),
 		Requests: f.outcomes.requests(), QueueWait: f.outcomes.histogram(),
 		Bill: f.billed(at),
 	}

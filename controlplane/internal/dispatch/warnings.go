@@ -26,7 +26,7 @@ func (f *function) warnings() []operator.Warning {
 	if !f.serialAt.IsZero() && now().Sub(f.serialAt) < serialFor {
 		out = append(out, operator.Warning{Word: operator.SerialApp, Detail: f.serialDetail()})
 	}
-	return out
+	return append(out, killerWarnings(f.killers(now()))...)
 }
 
 // serialFor is how long the warning about a serial app stays after the last notice. The app may have been mended since.

@@ -15,12 +15,15 @@ import (
 )
 
 const (
+	methodHeader    = ":method"
+	pathHeader      = ":path"
+	maxPath         = 128 // bytes of a path that are kept
 	requestIDHeader = "x-request-id"
 	traceparent     = "traceparent" // key in the stream's metadata: Envoy's span that asks
 )
 
 // Headers are the request headers that Envoy must send.
-var Headers = []string{requestIDHeader, traceparent, RefusedHeader, "accept", "upgrade"}
+var Headers = []string{requestIDHeader, traceparent, RefusedHeader, "accept", "upgrade", methodHeader, pathHeader}
 
 // RefusedHeader and CauseHeader are those of package wire, in the lower case that Envoy uses.
 var (
@@ -31,7 +34,7 @@ var (
 // requestOf is what Envoy says about a request. Only the route of refused requests sets ArrivedKey. Without it the request counts as
 // new, whatever its headers say.
 func requestOf(ctx context.Context, headers []*corev3.HeaderValue) admission.Request {
-	r := admission.Request{Function: routeValue(ctx, FunctionKey), Stream: streams(headers)}
+	r := admission.Request{Function: routeValue(ctx, FunctionKey), Stream: streams(headers), Method: valueOf(headers, methodHeader), Path: pathOf(headers)}
 	arrived := routeValue(ctx, ArrivedKey)
 	if arrived == "" {
 		r.ID = idOf(headers, routeValue(ctx, BeganKey))
@@ -43,6 +46,17 @@ func requestOf(ctx context.Context, headers []*corev3.HeaderValue) admission.Req
 		r.Arrived = time.UnixMicro(micros)
 	}
 	return r
+}
+
+// pathOf is the beginning of the path, without its query.
+func pathOf(headers []*corev3.HeaderValue) string {
+	for _, h := range headers {
+		if h.GetKey() == pathHeader {
+			path, _, _ := bytes.Cut(h.GetRawValue(), []byte("?"))
+			return string(path[:min(len(path), maxPath)])
+		}
+	}
+	return ""
 }
 
 // streams tells whether a request will probably go on for long, because its headers ask for a WebSocket or for server-sent events.

@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,16 @@ func TestWhatEnvoySaysOfARequest(t *testing.T) {
 			[]string{FunctionKey, "web"},
 			[]*corev3.HeaderValue{{Key: "accept", RawValue: []byte("*/*")}, {Key: "upgrade", RawValue: []byte("WebSocket")}},
 			admission.Request{Function: "web", Stream: true},
+		},
+		"method and path": {
+			[]string{FunctionKey, "web"},
+			[]*corev3.HeaderValue{{Key: ":method", RawValue: []byte("PUT")}, {Key: ":path", RawValue: []byte("/users/7?token=secret")}},
+			admission.Request{Function: "web", Method: "PUT", Path: "/users/7"},
+		},
+		"a long path": {
+			[]string{FunctionKey, "web"},
+			[]*corev3.HeaderValue{{Key: ":path", RawValue: []byte("/" + strings.Repeat("a", 1000))}},
+			admission.Request{Function: "web", Path: "/" + strings.Repeat("a", maxPath-1)},
 		},
 		"another upgrade": {
 			[]string{FunctionKey, "web"},

@@ -52,9 +52,20 @@ type Function struct {
 	StartFailures map[string]uint64 `json:"start_failures"` // by cause
 	Ends          map[string]uint64 `json:"ends"`           // instances that ended, by reason
 	Worn          map[string]uint64 `json:"worn"`           // environments that ended because they were worn, by what: memory, requests, age
+	Killers       []Killer          `json:"killers"`        // that have killed an environment in the last day
 	Requests      []RequestCount    `json:"requests"`
 	QueueWait     Histogram         `json:"queue_wait"`
 	Bill          Bill              `json:"bill"`
+}
+
+// A Killer is a kind of request that kills the environments which serve it.
+type Killer struct {
+	Route  string    `json:"route"`  // method and path; what looks like an id is {id}, and * stands for whatever follows
+	Deaths int       `json:"deaths"` // of environments, with such a request in flight
+	Of     int       `json:"of"`     // environments that have died since the first of those
+	Others int       `json:"others"` // requests of other kinds that were cut with it, at most
+	Share  float64   `json:"share"`  // of such requests among all that were in flight
+	LastAt time.Time `json:"last_at"`
 }
 
 // A Warning is something that a function's owner should know.
@@ -65,10 +76,11 @@ type Warning struct {
 
 // Words of warnings.
 const (
-	PeerLacks = "peer_lacks" // lambdapeer in the function's image is older than the control plane, and lacks something
-	SerialApp = "serial_app" // the app serves one request at a time, although an instance has several slots
-	Unseen    = "unseen"     // what the qualifier points to cannot be read: deployments are noticed late
-	Unguarded = "unguarded"  // invocations are signed, and the function's lambdapeer obeys any
+	PeerLacks         = "peer_lacks"         // lambdapeer in the function's image is older than the control plane, and lacks something
+	SerialApp         = "serial_app"         // the app serves one request at a time, although an instance has several slots
+	Unseen            = "unseen"             // what the qualifier points to cannot be read: deployments are noticed late
+	KillsEnvironments = "kills_environments" // requests of one kind were in flight where environments died, more often than by chance
+	Unguarded         = "unguarded"          // invocations are signed, and the function's lambdapeer obeys any
 )
 
 // A Rollout is how far a rollout has come, or how it ended.

@@ -358,7 +358,7 @@ func TestRequestsThroughEnvoy(t *testing.T) {
 		got = f.appSees(t, "/go", "X-Forwarded-Host", "of.the.client")
 		require.Equal(t, f.address, got.Header.Get("X-Forwarded-Host"))
 		require.NotEmpty(t, got.Header.Get("X-Forwarded-For"))
-		require.Equal(t, []string{"x-request-id"}, f.headers, "what the control plane sees")
+		require.Equal(t, []string{":path", ":method", "x-request-id"}, f.headers, "what the control plane sees")
 	})
 	t.Run("names a refused request by the same time when it comes again", func(t *testing.T) {
 		f.mu.Lock()
