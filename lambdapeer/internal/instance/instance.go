@@ -258,6 +258,9 @@ func (i *instance) stop(cause error) {
 	if errors.As(cause, &s) {
 		reason, detail = s.Reason, s.Detail
 	}
+	if reason == wire.ReasonAppExited {
+		i.server.gate.Shut() // what comes until this is heard goes elsewhere
+	}
 	i.drain(reason, detail, nil)
 	if i.config.ShutdownLimit > 0 {
 		i.limitIn(min(i.config.ShutdownLimit, i.drainFor(time.Now())))

@@ -28,11 +28,27 @@ var (
 type Owner interface {
 	// Own says that what follows is the peer's.
 	Own()
+	// Refuse sends a request elsewhere that the app has surely not seen, and tells whether it could.
+	Refuse() bool
+}
+
+// OwnerOf finds the owner among the writers that wrap each other; nil: there is none.
+func OwnerOf(w http.ResponseWriter) Owner {
+	for {
+		switch t := w.(type) {
+		case Owner:
+			return t
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil
+		}
+	}
 }
 
 // Write answers with the problem. What the header holds besides is sent as well.
 func (p Problem) Write(w http.ResponseWriter) {
-	if o, ok := w.(Owner); ok {
+	if o := OwnerOf(w); o != nil {
 		o.Own()
 	}
 	w.Header().Set("Content-Type", "application/problem+json")

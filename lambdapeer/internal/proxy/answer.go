@@ -66,5 +66,14 @@ func fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
 		problem.AnswerInvalid.Write(w)
 		return
 	}
+	if o := problem.OwnerOf(w); unseen(err) && o != nil && o.Refuse() {
+		return
+	}
 	problem.NoAnswer.Write(w)
+}
+
+// unseen tells whether the app cannot have seen a request: there was no connection to it. Its process may have ended just now.
+func unseen(err error) bool {
+	var failed *net.OpError
+	return errors.As(err, &failed) && failed.Op == "dial"
 }

@@ -30,6 +30,7 @@ type Gate struct {
 	requests int64
 	refused  int64
 	ended    time.Time // when the last request ended that left none in flight; zero: none has
+	shut     bool
 
 	answers atomic.Int64
 	errors  atomic.Int64 // of them, 5xx
@@ -80,6 +81,13 @@ func (g *Gate) Changed() <-chan struct{} { return g.changed }
 // Arm makes the next of these events send on Changed.
 func (g *Gate) Arm() { g.armed.Store(true) }
 
+// Shut refuses all requests from now on: the handler could not serve them.
+func (g *Gate) Shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = true
+}
+
 func (g *Gate) signal() {
 	if !g.armed.Load() || !g.armed.CompareAndSwap(true, false) {
 		return
@@ -93,14 +101,14 @@ func (g *Gate) signal() {
 // acquire waits for a slot, so long at most and while ctx lives, and tells whether it got one.
 func (g *Gate) acquire(ctx context.Context, wait time.Duration) bool {
 	g.mu.Lock()
-	if g.slots == 0 || g.inFlight < g.slots {
+	if !g.shut && (g.slots == 0 || g.inFlight < g.slots) {
 		g.inFlight++
 		g.requests++
 		g.mu.Unlock()
 		g.signal()
 		return true
 	}
-	if g.waiting.Len() >= g.slots {
+	if g.shut || g.waiting.Len() >= g.slots {
 		g.refused++
 		g.mu.Unlock()
 		g.signal()
@@ -145,7 +153,7 @@ func (g *Gate) giveUp(granted chan struct{}, place *list.Element) bool {
 // release gives the slot to the oldest waiter, or back.
 func (g *Gate) release() {
 	g.mu.Lock()
-	if oldest := g.waiting.Front(); oldest != nil {
+	if oldest := g.waiting.Front(); oldest != nil && !g.shut {
 		g.requests++
 		close(g.waiting.Remove(oldest).(chan struct{}))
 		g.mu.Unlock()
@@ -180,6 +188,9 @@ func (g *Gate) Wrap(next http.Handler) http.Handler {
 			return
 		}
 		guarded := &writer{ResponseWriter: w, gate: g, http2: r.ProtoMajor == 2, seen: g.watch.Begin(r), ctx: r.Context()}
+		if r.ContentLength == 0 {
+			guarded.again = target
+		}
 		defer guarded.done()
 		if !guarded.http2 { // it may be upgraded, and net/http does not see the end of such a connection
 			ctx, cancel := context.WithCancel(r.Context())

@@ -71,6 +71,26 @@ func TestFreedSlotGoesToTheOldestWaiter(t *testing.T) {
 	})
 }
 
+// What a gate that is shut has goes on; nothing else gets in, not even what has waited.
+func TestAShutGateRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(1, "")
+		require.True(t, g.acquire(t.Context(), 0))
+		waiter := make(chan bool, 1)
+		go func() { waiter <- g.acquire(t.Context(), time.Second) }()
+		synctest.Wait()
+		g.Shut()
+		require.Equal(t, 1, g.InFlight())
+		g.release()
+		require.False(t, <-waiter)
+		require.False(t, g.acquire(t.Context(), time.Minute))
+		require.Zero(t, g.InFlight())
+		requests, refused := g.Counts()
+		require.EqualValues(t, 1, requests)
+		require.EqualValues(t, 2, refused)
+	})
+}
+
 func TestWaiterThatLeavesTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(1, "")

@@ -71,14 +71,21 @@ func patience(r *http.Request, target string) time.Duration {
 // refuse answers for the peer, before any app has seen the request. Envoy follows a redirect that has the header by
 // itself, to the queue, if the request is complete and it has kept all of it; what would fail there is not asked for.
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, target string) {
-	p := problem.Overload
-	w.Header().Set(wire.RefusedHeader, cmp.Or(g.mark, "1"))
 	if target != "" && complete(w, r) {
-		w.Header().Set("Location", target)
-		p.Status = wire.RefusedStatus
-	} else {
-		w.Header().Set("Retry-After", retryAfter)
+		g.redirect(w, target)
+		return
 	}
+	w.Header().Set(wire.RefusedHeader, cmp.Or(g.mark, "1"))
+	w.Header().Set("Retry-After", retryAfter)
+	problem.Overload.Write(w)
+}
+
+// redirect has Envoy send the request to another instance.
+func (g *Gate) redirect(w http.ResponseWriter, target string) {
+	p := problem.Overload
+	p.Status = wire.RefusedStatus
+	w.Header().Set(wire.RefusedHeader, g.mark)
+	w.Header().Set("Location", target)
 	p.Write(w)
 }
 

@@ -10,10 +10,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/problem"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// full starts a server whose only slot is taken, and returns a client that follows no redirect.
+// full is a server whose only slot is taken.
 func full(t *testing.T, mark string) (client *http.Client, url string) {
 	t.Helper()
 	return fullBy(t, New(1, mark))
@@ -22,9 +23,13 @@ func full(t *testing.T, mark string) (client *http.Client, url string) {
 func fullBy(t *testing.T, g *Gate) (client *http.Client, url string) {
 	t.Helper()
 	require.True(t, g.acquire(t.Context(), 0))
-	server := httptest.NewUnstartedServer(g.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		t.Error("the app has seen it")
-	})))
+	return serve(t, g, func(http.ResponseWriter, *http.Request) { t.Error("the app has seen it") })
+}
+
+// serve starts a server behind a gate, and returns a client that follows no redirect.
+func serve(t *testing.T, g *Gate, app http.HandlerFunc) (client *http.Client, url string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(g.Wrap(app))
 	server.Config.DisableGeneralOptionsHandler = true
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetHTTP1(true)
@@ -159,3 +164,35 @@ func TestTheMarkIsRemoved(t *testing.T) {
 	r.Header.Set(wire.RefusedHeader, "web/i-0")
 	h.ServeHTTP(httptest.NewRecorder(), r)
 }
+
+// A request that cannot have reached its app goes to another instance, once, if Envoy has all of it.
+func TestWhatTheAppHasNotSeenGoesElsewhere(t *testing.T) {
+	g := New(1, mark)
+	client, url := serve(t, g, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Lambda-Dispatch-Refused", "forged")
+		if !problem.OwnerOf(wrapped{w}).Refuse() {
+			problem.NoAnswer.Write(w)
+		}
+	})
+	response, _ := refusal(t, client, requestOf(t, http.MethodGet, url+"/a?b=c", nil))
+	require.Equal(t, wire.RefusedStatus, response.StatusCode)
+	require.Equal(t, "https://"+strings.TrimPrefix(url, "http://")+"/a?b=c", response.Header.Get("Location"))
+	require.Equal(t, []string{mark}, response.Header.Values(wire.RefusedHeader))
+
+	again := requestOf(t, http.MethodGet, url, nil)
+	again.Header.Set(wire.RefusedHeader, "web/i-0")
+	for _, r := range []*http.Request{again, requestOf(t, http.MethodPost, url, strings.NewReader("abc"))} {
+		r.Header.Set("X-Forwarded-Proto", "https")
+		response, err := client.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusBadGateway, response.StatusCode)
+		require.Equal(t, wire.CauseNoAnswer, response.Header.Get(wire.CauseHeader))
+	}
+	require.Zero(t, g.InFlight())
+}
+
+// wrapped is a writer around another one.
+type wrapped struct{ http.ResponseWriter }
+
+func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }

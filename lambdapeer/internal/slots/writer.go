@@ -25,6 +25,7 @@ type writer struct {
 	http2 bool
 	seen  *serial.Request
 	ctx   context.Context // of the request
+	again string          // where Envoy finds it again, if the app has not seen it; empty: nowhere
 	leave func()          // ends the request's context
 
 	status   int  // of the answer; 0: none was given yet
@@ -77,6 +78,17 @@ func is(key, name string) bool { return len(key) == len(name) && strings.EqualFo
 
 // Own implements problem.Owner.
 func (w *writer) Own() { w.own = true }
+
+// Refuse implements problem.Owner. It is for requests without a body: the app may have begun to read one.
+func (w *writer) Refuse() bool {
+	if w.again == "" || w.cleaned {
+		return false
+	}
+	w.cleaned, w.replaced, w.status = true, true, wire.RefusedStatus
+	clear(w.Header())
+	w.gate.redirect(w.ResponseWriter, w.again)
+	return true
+}
 
 // hopByHop tells fields of one connection. HTTP/2 has no place for them, and Envoy takes an answer with one for malformed;
 // handlers that were written for HTTP/1 set them.
