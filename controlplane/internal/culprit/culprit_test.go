@@ -206,7 +206,7 @@ func TestWhatKillsIsNamed(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(6) {
+			for seed := range uint64(3) {
 				w := &world{dice: rand.New(rand.NewPCG(seed, 1)), window: culprit.Window}
 				if name == "beside another cause" {
 					w.random = 2 * time.Minute
@@ -227,7 +227,7 @@ func TestWhatKillsIsNamed(t *testing.T) {
 
 // Two that kill are both named.
 func TestTwoThatKillAreNamed(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(3) {
 		w := &world{dice: rand.New(rand.NewPCG(seed, 2)), window: culprit.Window}
 		w.run(time.Hour, page, item, post,
 			traffic{"GET", fixed("/one"), 1.0 / 60, time.Second, 1}, traffic{"POST", fixed("/two"), 1.0 / 90, time.Second, 1})
@@ -237,7 +237,11 @@ func TestTwoThatKillAreNamed(t *testing.T) {
 }
 
 // Where environments die for other reasons nothing is named: neither streams, which are there whenever one dies, nor what most requests are.
-func TestNothingIsNamedForWhatItDidNotDo(t *testing.T) {
+func TestNothingIsNamedForWhatItDidNotDo(t *testing.T) { nothingIsNamed(t, 4) }
+
+func TestLongNothingIsNamedForWhatItDidNotDo(t *testing.T) { nothingIsNamed(t, 60) }
+
+func nothingIsNamed(t *testing.T, seeds uint64) {
 	for name, all := range map[string][]traffic{
 		"web":     {page, item, post, slugs},
 		"streams": {page, item, post, socket},
@@ -245,7 +249,7 @@ func TestNothingIsNamedForWhatItDidNotDo(t *testing.T) {
 		"bursts":  {{method: "GET", path: numbered("/", ""), perSecond: 80, takes: 100 * time.Millisecond}, post, socket},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(20) {
+			for seed := range seeds {
 				w := &world{dice: rand.New(rand.NewPCG(seed, 3)), random: 4 * time.Second}
 				w.window = time.Duration(2+seed%3) * culprit.Window / 4 // a death is heard at once, or as late as half of what is allowed for
 				w.run(20*time.Minute, all...)

@@ -43,6 +43,7 @@ func (f *function) arrive(l *Lease, by entry, todo *effects) pool.RequestState {
 	}
 	f.arrived = at
 	f.wake(at, todo)
+	l.request.Deadly = f.culprits.Kills(at, l.what)
 	e := by(f.pool, at, &l.request)
 	state := l.request.State()
 	switch state {

@@ -9,7 +9,7 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	if r.state == Waiting || r.state == Leased {
 		return &p.effects
 	}
-	*r = Request{Owner: r.Owner, Stream: r.Stream, arrived: now, patience: p.settings.QueueTimeout}
+	*r = Request{Owner: r.Owner, Stream: r.Stream, Deadly: r.Deadly, arrived: now, patience: p.settings.QueueTimeout}
 	p.noteArrival(now)
 	if !now.Before(p.settled) { // before, requests come that were held while nobody decided, and are no rate
 		p.counters.arrivals++

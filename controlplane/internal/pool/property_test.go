@@ -303,7 +303,7 @@ func repeat(t *rapid.T, most int, f func(*rapid.T)) {
 }
 
 func (m *model) arrive(t *rapid.T) {
-	r := &pool.Request{Stream: rapid.Bool().Draw(t, "stream")}
+	r := &pool.Request{Stream: rapid.Bool().Draw(t, "stream"), Deadly: rapid.Bool().Draw(t, "deadly")}
 	m.arrived[r] = m.now
 	free := m.p.Stats().Free
 	if m.still {
@@ -330,7 +330,7 @@ func (m *model) refuse(t *rapid.T) {
 	if len(m.leased) == 0 {
 		t.Skip("nothing is leased")
 	}
-	old, r := rapid.SampledFrom(m.leased).Draw(t, "refused"), &pool.Request{Stream: rapid.Bool().Draw(t, "stream")}
+	old, r := rapid.SampledFrom(m.leased).Draw(t, "refused"), &pool.Request{Stream: rapid.Bool().Draw(t, "stream"), Deadly: rapid.Bool().Draw(t, "deadly")}
 	back := pool.Refusal{Arrived: m.arrived[old], By: old.Instance()}
 	release := func() {
 		m.leased = without(t, m.leased, old)

@@ -37,6 +37,8 @@ type Request struct {
 	Owner any // the caller's; the pool never looks at it
 	// Stream says that the request will hold its slot for long, as far as can be told when it arrives.
 	Stream bool
+	// Deadly says that the request may well kill its environment, and with it what else is in flight there.
+	Deadly bool
 
 	state      RequestState
 	cause      Cause

@@ -16,7 +16,7 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 	if r.state == Waiting || r.state == Leased {
 		return &p.effects
 	}
-	*r = Request{Owner: r.Owner, Stream: r.Stream, arrived: now, patience: p.settings.QueueTimeout, returned: true}
+	*r = Request{Owner: r.Owner, Stream: r.Stream, Deadly: r.Deadly, arrived: now, patience: p.settings.QueueTimeout, returned: true}
 	if !back.Arrived.IsZero() && back.Arrived.Before(now) {
 		r.arrived = back.Arrived
 	}

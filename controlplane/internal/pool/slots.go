@@ -128,6 +128,14 @@ func (s *slotIndex) next() int {
 	return s.byUsed[used].min()
 }
 
+// emptiest is the index of the instance with the most free slots, or -1.
+func (s *slotIndex) emptiest() int {
+	if used := s.used.min(); used >= 0 {
+		return s.byUsed[used].min()
+	}
+	return -1
+}
+
 // nextLeavingOne is next among the instances that would have another free slot left.
 func (s *slotIndex) nextLeavingOne() int {
 	used := s.used.maxBelow(s.most - 1)

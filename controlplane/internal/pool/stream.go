@@ -7,6 +7,12 @@ package pool
 
 // nextBesideStreams is the index of the instance to lease from, of those that are neither fresh nor leased last; -1: there is none.
 func (p *Pool) nextBesideStreams(r *Request) int {
+	if r.Deadly {
+		if index := p.open.emptiest(); index >= 0 {
+			return index
+		}
+		return p.openStreams.emptiest()
+	}
 	if !r.Stream {
 		if index := p.openStreams.nextLeavingOne(); index >= 0 {
 			return index

@@ -74,3 +74,17 @@ func TestAnInstanceIsNotMarkedByStreamsThatHaveEnded(t *testing.T) {
 		require.Equal(t, rs[0].Instance().Index(), r.Instance().Index())
 	}
 }
+
+// A request that may kill its environment goes where the fewest others are, and others come there last.
+func TestDeadlyRequestsGoWhereFewAre(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Scaling.Min = 2 })
+	w.upAll()
+	full := w.acquireN(5)[0].Instance()
+	deadly := &pool.Request{Deadly: true}
+	w.did(w.p.Acquire(w.now, deadly))
+	require.NotEqual(t, full.Index(), deadly.Instance().Index())
+	for _, r := range w.acquireN(5) {
+		require.Equal(t, full.Index(), r.Instance().Index())
+	}
+	require.Equal(t, 1, deadly.Instance().InFlight())
+}

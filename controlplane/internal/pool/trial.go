@@ -69,7 +69,7 @@ func (p *Pool) assign(r *Request) (*Instance, arm) {
 	usual := p.table[p.next(r)]
 	t := p.tries()
 	switch {
-	case t == nil || usual.isLast():
+	case t == nil || usual.isLast() || r.Deadly:
 		return usual, none
 	case r.state == Waiting:
 		return usual, t.count(t.armOf(usual))
