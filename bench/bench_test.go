@@ -58,14 +58,19 @@ func TestThePageNamesEveryAim(t *testing.T) {
 	}
 	r := &report{
 		Throughput: rows, Single: rows,
-		First: map[string]quantile{throughName(true): {Trials: 1, P50: 3 * time.Millisecond}},
-		Idle:  []idle{{TLS: true, Control: perInstance{RSS: 70_000}}, {Control: perInstance{RSS: 30_000}}},
+		First: map[string]quantile{ways[0].String(): {Trials: 1, P50: 3 * time.Millisecond}},
+		Idle: []idle{
+			{Way: ways[0].String(), Control: perInstance{RSS: 70_000}},
+			{Way: ways[1].String(), Control: perInstance{RSS: 30_000}},
+			{Way: ways[2].String(), ControlIdleCPU: 0.021},
+		},
 	}
 	page := r.markdown("data.json")
 	require.NotContains(t, page, "%!")
-	require.Contains(t, page, "| CPU of a request, against plain Envoy | at most 2.3 times | **1.00** (1.00 to 1.00) |")
+	require.Contains(t, page, "| CPU of a request, against plain Envoy | at most 2.1 times | **1.00** (1.00 to 1.00) |")
 	require.Contains(t, page, "| tunnel up to first answer, p50 | at most 5.00 ms | 3.00 ms |")
-	require.Contains(t, page, "| 70 KB | 30 KB |")
+	require.Contains(t, page, "| 70 KB | 30 KB | 0 KB |")
+	require.Contains(t, page, "| at most 5 % of a core | 0.0 % | 0.0 % | 2.1 % |")
 }
 
 func TestEnvoyAcceptsTheBaseline(t *testing.T) {
@@ -77,16 +82,17 @@ func TestEnvoyAcceptsTheBaseline(t *testing.T) {
 
 func TestTheControlPlaneAcceptsItsConfiguration(t *testing.T) {
 	envoytest.Binary(t)
-	for _, secure := range []bool{true, false} {
+	for _, w := range ways {
 		dir := t.TempDir()
 		l, err := lab.New(t.Context(), 1)
 		require.NoError(t, err)
 		t.Cleanup(l.Close)
 		tp := &through{
+			way: w,
 			Dir: "/tmp/s", Front: "127.0.0.1:1", Admin: "127.0.0.1:2", Relay: "127.0.0.1:3",
 			Functions: map[string]int{"app": 50, lateFunction: 10},
 		}
-		require.NoError(t, tp.prepare(l, secure))
+		require.NoError(t, tp.prepare(l))
 		path := filepath.Join(dir, "controlplane.yaml")
 		file, err := os.Create(path)
 		require.NoError(t, err)

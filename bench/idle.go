@@ -12,14 +12,14 @@ import (
 
 const (
 	settle    = 5 * time.Second // what a burst left behind is given back meanwhile
-	idleWatch = 5 * time.Second // how long the CPU of idle instances is watched
+	idleWatch = time.Minute     // how long the CPU of idle instances is watched
 	heldFor   = "/idle?ms=1500" // all instances are busy at once, so that each gets one request
 )
 
-// idle is what instances without a request cost the control plane's process, relay included, and Envoy.
+// idle is what instances without a request cost the control plane with its relay, and Envoy.
 type idle struct {
-	TLS       bool `json:"tls"`
-	Instances int  `json:"instances"`
+	Way       string `json:"way"`
+	Instances int    `json:"instances"`
 	// Resident memory per instance, in bytes: growth from an empty control plane with its Envoy.
 	Control        perInstance   `json:"controlplane"`          // instances that were never asked
 	Envoy          perInstance   `json:"envoy"`                 //
@@ -35,21 +35,17 @@ type perInstance struct {
 }
 
 // measureIdle starts a control plane and an Envoy of their own, and many peers in one child.
-func measureIdle(ctx context.Context, parent *lab.Lab, secure bool, count int) (idle, error) {
-	name := "idle"
-	if secure {
-		name = "idle-tls"
-	}
-	l, err := parent.Sub(name)
+func measureIdle(ctx context.Context, parent *lab.Lab, w way, count int) (idle, error) {
+	l, err := parent.Sub("idle-" + w.String())
 	if err != nil {
 		return idle{}, err
 	}
 	defer l.Close()
-	t, err := startThrough(ctx, l, name, secure, map[string]int{"idle": 1}, "")
+	t, err := startThrough(ctx, l, w, map[string]int{"idle": 1}, "")
 	if err != nil {
 		return idle{}, err
 	}
-	out := idle{TLS: secure, Instances: count}
+	out := idle{Way: w.String(), Instances: count}
 	before, err := t.settled(ctx)
 	if err != nil {
 		return idle{}, err

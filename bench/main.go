@@ -20,7 +20,7 @@ import (
 
 func main() { command.Main("bench", run) }
 
-// settings are what a run does. The defaults take about four minutes.
+// settings are what a run does. The defaults take about eight minutes.
 type settings struct {
 	Apps         int           `json:"apps"`
 	Workers      int           `json:"envoy_workers"`
@@ -88,9 +88,9 @@ func (r *report) measure(ctx context.Context, l *lab.Lab, stdout io.Writer) erro
 	if err := r.measureRequests(ctx, l, stdout); err != nil {
 		return err
 	}
-	for _, secure := range []bool{true, false} {
-		fmt.Fprintf(stdout, "%d idle instances, TLS %t\n", r.Settings.Instances, secure)
-		i, err := measureIdle(ctx, l, secure, r.Settings.Instances)
+	for _, w := range ways {
+		fmt.Fprintf(stdout, "%s: %d idle instances\n", w, r.Settings.Instances)
+		i, err := measureIdle(ctx, l, w, r.Settings.Instances)
 		if err != nil {
 			return err
 		}
@@ -101,17 +101,10 @@ func (r *report) measure(ctx context.Context, l *lab.Lab, stdout io.Writer) erro
 
 const plainName = "plain"
 
-func throughName(secure bool) string {
-	if secure {
-		return "through-tls"
-	}
-	return "through"
-}
-
 // lateFunction has no instance but for a moment at a time.
 const lateFunction = "late"
 
-// measureRequests has all three systems up at once: one that is not asked costs next to nothing.
+// measureRequests has all systems up at once: one that is not asked costs next to nothing.
 func (r *report) measureRequests(ctx context.Context, parent *lab.Lab, stdout io.Writer) error {
 	l, err := parent.Sub("r")
 	if err != nil {
@@ -124,8 +117,8 @@ func (r *report) measureRequests(ctx context.Context, parent *lab.Lab, stdout io
 	}
 	systems := []*system{plain}
 	var paths []*through
-	for _, secure := range []bool{true, false} {
-		t, err := r.startPath(ctx, l, secure)
+	for _, w := range ways {
+		t, err := r.startPath(ctx, l, w)
 		if err != nil {
 			return err
 		}
@@ -146,14 +139,14 @@ func (r *report) measureRequests(ctx context.Context, parent *lab.Lab, stdout io
 }
 
 // startPath starts a whole path with its apps. Together they have slots for every connection, so that no request queues.
-func (r *report) startPath(ctx context.Context, parent *lab.Lab, secure bool) (*through, error) {
-	l, err := parent.Sub(throughName(secure))
+func (r *report) startPath(ctx context.Context, parent *lab.Lab, w way) (*through, error) {
+	l, err := parent.Sub(w.String())
 	if err != nil {
 		return nil, err
 	}
 	parent.Defer(l.Close)
 	slots := 2 * (r.Settings.Connections/r.Settings.Apps + 1)
-	t, err := startThrough(ctx, l, throughName(secure), secure, map[string]int{"app": slots, lateFunction: 10}, "")
+	t, err := startThrough(ctx, l, w, map[string]int{"app": slots, lateFunction: 10}, "")
 	if err != nil {
 		return nil, err
 	}

@@ -64,13 +64,13 @@ func (r *report) otherTable(b *strings.Builder) {
 
 First answer: from a standing control stream and tunnel to the answer in the client's hands, for a request that was held at
 Envoy; %d trials. Memory: resident, %d instances, per instance; "served" after each has answered once, which leaves it with
-a connection of Envoy's. CPU: of the control plane, with all these instances idle.
+a connection of Envoy's. CPU: of control plane and relay, user and system, with all these instances idle for a minute.
 
-| | first answer p50 | min to max | control plane + relay, idle | served | Envoy, idle | served | control plane's CPU |
+| | first answer p50 | min to max | control plane + relay, idle | served | Envoy, idle | served | CPU, idle |
 |---|---|---|---|---|---|---|---|
 `, r.Settings.Trials, r.Settings.Instances)
 	for _, i := range r.Idle {
-		name := throughName(i.TLS)
+		name := i.Way
 		first := r.First[name]
 		fmt.Fprintf(b, "| %s | %s | %s to %s | %s | %s | %s | %s | %.1f %% of a core |\n", titles[name], ms(first.P50), ms(first.Min),
 			ms(first.Max), kb(i.Control.RSS), kb(i.ControlServed.RSS), kb(i.Envoy.RSS), kb(i.EnvoyServed.RSS), 100*i.ControlIdleCPU)
@@ -79,30 +79,53 @@ a connection of Envoy's. CPU: of the control plane, with all these instances idl
 }
 
 func (r *report) aimsTable(b *strings.Builder) {
-	b.WriteString("## Aims\n\n| | aim | TLS on the tunnel | without |\n|---|---|---|---|\n")
+	b.WriteString("## Aims\n\n| | aim |")
+	for _, w := range ways {
+		fmt.Fprintf(b, " %s |", titles[w.String()])
+	}
+	b.WriteString("\n|---|---|---|---|---|\n")
 	line := func(what, aim string, value func(name string) string) {
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", what, aim, value(throughName(true)), value(throughName(false)))
+		fmt.Fprintf(b, "| %s | %s |", what, aim)
+		for _, w := range ways {
+			fmt.Fprintf(b, " %s |", value(w.String()))
+		}
+		b.WriteString("\n")
 	}
 	line("CPU of a request, against plain Envoy", fmt.Sprintf("at most %.1f times", aimCPURatio), r.ratio)
 	line("added p50, one request at a time", "at most "+ms(aimAddedP50), func(name string) string { return ms(r.added(name)) })
 	line("tunnel up to first answer, p50", "at most "+ms(aimFirstAnswer), func(name string) string { return ms(r.First[name].P50) })
 	line("control plane + relay, per idle instance", kb(aimIdleTLS)+", "+kb(aimIdlePlain)+" without TLS", func(name string) string {
-		for _, i := range r.Idle {
-			if throughName(i.TLS) == name {
-				return kb(i.Control.RSS)
-			}
-		}
-		return ""
+		return kb(r.idleBy(name).Control.RSS)
+	})
+	line("control plane + relay, CPU while all are idle", fmt.Sprintf("at most %.0f %% of a core", 100*aimIdleCPU), func(name string) string {
+		return fmt.Sprintf("%.1f %%", 100*r.idleBy(name).ControlIdleCPU)
 	})
 }
 
-var titles = map[string]string{
-	plainName:          "plain Envoy",
-	throughName(true):  "Lambda Dispatch, TLS on the tunnel",
-	throughName(false): "Lambda Dispatch, tunnel without TLS",
+// idleBy is what was measured of a way's idle instances.
+func (r *report) idleBy(name string) idle {
+	for _, i := range r.Idle {
+		if i.Way == name {
+			return i
+		}
+	}
+	return idle{}
 }
 
-func (r *report) names() []string { return []string{plainName, throughName(true), throughName(false)} }
+var titles = map[string]string{
+	plainName:        "plain Envoy",
+	ways[0].String(): "Lambda Dispatch, TLS on the tunnel",
+	ways[1].String(): "Lambda Dispatch, tunnel without TLS",
+	ways[2].String(): "Lambda Dispatch, TLS, relay apart",
+}
+
+func (r *report) names() []string {
+	names := []string{plainName}
+	for _, w := range ways {
+		names = append(names, w.String())
+	}
+	return names
+}
 
 // ratio is the total CPU against plain Envoy's, with the extremes of single rounds.
 func (r *report) ratio(name string) string {

@@ -33,10 +33,11 @@ func runSeen(ctx context.Context, l *lab.Lab, s settings, stdout io.Writer) erro
 			return err
 		}
 		l.Defer(sub.Close)
-		t, err := startThrough(ctx, sub, one.name, false, map[string]int{"app": 2 * (s.Connections/s.Apps + 1)}, one.keys)
+		t, err := startThrough(ctx, sub, way{}, map[string]int{"app": 2 * (s.Connections/s.Apps + 1)}, one.keys)
 		if err != nil {
 			return err
 		}
+		t.name = one.name
 		if err := t.startApps(ctx, sub, "app", s.Apps); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 // Roles of processes.
 const (
 	roleEnvoy   = "envoy"
-	roleControl = "controlplane" // and relay: one process
+	roleControl = "controlplane" // and relay
 	roleApps    = "apps"
 )
 

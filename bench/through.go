@@ -20,11 +20,12 @@ listeners: [{name: front, address: "{{.Front}}"}]
 admin: {address: "{{.Admin}}"}
 relay:
   address: "{{.Relay}}"
-{{- if .TLS}}
+  apart: {{.Apart}}
+{{- if .Certificate}}
   tls: files
-  certificate_file: {{.TLS.Certificate}}
-  key_file: {{.TLS.Key}}
-  ca_file: {{.TLS.Certificate}}
+  certificate_file: {{.Certificate.Certificate}}
+  key_file: {{.Certificate.Key}}
+  ca_file: {{.Certificate.Certificate}}
 {{- else}}
   tls: "off"
 {{- end}}
@@ -41,20 +42,42 @@ functions:
 {{- end}}
 `))
 
+// A way is how the whole path is laid out.
+type way struct {
+	TLS   bool // on the tunnels
+	Apart bool // the relay is a process of its own, beside the control plane that leads
+}
+
+// ways are all that are measured.
+var ways = []way{{TLS: true}, {}, {TLS: true, Apart: true}}
+
+// String names a way in data and folders.
+func (w way) String() string {
+	switch {
+	case w.Apart:
+		return "through-apart"
+	case w.TLS:
+		return "through-tls"
+	default:
+		return "through"
+	}
+}
+
 // through is the whole path without its apps: a control plane with its relay, and Envoy with the bootstrap that everybody
 // gets.
 type through struct {
 	system
+	way
 	Dir, Front, Admin, Relay, Token string
-	TLS                             *certificate   // nil: plain TCP
+	Certificate                     *certificate   // nil: plain TCP
 	Functions                       map[string]int // slots of an instance, by name, which is also the path
 	More                            string         // keys of the configuration
 	envoy                           *envoy.Process
 }
 
-func startThrough(ctx context.Context, l *lab.Lab, name string, secure bool, functions map[string]int, more string) (*through, error) {
-	t := &through{Dir: l.Path("s"), Functions: functions, More: more}
-	t.name, t.pids = name, map[string][]int{}
+func startThrough(ctx context.Context, l *lab.Lab, w way, functions map[string]int, more string) (*through, error) {
+	t := &through{way: w, Dir: l.Path("s"), Functions: functions, More: more}
+	t.name, t.pids = w.String(), map[string][]int{}
 	for _, at := range []*string{&t.Front, &t.Admin, &t.Relay} {
 		var err error
 		if *at, err = lab.FreeAddress(); err != nil {
@@ -62,7 +85,7 @@ func startThrough(ctx context.Context, l *lab.Lab, name string, secure bool, fun
 		}
 	}
 	t.front = t.Front
-	if err := t.prepare(l, secure); err != nil {
+	if err := t.prepare(l); err != nil {
 		return nil, err
 	}
 	if err := t.startControlPlane(ctx, l); err != nil {
@@ -71,12 +94,12 @@ func startThrough(ctx context.Context, l *lab.Lab, name string, secure bool, fun
 	return t, t.startEnvoy(ctx, l)
 }
 
-func (t *through) prepare(l *lab.Lab, secure bool) (err error) {
+func (t *through) prepare(l *lab.Lab) (err error) {
 	if t.Token, err = l.Write("token", "a token of the bench, and of nobody else"); err != nil {
 		return err
 	}
-	if secure {
-		t.TLS, err = newCertificate(l)
+	if t.TLS {
+		t.Certificate, err = newCertificate(l)
 	}
 	return err
 }
@@ -90,11 +113,18 @@ func (t *through) startControlPlane(ctx context.Context, l *lab.Lab) error {
 	if err != nil {
 		return err
 	}
+	if t.Apart {
+		relay, err := l.Start("relay", nil, controlBinary, "relay", path)
+		if err != nil {
+			return err
+		}
+		t.pids[roleControl] = append(t.pids[roleControl], relay.PID())
+	}
 	p, err := l.Start("controlplane", nil, controlBinary, "run", path)
 	if err != nil {
 		return err
 	}
-	t.pids[roleControl] = []int{p.PID()}
+	t.pids[roleControl] = append(t.pids[roleControl], p.PID())
 	return lab.Until(ctx, "control plane", p, lab.Listens(t.Admin))
 }
 
@@ -119,9 +149,9 @@ func (t *through) peerEnv(function string) map[string]string {
 		"LAMBDA_DISPATCH_PEER_FUNCTION":   function,
 		"LAMBDA_DISPATCH_PEER_TOKEN_FILE": t.Token,
 	}
-	if t.TLS != nil {
+	if t.TLS {
 		env["LAMBDA_DISPATCH_PEER_RELAY"] = "https://" + t.Relay
-		env["LAMBDA_DISPATCH_PEER_CA_FILE"] = t.TLS.Certificate
+		env["LAMBDA_DISPATCH_PEER_CA_FILE"] = t.Certificate.Certificate
 	}
 	return env
 }
