@@ -71,9 +71,9 @@ func (w *world) serve(r *request, id string) {
 
 // release gives a lease back, if whoever gave it is still there.
 func (r *request) release(w *world) {
-	d, lease := r.owner, r.lease
+	d, lease, opened := r.owner, r.lease, r.opened
 	r.lease = nil
-	there := func() bool { return d.pool != nil && d.opened == r.opened }
+	there := func() bool { return d.pool != nil && d.opened == opened }
 	if lease == nil || d.dead || d.life != r.life || !there() {
 		return
 	}
