@@ -16,7 +16,22 @@ import (
 
 var update = flag.Bool("update", false, "write the golden messages anew")
 
-// examples have every field of the messages.
+// ended has every field of an instance.
+var ended = Instance{
+	ID: "i1", Function: "web", Endpoint: "web/0007", Dollars: 0.06, Memo: []byte("memo"),
+	Phase: PhaseEnded, Age: Micros(9 * time.Second), UpFor: Micros(8 * time.Second), StartBy: Micros(time.Second),
+	Environment: "env", Slots: 10, Cold: true, Left: Micros(90 * time.Second),
+	Peer:  Peer{Build: "v1", Features: wire.Features{"word"}, FunctionVersion: "3", RequestID: "r", LogStream: "l"},
+	Waits: 1, What: "connection refused", Ups: 2, Notices: 1, Notice: wire.NoticeSerialApp, Leaves: wire.ReasonDeadline,
+	Drain: wire.ReasonRotation, Why: "reset",
+	Load: &Load{Instance: "i1", Number: 5, InFlight: 3, Answers: 100, Errors: 2, Way: Micros(300 * time.Microsecond), Age: Micros(time.Millisecond)},
+	End: &End{
+		Cause: EndControlEnded, Detail: "detail",
+		Report: &wire.Report{Version: wire.Version, Instance: "i1", Reason: wire.ReasonScaleIn, Requests: 100, Served: wire.Millis(time.Second)},
+	},
+}
+
+// examples have every field of the messages, and of what a relay writes down.
 var examples = map[string]any{
 	"desired.json": Desired{
 		Term: 7, Leader: "cp", Complete: true, Ack: 41, Ping: 3,
@@ -35,22 +50,11 @@ var examples = map[string]any{
 			Relay: "pair-1", Boot: "b2", Dial: []wire.Relay{{Address: "10.0.0.7:7443", TLS: true, CA: "PEM", Name: "relay"}},
 			Sockets: "/run/lambda-dispatch/e", Build: "v1", Features: wire.Features{"word"},
 		},
-		Notes: []Note{{Function: "web", Term: 6, Number: 9, Text: []byte("note"), Age: Micros(time.Second)}},
-		Instances: []Instance{{
-			ID: "i1", Function: "web", Endpoint: "web/0007", Dollars: 0.06, Memo: []byte("memo"),
-			Phase: PhaseEnded, Age: Micros(9 * time.Second), UpFor: Micros(8 * time.Second), StartBy: Micros(time.Second),
-			Environment: "env", Slots: 10, Cold: true, Left: Micros(90 * time.Second),
-			Peer:  Peer{Build: "v1", Features: wire.Features{"word"}, FunctionVersion: "3", RequestID: "r", LogStream: "l"},
-			Waits: 1, What: "connection refused", Ups: 2, Notices: 1, Notice: wire.NoticeSerialApp, Leaves: wire.ReasonDeadline,
-			Drain: wire.ReasonRotation, Why: "reset",
-			Load: &Load{Instance: "i1", Number: 5, InFlight: 3, Answers: 100, Errors: 2, Way: Micros(300 * time.Microsecond), Age: Micros(time.Millisecond)},
-			End: &End{
-				Cause: EndControlEnded, Detail: "detail",
-				Report: &wire.Report{Version: wire.Version, Instance: "i1", Reason: wire.ReasonScaleIn, Requests: 100, Served: wire.Millis(time.Second)},
-			},
-		}},
-		Loads: []Load{{Instance: "i2", Number: 6, InFlight: 1}},
+		Notes:     []Note{{Function: "web", Term: 6, Number: 9, Text: []byte("note"), Age: Micros(time.Second)}},
+		Instances: []Instance{ended},
+		Loads:     []Load{{Instance: "i2", Number: 6, InFlight: 1}},
 	},
+	"kept.json": Kept{Instance: ended, Expires: Micros(65 * time.Second)},
 }
 
 // What one build writes every later one reads: the files change by additions only.
@@ -73,13 +77,16 @@ func TestMessagesAreReadAsTheyWereWritten(t *testing.T) {
 }
 
 func read(t *testing.T, name string, golden []byte, want any) {
-	if name == "desired.json" {
-		got, err := DecodeDesired(golden)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-		return
+	var got any
+	var err error
+	switch name {
+	case "desired.json":
+		got, err = DecodeDesired(golden)
+	case "observed.json":
+		got, err = DecodeObserved(golden)
+	default:
+		got, err = DecodeKept(golden)
 	}
-	got, err := DecodeObserved(golden)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 }
@@ -155,5 +162,24 @@ func FuzzDecodeObserved(f *testing.F) {
 			}
 		}
 		require.Fail(t, "a mirror that never falls silent")
+	})
+}
+
+func FuzzDecodeKept(f *testing.F) {
+	text, _ := json.Marshal(examples["kept.json"])
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		kept, err := DecodeKept(text)
+		if err != nil {
+			return
+		}
+		k := NewKeeper(Hello{Relay: "r", Boot: "b"}, 0)
+		k.Remember(start, []Kept{kept, kept})
+		for _, again := range k.Kept(start) {
+			text, err := json.Marshal(again)
+			require.NoError(t, err)
+			_, err = DecodeKept(text)
+			require.NoError(t, err, "what a relay writes down it does not read")
+		}
 	})
 }
