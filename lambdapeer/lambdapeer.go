@@ -1,5 +1,5 @@
-// Package lambdapeer serves an http.Handler from a Lambda function, many requests at once: it dials out to the relays of
-// Lambda Dispatch and answers what comes through. The same program serves a plain port where there is no Lambda.
+// Package lambdapeer serves an http.Handler from a Lambda function, many requests at once. It dials out to the relays of Lambda
+// Dispatch, and answers the requests that come through them. Outside Lambda the same program serves a plain port.
 //
 //	func main() {
 //		if err := lambdapeer.ListenAndServe(handler); err != nil {
@@ -7,11 +7,11 @@
 //		}
 //	}
 //
-// Where it serves is decided by the environment:
+// Environment variables decide where it serves:
 //
-//   - AWS_LAMBDA_RUNTIME_API: it is a Lambda runtime, started as the function's bootstrap. Events that are not of Lambda
-//     Dispatch become one request each; README.md says how.
-//   - LAMBDA_DISPATCH_PEER_RELAY: it registers with a relay by itself; README.md lists the variables that go with it.
+//   - AWS_LAMBDA_RUNTIME_API: it is the function's Lambda runtime, started as its bootstrap. Events that are not of Lambda Dispatch
+//     become one request each; README.md says how.
+//   - LAMBDA_DISPATCH_PEER_RELAY: it registers with a relay by itself; README.md lists the variables for that.
 //   - neither: it listens on HOST (default 127.0.0.1) and PORT (default 8080).
 package lambdapeer
 
@@ -33,15 +33,16 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/wear"
 )
 
-// lambdaShutdown is how long a drain may take after SIGTERM in Lambda, which kills half a second later.
+// lambdaShutdown is how long a drain may take after SIGTERM in Lambda, which kills the process after half a second.
 const lambdaShutdown = 250 * time.Millisecond
 
-// sameSignal is how long a signal counts as the first one again: timeout(1) sends each twice, to the process and its group.
+// sameSignal is how long a repeated signal counts as the same one, because timeout(1) sends each twice, to the process and to its
+// group.
 const sameSignal = 50 * time.Millisecond
 
-// ListenAndServe serves handler (nil: http.DefaultServeMux) until SIGTERM or SIGINT. It then lets requests in flight
-// finish and returns nil; a second signal ends the process. In Lambda it also returns nil when the environment is worn, by its memory
-// say: the process is to end then. Any other end is an error.
+// ListenAndServe serves handler (nil: http.DefaultServeMux) until SIGTERM or SIGINT. Then it lets requests in flight finish, and
+// returns nil. A second signal ends the process. In Lambda it also returns nil when the environment is worn, for example by its
+// memory; then the process must end. It returns an error if it cannot serve.
 func ListenAndServe(handler http.Handler) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -49,20 +50,20 @@ func ListenAndServe(handler http.Handler) error {
 	return (&Peer{Handler: handler}).Run(ctx)
 }
 
-// A Peer is ListenAndServe with options. The zero value is usable.
+// A Peer is ListenAndServe with options. The zero value is ready to use.
 type Peer struct {
 	Handler http.Handler        // nil: http.DefaultServeMux
-	Logger  *slog.Logger        // nil: text on standard error, from info
+	Logger  *slog.Logger        // nil: text on standard error, from level info
 	Getenv  func(string) string // nil: os.Getenv
 
-	// OnFreeze is called before Lambda may freeze the environment, when no request is in flight: the place to finish what
-	// goes on after answers, and to close connections that will not outlive a freeze. OnThaw is called before the next request.
-	// Each blocks for at most two seconds, which are billed, and should return when ctx ends. Nil: not called.
+	// OnFreeze is called before Lambda may freeze the environment, when no request is in flight. Use it to finish work that
+	// goes on after answers, and to close connections that will not outlive a freeze. OnThaw is called after a freeze, before
+	// the next request. Each has at most two seconds, which are billed, and should return when ctx ends. Nil: not called.
 	OnFreeze, OnThaw func(ctx context.Context)
 }
 
-// Run serves until ctx ends, lets requests in flight finish and returns nil, as ListenAndServe does. It catches no signals. A handler's request
-// context ends when its client leaves.
+// Run serves until ctx ends, then lets requests in flight finish, and returns as ListenAndServe does. It handles no signals. The
+// context of a request ends when its client leaves.
 func (p *Peer) Run(ctx context.Context) error {
 	q := p.withDefaults()
 	settings, errEvents := lifecycle.ReadEvents(q.Getenv)
@@ -121,8 +122,8 @@ func (p *Peer) withDefaults() Peer {
 	return q
 }
 
-// InFlight returns how many requests this environment has in flight, the one whose context it is included. It is 0 for
-// a context of another origin.
+// InFlight returns how many requests this environment has in flight, including the one with this context. It is 0 for a context
+// that is not of a request.
 func InFlight(ctx context.Context) int {
 	info, ok := instance.InfoFrom(ctx)
 	if !ok {
@@ -131,8 +132,8 @@ func InFlight(ctx context.Context) int {
 	return info.Gate.InFlight()
 }
 
-// Environment returns the id of the environment that serves the request, which is random and the process's. It is
-// empty for a context of another origin. Think twice before showing it to clients.
+// Environment returns the id of the environment that serves the request. It is random and the same for the life of the process. It
+// is empty for a context that is not of a request. Think twice before you show it to clients.
 func Environment(ctx context.Context) string {
 	info, _ := instance.InfoFrom(ctx)
 	return info.Environment

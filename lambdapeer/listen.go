@@ -15,11 +15,11 @@ import (
 const (
 	// plainDrain is how long requests may take to finish on a plain port.
 	plainDrain = 30 * time.Second
-	// plainHeader is how long a client there may take to send a request's header. In tunnels Envoy sees to that.
+	// plainHeader is how long a client may take to send a request's header on a plain port. In tunnels Envoy enforces that.
 	plainHeader = 10 * time.Second
 )
 
-// listen serves a plain port, HTTP/1.1 and HTTP/2 with prior knowledge, as the tunnels do.
+// listen serves a plain port with HTTP/1.1 and HTTP/2 with prior knowledge, as tunnels do.
 func (p *Peer) listen(ctx context.Context, environment string) error {
 	address, err := listenAddress(p.Getenv)
 	if err != nil {

@@ -17,14 +17,14 @@ import (
 // killAfter is how long the app may take to end after it was told to.
 const killAfter = 10 * time.Second
 
-// exitError ends lambdapeer as the app ended.
+// exitError makes lambdapeer end with the app's exit status.
 type exitError struct {
 	code int
 }
 
 func (e *exitError) Error() string { return fmt.Sprintf("the app ended with status %d", e.code) }
 
-// app is the wrapped server's process. It stays in our process group: what freezes or ends the group means both.
+// app is the wrapped server's process. It stays in our process group, so that what freezes or ends the group affects both.
 type app struct {
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the process has ended
@@ -46,7 +46,7 @@ func startApp(command []string, port string) (*app, error) {
 	return a, nil
 }
 
-// appEnv keeps our token, under each of its names, from the app, and tells it which port is expected.
+// appEnv removes our token, under each of its names, from the app's environment, and sets the expected port in PORT.
 func appEnv(environ []string, port string) []string {
 	hidden := []string{lifecycle.TokenVar, variables.Old(lifecycle.TokenVar), plainPortVar}
 	env := make([]string, 0, len(environ)+1)
@@ -58,7 +58,7 @@ func appEnv(environ []string, port string) []string {
 	return append(env, plainPortVar+"="+port)
 }
 
-// how describes the end: "exit status 1", "signal: killed".
+// how describes how the app ended: "exit status 1", "signal: killed".
 func (a *app) how() string {
 	if a.err != nil {
 		return a.err.Error()
@@ -66,7 +66,7 @@ func (a *app) how() string {
 	return "exit status 0"
 }
 
-// result is the error that makes lambdapeer end as the app did: nil for status 0, and a shell's 128+n for signals.
+// result is the error that makes lambdapeer end as the app did: nil for status 0, and 128+n for signal n, as in a shell.
 func (a *app) result() error {
 	var exit *exec.ExitError
 	if !errors.As(a.err, &exit) {

@@ -11,14 +11,14 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/proxy"
 )
 
-// Variables of what the app is told about freezes.
+// Variables that say how the app is told about freezes.
 const (
 	freezePathVar    = "LAMBDA_DISPATCH_PEER_FREEZE_PATH"
 	thawPathVar      = "LAMBDA_DISPATCH_PEER_THAW_PATH"
 	freezeTimeoutVar = "LAMBDA_DISPATCH_PEER_FREEZE_TIMEOUT"
 )
 
-// freeze is where the app wants to hear of freezes.
+// freeze says at which paths the app is told about freezes.
 type freeze struct {
 	freezePath, thawPath string // empty: nowhere
 	limit                time.Duration
@@ -36,7 +36,7 @@ func parseFreeze(getenv func(string) string) (freeze, error) {
 	return f, errors.Join(errs[:]...)
 }
 
-// hooks tell the app at the paths that it named.
+// hooks tell the app at these paths.
 func (f freeze) hooks(p *proxy.Proxy) lifecycle.Hooks {
 	tell := func(path, word string) func(context.Context) error {
 		if path == "" {

@@ -1,5 +1,5 @@
-// Package program is lambdapeer as a program, for its own binary and for lambda-dispatch, which is a peer as well where it
-// runs everything on one machine.
+// Package program is lambdapeer as a program. It is a binary of its own, and a hidden command of lambda-dispatch, which runs
+// everything on one machine.
 package program
 
 import (

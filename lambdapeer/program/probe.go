@@ -12,12 +12,12 @@ import (
 
 // A probe asks the app whether it takes requests.
 type probe struct {
-	what    string // what is asked: "GET http://127.0.0.1:8080/"
+	what    string // for people: "GET http://127.0.0.1:8080/"
 	address string // of the app
 	ask     func(context.Context) error
 }
 
-// httpProbe takes any answer below 500 for a yes.
+// httpProbe succeeds with any answer below 500.
 func httpProbe(address, path string, get func(ctx context.Context, path string) (status int, err error)) probe {
 	return probe{what: "GET http://" + address + path, address: address, ask: func(ctx context.Context) error {
 		status, err := get(ctx, path)
@@ -28,7 +28,7 @@ func httpProbe(address, path string, get func(ctx context.Context, path string) 
 	}}
 }
 
-// tcpProbe takes a connection that is accepted for a yes.
+// tcpProbe succeeds if a connection is accepted.
 func tcpProbe(address string) probe {
 	return probe{what: "TCP " + address, address: address, ask: func(ctx context.Context) error {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -39,15 +39,15 @@ func tcpProbe(address string) probe {
 	}}
 }
 
-// A statusError is an answer that is no yes.
+// A statusError is the status of an answer that is not below 500.
 type statusError int
 
 func (e statusError) Error() string { return fmt.Sprintf("answered %d", int(e)) }
 
-// silent is what an app did that has not answered.
+// silent says what an app did that has not answered.
 const silent = "has not answered"
 
-// did says in a sentence what the app did, when it did not say yes.
+// did says in a sentence what the app did when the probe failed.
 func (p probe) did(err error) string {
 	var status statusError
 	switch {
@@ -64,7 +64,7 @@ func (p probe) did(err error) string {
 	}
 }
 
-// hint tells an app that listens on IPv6 alone from one that does not listen.
+// hint tells if the app listens on IPv6 only.
 func (p probe) hint() string {
 	_, port, err := net.SplitHostPort(p.address)
 	if err != nil {

@@ -9,35 +9,35 @@ import (
 )
 
 const (
-	// Pauses between two looks at an app that is starting: short at first, for those that start fast.
-	// An app that takes long is asked less often: it may find out a twentieth later that it is ready.
+	// Pauses between two probes of an app that is starting. They are short at first, for apps that start fast. For an app that
+	// takes long they grow to a part, one in rarely, of the time that it has taken.
 	leastLook = 2 * time.Millisecond
 	mostLook  = 50 * time.Millisecond
 	rarely    = 20
-	// silentFor is how long an app may leave a probe unanswered until that is worth a word. Every againAfter words it is asked
-	// once more, beside the probe that it has not answered: it may have lost that one while it started. A probe beside another
-	// is cut at the next one; the first is not, since an app may be slow.
+	// silentFor is how long a probe may be unanswered until that is reported. Every againAfter reports a second probe is made
+	// beside the first, which the app may have lost while it started. The second one is cancelled at the next; the first one
+	// is not, because an app may be slow.
 	silentFor  = time.Second
 	againAfter = 5
-	// describeEvery is the least time between two descriptions of what the app did.
+	// describeEvery is the least time between two reports of what the app did.
 	describeEvery = 500 * time.Millisecond
 	hintLimit     = 100 * time.Millisecond
-	// warnAfter is how long an app may take until the log says what it is waited for, and maxWarnings how often it does.
+	// warnAfter is how long an app may take until the log says what it waits for, and maxWarnings how often it does.
 	warnAfter   = 2 * time.Second
 	maxWarnings = 10
 )
 
-// readiness finds out whether the app takes requests. Once it did, it is not asked again.
+// readiness finds out whether the app takes requests. Once it does, it is not probed any more.
 type readiness struct {
 	probe probe
 	limit time.Duration
 	log   *slog.Logger
 	ready bool
-	what  string // the last thing said
+	what  string // what was last reported
 }
 
-// wait blocks until the app takes requests, for at most the limit, and says what it did instead, when that changes. The
-// error says what it did last.
+// wait blocks until the app takes requests, for at most the limit. Meanwhile it reports what the app does, when that changes. The
+// error says what the app did last.
 func (r *readiness) wait(ctx context.Context, say func(what string)) error {
 	if r.ready {
 		return nil
@@ -45,7 +45,7 @@ func (r *readiness) wait(ctx context.Context, say func(what string)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.limit, fmt.Errorf("not ready within %v", r.limit))
 	w := watcher{readiness: r, say: say, began: time.Now()}
 	if r.what != "" {
-		say(r.what) // in an earlier wait
+		say(r.what) // reported in an earlier wait
 	}
 	defer w.asking.Wait()
 	defer cancel()
@@ -68,7 +68,7 @@ func (r *readiness) wait(ctx context.Context, say func(what string)) error {
 	}
 }
 
-// A watcher is one wait.
+// A watcher is the state of one wait.
 type watcher struct {
 	*readiness
 	say      func(what string)
@@ -79,8 +79,7 @@ type watcher struct {
 	warned   string
 }
 
-// look asks until there is an answer, or ctx ends: it asks once and waits for as long as that takes, and beside it again
-// and again.
+// look probes until there is an answer, or ctx ends. The first probe may take as long as it needs; others are made beside it.
 func (w *watcher) look(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -119,7 +118,7 @@ func (w *watcher) ask(ctx context.Context) <-chan error {
 	return answer
 }
 
-// describe says what the app did, though not at each of many looks a second.
+// describe reports what the app did, but at most once in describeEvery.
 func (w *watcher) describe(err error) {
 	if time.Since(w.at) >= describeEvery {
 		w.at = time.Now()
@@ -139,7 +138,7 @@ func (w *watcher) tell(what string) {
 	}
 }
 
-// last is what the app did last, when the wait is over.
+// last is what the app did last, after the wait.
 func (w *watcher) last(err error) string {
 	if w.what != "" {
 		return w.what

@@ -22,15 +22,15 @@ import (
 )
 
 const (
-	// initPhase is how long the app may take before we take the first invocation without it: Lambda's init phase ends
+	// initPhase is how long the app may take before lambdapeer takes the first invocation without it. Lambda's init phase ends
 	// after 10 s.
 	initPhase = 9 * time.Second
-	// Lambda kills 2 s after SHUTDOWN where there are extensions, and half a second after SIGTERM where the runtime asked for it.
+	// Lambda kills extensions 2 s after SHUTDOWN, and a runtime that asked for SIGTERM half a second after that.
 	extensionShutdown = 1500 * time.Millisecond
 	wrapperShutdown   = 250 * time.Millisecond
 )
 
-// run is main without the process: it blocks until the peer, or the app that it wraps, has ended.
+// run is Main without the process's environment. It blocks until the peer, or the app that it wraps, has ended.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	if len(args) == 2 {
 		switch args[1] {
@@ -63,7 +63,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return s.wrap(ctx, cancel, signals, log)
 }
 
-// lookup is os.Getenv for an environment of its own.
+// lookup is os.Getenv for a given environment.
 func lookup(environ []string) func(string) string {
 	values := make(map[string]string, len(environ))
 	for _, entry := range environ {
@@ -81,7 +81,7 @@ func version() string {
 	return fmt.Sprintf("lambdapeer %s, protocol version %d", wire.Build(), wire.Version)
 }
 
-// serve connects the app until ctx ends.
+// serve connects the app to Lambda Dispatch until ctx ends.
 func (s settings) serve(ctx context.Context, cancel context.CancelCauseFunc, log *slog.Logger) error {
 	p := proxy.New(s.address(), s.h2c, log)
 	defer p.CloseIdle()
@@ -105,7 +105,7 @@ func (s settings) serve(ctx context.Context, cancel context.CancelCauseFunc, log
 	}
 }
 
-// serveLambda registers as an extension, unless the app is ours: then we are the runtime.
+// serveLambda serves in Lambda: as the runtime if lambdapeer has started the app, and otherwise as an extension.
 func (s settings) serveLambda(
 	ctx context.Context, cancel context.CancelCauseFunc, env *lifecycle.Environment, app *readiness, log *slog.Logger,
 ) error {
@@ -126,7 +126,7 @@ func (s settings) serveLambda(
 	return env.RunLambda(ctx, api)
 }
 
-// watchShutdown cancels at SHUTDOWN, or when the API fails: the environment is ending then, too.
+// watchShutdown cancels at SHUTDOWN, or if the API fails, because then the environment ends too.
 func watchShutdown(ctx context.Context, extension *runtimeapi.Extension, cancel context.CancelCauseFunc) {
 	for {
 		event, err := extension.Next(ctx)
@@ -141,8 +141,9 @@ func watchShutdown(ctx context.Context, extension *runtimeapi.Extension, cancel 
 	}
 }
 
-// awaitInit waits for the app in Lambda's init phase, in which it has the most processor time. In time it gives up, and the
-// first invocation waits on: at once if the app has nothing more to do, since only an invocation can say what it waits for.
+// awaitInit waits for the app in Lambda's init phase, in which it has the most CPU. It gives up before that ends, and the first
+// invocation waits for the app. It gives up at once if the app is idle, because only an invocation can report what the app waits
+// for.
 func (s settings) awaitInit(ctx context.Context, app *readiness, log *slog.Logger) error {
 	limited, cancel := context.WithCancel(ctx)
 	if s.async {

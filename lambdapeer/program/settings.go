@@ -26,33 +26,33 @@ In Lambda (AWS_LAMBDA_RUNTIME_API is set) it takes the function's invocations. E
 LAMBDA_DISPATCH_PEER_RELAY is set; if not, it only runs COMMAND.
 
 The server, on 127.0.0.1:
-  PORT                                    its port (default 8080); LAMBDA_DISPATCH_PEER_PORT goes first
+  PORT                                    its port (default 8080); LAMBDA_DISPATCH_PEER_PORT overrides it
   LAMBDA_DISPATCH_PEER_PROTOCOL           http1 (default), or h2c: HTTP/2 with prior knowledge, which gRPC needs
   LAMBDA_DISPATCH_PEER_READINESS_PROTOCOL http (default): ready once a GET is answered below 500; tcp: once a
                                           connection is accepted
-  LAMBDA_DISPATCH_PEER_READINESS_PATH     what is asked for by http (default /)
-  LAMBDA_DISPATCH_PEER_READINESS_TIMEOUT  how long an instance waits for that, at most, one answer included (default 60s)
-  LAMBDA_DISPATCH_PEER_ASYNC_INIT         true (default): a server that is not ready 9 s after the start, or that is not and
-                                          does nothing for 1.5 s, goes on starting in its first invocation; false: no
+  LAMBDA_DISPATCH_PEER_READINESS_PATH     the path of the GET (default /)
+  LAMBDA_DISPATCH_PEER_READINESS_TIMEOUT  how long an instance waits until the server is ready (default 60s)
+  LAMBDA_DISPATCH_PEER_ASYNC_INIT         true (default): a server that is not ready after 9 s, or before that if it does
+                                          nothing for 1.5 s, continues to start in its first invocation; false: no
                                           invocation is taken before it is ready
   LAMBDA_DISPATCH_PEER_EVENT_PATH         where events that are neither of Lambda Dispatch nor HTTP requests are POSTed to
                                           (default /events)
-  LAMBDA_DISPATCH_PEER_BASE_PATH          dropped from the path of events that are HTTP requests, where it begins with it
-  LAMBDA_DISPATCH_PEER_DROP_STAGE         true: the name of an API's stage is dropped from such paths (default false)
+  LAMBDA_DISPATCH_PEER_BASE_PATH          removed from the beginning of the path of events that are HTTP requests
+  LAMBDA_DISPATCH_PEER_DROP_STAGE         true: the name of an API's stage is removed from such paths (default false)
   LAMBDA_DISPATCH_PEER_EVENT_CONTEXT      true: the app gets an event's request context and Lambda's own, in
                                           X-Amzn-Request-Context and X-Amzn-Lambda-Context (default false)
-  LAMBDA_DISPATCH_PEER_INVOKE_MODE        response_stream: gateways and function URLs of that mode get answers as they
-                                          come; buffered (default): whole
+  LAMBDA_DISPATCH_PEER_INVOKE_MODE        response_stream: answers are streamed to gateways and function URLs of that
+                                          mode; buffered (default): they are sent when they are complete
   LAMBDA_DISPATCH_PEER_FREEZE_PATH        POSTed to before Lambda may freeze the environment
   LAMBDA_DISPATCH_PEER_THAW_PATH          POSTed to after a freeze, before the next request
   LAMBDA_DISPATCH_PEER_FREEZE_TIMEOUT     how long each of these may take (default 2s)
 The peer:
   LAMBDA_DISPATCH_PEER_LOG_LEVEL          debug, info (default), warn or error; to standard error
-Whom it obeys; without the first two, whoever may invoke the function (SECURITY.md):
-  LAMBDA_DISPATCH_PEER_PUBLIC_KEY         public keys of control planes, several separated by commas: nothing unsigned is obeyed
+Whom it obeys; without the first two, everyone who may invoke the function (SECURITY.md):
+  LAMBDA_DISPATCH_PEER_PUBLIC_KEY         public keys of control planes, separated by commas: only what they signed is obeyed
   LAMBDA_DISPATCH_PEER_RELAYS             relays that may be dialled: host, *.example.com, address or 10.0.0.0/16, separated by commas
   LAMBDA_DISPATCH_PEER_RELAY_CA           SHA-256 of CAs, one of which must have signed the relay's certificate
-  LAMBDA_DISPATCH_PEER_REQUIRE_TRUST      true: obey nobody where none of these is set (default false)
+  LAMBDA_DISPATCH_PEER_REQUIRE_TRUST      true: obey nobody if none of these is set (default false)
 Outside Lambda:
   LAMBDA_DISPATCH_PEER_RELAY              http://host:port or https://host:port
   LAMBDA_DISPATCH_PEER_FUNCTION           the function's name in the control plane's configuration
@@ -74,18 +74,18 @@ const (
 	levelVar     = "LAMBDA_DISPATCH_PEER_LOG_LEVEL"
 )
 
-// settings is what arguments and environment ask for.
+// settings are those of arguments and environment.
 type settings struct {
 	name      string   // of the program file
-	command   []string // of the app; empty: somebody else starts it
+	command   []string // of the app; empty: lambdapeer does not start it
 	api       string   // Lambda's runtime API; empty: not in Lambda
 	registrar *lifecycle.Registrar
 	id        string
 	version   string // of the function's code
-	stream    string // of its log; empty for an extension
+	stream    string // the function's log stream; empty for an extension
 	port      string
 	h2c       bool
-	tcp       bool // how readiness is asked for
+	tcp       bool // readiness is probed by TCP
 	path      string
 	readiness time.Duration
 	events    lifecycle.Events
@@ -104,7 +104,7 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// parse reads the environment; its error holds a line for each bad variable.
+// parse reads arguments and environment. The error has a line for each bad variable.
 func parse(args []string, getenv func(string) string) (settings, error) {
 	s := settings{
 		name: args[0], api: getenv(apiVar), id: lifecycle.NewID(), version: lifecycle.ReadVersion(getenv), stream: lifecycle.ReadLogStream(getenv),
@@ -125,7 +125,7 @@ func parse(args []string, getenv func(string) string) (settings, error) {
 	s.freeze, errs[9] = parseFreeze(getenv)
 	s.workers, errs[10] = lifecycle.ReadWorkers(getenv)
 	err := errors.Join(errs[:]...)
-	s.async = s.async && s.workers == 0 // init may take as long as the app there
+	s.async = s.async && s.workers == 0 // on Managed Instances init may take as long as the app needs
 	if s.path == "" {
 		s.path = "/"
 	}
@@ -190,7 +190,7 @@ func choose[T any](name, text string, values map[string]T) (T, error) {
 	return v, nil
 }
 
-// words lists the keys of values, the empty one left out.
+// words lists the keys of values except the empty one.
 func words[T any](values map[string]T) string {
 	keys := slices.Sorted(maps.Keys(values))
 	return strings.Join(slices.DeleteFunc(keys, func(k string) bool { return k == "" }), ", ")

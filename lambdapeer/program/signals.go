@@ -13,7 +13,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// sameSignal is how long a signal counts as the first one again: timeout(1) sends each twice, to the process and to its group.
+// sameSignal is how long a repeated signal counts as the same one, because timeout(1) sends each twice, to the process and to its
+// group.
 const sameSignal = 50 * time.Millisecond
 
 func stopping(sig os.Signal) bool { return sig == syscall.SIGTERM || sig == syscall.SIGINT }
@@ -43,13 +44,13 @@ func watchSignals(ctx context.Context, signals chan os.Signal, cancel context.Ca
 // A wrapper is the run of a wrapped app.
 type wrapper struct {
 	app    *app
-	cancel context.CancelCauseFunc // of serving
-	last   os.Signal               // to stop; what ends the app
-	first  time.Time               // when the first of these came; zero before
+	cancel context.CancelCauseFunc // ends serving
+	last   os.Signal               // the signal that the app gets in the end
+	first  time.Time               // when the first signal to stop came; zero before
 }
 
-// wrap runs the app and serves it. The first signal to stop drains, so that requests in flight finish, and then reaches the
-// app; the second kills the app, and ends us. Other signals reach the app at once. The app's end ends everything.
+// wrap runs the app and serves it. The first signal to stop drains, so that requests in flight finish, and is then sent to the app.
+// The second one kills the app, and ends lambdapeer. Other signals are sent to the app at once. When the app ends, everything ends.
 func (s settings) wrap(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os.Signal, log *slog.Logger) error {
 	a, err := startApp(s.command, s.port)
 	if err != nil {
@@ -77,7 +78,7 @@ func (w *wrapper) run(signals <-chan os.Signal, served <-chan error) error {
 	}
 }
 
-// signalled returns how we end if the signal is the second one to stop.
+// signalled handles a signal. It returns an error if it is the second one to stop.
 func (w *wrapper) signalled(sig os.Signal) error {
 	switch {
 	case !stopping(sig):
@@ -92,7 +93,7 @@ func (w *wrapper) signalled(sig os.Signal) error {
 	return nil
 }
 
-// stopApp ends the app, by force in the end or at the second signal, when serving has ended as it did.
+// stopApp ends the app after serving has ended. It kills the app after killAfter, or at the second signal.
 func (w *wrapper) stopApp(signals <-chan os.Signal, served error) error {
 	_ = w.app.cmd.Process.Signal(w.last)
 	kill := time.AfterFunc(killAfter, func() { _ = w.app.cmd.Process.Kill() })

@@ -10,27 +10,27 @@ import (
 )
 
 const (
-	// firstLook is how long an instance waits for the first word about its app before it says hello: most apps are ready, and
-	// their hello need not say that they are not.
+	// firstLook is how long an instance waits for the first result about its app before it says hello. Most apps are ready, and
+	// then the hello need not say otherwise.
 	firstLook = 250 * time.Millisecond
-	// waitingEvery is the least time between two messages that say what the app is waited for.
+	// waitingEvery is the least time between two messages that say what the app waits for.
 	waitingEvery = time.Second
-	// startMargin is how long before its start is given up an instance gives up the app, so that the cause gets there first.
+	// startMargin is how long before the start timeout an instance gives up the app, so that its cause arrives first.
 	startMargin = time.Second
 	// unsaid stands for an app of which nothing is known yet.
 	unsaid = "the app has not been asked yet"
 )
 
-// app is what an instance knows of an app that may not be ready. The zero value is one that is.
+// app is what an instance knows about an app that may not be ready. The zero value is an app that is ready.
 type app struct {
-	// what it did last, for links that say hello; nil or empty: it is ready.
+	// what the app did last, for hellos; nil or empty: it is ready.
 	what atomic.Pointer[string]
 
 	// Owned by the loop.
-	said  time.Time   // last
-	due   bool        // say runs
-	say   *time.Timer // runs until what is new may be said
-	limit *time.Timer // runs while the start may be given up
+	said  time.Time   // when the last waiting message was sent
+	due   bool        // say is running
+	say   *time.Timer // runs until the next waiting message may be sent
+	limit *time.Timer // runs until the app is given up
 }
 
 func newApp() *app { return &app{say: stopped(), limit: stopped()} }
@@ -53,7 +53,7 @@ func (a *app) set(what string) {
 	a.what.Store(&what)
 }
 
-// watchApp follows the app until it is ready or has failed, or ctx ends, and tells the loop.
+// watchApp waits until the app is ready or has failed, or ctx ends, and tells the loop.
 func (i *instance) watchApp(ctx context.Context) {
 	err := i.config.Ready(ctx, func(what string) { i.post(ctx, event{kind: appWaits, what: what}) })
 	if err != nil {
@@ -70,8 +70,8 @@ func (i *instance) post(ctx context.Context, e event) {
 	}
 }
 
-// glance waits for the first word about the app, though not for long, so that a hello says what there is to say. It is
-// called before the links run: nobody else tells anything yet.
+// glance waits up to firstLook for the first result about the app, so that the hello has it. It is called before the links run,
+// so all events are about the app.
 func (i *instance) glance(ctx context.Context) {
 	i.app.set(unsaid)
 	timer := time.NewTimer(firstLook)
@@ -84,7 +84,7 @@ func (i *instance) glance(ctx context.Context) {
 	}
 }
 
-// appWaits takes note of what the app did last.
+// appWaits records what the app did last.
 func (i *instance) appWaits(what string) {
 	if i.ended || i.app.waiting() == "" || i.app.waiting() == what {
 		return
@@ -100,7 +100,7 @@ func (i *instance) sayWaitingSoon() {
 	}
 }
 
-// sayWaiting tells the relays what the app is waited for.
+// sayWaiting tells the relays what the app waits for.
 func (i *instance) sayWaiting() {
 	i.app.due, i.app.said = false, time.Now()
 	if what := i.app.waiting(); what != "" {
@@ -108,7 +108,7 @@ func (i *instance) sayWaiting() {
 	}
 }
 
-// appReady lets requests come.
+// appReady tells the relays that the app is ready, so that requests may come.
 func (i *instance) appReady() {
 	i.app.set("")
 	i.app.limit.Stop()
@@ -124,17 +124,17 @@ func (i *instance) appReady() {
 
 func (i *instance) sayReady(l *link) {
 	l.waits = false
-	_ = l.control.send(wire.Message{Kind: wire.KindReady, Left: l.left()}) // a failure closes it, and its link tells
+	_ = l.control.send(wire.Message{Kind: wire.KindReady, Left: l.left()}) // a failure closes the stream, and its link reports that
 }
 
-// startBy gives the app as long as the relay gives the start, if that is known and less than before.
+// startBy limits the app to the time that the relay says is left for the start, if it does.
 func (i *instance) startBy(left time.Duration) {
 	if left > 0 && i.app.waiting() != "" {
 		i.app.limit.Reset(max(0, left-min(startMargin, left/5)))
 	}
 }
 
-// giveUpApp ends the instance if its app is not ready yet. Nothing is in flight then.
+// giveUpApp ends the instance if its app is not ready yet, when no request can be in flight.
 func (i *instance) giveUpApp(when string) {
 	i.unready(fmt.Sprintf("the app was not ready when %s: %s", when, i.app.waiting()))
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// controlWrite bounds one write. Control messages are small and the relay always reads, so only a dead one gets near, or a
-// process that stood still in the middle of it: hence longer than any stall that is worth surviving.
+// controlWrite bounds one write. Control messages are small and the relay always reads, so only a dead relay makes a write slow,
+// or a stall of this process in the middle of it. So it is longer than any stall that is worth surviving.
 const controlWrite = 3 * time.Second
 
-// errHelloRefused is wrapped by the error for a relay's refused message.
+// errHelloRefused says that the relay has answered the hello with a refusal.
 var errHelloRefused = errors.New("relay refused the hello")
 
 // control is a control stream. send may be called by any goroutine, receive by one.
@@ -23,8 +23,8 @@ type control struct {
 	conn *tunnel.Conn
 	dec  *wire.Decoder
 
-	waiting   string        // what its hello said that the app is waited for; empty: nothing
-	startLeft time.Duration // how long the start may still take, then; 0: no limit
+	waiting   string        // what the app waited for, according to its hello; empty: nothing
+	startLeft time.Duration // how long the start might still take at the welcome; 0: no limit
 
 	mu  sync.Mutex // guards the encoder
 	enc *wire.Encoder
@@ -69,7 +69,7 @@ func (c *control) greet(hello wire.Message) error {
 // receive blocks for the next message.
 func (c *control) receive() (wire.Message, error) { return c.dec.Decode() }
 
-// send writes m, for at most controlWrite. A failed write closes the stream: half a message may be out.
+// send writes m, for at most controlWrite. A failed write closes the stream, because part of the message may have been sent.
 func (c *control) send(m wire.Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

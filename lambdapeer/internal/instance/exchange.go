@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// Exchange has h answer one request that came by no tunnel, on a server like that of the tunnels, and hands the answer to
-// read. The handler's context is a child of ctx. After the answer a handler is waited for, though not for long.
+// Exchange lets h answer one request that did not come through a tunnel, on a server like that of tunnels, and passes the answer to
+// read. The handler's context is a child of ctx. After the answer Exchange waits up to unwind for the handler to return.
 func Exchange(
 	ctx context.Context, h http.Handler, environment string, log *slog.Logger, r *http.Request, read func(*http.Response) error,
 ) error {
@@ -40,15 +40,15 @@ func Exchange(
 		return err
 	}
 	if ctx.Err() != nil {
-		return ctx.Err() // what a handler writes because its time is over is no answer
+		return ctx.Err() // what a handler writes because its context has ended does not count as its answer
 	}
 	unwinding, cancel := context.WithTimeout(ctx, unwind)
 	defer cancel()
-	_ = server.Shutdown(unwinding) // what is left is cut
+	_ = server.Shutdown(unwinding) // a handler that has not returned is cut off
 	return nil
 }
 
-// clientConn says who is at the other end.
+// clientConn is a connection whose remote address is that of the client.
 type clientConn struct {
 	net.Conn
 	client string

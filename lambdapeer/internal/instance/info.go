@@ -6,7 +6,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/slots"
 )
 
-// Info is what a request's context tells its handler.
+// Info is what a request's context has for its handler.
 type Info struct {
 	Environment string
 	Gate        *slots.Gate

@@ -1,5 +1,5 @@
-// Package instance serves one invocation: it dials the relays, answers requests on their tunnels, drains and reports.
-// When Serve returns, no goroutine, connection or timer of the instance is left, so that the environment may be frozen.
+// Package instance serves one invocation. It dials the relays, answers requests on their tunnels, drains, and reports. When Serve
+// returns, no goroutine, connection or timer of the instance is left, so that the environment may be frozen.
 package instance
 
 import (
@@ -21,25 +21,26 @@ import (
 )
 
 const (
-	// quiet is how long nothing must have been in flight before a drain ends by itself: a lease given just before it may
-	// still be on its way. Where the relay has said that none is, there is nothing to wait for, and each millisecond costs.
+	// quiet is how long no request must have been in flight before a drain ends by itself, because a request that was leased
+	// just before it may still be on its way. If the relay has said that none is, the drain does not wait, because time is
+	// billed.
 	quiet = 30 * time.Millisecond
-	// confirmWait is how long a drain by the peer's own decision waits, at most, for the control plane to say that no lease
-	// is out any more.
+	// confirmWait is how long a drain by the peer's own decision waits for the control plane to say that no lease is out any
+	// more.
 	confirmWait = time.Second
-	// busyPatience is how many dial timeouts more a relay is waited for, once, that is there but busy: one that has been started
-	// again answers thousands. What has begun is not given up before: to begin anew makes it busier.
+	// busyPatience is how many more dial timeouts to wait, once, for a relay that is there but busy: after a restart it must
+	// answer thousands. Attempts are not given up before that, because new ones would make it busier.
 	busyPatience = 20
 	// loadEvery is the least time between two load messages.
 	loadEvery = 100 * time.Millisecond
-	// countsEvery is the least time between two that tell of nothing but answers that are no errors.
+	// countsEvery is the least time between two load messages that only tell about answers without errors.
 	countsEvery = time.Second
 )
 
 // Config says what to serve.
 type Config struct {
-	Invocation    wire.Invocation // valid, and to be obeyed
-	Relays        trust.Relays    // may be dialled
+	Invocation    wire.Invocation // valid, and trusted
+	Relays        trust.Relays    // the relays that may be dialled
 	Features      wire.Features   // of this peer's settings, beside those of its build
 	Deadline      time.Time       // of the invocation; zero: none
 	Environment   string
@@ -49,20 +50,22 @@ type Config struct {
 	Cold          bool
 	Handler       http.Handler
 	Logger        *slog.Logger
-	ShutdownLimit time.Duration // instead of the drain limit when ctx ends, if shorter; 0: no other
+	ShutdownLimit time.Duration // the drain limit when ctx ends, if that is shorter; 0: the usual one
 
-	// Ready blocks until the app takes requests; meanwhile it says what it waits for, when that changes. An error ends the
-	// instance as unhealthy. Nil: the app takes requests. It is for control planes with wire.FeatureEarlyHello only.
+	// Ready blocks until the app takes requests. Meanwhile it calls say with what it waits for, when that changes. An error
+	// ends the instance as unhealthy. Nil: the app takes requests. It is only for control planes with wire.FeatureEarlyHello.
 	Ready func(ctx context.Context, say func(what string)) error
 
-	// Wear watches the environment over its instances. Nil: nobody does. It is for control planes with wire.FeatureWear only.
+	// Wear watches the environment over its instances. Nil: it is not watched. It is only for control planes with
+	// wire.FeatureWear.
 	Wear *wear.Gauge
 
-	// Watch finds out whether the app serves one request at a time, over the instances of an environment. Nil: nobody looks.
+	// Watch finds out, over the instances of an environment, whether the app serves one request at a time. Nil: this is not
+	// watched.
 	Watch *serial.Watch
 }
 
-// A Stop is the cause to cancel Serve's context with, for a reason other than wire.ReasonShutdown.
+// A Stop is a cause with which to cancel Serve's context, for a reason other than wire.ReasonShutdown.
 type Stop struct {
 	Reason wire.Reason
 	Detail string
@@ -83,7 +86,7 @@ func Serve(ctx context.Context, c Config) wire.Report {
 	return i.run(ctx)
 }
 
-// An instance is one loop that owns every decision; links, tunnels and requests only tell it what happened.
+// An instance is one loop that makes all decisions. Links, tunnels and requests only tell it what has happened.
 type instance struct {
 	config  Config
 	log     *slog.Logger
@@ -96,25 +99,25 @@ type instance struct {
 
 	// Owned by the loop.
 	up        int       // links with a control stream
-	reached   bool      // a link was up
-	since     time.Time // of the first welcome, or of the app's readiness if that came later; zero: not yet
+	reached   bool      // a link has been up
+	since     time.Time // when it was first welcomed and its app ready; zero: not yet
 	draining  bool
 	reason    wire.Reason
 	detail    string
 	ended     bool
-	cut       bool      // requests were in flight when the drain's limit came
-	loadAt    time.Time // last report
-	countsDue bool      // the load timer runs for answers alone
-	loadDue   bool
+	cut       bool        // requests were in flight at the drain's limit
+	loadAt    time.Time   // when load was last reported
+	countsDue bool        // the load timer runs only for counts of answers
+	loadDue   bool        // the load timer runs
 	dial      *time.Timer // runs while no link is up
-	patient   bool        // has been started again for a relay that is busy
-	told      bool        // by a relay, that no request is on its way any more
-	released  bool        // no new request is expected any more, but for those of the quiet time
+	patient   bool        // dial was restarted for a busy relay
+	told      bool        // a relay has said that no request is on its way any more
+	released  bool        // no new request is expected any more, except within the quiet time
 	quiet     *time.Timer // runs while draining
 	confirm   *time.Timer // runs while draining by our own decision, until released
 	limit     *time.Timer // runs while draining
-	limitAt   time.Time   // when it fires
-	linger    *time.Timer // runs while draining with nothing in flight, until the app has had its time
+	limitAt   time.Time   // when limit fires
+	linger    *time.Timer // runs while draining with nothing in flight, until the linger time is over
 	load      *time.Timer
 	serial    bool        // the app was found to serve one request at a time
 	worn      wire.Notice // why the environment is; empty: it is not
@@ -166,9 +169,9 @@ func stopped() *time.Timer {
 	return t
 }
 
-// run starts everything, loops, and stops everything, in this order: tunnels are told to go away while the control
-// streams still stand, or may come back, so that the relay loses no request; then goodbye; then the links end, which closes
-// every connection; then the handlers that are left are waited for.
+// run starts everything, loops, and stops everything. The order of the end is: first tunnels are told to go away, while the control
+// streams are still up or may come back, so that the relay loses no request. Then goodbye. Then the links end, which closes every
+// connection. Last it waits for the remaining handlers.
 func (i *instance) run(ctx context.Context) wire.Report {
 	linked, unlink := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -240,7 +243,7 @@ func (i *instance) loop(ctx context.Context) {
 		case <-i.wearing.C:
 			i.lookAtWear()
 		case <-i.quiet.C:
-			i.ended = i.released && i.done() // else the next change starts the timer again
+			i.ended = i.released && i.done() // otherwise the next change starts the timer again
 		case <-i.linger.C:
 			i.lingered()
 		case <-i.confirm.C:
@@ -319,7 +322,7 @@ func (i *instance) linkUp(e event) {
 	i.changed()
 }
 
-// begin takes note of the moment from which requests may come.
+// begin records the time from which requests may come.
 func (i *instance) begin() {
 	if i.since.IsZero() {
 		i.since = time.Now()
@@ -334,13 +337,13 @@ func (i *instance) linkDown(l *link, gone bool, err error) {
 		i.up--
 		i.log.Warn("relay lost", "error", err)
 		if i.up == 0 {
-			i.dial.Reset(2 * i.dialTimeout) // an attempt that began in a silence may be in vain
+			i.dial.Reset(2 * i.dialTimeout) // the first attempt may fail because the network is still down
 		}
 	}
 	switch {
 	case i.up > 0:
 	case i.draining && i.server.gate.InFlight() == 0:
-		i.released = true // nobody is left to send anything new
+		i.released = true // no relay is left that could send a request
 		i.ended = i.done()
 	case i.allGone():
 		i.end(wire.ReasonRefused)
@@ -356,8 +359,8 @@ func (i *instance) allGone() bool {
 	return true
 }
 
-// unreachable ends the instance: no link was up for the dial timeout, or for twice that after one was lost. A relay that
-// is there is given more time, once: it may have thousands to answer.
+// unreachable ends the instance, because no link was up for the dial timeout, or for twice that after one was lost. A relay that is
+// there gets more time once, because it may have thousands of peers to answer.
 func (i *instance) unreachable() {
 	switch {
 	case !i.draining && !i.patient && slices.ContainsFunc(i.links, i.there):
@@ -375,8 +378,8 @@ func (i *instance) unreachable() {
 	}
 }
 
-// there tells whether a link's relay is. One that was never reached must have let a connection in: that somebody takes
-// connections says little.
+// there tells whether a link's relay is there. One that was never reached must have let a connection in, because an accepted TCP
+// connection says little.
 func (i *instance) there(l *link) bool {
 	if i.reached {
 		return l.dialer.Alive()
@@ -384,7 +387,7 @@ func (i *instance) there(l *link) bool {
 	return l.dialer.Answered()
 }
 
-// end ends the instance for want of a relay. What the links met is the detail.
+// end ends the instance because it has no relay. The detail has the errors of the links.
 func (i *instance) end(reason wire.Reason) {
 	var causes []string
 	for _, l := range i.links {
@@ -405,7 +408,7 @@ func (i *instance) end(reason wire.Reason) {
 	i.ended, i.cut = true, true
 }
 
-// drain begins to drain, once: the first reason counts. by is the link whose relay asked; nil for an own decision.
+// drain begins to drain. Only the first call counts. by is the link whose relay ordered it; nil: it is our own decision.
 func (i *instance) drain(reason wire.Reason, detail string, by *link) {
 	if i.draining || i.ended {
 		return
@@ -429,13 +432,13 @@ func (i *instance) drain(reason wire.Reason, detail string, by *link) {
 func (i *instance) timeUp() {
 	i.ended = true
 	if n := i.server.gate.InFlight(); n > 0 {
-		i.log.Warn("no time is left: requests are cut", "in_flight", n)
+		i.log.Warn("no time is left: requests are cut off", "in_flight", n)
 		i.cut = true
 	}
 }
 
-// release lets the drain end as soon as nothing is in flight: the control plane has said that no lease is out, or has said
-// nothing for too long.
+// release lets the drain end as soon as no request is in flight, because the control plane has said that no lease is out, or has
+// not answered in time.
 func (i *instance) release() {
 	if !i.released {
 		i.released = true
@@ -449,7 +452,7 @@ func (i *instance) limitIn(d time.Duration) {
 	i.limit.Reset(d)
 }
 
-// broadcast sends m on every control stream but except's. A stream that fails is closed, and its link tells.
+// broadcast sends m on every control stream except that of one link. A stream that fails is closed, and its link reports that.
 func (i *instance) broadcast(m wire.Message, except *link) {
 	for _, l := range i.links {
 		if l.control == nil || l == except {
@@ -461,8 +464,8 @@ func (i *instance) broadcast(m wire.Message, except *link) {
 	}
 }
 
-// changed looks at the number in flight: soon, if it was reported lately, and for a drain at once, or anew for its quiet
-// time.
+// changed handles a change of the number of requests in flight. It schedules a load message, and lets a drain end or wait for
+// another quiet time.
 func (i *instance) changed() {
 	i.wears()
 	if i.draining {
@@ -476,10 +479,9 @@ func (i *instance) changed() {
 	}
 }
 
-// reportLoad tells each relay how many requests are in flight, also if it was told the same before: its silence says that
-// none has begun, ended or been refused. Zero is repeated each countsEvery only, if answers were given meanwhile, and soon if some
-// of them were errors: a version that answers with nothing else is to be noticed. It arms the gate first, so that no later change
-// is missed.
+// reportLoad tells each relay how many requests are in flight, even if the number is the same as before, because silence means
+// that none has begun, ended or been refused. If the number stays zero, it reports answers only every countsEvery, but errors
+// soon: a version that only answers with errors must be noticed. It arms the gate first, so that no later change is missed.
 func (i *instance) reportLoad() {
 	i.loadDue, i.countsDue, i.loadAt = false, false, time.Now()
 	i.server.gate.Arm()
@@ -495,11 +497,11 @@ func (i *instance) reportLoad() {
 			i.countsDue = true
 		default:
 			l.load, l.answers, l.errors, l.told = m.InFlight, m.Answers, m.Errors, i.loadAt
-			_ = l.control.send(m) // a failure closes it, and its link tells
+			_ = l.control.send(m) // a failure closes the stream, and its link reports that
 		}
 	}
 	if i.countsDue {
-		i.load.Reset(countsEvery) // unless something changes before
+		i.load.Reset(countsEvery) // a change before that resets it
 	}
 }
 

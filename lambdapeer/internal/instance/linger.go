@@ -2,8 +2,8 @@ package instance
 
 import "time"
 
-// done tells whether nothing is in flight any more, and the app has had its time after the last answer. While only the time
-// is missing, the linger timer runs.
+// done tells whether no request is in flight, and the linger time after the last answer is over. If only the time is missing, it
+// starts the linger timer.
 func (i *instance) done() bool {
 	since, idle := i.server.gate.Idle()
 	if !idle {
@@ -19,12 +19,12 @@ func (i *instance) done() bool {
 	return left <= 0
 }
 
-// lingered ends a drain that waited for the app alone.
+// lingered ends a drain that only waited for the linger time.
 func (i *instance) lingered() {
 	i.ended = i.ended || i.released && i.done()
 }
 
-// outlast keeps an instance that has lost its relays for what is left of the app's time, and tells whether there is any.
+// outlast keeps an instance that has lost its relays for the rest of its linger time, and tells whether any is left.
 func (i *instance) outlast() bool {
 	if i.server.gate.InFlight() > 0 || i.done() {
 		return false

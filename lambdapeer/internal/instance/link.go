@@ -12,31 +12,31 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// redialPause is what lies between two attempts to reach one relay.
+// redialPause is the pause between two attempts to reach one relay.
 var redialPause = backoff.Backoff{Least: 20 * time.Millisecond, Most: time.Second, Steady: 5 * time.Second}
 
-// A link keeps one relay reached: a control stream and idle tunnels, dialled again when they are lost. It tells the
-// instance's loop what happens and decides nothing.
+// A link keeps a control stream and idle tunnels to one relay, and dials them again when they are lost. It tells the instance's
+// loop what happens, and decides nothing.
 type link struct {
 	dialer   *tunnel.Dialer
 	hello    wire.Message
-	waiting  func() string // what the app is waited for; empty: nothing
+	waiting  func() string // what the app waits for; empty: nothing
 	deadline time.Time     // of the invocation; zero: none
 	timeout  time.Duration // of one attempt, until the relay was reached
 	serve    func(*tunnel.Conn)
 	events   chan<- event
 	tunnels  tunnels // in service
 
-	reached bool // owned by run: a control stream stood
+	reached bool // owned by run: a control stream was up
 
 	// Owned by the instance's loop.
-	control *control // nil: down
-	gone    bool     // the relay refuses us for good
-	load    int      // last reported, as are the answers
-	answers int64
-	errors  int64
-	told    time.Time // when
-	waits   bool      // its hello said that the app is waited for, and it was not told otherwise
+	control *control  // nil: down
+	gone    bool      // the relay refuses us for good
+	load    int       // last reported number in flight
+	answers int64     // last reported
+	errors  int64     // last reported
+	told    time.Time // when these were reported
+	waits   bool      // the relay was told that the app is not ready, and not yet that it is
 	err     error     // why it is down
 }
 
@@ -53,16 +53,16 @@ type event struct {
 type eventKind uint8
 
 const (
-	linkUp      eventKind = iota // welcomed; a tunnel stands, or is dialled for an instance that was up before
-	linkMessage                  // the relay said something
-	linkDown                     // an attempt failed, or what stood was lost
-	linkGone                     // like linkDown, and there will be no other attempt
-	appWaits                     // what the app did last
-	appReady                     // it takes requests
-	appFailed                    // it will not, in the time that it has
+	linkUp      eventKind = iota // welcomed; a tunnel is up, or is being dialled if the relay was reached before
+	linkMessage                  // the relay has sent a message
+	linkDown                     // an attempt failed, or the control stream was lost
+	linkGone                     // like linkDown, without another attempt
+	appWaits                     // the app is not ready
+	appReady                     // the app takes requests
+	appFailed                    // the app did not become ready in time
 )
 
-// tell hands the loop an event, unless ctx ended, after which the loop listens no more.
+// tell passes an event to the loop, unless ctx has ended, because then the loop does not listen any more.
 func (l *link) tell(ctx context.Context, e event) {
 	e.link = l
 	select {
@@ -71,8 +71,8 @@ func (l *link) tell(ctx context.Context, e event) {
 	}
 }
 
-// run blocks until ctx ends or the relay refuses the instance for good. Tunnels live as long: one that carries a request
-// outlives the loss of its control stream.
+// run blocks until ctx ends or the relay refuses the instance for good. Then it closes the tunnels. Until then a tunnel that
+// carries a request outlives the loss of its control stream.
 func (l *link) run(ctx context.Context) {
 	defer l.tunnels.closeAll()
 	pause := redialPause
@@ -88,13 +88,13 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-// permanent tells whether the relay will not have this instance, however often it asks.
+// permanent tells whether the relay refuses this instance for good.
 func permanent(err error) bool {
 	var refused *tunnel.RefusedError
 	return errors.As(err, &refused) && refused.Permanent() || errors.Is(err, errHelloRefused)
 }
 
-// attempt connects, serves until the control stream ends, and returns how long that stood.
+// attempt connects, serves until the control stream ends, and returns how long that was up.
 func (l *link) attempt(ctx context.Context) (time.Duration, error) {
 	s, err := l.connect(ctx)
 	if err != nil {
@@ -119,8 +119,8 @@ func (l *link) connect(ctx context.Context) (*session, error) {
 	return l.connectBoth(ctx, cancel)
 }
 
-// bound limits an attempt. A relay that has let in one of the connections counts the instance as up as soon as it has sent
-// its other answers, and requests may be on their way: it is given more time, as is one that was reached before.
+// bound limits an attempt. A relay that has let in one of the connections gets more time, because it counts the instance as up as
+// soon as it has sent its other answers, and requests may be on their way. So does a relay that was reached before.
 func (l *link) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	long := busyPatience * l.timeout
 	ctx, end := context.WithTimeoutCause(ctx, long, noAnswer(long))
@@ -142,9 +142,9 @@ func (l *link) bound(ctx context.Context) (context.Context, context.CancelFunc) 
 
 func noAnswer(d time.Duration) error { return fmt.Errorf("no answer within %v", d) }
 
-// reconnect follows the loss of a relay, which thousands of peers may have lost at the same moment: one connection after
-// the other makes it half as many that wait at once, and the second resumes the first one's TLS session. The control stream
-// stands meanwhile, and keeps the instance's place.
+// reconnect connects again after a loss. Thousands of peers may have lost the relay at the same moment. Dialling one connection
+// after the other halves the number that wait at once, and the second one resumes the first one's TLS session. Meanwhile the
+// control stream is enough for the relay to keep the instance.
 func (l *link) reconnect(ctx context.Context) (*session, error) {
 	c, err := openControl(ctx, l.dialer, l.greeting())
 	if err != nil {
@@ -153,8 +153,8 @@ func (l *link) reconnect(ctx context.Context) (*session, error) {
 	return &session{link: l, control: c}, nil
 }
 
-// connectBoth opens both at once: the relay expects the instance, so that neither needs the other, and the first request
-// comes a round trip or two sooner.
+// connectBoth opens both at once, so that the first request can come a round trip or two sooner. The relay expects the instance, so
+// neither needs the other.
 func (l *link) connectBoth(ctx context.Context, cancel context.CancelFunc) (*session, error) {
 	var idle *tunnel.Conn
 	var tunnelErr error
@@ -181,7 +181,7 @@ func (l *link) connectBoth(ctx context.Context, cancel context.CancelFunc) (*ses
 	return nil, firstCause(controlErr, tunnelErr)
 }
 
-// greeting is the hello as it is now.
+// greeting is the hello for now.
 func (l *link) greeting() wire.Message {
 	m := l.hello
 	m.Left, m.Waiting = l.left(), l.waiting()
@@ -208,14 +208,14 @@ func firstCause(a, b error) error {
 type session struct {
 	link    *link
 	control *control
-	idle    *tunnel.Conn // the first one; nil: to be dialled
+	idle    *tunnel.Conn // the first tunnel; nil: it must be dialled
 	keeping sync.WaitGroup
 
 	mu      sync.Mutex // guards the field below
 	keepers int
 }
 
-// run serves the relay until its control stream ends or ctx does, closes what waits for requests, and returns why.
+// run serves the relay until its control stream or ctx ends, closes idle tunnels, and returns why it ended.
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(ctx, s.control.close)
@@ -228,7 +228,7 @@ func (s *session) run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// begin has the first tunnel kept, and dialled before if need be, for as long as a busy relay may take.
+// begin starts the first keeper. If there is no tunnel yet it dials one first, for as long as a busy relay may take.
 func (s *session) begin(ctx context.Context, fail context.CancelCauseFunc) {
 	if s.idle != nil {
 		s.addKeeper(ctx, fail, s.idle)
@@ -260,7 +260,8 @@ func (s *session) listen(ctx context.Context) error {
 	}
 }
 
-// addKeeper has one more tunnel kept, beginning with conn unless that is nil, up to what a relay accepts.
+// addKeeper starts one more keeper, which begins with conn unless that is nil. There are at most as many as a relay accepts idle
+// tunnels.
 func (s *session) addKeeper(ctx context.Context, fail context.CancelCauseFunc, conn *tunnel.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -270,7 +271,7 @@ func (s *session) addKeeper(ctx context.Context, fail context.CancelCauseFunc, c
 	}
 }
 
-// leave takes a keeper away, unless it is the last.
+// leave ends a keeper unless it is the last, and tells whether it did.
 func (s *session) leave() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -281,10 +282,10 @@ func (s *session) leave() bool {
 	return true
 }
 
-// keep always has one tunnel idle or being dialled: as soon as its first byte arrives it is served, and the next one
-// dialled. A tunnel that was taken sooner than another can be dialled says that more connections wait than tunnels come,
-// and adds a keeper: their number doubles at each round of a burst. One that the relay refuses or closes takes its
-// keeper away, but for the last. keep ends the session by fail when the relay will have no more tunnels.
+// keep is a keeper: it always has one tunnel idle or being dialled. As soon as the first byte arrives, the tunnel is served and
+// the next one dialled. If a tunnel was used sooner than another can be dialled, more connections wait than tunnels come. Then
+// keep adds a keeper, so that their number doubles in each round of a burst. If the relay refuses or closes a tunnel, its keeper
+// ends, unless it is the last. keep calls fail if the relay refuses tunnels for good.
 func (s *session) keep(ctx context.Context, fail context.CancelCauseFunc, conn *tunnel.Conn) {
 	pause := redialPause
 	for {
@@ -311,8 +312,8 @@ func (s *session) keep(ctx context.Context, fail context.CancelCauseFunc, conn *
 	}
 }
 
-// next dials a tunnel, unless it has one, waits for its first byte and has it served. late tells that this took less time
-// than the dial.
+// next dials a tunnel unless it has one, waits for its first byte, and lets it be served. late tells that the byte came sooner than
+// another tunnel can be dialled.
 func (s *session) next(ctx context.Context, conn *tunnel.Conn) (late bool, err error) {
 	began := time.Now()
 	stood := began

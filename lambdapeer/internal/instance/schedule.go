@@ -6,7 +6,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A schedule is when an instance must do what, from its invocation and its deadline.
+// A schedule has the times of an instance, which follow from its invocation and deadline.
 type schedule struct {
 	dialTimeout time.Duration
 	drainLimit  time.Duration
@@ -14,8 +14,8 @@ type schedule struct {
 	cutAt       time.Time // zero: no deadline
 }
 
-// newSchedule drains the margin before the deadline, but serves at least two thirds of the time that is left at now: a
-// timeout shorter than the margin must not make instances that only drain. Whatever the drain limit, requests are cut
+// newSchedule sets the drain to the margin before the deadline, but serves at least two thirds of the time that is left at now.
+// So a timeout shorter than the margin does not make instances that only drain. Whatever the drain limit is, requests are cut off
 // early enough to answer the invocation.
 func newSchedule(inv wire.Invocation, deadline, now time.Time) schedule {
 	s := schedule{
@@ -34,8 +34,8 @@ func newSchedule(inv wire.Invocation, deadline, now time.Time) schedule {
 	return s
 }
 
-// AnswerBy returns when work for an invocation must end, as of now, so that its answer is there before the deadline. After
-// that Lambda would answer in our place, and end the environment.
+// AnswerBy returns when work for an invocation must end, as of now, so that its answer arrives before the deadline. After the
+// deadline Lambda would answer itself, and end the environment.
 func AnswerBy(deadline, now time.Time) time.Time {
 	return deadline.Add(-min(time.Second, max(0, deadline.Sub(now))/6))
 }

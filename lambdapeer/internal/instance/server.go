@@ -12,19 +12,18 @@ import (
 )
 
 const (
-	// maxHeader is above the largest that a listener of Envoy's may be told to let through, 8 MiB, so that Envoy's limit is the
-	// one that clients meet: net/http's answer is no problem document.
+	// maxHeader is larger than any limit of an Envoy listener, which is at most 8 MiB, so that clients meet Envoy's limit:
+	// the answer of net/http is not a problem document.
 	maxHeader = 16 << 20
-	// Receive windows: enough for several GB/s next door and 25 MB/s at 20 ms, and eight stalled uploads on one tunnel
-	// before they stall the others. They bound what an unread upload costs. net/http allows less than 4 MiB.
+	// Receive windows. They allow several GB/s on a local network and 25 MB/s at 20 ms, and eight stalled uploads on one
+	// tunnel before they stall the others. They bound the memory of an unread upload. net/http allows less than 4 MiB.
 	streamWindow = 512 << 10
 	connWindow   = 4<<20 - 1
-	// goAway is how long the other end may take to close a tunnel that has nothing open and was told to go away. Envoy
-	// does at once.
+	// goAway is how long the other end may take to close an idle tunnel that was told to go away. Envoy does so at once.
 	goAway = 100 * time.Millisecond
-	// slowEnd is how long a slow client may take, at most, for the end of an answer whose handler has returned.
+	// slowEnd is the most that a slow client may take for the end of an answer whose handler has returned.
 	slowEnd = 2 * time.Second
-	// unwind is how long handlers may take to return after their requests were cut.
+	// unwind is how long handlers may take to return after their requests were cut off.
 	unwind = 250 * time.Millisecond
 )
 
@@ -55,11 +54,11 @@ func newServer(c Config) *server {
 	s.http = newHTTPServer(s.gate.Wrap(c.Handler), c.Logger)
 	s.http.ConnState = s.busy.note
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
-	s.http.HTTP2.MaxConcurrentStreams = max(256, 2*c.Invocation.Concurrency) // the gate refuses with a header; HTTP/2 would stall
+	s.http.HTTP2.MaxConcurrentStreams = max(256, 2*c.Invocation.Concurrency) // the gate refuses with a header, but HTTP/2 would stall
 	return s
 }
 
-// mark is what a refused request comes back with; empty if the control plane takes none back.
+// mark is the header value with which a refused request comes back; empty if the control plane does not support that.
 func mark(i wire.Invocation) string {
 	if !i.Features.Has(wire.FeatureRequeue) {
 		return ""
@@ -67,7 +66,8 @@ func mark(i wire.Invocation) string {
 	return wire.RefusedBy(i.Function, i.Instance)
 }
 
-// newHTTPServer has no timeouts: Envoy enforces them, and a tunnel may be idle for as long as its instance lives.
+// newHTTPServer returns a server without timeouts, because Envoy enforces them, and a tunnel may be idle as long as its instance
+// lives.
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -93,8 +93,8 @@ func (s *server) start() {
 	}()
 }
 
-// retire tells every tunnel's other end to go away and waits until it has. Handlers have returned by now, but the end of
-// an answer may still be on its way to a slow client: that is waited for, until the given time or slowEnd.
+// retire tells the other end of every tunnel to go away, and waits until it has. All handlers have returned by now, but the end
+// of an answer may still be on its way to a slow client. retire waits for that until the given time, but at most slowEnd.
 func (s *server) retire(until time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), min(max(goAway, time.Until(until)), slowEnd))
 	defer cancel()
@@ -109,7 +109,7 @@ func (s *server) retire(until time.Time) {
 	<-closed
 }
 
-// close cuts what is left and waits for the handlers, though not for long: one may ignore its context. It tells how many
+// close cuts off all requests, and waits up to unwind for their handlers, which may ignore their context. It returns how many
 // have not returned.
 func (s *server) close() (left int) {
 	s.cut()
@@ -130,8 +130,8 @@ func (s *server) close() (left int) {
 	}
 }
 
-// NewPlainServer returns a server without tunnels, with the same settings and context values but no cap. Every request's
-// context is a child of ctx, and ends with cut.
+// NewPlainServer returns a server without tunnels, with the same settings and context values but without a limit of slots. The
+// context of every request is a child of ctx, and ends with cut.
 func NewPlainServer(ctx context.Context, h http.Handler, environment string, log *slog.Logger) (s *http.Server, cut func()) {
 	gate := slots.New(0, "")
 	ctx, cancel := context.WithCancel(NewContext(ctx, Info{Environment: environment, Gate: gate}))

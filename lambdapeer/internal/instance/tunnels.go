@@ -13,7 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
 )
 
-// tunnels are those of one relay that are served, until they are closed. The zero value is empty.
+// tunnels are the tunnels of one relay that are in service. The zero value is empty.
 type tunnels struct {
 	mu   sync.Mutex // guards the field below
 	open map[*tunnel.Conn]struct{}
@@ -39,11 +39,11 @@ func (t *tunnels) all() []*tunnel.Conn {
 	return slices.Collect(maps.Keys(t.open))
 }
 
-// proof is how long a tunnel that is older than its control stream may leave data, or a keepalive probe, unacknowledged.
-// The kernel counts from the last it heard, which was before the silence: longer than any that a relay bears.
+// proof is how long a tunnel that is older than its control stream may leave data, or a keepalive probe, unacknowledged. The
+// kernel counts from the last byte that it heard, so proof is longer than any silence that a relay tolerates.
 const proof = 7 * time.Second
 
-// doubt follows the return of a relay that was lost: some of what stood before may lead nowhere.
+// doubt checks all tunnels after a relay was lost and has come back, because some of them may be dead.
 func (t *tunnels) doubt() {
 	for _, conn := range t.all() {
 		conn.Doubt(proof)
@@ -56,9 +56,9 @@ func (t *tunnels) closeAll() {
 	}
 }
 
-// busy knows which tunnels have a request open, whose answer has not been written to its end.
+// busy knows which tunnels have a request whose answer is not completely written.
 type busy struct {
-	none chan struct{} // receives when the last one became idle
+	none chan struct{} // signals when the last one has become idle
 
 	mu    sync.Mutex // guards the field below
 	conns map[net.Conn]struct{}
@@ -103,7 +103,7 @@ func (b *busy) idle() bool {
 	return len(b.conns) == 0
 }
 
-// queue is a listener whose connections are handed in.
+// queue is a listener whose connections are passed to hand.
 type queue struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -116,7 +116,7 @@ func newQueue() *queue {
 	return q
 }
 
-// hand gives conn to the server, or closes it when that has stopped.
+// hand passes conn to the server, or closes it if that has stopped.
 func (q *queue) hand(conn *tunnel.Conn) {
 	select {
 	case q.conns <- conn:

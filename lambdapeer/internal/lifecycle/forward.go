@@ -15,11 +15,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
 )
 
-// errStreamed says that an invocation has been answered in pieces.
+// errStreamed says that an invocation's answer was streamed.
 var errStreamed = errors.New("answered")
 
-// forward has the app answer an event that is not of Lambda Dispatch, as one HTTP request. The error is errStreamed if the answer
-// has gone out.
+// forward lets the app answer an event that is not of Lambda Dispatch, as one HTTP request. The error is errStreamed if the answer
+// was already sent.
 func (e *Environment) forward(ctx context.Context, api *runtimeapi.Client, event runtimeapi.Event) ([]byte, error) {
 	e.served = true
 	foreign, err := events.Decode(events.Invocation{
@@ -48,14 +48,14 @@ func (e *Environment) forward(ctx context.Context, api *runtimeapi.Client, event
 	})
 	if streamed {
 		if err != nil {
-			e.Logger.Warn("streamed answer not whole", "error", err)
+			e.Logger.Warn("streamed answer is incomplete", "error", err)
 		}
 		return nil, errStreamed
 	}
 	return body, explain(ctx, err)
 }
 
-// stream answers with what the app writes, as it comes. Once it has begun, what goes wrong is told at its end.
+// stream answers with what the app writes, as it comes. An error after the beginning is reported at the end of the answer.
 func (e *Environment) stream(ctx context.Context, api *runtimeapi.Client, id string, res *http.Response) error {
 	body := io.MultiReader(bytes.NewReader(events.Prelude(res)), res.Body)
 	answering, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the end of ctx ends the body
@@ -66,8 +66,8 @@ func (e *Environment) stream(ctx context.Context, api *runtimeapi.Client, id str
 	})
 }
 
-// explain makes an *events.Error of what kept an event from its answer. What the deadline cut off may look like a broken
-// connection, so the deadline is named.
+// explain makes an *events.Error of the reason why an event has no answer. What the deadline has cut off may look like a broken
+// connection, so the error names the deadline.
 func explain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -80,11 +80,11 @@ func explain(ctx context.Context, err error) error {
 	return failed
 }
 
-// errNoTime ends what an event waits for.
+// errNoTime is the cause when a request ends because of its invocation's deadline.
 var errNoTime = errors.New("the invocation's deadline is near")
 
-// lasting returns a context that ends just before the invocation's deadline, so that what has gone wrong can be told in
-// time, and outlives ctx by the shutdown limit.
+// lasting returns a context that ends just before the invocation's deadline, so that there is time to report an error. It outlives
+// ctx by the shutdown limit.
 func (e *Environment) lasting(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
 	lasting := context.WithoutCancel(ctx)
 	var cancel context.CancelFunc

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Hooks tell the app that its environment is about to be frozen, and that it was thawed. Each is called alternately: Freeze
-// after an invocation, when nothing is in flight any more, and Thaw before the next one lets a request in. Neither is called
-// when the environment ends. An error is logged, and changes nothing. Nil: the app is not told.
+// Hooks tell the app that its environment is about to be frozen, and that it was thawed. They are called alternately: Freeze
+// after an invocation, when no request is in flight any more, and Thaw before the next one lets a request in. Neither is called
+// when the environment ends. An error is only logged. Nil: the app is not told.
 type Hooks struct {
 	Freeze, Thaw func(context.Context) error
 	Limit        time.Duration // of each call; 0: DefaultHookLimit
@@ -16,10 +16,10 @@ type Hooks struct {
 // DefaultHookLimit is how long a hook may take. That time is billed.
 const DefaultHookLimit = 2 * time.Second
 
-// slowThaw is how long a thaw may take before relays are told that it is waited for.
+// slowThaw is how long a thaw may take before relays are told that the instance waits for it.
 const slowThaw = 10 * time.Millisecond
 
-// rest prepares for a freeze: the app is told, if it was told of the thaw before, and what is left of ours is closed.
+// rest prepares for a freeze. It tells the app, unless that was told already, and closes our own connections.
 func (e *Environment) rest(ctx context.Context, deadline time.Time) {
 	if !e.asleep && ctx.Err() == nil {
 		e.asleep = true
@@ -34,7 +34,7 @@ func (e *Environment) settle() {
 	}
 }
 
-// wake tells the app of the thaw, once for each time that it was told of a freeze.
+// wake tells the app about the thaw, once for each time that it was told about a freeze.
 func (e *Environment) wake(ctx context.Context, deadline time.Time) {
 	if e.asleep {
 		e.asleep = false
@@ -42,14 +42,14 @@ func (e *Environment) wake(ctx context.Context, deadline time.Time) {
 	}
 }
 
-// ready returns what must be waited for before requests may reach the app; nil: nothing.
+// ready returns the function that waits until requests may reach the app; nil: they may now.
 func (e *Environment) ready(deadline time.Time) func(context.Context, func(string)) error {
 	if !e.asleep || e.Hooks.Thaw == nil {
 		e.asleep = false
 		return e.Ready
 	}
 	return func(ctx context.Context, say func(string)) error {
-		slow := time.AfterFunc(slowThaw, func() { say("the app is told of the thaw") })
+		slow := time.AfterFunc(slowThaw, func() { say("the app is being told about the thaw") })
 		e.wake(ctx, deadline)
 		slow.Stop()
 		if e.Ready == nil {
@@ -59,8 +59,8 @@ func (e *Environment) ready(deadline time.Time) func(context.Context, func(strin
 	}
 }
 
-// call runs a hook for as long as it may take: half of the time that is left, at most, since the invocation needs the rest. One
-// that does not heed its context is left behind.
+// call runs a hook for at most its limit, and at most half of the time that is left, because the invocation needs the rest. It does
+// not wait for a hook that ignores its context.
 func (e *Environment) call(ctx context.Context, what string, hook func(context.Context) error, deadline time.Time) {
 	if hook == nil {
 		return
@@ -83,6 +83,6 @@ func (e *Environment) call(ctx context.Context, what string, hook func(context.C
 		err = ctx.Err()
 	}
 	if err != nil {
-		e.Logger.Warn("the app was told and did not follow", "what", what, "error", err)
+		e.Logger.Warn("the app's hook failed", "hook", what, "error", err)
 	}
 }

@@ -7,26 +7,26 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// FunctionNameVar is where Lambda says what the function is called.
+// FunctionNameVar is the variable in which Lambda names the function.
 const FunctionNameVar = "AWS_LAMBDA_FUNCTION_NAME"
 
-// NewID returns a random environment id. It is one for the process, and so for all invocations that this serves: what Lambda
-// calls an environment has no name that an extension would be told, and a process that was started anew in it begins anew.
+// NewID returns a random environment id. A process has one, for all invocations that it serves. Lambda tells extensions no name of
+// an environment, and a process that is restarted in one begins anew.
 func NewID() string { return strings.ToLower(rand.Text()[:16]) }
 
-// ReadLogStream returns the name of the function's log stream. It is empty where there is none, and for extensions: Lambda
-// does not tell them.
+// ReadLogStream returns the name of the function's log stream. It is empty outside Lambda, and in extensions, which Lambda does not
+// tell.
 func ReadLogStream(getenv func(string) string) string {
 	return fitting(getenv("AWS_LAMBDA_LOG_STREAM_NAME"))
 }
 
-// ReadVersion returns the version of the function's code that runs, "$LATEST" or a number; empty where there is none, or
-// none that fits the protocol.
+// ReadVersion returns the version of the function's code, "$LATEST" or a number. It is empty outside Lambda, and if the protocol
+// cannot carry it.
 func ReadVersion(getenv func(string) string) string {
 	return fitting(getenv("AWS_LAMBDA_FUNCTION_VERSION"))
 }
 
-// fitting returns name, or nothing if the protocol cannot carry it.
+// fitting returns name, or an empty string if the protocol cannot carry it.
 func fitting(name string) string {
 	probe := wire.Registration{Version: wire.Version, Function: "probe", Environment: name}
 	if probe.Validate() != nil {

@@ -1,4 +1,4 @@
-// Package lifecycle takes an environment from one instance to the next: as a Lambda runtime, or registering by itself.
+// Package lifecycle runs an environment, which serves one instance after the other: as a Lambda runtime, or registering by itself.
 package lifecycle
 
 import (
@@ -27,7 +27,7 @@ const answerLimit = 2 * time.Second
 type Environment struct {
 	ID      string
 	Version string // of the function's code, as ReadVersion returns it
-	// LogStream is where the function logs, as ReadLogStream returns it.
+	// LogStream is the function's log stream, as ReadLogStream returns it.
 	LogStream string
 	Handler   http.Handler
 	Logger    *slog.Logger
@@ -35,33 +35,33 @@ type Environment struct {
 	Trust trust.Policy
 	// FunctionName is the function's name in Lambda; empty elsewhere.
 	FunctionName string
-	// Events say what becomes of events of others, as ReadEvents returns them.
+	// Events say how events are handled that are not of Lambda Dispatch, as ReadEvents returns them.
 	Events Events
-	// Ready blocks until the app can take requests; meanwhile it says what it waits for, when that changes. An error ends the
-	// instance as unhealthy. Nil: it always can.
+	// Ready blocks until the app can take requests. Meanwhile it calls say with what it waits for, when that changes. An error
+	// ends the instance as unhealthy. Nil: the app can always take requests.
 	Ready func(ctx context.Context, say func(what string)) error
-	// Wear watches the environment, in Lambda. Nil: nobody does.
+	// Wear watches the environment, in Lambda. Nil: it is not watched.
 	Wear *wear.Gauge
-	// Hooks tell the app of freezes, in Lambda.
+	// Hooks tell the app about freezes, in Lambda.
 	Hooks Hooks
-	// Settle, if any, is called after each instance and event, before the environment may be frozen.
+	// Settle is called after each instance and event, before the environment may be frozen. Nil: it is not called.
 	Settle func()
 	// Signal asks Lambda for SIGTERM at the end, which it sends to runtimes only if they ask.
 	Signal bool
-	// ShutdownLimit is how long a drain may take when the context ends; 0: as long as any.
+	// ShutdownLimit is how long a drain may take when the context ends; 0: as long as any drain.
 	ShutdownLimit time.Duration
 
-	// Workers is how many invocations are asked for at once, as ReadWorkers returns it. 0: one, and it may make an instance.
+	// Workers is how many invocations to ask for at once, as ReadWorkers returns it. 0: one, which may make an instance.
 	Workers int
 
 	managed bool // one of several workers
 	served  bool // an instance has been served
-	worn    bool // it ends with the invocation that it has just answered
-	asleep  bool // the app has been told of a freeze, and not yet of a thaw
+	worn    bool // the environment ends with the invocation that it has just answered
+	asleep  bool // the app was told about a freeze, and not yet about a thaw
 	watch   *serial.Watch
 }
 
-// watched is what looks at the app's requests, over all instances.
+// watched returns the watch on the app's requests, which lasts over all instances.
 func (e *Environment) watched() *serial.Watch {
 	if e.watch == nil {
 		e.watch = serial.New()
@@ -69,12 +69,12 @@ func (e *Environment) watched() *serial.Watch {
 	return e.watch
 }
 
-// RunLambda serves the invocations of the Runtime API until ctx ends or the environment is worn, which are no errors, or the API
-// fails. Where it returns because the environment is worn the process must end, so that Lambda makes a new one. Cancel ctx
-// with an *instance.Stop for a reason other than a shutdown.
+// RunLambda serves the invocations of the Runtime API. It returns nil when ctx ends or the environment is worn, and an error if the
+// API fails. After a worn environment the process must end, so that Lambda makes a new one. Cancel ctx with an *instance.Stop for a
+// reason other than a shutdown.
 func (e *Environment) RunLambda(ctx context.Context, api *runtimeapi.Client) error {
 	if e.Trust.Blind() {
-		e.Logger.Warn("whoever may invoke this function can have it serve any relay", "set", trust.PublicKeyVar+" or "+trust.RelaysVar)
+		e.Logger.Warn("everyone who may invoke this function can make it serve any relay", "set", trust.PublicKeyVar+" or "+trust.RelaysVar)
 	}
 	if e.Signal {
 		if err := api.RegisterRuntime(ctx); err != nil && ctx.Err() == nil {
@@ -98,7 +98,7 @@ func (e *Environment) work(ctx context.Context, api *runtimeapi.Client) error {
 			return err
 		}
 		if err := e.answer(ctx, api, event); err != nil {
-			e.Logger.Error("invocation not answered", "error", err) // it timed out, say; the next one is another matter
+			e.Logger.Error("invocation not answered", "error", err) // it may have timed out; the next one can succeed
 		}
 		if e.worn {
 			e.Logger.Info("environment worn: it ends")
@@ -108,8 +108,8 @@ func (e *Environment) work(ctx context.Context, api *runtimeapi.Client) error {
 	return nil
 }
 
-// answer answers one invocation. The app is told of the freeze before an answer of ours, which says that the environment
-// is free, and after any other one: nobody need wait for it.
+// answer answers one invocation. If it is ours, the app is told about the freeze before the answer, because that says that the
+// environment is free. For any other event it is told after the answer, so that the sender need not wait for it.
 func (e *Environment) answer(ctx context.Context, api *runtimeapi.Client, event runtimeapi.Event) error {
 	body, ours, err := e.respond(ctx, api, event)
 	if ours {
@@ -129,7 +129,7 @@ func (e *Environment) answer(ctx context.Context, api *runtimeapi.Client, event 
 	return api.Fail(answering, event.ID, runtimeapi.Failure{Type: failureType(err), Message: err.Error()})
 }
 
-// respond serves an invocation of ours, or has the app answer any other event, and returns the invocation's answer.
+// respond serves an invocation of ours, or lets the app answer any other event, and returns the invocation's answer.
 func (e *Environment) respond(ctx context.Context, api *runtimeapi.Client, event runtimeapi.Event) (body []byte, ours bool, err error) {
 	inv, err := e.Trust.Open(event.Payload, e.audiences(event.ARN), false, time.Now())
 	switch {
@@ -145,7 +145,8 @@ func (e *Environment) respond(ctx context.Context, api *runtimeapi.Client, event
 	return body, true, err
 }
 
-// dispatched is the handler of requests that come through a relay: what only events have is not a client's to say.
+// dispatched is the handler of requests that come through a relay. It removes headers that only events may have, because a client
+// may have set them.
 func (e *Environment) dispatched() http.Handler {
 	if !e.Events.Context {
 		return e.Handler
@@ -156,7 +157,7 @@ func (e *Environment) dispatched() http.Handler {
 	})
 }
 
-// audiences are what a signature may call this function.
+// audiences are the names that a signature may have for this function.
 func (e *Environment) audiences(arn string) []string {
 	out := []string{signature.Lambda(e.FunctionName)}
 	if a := signature.ARN(arn); a != "" {
@@ -181,8 +182,8 @@ func failureType(err error) string {
 	}
 }
 
-// serve serves one instance to its end. Where the control plane understands an early hello, the app is waited for within it,
-// and else before. request is Lambda's id of the invocation, if there is one.
+// serve serves one instance to its end. If the control plane understands an early hello, the instance waits for the app; otherwise
+// serve waits first. request is Lambda's id of the invocation; empty: it has none.
 func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request string, deadline time.Time) wire.Report {
 	c := instance.Config{
 		Invocation: inv, Relays: e.Trust.Relays, Features: e.Trust.Features(), Deadline: deadline,
@@ -208,7 +209,7 @@ func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request st
 	return report
 }
 
-// awaitReady waits for the app for as long as the instance would serve. Without the app it returns the report instead.
+// awaitReady waits for the app for as long as the instance would serve. If the app does not become ready, it returns the report.
 func awaitReady(
 	ctx context.Context, wait func(context.Context, func(string)) error, inv wire.Invocation, deadline time.Time,
 ) (wire.Report, bool) {
@@ -240,13 +241,13 @@ func awaitReady(
 	return report, false
 }
 
-// unheard is for what an app is waited for where nobody listens.
+// unheard ignores what the app waits for.
 func unheard(string) {}
 
-// RunStatic registers and serves, again and again, until ctx ends. That is no error; nothing else ends it.
+// RunStatic registers and serves repeatedly until ctx ends. It always returns nil.
 func (e *Environment) RunStatic(ctx context.Context, r *Registrar) error {
 	if e.Trust.Blind() && !r.secure() {
-		e.Logger.Warn("the relay cannot prove what it is: whoever answers in its place can have any other relay served",
+		e.Logger.Warn("the relay does not authenticate itself: everyone who answers in its place can make this peer serve any other relay",
 			"set", RelayVar+" to https, or "+trust.PublicKeyVar)
 	}
 	pause := backoff.Backoff{Least: 250 * time.Millisecond, Most: 30 * time.Second, Steady: 10 * time.Second}

@@ -10,17 +10,17 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
 )
 
-// What Lambda Managed Instances set. Extensions are not told how many invocations there may be at once.
+// Variables that Lambda Managed Instances set. Extensions are not told how many invocations there may be at once.
 const (
 	maxConcurrencyVar     = "AWS_LAMBDA_MAX_CONCURRENCY"
 	initializationTypeVar = "AWS_LAMBDA_INITIALIZATION_TYPE"
 	managedInstances      = "lambda-managed-instances"
 )
 
-// untold is how many invocations an extension asks for at once on Managed Instances: most that AWS sends to one vCPU.
+// untold is how many invocations an extension asks for at once on Managed Instances: the most that AWS sends to one vCPU.
 const untold = 64
 
-// ReadWorkers returns how many invocations are to be asked for at once: several on Lambda Managed Instances, 0 elsewhere.
+// ReadWorkers returns how many invocations to ask for at once: at least one on Lambda Managed Instances, 0 elsewhere.
 func ReadWorkers(getenv func(string) string) (int, error) {
 	text := getenv(maxConcurrencyVar)
 	switch n, err := strconv.Atoi(text); {
@@ -35,8 +35,9 @@ func ReadWorkers(getenv func(string) string) (int, error) {
 	}
 }
 
-// runManaged serves invocations side by side, each as one request to the app. Nothing is frozen there, and instances of ours are
-// refused: what they are for the environment does by itself. The first error ends all workers.
+// runManaged serves invocations concurrently, each as one request to the app. Managed Instances are never frozen. Invocations of
+// Lambda Dispatch are refused, because such an environment serves many requests at once by itself. The first error ends all
+// workers.
 func (e *Environment) runManaged(ctx context.Context, api *runtimeapi.Client) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -58,7 +59,7 @@ func (e *Environment) runManaged(ctx context.Context, api *runtimeapi.Client) er
 	return nil
 }
 
-// oneAtATime lets one caller in at once.
+// oneAtATime lets one caller at a time call ready.
 func oneAtATime(ready func(context.Context, func(string)) error) func(context.Context, func(string)) error {
 	if ready == nil {
 		return nil
@@ -75,7 +76,7 @@ func oneAtATime(ready func(context.Context, func(string)) error) func(context.Co
 	}
 }
 
-// errManaged is what becomes of an invocation that would make an instance of a Managed Instance's environment.
+// errManaged answers an invocation of Lambda Dispatch on a Managed Instance.
 var errManaged = &events.Error{
 	Type:    "LambdaDispatch.ManagedInstances",
 	Message: "on Lambda Managed Instances an environment serves many invocations at once by itself: send it events, not through Lambda Dispatch",

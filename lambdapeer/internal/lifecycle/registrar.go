@@ -23,7 +23,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
 )
 
-// Variables of a peer that nobody invokes.
+// Variables of a peer that registers by itself.
 const (
 	RelayVar     = "LAMBDA_DISPATCH_PEER_RELAY"
 	FunctionVar  = "LAMBDA_DISPATCH_PEER_FUNCTION"
@@ -37,7 +37,7 @@ const (
 	maxErrorText  = 1 << 10
 )
 
-// A Registrar asks a relay for an instance to serve. It reads token and CA at each time, since files are replaced.
+// A Registrar asks a relay for an instance to serve. It reads token and CA each time, because their files may be replaced.
 type Registrar struct {
 	url      string
 	function string
@@ -45,11 +45,11 @@ type Registrar struct {
 	roots    latest[*x509.CertPool]
 }
 
-// latest is what read returned last without an error.
+// latest is the last value that read returned without an error.
 type latest[T any] struct {
 	value   T
 	read    func() (T, error)
-	trouble string // what read says now; empty: nothing
+	trouble string // the present error of read; empty: none
 }
 
 func newLatest[T any](read func() (T, error)) (latest[T], error) {
@@ -57,17 +57,16 @@ func newLatest[T any](read func() (T, error)) (latest[T], error) {
 	return latest[T]{value: value, read: read}, err
 }
 
-// get reads again. What cannot be read, or does not fit, leaves what was there before; the log says so once, and once when
-// it fits again.
+// get reads again. If that fails it returns the last value. It logs an error once, and once when the error is gone.
 func (l *latest[T]) get(log *slog.Logger) T {
 	value, err := l.read()
 	switch {
 	case err == nil && l.trouble != "":
-		log.Info("a file that did not fit fits again", "was", l.trouble)
+		log.Info("a file that was invalid is valid again", "was", l.trouble)
 		l.trouble = ""
 	case err != nil && err.Error() != l.trouble:
 		l.trouble = err.Error()
-		log.Warn("a file does not fit: what was read before stays in use", "error", err)
+		log.Warn("a file is invalid: its last value stays in use", "error", err)
 	}
 	if err == nil {
 		l.value = value
@@ -75,7 +74,7 @@ func (l *latest[T]) get(log *slog.Logger) T {
 	return l.value
 }
 
-// NewRegistrar reads the variables. It returns nil when RelayVar is not set; the error reports every bad one, one a line.
+// NewRegistrar reads the variables. It returns nil if RelayVar is not set. The error has a line for each bad variable.
 func NewRegistrar(getenv func(string) string) (*Registrar, error) {
 	address := getenv(RelayVar)
 	if address == "" {
@@ -94,7 +93,7 @@ func NewRegistrar(getenv func(string) string) (*Registrar, error) {
 	return &Registrar{url: base + wire.RegisterPath, function: function, token: token, roots: roots}, nil
 }
 
-// client is for one call.
+// client returns a client for one call.
 func (r *Registrar) client(log *slog.Logger) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -106,10 +105,10 @@ func (r *Registrar) client(log *slog.Logger) *http.Client {
 	}
 }
 
-// refuseRedirect keeps the answer that of the relay which was configured.
+// refuseRedirect makes sure that the answer comes from the configured relay.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// secure tells whether the relay proves what it is.
+// secure tells whether the relay authenticates itself.
 func (r *Registrar) secure() bool { return strings.HasPrefix(r.url, "https:") }
 
 func parseRelay(address string) (string, error) {
@@ -139,7 +138,7 @@ func readToken(getenv func(string) string) (string, error) {
 	return token, nil
 }
 
-// readCA returns nil, the system's roots, without a file.
+// readCA returns nil, which means the system's roots, if there is no file.
 func readCA(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
@@ -155,7 +154,7 @@ func readCA(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// register posts a registration and returns the invocation that the relay answers with, if it is to be obeyed.
+// register posts a registration, and returns the invocation that the relay answers with, if the policy lets us obey it.
 func (r *Registrar) register(ctx context.Context, environment string, policy trust.Policy, log *slog.Logger) (wire.Invocation, error) {
 	body, err := json.Marshal(wire.Registration{Version: wire.Version, Function: r.function, Environment: environment})
 	if err != nil {

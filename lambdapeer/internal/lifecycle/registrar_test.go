@@ -89,5 +89,5 @@ func TestATokenFileIsReadAtEachRegistration(t *testing.T) {
 	write(ca, trusted)
 	write(token, []byte("the third token"))
 	registers("the third token")
-	require.Equal(t, 2, strings.Count(log.String(), "fits again"))
+	require.Equal(t, 2, strings.Count(log.String(), "is valid again"))
 }

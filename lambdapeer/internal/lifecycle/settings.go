@@ -8,7 +8,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/events"
 )
 
-// Variables that say what becomes of events of others.
+// Variables that say how to handle events that are not of Lambda Dispatch.
 const (
 	EventPathVar    = "LAMBDA_DISPATCH_PEER_EVENT_PATH"
 	BasePathVar     = "LAMBDA_DISPATCH_PEER_BASE_PATH"
@@ -17,10 +17,10 @@ const (
 	InvokeModeVar   = "LAMBDA_DISPATCH_PEER_INVOKE_MODE"
 )
 
-// Events say what becomes of events that are not of Lambda Dispatch.
+// Events say how to handle events that are not of Lambda Dispatch.
 type Events struct {
 	events.Options
-	Stream bool // answers go out as they come, where the sender can take that
+	Stream bool // stream answers, if the sender supports that
 }
 
 // ReadEvents reads the variables. The error has a line for each bad one.
@@ -47,7 +47,7 @@ func readPath(getenv func(string) string, name, otherwise string) (string, error
 	return path, nil
 }
 
-// readSwitch is false for the word off, and for nothing.
+// readSwitch is true for on, and false for off and for an unset variable.
 func readSwitch(getenv func(string) string, name, on, off string) (bool, error) {
 	switch text := getenv(name); text {
 	case on:

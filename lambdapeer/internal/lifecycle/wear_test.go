@@ -21,7 +21,7 @@ func TestAWornEnvironmentTakesNoOtherInvocation(t *testing.T) {
 		api := runtimetest.Start(t)
 		client := runtimeapi.New(api.Address())
 		defer client.Close()
-		env := &Environment{ID: "e", Handler: http.NotFoundHandler(), Logger: logger(t), Wear: wear.New(time.Now(), 0, nil)}
+		env := &Environment{ID: "e", Handler: http.NotFoundHandler(), Logger: logger(t), Wear: wear.New(time.Now().Add(-time.Minute), 0, nil)}
 		ended := make(chan error, 1)
 		go func() { ended <- env.RunLambda(t.Context(), client) }()
 		<-api.Asked
