@@ -79,8 +79,8 @@ type Invocation struct {
 	// HalfClosed is how long an upgraded connection may last after its client has stopped sending; 0: DefaultHalfClosed.
 	HalfClosed Millis `json:"half_closed_ms,omitempty"`
 
-	// MaxRequests and MaxAge are how many requests an environment serves, over all its instances, and how old it gets, before it is
-	// worn; 0: it is not for that. They are for peers with FeatureWear.
+	// MaxRequests and MaxAge are how many requests an environment serves, over all its instances, and how old it gets, before
+	// it is worn; 0: it is not for that. They are for peers with FeatureWear.
 	MaxRequests int64  `json:"max_requests,omitempty"`
 	MaxAge      Millis `json:"max_age_ms,omitempty"`
 

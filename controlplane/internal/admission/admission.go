@@ -14,8 +14,8 @@ type Request struct {
 	Method   string
 	Path     string // its beginning, as the client sent it
 	Stream   bool   // it will probably hold its slot for long, as its headers say
-	// RefusedBy is the id of the instance that had no slot for a request that has come back; empty if it comes for the first time.
-	// Arrived is when Envoy first got a request that has come back; zero if that is not known.
+	// RefusedBy is the id of the instance that had no slot for a request that has come back; empty if it comes for the first
+	// time. Arrived is when Envoy first got a request that has come back; zero if that is not known.
 	RefusedBy string
 	Arrived   time.Time
 }
@@ -68,8 +68,8 @@ const (
 	Evicted    Outcome = "evicted"    // waited, then was refused or left
 )
 
-// A Cause says why a request was not dispatched; also the value of a metric's label. The causes of failed starts are those of package
-// scaler, with the same text. Only Throttled does not say which of Lambda's limits was hit, because clients are not told.
+// A Cause says why a request was not dispatched; also the value of a metric's label. The causes of failed starts are those of
+// package scaler, with the same text. Only Throttled does not say which of Lambda's limits was hit, because clients are not told.
 type Cause string
 
 // Causes.

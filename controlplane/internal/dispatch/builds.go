@@ -83,7 +83,8 @@ func names(lacks []wire.Description) []string {
 	return out
 }
 
-// lacks lists the features of this build's lambdapeer that the instance's peer lacks; empty before its hello. The caller holds f.mu.
+// lacks lists the features of this build's lambdapeer that the instance's peer lacks; empty before its hello. The caller holds
+// f.mu.
 func (f *function) lacks(i *instance) []string {
 	if !i.met {
 		return []string{}

@@ -56,7 +56,8 @@ type death struct {
 	named string // a route that is now known to kill environments; empty: none
 }
 
-// died takes in how an instance ended, if its environment has died: nil if not. The caller holds f.mu, and has not told the pool yet.
+// died takes in how an instance ended, if its environment has died: nil if not. The caller holds f.mu, and has not told the pool
+// yet.
 func (f *function) died(at time.Time, i *instance, end provider.End) *death {
 	if end.Cause != scaler.Crashed || i.core.Slots() == 0 {
 		return nil

@@ -277,7 +277,8 @@ func (d *Dispatcher) forget(i *instance) {
 	delete(d.instances, i.id)
 }
 
-// retryOthers lets other functions try to start again after an instance of by has ended, if a ceiling that they share held them back.
+// retryOthers lets other functions try to start again after an instance of by has ended, if a ceiling that they share held them
+// back.
 func (d *Dispatcher) retryOthers(by *function) {
 	if account := by.settings().plan.settings.Scaling.Account; !d.budget.Bounded() && account == nil {
 		return

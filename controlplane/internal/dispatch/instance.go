@@ -199,7 +199,8 @@ func (f *function) up(i *instance, up relays.Up) {
 	}
 	i.core.Runs(up.Peer.FunctionVersion)
 	if up.Left > 0 && !i.core.Adopted() {
-		// Lambda's timeout does not count the init, so the peer knows better what is left. A shorter configured timeout still holds.
+		// Lambda's timeout does not count the init, so the peer knows better what is left. A shorter configured timeout
+		// still holds.
 		i.core.EndBy(at.Add(min(up.Left, i.by.config.Lambda.Timeout)))
 	}
 	if f.d.caretaker || f.endpoints.list[i.core.Index()].known {

@@ -55,7 +55,8 @@ func (r *recent) waited(at time.Time, l *Lease) {
 	r.waits.add(waited{at, requestID(l.id), *l.wait}, recentWaits)
 }
 
-// requestID is the part of a request's id that its client knows. A long one is cut and copied, so that it keeps no header in memory.
+// requestID is the part of a request's id that its client knows. A long one is cut and copied, so that it keeps no header in
+// memory.
 func requestID(id string) string {
 	id, _, _ = strings.Cut(id, " ")
 	if len(id) > maxRequestID {

@@ -195,8 +195,8 @@ func (f *function) renew(plan rollout.Plan, changed bool) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Renew(at, plan, changed) })
 }
 
-// unwatch lets Lambda choose again what new instances run, after an operator's rollout of a function whose qualifier is not watched.
-// After a rollout that was given up, the old version stays until an operator starts another.
+// unwatch lets Lambda choose again what new instances run, after an operator's rollout of a function whose qualifier is not
+// watched. After a rollout that was given up, the old version stays until an operator starts another.
 func (f *function) unwatch(t rolloutStep) {
 	if t.Phase == rollout.Done && f.settings().config.Rollout.Watch == 0 {
 		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Unpin(at, false) })

@@ -1,12 +1,12 @@
 // Package door limits strangers at a port: connections that have not shown a valid token yet. They share no limit with connections
 // that have.
 //
-// A stranger takes a place, which costs a file descriptor and little else. When all places are taken an old silent stranger must go,
-// preferably one whose address has more than its share. A stranger may use CPU, for a handshake or for reading its request, only
-// while it has a turn. Few have a turn at once, so that other work of the process waits behind few. Each address has a number of
-// attempts, which come back slowly. A stranger that had a turn and shows no valid token uses one up when it goes. While an address
-// has none left, none of its strangers begins. So any number of good peers may come from one address, slow ones too, if no more than
-// a fixed number of them are in the middle of it at once.
+// A stranger takes a place, which costs a file descriptor and little else. When all places are taken an old silent stranger must
+// go, preferably one whose address has more than its share. A stranger may use CPU, for a handshake or for reading its request,
+// only while it has a turn. Few have a turn at once, so that other work of the process waits behind few. Each address has a
+// number of attempts, which come back slowly. A stranger that had a turn and shows no valid token uses one up when it goes. While
+// an address has none left, none of its strangers begins. So any number of good peers may come from one address, slow ones too,
+// if no more than a fixed number of them are in the middle of it at once.
 package door
 
 import (

@@ -41,8 +41,8 @@ func (d *Door) grantLocked() {
 	}
 }
 
-// nextLocked returns the stranger whose turn it is; nil if none waits that may have one. Of those that have not begun the newest comes
-// first: if more wait than can be served, the oldest have probably given up.
+// nextLocked returns the stranger whose turn it is; nil if none waits that may have one. Of those that have not begun the newest
+// comes first: if more wait than can be served, the oldest have probably given up.
 func (d *Door) nextLocked() *Visit {
 	if e := d.again.Front(); e != nil {
 		return e.Value.(*Visit)

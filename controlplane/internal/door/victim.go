@@ -14,8 +14,8 @@ const (
 	leastShare = 32
 )
 
-// victimLocked returns the stranger that must give way. It is the newcomer, or nil without one, if all others have a turn. Strangers
-// that wait for their first turn go before those that have begun, so that the latter finish.
+// victimLocked returns the stranger that must give way. It is the newcomer, or nil without one, if all others have a turn.
+// Strangers that wait for their first turn go before those that have begun, so that the latter finish.
 func (d *Door) victimLocked(newcomer *Visit) *Visit {
 	if front := d.silent.Front(); front != nil && time.Since(front.Value.(*Visit).since) > roundTrip {
 		return d.oldestLocked(&d.silent, newcomer)

@@ -1,5 +1,5 @@
-// Package extproc is the ext_proc server that Envoy asks about requests. It holds one stream per request, from before the request has
-// a slot until the request has ended, however it ends. Protobuf stops here.
+// Package extproc is the ext_proc server that Envoy asks about requests. It holds one stream per request, from before the request
+// has a slot until the request has ended, however it ends. Protobuf stops here.
 package extproc
 
 import (
@@ -36,9 +36,9 @@ const (
 	// MetadataNamespace and EndpointKey are where the reply names the endpoint in the request's dynamic metadata.
 	MetadataNamespace = "lambda-dispatch"
 	EndpointKey       = "endpoint"
-	// InstanceKey, QueueKey (a number, in milliseconds) and StartKey (none, warm or cold) are in the reply to a dispatched request
-	// if TellKey asks for them. QueueKey is also in the reply to one that was refused after a wait. ServerTimingKey is the value
-	// of the header Server-Timing.
+	// InstanceKey, QueueKey (a number, in milliseconds) and StartKey (none, warm or cold) are in the reply to a dispatched
+	// request if TellKey asks for them. QueueKey is also in the reply to one that was refused after a wait. ServerTimingKey
+	// is the value of the header Server-Timing.
 	InstanceKey     = "instance"
 	QueueKey        = "queue_ms"
 	StartKey        = "start"
@@ -59,8 +59,8 @@ type Lease interface {
 
 // An Acquirer hands out leases of type L.
 type Acquirer[L Lease] interface {
-	// Acquire waits for a slot of the request's function. It gives up when ctx ends or when its queue does; the error is then an
-	// *admission.Error, and no slot is held.
+	// Acquire waits for a slot of the request's function. It gives up when ctx ends or when its queue does; the error is then
+	// an *admission.Error, and no slot is held.
 	Acquire(ctx context.Context, r admission.Request) (L, error)
 }
 
@@ -99,8 +99,8 @@ func New[L Lease](acquirer Acquirer[L], log logrus.FieldLogger) *Server {
 	return &Server{acquire: acquire, log: log.WithField("component", "extproc")}
 }
 
-// Process serves one request, and returns when the request has ended. If a stream ended without an answer, Envoy would let the request
-// pass. So every return before the answer is an immediate response or an error status.
+// Process serves one request, and returns when the request has ended. If a stream ended without an answer, Envoy would let the
+// request pass. So every return before the answer is an immediate response or an error status.
 func (s *Server) Process(raw extprocv3.ExternalProcessor_ProcessServer) (err error) {
 	e := exchange{stream: raw}
 	defer func() {

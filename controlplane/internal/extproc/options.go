@@ -18,8 +18,8 @@ const (
 	connWindow   = 16 << 20
 )
 
-// ServerOptions returns the options of a gRPC server that carries ext_proc, and xDS beside it, for Envoys on this host.
-// Every request is a stream that stays open as long as the request, so there is no limit on streams: those of the queue and of Envoy
+// ServerOptions returns the options of a gRPC server that carries ext_proc, and xDS beside it, for Envoys on this host. Every
+// request is a stream that stays open as long as the request, so there is no limit on streams: those of the queue and of Envoy
 // count. Larger buffers made no measurable difference.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
@@ -28,7 +28,8 @@ func ServerOptions() []grpc.ServerOption {
 		// Windows that adapt cost a ping for each burst of messages, in both processes.
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
-		// Envoy pings twice a second, to notice a server that hangs. The default policy would close the connection for that.
+		// Envoy pings twice a second, to notice a server that hangs. The default policy would close the connection for
+		// that.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 100 * time.Millisecond, PermitWithoutStream: true}),
 		// An Envoy that hangs must not look connected for ever: leases wait for every Envoy's acknowledgement.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),

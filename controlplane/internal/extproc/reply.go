@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// replies caches the encoded reply for each endpoint. Building and encoding its two nested structs costs more than the rest of a request
-// in this package. There are as many replies as endpoint names, which are reused.
+// replies caches the encoded reply for each endpoint. Building and encoding its two nested structs costs more than the rest of a
+// request in this package. There are as many replies as endpoint names, which are reused.
 type replies struct {
 	byEndpoint sync.Map // endpoint: *extprocv3.ProcessingResponse, which is never changed
 }
@@ -24,8 +24,8 @@ func (r *replies) to(endpoint string) *extprocv3.ProcessingResponse {
 	return reply
 }
 
-// dispatched is the reply that names the endpoint in dynamic metadata, which clients cannot forge. The header mutation is empty but must
-// be there: without it Envoy does not choose the route again, and would miss the one for requests that have an endpoint.
+// dispatched is the reply that names the endpoint in dynamic metadata, which clients cannot forge. The header mutation is empty
+// but must be there: without it Envoy does not choose the route again, and would miss the one for requests that have an endpoint.
 func dispatched(fields map[string]*structpb.Value) *extprocv3.ProcessingResponse {
 	return &extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{

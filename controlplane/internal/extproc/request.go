@@ -31,8 +31,8 @@ var (
 	CauseHeader   = strings.ToLower(wire.CauseHeader)
 )
 
-// requestOf is what Envoy says about a request. Only the route of refused requests sets ArrivedKey. Without it the request counts as
-// new, whatever its headers say.
+// requestOf is what Envoy says about a request. Only the route of refused requests sets ArrivedKey. Without it the request counts
+// as new, whatever its headers say.
 func requestOf(ctx context.Context, headers []*corev3.HeaderValue) admission.Request {
 	r := admission.Request{Function: routeValue(ctx, FunctionKey), Stream: streams(headers), Method: valueOf(headers, methodHeader), Path: pathOf(headers)}
 	arrived := routeValue(ctx, ArrivedKey)
@@ -76,8 +76,8 @@ func streams(headers []*corev3.HeaderValue) bool {
 	return false
 }
 
-// idOf is the id of a request; empty without x-request-id. Clients may choose that header, and may choose the same one for two requests.
-// So the time in microseconds when Envoy got the request is added.
+// idOf is the id of a request; empty without x-request-id. Clients may choose that header, and may choose the same one for two
+// requests. So the time in microseconds when Envoy got the request is added.
 func idOf(headers []*corev3.HeaderValue, began string) string {
 	id := valueOf(headers, requestIDHeader)
 	if id == "" || began == "" {

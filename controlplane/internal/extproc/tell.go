@@ -19,7 +19,8 @@ type wishes struct {
 
 func (w wishes) any() bool { return w.tell || w.timing }
 
-// wishesOf reads the wishes from the stream's metadata. A client gets Server-Timing if its request has the word that the route wants.
+// wishesOf reads the wishes from the stream's metadata. A client gets Server-Timing if its request has the word that the route
+// wants.
 func wishesOf(ctx context.Context) (w wishes) {
 	whom := routeValue(ctx, TellKey)
 	if whom == "" {

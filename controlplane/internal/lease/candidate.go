@@ -24,8 +24,8 @@ const (
 	StepSwap
 )
 
-// A Candidate is one process's part in the election. It is pure: its owner does what Step says, one step at a time, and reports how it
-// went.
+// A Candidate is one process's part in the election. It is pure: its owner does what Step says, one step at a time, and reports
+// how it went.
 type Candidate struct {
 	me, address string
 	enters      bool // it wants to lead, or to keep leading

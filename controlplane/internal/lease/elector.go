@@ -66,8 +66,8 @@ func (e *Elector) with(do func(*Candidate, time.Time)) {
 	e.changed = make(chan struct{})
 }
 
-// Run campaigns and leads whenever it is elected, until ctx ends. Then it waits for lead to return, and gives the lease back, so that
-// another process leads at once.
+// Run campaigns and leads whenever it is elected, until ctx ends. Then it waits for lead to return, and gives the lease back, so
+// that another process leads at once.
 func (e *Elector) Run(ctx context.Context, lead Lead) {
 	steps, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var campaign sync.WaitGroup

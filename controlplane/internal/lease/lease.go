@@ -1,10 +1,11 @@
-// Package lease decides which of several control planes leads. A record in a store says which one does, and in which term. A Candidate is
-// the state machine that reads and changes the record, and an Elector runs a Candidate. Stores are in the packages below.
+// Package lease decides which of several control planes leads. A record in a store says which one does, and in which term. A
+// Candidate is the state machine that reads and changes the record, and an Elector runs a Candidate. Stores are in the packages
+// below.
 //
-// Each process trusts only its own clock. The leader renews the record each second. If a process has not seen the record change for a
-// whole Duration, the record is free. Its holder, which began to count earlier, has stopped leading by then. A store only elects. An
-// older leader is harmless because relays obey the highest term that they have seen. So a leader that cannot reach its store goes on
-// leading as long as all relays say that its term is the highest.
+// Each process trusts only its own clock. The leader renews the record each second. If a process has not seen the record change
+// for a whole Duration, the record is free. Its holder, which began to count earlier, has stopped leading by then. A store only
+// elects. An older leader is harmless because relays obey the highest term that they have seen. So a leader that cannot reach its
+// store goes on leading as long as all relays say that its term is the highest.
 package lease
 
 import (
@@ -47,8 +48,8 @@ type Found struct {
 type Store interface {
 	// Read returns the present record, never an older one.
 	Read(ctx context.Context) (Found, error)
-	// Swap replaces the record if its version still is seen. After a *ConflictError nothing has changed. After any other error the
-	// record may have changed.
+	// Swap replaces the record if its version still is seen. After a *ConflictError nothing has changed. After any other
+	// error the record may have changed.
 	Swap(ctx context.Context, seen uint64, next Record) error
 }
 

@@ -90,7 +90,8 @@ func (p *Pool) Release(now time.Time, r *Request) *Effects {
 	return &p.effects
 }
 
-// next is the index of the instance to lease from for a request: a fresh one if a rollout is under way, and a slow or worn one last.
+// next is the index of the instance to lease from for a request: a fresh one if a rollout is under way, and a slow or worn one
+// last.
 func (p *Pool) next(r *Request) int {
 	if p.fresh[Ready] > 0 {
 		if index := p.openFresh.next(); index >= 0 {

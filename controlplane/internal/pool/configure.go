@@ -6,10 +6,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// Configure gives the pool other settings. Spread, Seed and Scaling.Total stay as they were. No lease and no waiter is lost: a lower
-// limit holds only for what comes. Waiters wait no longer than the old and the new timeout allow. Slots become fewer at once, but
-// leases beyond them stay until they end. An instance never gets more slots than its peer was asked for. Instances beyond
-// Scaling.Max, or beyond the ceiling in dollars, drain.
+// Configure gives the pool other settings. Spread, Seed and Scaling.Total stay as they were. No lease and no waiter is lost: a
+// lower limit holds only for what comes. Waiters wait no longer than the old and the new timeout allow. Slots become fewer at
+// once, but leases beyond them stay until they end. An instance never gets more slots than its peer was asked for. Instances
+// beyond Scaling.Max, or beyond the ceiling in dollars, drain.
 func (p *Pool) Configure(now time.Time, s Settings) *Effects {
 	now = p.enter(now)
 	before := p.settings

@@ -122,8 +122,8 @@ func (p *Pool) reserveIndex(index int) {
 	p.resting = slices.DeleteFunc(p.resting, func(r restingIndex) bool { return r.index == index })
 }
 
-// giveUpInherited stops counting on a start of another pool that takes longer than usual. It may still come up, so the money that it
-// claims stays claimed.
+// giveUpInherited stops counting on a start of another pool that takes longer than usual. It may still come up, so the money that
+// it claims stays claimed.
 func (p *Pool) giveUpInherited(i *Instance) {
 	i.fleet.Over(p.now, i.start)
 	p.move(i, Down)

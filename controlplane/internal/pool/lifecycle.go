@@ -36,8 +36,8 @@ func (p *Pool) Up(now time.Time, i *Instance, slots int) *Effects {
 	return &p.effects
 }
 
-// Dialled says that the instance's peer is there, but no Envoy knows its endpoint yet. The start has not failed, but the instance is
-// not kept for ever: see hold.
+// Dialled says that the instance's peer is there, but no Envoy knows its endpoint yet. The start has not failed, but the instance
+// is not kept for ever: see hold.
 func (p *Pool) Dialled(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
 	if i.state == Starting {
@@ -152,8 +152,8 @@ func (p *Pool) Drain(now time.Time, i *Instance, why Reason) *Effects {
 	return &p.effects
 }
 
-// DrainAll makes all instances finish and end, whether others can take their place or not. Requests in flight have the drain timeout
-// to end.
+// DrainAll makes all instances finish and end, whether others can take their place or not. Requests in flight have the drain
+// timeout to end.
 func (p *Pool) DrainAll(now time.Time) *Effects {
 	now = p.enter(now)
 	p.drainAll(now, Operator)
@@ -205,9 +205,9 @@ func (p *Pool) setKill(now time.Time, i *Instance) {
 	p.timers.set(&i.deadline, i.killAt.Add(-min(lastCall, i.killAt.Sub(now)/4)))
 }
 
-// finishIdle tells a draining instance to finish, once no lease is out on it, no slot is foreign and it need not linger. Before that
-// a request may still be on its way through Envoy. A peer that has nothing in flight cannot know of it, and would be gone when the
-// request comes. Without a lease no client waits for what the peer still does, so that has only the drain timeout.
+// finishIdle tells a draining instance to finish, once no lease is out on it, no slot is foreign and it need not linger. Before
+// that a request may still be on its way through Envoy. A peer that has nothing in flight cannot know of it, and would be gone
+// when the request comes. Without a lease no client waits for what the peer still does, so that has only the drain timeout.
 func (p *Pool) finishIdle(i *Instance) {
 	if i.finished || i.leases.n > 0 || i.unheard() || p.linger(i) {
 		return

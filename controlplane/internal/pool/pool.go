@@ -39,8 +39,8 @@ type Effects struct {
 	Evicted    []*Request  // waited, and left the queue unserved: see Request.Cause
 	Start      []*Instance // to be invoked: exactly one Ended must follow for each
 	Drain      []*Instance // get no lease any more: see Instance.DrainReason
-	// Finish are draining instances to send the order to finish, also those that began to drain by themselves. They have no lease
-	// any more, or no time left.
+	// Finish are draining instances to send the order to finish, also those that began to drain by themselves. They have no
+	// lease any more, or no time left.
 	Finish  []*Instance
 	Kill    []*Instance // past their deadline: cut all their connections
 	Rollout []Progress  // each step of a rollout in this event, its end included

@@ -31,8 +31,8 @@ const (
 	longestHeld = time.Minute
 )
 
-// hold keeps an instance that has dialled until Envoy knows its endpoint. A timer checks regularly whether there is still a reason to.
-// An adopted one costs nothing, and is kept for ever.
+// hold keeps an instance that has dialled until Envoy knows its endpoint. A timer checks regularly whether there is still a
+// reason to. An adopted one costs nothing, and is kept for ever.
 func (p *Pool) hold(now time.Time, i *Instance) {
 	if i.adopted {
 		p.timers.unset(&i.deadline)

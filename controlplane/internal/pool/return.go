@@ -9,8 +9,8 @@ type Refusal struct {
 	Lease   *Request  // its lease there; nil if that has been released
 }
 
-// Return is Acquire for a request that an instance has refused. Its place in the queue and its timeout are as if it had waited since
-// it first arrived. The queue's limit does not count it, because it was admitted before. The instance is full.
+// Return is Acquire for a request that an instance has refused. Its place in the queue and its timeout are as if it had waited
+// since it first arrived. The queue's limit does not count it, because it was admitted before. The instance is full.
 func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 	now = p.enter(now)
 	if r.state == Waiting || r.state == Leased {

@@ -20,7 +20,8 @@ const (
 	learnedMargin = 0.7
 )
 
-// reserve is the part of the margin after the request: the peer cuts off requests a moment before the end, to answer its invocation.
+// reserve is the part of the margin after the request: the peer cuts off requests a moment before the end, to answer its
+// invocation.
 const reserve = 2 * time.Second
 
 // DefaultRequest is Margin.Request if that is not set.

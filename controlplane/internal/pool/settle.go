@@ -5,9 +5,9 @@ import "time"
 // After a takeover all requests come at once that were held meanwhile, and requests of the former pool still take slots. Neither
 // says anything about how many instances are needed.
 
-// settles is how long that lasts after the takeover, and after the first request that follows it. Envoy asks again after pauses of up
-// to half a second, its first try may fail, and it may notice only later who leads. Meanwhile arrivals count for no rate, and idle
-// instances are kept.
+// settles is how long that lasts after the takeover, and after the first request that follows it. Envoy asks again after pauses
+// of up to half a second, its first try may fail, and it may notice only later who leads. Meanwhile arrivals count for no rate,
+// and idle instances are kept.
 const settles = 1500 * time.Millisecond
 
 // noteArrival records that a request has come. The first one after a takeover shows that Envoy has found this pool.

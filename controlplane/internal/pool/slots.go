@@ -71,10 +71,10 @@ func (s *indexSet) has(n int) bool {
 	return n/64 < len(s.words) && s.words[n/64]&(1<<(n%64)) != 0
 }
 
-// A slotIndex finds the instance to lease from in a time that does not depend on how many there are. It has one set of instances for
-// each count of free slots, and the set of the counts that occur. It packs requests onto the fullest instance that has a free slot,
-// so that others run empty and can be drained. With spread it finds the emptiest one. Among equals it takes the lowest index.
-// Counts are stored as used slots out of the most that an instance can have.
+// A slotIndex finds the instance to lease from in a time that does not depend on how many there are. It has one set of instances
+// for each count of free slots, and the set of the counts that occur. It packs requests onto the fullest instance that has a free
+// slot, so that others run empty and can be drained. With spread it finds the emptiest one. Among equals it takes the lowest
+// index. Counts are stored as used slots out of the most that an instance can have.
 type slotIndex struct {
 	most   int
 	byUsed []indexSet

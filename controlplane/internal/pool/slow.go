@@ -50,8 +50,8 @@ func (p *Pool) remember(environment string) {
 	p.slowOnes[environment] = p.now
 }
 
-// recognize makes an instance slow that comes up in an environment which is remembered as slow. It is set aside while another frozen
-// environment could be started instead.
+// recognize makes an instance slow that comes up in an environment which is remembered as slow. It is set aside while another
+// frozen environment could be started instead.
 func (p *Pool) recognize(i *Instance) {
 	since, known := p.slowOnes[i.environment]
 	switch {

@@ -6,11 +6,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// An instance whose requests take longer than those of others may be slow, or may have got the long requests: a client that asks again
-// at once gets the slot that it has just given back, so that the same kind of request gathers on an instance. A trial tells the two
-// apart. For a while it assigns requests at random to this instance or to another one that is about as full, and compares the times
-// of these requests, which differ in nothing but the instance. Requests from the queue count too, because chance decides whose slot
-// they get.
+// An instance whose requests take longer than those of others may be slow, or may have got the long requests: a client that asks
+// again at once gets the slot that it has just given back, so that the same kind of request gathers on an instance. A trial tells
+// the two apart. For a while it assigns requests at random to this instance or to another one that is about as full, and compares
+// the times of these requests, which differ in nothing but the instance. Requests from the queue count too, because chance
+// decides whose slot they get.
 
 // A trial compares one instance with the others.
 type trial struct {
@@ -34,7 +34,8 @@ const (
 	longestTrial = 10 * time.Second
 	// retrial is how long an instance is not tried again that was not found slow. It doubles each time.
 	retrial = 10 * time.Second
-	// alike is by how many leases two instances may differ to be compared, because an app that computes is slower when it is full.
+	// alike is by how many leases two instances may differ to be compared, because an app that computes is slower when it is
+	// full.
 	alike = 2
 )
 

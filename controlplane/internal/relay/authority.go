@@ -20,8 +20,8 @@ import (
 // the certificate for this name.
 const autoName = "relay.lambda-dispatch"
 
-// How long our own certificates are valid. The CA must outlive the process. The leaf is renewed while it runs. Clocks of peers may be
-// wrong by clockSkew.
+// How long our own certificates are valid. The CA must outlive the process. The leaf is renewed while it runs. Clocks of peers
+// may be wrong by clockSkew.
 const (
 	authorityLife = 10 * 365 * 24 * time.Hour
 	leafLife      = 30 * 24 * time.Hour
@@ -56,8 +56,8 @@ func newAuthority() (*authority, error) {
 	return &authority{key: key, cert: cert}, nil
 }
 
-// keptAuthority returns the CA that a file keeps. If there is no such file it makes a CA and writes it there. So peers that know the
-// CA can check a relay that has restarted.
+// keptAuthority returns the CA that a file keeps. If there is no such file it makes a CA and writes it there. So peers that know
+// the CA can check a relay that has restarted.
 func keptAuthority(file string) (*authority, error) {
 	if file == "" {
 		return newAuthority()

@@ -108,8 +108,8 @@ func (c *peerConn) CloseWrite() error {
 	return c.tcp.CloseWrite()
 }
 
-// Close closes at once, without TLS's close_notify, which could wait for a peer that does not read. For an orderly end call CloseWrite
-// before. What was written is still delivered. It is harmless twice.
+// Close closes at once, without TLS's close_notify, which could wait for a peer that does not read. For an orderly end call
+// CloseWrite before. What was written is still delivered. It is harmless twice.
 func (c *peerConn) Close() error {
 	if c.closed.Swap(true) {
 		return nil

@@ -43,8 +43,8 @@ func (i *instance) tell(event func(*mailbox)) {
 	i.mail.deliver()
 }
 
-// attach makes c the instance's control stream and welcomes it. An instance has only one. A second one is refused unless it comes from
-// the same environment: then the network has lost the first one, and perhaps tunnels with it.
+// attach makes c the instance's control stream and welcomes it. An instance has only one. A second one is refused unless it comes
+// from the same environment: then the network has lost the first one, and perhaps tunnels with it.
 func (i *instance) attach(c *controlStream) error {
 	old, again, err := i.adopt(c)
 	if err != nil {
@@ -103,8 +103,8 @@ func (i *instance) appReady(c *controlStream, left wire.Millis) {
 	i.comeUp()
 }
 
-// adopt makes c the instance's control stream. It returns the one that c replaces, nil if that has ended, and whether there ever was
-// one.
+// adopt makes c the instance's control stream. It returns the one that c replaces, nil if that has ended, and whether there ever
+// was one.
 func (i *instance) adopt(c *controlStream) (old *controlStream, again bool, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -123,8 +123,8 @@ func (i *instance) adopt(c *controlStream) (old *controlStream, again bool, err 
 	return old, again, nil
 }
 
-// lastDoubtful is the serial number of the last connection that may have been lost together with the old control stream: the last one
-// before the relay noticed the loss or, if it did not, before the new stream.
+// lastDoubtful is the serial number of the last connection that may have been lost together with the old control stream: the last
+// one before the relay noticed the loss or, if it did not, before the new stream.
 func (i *instance) lastDoubtful(old, c *controlStream) uint64 {
 	if old == nil {
 		return i.lostAt
@@ -178,8 +178,8 @@ func (i *instance) lose(c *controlStream, report *wire.Report, err error) {
 	}
 }
 
-// suspend takes an instance out of service whose control stream broke off, and gives its peer time to come back. It closes the socket,
-// so that Envoy opens new connections elsewhere. Existing connections stay.
+// suspend takes an instance out of service whose control stream broke off, and gives its peer time to come back. It closes the
+// socket, so that Envoy opens new connections elsewhere. Existing connections stay.
 func (i *instance) suspend(c *controlStream, err error) {
 	i.mu.Lock()
 	if i.ended || i.control != c {

@@ -17,21 +17,21 @@ const (
 	maxGreeting = 2  // control streams whose hello has not come
 )
 
-// surplusFor is how long idle tunnels beyond the first may wait for another connection of Envoy's. Only the relay closes them, because
-// only it knows that a tunnel is idle. A peer might close one just as a connection is on its way.
+// surplusFor is how long idle tunnels beyond the first may wait for another connection of Envoy's. Only the relay closes them,
+// because only it knows that a tunnel is idle. A peer might close one just as a connection is on its way.
 const surplusFor = time.Second
 
 // How long tunnels may stay without their control stream.
 const (
 	// linger is for an orderly end, when bytes of the last answers may still be on their way.
 	linger = time.Second
-	// grace is for a control stream that broke off. A network that lost a connection, or a machine that stalled for a moment, must
-	// not end requests whose tunnels are up. The peer notices later than the relay, and then dials again.
+	// grace is for a control stream that broke off. A network that lost a connection, or a machine that stalled for a moment,
+	// must not end requests whose tunnels are up. The peer notices later than the relay, and then dials again.
 	grace = 3 * time.Second
 )
 
-// An instance is one invocation's tunnels, control stream and socket. It is expected, then up, perhaps lost and up again, then ended.
-// Ended is final, so that its token opens nothing afterwards.
+// An instance is one invocation's tunnels, control stream and socket. It is expected, then up, perhaps lost and up again, then
+// ended. Ended is final, so that its token opens nothing afterwards.
 type instance struct {
 	relays.Expectation // static
 	relay              *Relay
@@ -87,7 +87,8 @@ func (i *instance) expire() {
 	}
 }
 
-// comeUp opens the socket as soon as everything is there: a welcomed control stream, an app that takes requests, and an idle tunnel.
+// comeUp opens the socket as soon as everything is there: a welcomed control stream, an app that takes requests, and an idle
+// tunnel.
 func (i *instance) comeUp() {
 	i.mu.Lock()
 	if i.ended || !i.ready || i.waits || len(i.idle) == 0 || i.listener != nil {

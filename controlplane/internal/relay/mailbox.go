@@ -7,8 +7,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A mailbox delivers the events of one instance in order, one at a time, whichever goroutines they come from. It has room for one event
-// of each kind, which is enough, because only the last of each kind counts. Lost takes back an Up that was not delivered yet.
+// A mailbox delivers the events of one instance in order, one at a time, whichever goroutines they come from. It has room for one
+// event of each kind, which is enough, because only the last of each kind counts. Lost takes back an Up that was not delivered
+// yet.
 type mailbox struct {
 	events relays.Events
 	id     string
@@ -36,7 +37,8 @@ func newMailbox(events relays.Events, id string) *mailbox {
 	return &mailbox{events: events, id: id}
 }
 
-// note adds an event. It does not block, so it can be called with the lock held under which the event happened. deliver must follow.
+// note adds an event. It does not block, so it can be called with the lock held under which the event happened. deliver must
+// follow.
 func (m *mailbox) note(event func(*mailbox)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

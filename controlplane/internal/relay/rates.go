@@ -6,9 +6,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bucket"
 )
 
-// How often an instance may send messages and dial, per second on average and at once. PROTOCOL.md states the limits. Our peers stay
-// below them: they report load at most ten times a second, and dial with pauses that grow to a second. The bursts are for a relay that
-// has stalled, and finds messages and dials waiting.
+// How often an instance may send messages and dial, per second on average and at once. PROTOCOL.md states the limits. Our peers
+// stay below them: they report load at most ten times a second, and dial with pauses that grow to a second. The bursts are for a
+// relay that has stalled, and finds messages and dials waiting.
 const (
 	messagesPerSecond, messagesAtOnce = 20, 600
 	streamsPerSecond, streamsAtOnce   = 2, 20

@@ -16,9 +16,9 @@ const (
 	maxPlaintext = 16 << 10
 )
 
-// records is the connection below a tls.Conn. It passes at most one TLS record at a time to the tls.Conn, so that nothing is left inside
-// that after a Read, and records can tell whether there is more to decrypt. So a reader waits for bytes on the socket without a buffer,
-// instead of within tls.Conn.Read, which needs one.
+// records is the connection below a tls.Conn. It passes at most one TLS record at a time to the tls.Conn, so that nothing is left
+// inside that after a Read, and records can tell whether there is more to decrypt. So a reader waits for bytes on the socket
+// without a buffer, instead of within tls.Conn.Read, which needs one.
 type records struct {
 	*net.TCPConn
 	in    *lazyReader

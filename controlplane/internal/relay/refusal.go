@@ -59,8 +59,8 @@ func (r *refusal) status() int {
 	}
 }
 
-// refuse counts the drop, tells the peer why, and closes. It reads for a moment what the peer still sends, because closing with unread
-// bytes makes the kernel discard the answer.
+// refuse counts the drop, tells the peer why, and closes. It reads for a moment what the peer still sends, because closing with
+// unread bytes makes the kernel discard the answer.
 func (r *Relay) refuse(conn *peerConn, err error) {
 	defer func() { _ = conn.Close() }()
 	var why *refusal

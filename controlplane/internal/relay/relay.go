@@ -1,10 +1,10 @@
-// Package relay joins connections that Envoy opens to connections that peers dialled. It listens on one port for peers, and on one unix
-// socket per instance for Envoy. It checks which peers may serve, and copies bytes without looking at them. It decides nothing: the
-// control plane tells it which instances to expect (relays.Commands), and is told which are up (relays.Events).
+// Package relay joins connections that Envoy opens to connections that peers dialled. It listens on one port for peers, and on
+// one unix socket per instance for Envoy. It checks which peers may serve, and copies bytes without looking at them. It decides
+// nothing: the control plane tells it which instances to expect (relays.Commands), and is told which are up (relays.Events).
 //
-// Everything that may grow has a limit: connections in all, those that have not shown a valid token (see package door), idle tunnels
-// and waiting connections per instance, how often an instance may dial and send messages, the size of every message, and the time that
-// anything waits for a peer. There are as many spliced tunnels as Envoy has opened connections.
+// Everything that may grow has a limit: connections in all, those that have not shown a valid token (see package door), idle
+// tunnels and waiting connections per instance, how often an instance may dial and send messages, the size of every message, and
+// the time that anything waits for a peer. There are as many spliced tunnels as Envoy has opened connections.
 package relay
 
 import (

@@ -124,8 +124,8 @@ func (s *sockets) listen(endpoint string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// release closes a listener. It removes the path first, so that a connect fails instead of hanging in a backlog that is never accepted.
-// Envoy may retry a failed connect elsewhere.
+// release closes a listener. It removes the path first, so that a connect fails instead of hanging in a backlog that is never
+// accepted. Envoy may retry a failed connect elsewhere.
 func (s *sockets) release(endpoint string, l *net.UnixListener) {
 	path := s.path(endpoint)
 	s.mu.Lock()
@@ -142,8 +142,8 @@ func (s *sockets) close() { _ = s.lock.Close() }
 
 var plainEndpoint = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*/[0-9]+$`)
 
-// socketName returns a file name of at most maxSocketName bytes: web/0007 becomes web-0007.sock. A name of another form, or a longer
-// one, becomes a digest, so that no two names share a file and none leads out of the directory.
+// socketName returns a file name of at most maxSocketName bytes: web/0007 becomes web-0007.sock. A name of another form, or a
+// longer one, becomes a digest, so that no two names share a file and none leads out of the directory.
 func socketName(endpoint string) string {
 	if plainEndpoint.MatchString(endpoint) && len(endpoint)+len(socketSuffix) <= maxSocketName {
 		return strings.Replace(endpoint, "/", "-", 1) + socketSuffix

@@ -24,7 +24,8 @@ func setUserTimeout(c *net.TCPConn, d time.Duration) error {
 	return errors.Join(err, failed)
 }
 
-// roundTrip bounds the round-trip time of c by the kernel's measurements, as TCP's retransmission timeout does (RFC 6298); 0: not known.
+// roundTrip bounds the round-trip time of c by the kernel's measurements, as TCP's retransmission timeout does (RFC 6298); 0: not
+// known.
 func roundTrip(c *net.TCPConn) time.Duration {
 	raw, err := c.SyscallConn()
 	if err != nil {

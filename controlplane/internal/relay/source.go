@@ -31,13 +31,13 @@ func (b *buffer) release() {
 
 // A source is read without a buffer of the reader.
 type source interface {
-	// read blocks until bytes have come, and returns them in a buffer, which the caller must release. Or it returns an error and
-	// no buffer; io.EOF means an orderly end. One goroutine reads at a time.
+	// read blocks until bytes have come, and returns them in a buffer, which the caller must release. Or it returns an error
+	// and no buffer; io.EOF means an orderly end. One goroutine reads at a time.
 	read() (*buffer, error)
 }
 
-// A lazyReader reads from a socket, and takes a buffer only when there are bytes. It makes the same system calls as a plain Read: the
-// runtime's poller waits, and each attempt to read uses a pooled buffer that goes back at once if there was nothing.
+// A lazyReader reads from a socket, and takes a buffer only when there are bytes. It makes the same system calls as a plain Read:
+// the runtime's poller waits, and each attempt to read uses a pooled buffer that goes back at once if there was nothing.
 type lazyReader struct {
 	raw     syscall.RawConn
 	attempt func(fd uintptr) bool // made once: a closure per read would be garbage per message

@@ -7,12 +7,12 @@ import (
 	"sync/atomic"
 )
 
-// spliceLocked joins a tunnel to a connection of Envoy's. The tunnel's own goroutine carries what the peer sends, because it waits for
-// that anyway. A new one carries what Envoy sends.
+// spliceLocked joins a tunnel to a connection of Envoy's. The tunnel's own goroutine carries what the peer sends, because it
+// waits for that anyway. A new one carries what Envoy sends.
 //
-// Bytes go through buffers of ours rather than splice(2). Measured with both ends in one process: 128 bytes there and back cost 20 µs of
-// CPU either way; bulk data 0.50 ms per MiB with splice, and 0.53 to 0.80 with these buffers. But io.Copy's splice would hold a pipe,
-// which is two file descriptors, for each direction that waits, and it cannot be used with TLS.
+// Bytes go through buffers of ours rather than splice(2). Measured with both ends in one process: 128 bytes there and back cost
+// 20 µs of CPU either way; bulk data 0.50 ms per MiB with splice, and 0.53 to 0.80 with these buffers. But io.Copy's splice would
+// hold a pipe, which is two file descriptors, for each direction that waits, and it cannot be used with TLS.
 func (i *instance) spliceLocked(t *tunnel, envoy *net.UnixConn) {
 	if i.spliced == nil {
 		i.spliced = make(map[*tunnel]struct{}, 1)
@@ -66,8 +66,8 @@ func (t *tunnel) fromEnvoy() {
 	t.leave(t.finishToPeer(err))
 }
 
-// finishToPeer passes on the end of what Envoy sends. If Envoy has closed the connection, nobody reads any more what the peer sends.
-// Then the peer is told by a reset, as soon as it has acknowledged everything.
+// finishToPeer passes on the end of what Envoy sends. If Envoy has closed the connection, nobody reads any more what the peer
+// sends. Then the peer is told by a reset, as soon as it has acknowledged everything.
 func (t *tunnel) finishToPeer(err error) (orderly bool) {
 	switch {
 	case !errors.Is(err, io.EOF):
@@ -78,8 +78,8 @@ func (t *tunnel) finishToPeer(err error) (orderly bool) {
 	return t.conn.CloseWrite() == nil
 }
 
-// leave ends one direction. It closes both connections if the other direction has ended too. If this direction did not end in order it
-// closes them at once, so that neither side takes a cut stream for a complete one.
+// leave ends one direction. It closes both connections if the other direction has ended too. If this direction did not end in
+// order it closes them at once, so that neither side takes a cut stream for a complete one.
 func (t *tunnel) leave(orderly bool) {
 	i := t.inst
 	i.mu.Lock()
@@ -121,7 +121,8 @@ func (t *tunnel) pump(dst io.Writer, src source, counter *atomic.Uint64) error {
 	}
 }
 
-// deliver writes a buffer and releases it. It blocks while the other side does not read, so that a slow reader slows its sender down.
+// deliver writes a buffer and releases it. It blocks while the other side does not read, so that a slow reader slows its sender
+// down.
 func (t *tunnel) deliver(dst io.Writer, b *buffer, counter *atomic.Uint64) error {
 	t.traffic.passed.Add(1)
 	n, err := dst.Write(b.bytes())

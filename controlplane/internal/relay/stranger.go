@@ -16,8 +16,8 @@ import (
 const (
 	maxStrangers  = 8192
 	strangersPart = 3 // strangers get one in strangersPart of the file descriptors that the process may have
-	// addressBegun bounds the handshakes of one address that have begun: about a second of CPU. Slow peers, for example thousands
-	// that share few cores, need that many.
+	// addressBegun bounds the handshakes of one address that have begun: about a second of CPU. Slow peers, for example
+	// thousands that share few cores, need that many.
 	addressBegun = 2048
 	// Handshakes without a valid token cost a millisecond of CPU each. These limits keep them below a tenth of a core.
 	addressAttempts = 256
@@ -56,8 +56,8 @@ func (r *Relay) receive(ctx context.Context, tcp *net.TCPConn) {
 // crowded is how many times longer a connection may be silent when all places for strangers are taken.
 const crowded = 6
 
-// silence is how long a new connection may be silent. It grows with the number of strangers: closing peers that dial again at once costs
-// more than keeping them, and when there are too many the oldest must go anyway.
+// silence is how long a new connection may be silent. It grows with the number of strangers: closing peers that dial again at
+// once costs more than keeping them, and when there are too many the oldest must go anyway.
 func (r *Relay) silence() time.Duration {
 	return time.Duration(float64(r.config.FirstByte) * (1 + (crowded-1)*r.door.Crowd()))
 }
@@ -69,7 +69,8 @@ func gaveWayOr(visit *door.Visit, other Drop) Drop {
 	return other
 }
 
-// awaitByte blocks until the first byte has come, without reading it. Meanwhile the stranger costs only the connection and a goroutine.
+// awaitByte blocks until the first byte has come, without reading it. Meanwhile the stranger costs only the connection and a
+// goroutine.
 func awaitByte(tcp *net.TCPConn, limit time.Duration) error {
 	if err := tcp.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return err
@@ -81,8 +82,8 @@ func awaitByte(tcp *net.TCPConn, limit time.Duration) error {
 	return errors.Join(err, tcp.SetReadDeadline(time.Time{}))
 }
 
-// awaitTurn blocks until there is a byte to read, or the end, and the visit has a turn to read it. It gives the turn back while there is
-// nothing to read.
+// awaitTurn blocks until there is a byte to read, or the end, and the visit has a turn to read it. It gives the turn back while
+// there is nothing to read.
 func awaitTurn(tcp *net.TCPConn, visit *door.Visit) error {
 	paused := false
 	_, err := peek(tcp, func() {

@@ -5,8 +5,8 @@ import "time"
 // sweepEvery is how often the relay looks for tunnels whose connection to Envoy is closed.
 const sweepEvery = time.Second
 
-// sweep runs until the relay stops. A tunnel's goroutines notice that Envoy's connection is closed when they read from it or write to
-// it. While the peer takes no bytes and sends none they do neither, and the sweep ends the tunnel.
+// sweep runs until the relay stops. A tunnel's goroutines notice that Envoy's connection is closed when they read from it or
+// write to it. While the peer takes no bytes and sends none they do neither, and the sweep ends the tunnel.
 func (r *Relay) sweep() {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()

@@ -70,8 +70,8 @@ func fileIdentity(current func() Identity) (identity, error) {
 	}, nil
 }
 
-// serverConfig keeps session tickets on, so that a peer's later connections skip the certificate. The standard library rotates their
-// keys. Records are large from the beginning, because the first bytes of a tunnel are not as urgent as those of a web page.
+// serverConfig keeps session tickets on, so that a peer's later connections skip the certificate. The standard library rotates
+// their keys. Records are large from the beginning, because the first bytes of a tunnel are not as urgent as those of a web page.
 func serverConfig(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS13,

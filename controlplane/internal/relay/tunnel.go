@@ -8,8 +8,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A tunnel is a connection that a peer dialled, to be joined to one of Envoy's. One goroutine reads it from beginning to end. While the
-// tunnel is idle it notices that the peer has left. Once it is spliced it carries the peer's bytes to Envoy.
+// A tunnel is a connection that a peer dialled, to be joined to one of Envoy's. One goroutine reads it from beginning to end.
+// While the tunnel is idle it notices that the peer has left. Once it is spliced it carries the peer's bytes to Envoy.
 type tunnel struct {
 	conn *peerConn
 	inst *instance
@@ -172,8 +172,8 @@ func (w *waiter) expire() {
 	}
 }
 
-// partner returns Envoy's connection for a tunnel's first bytes or its end. It is nil if the tunnel was idle; then the tunnel is removed
-// from the idle ones.
+// partner returns Envoy's connection for a tunnel's first bytes or its end. It is nil if the tunnel was idle; then the tunnel is
+// removed from the idle ones.
 func (i *instance) partner(t *tunnel) *net.UnixConn {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -187,10 +187,10 @@ func (i *instance) partner(t *tunnel) *net.UnixConn {
 // proof is how long a doubtful tunnel may leave a keepalive probe, and later data, unanswered.
 const proof = 5 * time.Second
 
-// doubtLocked checks the tunnels up to that serial number, because the peer has lost its network and come back, and some of them may be
-// dead. It closes idle ones, since the peer dials others. It probes spliced ones at once. After proof they also get a limit on
-// unanswered data, which tunnels otherwise do not have (see watchTunnel). It comes later because the kernel counts from the last byte
-// that it heard, which may be longer ago than the limit.
+// doubtLocked checks the tunnels up to that serial number, because the peer has lost its network and come back, and some of them
+// may be dead. It closes idle ones, since the peer dials others. It probes spliced ones at once. After proof they also get a
+// limit on unanswered data, which tunnels otherwise do not have (see watchTunnel). It comes later because the kernel counts from
+// the last byte that it heard, which may be longer ago than the limit.
 func (i *instance) doubtLocked(last uint64) {
 	i.doubtful = last // also for those whose handshake ends later
 	i.idle = slices.DeleteFunc(i.idle, func(t *tunnel) bool {

@@ -23,8 +23,8 @@ func switchProtocols(conn *peerConn, watch func(*net.TCPConn) error) error {
 // silence is how long a control stream's peer may leave a keepalive probe, or data, unanswered.
 const silence = 2 * time.Second
 
-// watchControl makes the kernel notice a silent peer within about two seconds. The instance's other connections need no such watch: they
-// are closed if the peer does not come back.
+// watchControl makes the kernel notice a silent peer within about two seconds. The instance's other connections need no such
+// watch: they are closed if the peer does not come back.
 func watchControl(c *net.TCPConn) error {
 	err := c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 1})
 	if err != nil {
@@ -33,8 +33,8 @@ func watchControl(c *net.TCPConn) error {
 	return setUserTimeout(c, silence)
 }
 
-// watchTunnel keeps a tunnel's mapping in NATs alive. It sets no limit on unanswered data, because the kernel would take a receive window
-// that a slow app has closed for silence.
+// watchTunnel keeps a tunnel's mapping in NATs alive. It sets no limit on unanswered data, because the kernel would take a
+// receive window that a slow app has closed for silence.
 func watchTunnel(c *net.TCPConn) error {
 	return c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3})
 }

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// A traffic is what is known about the bytes on a spliced tunnel. Reading the clock for each buffer would be too expensive. So buffers
-// are counted, and a tunnel is idle if the count is the same at two looks.
+// A traffic is what is known about the bytes on a spliced tunnel. Reading the clock for each buffer would be too expensive. So
+// buffers are counted, and a tunnel is idle if the count is the same at two looks.
 type traffic struct {
 	upgrade  atomic.Bool   // Envoy speaks HTTP/1.1, which it does for upgrades only
 	answered atomic.Bool   // the peer has sent something
@@ -26,8 +26,8 @@ func (t *tunnel) begin(in source) error {
 	return t.deliver(t.conn, b, &t.inst.relay.counters.toPeers)
 }
 
-// EndIdleUpgrades ends upgraded connections, for example WebSockets, on which no byte has passed since the last call. It returns how many
-// it has ended; the first call ends none.
+// EndIdleUpgrades ends upgraded connections, for example WebSockets, on which no byte has passed since the last call. It returns
+// how many it has ended; the first call ends none.
 func (r *Relay) EndIdleUpgrades() (ended int) {
 	for _, i := range r.list() {
 		ended += i.endIdleUpgrades()

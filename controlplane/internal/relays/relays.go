@@ -54,10 +54,10 @@ type Commands interface {
 	Forget(instance string)
 }
 
-// Events is what a relay tells the control plane. Calls for one instance come in order and never overlap: any number of Waiting, then
-// Up, then any number of Load and Notice and at most one Draining. After Lost another Up may follow. Every expected instance ends with
-// exactly one Down, also one that never came up, and one that was forgotten. No call is made from within a method of Commands, so a
-// caller of those may hold its locks. Implementations return quickly.
+// Events is what a relay tells the control plane. Calls for one instance come in order and never overlap: any number of Waiting,
+// then Up, then any number of Load and Notice and at most one Draining. After Lost another Up may follow. Every expected instance
+// ends with exactly one Down, also one that never came up, and one that was forgotten. No call is made from within a method of
+// Commands, so a caller of those may hold its locks. Implementations return quickly.
 type Events interface {
 	// Waiting: a peer is there whose app does not take requests yet.
 	Waiting(Waiting)
@@ -72,13 +72,13 @@ type Events interface {
 	// Lost: the control stream broke off, and the socket is gone. Requests go on as long as their tunnels do. If the peer comes
 	// back, Up follows; otherwise Down follows soon.
 	Lost(instance string, err error)
-	// Down: the control stream has ended, all tunnels are closed, the socket is gone, and the instance's token opens nothing any
-	// more. report is nil if the peer said no goodbye. Then err says why: it wraps ErrNeverDialled, ErrForgotten,
+	// Down: the control stream has ended, all tunnels are closed, the socket is gone, and the instance's token opens nothing
+	// any more. report is nil if the peer said no goodbye. Then err says why: it wraps ErrNeverDialled, ErrForgotten,
 	// ErrControlEnded, ErrTooOften or ErrStopped, or is the error of the connection.
 	Down(instance string, report *wire.Report, err error)
-	// Register answers a peer that registers by itself. The peer is shown the text of an error. The status is 401, 404 or 429 for
-	// an error that wraps ErrUnauthorized, ErrUnknownFunction or ErrRegisterTooOften, and 503 for any other. After 429 and 503 the
-	// peer tries again later.
+	// Register answers a peer that registers by itself. The peer is shown the text of an error. The status is 401, 404 or 429
+	// for an error that wraps ErrUnauthorized, ErrUnknownFunction or ErrRegisterTooOften, and 503 for any other. After 429
+	// and 503 the peer tries again later.
 	Register(ctx context.Context, token string, r wire.Registration) (wire.Invocation, error)
 }
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// What counts as a crowd, and as a beat of crowds. A crowd is crowdLeast requests within crowdWithin, after a pause at least as long
-// as they took, that come at crowdTimes the usual rate or faster.
+// What counts as a crowd, and as a beat of crowds. A crowd is crowdLeast requests within crowdWithin, after a pause at least as
+// long as they took, that come at crowdTimes the usual rate or faster.
 const (
 	crowdLeast  = 8
 	crowdWithin = 40 * time.Millisecond

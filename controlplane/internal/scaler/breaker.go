@@ -56,7 +56,8 @@ func (b *Breaker) tighten(now time.Time, cause Cause, r rule) {
 	}
 }
 
-// pause is half fixed and half jitter, so that functions that failed together do not try again together. For class stop it is exact.
+// pause is half fixed and half jitter, so that functions that failed together do not try again together. For class stop it is
+// exact.
 func (b *Breaker) pause() time.Duration {
 	if b.rule.class == stop {
 		return b.rule.first
@@ -102,8 +103,8 @@ func (b *Breaker) close() {
 	b.until = time.Time{}
 }
 
-// Arrived says that a request came and waits, so it may cause Attempts starts. If it is the only waiter, failures are forgotten that
-// are ForgetAfter old, unless the breaker is open.
+// Arrived says that a request came and waits, so it may cause Attempts starts. If it is the only waiter, failures are forgotten
+// that are ForgetAfter old, unless the breaker is open.
 func (b *Breaker) Arrived(now time.Time, alone bool) {
 	if alone && !b.Open() && now.After(b.until.Add(ForgetAfter)) {
 		b.close()

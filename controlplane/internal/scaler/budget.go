@@ -35,9 +35,9 @@ func (p Price) PerHour() float64 { return float64(p.hour) / picodollars }
 // Fee is how long the instance could run for what its start costs.
 func (p Price) Fee() time.Duration { return p.fee }
 
-// A Budget bounds what instances cost, in dollars per hour. Each running instance claims its hourly price. After it ends the claim is
-// held for the time of its fee, to pay for its start. All claims together never exceed the ceiling. So no hour costs more than the
-// ceiling, but for the start fees of instances that still run when the hour ends.
+// A Budget bounds what instances cost, in dollars per hour. Each running instance claims its hourly price. After it ends the
+// claim is held for the time of its fee, to pay for its start. All claims together never exceed the ceiling. So no hour costs
+// more than the ceiling, but for the start fees of instances that still run when the hour ends.
 //
 // A nil Budget has no ceiling. A ceiling of 0 means none as well, but claims are counted, because a ceiling may be set later.
 // Functions may share a budget: unlike the rest of this package it is safe for concurrent use.
@@ -165,8 +165,8 @@ func (b *Budget) inherit(now time.Time, p Price) {
 	b.claimed += p.hour
 }
 
-// Release says that an instance has ended for which the price was claimed. The claim is held for the time of its fee, or for hold if
-// that is longer. A hold is for an instance that may still run unseen.
+// Release says that an instance has ended for which the price was claimed. The claim is held for the time of its fee, or for hold
+// if that is longer. A hold is for an instance that may still run unseen.
 func (b *Budget) Release(now time.Time, p Price, hold time.Duration) {
 	if b == nil {
 		return

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// How long a frozen environment is relied on: SurelyFrozen before anything is learned, and learned times between the next two. It may
-// be seen again within maybeFrozen. Lambda does not publish when it gives environments up. Observers report 5 to 15 minutes.
+// How long a frozen environment is relied on: SurelyFrozen before anything is learned, and learned times between the next two. It
+// may be seen again within maybeFrozen. Lambda does not publish when it gives environments up. Observers report 5 to 15 minutes.
 const (
 	SurelyFrozen  = 290 * time.Second
 	leastRelied   = 20 * time.Second
@@ -146,18 +146,18 @@ func (f *Fleet) Latest() time.Duration { return latestTimes * f.Cold.Mean(assume
 // Claims reports whether a start in progress claims a frozen environment.
 func (f *Fleet) Claims(s *Start) bool { return s != nil && s.in == &f.warm }
 
-// overtaken takes the claim from the newest warm start, because another start has come up in the environment that it was counted on.
-// Starts that are made together reach Lambda in any order.
+// overtaken takes the claim from the newest warm start, because another start has come up in the environment that it was counted
+// on. Starts that are made together reach Lambda in any order.
 func (f *Fleet) overtaken(e *environment) {
 	if last := f.warm.newest(); last != nil && !last.at.Before(e.since) {
 		f.move(last, &f.cold)
 	}
 }
 
-// surprise handles a start that found no frozen environment, or takes too long for one that did. There are three explanations, tried
-// in this order. An environment that gave its last answer just before the start was not frozen in time for it, and is there for the
-// next one. Another start that is not overdue may have taken the environment, so the claim moves to it. Otherwise the environments
-// are gone, because Lambda has given them up or somebody else invokes the function.
+// surprise handles a start that found no frozen environment, or takes too long for one that did. There are three explanations,
+// tried in this order. An environment that gave its last answer just before the start was not frozen in time for it, and is there
+// for the next one. Another start that is not overdue may have taken the environment, so the claim moves to it. Otherwise the
+// environments are gone, because Lambda has given them up or somebody else invokes the function.
 func (f *Fleet) surprise(now time.Time, s *Start) {
 	other := f.cold.newest()
 	f.move(s, &f.cold)
@@ -192,8 +192,8 @@ func (f *Fleet) frozeJustBefore(at time.Time) bool {
 	return false
 }
 
-// found learns from an environment that ran again after it had been frozen for the idle time. Most are used soon, which says nothing.
-// One that lasted longer than relied raises relied a little.
+// found learns from an environment that ran again after it had been frozen for the idle time. Most are used soon, which says
+// nothing. One that lasted longer than relied raises relied a little.
 func (f *Fleet) found(idle time.Duration) {
 	if idle > f.relied && f.relied > 0 {
 		f.relied = min(f.relied+(idle-f.relied)/8, longestRelied)
@@ -277,8 +277,8 @@ func (f *Fleet) forget(now time.Time) {
 	}
 }
 
-// An Estimate is an exponential moving average: each value counts for an eighth, as in TCP's smoothed round-trip time (RFC 6298), and
-// the first ones for more.
+// An Estimate is an exponential moving average: each value counts for an eighth, as in TCP's smoothed round-trip time (RFC 6298),
+// and the first ones for more.
 type Estimate struct {
 	mean float64
 	n    int

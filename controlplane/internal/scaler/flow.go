@@ -114,8 +114,8 @@ func (f *Flow) Lately() float64 { return f.arrived.rate() }
 // requests in flight may be of another kind.
 const silence = 4
 
-// Quiet is when the present pause will have become so long. It is judged by what was known when the pause began, because the requests
-// in flight make the usual pause longer meanwhile.
+// Quiet is when the present pause will have become so long. It is judged by what was known when the pause began, because the
+// requests in flight make the usual pause longer meanwhile.
 func (f *Flow) Quiet() time.Time {
 	pause := f.turned.work / max(1, f.turned.ended) / max(1, float64(f.leased))
 	return f.turned.at.Add(time.Duration(silence * pause * float64(time.Second)))
@@ -132,8 +132,8 @@ func (f *Flow) Service() time.Duration {
 	return time.Duration(f.busy.sum / f.departed.sum * float64(time.Second))
 }
 
-// Usual is how long a request takes, however long ago requests were last seen. Before one has ended it is a guess: assumedService, or
-// twice as long as those in flight have taken so far.
+// Usual is how long a request takes, however long ago requests were last seen. Before one has ended it is a guess:
+// assumedService, or twice as long as those in flight have taken so far.
 func (f *Flow) Usual() (service time.Duration, known bool) {
 	if f.ended < 0.5 {
 		return max(assumedService, time.Duration(2*f.work/max(1, float64(f.leased))*float64(time.Second))), false
@@ -152,8 +152,8 @@ func (f *Flow) Freed(leased int, d time.Duration) float64 {
 	return float64(leased) * min(1, float64(d)/float64(service))
 }
 
-// Rise is by how much the demand will have grown after d if requests keep coming at the present rate; 0 if it falls. It is 0 too while
-// the service time is not known, because then a crowd would look like the beginning of far more.
+// Rise is by how much the demand will have grown after d if requests keep coming at the present rate; 0 if it falls. It is 0 too
+// while the service time is not known, because then a crowd would look like the beginning of far more.
 func (f *Flow) Rise(demand int, d time.Duration) float64 {
 	service := f.Service()
 	if service == 0 {

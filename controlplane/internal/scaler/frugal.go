@@ -110,8 +110,8 @@ func (f *frugal) keep(now time.Time, s *State, head int) int {
 	return f.recent.Peak(now)
 }
 
-// headroom is how many slots to keep free, so that demand seldom rises beyond them during a warm start. It is at most a small share of
-// the requests in flight.
+// headroom is how many slots to keep free, so that demand seldom rises beyond them during a warm start. It is at most a small
+// share of the requests in flight.
 func (f *frugal) headroom(s *State) int {
 	warm := s.Fleet.Warm.Mean(assumedWarm)
 	moves := f.flow.Rate()*warm.Seconds() + f.flow.Freed(s.Leased, warm)

@@ -66,8 +66,8 @@ func NewGuards(s Settings, seed uint64) *Guards {
 	}
 }
 
-// Configure gives the guards other settings. Total stays as it was, and so do claims and failures. Running instances count in the new
-// Account.
+// Configure gives the guards other settings. Total stays as it was, and so do claims and failures. Running instances count in the
+// new Account.
 func (g *Guards) Configure(now time.Time, s Settings) {
 	s.Total = g.settings.Total
 	if s.Account != g.settings.Account {
@@ -141,7 +141,8 @@ func (g *Guards) Take(now time.Time, l Load, want int) (int, Block) {
 	return n, block
 }
 
-// claim claims for up to n starts from the budgets that functions share. Others may have claimed since Room looked, so it may get less.
+// claim claims for up to n starts from the budgets that functions share. Others may have claimed since Room looked, so it may get
+// less.
 func (g *Guards) claim(now time.Time, n int) (claimed int, held Block) {
 	claimed, until := g.settings.Total.Claim(now, g.price, n)
 	held = Block{Reason: DollarsTotal, Until: until}

@@ -2,8 +2,9 @@ package scaler
 
 import "time"
 
-// keepShares are the times that a Keeper chooses from, in units of a restart's cost. Keeping an instance for exactly that cost is at
-// most twice as expensive as knowing the future (the ski rental problem). The others do better if most pauses are shorter, or longer.
+// keepShares are the times that a Keeper chooses from, in units of a restart's cost. Keeping an instance for exactly that cost is
+// at most twice as expensive as knowing the future (the ski rental problem). The others do better if most pauses are shorter, or
+// longer.
 var keepShares = [...]float64{0, 0.25, 0.5, 1, 2}
 
 const (
@@ -11,8 +12,8 @@ const (
 	keepMemory = 0.95 // how much earlier pauses still count after one more
 )
 
-// A Keeper learns how long to keep an idle instance. For each pause it looks at how long it took until as many instances were needed
-// again, and at what each choice would have cost. It takes the choice that would have cost least lately.
+// A Keeper learns how long to keep an idle instance. For each pause it looks at how long it took until as many instances were
+// needed again, and at what each choice would have cost. It takes the choice that would have cost least lately.
 type Keeper struct {
 	needed int
 	since  []time.Time              // when the need fell below each number of instances, the highest number first

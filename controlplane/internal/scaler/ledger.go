@@ -8,8 +8,8 @@ import (
 // ledgerMemory is how fast a Ledger forgets: after that time a bill counts for 1/e.
 const ledgerMemory = time.Minute
 
-// A Ledger compares what instances have cost lately with what plain Lambda would have cost, which serves one request per environment.
-// Both are in billed time. Starts in new environments are left out, because both have them.
+// A Ledger compares what instances have cost lately with what plain Lambda would have cost, which serves one request per
+// environment. Both are in billed time. Starts in new environments are left out, because both have them.
 type Ledger struct {
 	at               time.Time
 	serving, leased  int

@@ -56,8 +56,8 @@ const (
 	compareMost  = 60
 )
 
-// Compare tells whether requests of one side of a trial take slowTimes longer than those of the other. Chance must have assigned the
-// requests to the sides.
+// Compare tells whether requests of one side of a trial take slowTimes longer than those of the other. Chance must have assigned
+// the requests to the sides.
 func Compare(own, others *Pace) Verdict {
 	n := min(own.n, others.n)
 	if n < compareLeast {

@@ -2,9 +2,9 @@ package scaler
 
 import "time"
 
-// Places bound the environments that exist, running and frozen. Lambda makes a new one only if none is frozen, so there are never more
-// than instances that ran at once. Each instance takes a place from its start to its end, and for a moment longer, because its
-// environment is not frozen at once.
+// Places bound the environments that exist, running and frozen. Lambda makes a new one only if none is frozen, so there are never
+// more than instances that ran at once. Each instance takes a place from its start to its end, and for a moment longer, because
+// its environment is not frozen at once.
 
 // After its last answer an environment is not there at once for the next start: its runtime and extensions still finish their work.
 // settles is how long that takes nearly always, and freezing how long it takes at most.

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// An environment in reserve is worth its start if the peak that needs it is likely enough to come again. The past says how likely: the
-// highest demand in each of the last windows, each as long as a frozen environment is relied on.
+// An environment in reserve is worth its start if the peak that needs it is likely enough to come again. The past says how
+// likely: the highest demand in each of the last windows, each as long as a frozen environment is relied on.
 const (
 	peakWindow  = SurelyFrozen
 	peakWindows = 6
@@ -71,9 +71,9 @@ func (p *Peaks) Chance(slots int) float64 {
 	return seen / windows
 }
 
-// reserve is how many instances to start only so that their environments are frozen when a peak, or a higher one, comes again. Then no
-// request waits for a cold start. All frozen environments must be started with them, because Lambda makes a new one only when all
-// others are in use. While starts fail, or none has succeeded yet, the reserve is not filled.
+// reserve is how many instances to start only so that their environments are frozen when a peak, or a higher one, comes again.
+// Then no request waits for a cold start. All frozen environments must be started with them, because Lambda makes a new one only
+// when all others are in use. While starts fail, or none has succeeded yet, the reserve is not filled.
 func (f *frugal) reserve(now time.Time, s *State) int {
 	if f.tuning.Reserve == 0 || s.Starting > 0 || s.Failing || s.Renewing || s.Unreachable || !s.Fleet.Known() {
 		return 0
@@ -116,8 +116,8 @@ func (f *frugal) worthwhile(now time.Time, s *State, have int) int {
 	return need
 }
 
-// beyond is how many starts to make so that up to n environments run, if frozen of them are frozen; 0 if none would be new. It leaves
-// one start to spare, so that a request that comes meanwhile does not wait for the reserve.
+// beyond is how many starts to make so that up to n environments run, if frozen of them are frozen; 0 if none would be new. It
+// leaves one start to spare, so that a request that comes meanwhile does not wait for the reserve.
 func (f *frugal) beyond(frozen, n int) int {
 	if f.most > 0 {
 		n = min(n, frozen+f.most-1)

@@ -1,5 +1,5 @@
-// Package scaler decides how many instances a function should have, and when a start must wait. It is pure: time is an argument, and
-// nothing blocks. Nothing but a Budget is safe for concurrent use.
+// Package scaler decides how many instances a function should have, and when a start must wait. It is pure: time is an argument,
+// and nothing blocks. Nothing but a Budget is safe for concurrent use.
 //
 // Policy and mechanism are separate. A Rule looks at a State and says what it would like (Want). Guards say how much of that may
 // happen now. The pool carries it out. So a new policy can be wrong about latency and cost, but it cannot make starts run away.
@@ -10,8 +10,8 @@ import "time"
 // Settings bound and shape the instances of one function.
 type Settings struct {
 	Min int // instances kept ready
-	// Max bounds the instances that exist, draining ones included. Rotating and draining instances may exceed it by at most Surge.
-	// With 0 nothing is ever started.
+	// Max bounds the instances that exist, draining ones included. Rotating and draining instances may exceed it by at most
+	// Surge. With 0 nothing is ever started.
 	Max              int
 	Environments     int        // the most that may exist, running and frozen, rotation included; 0: no bound
 	StartsInProgress int        // the most starts that are not up yet; with 0 nothing is ever started

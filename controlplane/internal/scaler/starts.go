@@ -104,8 +104,8 @@ func (b *batch) ages(now time.Time) float64 {
 	return float64(b.n)*now.Sub(b.base).Seconds() - b.since
 }
 
-// Begin says that a start was made. It is expected to be warm if there is a frozen environment that no other start has claimed, because
-// Lambda makes a new one only when none is left. Over must follow.
+// Begin says that a start was made. It is expected to be warm if there is a frozen environment that no other start has claimed,
+// because Lambda makes a new one only when none is left. Over must follow.
 func (f *Fleet) Begin(now time.Time) *Start {
 	s := &Start{at: now}
 	if f.Spare(now) > 0 {
@@ -150,8 +150,8 @@ func (f *Fleet) move(s *Start, to *batch) {
 // Spare is how many frozen environments are there for further starts.
 func (f *Fleet) Spare(now time.Time) int { return max(0, f.Frozen(now)-f.warm.n) }
 
-// expect corrects expectations that time has refuted. An overdue warm start becomes a cold one, which puts the claimed environment in
-// doubt. An overdue cold start is lost. An instance that should have finished is not counted on any more.
+// expect corrects expectations that time has refuted. An overdue warm start becomes a cold one, which puts the claimed
+// environment in doubt. An overdue cold start is lost. An instance that should have finished is not counted on any more.
 func (f *Fleet) expect(now time.Time) {
 	for s := f.warm.due(now, f.overdue()); s != nil; s = f.warm.due(now, f.overdue()) {
 		f.surprise(now, s)
@@ -169,8 +169,8 @@ func (f *Fleet) overdue() time.Duration {
 	return max(overdueLeast, overdueTimes*f.Warm.Mean(assumedWarm))
 }
 
-// late is the age at which a cold start is not counted on any more. It doubles with each start that is already lost. It has no meaning
-// before a cold start was seen.
+// late is the age at which a cold start is not counted on any more. It doubles with each start that is already lost. It has no
+// meaning before a cold start was seen.
 func (f *Fleet) late() time.Duration {
 	return max(overdueLeast, overdueTimes*f.Cold.Mean(0)<<min(f.lost.n, 8))
 }

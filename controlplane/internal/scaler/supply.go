@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// A start is worth the requests that it serves once it is up. Slots that are free by then compete with it: slots of ready instances,
-// of starts in progress, and of environments that are about to freeze. docs/scaling.md has the reasoning.
+// A start is worth the requests that it serves once it is up. Slots that are free by then compete with it: slots of ready
+// instances, of starts in progress, and of environments that are about to freeze. docs/scaling.md has the reasoning.
 
-// assumedService is how long requests take before that is known. With short starts the value matters little. With long ones a larger
-// value would make a start for each request that waits.
+// assumedService is how long requests take before that is known. With short starts the value matters little. With long ones a
+// larger value would make a start for each request that waits.
 const assumedService = 350 * time.Millisecond
 
 // starts is how many instances to start for waiters, for headroom and for requests that are about to come.
@@ -34,8 +34,8 @@ func (f *frugal) warmStarts(now time.Time, s *State, head int) int {
 	return min(ceilDiv(int(short), s.Concurrency), spare)
 }
 
-// coldStarts is how many starts in new environments are worth it, beside the warm ones. They take too long to foresee the requests of
-// that time, so they are for requests that already wait, and for those that come beside them.
+// coldStarts is how many starts in new environments are worth it, beside the warm ones. They take too long to foresee the
+// requests of that time, so they are for requests that already wait, and for those that come beside them.
 func (f *frugal) coldStarts(now time.Time, s *State, head, warm int) int {
 	soon := s.Starting - s.Fleet.lost.n + warm
 	if s.Waiting == 0 {
@@ -73,9 +73,9 @@ func (f *frugal) givenBack(now time.Time, s *State, lead time.Duration) float64 
 	return 0
 }
 
-// pressing is how many slots the waiters need, so that they are served as fast as they came, and so that the backlog is served within
-// the time of a start. Once they have waited for longer than a request takes, that is fewer than wait, because one slot serves
-// several of them.
+// pressing is how many slots the waiters need, so that they are served as fast as they came, and so that the backlog is served
+// within the time of a start. Once they have waited for longer than a request takes, that is fewer than wait, because one slot
+// serves several of them.
 func (f *frugal) pressing(now time.Time, s *State, lead time.Duration) float64 {
 	waited := s.waited(now)
 	if s.Waiting < 2 || waited <= f.service {
@@ -88,8 +88,8 @@ func (f *frugal) pressing(now time.Time, s *State, lead time.Duration) float64 {
 	return min(max(1, slots), float64(s.Waiting))
 }
 
-// lasting is how many requests would still wait when a cold start made now is up, if it were not made. If none would, the start helps
-// no request. If that cannot be said, lasting is infinite.
+// lasting is how many requests would still wait when a cold start made now is up, if it were not made. If none would, the start
+// helps no request. If that cannot be said, lasting is infinite.
 func (f *frugal) lasting(now time.Time, s *State, lead time.Duration, warm int) float64 {
 	if !f.known {
 		return math.Inf(1)

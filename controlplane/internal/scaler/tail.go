@@ -17,8 +17,8 @@ const (
 // that took as long (Lindy's law).
 const lindy = 2.1
 
-// A Tail learns how long the longest requests of a function take. For each length, in steps of 10 %, it remembers when a request last
-// took that long. The zero value has seen nothing.
+// A Tail learns how long the longest requests of a function take. For each length, in steps of 10 %, it remembers when a request
+// last took that long. The zero value has seen nothing.
 type Tail struct {
 	last [tailBuckets]time.Time
 	cut  time.Time // when a request was last cut off by the end of its instance
@@ -38,8 +38,8 @@ func (t *Tail) Ended(now time.Time, took time.Duration) (longer bool) {
 // Cut says that a request was cut off because its instance had no time left.
 func (t *Tail) Cut(now time.Time) { t.cut = now }
 
-// Expect is how long requests take at most. Requests longer than most are left out, because no instance has time for them. The oldest
-// one in flight has taken oldest so far. If none was seen to take as long or to be cut off, it may take twice that.
+// Expect is how long requests take at most. Requests longer than most are left out, because no instance has time for them. The
+// oldest one in flight has taken oldest so far. If none was seen to take as long or to be cut off, it may take twice that.
 func (t *Tail) Expect(now time.Time, oldest, most time.Duration) time.Duration {
 	longest := tailEdge(t.longest(now, tailBucket(most)) + 1)
 	if oldest > longest && now.Sub(t.cut) > tailMemory {

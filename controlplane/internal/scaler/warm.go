@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A warmBucket paces starts in frozen environments. They make no new environment and cost milliseconds, and Lambda bounds them only by
-// its concurrency. The bucket has a token for each environment and fills within a second, so that an environment that ends as soon as
-// it starts is not started in an endless loop.
+// A warmBucket paces starts in frozen environments. They make no new environment and cost milliseconds, and Lambda bounds them
+// only by its concurrency. The bucket has a token for each environment and fills within a second, so that an environment that
+// ends as soon as it starts is not started in an endless loop.
 type warmBucket struct {
 	used float64
 	at   time.Time

@@ -8,8 +8,8 @@ const buckets = 8
 // minWidth keeps a short span from waking its user all the time.
 const minWidth = 5 * time.Millisecond
 
-// A Window is the sliding maximum of a level over a span. It is exact about new values, and forgets old ones between one and 8/7 spans
-// after they ended. Time must not run backwards.
+// A Window is the sliding maximum of a level over a span. It is exact about new values, and forgets old ones between one and 8/7
+// spans after they ended. Time must not run backwards.
 type Window struct {
 	width time.Duration
 	ring  [buckets]int

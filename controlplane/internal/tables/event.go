@@ -2,13 +2,13 @@ package tables
 
 import "github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 
-// An Event is what a Mirror tells the leader about one relay. Events of an instance come in order, each once: Inherited or Expected; any
-// number of Waiting; Up; any number of Load and Notice, and at most one Draining. After Lost another Up or Waiting may follow. The last
-// one is Down.
+// An Event is what a Mirror tells the leader about one relay. Events of an instance come in order, each once: Inherited or
+// Expected; any number of Waiting; Up; any number of Load and Notice, and at most one Draining. After Lost another Up or Waiting
+// may follow. The last one is Down.
 type Event interface{ event() }
 
-// Inherited is an event: the relay has an instance that this leader did not start. The events that lead to its present state follow at
-// once, so that the leader can treat it like its own.
+// Inherited is an event: the relay has an instance that this leader did not start. The events that lead to its present state
+// follow at once, so that the leader can treat it like its own.
 type Inherited struct{ Instance }
 
 // Expected is an event: the relay lets the instance's peer in.

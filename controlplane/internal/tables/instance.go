@@ -14,8 +14,8 @@ const (
 	PhaseEnded    Phase = "ended"
 )
 
-// An Instance is what a relay knows about an instance when it sends this. Counters show what has happened more than once since the last
-// message.
+// An Instance is what a relay knows about an instance when it sends this. Counters show what has happened more than once since
+// the last message.
 type Instance struct {
 	ID       string  `json:"id"`
 	Function string  `json:"function"`

@@ -43,8 +43,8 @@ func (e *StaleError) Error() string {
 	return fmt.Sprintf("term %d is over: the relay has seen %d", e.Term, e.Seen)
 }
 
-// A Keeper is the relay's side. Its owner carries out the commands, and passes on the relay's events of each instance, before it makes
-// another call.
+// A Keeper is the relay's side. Its owner carries out the commands, and passes on the relay's events of each instance, before it
+// makes another call.
 type Keeper struct {
 	hello   Hello
 	term    uint64
@@ -124,8 +124,8 @@ func NewKeeper(hello Hello, term uint64) *Keeper {
 // Term is the highest term seen.
 func (k *Keeper) Term() uint64 { return k.term }
 
-// Settled tells whether the leader of the highest term has sent all that it wants. Until then it may still expect an instance that the
-// relay does not know.
+// Settled tells whether the leader of the highest term has sent all that it wants. Until then it may still expect an instance
+// that the relay does not know.
 func (k *Keeper) Settled() bool { return k.settled }
 
 // Attached tells whether there is a stream to the leader.

@@ -2,8 +2,9 @@ package tables
 
 import "time"
 
-// What a relay knows may outlive its process. What has changed is written down before anything is said of it, and the next process
-// begins with that: it lets those peers in whom the one before would have let in, whether a leader is there that knows of them or not.
+// What a relay knows may outlive its process. What has changed is written down before anything is said of it, and the next
+// process begins with that: it lets those peers in whom the one before would have let in, whether a leader is there that knows of
+// them or not.
 
 // A Kept is an instance as it was written down.
 type Kept struct {

@@ -112,8 +112,8 @@ func (m *Mirror) reborn() {
 	}
 }
 
-// Detach says that the stream is gone. It may have ended with its relay, whose sockets nobody serves then: what was up is lost until
-// the relay attaches and says that it still is.
+// Detach says that the stream is gone. It may have ended with its relay, whose sockets nobody serves then: what was up is lost
+// until the relay attaches and says that it still is.
 func (m *Mirror) Detach(ended bool) (events []Event) {
 	m.attached = false
 	m.ping.sent = time.Time{}

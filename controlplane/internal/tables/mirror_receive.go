@@ -10,8 +10,8 @@ import (
 // ErrTooMany says that a relay has sent more instances than it may have.
 var ErrTooMany = errors.New("the relay has more instances than it may")
 
-// Receive handles a message of the relay on the stream that was last attached. Call Taken when the events are handled. After an error
-// the stream is useless, but the events have happened.
+// Receive handles a message of the relay on the stream that was last attached. Call Taken when the events are handled. After an
+// error the stream is useless, but the events have happened.
 func (m *Mirror) Receive(now time.Time, o Observed) ([]Event, error) {
 	if m.superseded(o.Term) {
 		return m.supersede(o.Term), nil
@@ -174,8 +174,8 @@ func (m *Mirror) pong(number uint64) {
 	}
 }
 
-// sync is called when the relay has sent everything that it has. An instance that it should have but has not was lost in a restart: it is
-// expected again, and goes on if its peer dials. Then all wants are queued that the relay may not have received.
+// sync is called when the relay has sent everything that it has. An instance that it should have but has not was lost in a
+// restart: it is expected again, and goes on if its peer dials. Then all wants are queued that the relay may not have received.
 func (m *Mirror) sync(now time.Time, events []Event) []Event {
 	m.synced = true
 	maps.DeleteFunc(m.ended, func(_ string, number uint64) bool { return number == unrepeated })
@@ -206,7 +206,8 @@ func (m *Mirror) again(now time.Time, events []Event, i *mirrored) []Event {
 	return rebirth(events, i)
 }
 
-// rebirth follows the end of the relay's process, after which its counts of an instance begin anew: the instance has not dialled this one.
+// rebirth follows the end of the relay's process, after which its counts of an instance begin anew: the instance has not dialled
+// this one.
 func rebirth(events []Event, i *mirrored) []Event {
 	if i.Phase == PhaseUp {
 		events = append(events, Lost{i.ID, "the relay has restarted", true})

@@ -31,7 +31,8 @@ func (m *Mirror) pending() bool {
 // owesPing tells whether a ping must be sent. Only one is unanswered at a time, and it is sent after all wants.
 func (m *Mirror) owesPing() bool { return m.ping.due && m.ping.sent.IsZero() }
 
-// owesNotes tells whether notes must be sent. Before the relay is synced they must not be, because they replace notes of former leaders.
+// owesNotes tells whether notes must be sent. Before the relay is synced they must not be, because they replace notes of former
+// leaders.
 func (m *Mirror) owesNotes() bool { return m.synced && len(m.noting) > 0 }
 
 // nextWants adds as many wants as one message may hold.

@@ -1,10 +1,10 @@
-// Package tables keeps what a leader and a relay know about each other: the desired table, which the leader sends, and the observed
-// table, which the relay sends. Two state machines keep them: the Keeper in the relay and, in the leader, one Mirror for each relay.
-// Either process may end and begin anew at any moment, and the stream between them may break.
+// Package tables keeps what a leader and a relay know about each other: the desired table, which the leader sends, and the
+// observed table, which the relay sends. Two state machines keep them: the Keeper in the relay and, in the leader, one Mirror for
+// each relay. Either process may end and begin anew at any moment, and the stream between them may break.
 //
-// Both machines are pure: no goroutine, lock, clock or log. Time is an argument. A message is pulled (Next) when the stream can take one,
-// and holds what has changed since the last one. So what waits to be sent is bounded by the number of instances, however slow the stream
-// is. Ages, expiries and times left are sent as durations, because clocks of hosts differ.
+// Both machines are pure: no goroutine, lock, clock or log. Time is an argument. A message is pulled (Next) when the stream can
+// take one, and holds what has changed since the last one. So what waits to be sent is bounded by the number of instances,
+// however slow the stream is. Ages, expiries and times left are sent as durations, because clocks of hosts differ.
 //
 // The rules:
 //   - A relay obeys the highest term that it has seen, and says so to leaders of older terms. If the lease's store loses its record, two
@@ -18,8 +18,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// Limits of tables and messages. A relay refuses expectations beyond MaxInstances. Ended instances count until a leader has acknowledged
-// their end.
+// Limits of tables and messages. A relay refuses expectations beyond MaxInstances. Ended instances count until a leader has
+// acknowledged their end.
 const (
 	MaxInstances = 16_384
 	MaxNotes     = 1024

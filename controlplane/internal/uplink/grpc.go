@@ -133,8 +133,8 @@ func (r rpc[S, R]) Recv() (*R, error) {
 	return message, nil
 }
 
-// To returns a Dial to a control plane's address: the absolute path of a unix socket, or host:port. A host name is resolved each time.
-// The credentials are those of package trust.
+// To returns a Dial to a control plane's address: the absolute path of a unix socket, or host:port. A host name is resolved each
+// time. The credentials are those of package trust.
 func To(address string, as credentials.TransportCredentials) Dial {
 	return func(ctx context.Context) (Stream[Up, Down], error) {
 		conn, err := grpc.NewClient("passthrough:///"+address,

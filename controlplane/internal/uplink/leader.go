@@ -20,8 +20,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A Sink receives what relays tell a Leader. Calls for one relay come in order and do not overlap. They may call the Leader's methods
-// except Lead and Resign.
+// A Sink receives what relays tell a Leader. Calls for one relay come in order and do not overlap. They may call the Leader's
+// methods except Lead and Resign.
 type Sink interface {
 	// Attached: the relay has opened a stream. Its events follow; those up to tables.Synced are about what it had.
 	Attached(relay string, hello tables.Hello)
@@ -33,7 +33,8 @@ type Sink interface {
 	Register(ctx context.Context, relay, token string, r wire.Registration) (wire.Invocation, error)
 }
 
-// A Leader accepts streams of relays while it leads, and refuses them otherwise. Its methods do not block on the network, except Serve.
+// A Leader accepts streams of relays while it leads, and refuses them otherwise. Its methods do not block on the network, except
+// Serve.
 type Leader struct {
 	sink Sink
 	log  logrus.FieldLogger
@@ -76,7 +77,8 @@ func (l *Leader) Resign() {
 	}
 }
 
-// Renew ends all streams, and returns when everything that came on them was told. Relays attach again, and send what they have then.
+// Renew ends all streams, and returns when everything that came on them was told. Relays attach again, and send what they have
+// then.
 func (l *Leader) Renew() {
 	l.mu.Lock()
 	sites := slices.Collect(maps.Values(l.sites))
@@ -91,8 +93,8 @@ func Ours(err error) bool {
 	return errors.Is(err, ErrStandby) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrAnew)
 }
 
-// Expect makes relays let an instance's peer in: all that have attached in this term and are not gone. If none has attached, the first one
-// that does lets it in.
+// Expect makes relays let an instance's peer in: all that have attached in this term and are not gone. If none has attached, the
+// first one that does lets it in.
 func (l *Leader) Expect(e tables.Expectation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,8 +107,8 @@ func (l *Leader) Expect(e tables.Expectation) {
 	}
 }
 
-// goneAfter is how long a relay must be silent to count as gone, if another one is attached. That may have replaced it under another
-// name.
+// goneAfter is how long a relay must be silent to count as gone, if another one is attached. That may have replaced it under
+// another name.
 const goneAfter = time.Minute
 
 // gone tells which relays are gone. The caller holds l.mu.
@@ -154,7 +156,8 @@ func (l *Leader) Note(n tables.Note) {
 	l.each(func(m *tables.Mirror, now time.Time) { m.Note(now, n) })
 }
 
-// Ping asks every relay for a sign of life. Its RelayStatus.Confirmed is later than now once it has received everything sent so far.
+// Ping asks every relay for a sign of life. Its RelayStatus.Confirmed is later than now once it has received everything sent so
+// far.
 func (l *Leader) Ping() {
 	l.each(func(m *tables.Mirror, _ time.Time) { m.Ping() })
 }
@@ -215,8 +218,8 @@ func (l *Leader) Serve(ctx context.Context, stream Stream[Down, Up]) error {
 	return s.serve(ctx, stream, *first.Observed)
 }
 
-// Sockets sets the directory in which Envoys are told that the endpoints' sockets are. A relay with another directory is refused, because
-// no request would reach its instances.
+// Sockets sets the directory in which Envoys are told that the endpoints' sockets are. A relay with another directory is refused,
+// because no request would reach its instances.
 func (l *Leader) Sockets(dir string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -79,8 +79,8 @@ func NewRelay(o Options) *Relay {
 // Connect sets the relay that carries out the leader's commands.
 func (r *Relay) Connect(commands relays.Commands) { r.commands = commands }
 
-// Remember begins with what the relay's process before has written down, and writes down what changes from now on. It is called before
-// Run. Peers are let in at once.
+// Remember begins with what the relay's process before has written down, and writes down what changes from now on. It is called
+// before Run. Peers are let in at once.
 func (r *Relay) Remember(book *kept.Book, before []tables.Kept) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -80,7 +80,8 @@ func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tabl
 	return err
 }
 
-// ended tells whether a stream has ended because its relay has, as far as that can be known. A relay that is silent may only have stalled.
+// ended tells whether a stream has ended because its relay has, as far as that can be known. A relay that is silent may only have
+// stalled.
 func ended(err error) bool { return !errors.Is(err, ErrSilent) && !Ours(err) }
 
 func (s *site) attach(greeting tables.Observed, end context.CancelCauseFunc) ([]tables.Event, chan struct{}, error) {
@@ -119,8 +120,8 @@ func (s *site) receive(ctx context.Context, up *Up) error {
 	return err
 }
 
-// next returns the next message for a stream; nil if there is none, or if another stream has replaced it. Answers to registrations go
-// last, after the relay was told to let the peers in.
+// next returns the next message for a stream; nil if there is none, or if another stream has replaced it. Answers to
+// registrations go last, after the relay was told to let the peers in.
 func (s *site) next(stream chan struct{}) *Down {
 	s.mu.Lock()
 	defer s.mu.Unlock()

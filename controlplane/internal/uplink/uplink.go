@@ -1,9 +1,9 @@
-// Package uplink is the stream between a relay and the leader. A Relay dials control planes, as Envoy does, and keeps one stream with each
-// that accepts it. A Leader is the other end. Package tables has what they say to each other. This package has the goroutines, locks,
-// retries and transports around its two state machines.
+// Package uplink is the stream between a relay and the leader. A Relay dials control planes, as Envoy does, and keeps one stream
+// with each that accepts it. A Leader is the other end. Package tables has what they say to each other. This package has the
+// goroutines, locks, retries and transports around its two state machines.
 //
-// Messages are not queued: each side asks its table for the next one when the stream can take it. The leader asks for a sign of life twice
-// a second, so that both sides notice within two seconds that a stream was cut silently.
+// Messages are not queued: each side asks its table for the next one when the stream can take it. The leader asks for a sign of
+// life twice a second, so that both sides notice within two seconds that a stream was cut silently.
 package uplink
 
 import (
@@ -31,12 +31,13 @@ const (
 	maxAsking   = 4096 // registrations of one relay under way: all peers of a function register at once after a restart
 	maxTogether = 32   // registrations, or answers, in one message: each may have 64 KiB
 
-	// What a relay may send, per second and at once. It sends at most a message per millisecond, and everything that it has when a
-	// stream begins. Messages beyond the limit wait in the network.
+	// What a relay may send, per second and at once. It sends at most a message per millisecond, and everything that it has
+	// when a stream begins. Messages beyond the limit wait in the network.
 	maxMessages, messagesAtOnce = 2000, 4000
 	maxStreams, streamsAtOnce   = 10, 40 // streams beyond the limit are refused
 	maxKiB, kibAtOnce           = 8192, 65536
-	// maxAhead is how much higher than the leader's term one may be that a relay says it has seen. There are not that many terms.
+	// maxAhead is how much higher than the leader's term one may be that a relay says it has seen. There are not that many
+	// terms.
 	maxAhead = 1 << 20
 )
 

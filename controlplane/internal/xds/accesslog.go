@@ -76,8 +76,8 @@ func accessLog(l config.AccessLog, of config.Listener) []*accesslogv3.AccessLog 
 	}}
 }
 
-// worthALine leaves out refusals that Envoy follows by itself, because the request is logged when it has its answer. It also leaves out
-// a load balancer's health checks, which never end.
+// worthALine leaves out refusals that Envoy follows by itself, because the request is logged when it has its answer. It also
+// leaves out a load balancer's health checks, which never end.
 func worthALine(l config.Listener) *condition {
 	final := some(below(wire.RefusedStatus), above(wire.RefusedStatus), expression("response.code_details != 'internal_redirect'"))
 	if l.HealthPath == "" {
@@ -91,7 +91,8 @@ func worthALine(l config.Listener) *condition {
 // pathState keeps the original path of a request, because a route may rewrite it.
 const pathState = "lambda-dispatch.path"
 
-// keepPath is the filter that sets pathState. For a request that an instance has refused, it is the path that this instance was sent.
+// keepPath is the filter that sets pathState. For a request that an instance has refused, it is the path that this instance was
+// sent.
 func keepPath(cfg *config.Config) []*hcmv3.HttpFilter {
 	if !told(cfg) {
 		return nil

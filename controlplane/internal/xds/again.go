@@ -12,11 +12,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A request that a peer refuses is sent again. The peer answers with a redirect to the request's own URL, and a header that only peers
-// can set. Envoy follows the redirect by itself: it ends the request's ext_proc stream, which frees the lease, copies the header into
-// the request, and begins anew at a route that only such requests match. A request that is not refused costs nothing more. Redirects of
-// apps have no such header, match other routes, and reach their clients. Envoy follows only if it has buffered the whole request, and
-// only once: after a second refusal the client gets the peer's answer.
+// A request that a peer refuses is sent again. The peer answers with a redirect to the request's own URL, and a header that only
+// peers can set. Envoy follows the redirect by itself: it ends the request's ext_proc stream, which frees the lease, copies the
+// header into the request, and begins anew at a route that only such requests match. A request that is not refused costs nothing
+// more. Redirects of apps have no such header, match other routes, and reach their clients. Envoy follows only if it has buffered
+// the whole request, and only once: after a second refusal the client gets the peer's answer.
 
 const (
 	againSuffix      = "/again" // no route's index is a word

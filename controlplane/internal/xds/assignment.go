@@ -37,7 +37,8 @@ type published struct {
 
 func newAssignment() *assignment { return &assignment{} }
 
-// update sets the present endpoints, and tells whether Envoy must be told. It sorts now in place. Weights count only if sample is set.
+// update sets the present endpoints, and tells whether Envoy must be told. It sorts now in place. Weights count only if sample is
+// set.
 func (a *assignment) update(now []upstream.Endpoint, sample bool) bool {
 	slices.SortFunc(now, func(x, y upstream.Endpoint) int { return strings.Compare(x.Path, y.Path) })
 	a.drifting = false

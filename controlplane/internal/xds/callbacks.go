@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// callbacks tell the tracker what happens on the streams of go-control-plane's server. The state-of-the-world protocol is not served,
-// because its acknowledgements do not say which endpoints they are about.
+// callbacks tell the tracker what happens on the streams of go-control-plane's server. The state-of-the-world protocol is not
+// served, because its acknowledgements do not say which endpoints they are about.
 func (s *Server) callbacks() serverv3.Callbacks {
 	return serverv3.CallbackFuncs{
 		StreamOpenFunc: func(context.Context, int64, string) error {
@@ -37,8 +37,8 @@ func (s *Server) streamOpened(ctx context.Context, id int64, _ string) error {
 	return nil
 }
 
-// requestReceived makes an Envoy that reconnects get everything again. The versions that it remembers are of another stream, perhaps of
-// another process. We must know exactly what it has, and receiving a state that it already has costs it little.
+// requestReceived makes an Envoy that reconnects get everything again. The versions that it remembers are of another stream,
+// perhaps of another process. We must know exactly what it has, and receiving a state that it already has costs it little.
 func (s *Server) requestReceived(id int64, r *discoveryv3.DeltaDiscoveryRequest) error {
 	s.acks.received(id, r)
 	for name := range r.GetInitialResourceVersions() {

@@ -19,8 +19,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
-// Limits of what Envoy holds in memory, in bytes. A slow reader costs about one window here and one buffer at the listener. Over the
-// millisecond to a function in the same region, the window allows 256 MB/s.
+// Limits of what Envoy holds in memory, in bytes. A slow reader costs about one window here and one buffer at the listener. Over
+// the millisecond to a function in the same region, the window allows 256 MB/s.
 const (
 	upstreamStreamWindow = 256 << 10
 	upstreamBuffer       = 256 << 10
@@ -104,8 +104,8 @@ func edsCluster(
 // closes it.
 func oneRequestPerConnection(o *corev3.HttpProtocolOptions) { o.MaxRequestsPerConnection = number(1) }
 
-// leasedElseLeastRequest sends a request to the endpoint that its lease names, whatever its health. Without a lease, because no control
-// plane answers, the load is balanced over the healthy endpoints.
+// leasedElseLeastRequest sends a request to the endpoint that its lease names, whatever its health. Without a lease, because no
+// control plane answers, the load is balanced over the healthy endpoints.
 func leasedElseLeastRequest() *clusterv3.LoadBalancingPolicy {
 	return policy(overrideHostName, &overridehostv3.OverrideHost{
 		OverrideHostSources: []*overridehostv3.OverrideHost_OverrideHostSource{{
@@ -135,8 +135,8 @@ func openBreakers() *clusterv3.CircuitBreakers {
 	}}}
 }
 
-// responseHeadersKiB is the limit for headers of the function's answers: the largest limit for requests of the listeners that route to
-// it.
+// responseHeadersKiB is the limit for headers of the function's answers: the largest limit for requests of the listeners that
+// route to it.
 func responseHeadersKiB(cfg *config.Config, f config.Function) int {
 	kib := leastHeadersKiB
 	for _, l := range cfg.Listeners {

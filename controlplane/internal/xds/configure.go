@@ -61,11 +61,12 @@ func byName[R types.ResourceWithName](list []R) map[string]types.Resource {
 	return out
 }
 
-// Prepare translates another configuration, and changes nothing yet. commit makes it the present one, and returns at once. Before that the
-// Source must know the functions, and listeners must have their certificates.
+// Prepare translates another configuration, and changes nothing yet. commit makes it the present one, and returns at once. Before
+// that the Source must know the functions, and listeners must have their certificates.
 //
-// Envoy is told only what has changed, in an order in which no route refers to a missing cluster: first clusters of new functions and,
-// once Envoy has them, routes and listeners. Clusters of removed functions stay as long as the Source says that these are leaving.
+// Envoy is told only what has changed, in an order in which no route refers to a missing cluster: first clusters of new functions
+// and, once Envoy has them, routes and listeners. Clusters of removed functions stay as long as the Source says that these are
+// leaving.
 func (s *Server) Prepare(cfg *config.Config) (commit func(), err error) {
 	next, err := stateOf(cfg)
 	if err != nil {
@@ -88,8 +89,8 @@ func (s *Server) takeNext() *state {
 	return next
 }
 
-// learnsWithin is how long routes wait for Envoys to acknowledge the clusters of new functions. Then they are published all the same,
-// because an Envoy may refuse a cluster.
+// learnsWithin is how long routes wait for Envoys to acknowledge the clusters of new functions. Then they are published all the
+// same, because an Envoy may refuse a cluster.
 const learnsWithin = 2 * time.Second
 
 // adopt begins to publish another state. settle publishes the rest.
@@ -140,7 +141,8 @@ func (s *Server) settlesBy() <-chan time.Time {
 	return time.After(time.Until(s.patience))
 }
 
-// updateRoutes publishes routes; after Retire those of a retired control plane. whole also removes routes that the state does not have.
+// updateRoutes publishes routes; after Retire those of a retired control plane. whole also removes routes that the state does not
+// have.
 func (s *Server) updateRoutes(whole bool) error {
 	routes := s.state.resources(resourcev3.RouteType)
 	s.mu.Lock()

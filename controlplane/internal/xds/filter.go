@@ -16,8 +16,8 @@ import (
 
 const extProcName = "envoy.filters.http.ext_proc"
 
-// How often, and how far apart, Envoy asks again about a request while the control plane restarts: for about 15 seconds. Then it balances
-// the request over the healthy endpoints.
+// How often, and how far apart, Envoy asks again about a request while the control plane restarts: for about 15 seconds. Then it
+// balances the request over the healthy endpoints.
 const (
 	offers        = 40
 	offerInterval = 100 * time.Millisecond
@@ -27,8 +27,8 @@ const (
 // decisionMargin is how much longer than the queue allows Envoy waits for a decision.
 const decisionMargin = 5 * time.Second
 
-// extProc is the filter that asks the control plane about each request. It is off unless a route turns it on, so that unknown paths and
-// hosts cost nothing.
+// extProc is the filter that asks the control plane about each request. It is off unless a route turns it on, so that unknown
+// paths and hosts cost nothing.
 func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{
 		Name:     extProcName,
@@ -39,8 +39,8 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 			MessageTimeout: durationpb.New(decisionLimit),
 			// False would end requests in flight when the control plane restarts, because their streams are still open.
 			FailureModeAllow: true,
-			// The answer names an endpoint. Routing again turns on the idle timeout of the dispatched request. Envoy routes again
-			// only if the answer has a header mutation, which may be empty.
+			// The answer names an endpoint. Routing again turns on the idle timeout of the dispatched request. Envoy
+			// routes again only if the answer has a header mutation, which may be empty.
 			RouteCacheAction: extprocv3.ExternalProcessor_CLEAR,
 			ProcessingMode: &extprocv3.ProcessingMode{
 				RequestHeaderMode:  extprocv3.ProcessingMode_SEND,
@@ -80,12 +80,13 @@ func controlService(cfg *config.Config) *corev3.GrpcService {
 	}
 }
 
-// decisionLimit is how long Envoy waits for a decision in any case, if nothing else has shown that the control plane hangs. It is the most
-// that Envoy allows. It is the same for all functions, because routes cannot set it. The control plane ends each wait long before.
+// decisionLimit is how long Envoy waits for a decision in any case, if nothing else has shown that the control plane hangs. It is
+// the most that Envoy allows. It is the same for all functions, because routes cannot set it. The control plane ends each wait
+// long before.
 const decisionLimit = time.Hour
 
-// decisionTimeout is how long a decision about a request of the function may take. A request that Envoy asks about again after a restart
-// queues anew, hence twice the queue's timeout.
+// decisionTimeout is how long a decision about a request of the function may take. A request that Envoy asks about again after a
+// restart queues anew, hence twice the queue's timeout.
 func decisionTimeout(f *config.Function) time.Duration {
 	return min(2*f.Queue.Timeout+decisionMargin, decisionLimit)
 }

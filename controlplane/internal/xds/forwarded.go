@@ -9,8 +9,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// Forwarded headers must come from proxies, not from clients. Envoy itself maintains x-forwarded-for and x-forwarded-proto. docs/http.md
-// says which of these headers an app may trust.
+// Forwarded headers must come from proxies, not from clients. Envoy itself maintains x-forwarded-for and x-forwarded-proto.
+// docs/http.md says which of these headers an app may trust.
 
 // forwardedHost sets x-forwarded-host. It keeps the value of a trusted proxy in front of Envoy, but not that of a client.
 func forwardedHost(l config.Listener) *corev3.HeaderValueOption {
@@ -24,8 +24,8 @@ func forwardedHost(l config.Listener) *corev3.HeaderValueOption {
 	}
 }
 
-// hearsay lists the headers that only a trusted proxy in front may set. Frameworks trust them, and we do not set them. If no proxy is
-// trusted they are removed, because a client may have set them.
+// hearsay lists the headers that only a trusted proxy in front may set. Frameworks trust them, and we do not set them. If no
+// proxy is trusted they are removed, because a client may have set them.
 func hearsay(l config.Listener) []string {
 	if l.TrustedHops > 0 {
 		return nil
@@ -33,9 +33,9 @@ func hearsay(l config.Listener) []string {
 	return []string{"forwarded", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-server", "x-forwarded-ssl", "x-real-ip"}
 }
 
-// withoutReservedHeaders removes headers that neither clients nor proxies may set, before anything reads them: our own and Envoy's (with
-// x-envoy- headers a client could set timeouts and retries), and spellings with underscores, which servers that map headers to CGI
-// variables take for the real names.
+// withoutReservedHeaders removes headers that neither clients nor proxies may set, before anything reads them: our own and
+// Envoy's (with x-envoy- headers a client could set timeouts and retries), and spellings with underscores, which servers that map
+// headers to CGI variables take for the real names.
 func withoutReservedHeaders() *earlyv3.HeaderMutation {
 	mutation := &earlyv3.HeaderMutation{}
 	for _, prefix := range []string{"lambda-dispatch-", "x-envoy-", "x_forwarded", "x-forwarded_"} {

@@ -11,8 +11,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// withHealth puts the listener's health path, if it has one, before the routes of every host, because load balancers use the address as
-// host.
+// withHealth puts the listener's health path, if it has one, before the routes of every host, because load balancers use the
+// address as host.
 func withHealth(routes *routev3.RouteConfiguration, l config.Listener, retired bool) *routev3.RouteConfiguration {
 	if l.HealthPath == "" {
 		return routes
@@ -51,8 +51,8 @@ func retiredRoutes(cfg *config.Config) map[string]types.Resource {
 	return routes
 }
 
-// Retire makes the health paths of the listeners fail, so that load balancers send requests elsewhere. They fail until another control
-// plane publishes its routes.
+// Retire makes the health paths of the listeners fail, so that load balancers send requests elsewhere. They fail until another
+// control plane publishes its routes.
 func (s *Server) Retire() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

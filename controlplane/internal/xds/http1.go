@@ -15,8 +15,9 @@ const (
 	namelessHost = "localhost"
 )
 
-// http1 configures HTTP/1, including HTTP/1.0. An offer to upgrade to another protocol is ignored (RFC 9110, 7.8); otherwise Envoy would
-// refuse it. Only methods that Envoy knows are allowed, because its option to allow others is outside its threat model.
+// http1 configures HTTP/1, including HTTP/1.0. An offer to upgrade to another protocol is ignored (RFC 9110, 7.8); otherwise
+// Envoy would refuse it. Only methods that Envoy knows are allowed, because its option to allow others is outside its threat
+// model.
 func http1() *corev3.Http1ProtocolOptions {
 	return &corev3.Http1ProtocolOptions{
 		EnableTrailers:        true,
@@ -28,8 +29,9 @@ func http1() *corev3.Http1ProtocolOptions {
 	}
 }
 
-// anythingBut returns a regular expression in RE2's syntax that matches every text but the word, in any case. RE2 has no negation, so it
-// lists: the word with something after it, each proper prefix of the word, and each of these with another character after it.
+// anythingBut returns a regular expression in RE2's syntax that matches every text but the word, in any case. RE2 has no
+// negation, so it lists: the word with something after it, each proper prefix of the word, and each of these with another
+// character after it.
 func anythingBut(word string) string {
 	alternatives := []string{regexp.QuoteMeta(word) + ".+"}
 	for i := range len(word) {

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// An Interim is the discovery service while nobody leads. It serves Envoys that have just started and have nothing yet. One that has
-// a configuration keeps it, and waits for who leads next: what is said here may be older.
+// An Interim is the discovery service while nobody leads. It serves Envoys that have just started and have nothing yet. One that
+// has a configuration keeps it, and waits for who leads next: what is said here may be older.
 type Interim struct {
 	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
 	now atomic.Pointer[Server]

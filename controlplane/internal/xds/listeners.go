@@ -15,8 +15,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// Limits of a client's connection, in bytes. A queued request holds at most about one buffer and one window of its body. Then Envoy stops
-// reading.
+// Limits of a client's connection, in bytes. A queued request holds at most about one buffer and one window of its body. Then
+// Envoy stops reading.
 const (
 	downstreamBuffer           = 512 << 10
 	downstreamStreamWindow     = 512 << 10
@@ -80,8 +80,8 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: adsSource(), RouteConfigName: l.Name}},
 		HttpFilters:    append(keepPath(cfg), extProc(cfg), router()),
 
-		// Who the client is. No address is trusted as internal: the only internal one is an address that no client has, because an
-		// empty list would mean all private networks.
+		// Who the client is. No address is trusted as internal: the only internal one is an address that no client has,
+		// because an empty list would mean all private networks.
 		UseRemoteAddress:  yes(),
 		XffNumTrustedHops: uint32(max(l.TrustedHops, 0)),
 		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{
@@ -100,8 +100,8 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 			UseRequestIdForTraceSampling: wrapperspb.Bool(false),
 		})},
 
-		// Everything is passed on unchanged. The Server header is that of the app. 100 Continue comes from the app, which also keeps
-		// the body of a queued request with the client.
+		// Everything is passed on unchanged. The Server header is that of the app. 100 Continue comes from the app, which
+		// also keeps the body of a queued request with the client.
 		ServerHeaderTransformation:   hcmv3.HttpConnectionManager_PASS_THROUGH,
 		NormalizePath:                wrapperspb.Bool(false),
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
@@ -122,7 +122,8 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 			OverrideStreamErrorOnInvalidHttpMessage: yes(),
 		},
 
-		// The stream of a queued request is idle for as long as the queue allows. The function's own timers begin after that.
+		// The stream of a queued request is idle for as long as the queue allows. The function's own timers begin after
+		// that.
 		StreamIdleTimeout:     durationpb.New(0),
 		StreamFlushTimeout:    durationpb.New(flushTimeout),
 		RequestHeadersTimeout: durationpb.New(headersTimeout),

@@ -14,8 +14,8 @@ import (
 // problemType is the media type of every error that Lambda Dispatch itself sends (RFC 9457).
 const problemType = "application/problem+json"
 
-// A problem is how one of Envoy's own errors looks to a client. The cause is for programs, the title for people. Envoy's own text is not
-// sent, because it tells about sockets and connection states.
+// A problem is how one of Envoy's own errors looks to a client. The cause is for programs, the title for people. Envoy's own text
+// is not sent, because it tells about sockets and connection states.
 type problem struct {
 	when   *accesslogv3.AccessLogFilter // which of Envoy's answers it stands for
 	status int                          // 0: Envoy's
@@ -39,9 +39,9 @@ const (
 	causeUnreachable = "instance_unreachable"
 )
 
-// problems are tried in order: the first whose condition holds decides. When Envoy refuses what it could not parse it sets the flag DPE
-// only afterwards. So these go by their status, which answers of the control plane and refusals of routes do not have, or have for the
-// same cause. The last two are for answers that we did not foresee.
+// problems are tried in order: the first whose condition holds decides. When Envoy refuses what it could not parse it sets the
+// flag DPE only afterwards. So these go by their status, which answers of the control plane and refusals of routes do not have,
+// or have for the same cause. The last two are for answers that we did not foresee.
 var problems = []problem{
 	{flagged("NR"), 0, noFunction, causeNoRoute},
 	{flagged("NC"), 0, noFunction, causeNoRoute},
@@ -79,8 +79,8 @@ func Causes() []string {
 	return slices.Compact(causes)
 }
 
-// localReplies makes problem documents of Envoy's errors. Answers of the control plane and refusals of routes already are. It also answers
-// OPTIONS *, which only asks whether a server is there (RFC 9110, 9.3.7).
+// localReplies makes problem documents of Envoy's errors. Answers of the control plane and refusals of routes already are. It
+// also answers OPTIONS *, which only asks whether a server is there (RFC 9110, 9.3.7).
 func localReplies() *hcmv3.LocalReplyConfig {
 	config := &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{
 		{Filter: all(answered(404), asks(":path", exact("*"))), StatusCode: number(204)},

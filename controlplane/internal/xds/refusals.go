@@ -10,8 +10,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
-// soundHost matches the host of a legal request (RFC 9110, 7.2; RFC 3986, 3.2.2): a name or an address, and a port up to 65535. It may be
-// empty. A comma would be legal in a name but is not matched, because Envoy joins two Host fields with it.
+// soundHost matches the host of a legal request (RFC 9110, 7.2; RFC 3986, 3.2.2): a name or an address, and a port up to 65535.
+// It may be empty. A comma would be legal in a name but is not matched, because Envoy joins two Host fields with it.
 const soundHost = `(?:\[(?:[0-9A-Fa-f:.]+|[vV][0-9A-Fa-f]+\.[-A-Za-z0-9._~!$&'()*+;=:]+)\]|(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*)` +
 	`(?::0*(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{0,4}))?`
 
@@ -21,8 +21,8 @@ const soundPath = `/(?:[!-$&->@-~]|%[0-9A-Fa-f]{2})*(?:\?[!-~]*)?`
 // malformedHost refuses requests without a valid host, or with two. Envoy itself checks only the characters.
 func malformedHost() *routev3.Route { return refuseUnless("malformed-host", ":authority", soundHost) }
 
-// malformedPath refuses requests that no peer would accept. A Go server resets the stream of such a request, which would look like a fault
-// of the function.
+// malformedPath refuses requests that no peer would accept. A Go server resets the stream of such a request, which would look
+// like a fault of the function.
 func malformedPath() *routev3.Route { return refuseUnless("malformed-path", ":path", soundPath) }
 
 // refuseUnless refuses requests with a header that the expression does not match as a whole.

@@ -9,8 +9,8 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 )
 
-// Pauses before a refused resource is offered again, because the reason may be gone, for example a port in use. They double up to the
-// longest.
+// Pauses before a refused resource is offered again, because the reason may be gone, for example a port in use. They double up to
+// the longest.
 const (
 	offerFirst   = 500 * time.Millisecond
 	offerLongest = 10 * time.Second
@@ -127,8 +127,8 @@ func (t *tracker) refusalsLocked() []Refusal {
 // again carries requests on behalf of an Envoy.
 type again chan *discoveryv3.DeltaDiscoveryRequest
 
-// ask requests a resource once more. Each resource then comes in a response of its own, so that another refusal is about it alone. ask
-// tells whether there was room for the request.
+// ask requests a resource once more. Each resource then comes in a response of its own, so that another refusal is about it
+// alone. ask tells whether there was room for the request.
 func (a again) ask(url, name string) bool {
 	one := []string{name}
 	requests := []*discoveryv3.DeltaDiscoveryRequest{

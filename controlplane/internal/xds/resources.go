@@ -16,8 +16,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// Clusters of the bootstrap, for xDS and ext_proc: the control plane that leads, and while none does the caretaker beside Envoy, in the
-// relay's process. Envoy finds out by itself which one answers.
+// Clusters of the bootstrap, for xDS and ext_proc: the control plane that leads, and while none does the caretaker beside Envoy,
+// in the relay's process. Envoy finds out by itself which one answers.
 const (
 	controlCluster = "control"
 	splitCluster   = "control/decide" // where control planes are on other hosts; no function's name holds a slash
@@ -75,8 +75,8 @@ func (s ResourceSet) validate() error {
 	return errors.Join(errs...)
 }
 
-// adsSource says that a resource comes over the aggregated stream. Envoy waits for it without a limit, because an incomplete state is worse
-// than none.
+// adsSource says that a resource comes over the aggregated stream. Envoy waits for it without a limit, because an incomplete
+// state is worse than none.
 func adsSource() *corev3.ConfigSource {
 	return &corev3.ConfigSource{
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},

@@ -23,10 +23,9 @@ import (
 // anyHost is the domain of Envoy's virtual host for all hosts that have none of their own.
 const anyHost = "*"
 
-// When and how often Envoy retries. It retries only if the app cannot have processed the request: a socket that does not connect, a stream
-// that the peer refused, or an answer that the peer marked as not begun.
-// The first retries come at once, for another instance may serve. All together they last long enough for a relay that is started again to
-// open its sockets.
+// When and how often Envoy retries. It retries only if the app cannot have processed the request: a socket that does not connect,
+// a stream that the peer refused, or an answer that the peer marked as not begun. The first retries come at once, for another
+// instance may serve. All together they last long enough for a relay that is started again to open its sockets.
 const (
 	retryOn         = "connect-failure,refused-stream"
 	ifRefused       = ",retriable-headers"
@@ -44,8 +43,8 @@ type routed struct {
 	traced bool // Envoy sends spans
 }
 
-// routeConfiguration has the routes of one listener. Requests that match none get a 404 of Envoy's own, and the control plane is not asked
-// about them.
+// routeConfiguration has the routes of one listener. Requests that match none get a 404 of Envoy's own, and the control plane is
+// not asked about them.
 func routeConfiguration(cfg *config.Config, l config.Listener) *routev3.RouteConfiguration {
 	routes := routesOf(cfg, l.Name)
 	out := &routev3.RouteConfiguration{
@@ -62,7 +61,8 @@ func routeConfiguration(cfg *config.Config, l config.Listener) *routev3.RouteCon
 	return out
 }
 
-// routesOf lists the listener's routes, the more specific ones first: by host, then path, then header, then the configuration's order.
+// routesOf lists the listener's routes, the more specific ones first: by host, then path, then header, then the configuration's
+// order.
 func routesOf(cfg *config.Config, listener string) []routed {
 	var routes []routed
 	for i := range cfg.Functions {
@@ -137,9 +137,10 @@ func covers(pattern, host string) bool {
 	return wildcard && strings.HasSuffix(host, suffix)
 }
 
-// resources are Envoy's routes for one of ours. A disabled function keeps its route, so that no wider one takes its requests. Upgrades go
-// to the twin cluster. While a request waits for a slot its stream is idle, so the idle timeout must not run yet. A variant of the route
-// that matches only requests with a lease turns it on, and the filter's answer makes Envoy choose the route again.
+// resources are Envoy's routes for one of ours. A disabled function keeps its route, so that no wider one takes its requests.
+// Upgrades go to the twin cluster. While a request waits for a slot its stream is idle, so the idle timeout must not run yet. A
+// variant of the route that matches only requests with a lease turns it on, and the filter's answer makes Envoy choose the route
+// again.
 func (r routed) resources() []*routev3.Route {
 	if r.function.Disabled {
 		out := refusal(r.name(), r.match(), 404, noFunction, causeDisabled)
@@ -209,8 +210,8 @@ func header(name string, value *matcherv3.StringMatcher) *routev3.HeaderMatcher 
 	}
 }
 
-// action routes to the function. Envoy starts these timers when the request has left the filters, so they do not count time in the queue.
-// The route's timeout and the try's begin with the last byte of the request. The try's ends when the answer begins.
+// action routes to the function. Envoy starts these timers when the request has left the filters, so they do not count time in
+// the queue. The route's timeout and the try's begin with the last byte of the request. The try's ends when the answer begins.
 func (r routed) action() *routev3.RouteAction {
 	action := &routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: r.function.Name},
@@ -219,8 +220,8 @@ func (r routed) action() *routev3.RouteAction {
 		RetryPolicy:      retryPolicy(r.function.Timeouts),
 	}
 	if r.StripPrefix && r.Path != "" {
-		// The match has ensured that a path segment ends here. A regular expression is needed, because replacing /go by / would turn
-		// /go/x into //x.
+		// The match has ensured that a path segment ends here. A regular expression is needed, because replacing /go by /
+		// would turn /go/x into //x.
 		action.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{
 			Pattern:      &matcherv3.RegexMatcher{Regex: "^" + regexp.QuoteMeta(r.Path) + "/?"},
 			Substitution: "/",
@@ -229,8 +230,9 @@ func (r routed) action() *routev3.RouteAction {
 	return action
 }
 
-// waitingLimit is the idle timeout until the request has a lease. Envoy applies the later idle timeout only from the next byte on, so this
-// one ends an upload of which no byte ever comes. It is long enough to end no request that another timer would let go on.
+// waitingLimit is the idle timeout until the request has a lease. Envoy applies the later idle timeout only from the next byte
+// on, so this one ends an upload of which no byte ever comes. It is long enough to end no request that another timer would let go
+// on.
 func (r routed) waitingLimit() time.Duration {
 	if r.function.Timeouts.Idle == 0 {
 		return 0

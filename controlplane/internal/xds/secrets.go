@@ -11,8 +11,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair"
 )
 
-// SetCertificate sets the certificate of a listener with TLS. Envoy gets it with its key. It may be called before Run. Envoy does not open
-// such a listener before it was called. A later certificate replaces the first, without closing connections.
+// SetCertificate sets the certificate of a listener with TLS. Envoy gets it with its key. It may be called before Run. Envoy does
+// not open such a listener before it was called. A later certificate replaces the first, without closing connections.
 func (s *Server) SetCertificate(listener string, pair keypair.Pair) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -22,8 +22,8 @@ func (s *Server) SetCertificate(listener string, pair keypair.Pair) {
 	}
 }
 
-// updateSecrets publishes the certificates of the state's listeners. whole also removes those of others. A certificate that was set for a
-// listener of a later state is kept.
+// updateSecrets publishes the certificates of the state's listeners. whole also removes those of others. A certificate that was
+// set for a listener of a later state is kept.
 func (s *Server) updateSecrets(whole bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

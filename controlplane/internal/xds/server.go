@@ -1,10 +1,10 @@
-// Package xds is the xDS server for Envoy: it serves listeners, routes and clusters from the configuration, and endpoints from a Source.
-// Protobuf stops here.
+// Package xds is the xDS server for Envoy: it serves listeners, routes and clusters from the configuration, and endpoints from a
+// Source. Protobuf stops here.
 //
-// Endpoints change all the time, and each push costs Envoy's main thread microseconds per endpoint. So changes are collected for a moment,
-// sorted, and compared with what was published before they are pushed. Weights matter only while no control plane answers, so they are
-// smoothed, and seldom pushed. A lease may name an endpoint only once Envoy has acknowledged it, so acknowledgements are tracked per stream
-// and reported to the Source.
+// Endpoints change all the time, and each push costs Envoy's main thread microseconds per endpoint. So changes are collected for
+// a moment, sorted, and compared with what was published before they are pushed. Weights matter only while no control plane
+// answers, so they are smoothed, and seldom pushed. A lease may name an endpoint only once Envoy has acknowledged it, so
+// acknowledgements are tracked per stream and reported to the Source.
 package xds
 
 import (
@@ -74,8 +74,8 @@ type Server struct {
 	certificates map[string]*tlsv3.Secret // all that were set, by listener
 }
 
-// New translates the configuration, which must be valid, and starts nothing. Changed and Register may be called before Run. Streams wait
-// until Run has published the first full state.
+// New translates the configuration, which must be valid, and starts nothing. Changed and Register may be called before Run.
+// Streams wait until Run has published the first full state.
 func New(cfg *config.Config, log logrus.FieldLogger) (*Server, error) {
 	first, err := stateOf(cfg)
 	if err != nil {
@@ -140,8 +140,8 @@ func (s *Server) service() service {
 	return service{serverv3.NewServer(s.streams, mux, s.callbacks(), named())}
 }
 
-// named makes a request without names mean no resources, except for listeners and clusters. Envoy sends such a request if it has dropped
-// what it was about to subscribe to.
+// named makes a request without names mean no resources, except for listeners and clusters. Envoy sends such a request if it has
+// dropped what it was about to subscribe to.
 func named() configv3.XDSOption {
 	return configv3.DeactivateLegacyWildcardForTypes([]string{resourcev3.RouteType, resourcev3.EndpointType, resourcev3.SecretType})
 }
@@ -251,8 +251,8 @@ func (s *Server) catchUp() error {
 	return s.settle()
 }
 
-// collect waits until the burst of changes that has begun may be pushed. Meanwhile it reports acknowledgements, because requests wait for
-// them. It returns false if ctx has ended.
+// collect waits until the burst of changes that has begun may be pushed. Meanwhile it reports acknowledgements, because requests
+// wait for them. It returns false if ctx has ended.
 func (s *Server) collect(ctx context.Context) bool {
 	timer := time.NewTimer(max(holdOff, time.Until(s.lastPush.Add(s.pause()))))
 	defer timer.Stop()
@@ -285,8 +285,8 @@ func (s *Server) takeDirty() []string {
 	return functions
 }
 
-// publish reads the functions' endpoints, and pushes the assignments that have changed. A change of weights alone waits for a call with
-// sample.
+// publish reads the functions' endpoints, and pushes the assignments that have changed. A change of weights alone waits for a
+// call with sample.
 func (s *Server) publish(functions []string, sample bool) error {
 	changed := make(map[string]types.Resource)
 	for _, name := range functions {

@@ -19,8 +19,8 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
 )
 
-// StaticConfig returns the bootstrap and everything that Envoy would be sent, except endpoints, as one JSON file. envoy.Validate can check
-// it without a control plane. It is not for serving.
+// StaticConfig returns the bootstrap and everything that Envoy would be sent, except endpoints, as one JSON file. envoy.Validate
+// can check it without a control plane. It is not for serving.
 func StaticConfig(cfg *config.Config) ([]byte, error) {
 	boot, err := readBootstrap(cfg)
 	if err != nil {

@@ -75,9 +75,9 @@ func (b *bothStream) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
 	}
 }
 
-// afresh makes the server send the resources to which Envoy subscribes, even if it has sent them before. Envoy subscribes again to what it
-// has dropped, for example the routes of a listener that could not open its port, but the server believes that Envoy has them. So they are
-// unsubscribed first.
+// afresh makes the server send the resources to which Envoy subscribes, even if it has sent them before. Envoy subscribes again
+// to what it has dropped, for example the routes of a listener that could not open its port, but the server believes that Envoy
+// has them. So they are unsubscribed first.
 func (b *bothStream) afresh(r *discoveryv3.DeltaDiscoveryRequest) *discoveryv3.DeltaDiscoveryRequest {
 	url, names := r.GetTypeUrl(), r.GetResourceNamesSubscribe()
 	again := b.known[url] && len(names) > 0 && !whole(url)

@@ -10,7 +10,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
-// Logs, traces and clients may be told what a request waited for. Its route asks the control plane for that only if one of them wants it.
+// Logs, traces and clients may be told what a request waited for. Its route asks the control plane for that only if one of them
+// wants it.
 
 // told says whether logs or traces want to know about each request.
 func told(cfg *config.Config) bool { return cfg.AccessLog.To != "" || traced(cfg) }

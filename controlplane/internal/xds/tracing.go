@@ -34,8 +34,8 @@ const (
 
 func traced(cfg *config.Config) bool { return cfg.Tracing.Endpoint != "" }
 
-// tracing makes Envoy begin traces and continue those of clients. The span of the call to an instance is a child of the server span, and
-// the parent of the app's spans.
+// tracing makes Envoy begin traces and continue those of clients. The span of the call to an instance is a child of the server
+// span, and the parent of the app's spans.
 func tracing(cfg *config.Config) *hcmv3.HttpConnectionManager_Tracing {
 	if !traced(cfg) {
 		return nil

@@ -32,12 +32,13 @@ var services = map[string]string{
 	resourcev3.SecretType:   "sds",
 }
 
-// A tracker knows what each Envoy has acknowledged. It identifies an Envoy by its stream, because ids in bootstraps need not differ.
+// A tracker knows what each Envoy has acknowledged. It identifies an Envoy by its stream, because ids in bootstraps need not
+// differ.
 //
-// The endpoints of a function that every Envoy knows are the intersection over the streams that serve it. A new Envoy serves nothing before
-// it has acknowledged endpoints, so it counts from its first acknowledgement, and delays nothing. One that reconnects already serves, so it
-// counts from its first request, and knows nothing at first. When the last stream ends the last result stays: that Envoy is gone, or keeps
-// serving with what it has.
+// The endpoints of a function that every Envoy knows are the intersection over the streams that serve it. A new Envoy serves
+// nothing before it has acknowledged endpoints, so it counts from its first acknowledgement, and delays nothing. One that
+// reconnects already serves, so it counts from its first request, and knows nothing at first. When the last stream ends the last
+// result stays: that Envoy is gone, or keeps serving with what it has.
 type tracker struct {
 	log  logrus.FieldLogger
 	wake chan struct{} // capacity 1: news has something
@@ -300,8 +301,8 @@ func (s *streamState) take(p pending) answer {
 	return news
 }
 
-// news returns the functions of which the commonly known paths have changed since its last call. The caller may keep the slices, but must
-// not change them.
+// news returns the functions of which the commonly known paths have changed since its last call. The caller may keep the slices,
+// but must not change them.
 func (t *tracker) news() map[string][]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

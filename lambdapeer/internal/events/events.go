@@ -1,5 +1,5 @@
-// Package events turns a Lambda event that is not of Lambda Dispatch into one HTTP request, and the app's answer into what
-// the event's sender expects: API Gateway (payloads 1.0 and 2.0), a function URL, a load balancer, or VPC Lattice. Any other event is
+// Package events turns a Lambda event that is not of Lambda Dispatch into one HTTP request, and the app's answer into what the
+// event's sender expects: API Gateway (payloads 1.0 and 2.0), a function URL, a load balancer, or VPC Lattice. Any other event is
 // the JSON body of a POST, and the answer's body is the result.
 package events
 

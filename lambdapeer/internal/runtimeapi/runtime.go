@@ -47,8 +47,8 @@ type Client struct {
 
 // New returns a Client of the API at address, host:port, as in AWS_LAMBDA_RUNTIME_API.
 func New(address string) *Client {
-	// No timeouts: the API holds a call for as long as the environment is idle or frozen. No proxy: it is local. No limit of idle
-	// connections: on Managed Instances there are many calls at once.
+	// No timeouts: the API holds a call for as long as the environment is idle or frozen. No proxy: it is local. No limit of
+	// idle connections: on Managed Instances there are many calls at once.
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 1 << 20}
 	return &Client{base: "http://" + address, http: &http.Client{Transport: transport}}
 }

@@ -1,10 +1,10 @@
 // Package serial finds out whether an app serves one request at a time, from the times of those that overlap.
 //
-// It looks at pairs: a request A that came when nothing was in flight, and the next one, B, of the same kind, that came when
-// the app had A for certain, and within the first quarter of A's time. An app that serves them together answers B about as long after A as B came after A,
-// or before A. One that serves one at a time begins with B when A has ended: B's answer comes after A's end, and that takes
-// about as long as A took. Apps whose times vary do so by chance now and then, and so it takes many pairs in a row; one pair
-// that contradicts begins the count anew.
+// It looks at pairs: a request A that came when nothing was in flight, and the next one, B, of the same kind, that came when the
+// app had A for certain, and within the first quarter of A's time. An app that serves them together answers B about as long after
+// A as B came after A, or before A. One that serves one at a time begins with B when A has ended: B's answer comes after A's end,
+// and that takes about as long as A took. Apps whose times vary do so by chance now and then, and so it takes many pairs in a
+// row; one pair that contradicts begins the count anew.
 package serial
 
 import (
@@ -21,8 +21,8 @@ const (
 	enough = 16
 	// doubts is how many pairs may contradict before nobody looks any more.
 	doubts = 20
-	// apart is how long after A a B that counts comes. Those that come together reach the app in any order. So what counts takes
-	// 20 ms at least; shorter ones follow each other on one processor whatever the app does.
+	// apart is how long after A a B that counts comes. Those that come together reach the app in any order. So what counts
+	// takes 20 ms at least; shorter ones follow each other on one processor whatever the app does.
 	apart = 5 * time.Millisecond
 )
 

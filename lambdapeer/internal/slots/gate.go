@@ -175,9 +175,9 @@ func (g *Gate) Idle() (since time.Time, ok bool) {
 	return g.ended, g.inFlight == 0
 }
 
-// Wrap returns a handler that holds a slot around each call of next, until it returns, or for a hijacked connection until
-// that is closed. It removes wire.RefusedHeader from what next is asked and answers, and the lineage of an X-Ray id; and answers 502 in its place if a header
-// would be too long for HTTP/2 to Envoy.
+// Wrap returns a handler that holds a slot around each call of next, until it returns, or for a hijacked connection until that is
+// closed. It removes wire.RefusedHeader from what next is asked and answers, and the lineage of an X-Ray id; and answers 502 in
+// its place if a header would be too long for HTTP/2 to Envoy.
 func (g *Gate) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		target := g.again(r)

@@ -1,5 +1,5 @@
-// Package wear tells when an environment of Lambda should give way to a new one: its memory will not last, or it has served as much,
-// or got as old, as somebody has allowed.
+// Package wear tells when an environment of Lambda should give way to a new one: its memory will not last, or it has served as
+// much, or got as old, as somebody has allowed.
 package wear
 
 import (
@@ -9,13 +9,13 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// Memory that is used says little: many apps fill most of theirs, and stay there. So it counts as running out when it is more than it
-// ever was, and would reach the limit soon if it went on to grow as it has lately.
+// Memory that is used says little: many apps fill most of theirs, and stay there. So it counts as running out when it is more
+// than it ever was, and would reach the limit soon if it went on to grow as it has lately.
 const (
 	window = time.Minute // that growth is looked at over
 	recent = 300 * time.Millisecond
-	// soon is how much time is left when another environment should take its place, from shareSoon of the limit on; now how much
-	// when nothing more should come, from shareNow on: what is in flight grows on.
+	// soon is how much time is left when another environment should take its place, from shareSoon of the limit on; now how
+	// much when nothing more should come, from shareNow on: what is in flight grows on.
 	soon      = 10 * time.Second
 	shareSoon = 0.75
 	now       = time.Second / 2
@@ -118,8 +118,8 @@ func (g *Gauge) runsOut() bool {
 	return g.share() >= shareNow && (g.lasts(recent) < now || g.lasts(window) < now)
 }
 
-// lasts is how long the memory lasts if it goes on to grow as it has for that long, beyond what it ever was before; an hour if it has
-// not grown.
+// lasts is how long the memory lasts if it goes on to grow as it has for that long, beyond what it ever was before; an hour if it
+// has not grown.
 func (g *Gauge) lasts(ago time.Duration) time.Duration {
 	if len(g.seen) < 2 {
 		return time.Hour

@@ -1,5 +1,5 @@
-// Package dynamo keeps the record of a lease in an item of a DynamoDB table, by conditional writes. The table's key is a string named
-// "name". The package makes the two API calls that it needs by itself, and the SDK only signs them.
+// Package dynamo keeps the record of a lease in an item of a DynamoDB table, by conditional writes. The table's key is a string
+// named "name". The package makes the two API calls that it needs by itself, and the SDK only signs them.
 package dynamo
 
 import (

@@ -24,7 +24,8 @@ var (
 // checkWithin is how long Check waits for an answer.
 const checkWithin = 5 * time.Second
 
-// Open returns the store of an item. If o lacks region or credentials, they come from the SDK's default chain. It does not call DynamoDB.
+// Open returns the store of an item. If o lacks region or credentials, they come from the SDK's default chain. It does not call
+// DynamoDB.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Credentials == nil && emulator.At(o.Endpoint) {
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

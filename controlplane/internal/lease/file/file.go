@@ -1,6 +1,6 @@
-// Package file keeps the record of a lease in a file, for control planes on one host. The file is changed under a lock, which the kernel
-// releases when its process dies. The holder keeps another such lock as long as it lives, so that its death is noticed at once. A holder
-// that hangs loses the lease when that expires.
+// Package file keeps the record of a lease in a file, for control planes on one host. The file is changed under a lock, which the
+// kernel releases when its process dies. The holder keeps another such lock as long as it lives, so that its death is noticed at
+// once. A holder that hangs loses the lease when that expires.
 package file
 
 import (
