@@ -55,7 +55,6 @@ type flight struct {
 	culprit.Request
 	on       *box
 	from, to time.Time
-	over     bool
 }
 
 const slots = 10
