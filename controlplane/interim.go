@@ -12,17 +12,20 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 )
 
-// configureNewcomers gives an Envoy that starts while no control plane is attached its configuration, until ctx ends: without it no client
-// could connect before one is. Where no instance is ready there is nothing to connect for.
-func (c *caretaker) configureNewcomers(ctx context.Context, current func() *Config, attached func() bool) {
+// configureNewcomers gives an Envoy that starts while no control plane leads its configuration, until ctx ends: without it no client could
+// connect before one does. Where no instance is ready there is nothing to connect for.
+func (c *caretaker) configureNewcomers(ctx context.Context, current func() *Config, leads func() bool) {
 	for pause.For(ctx, looksEvery) {
-		if attached() || !c.dispatcher.Serves() {
+		if leads() || !c.dispatcher.Serves() {
 			continue
 		}
 		alone, end := context.WithCancel(ctx)
 		go func() {
 			defer end()
-			for !attached() && pause.For(alone, looksEvery) {
+			for seen := 0; seen < noticed && pause.For(alone, looksEvery); seen++ {
+				if !leads() {
+					seen = 0
+				}
 			}
 		}()
 		if err := c.serveNewcomers(alone, current()); err != nil {

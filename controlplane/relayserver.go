@@ -239,8 +239,6 @@ func (s *RelayServer) led() bool {
 	return u.Attached && u.Settled
 }
 
-func (s *RelayServer) attached() bool { return s.uplink.Status().Attached }
-
 func (s *RelayServer) status() admin.UplinkStatus {
 	u := s.uplink.Status()
 	return admin.UplinkStatus{Term: u.Term, Attached: u.Attached, Instances: u.Kept, Untold: u.Ended}
@@ -277,7 +275,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	}
 	stopTracing := parts.run("tracing", s.care.tracer.Run)
 	stopCare := parts.run("caretaker", func(ctx context.Context) error {
-		go s.care.configureNewcomers(ctx, s.reloads.current, s.attached)
+		go s.care.configureNewcomers(ctx, s.reloads.current, s.led)
 		return s.care.run(ctx, s.led)
 	})
 	if ctx.Err() == nil {

@@ -74,9 +74,8 @@ func (e endpoint) describe() upstream.Endpoint {
 	case core.State() == pool.Ready:
 		out.Health = upstream.Healthy
 		out.Weight = uint32(max(core.Free(), 1))
-	case core.Away():
-		// What could not connect finds it again when its relay is back. If none were healthy it would fail at once.
-		out.Health = upstream.Healthy
+	case core.State() == pool.Down:
+		out.Health = upstream.Degraded
 	case core.State() == pool.Draining:
 		out.Health = upstream.Draining
 	}

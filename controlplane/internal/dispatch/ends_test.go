@@ -66,7 +66,7 @@ func TestAPeerThatIsLostForAMomentServesOn(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Scaling.Concurrency = 2 })
 		id, lease := w.up()
 		w.Lost(id, relays.ErrControlEnded)
-		require.Equal(t, upstream.Unhealthy, w.health(lease.Endpoint()))
+		require.Equal(t, upstream.Degraded, w.health(lease.Endpoint()), "for whom no other can serve")
 		require.Equal(t, 1, w.Functions()[0].InFlight)
 		waits := w.acquire(t.Context())
 		require.Empty(t, waits, "no slot")

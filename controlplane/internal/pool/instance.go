@@ -156,9 +156,6 @@ func (i *Instance) Claims() bool { return i.claims }
 // Adopted reports whether it registered by itself.
 func (i *Instance) Adopted() bool { return i.adopted }
 
-// Away tells whether it cannot be reached because its relay is gone. It serves again when that is back.
-func (i *Instance) Away() bool { return i.away && i.state == Down }
-
 // DrainReason is why the pool drains it; empty if it does not, or if the peer drains by its own decision.
 func (i *Instance) DrainReason() Reason { return i.reason }
 

@@ -2,13 +2,14 @@
 package upstream
 
 // Health is what Envoy is told about an endpoint. Leases reach an endpoint by name whatever its health; load balancing
-// (the fallback when the control plane is away) sees the healthy ones only.
+// (the fallback when the control plane is away) sees the healthy ones only, and while there are none the degraded ones.
 type Health uint8
 
 // Healths in the order of an instance's life.
 const (
 	Unhealthy Health = iota // published, not ready: starting, or kept for the next instance
 	Healthy
+	Degraded // it may be reached again at any moment: no worse than an answer that none can
 	Draining
 )
 

@@ -19,6 +19,10 @@ const (
 	settled = 0.25
 )
 
+// overprovisioned is by how much the healthy endpoints exceed what is needed, in percent: one of thousands takes all requests, before
+// any degraded one gets some.
+const overprovisioned = 1_000_000
+
 // An assignment is what is published about one function. Its endpoints are sorted by path.
 type assignment struct {
 	endpoints []published
@@ -105,7 +109,9 @@ func quantized(weight float64) uint32 {
 
 // resource is the assignment as Envoy gets it. It must not be changed.
 func (a *assignment) resource(function string) *endpointv3.ClusterLoadAssignment {
-	out := &endpointv3.ClusterLoadAssignment{ClusterName: function}
+	out := &endpointv3.ClusterLoadAssignment{ClusterName: function, Policy: &endpointv3.ClusterLoadAssignment_Policy{
+		OverprovisioningFactor: wrapperspb.UInt32(overprovisioned),
+	}}
 	if len(a.endpoints) == 0 {
 		return out
 	}
@@ -131,6 +137,8 @@ func statusOf(h upstream.Health) corev3.HealthStatus {
 	switch h {
 	case upstream.Healthy:
 		return corev3.HealthStatus_HEALTHY
+	case upstream.Degraded:
+		return corev3.HealthStatus_DEGRADED
 	case upstream.Draining:
 		return corev3.HealthStatus_DRAINING
 	default:
