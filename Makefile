@@ -29,11 +29,12 @@ define compile
 endef
 
 # suite runs tests: a name, packages, flags of go test, and the files of this run whose flaky tests are told at the end. Up
-# to five that fail are tried once more when all others have ended. Tests mostly wait: three packages at a time, and four tests of each.
+# to five that fail are tried once more when all others have ended. Tests that run in parallel mostly wait.
+# What is built with the race detector would wait for a second before it exits, each of a hundred test programs and what they start.
 define suite
-mkdir -p build; failed=0; TEST_PARTS=required FAULT_MATRIX=$(FAULT_TABLE) \
+mkdir -p build; failed=0; TEST_PARTS=required FAULT_MATRIX=$(FAULT_TABLE) GORACE="atexit_sleep_ms=20 $$GORACE" \
 $(TOOL) gotestsum --format pkgname-and-test-fails --jsonfile build/$(1).json --rerun-fails=1 --rerun-fails-max-failures=5 \
-  --packages="$(2)" -- -timeout 20m -p 3 -parallel 4 $(3) || failed=$$?; go run ./.ci/flaky $(4); exit $$failed
+  --packages="$(2)" -- -timeout 20m -parallel 4 $(3) || failed=$$?; go run ./.ci/flaky $(4); exit $$failed
 endef
 
 export FRONT_PORT ADMIN_PORT ENVOY_ADMIN_PORT LAMBDA_PORT

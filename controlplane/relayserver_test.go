@@ -144,6 +144,18 @@ func (h handPeer) serve() (tunnel net.Conn) {
 	return tunnel
 }
 
+// dialEndpoint connects to the instance as Envoy does. Its socket opens when the relay has read the peer's hello.
+func dialEndpoint(t *testing.T, cfg *controlplane.Config) (conn net.Conn) {
+	t.Helper()
+	require.Eventually(t, func() (open bool) {
+		var err error
+		conn, err = net.Dial("unix", filepath.Join(cfg.StateDir, "e", "web-0000.sock"))
+		return err == nil
+	}, patience, time.Millisecond)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
 // Beside Envoy the relay outlives control planes, and a control plane the relay.
 func TestARelayApartServesOnWhileControlPlanesComeAndGo(t *testing.T) {
 	cfg := apart(t)
@@ -161,10 +173,7 @@ func TestARelayApartServesOnWhileControlPlanesComeAndGo(t *testing.T) {
 	first.end()
 
 	// Nobody leads: what is up serves.
-	envoy, err := net.Dial("unix", filepath.Join(cfg.StateDir, "e", "web-0000.sock"))
-	require.NoError(t, err)
-	defer envoy.Close()
-	_, err = io.WriteString(envoy, "ping")
+	_, err := io.WriteString(dialEndpoint(t, cfg), "ping")
 	require.NoError(t, err)
 	got := make([]byte, 4)
 	_, err = io.ReadFull(tunnel, got)
@@ -183,13 +192,7 @@ func TestARelayApartServesOnWhileControlPlanesComeAndGo(t *testing.T) {
 	restarted, _ := serveRelay(t, cfg)
 	peer.relay.Address = restarted.RelayAddr()
 	tunnel = peer.serve()
-	var again net.Conn
-	require.Eventually(t, func() bool {
-		again, err = net.Dial("unix", filepath.Join(cfg.StateDir, "e", "web-0000.sock"))
-		return err == nil
-	}, patience, time.Millisecond, "its socket, which is there as soon as its hello is heard")
-	defer func() { _ = again.Close() }()
-	_, err = io.WriteString(again, "pong")
+	_, err = io.WriteString(dialEndpoint(t, cfg), "pong")
 	require.NoError(t, err)
 	_, err = io.ReadFull(tunnel, got)
 	require.NoError(t, err)

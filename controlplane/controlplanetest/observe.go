@@ -18,11 +18,17 @@ func (s *Stack) Eventually(what string, check func() error) {
 	s.EventuallyWithin(Patience, what, check)
 }
 
+// Polls come quickly at first. What takes longer is asked for less often: with the race detector a poll costs milliseconds.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = 25 * time.Millisecond
+)
+
 // EventuallyWithin is Eventually with a limit that belongs to what is tested.
 func (s *Stack) EventuallyWithin(limit time.Duration, what string, check func() error) {
 	s.t.Helper()
 	deadline := time.Now().Add(limit)
-	for {
+	for pause := firstPause; ; pause = min(pause*5/4, lastPause) {
 		err := check()
 		if err == nil {
 			return
@@ -30,7 +36,7 @@ func (s *Stack) EventuallyWithin(limit time.Duration, what string, check func() 
 		if time.Now().After(deadline) {
 			require.NoError(s.t, err, "not %s within %v", what, limit)
 		}
-		time.Sleep(5 * time.Millisecond) // between polls, not for a state
+		time.Sleep(pause) // between polls, not for a state
 	}
 }
 

@@ -50,7 +50,6 @@ func openSocket(t *testing.T, s *controlplanetest.Stack) *websocket.Conn {
 
 // A control plane that crashes costs nobody anything: what runs serves on, and the one that is started again goes on with it.
 func TestAControlPlaneThatIsKilledIsFollowed(t *testing.T) {
-	t.Parallel()
 	s := startApart(t, 10)
 	invoked := s.Lambda.Counters("app").Started
 	short := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
@@ -75,7 +74,6 @@ func TestAControlPlaneThatIsKilledIsFollowed(t *testing.T) {
 
 // A deployment of the control plane costs nobody anything either: a standby goes on at once, requests that are held among them.
 func TestAControlPlaneHandsOverToAStandby(t *testing.T) {
-	t.Parallel()
 	s := startApart(t, 10)
 	short := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
 	held := startLoad(t, s, 30, endless, "/app/sleep?ms=500") // more than two instances have slots for
@@ -145,11 +143,13 @@ func standsStill(t *testing.T, d time.Duration, wakes func(*controlplanetest.Sta
 
 // Scenario 43, paused: a leader that stands still for less than its lease leads on, and does not act on what it knew: nobody notices.
 func TestLongALeaderThatStandsStillTakesOverAnew(t *testing.T) {
+	t.Parallel()
 	standsStill(t, 3*time.Second, func(*controlplanetest.Stack) {})
 }
 
 // One whose lease has run out meanwhile ends when it wakes, and is started again.
 func TestLongALeaderThatStandsStillForLongEnds(t *testing.T) {
+	t.Parallel()
 	standsStill(t, 10*time.Second, func(s *controlplanetest.Stack) {
 		s.Leader.Ends()
 		s.Leader = s.StartControlPlane()
@@ -158,6 +158,7 @@ func TestLongALeaderThatStandsStillForLongEnds(t *testing.T) {
 
 // Scenario 43, away for a minute: while nobody leads, what is ready serves on; who finds all slots taken is told so in time.
 func TestLongNobodyLeads(t *testing.T) {
+	t.Parallel()
 	s := startApart(t, 2)
 	calm := startLoad(t, s, 14, endless, "/app/sleep?ms=50") // 70 % of the slots
 	calm.more(s, 100)
@@ -190,6 +191,7 @@ func TestLongNobodyLeads(t *testing.T) {
 
 // A control plane that hangs is followed when its lease has run out, and does no harm when it wakes.
 func TestLongAControlPlaneThatHangsIsFollowed(t *testing.T) {
+	t.Parallel()
 	s := startApart(t, 10)
 	calm := startLoad(t, s, 10, endless, "/app/sleep?ms=50")
 	calm.more(s, 100)
@@ -217,7 +219,6 @@ type everything struct {
 
 // Scenario 43, a rolling deployment: control planes are replaced and killed under everything that a client may have open, and no client sees an error.
 func TestControlPlanesAreReplacedUnderEverything(t *testing.T) {
-	t.Parallel()
 	everything{sockets: 50, steady: 20, held: 10, upload: 3 * time.Second, rounds: 1}.survives(t)
 }
 

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,7 +14,6 @@ import (
 // A burst meets a function that has no instance: everybody is answered, by as many instances as that needs at most, and
 // whoever waits does so because no slot is free.
 func TestABurstMeetsAStoppedFunction(t *testing.T) {
-	t.Parallel()
 	const clients, concurrency = 100, 10
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.Concurrency, f.Scaling.Preference = concurrency, config.PreferBalanced
@@ -49,7 +49,7 @@ func watchQueue(s *controlplanetest.Stack, name string) *queueWatch {
 			select {
 			case <-w.done:
 				return
-			default:
+			case <-time.After(betweenLooks):
 			}
 			f := s.Function(name)
 			w.looks++

@@ -117,6 +117,7 @@ func TestReadinessIsTheFunctionsToDefine(t *testing.T) {
 
 // An app that does not become ready is given up before its start is, with its own cause, for operators and for clients.
 func TestLongAnAppIsGivenUpBeforeItsStartIs(t *testing.T) {
+	t.Parallel()
 	f := controlplanetest.App(t, "web", controlplanetest.Binary)
 	f.Local.Env[contract.ReadyAfterVariable] = never
 	f.Scaling.StartTimeout = 5 * time.Second

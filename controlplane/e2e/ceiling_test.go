@@ -13,7 +13,6 @@ import (
 // Scenario 32, for money: under a load that wants twenty instances, there are as many as the ceiling pays for, the
 // operator is told why, and every request is served by those.
 func TestACeilingInDollarsHoldsUnderLoad(t *testing.T) {
-	t.Parallel()
 	f := controlplanetest.App(t, "web", controlplanetest.Library)
 	one := config.Default().Pricing.Rates(f.Lambda.Architecture).PerHour(f.Local.MemoryMB)
 	f.Lambda.MemoryMB = f.Local.MemoryMB

@@ -16,6 +16,7 @@ import (
 // Scenario 4: short timeouts of functions. Longer ones differ in numbers only, which the test of dispatch's plan holds.
 // The subtests mostly wait, so they wait together.
 func TestLongRequestsEndBeforeTheDeadline(t *testing.T) {
+	t.Parallel()
 	timeout := func(name string, peer controlplanetest.Peer, d time.Duration) controlplanetest.Function {
 		f := controlplanetest.App(t, name, peer)
 		f.Lambda.Timeout, f.Local.Timeout = d, d

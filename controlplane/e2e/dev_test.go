@@ -219,6 +219,7 @@ func TestDevServesWhatIsSavedWhileItStarts(t *testing.T) {
 }
 
 func TestLongDevServesANodeAppAndItsNextVersions(t *testing.T) {
+	t.Parallel()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("no node on the PATH")

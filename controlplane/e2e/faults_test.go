@@ -76,6 +76,7 @@ func silent(t *testing.T, f *controlplanetest.Function) {
 
 // Scenarios 26 and 27, in small: starts that fail under load.
 func TestLongStartsThatFail(t *testing.T) {
+	t.Parallel()
 	var o controlplanetest.Options
 	for _, b := range breakdowns {
 		f := siteApp(t, b.name, controlplanetest.Library)

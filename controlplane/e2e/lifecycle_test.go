@@ -22,6 +22,7 @@ import (
 
 // Scenario 1: how apps that need long come up. The slow ones only wait, so they wait together.
 func TestLongAppsThatAreNotReadyAtOnce(t *testing.T) {
+	t.Parallel()
 	late := controlplanetest.App(t, "late", controlplanetest.Binary)
 	late.Local.Env[contract.ReadyAfterVariable] = "1500"
 	lateLibrary := controlplanetest.App(t, "late-library", controlplanetest.Library)
@@ -258,7 +259,6 @@ func TestADrainedInstanceFinishesItsWork(t *testing.T) {
 
 // Scenario 8, under load: instances and whole functions are drained again and again, and no client notices.
 func TestDrainsUnderLoad(t *testing.T) {
-	t.Parallel()
 	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Min = 3 })
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		requests := startLoad(t, s, 25, endless, "/"+name+"/sleep?ms=10")

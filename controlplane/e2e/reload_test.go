@@ -228,6 +228,7 @@ func TestLongAFunctionIsTakenOutUnderLoad(t *testing.T) {
 
 // A control plane that takes over with another configuration goes on as if that had been loaded.
 func TestLongATakeoverWithAnotherConfiguration(t *testing.T) {
+	t.Parallel()
 	var functions []controlplanetest.Function
 	for _, name := range []string{"web", "old", "new"} {
 		functions = append(functions, controlplanetest.App(t, name, controlplanetest.Library))

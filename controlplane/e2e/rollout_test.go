@@ -243,6 +243,7 @@ func gaveUp(s *controlplanetest.Stack, cause string) func() error {
 // Scenario 53: an operator rolls out by steps, and gives it up; versions that answer with errors, or late, are given up by
 // themselves.
 func TestLongRolloutOfAnOperator(t *testing.T) {
+	t.Parallel()
 	f := versioned(t, 0)
 	f.Scaling.Min, f.Scaling.Concurrency, f.Rollout.Watch = 4, 5, 0
 	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})

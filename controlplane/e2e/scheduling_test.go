@@ -31,7 +31,6 @@ func busiest(t *testing.T, s *controlplanetest.Stack, name string) operator.Inst
 
 // Scenario 29: no environment ever has more requests than it may, as its app counts them.
 func TestConcurrencyIsNeverExceeded(t *testing.T) {
-	t.Parallel()
 	for _, concurrency := range []int{1, 3} {
 		t.Run(strconv.Itoa(concurrency), func(t *testing.T) {
 			events := map[string]string{}

@@ -19,7 +19,6 @@ const shutdownConcurrency = 8
 // what is long fails fast, and nobody else notices. That the pool takes the instance out in the very step in which it
 // hears of the drain is dispatch's to prove; here it is logged how long all of the way takes.
 func TestAShutdownInTheFunction(t *testing.T) {
-	t.Parallel()
 	s := startBoth(t, func(f *controlplanetest.Function) {
 		f.Scaling.Concurrency, f.Scaling.Min = shutdownConcurrency, 2
 	})

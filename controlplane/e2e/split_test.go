@@ -60,6 +60,7 @@ func TestAControlPlaneHandsOverToOneOnAnotherHost(t *testing.T) {
 
 // The standby leads when the lease has run out, which is kept in DynamoDB. Until then the caretaker serves.
 func TestLongAStandbyOnAnotherHostLeadsAfterACrash(t *testing.T) {
+	t.Parallel()
 	s := startSplit(t)
 	for _, strike := range []func(*controlplanetest.ControlPlane){
 		(*controlplanetest.ControlPlane).Kill, func(c *controlplanetest.ControlPlane) { c.Signal(syscall.SIGSTOP) },
@@ -77,6 +78,7 @@ func TestLongAStandbyOnAnotherHostLeadsAfterACrash(t *testing.T) {
 
 // Stores only elect: a leader that hears of all its relays goes on without one, and then as before.
 func TestLongALeaderGoesOnWithoutItsLeaseStore(t *testing.T) {
+	t.Parallel()
 	s := startSplit(t)
 	served(t, s, func(short *load) {
 		s.LeaseStore().Signal(syscall.SIGSTOP)
@@ -93,6 +95,7 @@ func TestLongALeaderGoesOnWithoutItsLeaseStore(t *testing.T) {
 // The only pair is replaced by one on another host: by a deployment, or after the loss of a zone. What ran for the one before ends, whoever
 // started it, and new requests are served.
 func TestLongAPairIsReplacedByOneOnAnotherHost(t *testing.T) {
+	t.Parallel()
 	s := startSplit(t)
 	standby := s.StartControlPlane()
 	s.Leader.Stop()
@@ -135,6 +138,7 @@ func replaceAll(s *controlplanetest.Stack, functions ...string) {
 
 // Scenario 46: each step is taken while the processes run, and no request notices.
 func TestLongTheSecretOfACellIsReplaced(t *testing.T) {
+	t.Parallel()
 	s := startSplit(t)
 	first, second := s.Secret(), identity.NewSecret()
 	served(t, s, func(short *load) {

@@ -130,6 +130,7 @@ func freePort(t *testing.T) string {
 
 // Peers that register by themselves serve, drain, come back, and leave.
 func TestLongSelfRegisteredPeers(t *testing.T) {
+	t.Parallel()
 	tls := map[string]func(*config.Config){"tls": withCertificate(t), "plain": withoutTLS}
 	for name, relay := range tls {
 		t.Run(name, func(t *testing.T) {

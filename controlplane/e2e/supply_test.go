@@ -73,6 +73,7 @@ func TestAnOutageOfEnvoyCostsNothing(t *testing.T) {
 
 // One instance, once it is up, serves all who came meanwhile sooner than others could: nothing else is started for them.
 func TestLongInitsAreNotMadeForEachRequest(t *testing.T) {
+	t.Parallel()
 	const requests, apart = 26, 200 * time.Millisecond
 	var o controlplanetest.Options
 	for _, prefer := range preferences {
