@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -55,6 +56,7 @@ func TestEachFrontHasItsBill(t *testing.T) {
 	m.invoke(order{})
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for range 2 {
+		m.eventually("frozen", func() bool { return slices.Equal(m.states(), []lambdalocal.State{lambdalocal.StateFrozen}) })
 		response, err := client.Get(m.DirectURL() + "/web/")
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, response.Body)
