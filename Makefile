@@ -95,7 +95,7 @@ previous: .tools/previous-$(PREVIOUS) ## build the peer and control plane of the
 	  echo "building $* into .tools (once)"; mkdir -p .tools; part=$$(mktemp -d $@.XXXX) && mkdir $$part/source && git archive $* | tar -x -C $$part/source && \
 	  (cd $$part/source && CGO_ENABLED=0 go build -ldflags '-s -w' -o .. $(PREVIOUS_PROGRAMS)) && rm -rf $$part/source && { mv -T $$part $@ || test -x $@/app; }
 
-test: envoy runtimes dynalite previous ## a developer's loop, five to ten minutes on two cores: unit, property, race detector, end to end through Envoy
+test: envoy runtimes dynalite previous ## a developer's loop, 300 s of CPU, a few minutes on two idle cores: unit, property, race detector, end to end through Envoy
 	@echo "== tests of the pure packages, without the long ones"
 	@$(call suite,pure-tests,$(PURE_TREES),-skip '^TestLong',build/pure-tests.json)
 	@echo "== all others with the race detector, without the long ones; the end-to-end ones run real Envoys"

@@ -207,7 +207,9 @@ func TestWhatCannotBeSentAgainIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := s.in(t)
 			s.abandon(0, 1, 4*time.Second)
-			requireOverload(s, s.do(r()))
+			ctx, cancel := context.WithTimeout(t.Context(), controlplanetest.Patience) // one that is not refused might never end
+			defer cancel()
+			requireOverload(s, s.do(r().WithContext(ctx)))
 			s.Eventually("free again", func() error { return s.atMost(s.Instances("web")[0].Reported, 0) })
 		})
 	}

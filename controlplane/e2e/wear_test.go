@@ -14,10 +14,7 @@ import (
 
 // An app that leaks loses no request: its environments are replaced before their memory is used up, whichever way lambdapeer is in
 // the function.
-func TestAnAppThatLeaksLosesNoRequest(t *testing.T) {
-	t.Parallel()
-	leaks(t, 256, 300)
-}
+func TestAnAppThatLeaksLosesNoRequest(t *testing.T) { leaks(t, 256, 300) }
 
 // leakVariable says how many requests the next test sends to each kind of peer. `make leak` sends 50,000.
 const leakVariable = "LEAK_REQUESTS"
