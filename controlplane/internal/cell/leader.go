@@ -172,7 +172,10 @@ func (p *plane) up(u tables.Up) {
 
 func (p *plane) down(d tables.Down) {
 	k := p.knows(d.Instance)
-	p.told[d.Instance] = true
+	if p.told[d.Instance] == p.term {
+		p.broken("the leader is told twice of the end of %s", d.Instance)
+	}
+	p.told[d.Instance] = p.term
 	delete(p.known, d.Instance)
 	p.change(k, func(k *known) *pool.Effects { return p.pool.Down(p.now, k.core) })
 	if k.unanswered || !k.expected {

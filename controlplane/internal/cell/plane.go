@@ -46,10 +46,17 @@ type known struct {
 
 func newPlane(w *world, number int) *plane {
 	p := &plane{number: number}
-	p.desk = desk{process: &process{world: w}, carry: p.carry, may: func() bool { return p.candidate.Standing(p.now).Leads }}
+	p.desk = desk{process: &process{world: w}, carry: p.carry, may: p.mayLease}
 	p.first = p.wake // whatever happens to a control plane, it first looks how late it is, and whether it leads
 	p.begin()
 	return p
+}
+
+// mayLease tells whether the plane leads, in its own eyes and in ours: it has renewed its lease, or the relay has obeyed it within half of
+// one, since when no higher term can have been seen there.
+func (p *plane) mayLease() bool {
+	renewed, obeyed := p.now.Sub(p.store.renewed[p.name()]), p.now.Sub(p.relay.obeyed[p.term])
+	return p.candidate.Standing(p.now).Leads && (renewed < lease.Duration || obeyed <= lease.Duration/2)
 }
 
 func (p *plane) begin() {

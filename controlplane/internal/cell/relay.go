@@ -27,6 +27,8 @@ type relay struct {
 	// What lies in its state directory, and outlives the process.
 	seen uint64 // the highest term of any message that came
 	book map[string]entry
+
+	obeyed map[uint64]time.Time // by term: when a leader's message was heard last that was not too old
 }
 
 // An entry is an instance as it was written down.
@@ -44,7 +46,7 @@ type tunnel struct {
 }
 
 func newRelay(w *world) *relay {
-	r := &relay{process: process{world: w}, book: map[string]entry{}}
+	r := &relay{process: process{world: w}, book: map[string]entry{}, obeyed: map[uint64]time.Time{}}
 	r.care = newCaretaker(r)
 	w.relay = r
 	r.begin()
@@ -189,6 +191,7 @@ func (r *relay) receive(s *stream, d tables.Desired) {
 		s.endRelay()
 		return
 	}
+	r.obeyed[d.Term] = r.now
 	if len(commands) > 0 && d.Term < r.seen {
 		r.broken("the relay obeys term %d after %d", d.Term, r.seen)
 	}

@@ -12,10 +12,11 @@ var errLost = errors.New("lost")
 // A store keeps the record of the lease. Requests and answers take their time, and may be lost.
 type store struct {
 	*world
-	record lease.Record
-	away   time.Time // until then nobody reaches it
-	lost   bool
-	file   bool // of the planes' host: whether the holder lives is known
+	record  lease.Record
+	away    time.Time // until then nobody reaches it
+	lost    bool
+	renewed map[string]time.Time // by holder: when it last wrote its name into the record
+	file    bool                 // of the planes' host: whether the holder lives is known
 }
 
 // do carries a step of a plane out.
@@ -51,6 +52,7 @@ func (s *store) apply(step lease.Step) (lease.Record, error) {
 			s.broken("term %d follows term %d", step.Next.Term, s.record.Term)
 		}
 		s.record = step.Next
+		s.renewed[step.Next.Holder] = s.now
 	}
 	return s.record, nil
 }

@@ -31,7 +31,7 @@ type world struct {
 	environments                        []*environment
 	made                                int               // environments
 	expected                            map[string]uint64 // by the relay, in that term
-	told                                map[string]bool   // to a leader: that it has ended
+	told                                map[string]uint64 // to a leader, of that term: that it has ended
 	calm                                bool              // no fault happens any more
 	rate                                time.Duration     // between two requests
 	open                                []*request        // in the order of their arrival, those served among them
@@ -41,8 +41,8 @@ type world struct {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 0)), now: start, instances: map[string]*instance{}, expected: map[string]uint64{}, told: map[string]bool{}, rate: 100 * time.Millisecond}
-	w.store = &store{world: w, file: w.chance(50)}
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0)), now: start, instances: map[string]*instance{}, expected: map[string]uint64{}, told: map[string]uint64{}, rate: 100 * time.Millisecond}
+	w.store = &store{world: w, file: w.chance(50), renewed: map[string]time.Time{}}
 	newRelay(w)
 	for n := range planes {
 		w.planes = append(w.planes, newPlane(w, n))
