@@ -13,9 +13,17 @@ import (
 
 // A route whose requests end the app's process is named, and what else is in flight is not. Others lose what they have on the same
 // instance each time, and no more.
-func TestLongARouteThatKillsEnvironmentsIsNamed(t *testing.T) {
+func TestLongARouteThatKillsEnvironmentsIsNamed(t *testing.T) { killersAreNamed(t, "exit", "?after=0") }
+
+// The same where a request takes more memory than there is, and Lambda kills the whole environment.
+func TestLongARouteThatTakesAllMemoryIsNamed(t *testing.T) { killersAreNamed(t, "leak", "?mb=600") }
+
+func killersAreNamed(t *testing.T, route, query string) {
 	const concurrency = 10
-	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Concurrency = concurrency })
+	s := startBoth(t, func(f *controlplanetest.Function) {
+		f.Scaling.Concurrency = concurrency
+		f.Local.MemoryMB, f.Local.EnforceMemory = 512, new(true)
+	})
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		others := startLoad(t, s, 4, endless, "/"+name+"/sleep/42?ms=20")
 		client := controlplanetest.Client(t, controlplanetest.HTTP1)
@@ -29,7 +37,7 @@ func TestLongARouteThatKillsEnvironmentsIsNamed(t *testing.T) {
 				}
 				return nil
 			})
-			killed := fetch(t.Context(), client, s.URL("/"+name+"/exit?after=0"))
+			killed := fetch(t.Context(), client, s.URL("/"+name+"/"+route+query))
 			require.False(t, killed.status == http.StatusOK && killed.err == nil, killed)
 			s.Eventually("the death is known", func() error {
 				if n := s.Function(name).Ends["crashed"] + s.Function(name).Ends["app_exited"]; n <= uint64(deaths) {
@@ -42,7 +50,7 @@ func TestLongARouteThatKillsEnvironmentsIsNamed(t *testing.T) {
 		require.Len(t, f.Killers, 1)
 		killer := f.Killers[0]
 		require.LessOrEqual(t, killer.Others, killer.Deaths*(concurrency-1))
-		require.Equal(t, "GET /"+name+"/exit", killer.Route)
+		require.Equal(t, "GET /"+name+"/"+route, killer.Route)
 		require.GreaterOrEqual(t, killer.Of, killer.Deaths)
 		words := map[string]bool{}
 		for _, w := range f.Warnings {
