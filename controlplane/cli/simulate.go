@@ -46,6 +46,8 @@ Columns of a trace, named in its first line, one request per line; # begins a co
     service_ms        milliseconds: 250
     GeneratedTokens   or generated_tokens: of a language model; 150 ms, and 20 ms for each
     ContextTokens     or context_tokens: beside GeneratedTokens; 0.05 ms more for each
+  whether it says that it is long, a WebSocket or server-sent events; optional:
+    stream            true or false
 
 Policies:
 %s`

@@ -86,7 +86,7 @@ func TestTheFlagsOfSimulateReachTheModel(t *testing.T) {
 func TestSimulateHelpsWithTracesAndPolicies(t *testing.T) {
 	stdout, _, err := try(t, "simulate", "--help")
 	require.NoError(t, err)
-	for _, column := range []string{"at", "at_ms", "TIMESTAMP", "service_ms", "GeneratedTokens", "ContextTokens"} {
+	for _, column := range []string{"at", "at_ms", "TIMESTAMP", "service_ms", "GeneratedTokens", "ContextTokens", "stream"} {
 		require.Regexp(t, `(?m)^    `+column+` +\S+`, stdout)
 	}
 	for _, policy := range []string{"ours", "plain", "kpa", "per-waiter", "utilization", "upstream", "first-rule"} {

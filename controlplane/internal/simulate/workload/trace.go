@@ -26,12 +26,13 @@ const (
 	colService   = "service_ms"    // service time; without it one second, or what the tokens say:
 	colContext   = "ContextTokens" // also context_tokens
 	colGenerated = "GeneratedTokens"
+	colStream    = "stream" // whether the request says that it is one
 )
 
 // mostNumber is far beyond any time, and far below what a time.Duration overflows at.
 const mostNumber = 1e8
 
-// Read reads CSV with a header: a time of arrival per line, and optionally a service time, as the columns say. Lines that
+// Read reads CSV with a header: a time of arrival per line, and optionally a service time and whether it is a stream, as the columns say. Lines that
 // begin with # are comments. An error names line, column and value; the file's name is the caller's to add.
 func Read(name string, r io.Reader) (Workload, error) {
 	lines := csv.NewReader(r)
@@ -108,7 +109,23 @@ func (c columns) parse(fields []string) (Request, error) {
 		return Request{}, err
 	}
 	service, err := c.service(fields)
-	return Request{At: at, Service: service}, err
+	if err != nil {
+		return Request{}, err
+	}
+	stream, err := c.stream(fields)
+	return Request{At: at, Service: service, Stream: stream}, err
+}
+
+func (c columns) stream(fields []string) (bool, error) {
+	k, ok := c[colStream]
+	if !ok || fields[k] == "" {
+		return false, nil
+	}
+	stream, err := strconv.ParseBool(fields[k])
+	if err != nil {
+		return false, bad(colStream, fields[k], "is neither true nor false")
+	}
+	return stream, nil
 }
 
 // bad is a mistake in a cell.

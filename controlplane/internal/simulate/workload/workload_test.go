@@ -35,6 +35,17 @@ func TestReadKnowsTheFormatsOfTraces(t *testing.T) {
 	}
 }
 
+func TestReadKnowsStreams(t *testing.T) {
+	w, err := workload.Read("x", strings.NewReader("at,service_ms,stream\n0,60000,true\n1,20,\n2,20,false\n3,60000,1\n"))
+	require.NoError(t, err)
+	var streams []bool
+	for _, r := range w.Requests {
+		streams = append(streams, r.Stream)
+	}
+	require.Equal(t, []bool{true, false, false, true}, streams)
+	require.Equal(t, streams[0], w.Faster(2).Requests[0].Stream)
+}
+
 func TestReadNamesLineColumnAndValue(t *testing.T) {
 	for text, says := range map[string]string{
 		"":                                 "empty: the first line must name the columns",
@@ -44,6 +55,7 @@ func TestReadNamesLineColumnAndValue(t *testing.T) {
 		"at,service_ms\n1,\n":              `line 2, service_ms: "" is not a number`,
 		"at,service_ms\n1\n":               "record on line 2: wrong number of fields",
 		"at,service_ms\n1,NaN\n":           `line 2, service_ms: "NaN" is not a number`,
+		"at,stream\n1,maybe\n":             `line 2, stream: "maybe" is neither true nor false`,
 		"at_ms\n1e99\n":                    `line 2, at_ms: "1e99" is out of range`,
 		"at\n1e999\n":                      `line 2, at: "1e999" is out of range`,
 		"TIMESTAMP\nnoon\n":                `line 2, TIMESTAMP: "noon" is not a date and time such as 2023-11-16 18:17:03.9799600`,
