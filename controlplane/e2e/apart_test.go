@@ -143,13 +143,11 @@ func standsStill(t *testing.T, d time.Duration, wakes func(*controlplanetest.Sta
 
 // Scenario 43, paused: a leader that stands still for less than its lease leads on, and does not act on what it knew: nobody notices.
 func TestLongALeaderThatStandsStillTakesOverAnew(t *testing.T) {
-	t.Parallel()
 	standsStill(t, 3*time.Second, func(*controlplanetest.Stack) {})
 }
 
 // One whose lease has run out meanwhile ends when it wakes, and is started again.
 func TestLongALeaderThatStandsStillForLongEnds(t *testing.T) {
-	t.Parallel()
 	standsStill(t, 10*time.Second, func(s *controlplanetest.Stack) {
 		s.Leader.Ends()
 		s.Leader = s.StartControlPlane()
