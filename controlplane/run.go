@@ -112,7 +112,7 @@ func (s *Server) retire(failed <-chan struct{}) {
 		case <-ctx.Done():
 		}
 	}()
-	s.log.WithField("grace", grace).Info("control plane retires: what comes is served, while anything does")
+	s.log.WithField("grace", grace).Info("control plane retires: requests are served until none come any more")
 	s.dispatcher.Retire(ctx, quiet)
 }
 

@@ -130,7 +130,7 @@ func (p standing) print(w io.Writer) {
 		fmt.Fprintln(w, "a standby does not know what runs; the leader does, whose admin address is", cmp.Or(p.Leader, "not known"))
 	}
 	if p.Role == admin.RoleLeader && len(p.Relays) == 0 {
-		fmt.Fprintln(w, "no relay is attached: nothing starts, and nobody knows what serves on")
+		fmt.Fprintln(w, "no relay is attached: nothing starts, and it is not known which instances still serve")
 	}
 }
 

@@ -87,7 +87,7 @@ func TestStatusOfAStandbySaysWhoLeads(t *testing.T) {
 			return err == nil && strings.Contains(stdout, line)
 		}, 10*time.Second, 20*time.Millisecond, line)
 	}
-	says(leads, "no relay is attached: nothing starts, and nobody knows what serves on\n")
+	says(leads, "no relay is attached: nothing starts, and it is not known which instances still serve\n")
 	says(standsBy, "not ready: this control plane does not lead: it is a standby\n"+
 		"a standby does not know what runs; the leader does, whose admin address is "+leads+"\n")
 	for _, p := range []*process{standby, leader} {

@@ -41,7 +41,7 @@ func (s shown) print(w io.Writer, instances bool) error {
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "FUNCTION\tREADY\tSTARTING\tDRAINING\tFROZEN\tBUSY\tSLOTS\tQUEUED\tSERVED\tFAILED\t$/HOUR\tVERSIONS")
+	fmt.Fprintln(table, "FUNCTION\tREADY\tSTARTING\tDRAINING\tFROZEN\tBUSY\tSLOTS\tQUEUED\tSERVED\tREFUSED\t$/HOUR\tVERSIONS")
 	for _, f := range s.Functions {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.4f\t%s\n", f.Name, f.Ready, f.Starting, f.Draining+f.Down,
 			f.Frozen, f.InFlight, f.Capacity, f.QueueDepth, served(f), refused(f), f.Bill.DollarsPerHour, versions(f))
@@ -67,7 +67,7 @@ func served(f operator.Function) (n uint64) {
 	return n
 }
 
-// refused counts the requests that got an error from us.
+// refused counts the requests that got an error instead of a slot.
 func refused(f operator.Function) (n uint64) {
 	for _, r := range f.Requests {
 		n += r.Count

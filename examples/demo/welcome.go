@@ -14,7 +14,7 @@ Lambda Dispatch is up.
   front door   http://%[1]s/   functions: /%[4]s
   status page  http://%[2]s/   in a browser; to curl it lists the API: metrics, functions, instances
   Envoy admin  http://%[3]s/stats   also /clusters, /listeners, /ready
-  local Lambda http://%[8]s/   its ledger and faults are below /lambdalocal/
+  local Lambda http://%[8]s/   lists what it has: the bill, environments, faults to inject
 %[7]s
 In a second terminal, try:
   curl http://%[1]s/%[5]s/hello

@@ -49,7 +49,7 @@ func newFunctionCollector(snapshot func() []operator.Function) collector {
 		requests: counter("requests_total",
 			"Admissions that ended: dispatched, rejected (never queued) or evicted (queued, then left).",
 			function, "outcome", "cause"),
-		inherited:  counter("inherited_total", "Instances taken over from the control plane before.", function),
+		inherited:  counter("inherited_total", "Instances taken over from the former leader.", function),
 		returned:   counter("returned_total", "Requests that an instance refused, unseen by the app, and that went back to the queue.", function),
 		queueDepth: gauge("queue_depth", "Requests that wait for a slot.", function),
 		queueLimit: gauge("queue_limit", "Requests that may wait for a slot.", function),
@@ -64,7 +64,7 @@ func newFunctionCollector(snapshot func() []operator.Function) collector {
 		worn: counter("worn_environments_total",
 			"Environments that ended because they were worn, by memory, requests or age.", function, "cause"),
 		killers: gauge("killing_route_deaths",
-			"Environments that died with such a request in flight, of routes that are known to kill them and did in the last day.", function, "route"),
+			"Environments that died while they served a request of this route, of routes that are known to kill them and did in the last day.", function, "route"),
 		frozen:        gauge("frozen_environments", "Environments that served, and are likely to be kept frozen by Lambda.", function),
 		versions:      gauge("version_instances", "Ready instances by version of the function's code.", function, "version"),
 		rollouts:      counter("rollouts_total", "Rollouts that ended: done, or given up because of the cause.", function, "outcome"),
@@ -79,12 +79,12 @@ func newFunctionCollector(snapshot func() []operator.Function) collector {
 			"Billed time multiplied by configured memory; 2^30 of it are one GB-second of the bill.", function),
 		billedInvocations: counter("billed_invocations_total", "Invocations that have ended and are billed.", function),
 		estimatedInvocations: counter("estimated_invocations_total",
-			"Billed invocations that Lambda reported nothing about: their time is estimated.", function),
+			"Billed invocations whose time is estimated, because Lambda sent no report of them.", function),
 		cost:        gauge("cost_dollars", "What all invocations have cost so far, those that run included.", function),
 		costPerHour: gauge("cost_dollars_per_hour", "What the invocations that run now cost per hour.", function),
 		plainCost: gauge("plain_cost_dollars",
 			"What Lambda with one request per environment would have cost for the same requests.", function),
-		saved: gauge("saved_dollars", "The difference; negative if Lambda alone would have been cheaper.", function),
+		saved: gauge("saved_dollars", "plain_cost_dollars less cost_dollars: negative if one request per environment would have been cheaper.", function),
 	}
 	return collector{c.all(), c.collect}
 }
@@ -232,7 +232,7 @@ func newFilesCollector(snapshot func() FilesStatus) collector {
 	expires := gauge("certificate_expiry_timestamp_seconds",
 		"When a certificate that is in use expires, in seconds since 1970.", "certificate")
 	refused := gauge("files_not_taken",
-		"1 while files hold something that does not fit, and what they held before is in use.", "file")
+		"1 while a file's new content is refused, and what it held before stays in use.", "file")
 	return collector{[]metric{expires, refused}, func(s sink) {
 		f := snapshot()
 		for name, when := range f.Expires {

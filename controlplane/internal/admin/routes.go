@@ -50,7 +50,7 @@ func front(page, index http.Handler) http.HandlerFunc {
 	}
 }
 
-// serveAPI adds what is asked and ordered by operators.
+// serveAPI adds the paths by which operators see and command functions and instances.
 func serveAPI(mux *http.ServeMux, source Source) {
 	mux.Handle("/api/v1/functions", read(compress(functions(source))))
 	mux.Handle("/api/v1/functions/{name}", read(function(source)))
@@ -62,7 +62,7 @@ func serveAPI(mux *http.ServeMux, source Source) {
 	mux.Handle("/api/v1/instances/{id}/drain", write(begin(source.DrainInstance, "id", "draining")))
 }
 
-// index is for the operator who remembers the port and nothing else, and has no browser at hand.
+// index lists the paths as text, for an operator who knows only the port and has no browser at hand.
 func index(o Options) http.HandlerFunc {
 	text := indexOfAll
 	if o.Reloader != nil {
@@ -81,19 +81,19 @@ const (
 	indexOfAll = `Lambda Dispatch. A browser shows a status page here.
 
 GET  /healthz                         200 while the process works
-GET  /readyz                          200 once Envoy has its configuration, else 503 and why; what Envoys refuse
+GET  /readyz                          200 once Envoy has its configuration, else 503 with the reason; what Envoys refuse
 GET  /metrics                         for Prometheus
 GET  /api/v1/status                   this process: who leads, relays, Envoys, certificates
 `
-	indexOfReload = `POST /reload                          read the configuration file again now; GET says what came of it the last time
+	indexOfReload = `POST /reload                          read the configuration file again now; GET shows the result of the last time
 `
 	indexOfAPI = `GET  /api/v1/functions                each function: queue, slots, instances, failures, bill
 GET  /api/v1/functions/{name}         one of them
 GET  /api/v1/instances                each instance that has not ended
 GET  /api/v1/recent                   the last failures, and the requests that waited last
-POST /api/v1/functions/{name}/rollout replace all instances by those of the version that the qualifier points to; DELETE gives it up
-POST /api/v1/functions/{name}/drain   replace all instances that the function has now by others; ?now drains all at once
-POST /api/v1/functions/{name}/retry   what made starts fail is mended: try again at once
+POST /api/v1/functions/{name}/rollout replace all instances by new ones of the version that the qualifier points to; DELETE stops that
+POST /api/v1/functions/{name}/drain   replace all instances by new ones of the same version; ?now drains them before there are new ones
+POST /api/v1/functions/{name}/retry   after starts have failed: try again at once
 POST /api/v1/instances/{id}/drain     drain one instance
 `
 )

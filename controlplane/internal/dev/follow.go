@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -118,7 +119,7 @@ func (f *follower) seeRollout(r *operator.Rollout) {
 		f.say.line("version %s serves", r.To)
 		return
 	}
-	f.say.line("version %s was given up (%s): %s. Version %s goes on", r.To, r.Cause, plain(r.Detail), r.From)
+	f.say.line("version %s was given up: %s. Version %s still serves", r.To, cmp.Or(plain(r.Detail), r.Cause), r.From)
 }
 
 // changed publishes what is on disk as a version, and has it rolled out.

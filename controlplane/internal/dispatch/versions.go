@@ -171,7 +171,7 @@ func (f *function) routed(r provider.Routing) {
 	h := f.versions.hear(r)
 	f.mu.Unlock()
 	if h.moved {
-		f.log.WithField("version", routeName(r.Route)).Info("the qualifier points to another version")
+		f.log.WithField("version", routeName(r.Route)).Info("the qualifier points to this version")
 	}
 	if h.mended {
 		f.log.Info("what the function's qualifier points to can be read again")

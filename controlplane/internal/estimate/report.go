@@ -14,7 +14,7 @@ func (r Result) Table(w io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%.4g requests/s in the mean (%s a month), %.4g at the peak; %s each, %.0f %% of it computing; %d MB, init %s, %s.\n",
 		p.Mean(), many(p.Mean()*month), p.Peak(), s.Latency, 100*s.CPU, s.MemoryMB, s.Init, s.processor())
-	fmt.Fprintf(&text, "Behind Lambda Dispatch: up to %d requests in an environment, %.3g ms of it for a request (simulated, %d requests).\n\n",
+	fmt.Fprintf(&text, "Behind Lambda Dispatch: up to %d requests at once in an environment, %.3g ms of an environment per request (simulated, %d requests).\n\n",
 		s.Slots(), 1000*r.Served.Seconds, r.Served.Requests)
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "a month\tcompute\tfront\tentry\tnetwork\tlogs\ttotal\tcold starts\t")

@@ -48,7 +48,7 @@ type Function struct {
 
 	Returned      uint64            `json:"returned"` // requests that an instance refused, and that went back to the queue
 	Starts        uint64            `json:"starts"`
-	Inherited     uint64            `json:"inherited"`      // instances taken over from the control plane before
+	Inherited     uint64            `json:"inherited"`      // instances taken over from the former leader
 	StartFailures map[string]uint64 `json:"start_failures"` // by cause
 	Ends          map[string]uint64 `json:"ends"`           // instances that ended, by reason
 	Worn          map[string]uint64 `json:"worn"`           // environments that ended because they were worn, by what: memory, requests, age
