@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// module is where this code comes from, in programs of ours and in those that import the library.
+// module is this code's module, in our own programs and in those that import the library.
 const module = "github.com/lambda-dispatch/lambda-dispatch"
 
 // release is set by the linker where a release is built from an archive: -X <module>/lambdapeer/wire.release=v1.2.3
@@ -53,7 +53,7 @@ func versionOf(info *debug.BuildInfo) string {
 	return ""
 }
 
-// revisionOf is the version control's, which is that of this code only where the main module is ours.
+// revisionOf is the revision in version control. It is this code's only if the main module is ours.
 func revisionOf(info *debug.BuildInfo) string {
 	if info.Main.Path != module {
 		return ""

@@ -4,7 +4,7 @@ package wire
 // have causes of their own; docs/operating.md has one table of all.
 const (
 	CauseNoAnswer      = "no_answer"      // the app did not answer
-	CauseAnswerInvalid = "answer_invalid" // what it answered is no HTTP, or cannot be passed on
+	CauseAnswerInvalid = "answer_invalid" // its answer is not HTTP, or cannot be passed on
 	CauseOverload      = "overload"       // every slot is taken
 )
 

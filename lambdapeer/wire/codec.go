@@ -11,7 +11,7 @@ import (
 // ErrTooLong is wrapped by errors about messages and payloads above their limit.
 var ErrTooLong = errors.New("too long")
 
-// ErrNotOurs says that a Lambda event is no Invocation: it has no lambda_dispatch field.
+// ErrNotOurs says that a Lambda event is not an Invocation: it has no lambda_dispatch field.
 var ErrNotOurs = errors.New("not an invocation of Lambda Dispatch: no lambda_dispatch field")
 
 // An Encoder writes control messages. It is not safe for concurrent use.
@@ -90,7 +90,7 @@ func DecodeInvocation(data []byte) (Invocation, error) {
 		return Invocation{}, ErrNotOurs
 	}
 	if field := foreign(data); field != "" {
-		return Invocation{}, fmt.Errorf("invocation: %s: an event of somebody else that has lambda_dispatch, too", field)
+		return Invocation{}, fmt.Errorf("invocation: %s: this is another sender's event, although it has lambda_dispatch", field)
 	}
 	return decode[Invocation]("invocation", data)
 }
@@ -117,8 +117,8 @@ func ours(data []byte) bool {
 // foreignFields are those of other senders' events. No invocation has them, now or later.
 var foreignFields = [...]string{"requestContext", "httpMethod", "raw_path", "Records", "detail-type"}
 
-// foreign names a field of another sender's event. One that has lambda_dispatch as well was not made by a control plane:
-// somebody shapes a part of the event, and another service the rest.
+// foreign names a field of another sender's event. An event that has such a field beside lambda_dispatch was not made by a
+// control plane: a client of that sender chose a part of it.
 func foreign(data []byte) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(data, &fields) != nil {

@@ -11,7 +11,7 @@ import (
 // No feature is assumed of an end that does not list it, and words that an end does not know are ignored.
 type Feature string
 
-// Features. Each says what it means and what happens without it; ofPeers says that again for operators.
+// Features. Each comment says what the feature means and what happens without it; ofPeers says the latter to operators.
 const (
 	// FeatureSignatures, of a control plane: it signs its invocations if it has a key. Of a peer: it reads signatures, and
 	// with a public key it obeys nothing else. Without it a peer obeys the fields beside them.
@@ -21,7 +21,7 @@ const (
 	// FeatureKnownRelays, of a peer: its environment says which relays it dials. Without this and signed_only it dials any.
 	FeatureKnownRelays Feature = "known_relays"
 	// FeatureEarlyHello, of a control plane: it understands a hello of a peer whose app is not ready, shows what that waits
-	// for, and says how much of the start's time is left. Of a peer: it says such a hello. Without it, of either, a peer dials
+	// for, and says how much of the start's time is left. Of a peer: it sends such a hello. Without it, of either, a peer dials
 	// only when its app is ready: an earlier relay would take the instance for up.
 	FeatureEarlyHello Feature = "early_hello"
 	// FeatureRequeue, of a control plane: its Envoy follows a redirect that has RefusedHeader, and the refused request goes
@@ -70,7 +70,7 @@ func ControlFeatures() Features {
 	return Features{FeatureSignatures, FeatureEarlyHello, FeatureRequeue, FeatureWear}
 }
 
-// Lacks describes what a peer of this build does and one with the features theirs does not.
+// Lacks describes the features of a peer of this build that are missing in theirs.
 func Lacks(theirs Features) []Description {
 	var lacks []Description
 	for _, d := range ofPeers {

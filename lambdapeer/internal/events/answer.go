@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxText is how much of an answer is repeated in an error.
+// maxText is how many bytes of an answer are repeated in an error.
 const maxText = 1 << 10
 
 // answer is what gateways, function URLs and load balancers read.
@@ -105,7 +105,8 @@ func encodeMulti(res *http.Response, body []byte) (any, error) {
 	return a, nil
 }
 
-// encodeSingle answers a load balancer without. Cookies cannot be joined: the last one is sent.
+// encodeSingle answers a load balancer without multi-value headers, or VPC Lattice. Cookies cannot be joined: the last one is
+// sent.
 func encodeSingle(res *http.Response, body []byte) (any, error) {
 	a := newAnswer(res, body)
 	a.StatusDescription = description(res.StatusCode)
@@ -141,8 +142,8 @@ func textual(contentType string) bool {
 	return strings.HasPrefix(media, "text/") || strings.HasSuffix(media, "+json") || strings.HasSuffix(media, "+xml")
 }
 
-// result is the answer to an event that is no HTTP request: the body, if the status is one of success. JSON stands as it
-// is, and text becomes a JSON string: failing it would have Lambda send the event again.
+// result is the answer to an event that is not an HTTP request: the body, if the status is 2xx. JSON is sent as it is, and text
+// becomes a JSON string: an error would make Lambda send the event again.
 func result(res *http.Response, body []byte) (any, error) {
 	if res.StatusCode/100 != 2 {
 		return nil, &Error{

@@ -8,22 +8,22 @@ import (
 	"strings"
 )
 
-// Headers that tell an app of its event and its invocation, as JSON. Their names are those of aws-lambda-web-adapter.
+// Headers that describe its event and its invocation to an app, as JSON. Their names are those of aws-lambda-web-adapter.
 const (
 	RequestContextHeader = "X-Amzn-Request-Context"
 	ContextHeader        = "X-Amzn-Lambda-Context"
 )
 
-// maxContext bounds each of the two: servers refuse requests whose headers are large.
+// maxContext bounds each of the two, in bytes: servers refuse requests with large headers.
 const maxContext = 8 << 10
 
-// Conceal removes what looks like these headers, and is a client's.
+// Conceal removes these headers where a client has sent them.
 func Conceal(h http.Header) {
 	h.Del(RequestContextHeader)
 	h.Del(ContextHeader)
 }
 
-// reveal adds the event's request context, and the invocation's. What is too large is left out.
+// reveal adds the event's request context and the invocation's. One that is too large is left out.
 func reveal(h http.Header, p payload, inv Invocation) {
 	about := map[string]any{"request_id": inv.RequestID, "invoked_function_arn": inv.ARN, "xray_trace_id": inv.TraceID}
 	if !inv.Deadline.IsZero() {
@@ -53,7 +53,7 @@ func setJSON(h http.Header, name string, value json.RawMessage) {
 	}
 }
 
-// ascii escapes what else is in JSON: such characters are in its strings only.
+// ascii escapes the characters of JSON that are not ASCII: they are in its strings only.
 func ascii(text string) string {
 	var out strings.Builder
 	for _, c := range text {
@@ -70,7 +70,7 @@ func ascii(text string) string {
 	return out.String()
 }
 
-// shorten is the event's path without what the app is not to see of it.
+// shorten is the event's path without the stage and the base path that the options drop.
 func (o Options) shorten(p payload) string {
 	path := p.path
 	if o.DropStage && p.stage != "" {

@@ -105,11 +105,11 @@ func TestWhatNoRequestCanHoldIsNamed(t *testing.T) {
 		requireInvalid(t, with(t, "lattice_v2", "headers.x-bad", []string{bell}), "headers.x-bad: holds")
 		requireInvalid(t, with(t, "http_api", "cookies", []string{"a=" + bell}), "cookies: holds")
 	}
-	requireInvalid(t, with(t, "http_api", "headers.x bad", "a"), `headers: "x bad" is no name of a field`)
-	requireInvalid(t, with(t, "http_api", "headers.host", "a/b"), "headers.host: is no host")
-	requireInvalid(t, with(t, "http_api", "requestContext.domainName", "a b"), "requestContext.domainName: is no host")
-	requireInvalid(t, with(t, "http_api", "requestContext.http.method", "GET /"), "requestContext.http.method: is no HTTP method")
-	requireInvalid(t, with(t, "http_api", "requestContext.http.method", nil), "requestContext.http.method: is no HTTP method")
+	requireInvalid(t, with(t, "http_api", "headers.x bad", "a"), `headers: "x bad" is not a name of a header field`)
+	requireInvalid(t, with(t, "http_api", "headers.host", "a/b"), "headers.host: is not a host")
+	requireInvalid(t, with(t, "http_api", "requestContext.domainName", "a b"), "requestContext.domainName: is not a host")
+	requireInvalid(t, with(t, "http_api", "requestContext.http.method", "GET /"), "requestContext.http.method: is not an HTTP method")
+	requireInvalid(t, with(t, "http_api", "requestContext.http.method", nil), "requestContext.http.method: is not an HTTP method")
 	requireInvalid(t, with(t, "load_balancer", "path", "*"), "path: does not begin with /")
 	requireInvalid(t, with(t, "http_api", "version", "3.0"), `version: "3.0" is not 2.0`)
 	many := map[string]any{}

@@ -1,6 +1,6 @@
-// Package events turns a Lambda event that is not of Lambda Dispatch into one HTTP request, and the app's answer into what the
-// event's sender expects: API Gateway (payloads 1.0 and 2.0), a function URL, a load balancer, or VPC Lattice. Any other event is
-// the JSON body of a POST, and the answer's body is the result.
+// Package events turns a Lambda event of another sender than Lambda Dispatch into one HTTP request, and the app's answer into
+// what that sender expects: API Gateway (payloads 1.0 and 2.0), a function URL, a load balancer, or VPC Lattice. Any other event
+// is the JSON body of a POST, and the answer's body is the result.
 package events
 
 import (
@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// DefaultPath is where an event that is no HTTP request is POSTed to.
+// DefaultPath is the path to which an event that is not an HTTP request is POSTed.
 const DefaultPath = "/events"
 
-// MaxAnswer is what Lambda takes as the answer of a buffered invocation, in bytes.
+// MaxAnswer is the longest answer of a buffered invocation that Lambda accepts, in bytes.
 const MaxAnswer = 6 << 20
 
 // An Invocation is what the Runtime API hands out.
@@ -29,7 +29,7 @@ type Invocation struct {
 
 // Options say how events become requests. The zero value POSTs other events to the root.
 type Options struct {
-	Path string // of the request for an event that is none itself; it may have a query
+	Path string // for events that are not HTTP requests; it may have a query
 	// BasePath is dropped from the paths of requests that begin with it. DropStage drops the name of the event's stage.
 	BasePath  string
 	DropStage bool

@@ -52,7 +52,7 @@ func (p *payload) request(query string) (*http.Request, error) {
 	return r, nil
 }
 
-// post is the request for an event that is none itself.
+// post is the request for an event that is not an HTTP request.
 func post(event []byte, path string) *http.Request {
 	path, query, _ := strings.Cut(path, "?")
 	r := newRequest(http.MethodPost, escapePath(path), escapeQuery(query), event, http.Header{"Content-Type": {"application/json"}})
@@ -105,12 +105,12 @@ func (p *payload) header() http.Header {
 		h.Set("Cookie", strings.Join(p.cookies, "; "))
 	}
 	removeHopByHop(h)
-	h.Del("Content-Length") // the body has one
+	h.Del("Content-Length") // http.Request.ContentLength has it
 	return h
 }
 
-// clientOf returns the client's address, and adds what a gateway's test console leaves out. Load balancers and VPC Lattice
-// name the client only as the last one in X-Forwarded-For.
+// clientOf returns the client's address, and adds the X-Forwarded headers that a gateway's test console leaves out. Load
+// balancers and VPC Lattice name the client only as the last one in X-Forwarded-For.
 func (p *payload) clientOf(h http.Header) string {
 	if p.kind != gatewayV1 && p.kind != gatewayV2 {
 		all := strings.Join(h["X-Forwarded-For"], ",")
@@ -125,7 +125,7 @@ func (p *payload) clientOf(h http.Header) string {
 	return remote(p.client)
 }
 
-// remote is an address as http.Request.RemoteAddr has it.
+// remote is an address in the form of http.Request.RemoteAddr.
 func remote(ip string) string {
 	addr, err := netip.ParseAddr(strings.TrimSpace(ip))
 	if err != nil {
@@ -134,7 +134,7 @@ func remote(ip string) string {
 	return net.JoinHostPort(addr.String(), "0")
 }
 
-// identify adds what leads to the invocation's logs and traces.
+// identify adds the ids by which the invocation's logs and traces are found.
 func identify(h http.Header, inv Invocation) {
 	if _, ok := h["X-Request-Id"]; !ok && inv.RequestID != "" {
 		h.Set("X-Request-Id", inv.RequestID)

@@ -1,5 +1,5 @@
-// Package idle tells when the processes beside this one do nothing: they have started, or wait for something that does not
-// come.
+// Package idle tells when the processes beside this one do nothing: they have finished starting, or wait for something that
+// does not come.
 package idle
 
 import (
@@ -10,8 +10,8 @@ import (
 
 const (
 	every = 250 * time.Millisecond
-	// window is how long they must have done nothing, and busy how much processor time that may be, a fifth of it: an app that
-	// is asked whether it is ready spends some on its answers, and one that starts takes all that it can get.
+	// window is how long they must have done nothing, and busy the processor time that still counts as nothing, a fifth of it:
+	// an app that answers readiness checks uses some, and one that starts takes all that it can get.
 	window = 1500 * time.Millisecond
 	busy   = window / 5
 )
@@ -23,10 +23,10 @@ type sample struct {
 	blocked bool // one of them waits for a disk
 }
 
-// Await blocks until the processes beside this one, those of the same parent and what they started, have used as good as
-// no processor time for a second and a half, and returns true. It returns false when ctx ends, which it does wait for where it can
-// tell nothing. A parent may have other children that are not meant: those that are have the mark, NAME=VALUE, in their
-// environment, and the same network.
+// Await blocks until the processes beside this one have used almost no processor time for a second and a half, and returns
+// true. It returns false when ctx ends; where it can tell nothing, it waits for that. The processes are the parent's other
+// children and what they started. A child counts only if it has the mark, NAME=VALUE, in its environment, and the same network
+// as this process: the parent may have others.
 func Await(ctx context.Context, mark string) bool {
 	return await(ctx, func() (sample, bool) { return look(os.Getppid(), os.Getpid(), mark) })
 }

@@ -19,22 +19,20 @@ type process struct {
 	used        time.Duration // by it and by its children that have ended
 }
 
-// look adds up the processes below parent, self left out, and those of its children that have not the mark in their
-// environment. It tells nothing where there is none.
-func look(parent, self int, mark string) (sample, bool) {
-	now, found := sample{at: time.Now()}, false
+// look adds up the processes below parent that Await means, without self. ok is false if there is none.
+func look(parent, self int, mark string) (now sample, ok bool) {
+	now.at = time.Now()
 	for _, p := range group(parent, mark) {
 		if p.pid != self {
-			found = true
+			ok = true
 			now.used += p.used
 			now.blocked = now.blocked || p.state == 'D'
 		}
 	}
-	return now, found
+	return now, ok
 }
 
-// Group lists the processes beside this one, those of the same parent and what they started, this one included, as Await means
-// them.
+// Group lists the processes that Await means, this one included.
 func Group(mark string) (pids []int) {
 	for _, p := range group(os.Getppid(), mark) {
 		pids = append(pids, p.pid)
@@ -42,7 +40,7 @@ func Group(mark string) (pids []int) {
 	return pids
 }
 
-// group lists the processes below parent, but for those of its children that have not the mark.
+// group lists the children of parent that are marked, and all that these have started.
 func group(parent int, mark string) (all []process) {
 	children := map[int][]process{}
 	files, _ := filepath.Glob("/proc/[0-9]*/stat") // has no error for this pattern
@@ -65,8 +63,8 @@ func group(parent int, mark string) (all []process) {
 	return all
 }
 
-// marked tells whether a process has the mark and this process's network, or may have them: where each environment has a network of
-// its own, all may have the same mark.
+// marked tells whether a process has the mark and this process's network. The network counts because environments that each have
+// one of their own may all have the same mark. What cannot be read counts as the same.
 func marked(pid int, mark string) bool {
 	of := "/proc/" + strconv.Itoa(pid)
 	ours, err := os.Readlink("/proc/self/ns/net")

@@ -1,5 +1,5 @@
-// Package problem writes the errors that the peer itself answers with. They look like those of the control plane and of
-// Envoy (RFC 9457, with a cause), so that no client takes one for an answer of the app.
+// Package problem writes the errors with which the peer itself answers. They look like those of the control plane and of Envoy
+// (RFC 9457, with a cause), so that no client takes one for an answer of the app.
 package problem
 
 import (
@@ -24,15 +24,15 @@ var (
 	Overload      = Problem{http.StatusServiceUnavailable, "Too many requests at once", wire.CauseOverload}
 )
 
-// An Owner is a writer of the app's answers, which are not to look like ours.
+// An Owner is a writer of the app's answers, which must not look like the peer's.
 type Owner interface {
 	// Own says that what follows is the peer's.
 	Own()
-	// Refuse sends a request elsewhere that the app has surely not seen, and tells whether it could.
+	// Refuse has a request sent to another instance that the app cannot have seen, and tells whether that is possible.
 	Refuse() bool
 }
 
-// OwnerOf finds the owner among the writers that wrap each other; nil: there is none.
+// OwnerOf finds the owner among the writers that wrap each other. It returns nil if there is none.
 func OwnerOf(w http.ResponseWriter) Owner {
 	for {
 		switch t := w.(type) {
@@ -46,7 +46,7 @@ func OwnerOf(w http.ResponseWriter) Owner {
 	}
 }
 
-// Write answers with the problem. What the header holds besides is sent as well.
+// Write answers with the problem. It keeps the header fields that are set already.
 func (p Problem) Write(w http.ResponseWriter) {
 	if o := OwnerOf(w); o != nil {
 		o.Own()

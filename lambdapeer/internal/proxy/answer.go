@@ -13,11 +13,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// errMalformed is wrapped by errors that say why an answer is no HTTP.
+// errMalformed is wrapped by errors that say why an answer is not HTTP.
 var errMalformed = errors.New("malformed answer")
 
-// checkAnswer refuses what nobody could pass on, and removes the peer's own headers: in an upgrade's 101 too, which the gate
-// does not see.
+// checkAnswer refuses an answer that cannot be passed on, and removes the peer's own headers, also from the 101 of an upgrade,
+// which the gate does not see.
 func checkAnswer(r *http.Response) error {
 	r.Header.Del(wire.RefusedHeader)
 	r.Header.Del(wire.CauseHeader)
@@ -35,8 +35,8 @@ func checkAnswer(r *http.Response) error {
 	return nil
 }
 
-// noContent is the body of an answer that has none, whatever length it states: that of 304 is another answer's. Over HTTP/2
-// net/http waits for the bytes and misses them.
+// noContent is the body of an answer that has none, whatever length it states: a 304 states that of the answer to a full GET.
+// Over HTTP/2 net/http waits for the bytes and reports that they are missing.
 type noContent struct {
 	io.ReadCloser
 }
@@ -72,7 +72,8 @@ func fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
 	problem.NoAnswer.Write(w)
 }
 
-// unseen tells whether the app cannot have seen a request: there was no connection to it. Its process may have ended just now.
+// unseen tells whether the app cannot have seen the request, because no connection to it came about: its process may have ended
+// just now.
 func unseen(err error) bool {
 	var failed *net.OpError
 	return errors.As(err, &failed) && failed.Op == "dial"

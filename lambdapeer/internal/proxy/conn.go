@@ -35,8 +35,8 @@ type http1Conn struct {
 	end atomic.Pointer[error] // how the connection ended while an answer was due
 }
 
-// Read implements net.Conn. If the connection ends while an answer is due, it returns a byte of none before the error, so that the
-// answer counts as begun.
+// Read implements net.Conn. If the connection ends while an answer is due, it returns a zero byte before the error, so that
+// http.Transport takes the answer for begun.
 func (c *http1Conn) Read(p []byte) (int, error) {
 	if end := c.end.Load(); end != nil {
 		return 0, *end

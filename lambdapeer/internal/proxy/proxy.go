@@ -46,7 +46,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.ReverseProxy.ServeHTTP(exactWriter{w}, r)
 }
 
-// exactWriter keeps net/http from adding what the app left out.
+// exactWriter keeps net/http from adding the header fields that the app left out.
 type exactWriter struct {
 	http.ResponseWriter
 }
@@ -79,7 +79,7 @@ func (p *Proxy) Get(ctx context.Context, path string) (status int, err error) {
 	return res.StatusCode, res.Body.Close()
 }
 
-// drainFor bounds how long an answer is read of which only the status matters.
+// drainFor bounds how long the body of an answer is read whose status alone matters.
 const drainFor = 50 * time.Millisecond
 
 // drain reads an answer to its end if that comes soon, so that closing it does not reset the app's connection: some servers
@@ -142,10 +142,10 @@ func rewrite(r *httputil.ProxyRequest, address string, h2c bool) {
 }
 
 const (
-	// noHost makes net/http send a Host field without a value, as for every host that is none. An empty one it would replace by
-	// the app's own address.
+	// noHost makes net/http send a Host field without a value, as it does for every invalid host. It would replace an empty
+	// host by the app's own address.
 	noHost = " "
-	// namelessHost is sent instead over HTTP/2, which has no such field. Envoy calls the host of HTTP/1.0 the same.
+	// namelessHost is sent instead over HTTP/2, which has no Host field. Envoy uses the same name for HTTP/1.0.
 	namelessHost = "localhost"
 )
 
@@ -159,9 +159,9 @@ func hostOf(in *http.Request, h2c bool) string {
 	return noHost
 }
 
-// upload is a request's body whose Close ends a Read that is under way, which that of httputil.ReverseProxy does not. An app
-// may answer without reading the body, and closing the answer waits for the end of the upload: a client that sends no more
-// until it has the whole answer would wait forever. Over HTTP/1.1 a Close could block; uploads there are upgrades.
+// upload is a request's body whose Close ends a Read that is under way; the body that httputil.ReverseProxy makes does not. An
+// app may answer without reading the body, and closing the answer waits for the end of the upload: a client that sends no more
+// until it has the whole answer would wait forever. Over HTTP/1.1 such a Close could block; there, uploads are upgrades.
 type upload struct {
 	io.ReadCloser
 	body io.Closer

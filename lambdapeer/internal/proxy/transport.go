@@ -14,8 +14,8 @@ const (
 	// connection that the app is about to close.
 	idle      = time.Second
 	dialLimit = 5 * time.Second
-	maxHeader = 1 << 20 // of an answer; above it 502
-	// Windows of HTTP/2 to the app: what one slow client, and all of them, may make the peer hold.
+	maxHeader = 1 << 20 // bytes of an answer's header; above it 502
+	// Windows of HTTP/2 to the app, in bytes: what one slow client, and all of them, may make the peer buffer.
 	streamWindow = 512 << 10
 	connWindow   = 16 << 20
 )
@@ -40,7 +40,7 @@ func newTransport(h2c bool) *transport {
 	return t
 }
 
-// RoundTrip implements http.RoundTripper. The error wraps errMalformed if the app answered with something that is no HTTP.
+// RoundTrip implements http.RoundTripper. The error wraps errMalformed if the app answered with something that is not HTTP.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	to := t.Transport
 	if r.Header.Get("Upgrade") != "" {

@@ -20,7 +20,7 @@ type Extension struct {
 	id     string
 }
 
-// Shutdown is the one event that an extension of ours may want.
+// Shutdown is the one type of event for which the peer may register.
 const Shutdown = "SHUTDOWN"
 
 // An ExtensionEvent is one of an extension's events.

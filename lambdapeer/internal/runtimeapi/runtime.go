@@ -16,9 +16,9 @@ import (
 
 const (
 	runtimePath = "/2018-06-01/runtime/"
-	// MaxPayload is how much of an event is read: more than Lambda takes.
+	// MaxPayload is how many bytes of an event are read: more than Lambda accepts.
 	MaxPayload = 6<<20 + 1<<10
-	maxText    = 1 << 10
+	maxText    = 1 << 10 // bytes of an error's text
 )
 
 // An Event is one invocation.
@@ -33,7 +33,7 @@ type Event struct {
 	Payload       []byte // at most MaxPayload bytes of it
 }
 
-// A Failure is how an invocation ends badly.
+// A Failure is a function error.
 type Failure struct {
 	Type    string `json:"errorType"`
 	Message string `json:"errorMessage"`
@@ -92,8 +92,8 @@ func (c *Client) Respond(ctx context.Context, id string, answer []byte) error {
 	return nil
 }
 
-// Stream answers the invocation in pieces, as body delivers them. If body fails with an error, the answer ends with what broken
-// makes of it; then that error is returned, and the invocation is answered all the same.
+// Stream answers the invocation in pieces, as body delivers them. If body fails, the answer ends with the Failure that broken
+// makes of the error; Stream then returns the error, although the invocation has been answered.
 func (c *Client) Stream(ctx context.Context, id, contentType string, body io.Reader, broken func(error) Failure) error {
 	trailer := http.Header{errorTypeHeader: nil, errorBodyHeader: nil}
 	source := &streamed{Reader: body, failed: func(err error) {
@@ -126,7 +126,7 @@ const (
 	errorBodyHeader = "Lambda-Runtime-Function-Error-Body"
 )
 
-// A streamed body ends well towards the API, whatever happens: how it failed is in trailers.
+// A streamed body always ends in good order for the API: how it failed is in the trailers.
 type streamed struct {
 	io.Reader
 	failed func(error)
@@ -169,7 +169,7 @@ func (c *Client) post(ctx context.Context, path string, header http.Header, body
 	return res.Body.Close()
 }
 
-// do returns an answer of the 200s, and any other one as an error with its text.
+// do returns an answer with a status of 2xx. Any other one becomes an error with the answer's text.
 func (c *Client) do(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {

@@ -22,7 +22,7 @@ type Gate struct {
 
 	slots int           // 0: no cap
 	mark  string        // empty: no request is asked for again
-	watch *serial.Watch // nil: nobody looks
+	watch *serial.Watch // nil: none
 
 	mu       sync.Mutex // guards the fields below
 	inFlight int
@@ -39,8 +39,8 @@ type Gate struct {
 	changed chan struct{}
 }
 
-// New returns a Gate of slots, none of them taken. With 0 slots it only counts. With a mark it refuses requests that Envoy
-// can send again in a way that makes it do so, to another instance; they come with the mark then.
+// New returns a Gate with that many slots, all free. With 0 slots it only counts. With a mark, it refuses a request that Envoy
+// can send again by a redirect that has Envoy send it to another instance; the request has the mark then.
 func New(slots int, mark string) *Gate {
 	return &Gate{slots: slots, mark: mark, changed: make(chan struct{}, 1)}
 }
@@ -73,9 +73,8 @@ func (g *Gate) answered(status int) {
 	}
 }
 
-// Changed receives once after each Arm, when afterwards a request is given a slot, gives it back, or is refused. It is for
-// one receiver, which reads InFlight after Arm and so misses nothing, while a gate that is not armed costs its requests
-// nothing.
+// Changed receives once after each Arm, as soon as a request is given a slot, gives it back, or is refused. It is for one
+// receiver, which reads InFlight after Arm and so misses nothing. A gate that is not armed costs its requests nothing.
 func (g *Gate) Changed() <-chan struct{} { return g.changed }
 
 // Arm makes the next of these events send on Changed.
@@ -98,7 +97,7 @@ func (g *Gate) signal() {
 	}
 }
 
-// acquire waits for a slot, so long at most and while ctx lives, and tells whether it got one.
+// acquire waits for a slot, until wait has passed or ctx ends, and tells whether it got one.
 func (g *Gate) acquire(ctx context.Context, wait time.Duration) bool {
 	g.mu.Lock()
 	if !g.shut && (g.slots == 0 || g.inFlight < g.slots) {
@@ -136,12 +135,12 @@ func (g *Gate) await(ctx context.Context, wait time.Duration, granted chan struc
 	return true
 }
 
-// giveUp takes a waiter away, and tells whether it had no slot until then.
+// giveUp removes a waiter, and returns false if it was given a slot meanwhile.
 func (g *Gate) giveUp(granted chan struct{}, place *list.Element) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
-	case <-granted: // meanwhile
+	case <-granted:
 		return false
 	default:
 	}
@@ -176,8 +175,8 @@ func (g *Gate) Idle() (since time.Time, ok bool) {
 }
 
 // Wrap returns a handler that holds a slot around each call of next, until it returns, or for a hijacked connection until that is
-// closed. It removes wire.RefusedHeader from what next is asked and answers, and the lineage of an X-Ray id; and answers 502 in
-// its place if a header would be too long for HTTP/2 to Envoy.
+// closed. It removes wire.RefusedHeader from requests and answers, and the lineage of an X-Ray id from requests. It answers 502
+// in next's place if a header is too long for HTTP/2 to Envoy.
 func (g *Gate) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		target := g.again(r)

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// xrayHeader names a request's trace in X-Ray, for apps that go on with it.
+// xrayHeader names a request's trace in X-Ray, which apps continue.
 const xrayHeader = "X-Amzn-Trace-Id"
 
-// forgetLineage takes out what the front of a request has written for Lambda alone: the invocations that led to it. An app that
-// passed it on in calls of its own would have them counted with those of somebody else's invocation, and Lambda stops what it
-// takes for a loop.
+// forgetLineage removes the lineage from X-Ray ids: the invocations that led to this request, for Lambda's detection of loops.
+// An app that passed it on in its own calls would have them counted as part of somebody else's chain, and Lambda would stop
+// them as a loop.
 func forgetLineage(header http.Header) {
 	for i, id := range header[xrayHeader] {
 		if strings.Contains(id, lineage) {

@@ -15,10 +15,10 @@ const (
 	// longWait is for requests that may fail when they are refused. It is the time that an app has to notice that the client
 	// of the request before has left.
 	longWait = time.Second
-	// shortWait is for those that Envoy sends to another instance. It is longer than handlers that are done take to return.
+	// shortWait is for those that Envoy sends to another instance. It is longer than a handler that is done takes to return.
 	shortWait = 25 * time.Millisecond
-	// statedWait is how long the end of a refused request's body is waited for if its length is stated: Envoy can send only
-	// what it has whole. Nothing but the request itself waits meanwhile.
+	// statedWait bounds the wait for the end of a refused request's body, if its length is stated: Envoy can send only what it
+	// has whole. Nothing but the request itself waits meanwhile.
 	statedWait = 5 * time.Second
 	// endlessWait is the same where no length is stated: the client may never end.
 	endlessWait = 25 * time.Millisecond
@@ -26,8 +26,8 @@ const (
 	retryAfter = "1"
 )
 
-// again returns where Envoy finds a refused request again: its own URL; empty if the request cannot be sent again, has been
-// already, or nobody has said that it may. Its body is another matter.
+// again returns the URL by which Envoy sends a refused request again, which is its own. It is empty if the request cannot be
+// sent again, has been already, or the control plane does not understand that. Whether its body is complete is not looked at.
 func (g *Gate) again(r *http.Request) string {
 	switch {
 	case g.mark == "", r.Header.Get(wire.RefusedHeader) != "", r.ProtoMajor != 2, r.Method == http.MethodConnect:
@@ -68,8 +68,8 @@ func patience(r *http.Request, target string) time.Duration {
 	return longWait
 }
 
-// refuse answers for the peer, before any app has seen the request. Envoy follows a redirect that has the header by
-// itself, to the queue, if the request is complete and it has kept all of it; what would fail there is not asked for.
+// refuse answers for the peer, before any app has seen the request. Envoy follows a redirect that has the header by itself, to
+// the queue, but only if the request is complete and Envoy has kept all of it; else the client gets a 503.
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, target string) {
 	if target != "" && complete(w, r) {
 		g.redirect(w, target)

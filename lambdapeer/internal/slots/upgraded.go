@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// watchEvery is how often an upgraded connection is looked at that nobody may be reading.
+// watchEvery is how often an upgraded connection is checked that nobody may be reading.
 const watchEvery = time.Second
 
 // An upgraded connection holds its slot until it is closed. It closes itself when nobody is left at its other end: at once if
@@ -63,7 +63,7 @@ func (c *upgraded) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// broken tells the end of a connection from a deadline of the handler's.
+// broken tells whether an error ends the connection; a deadline that the handler has set does not.
 func broken(err error) bool {
 	var failed net.Error
 	return err != nil && !(errors.As(err, &failed) && failed.Timeout())

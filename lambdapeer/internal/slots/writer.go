@@ -30,8 +30,8 @@ type writer struct {
 
 	status   int  // of the answer; 0: none was given yet
 	cleaned  bool // the final header has been written
-	replaced bool // it is not the app's
-	own      bool // the peer's handler said so
+	replaced bool // the answer is the peer's, in place of the app's
+	own      bool // the answer is the peer's, as its handler has said
 	hijacked bool
 }
 
@@ -60,8 +60,8 @@ func (w *writer) clean() {
 	}
 }
 
-// sanitize removes what is not for the app to say, in any spelling that it may set by indexing the map, and tells whether a
-// field is too long to be sent.
+// sanitize removes the fields that an app must not set, in any spelling: it may have indexed the map. It tells whether a field
+// is too long to be sent.
 func (w *writer) sanitize() (tooLong bool) {
 	header := w.Header()
 	for key, values := range header {
@@ -90,8 +90,8 @@ func (w *writer) Refuse() bool {
 	return true
 }
 
-// hopByHop tells fields of one connection. HTTP/2 has no place for them, and Envoy takes an answer with one for malformed;
-// handlers that were written for HTTP/1 set them.
+// hopByHop tells whether a field concerns one connection only. HTTP/2 forbids such fields, and Envoy takes an answer with one
+// for malformed; handlers that were written for HTTP/1 set them.
 func hopByHop(key string) bool {
 	switch len(key) {
 	case len("Upgrade"):

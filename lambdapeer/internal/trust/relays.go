@@ -180,7 +180,7 @@ func parseHashes(list string) ([][sha256.Size]byte, error) {
 	for _, word := range signature.Words(list) {
 		raw, err := hex.DecodeString(strings.ReplaceAll(word, ":", ""))
 		if err != nil || len(raw) != sha256.Size {
-			return nil, fmt.Errorf("%s: %q is no SHA-256 of a certificate in hexadecimal, as `openssl x509 -fingerprint -sha256` prints it", RelayCAVar, word)
+			return nil, fmt.Errorf("%s: %q is not the SHA-256 of a certificate in hexadecimal, as `openssl x509 -fingerprint -sha256` prints it", RelayCAVar, word)
 		}
 		hashes = append(hashes, [sha256.Size]byte(raw))
 	}

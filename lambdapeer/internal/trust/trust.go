@@ -24,7 +24,7 @@ const (
 type Policy struct {
 	Relays Relays
 
-	keys     []ed25519.PublicKey // none: signatures are not looked at
+	keys     []ed25519.PublicKey // none: signatures are not checked
 	required bool
 }
 

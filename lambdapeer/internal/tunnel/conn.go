@@ -13,8 +13,8 @@ type Traffic struct {
 	In, Out atomic.Int64
 }
 
-// A Conn is an upgraded connection. It hides what it is made of: net/http treats a *tls.Conn as one that negotiated its
-// protocol, and a tunnel negotiates none.
+// A Conn is an upgraded connection. It hides its *tls.Conn: net/http would look there for a protocol negotiated by ALPN, and a
+// tunnel negotiates none.
 type Conn struct {
 	conn    net.Conn
 	traffic *Traffic
@@ -42,13 +42,14 @@ func (c *Conn) Await() error {
 	return nil
 }
 
-// Doubt makes the connection end when data on it stays unacknowledged for d: it may lead nowhere. A full receiver counts
-// as well, so only doubt is a reason.
+// Doubt ends the connection if data on it stays unacknowledged for d. It is for a connection that may lead nowhere: a healthy
+// receiver that is full would be cut as well.
 func (c *Conn) Doubt(d time.Duration) {
 	setUserTimeout(c.below(), d)
 }
 
-// Lost tells whether the other end has reset the connection, even if nobody reads or writes it. One call at most says so.
+// Lost tells whether the other end has reset the connection, even if nobody reads or writes it. It says so once: the kernel
+// forgets the error when it is read.
 func (c *Conn) Lost() bool { return wasReset(c.below()) }
 
 func (c *Conn) below() net.Conn {

@@ -33,8 +33,8 @@ var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: t
 // go without, unless in Doubt: the kernel counts a full receiver as dead too, and a slow client may fill one for long.
 const userTimeout = 2500 * time.Millisecond
 
-// tunnelKeepAlive bears a network that is silent for longer than a relay keeps tunnels without their control stream, which
-// takes two seconds to be missed and three more to be given up: a request without any bytes lives on when it is back.
+// tunnelKeepAlive outlasts a relay's patience: it misses a control stream after two seconds and closes its tunnels three
+// seconds later. So a network that is silent for less than that costs no request, not even one that has no bytes under way.
 var tunnelKeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 7}
 
 // A RefusedError is a relay's answer to a handshake other than 101.
@@ -75,13 +75,13 @@ type Dialer struct {
 	answered   atomic.Bool
 }
 
-// A sign is what was last heard of the relay's host.
+// A sign is how the relay's host answered the last attempt to connect.
 type sign = int32
 
 const (
-	nothing   sign = iota
-	itTook         // a connection
-	itRefused      // a connection
+	nothing sign = iota
+	accepted
+	rejected
 )
 
 // A Control refuses addresses that are not to be connected to, as net.Dialer's field of that name does.
@@ -119,12 +119,12 @@ func parseRoots(text string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// Alive tells whether the relay seems to be there: it took the last connection that its host has answered, whatever became of
-// it then, or it refused that one, as one that starts does, and later ones wait. No answer says nothing against it: when
-// thousands dial, the host's queue is full.
+// Alive tells whether the relay seems to be there. It is if its host accepted the last connection that it answered, whatever
+// became of that; or if it rejected it, as a host does whose relay is starting, and a later attempt is under way. An attempt
+// without an answer says nothing against the relay: when thousands dial, the host's queue is full.
 func (d *Dialer) Alive() bool {
 	heard := d.heard.Load()
-	return heard == itTook || heard == itRefused && d.connecting.Load() > 0
+	return heard == accepted || heard == rejected && d.connecting.Load() > 0
 }
 
 // Lost notes how a connection that stood was lost. After a silence nothing is known of the relay any more.
@@ -181,17 +181,17 @@ func (d *Dialer) dial(ctx context.Context, path string) (*Conn, error) {
 func (d *Dialer) hear(err error) {
 	switch {
 	case err == nil:
-		d.heard.Store(itTook)
+		d.heard.Store(accepted)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		d.heard.Store(itRefused)
+		d.heard.Store(rejected)
 	case isTimeout(err):
-		d.heard.CompareAndSwap(itRefused, itTook) // who refuses no more listens, and has a full queue
+		d.heard.CompareAndSwap(rejected, accepted) // a host that rejects no longer has a listener, whose queue is full
 	default:
 		d.heard.Store(nothing)
 	}
 }
 
-// upgrade takes raw through TLS and the handshake. When ctx ends meanwhile, raw's I/O fails.
+// upgrade does TLS and the Upgrade handshake on raw. If ctx ends meanwhile, raw's I/O fails.
 func (d *Dialer) upgrade(ctx context.Context, raw net.Conn, path string) (*Conn, error) {
 	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -217,7 +217,7 @@ func (d *Dialer) upgrade(ctx context.Context, raw net.Conn, path string) (*Conn,
 	return &Conn{conn: conn, traffic: d.traffic, surplus: surplus}, nil
 }
 
-// handshake returns the bytes that came behind the 101.
+// handshake sends the Upgrade request and returns the bytes that came after the 101.
 func (d *Dialer) handshake(conn net.Conn, path string) (surplus []byte, err error) {
 	if _, err := io.WriteString(conn, d.request(path)); err != nil {
 		return nil, fmt.Errorf("handshake: %w", err)

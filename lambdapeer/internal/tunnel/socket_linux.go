@@ -24,7 +24,7 @@ func setUserTimeout(conn net.Conn, d time.Duration) {
 	})
 }
 
-// wasReset takes the socket's error, which the kernel keeps for the next who asks.
+// wasReset reads and clears the socket's pending error (SO_ERROR).
 func wasReset(conn net.Conn) bool {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {

@@ -10,5 +10,5 @@ import (
 // setUserTimeout does nothing: only Linux has the option under this name, and functions run there.
 func setUserTimeout(net.Conn, time.Duration) {}
 
-// wasReset knows nothing elsewhere; reading and writing find out.
+// wasReset cannot tell here: reading and writing find out.
 func wasReset(net.Conn) bool { return false }

@@ -1,5 +1,5 @@
-// Package variables knows the names of the peer's environment variables: those of today, those of before, and those that
-// Kubernetes makes for Services and that may look like ours.
+// Package variables knows the names of the peer's environment variables: the present ones, their former ones, and those that
+// Kubernetes makes for Services and that may look like the peer's.
 package variables
 
 import (
@@ -57,7 +57,7 @@ func Reader(getenv func(string) string) func(string) string {
 	}
 }
 
-// Old returns a variable's name of before, or "" if it had none.
+// Old returns a variable's former name, or "" if it had none.
 func Old(name string) string {
 	short := strings.TrimPrefix(name, Prefix)
 	if !slices.Contains(renamed, short) {
@@ -66,8 +66,8 @@ func Old(name string) string {
 	return projectPrefix + short
 }
 
-// Warnings says, one text each, which variables of environ ("NAME=value") have an old name, which will not be read for ever,
-// and which look like ours and are not read.
+// Warnings returns a text for each variable of environ ("NAME=value") that has an old name, which a later release will not read,
+// or that looks like the peer's and is not read.
 func Warnings(environ []string) []string {
 	var warnings []string
 	for _, entry := range environ {
