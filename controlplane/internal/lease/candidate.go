@@ -159,11 +159,10 @@ func (c *Candidate) won(r Record) {
 
 // Relays says which relays are attached to this leader. Until the moment confirmed none of them had seen a higher term.
 func (c *Candidate) Relays(attached []string, confirmed time.Time) {
-	c.attached, c.confirmed = slices.Clone(attached), confirmed
-	if c.attached == nil {
-		c.attached = []string{}
+	if c.confirmed = confirmed; c.attached == nil || !slices.Equal(c.attached, attached) {
+		c.attached = append([]string{}, attached...)
+		slices.Sort(c.attached)
 	}
-	slices.Sort(c.attached)
 	if c.read && c.holds() && !c.over && c.unnamed() {
 		c.next = time.Time{} // once the record names them, this leader can go on without its store
 	}
