@@ -86,6 +86,9 @@ func (w *world) fault() {
 	case 7:
 		if !w.relay.dead && w.chance(60) {
 			w.relay.strike(span / 4)
+			if w.chance(20) {
+				w.relay.burn()
+			}
 		}
 	case 8:
 		w.note("the relay stands still for %s", span/4)

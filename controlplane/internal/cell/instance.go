@@ -29,7 +29,21 @@ type instance struct {
 	inFlight    int
 	reporting   bool
 	leaving     bool
+	stray       bool // it may be that nobody knows of it
 	ended       bool
+}
+
+// astray bounds how long it may run though nobody may know of it: until its init is over, and it has looked for a relay in vain.
+func (i *instance) astray() {
+	if i.connected || i.stray {
+		return
+	}
+	i.stray = true
+	i.after(slowest+patience+2*redial, func() {
+		if i.stray && !i.ended {
+			i.broken("%s runs on, and nobody knows of it", i.id)
+		}
+	})
 }
 
 // dial tries to reach the relay, again and again.
@@ -43,7 +57,7 @@ func (i *instance) dial() {
 	}
 	switch i.relay.dialled(i) {
 	case letIn:
-		i.connected = true
+		i.connected, i.stray = true, false
 		i.at, i.heard = i.relay.life, i.now
 		if i.leaving {
 			i.tell(func() { i.relay.draining(i.id) })

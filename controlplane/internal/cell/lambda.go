@@ -15,9 +15,10 @@ type environment struct {
 
 // What Lambda does, with all that is seldom made common: histories are short.
 const (
-	crashes      = 8  // of a hundred inits
-	warmCrashes  = 2  // of a hundred invocations of what has served before
-	givenUpEarly = 15 // of a hundred environments that are frozen
+	crashes      = 8               // of a hundred inits
+	warmCrashes  = 2               // of a hundred invocations of what has served before
+	givenUpEarly = 15              // of a hundred environments that are frozen
+	slowest      = 2 * time.Second // init
 )
 
 // environment is the one that an invocation gets, and whether it is new: any that is frozen, or a new one.
@@ -59,12 +60,12 @@ func (w *world) invoke(id string, answer func(failed bool)) {
 	i := &instance{world: w, id: id, answer: answer, environment: e, cold: cold, without: w.now, deadline: w.now.Add(lifetime)}
 	w.instances[id] = i
 	w.running = append(w.running, i)
-	if n := len(w.running); n > most {
+	if n := w.known(); n > most {
 		w.broken("%d instances run, and the ceiling allows for %d", n, most)
 	}
 	odds, soonest, latest := warmCrashes, 10*time.Millisecond, 60*time.Millisecond
 	if cold {
-		odds, soonest, latest = crashes, 100*time.Millisecond, 2*time.Second
+		odds, soonest, latest = crashes, 100*time.Millisecond, slowest
 	}
 	if !w.calm && w.chance(odds) {
 		w.after(w.between(soonest/2, latest/2), func() { i.end(true) })
@@ -76,4 +77,14 @@ func (w *world) invoke(id string, answer func(failed bool)) {
 	})
 	w.at(i.deadline.Add(-time.Second), i.drained)
 	w.at(i.deadline, func() { i.end(true) })
+}
+
+// known is how many invocations go on of which somebody must know.
+func (w *world) known() (n int) {
+	for _, i := range w.running {
+		if !i.stray {
+			n++
+		}
+	}
+	return n
 }

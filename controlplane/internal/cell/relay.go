@@ -110,6 +110,19 @@ func (r *relay) strike(away time.Duration) {
 	r.later(r.between(200*time.Millisecond, finishes), func() { r.kill(away) })
 }
 
+// burn loses what lies in the state directory of a process that is dead, as a host does that fails. What ran is nobody's then,
+// unless its leader outlives that: it comes back, or ends soon.
+func (r *relay) burn() {
+	if !r.dead {
+		return
+	}
+	r.note("what the relay has written down is lost")
+	r.seen, r.book = 0, map[string]entry{}
+	for _, i := range r.running {
+		i.astray()
+	}
+}
+
 // kill ends the process, with every tunnel. Another one begins after a while.
 func (r *relay) kill(away time.Duration) {
 	r.note("relay is killed")

@@ -3,7 +3,8 @@
 // all, which delays, cuts and falls silent. The machines that decide are those that run in production: lease.Candidate, tables.Keeper,
 // tables.Mirror and pool.Pool. One goroutine drives them, in virtual time, so that a seed that fails fails again.
 //
-// A state directory outlives its process here, and a host does not fail.
+// A state directory outlives its process as a rule. Where it is lost with the relay, as with a host, a ceiling counts without what ran
+// until that has come back or ended.
 package cell
 
 import (
