@@ -64,8 +64,8 @@ type Function struct {
 	Timeout     time.Duration     `yaml:"timeout"`
 	InitTimeout time.Duration     `yaml:"init_timeout"`
 	MemoryMB    int               `yaml:"memory_mb"`
-	// EnforceMemory ends processes that hold more together: true also where that must be measured, false never. Nil: where the
-	// kernel counts it.
+	// EnforceMemory ends the processes of an environment that together hold more than MemoryMB. True: also where lambdalocal
+	// must measure that itself. False: never. Nil: only where the kernel counts it.
 	EnforceMemory *bool    `yaml:"enforce_memory"`
 	Layers        []string `yaml:"layers"` // folders that become /opt, the later ones above; relative as Dir
 	EphemeralMB   int      `yaml:"ephemeral_storage_mb"`
@@ -77,7 +77,7 @@ type Function struct {
 	// InvokeMode says how the direct front end answers for the function: buffered, or response_stream as its parts come.
 	InvokeMode     string    `yaml:"invoke_mode"`
 	ColdStartDelay Span      `yaml:"cold_start_delay"` // before init, not billed
-	IdleExpiry     Span      `yaml:"idle_expiry"`      // life of an idle environment
+	IdleExpiry     Span      `yaml:"idle_expiry"`      // after which an idle environment is shut down
 	Events         Events    `yaml:"events"`
 	Managed        *Managed  `yaml:"managed"` // nil: on Lambda's own machines
 	Versions       []Version `yaml:"versions"`
@@ -98,8 +98,7 @@ type Extension struct {
 	Command []string `yaml:"command"`
 }
 
-// Program is the extension that is a program, or a script with an interpreter's line, and its arguments: it has the program's
-// base name.
+// Program is an extension that runs a program, or a script with a #! line, with arguments. Its name is the program's base name.
 func Program(argv ...string) Extension {
 	return Extension{Name: filepath.Base(argv[0]), Command: argv}
 }
@@ -112,7 +111,7 @@ type Events struct {
 	ThrottleDelay time.Duration `yaml:"throttle_delay"` // after a throttle; doubles with each in a row, up to 300 times it
 }
 
-// A Version is a published version of the function, which is like the latest but for what is said here.
+// A Version is a published version of the function. Its fields override the function's own.
 type Version struct {
 	Name    string            `yaml:"name"`    // a number
 	Command []string          `yaml:"command"` // empty: the function's
@@ -128,7 +127,7 @@ type Alias struct {
 	Weights map[string]float64 `yaml:"weights"`
 }
 
-// Default is a configuration without functions. Limits are those of a usual account, prices those of us-east-1.
+// Default is a configuration without functions. Its limits are an account's defaults, and its prices those of us-east-1.
 func Default() Config {
 	return Config{
 		Address: "127.0.0.1:9001", Region: "us-east-1", AccountID: "000000000000", AccountConcurrency: 1000, ScalingRate: 1000,
@@ -153,8 +152,9 @@ const (
 	ResponseStream = "response_stream"
 )
 
-// DefaultFunction is a function without a command. Timeout, memory and what becomes of events are Lambda's own defaults. A cold start takes
-// what the programs take (assumed: invoke-cold), and an environment lives as long as is said of Lambda (assumed: idle-life).
+// DefaultFunction is a function without a command. Timeout, memory and the handling of events are Lambda's own defaults. A cold
+// start takes as long as the programs do (assumed: invoke-cold), and an environment lives as long as people report of Lambda
+// (assumed: idle-life).
 func DefaultFunction(name string) Function {
 	return Function{
 		Name: name, Timeout: 3 * time.Second, InitTimeout: 10 * time.Second, MemoryMB: 128, Architecture: "x86_64", InvokeMode: Buffered,

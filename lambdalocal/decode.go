@@ -43,7 +43,7 @@ func (d *decoder) fail(node *yaml.Node, path, format string, args ...any) {
 	(*mistakes)(d).check(false, path, "line %d: %s", node.Line, fmt.Sprintf(format, args...))
 }
 
-// A decodable type starts from something else than its zero value, or has another form than a mapping.
+// A decodable type does not start from its zero value, or is not always a mapping.
 type decodable interface {
 	decode(d *decoder, path string, node *yaml.Node)
 }

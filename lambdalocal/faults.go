@@ -62,7 +62,7 @@ func (c Config) validateFaults(m *mistakes) {
 	}
 }
 
-// SetFaults ends all faults and puts these into force, or none if one of them is invalid: the error names every mistake
+// SetFaults replaces all faults in force by these. If one of them is invalid it changes nothing, and the error names every mistake
 // with its path, which begins with the fault's index.
 func (s *Server) SetFaults(list ...Fault) error {
 	var wrong []error
@@ -87,7 +87,8 @@ func (s *Server) SetFaults(list ...Fault) error {
 	return nil
 }
 
-// AddFault puts one more fault into force, or none: the error names every mistake with its key. A link_reset is over when AddFault returns; its id is 0.
+// AddFault puts one more fault into force. If the fault is invalid, the error names every mistake with its key. A link_reset is
+// over when AddFault returns; its id is 0.
 func (s *Server) AddFault(f Fault) (id int, err error) {
 	if wrong := f.Validate("", s.known()); len(wrong) > 0 {
 		return 0, errors.Join(wrong...)
@@ -125,7 +126,7 @@ var (
 	errLost  = errors.New("connection lost by a fault")
 )
 
-// A runner runs one invocation, and returns early, the invocation running on, if its context ends.
+// A runner runs one invocation. If its context ends it returns early, and the invocation continues.
 type runner = func(context.Context) (environment.Result, error)
 
 // around lets faults strike the invocations of a function.
@@ -151,7 +152,7 @@ func (s *Server) around(name string) func(context.Context, runner) (environment.
 	}
 }
 
-// leaving runs the invocation, and leaves it to itself when a fault says so.
+// leaving runs the invocation, and stops waiting for it when a fault says so.
 func leaving(ctx context.Context, run runner, what faults.Arrival) (environment.Result, error) {
 	waiting, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
@@ -188,7 +189,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 type connectionKey struct{}
 
-// withConnection lets requests find their connection.
+// withConnection puts a connection into the context of its requests, for hangUp.
 func withConnection(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }

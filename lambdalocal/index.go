@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// index is for whoever remembers the address and nothing else.
+// index lists the paths, for somebody who knows only the address.
 func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, `lambdalocal, AWS Lambda on one machine. This address is the endpoint for AWS SDKs.

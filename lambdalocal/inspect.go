@@ -83,14 +83,15 @@ func (s *Server) Counters(function string) Counters {
 	return Counters{}
 }
 
-// Kill ends all processes of an environment at once, as a broken host would, and does not wait for it. It is false if
-// there is no such environment.
+// Kill kills all processes of an environment at once, as if its host had failed, and does not wait for their end. It returns
+// false if there is no such environment.
 func (s *Server) Kill(environmentID string) bool {
 	return s.any(func(f *function.Function) bool { return f.Kill(environmentID) })
 }
 
-// Retire shuts an environment down as at the end of its idle time (SHUTDOWN event, SIGTERM, grace time), even during an
-// invocation, which may still be answered in the grace time, and does not wait for it. It is false if there is no such environment.
+// Retire shuts an environment down as at the end of its idle time: SHUTDOWN event, SIGTERM, grace time. It does so even during an
+// invocation, which may still be answered in the grace time. It does not wait for the end, and returns false if there is no such
+// environment.
 func (s *Server) Retire(environmentID string) bool {
 	return s.any(func(f *function.Function) bool { return f.Retire(environmentID) })
 }
@@ -104,7 +105,7 @@ func (s *Server) any(do func(*function.Function) bool) bool {
 	return false
 }
 
-// registerInspection adds what a person, or a script, may ask.
+// registerInspection adds the paths that describe the server's state.
 func (s *Server) registerInspection(mux *http.ServeMux) {
 	mux.HandleFunc("GET /lambdalocal/environments", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, s.Environments())

@@ -14,7 +14,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/sandbox"
 )
 
-// openSandboxes leaves Server.sandboxes nil where environments are to share the machine, or must.
+// openSandboxes leaves Server.sandboxes nil if environments are to share the machine, or must because the kernel permits no
+// isolation.
 func (s *Server) openSandboxes(isolation string) {
 	if isolation == IsolationOff {
 		return
@@ -27,7 +28,7 @@ func (s *Server) openSandboxes(isolation string) {
 	s.sandboxes = host
 }
 
-// closeSurroundings is called when all environments have ended.
+// closeSurroundings removes sandboxes and control groups. All environments must have ended.
 func (s *Server) closeSurroundings() {
 	s.groups.Close()
 	if s.sandboxes != nil {
@@ -35,7 +36,7 @@ func (s *Server) closeSurroundings() {
 	}
 }
 
-// encloser makes what makes the enclosures of a function's environments; nil if there are none.
+// encloser returns, for a function, what makes the enclosures of its environments. It is nil if there are no sandboxes.
 func (s *Server) encloser() func(Function) func(*environment.Config, string) (environment.Enclosure, error) {
 	if s.sandboxes == nil {
 		return nil
@@ -49,7 +50,7 @@ func (s *Server) encloser() func(Function) func(*environment.Config, string) (en
 	}
 }
 
-// named are all texts that a function is told.
+// named are all texts of a function's configuration that may name a path of this machine.
 func named(cfg *environment.Config) []string {
 	texts := slices.Concat(append(slices.Clone(cfg.Processes), cfg.Command)...)
 	for _, x := range cfg.Extensions {
@@ -61,7 +62,7 @@ func named(cfg *environment.Config) []string {
 	return texts
 }
 
-// gateway hands connections to links over to these, with the environment that they come from.
+// gateway hands an environment's connections to a link over to that link, and tells it which environment they come from.
 func (s *Server) gateway(function, id string) gateway.Gateway {
 	intercept := func(to netip.AddrPort) func(context.Context, *net.TCPConn) {
 		l := s.linkAt(to)

@@ -5,7 +5,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 )
 
-// openGroups says which limits of Lambda's nobody enforces here, and why.
+// openGroups opens the control groups, and logs which of Lambda's limits cannot be enforced here, and why.
 func (s *Server) openGroups() {
 	groups, err := cgroup.Open()
 	s.groups = groups
@@ -14,7 +14,8 @@ func (s *Server) openGroups() {
 	}
 }
 
-// enforcesMemory says whether processes that hold too much are ended. By default they are where that costs next to nothing.
+// enforcesMemory tells whether processes that hold too much memory are killed. By default they are where the kernel does the
+// counting, which costs next to nothing.
 func (w wiring) enforcesMemory(f Function) bool {
 	if f.EnforceMemory != nil {
 		return *f.EnforceMemory
@@ -22,8 +23,8 @@ func (w wiring) enforcesMemory(f Function) bool {
 	return w.groups.Limits(cgroup.Memory)
 }
 
-// confiner makes what limits the function's environments. In a control group files in /tmp, which are in memory, count as the
-// memory of who wrote them; in Lambda they do not.
+// confiner makes the limits of the function's environments. In a control group, files in /tmp are in memory and count as the memory
+// of the process that wrote them; in Lambda they do not. So the limit on memory is raised by the size of /tmp.
 func (w wiring) confiner(f Function) func(*environment.Config, string) (environment.Confinement, error) {
 	return func(cfg *environment.Config, id string) (environment.Confinement, error) {
 		l := cgroup.Limits{Processes: f.Limits.Processes}

@@ -10,8 +10,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/link"
 )
 
-// A Link stands for the network between environments and one address outside: what connects to Listen is forwarded to
-// To, unless a fault has something else in mind.
+// A Link stands for the network between environments and one address outside. Connections to Listen are forwarded to To, as far
+// as no fault is in force for the link.
 type Link struct {
 	Listen string `yaml:"listen"` // host:port
 	To     string `yaml:"to"`     // host:port
@@ -52,7 +52,7 @@ func (s *Server) openLinks(cfg Config) error {
 	return nil
 }
 
-// runLinks runs all links until cut is called, which returns when they have ended.
+// runLinks runs all links until cut is called. cut returns when they have ended.
 func (s *Server) runLinks() (cut func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

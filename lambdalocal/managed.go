@@ -11,8 +11,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 )
 
-// Managed runs a function as on Lambda Managed Instances: its environments serve many invocations at once, are never frozen, and are
-// paid for as EC2 instances. README.md says what is documented of it.
+// Managed runs a function as on Lambda Managed Instances: its environments serve many invocations at once, are never frozen, and
+// are billed as EC2 instances. README.md says which of this AWS documents.
 type Managed struct {
 	MaxConcurrency  int           `yaml:"max_concurrency"`  // invocations at once in an environment
 	MinEnvironments int           `yaml:"min_environments"` // of each version
@@ -21,7 +21,7 @@ type Managed struct {
 	ScaleInterval   time.Duration `yaml:"scale_interval"` // between two looks at the load
 }
 
-// DefaultManaged is what AWS begins with, where it says so.
+// DefaultManaged has AWS's defaults, where AWS states them.
 func DefaultManaged() Managed {
 	return Managed{MaxConcurrency: 64, MinEnvironments: 3, MaxEnvironments: 100, GiBPerVCPU: 2, ScaleInterval: 30 * time.Second}
 }
@@ -87,8 +87,8 @@ func (p Prices) hourDollars(gibPerVCPU int, architecture ledger.Architecture) fl
 	return prices[0]
 }
 
-// managed is nil for a function on Lambda's own machines. The smallest instances are taken that hold an environment, with an even
-// number of vCPUs; of a family the price is by the vCPU.
+// managed is nil for a function on Lambda's own machines. It chooses the smallest instances with an even number of vCPUs that hold
+// an environment; within a family the price is proportional to the vCPUs.
 func (w wiring) managed(f Function) *function.Managed {
 	if f.Managed == nil {
 		return nil

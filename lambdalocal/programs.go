@@ -30,8 +30,8 @@ func (f *Function) locate() error {
 	return nil
 }
 
-// warnOfMissing warns of programs that no environment could start now. That is no mistake of the configuration: they may be
-// built before the first invocation. The function's Dir is absolute.
+// warnOfMissing logs a warning for each program that no environment could start now. A missing program is not an error of the
+// configuration: it may be built before the first invocation. The function's Dir must be absolute.
 func (f Function) warnOfMissing(log logrus.FieldLogger) {
 	programs := append([][]string{f.Command}, f.Processes...)
 	for _, x := range f.Extensions {
@@ -52,7 +52,7 @@ func (f Function) warnOfMissing(log logrus.FieldLogger) {
 	}
 }
 
-// layered says whether one of the function's layers has the program.
+// layered tells whether one of the function's layers has the program.
 func (f Function) layered(program string) bool {
 	inside, found := strings.CutPrefix(program, sandbox.Layers+"/")
 	return found && slices.ContainsFunc(f.Layers, func(layer string) bool {
@@ -60,7 +60,7 @@ func (f Function) layered(program string) bool {
 	})
 }
 
-// find looks for a program as its start in the directory would.
+// find looks a program up as starting it in the directory would.
 func find(program, dir string) error {
 	if strings.ContainsRune(program, filepath.Separator) && !filepath.IsAbs(program) {
 		program = filepath.Join(dir, program)

@@ -1,6 +1,6 @@
-// Package lambdalocal is AWS Lambda on one machine: the Invoke API as AWS SDKs call it, in front of environments that are
-// groups of ordinary processes, which call the Runtime API and the Extensions API as they do in Lambda. Environments are
-// started cold, reused when idle, frozen between invocations, killed at the timeout, and shut down when idle for long.
+// Package lambdalocal is AWS Lambda on one machine. It serves the Invoke API to AWS SDKs. An environment is a group of ordinary
+// processes, which call the Runtime API and the Extensions API as they do in Lambda. Environments are started cold, reused when
+// idle, frozen between invocations, killed at the timeout, and shut down when idle for long.
 package lambdalocal
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/sandbox"
 )
 
-// closeGrace is how long answers to callers may take when every invocation has ended.
+// closeGrace is how long answers to callers may still take after every invocation has ended.
 const closeGrace = time.Second
 
 // A Server serves the Invoke API and owns all environments. Its methods may be called from any goroutine, before, during
@@ -45,9 +45,9 @@ type Server struct {
 	faults    *faults.Set
 	code      code.Store
 	sandboxes *sandbox.Host // nil: environments share the machine
-	groups    *cgroup.Host  // limits what it can
+	groups    *cgroup.Host  // enforces those limits that the kernel lets it
 
-	applying sync.Mutex // held from asking for the faults of links to the end of their application
+	applying sync.Mutex // held while the faults of links are read and applied
 }
 
 // A front is a listener with the server on it. The first is the Invoke API, the second, if there is one, the direct one.
@@ -102,7 +102,7 @@ func (s *Server) listen(name, address string, handler http.Handler) error {
 	return nil
 }
 
-// closeFronts is for a server that is not to run.
+// closeFronts closes a server that never runs, because New has failed.
 func (s *Server) closeFronts() error {
 	s.closeSurroundings()
 	var errs []error
@@ -146,8 +146,8 @@ func (s *Server) DirectURL() string {
 	return "http://" + s.fronts[1].listener.Addr().String()
 }
 
-// Run serves until ctx ends, or a listener fails, and returns when every process and goroutine has ended. An end by ctx is
-// no error.
+// Run serves until ctx ends, or a listener fails, and returns when every process and goroutine has ended. It returns nil if ctx
+// ended it.
 func (s *Server) Run(ctx context.Context) error {
 	log := s.log.WithFields(logrus.Fields{"address": s.Addr(), "functions": s.names})
 	if url := s.DirectURL(); url != "" {
@@ -155,7 +155,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	log.Info("lambdalocal serves")
 	cutLinks := s.runLinks()
-	defer cutLinks() // last: environments that shut down have something to say
+	defer cutLinks() // last: environments that shut down still use the links
 	defer s.faults.Close()
 	for _, f := range s.functions {
 		f.Start()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Span is where durations are chosen from: evenly between Min and Max or, if P50 is set, by a lognormal distribution of
-// which half are below P50 and 99 of 100 below P99. In YAML it is one duration, {min, max} or {p50, p99}.
+// A Span is a distribution of durations: uniform between Min and Max or, if P50 is set, lognormal with the median P50 and the
+// 99th percentile P99. In YAML it is one duration, {min, max} or {p50, p99}.
 type Span struct {
 	Min time.Duration `yaml:"min"`
 	Max time.Duration `yaml:"max"`
@@ -15,7 +15,7 @@ type Span struct {
 	P99 time.Duration `yaml:"p99"`
 }
 
-// z99 is how many standard deviations 99 of 100 values of a normal distribution are below.
+// z99 is the 99th percentile of the standard normal distribution.
 const z99 = 2.3263478740408408
 
 // Fixed is the span of one duration.
@@ -29,7 +29,7 @@ func (s Span) pick() time.Duration {
 	return s.Min + rand.N(s.Max-s.Min+1)
 }
 
-// lognormal is the duration that lies deviations from the median.
+// lognormal is the duration that lies that many standard deviations, of its logarithm, from the median.
 func (s Span) lognormal(deviations float64) time.Duration {
 	sigma := math.Log(float64(s.P99)/float64(s.P50)) / z99
 	return time.Duration(float64(s.P50) * math.Exp(sigma*deviations))

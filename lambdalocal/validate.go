@@ -12,7 +12,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 )
 
-// The limits are Lambda's. An invocation may use its time to the end (assumed: long-invocation).
+// Lambda's limits. An invocation may use its time to the end (assumed: long-invocation).
 const (
 	maxTimeout  = 15 * time.Minute
 	minMemoryMB = 128
@@ -88,7 +88,7 @@ func (p Prices) validate(m *mistakes) {
 	}
 }
 
-// validateReservations holds what Lambda holds: functions without a reservation keep something to share.
+// validateReservations checks, as Lambda does, that the functions without a reservation keep enough to share.
 func (c Config) validateReservations(m *mistakes) {
 	sum := 0
 	for _, f := range c.Functions {
@@ -136,7 +136,7 @@ func (f Function) validate(m *mistakes, path string) {
 	f.validateAliases(m, path)
 }
 
-// validatePrograms holds the names of extensions apart: an extension registers by its name.
+// validatePrograms also checks that the names of extensions differ: an extension registers by its name.
 func (f Function) validatePrograms(m *mistakes, path string) {
 	m.check(program(f.Command), path+".command", "must be a program and its arguments")
 	for i, argv := range f.Processes {

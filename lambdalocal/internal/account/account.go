@@ -1,5 +1,5 @@
-// Package account has the concurrency that all functions of an AWS account share: a function that reserves some has
-// exactly that, the others share the rest.
+// Package account limits the concurrency of all functions of an AWS account: a function with a reservation has exactly that, and
+// the others share the rest.
 package account
 
 import (
@@ -31,7 +31,7 @@ type Member struct {
 	busy     int
 }
 
-// Join adds a function. Reserved is nil for one that shares with the others; zero throttles every invocation.
+// Join adds a function. reserved is nil for a function that shares with the others; zero throttles every invocation.
 func (a *Account) Join(reserved *int) *Member {
 	m := &Member{account: a, reserved: reserved}
 	a.mu.Lock()
@@ -92,8 +92,8 @@ func (m *Member) Release() {
 	m.busy--
 }
 
-// Reserve changes the reservation, nil for none. Invocations in progress go on. It is refused if it would leave too little
-// for the other functions; zero takes nothing from them.
+// Reserve changes the reservation; nil removes it. Invocations in progress continue. It fails if it would leave too little for the
+// other functions; a reservation of zero takes nothing from them.
 func (m *Member) Reserve(n *int) *serviceerror.Error {
 	a := m.account
 	a.mu.Lock()

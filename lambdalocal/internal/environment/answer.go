@@ -29,7 +29,7 @@ const (
 type answer struct {
 	body      []byte
 	errorType string // empty: a response
-	truncated bool   // the runtime broke off; if it died of that, its death is the news
+	truncated bool   // the runtime broke off; if a process failed too, that failure is reported instead
 }
 
 func (a *answer) result() Result {
@@ -110,7 +110,7 @@ func (b *boot) progress(inv *invocation, n int) {
 	inv.produced += n
 }
 
-// withTrailers makes an error of a response in the middle of which the function failed.
+// withTrailers makes an error of a response during which the function failed.
 func withTrailers(body []byte, trailers http.Header) *answer {
 	kind := trailers.Get(errorTypeHeader)
 	if kind == "" {
@@ -151,7 +151,7 @@ func (b *boot) overflow(w http.ResponseWriter, r *http.Request, inv *invocation,
 	})
 }
 
-// breakOff is the end of an answer that never came to its end.
+// breakOff finishes an invocation whose answer broke off.
 func (b *boot) breakOff(w http.ResponseWriter, inv *invocation) {
 	const kind = "Runtime.TruncatedResponse"
 	b.finish(inv, &answer{errorType: kind, truncated: true, body: describe(kind, "Response payload was truncated")})
@@ -181,7 +181,7 @@ func tooLargeAnswer(limit int) *answer {
 	return &answer{body: describe(kind, message), errorType: kind}
 }
 
-// accept sends its answer at once: what was accepted may be the end of the environment, and of its connections.
+// accept flushes its answer: what was accepted may end the environment and its connections.
 func accept(w http.ResponseWriter) {
 	writeJSON(w, http.StatusAccepted, map[string]string{"status": "OK"})
 	_ = http.NewResponseController(w).Flush()

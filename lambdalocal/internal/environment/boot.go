@@ -101,7 +101,7 @@ func (b *boot) wakeLocked() {
 	b.changed = make(chan struct{})
 }
 
-// fail ends the boot's usefulness. Only the first failure counts.
+// fail marks the boot as failed. Only the first failure counts.
 func (b *boot) fail(f *Failure) {
 	b.update(func() {
 		if b.fault == nil {
@@ -182,7 +182,7 @@ func (b *boot) unregisteredLocked() string {
 	return ""
 }
 
-// idleLocked says whether the runtime and every extension have asked for their next event.
+// idleLocked tells whether the runtime and every extension have asked for their next event.
 func (b *boot) idleLocked() bool {
 	for _, x := range b.extensions {
 		if !x.idle() {
@@ -222,7 +222,7 @@ func (b *boot) invoke(ctx context.Context, inv *invocation) (*answer, error) {
 	return b.outcome(inv, err)
 }
 
-// mustEnd says whether the wait ended because the environment was told to end, not the function.
+// mustEnd tells whether the wait ended because the environment was told to end, and not because the function failed.
 func (b *boot) mustEnd(err error) bool {
 	return err != nil && !errors.Is(err, errTimeout) && b.failure() == nil
 }

@@ -1,7 +1,7 @@
 // Package environment is one of Lambda's execution environments: the function's processes, the Runtime, Extensions and
 // Telemetry APIs that they call, and their life of init, invoke, freeze and shutdown.
 //
-// It decides nothing: its owner, one goroutine, says when to start, invoke, freeze and shut down.
+// An environment decides nothing: its owner, one goroutine, says when to start, invoke, freeze and shut down.
 package environment
 
 import (
@@ -212,7 +212,7 @@ func (e *Environment) Close() {
 	}
 }
 
-// Alive says whether the environment can take another invocation. Once Init has returned, an environment without processes
+// Alive tells whether the environment can take another invocation. Once Init has returned, an environment without processes
 // can: they are started inside the invocation.
 func (e *Environment) Alive() bool {
 	e.mu.Lock()
@@ -243,7 +243,7 @@ func (e *Environment) Thaw() {
 	}
 }
 
-// Kill ends every process at once, as a broken host would, and for good. The owner sees it as a failure.
+// Kill kills every process, as if the host had failed, and for good. The owner sees it as a failure.
 func (e *Environment) Kill() {
 	e.mu.Lock()
 	if !e.killed {
@@ -257,9 +257,9 @@ func (e *Environment) Kill() {
 	}
 }
 
-// Shutdown asks the command to end, then tells the extensions why, kills what is left when the grace time is over, and
-// returns when every process and goroutine of the environment has ended. The kernel closes their connections (assumed: socket-kill). After
-// it the environment may be invoked again.
+// Shutdown asks the command to end, then tells the extensions why, kills what is left when the grace time is over, and returns
+// when every process and goroutine of the environment has ended. The kernel closes their connections (assumed: socket-kill).
+// Afterwards the environment may be invoked again.
 func (e *Environment) Shutdown(reason Reason) {
 	if b := e.current(); b != nil {
 		if f := b.failure(); f != nil {

@@ -228,7 +228,7 @@ func (b *boot) nextEvent(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, e)
 }
 
-// extensionError ends the environment on an extension's own word.
+// extensionError ends the environment because an extension reports an error of its own.
 func (b *boot) extensionError(to extensionState) http.HandlerFunc {
 	from := []extensionState{extensionRegistered, extensionInitError}
 	if to == extensionExitError {

@@ -84,8 +84,7 @@ func (e *Environment) explain(id string, f *Failure) {
 	}
 }
 
-// warn tells whoever runs the machine of a failure, once, with the last that the processes said. An environment that was
-// told to end has none.
+// warn logs a failure, once, with the last lines of the processes' output. That an environment was told to end is not a failure.
 func (e *Environment) warn(what string, f *Failure) {
 	if f.Outcome == Interrupted || f == e.warned {
 		return

@@ -12,9 +12,9 @@ import (
 // A Config is one function. The embedded Config is that of its latest version.
 type Config struct {
 	environment.Config
-	Versions     []Version // the published ones, as are Aliases those of the start
-	Aliases      []Alias
-	Modified     time.Time // when all of them are taken for modified
+	Versions     []Version // those that are published at the start
+	Aliases      []Alias   // those that there are at the start
+	Modified     time.Time // the time of modification of all of these
 	Architecture ledger.Architecture
 	Events       Events
 	Managed      *Managed             // nil: on Lambda's own machines
@@ -25,10 +25,11 @@ type Config struct {
 	Ports        *environment.Ports
 	Share        *account.Member // of the account's concurrency
 	Book         *ledger.Book
-	// Faults on demand: whether an environment dies in its init, called once per environment, and whether and when it is
-	// killed under an invocation that it begins to serve, called once per invocation.
+	// InitFails tells whether a fault kills an environment in its init. It is called once per environment.
 	InitFails func() bool
-	Killed    func() (kill bool, after time.Duration)
-	// Around is called for each invocation, whichever way it came, with what runs it and returns as Invoke does.
+	// Killed tells whether a fault kills the environment of an invocation, and how long after the invocation's start. It is
+	// called once per invocation.
+	Killed func() (kill bool, after time.Duration)
+	// Around is called for each invocation with a function that runs it; it returns what Invoke returns.
 	Around func(context.Context, func(context.Context) (environment.Result, error)) (environment.Result, error)
 }

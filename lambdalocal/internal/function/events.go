@@ -11,7 +11,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
-// maxQueued events wait per function. What comes on top is accepted and dropped, as Lambda may do.
+// maxQueued is how many events may wait per function. Further ones are accepted and dropped, as Lambda may do.
 const maxQueued = 10_000
 
 // maxThrottleFactor is how far the delay after a throttle doubles: from Lambda's second to its five minutes.
@@ -111,7 +111,7 @@ func (e *event) deliver() Drop {
 	}
 }
 
-// again decides after a try that failed, by the service's error or, if that is nil, by the function's.
+// again decides what follows a try that failed. err is the service's; if it is nil, the function failed.
 func (e *event) again(err error, now time.Time) (time.Duration, Drop) {
 	cfg := e.f.cfg.Events
 	var delay time.Duration
@@ -132,7 +132,7 @@ func (e *event) again(err error, now time.Time) (time.Duration, Drop) {
 	return delay, ""
 }
 
-// temporary says whether the service, not the function, is to blame, and may do better later.
+// temporary tells whether the error is the service's, and may be over later.
 func temporary(err error) bool {
 	var e *serviceerror.Error
 	return errors.As(err, &e) && (e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError)

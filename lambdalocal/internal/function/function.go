@@ -74,8 +74,8 @@ type Call struct {
 	Log   bool // the caller wants the log's tail, and so waits for the end of the invocation
 }
 
-// Invoke runs one invocation, of a version that Resolve returned, and waits for its answer. The environment may be busy
-// for longer, and without Log the result then tells of the answer only. The invocation goes on when ctx ends. The error is a
+// Invoke runs one invocation, of a version that Resolve returned, and waits for its answer. The environment may be busy for longer;
+// unless Log is set, the result then describes only the answer. The invocation continues when ctx ends. The error is a
 // *serviceerror.Error, or ctx's.
 func (f *Function) Invoke(ctx context.Context, c Call) (environment.Result, error) {
 	return f.cfg.Around(ctx, func(ctx context.Context) (environment.Result, error) { return f.run(ctx, c) })
@@ -100,7 +100,7 @@ func (f *Function) place(w *work) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.refusalLocked(); err != nil {
+	if err := f.admitLocked(); err != nil {
 		return err
 	}
 	l, err := f.environmentLocked(f.versions[w.inv.Version])
@@ -113,8 +113,8 @@ func (f *Function) place(w *work) error {
 	return nil
 }
 
-// refusalLocked says why no invocation may start, or takes room for one in the account.
-func (f *Function) refusalLocked() error {
+// admitLocked takes room for one invocation in the account, or says why it may not start.
+func (f *Function) admitLocked() error {
 	if f.closed {
 		return serviceerror.New(serviceerror.TypeService, "lambdalocal is shutting down")
 	}
@@ -125,7 +125,7 @@ func (f *Function) refusalLocked() error {
 	return nil
 }
 
-// environmentLocked finds an environment without work.
+// environmentLocked finds an idle environment, or creates one.
 func (f *Function) environmentLocked(v *version) (*life, error) {
 	if l := v.popIdle(); l != nil {
 		f.counters.Warm++
@@ -184,13 +184,13 @@ func (f *Function) Close() {
 	f.events.Wait()
 }
 
-// Kill ends the environment's processes at once, Retire shuts it down as at the end of its idle time, even during an
-// invocation. Both return at once; they are false if there is no such environment.
+// Kill kills the environment's processes, and does not wait for their end. It returns false if there is no such environment.
 func (f *Function) Kill(id string) bool {
 	return f.with(id, func(l *life) { l.env.Kill() })
 }
 
-// Retire is described at Kill.
+// Retire shuts the environment down as at the end of its idle time, even during an invocation, and does not wait for the end. It
+// returns false if there is no such environment.
 func (f *Function) Retire(id string) bool {
 	return f.with(id, func(l *life) { l.retire() })
 }
@@ -205,7 +205,7 @@ func (f *Function) with(id string, do func(*life)) bool {
 	return l != nil
 }
 
-// finished bills and counts a result, and makes the environment idle if it can serve again, which it then tells.
+// finished bills and counts a result. It makes the environment idle if that can serve again, and tells whether it did.
 func (f *Function) finished(l *life, w *work, reusable bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -221,7 +221,7 @@ func (f *Function) finished(l *life, w *work, reusable bool) bool {
 	return true
 }
 
-// leaveIdle takes an environment out of service. It is false if an invocation was placed on it meanwhile.
+// leaveIdle takes an environment out of service. It returns false if an invocation was placed on it meanwhile.
 func (f *Function) leaveIdle(l *life) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -73,7 +73,7 @@ func (l *life) begin() {
 	}
 }
 
-// readied freezes an environment that nobody has asked for yet. It is false if its init failed.
+// readied freezes a provisioned environment after its init. It returns false if the init failed.
 func (l *life) readied() bool {
 	if l.env.Alive() {
 		l.env.Freeze()
@@ -81,9 +81,9 @@ func (l *life) readied() bool {
 	return l.f.initialised(l)
 }
 
-// serve runs one invocation. The environment is frozen before the caller learns of the end, so that the caller's next
-// invocation finds it; a caller that does not wait for the end may come too early for that. One that failed is shut down by then, and starts anew inside the next invocation. It is false if
-// the environment's time is over.
+// serve runs one invocation, and returns false if the environment's time is over. The environment is frozen before the caller
+// learns of the end, so that the caller's next invocation finds it; a caller that does not wait for the end may come too early. An
+// environment that failed is shut down by then, and starts anew inside the next invocation.
 func (l *life) serve(w *work) bool {
 	l.f.busy(l, w.inv.ID)
 	spare := l.threaten()
@@ -112,7 +112,7 @@ func reasonOf(end environment.Outcome) environment.Reason {
 	}
 }
 
-// threaten kills the environment under the invocation that it begins, if a fault says so, unless spare is called before.
+// threaten schedules the kill of the environment during the invocation that begins, if a fault says so. spare cancels it.
 func (l *life) threaten() (spare func()) {
 	kill, after := l.f.cfg.Killed()
 	if !kill {
@@ -122,7 +122,7 @@ func (l *life) threaten() (spare func()) {
 	return func() { strike.Stop() }
 }
 
-// next waits for work, thawing the environment for it. It is nil when the environment's time is over.
+// next waits for work and thaws the environment for it. It returns nil when the environment's time is over.
 func (l *life) next() *work {
 	var expired <-chan time.Time
 	if !l.f.kept(l) {

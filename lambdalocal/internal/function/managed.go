@@ -9,8 +9,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
-// A Managed says on what a function runs on Lambda Managed Instances, and how it scales there. What AWS documents is the headroom
-// and what is looked at; how often and how far it scales at once it does not say.
+// A Managed says on which instances a function runs on Lambda Managed Instances, and how it scales there. AWS documents the
+// headroom and which loads count, but not how often it scales, nor how far at once.
 type Managed struct {
 	Min, Max    int           // environments of each version
 	VCPUs       float64       // of an environment
@@ -21,9 +21,9 @@ type Managed struct {
 
 // Documented facts of Managed Instances.
 const (
-	// headroom is how full environments may be: twice the load is to be borne before new ones are there.
+	// headroom is how full environments are kept: they can bear twice the load until new ones are there.
 	headroom = 0.5
-	// fewestInstances are launched, one in each zone, for that many environments or more.
+	// fewestInstances is the least number of instances for that many environments or more: one in each zone.
 	fewestInstances = 3
 )
 
@@ -89,7 +89,7 @@ func (m *Managed) want(concurrency, peak int, cpu, over time.Duration) int {
 	return min(max(m.Min, int(math.Ceil(max(slots, cores)))), m.Max)
 }
 
-// usedSince is the processor time since the last look. What environments used that are gone is lost.
+// usedSince is the processor time since the last look. It misses that of environments that have ended meanwhile.
 func (t *fleet) usedSince() time.Duration {
 	var now time.Duration
 	for _, l := range t.lives {
@@ -128,11 +128,11 @@ func (f *Function) leaveLocked(l *life) {
 	}
 }
 
-// placeBeside hands the work to the environment with most room. New ones are not started for it.
+// placeBeside hands the work to the environment with the most room. It starts none.
 func (f *Function) placeBeside(w *work) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.refusalLocked(); err != nil {
+	if err := f.admitLocked(); err != nil {
 		return err
 	}
 	v := f.versions[w.inv.Version]
@@ -157,7 +157,7 @@ func (f *Function) placeBeside(w *work) error {
 	return nil
 }
 
-// roomiest is nil while all environments start.
+// roomiest returns the environment with the most room. It is nil while all are starting.
 func (t *fleet) roomiest() (found *life, free int, pending bool) {
 	for _, l := range t.lives {
 		if l.state == Init {
@@ -197,7 +197,7 @@ func (l *life) runManaged() {
 	l.env.Close()
 }
 
-// joined puts an environment into service. It is false if its init failed.
+// joined puts an environment into service. It returns false if the init failed.
 func (f *Function) joined(l *life) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -215,7 +215,7 @@ func (f *Function) left(l *life) {
 	l.version.fleet.remove(l)
 }
 
-// forgetManaged replaces one that has served at once; if its init failed the next look does.
+// forgetManaged replaces an environment that has served at once. If its init failed, the next look replaces it.
 func (f *Function) forgetManaged(l *life, joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -37,7 +37,7 @@ func (f *Function) Provision(name string, n int) *serviceerror.Error {
 	return nil
 }
 
-// Provisioned describes a version's provisioned concurrency; false if it has none.
+// Provisioned describes a version's provisioned concurrency. It returns false if there is none.
 func (f *Function) Provisioned(name string) (Provisioned, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -55,8 +55,8 @@ func (f *Function) Provisioned(name string) (Provisioned, bool) {
 	return p, p.Requested > 0
 }
 
-// fillLocked creates what is missing, and retires what is too much, unless it has an invocation: it is kept as any other
-// environment then.
+// fillLocked creates the environments that are missing, and retires those above the number wanted. One with an invocation is not
+// retired: it becomes an ordinary environment.
 func (f *Function) fillLocked(v *version) {
 	p := &v.provision
 	for len(p.lives) > p.want {
@@ -77,7 +77,7 @@ func (f *Function) fillLocked(v *version) {
 	}
 }
 
-// initialised makes a provisioned environment ready for invocations. It is false if its init failed, which leaves it without
+// initialised makes a provisioned environment ready for invocations. It returns false if its init failed, which leaves it without
 // processes, or if it is not wanted any more.
 func (f *Function) initialised(l *life) bool {
 	f.mu.Lock()
@@ -94,7 +94,7 @@ func (f *Function) initialised(l *life) bool {
 	return true
 }
 
-// kept says whether an environment is kept however long it is idle.
+// kept tells whether an environment is kept however long it is idle.
 func (f *Function) kept(l *life) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -32,8 +32,8 @@ func (f *Function) Version(name string) (Version, bool) {
 	return v.about, true
 }
 
-// Update changes Latest. What runs of it ends with its invocation, and what is frozen at once; the next invocation starts
-// the new one. change must not keep what it gets.
+// Update changes Latest. Environments of the old one end: frozen ones at once, busy ones after their invocation. change must not
+// keep what it gets.
 func (f *Function) Update(change func(*Version)) Version {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,8 +56,8 @@ func (f *Function) Update(change func(*Version)) Version {
 	return about
 }
 
-// Publish makes a version of what Latest is now, with code, which is a copy of Latest's, in the given folder. Nothing is
-// published if nothing has changed since the last one, which is returned then.
+// Publish makes a version of what Latest is now. code copies Latest's code, and returns the copy's folder and hash. If nothing has
+// changed since the newest version, nothing is published, and that version is returned.
 func (f *Function) Publish(description string, code func(Version) (dir, sha256 string, err error)) (Version, error) {
 	latest, _ := f.Version(Latest)
 	dir, sum, err := code(latest)
@@ -87,12 +87,12 @@ func (f *Function) Publish(description string, code func(Version) (dir, sha256 s
 	return latest, nil
 }
 
-// same tells whether the versions differ in nothing that runs. Without a copy nobody knows.
+// same tells whether the versions run the same. Without a copy of the code that is not known, and counts as different.
 func (v Version) same(other Version) bool {
 	return v.Sha256 != "" && v.Sha256 == other.Sha256 && reflect.DeepEqual(v.runs(), other.runs())
 }
 
-// runs is the part of a version's configuration that makes a difference.
+// runs is the part of a version's configuration on which its behaviour depends.
 func (v Version) runs() environment.Config {
 	cfg := v.Config
 	cfg.Version, cfg.Dir, cfg.Log, cfg.Enclose, cfg.Confine = "", "", nil, nil, nil

@@ -16,7 +16,7 @@ func newBucket(size int) bucket {
 	return bucket{size: float64(size), tokens: float64(size)}
 }
 
-// take is false if there is no token left at now.
+// take takes a token, or returns false if there is none at now.
 func (b *bucket) take(now time.Time) bool {
 	if !b.last.IsZero() {
 		b.tokens = min(b.size, b.tokens+b.size*float64(now.Sub(b.last))/float64(scalingPeriod))

@@ -30,7 +30,7 @@ type Alias struct {
 	Weights map[string]float64
 }
 
-// pick chooses the version for one invocation, by a number in [0,1) that is as likely as any other.
+// pick chooses the version for one invocation, by a number that is uniform in [0, 1).
 func (a Alias) pick(number float64) string {
 	for _, version := range slices.Sorted(maps.Keys(a.Weights)) {
 		if number -= a.Weights[version]; number < 0 {
@@ -81,7 +81,7 @@ func (v *version) pushIdle(l *life) {
 	}
 }
 
-// removeIdle is false if the environment is not among the frozen ones.
+// removeIdle returns false if the environment is not among the frozen ones.
 func (v *version) removeIdle(l *life) bool {
 	for _, list := range []*[]*life{&v.ready, &v.idle} {
 		if i := slices.Index(*list, l); i >= 0 {
@@ -92,8 +92,8 @@ func (v *version) removeIdle(l *life) bool {
 	return false
 }
 
-// Resolve returns the version that an invocation of the qualifier runs, by chance where the alias has weights. It is false
-// if there is no such version or alias.
+// Resolve returns the version that an invocation of the qualifier runs, at random where the alias has weights. ok is false if there
+// is no such version or alias.
 func (f *Function) Resolve(qualifier string) (version string, ok bool) {
 	if alias, ok := f.Alias(qualifier); ok {
 		return alias.pick(rand.Float64()), true
