@@ -1,5 +1,5 @@
-// Package cgroup has the kernel count and limit what the processes of one environment use together, in control groups of version
-// 2 or 1, where this process may make such groups. Where it may not Open says why.
+// Package cgroup makes the kernel count and limit what the processes of one environment use together, in control groups of version
+// 2 or 1. Where this process may not make such groups, Open says why.
 package cgroup
 
 // Limits are those of a group; 0 is none.

@@ -59,8 +59,8 @@ type Host struct {
 	hastened sync.WaitGroup
 }
 
-// Open finds out where this process may make groups. The error says which resources cannot be limited and why; the Host limits
-// the others. Close must be called.
+// Open finds out where this process may make groups. The error says which resources cannot be limited, and why; the Host limits
+// the others. Close must be called in any case.
 func Open() (*Host, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -87,7 +87,7 @@ func Open() (*Host, error) {
 
 var errNone = errors.New("no control group here counts them")
 
-// openSecond takes out of why what it can limit.
+// openSecond opens the controllers of version 2. It removes the resources that these can limit from why.
 func (h *Host) openSecond(base, name string, why map[string]error) {
 	if base == "" {
 		return
@@ -106,7 +106,7 @@ func (h *Host) openSecond(base, name string, why map[string]error) {
 	}
 }
 
-// openFirst takes out of why what it can limit, of what is left there.
+// openFirst opens controllers of version 1 for the resources that are left in why, and removes those that these can limit.
 func (h *Host) openFirst(bases map[string]string, name string, why map[string]error) {
 	for _, c := range first {
 		base := bases[c.name]
@@ -130,7 +130,7 @@ const prefix = "lambdalocal-"
 
 var opened atomic.Int64
 
-// sweep removes folders that processes left which were killed.
+// sweep removes the folders of former processes that were killed.
 func sweep(base string) {
 	left, _ := filepath.Glob(filepath.Join(base, prefix+"*"))
 	for _, dir := range left {
@@ -140,7 +140,7 @@ func sweep(base string) {
 		}
 		groups, _ := filepath.Glob(filepath.Join(dir, "*"))
 		for _, group := range append(groups, dir) {
-			_ = unix.Rmdir(group) // what somebody is in stays
+			_ = unix.Rmdir(group) // fails if processes are in it
 		}
 	}
 }
@@ -161,7 +161,7 @@ func (h *Host) Close() {
 	h.undo = nil
 }
 
-// Limits says whether groups limit the resource.
+// Limits tells whether groups limit the resource.
 func (h *Host) Limits(resource string) bool {
 	_, ok := h.branch(resource)
 	return ok
@@ -215,8 +215,9 @@ func (h *Host) New(name string, l Limits) (*Group, error) {
 // milliseconds. Nil: processes can only be added.
 func (g *Group) Folder() *os.File { return g.folder }
 
-// hasten moves this process to where it is, in version 1. The first move after a pause waits for some milliseconds until all processors
-// have heard of it, and those right after do not: so the first is made while the environment is, and not when its process begins.
+// hasten moves this process into the group in which it is already, in version 1. The first move after a pause takes some
+// milliseconds, until all processors know of it, and moves right after it do not. So this is done while the environment is made,
+// and the move of its process is fast.
 func (h *Host) hasten() {
 	if len(h.branches) > 0 && !h.branches[0].second {
 		h.hastened.Go(func() {
@@ -263,7 +264,7 @@ func (g *Group) Add(pid int) error {
 	return nil
 }
 
-// Memory is what the processes hold together in bytes, files left out; false if nobody counts it.
+// Memory is the anonymous memory of the processes together, in bytes. It returns false if the kernel does not count it.
 func (g *Group) Memory() (int64, bool) {
 	b, ok := g.host.branch(Memory)
 	if !ok {
@@ -272,7 +273,7 @@ func (g *Group) Memory() (int64, bool) {
 	return value(filepath.Join(b.dir, g.name, b.stat[0]), b.stat[1])
 }
 
-// OutOfMemory says whether the kernel has killed one of the processes for want of memory since it was asked last.
+// OutOfMemory tells whether the kernel has killed one of the processes for want of memory since the last call.
 func (g *Group) OutOfMemory() bool {
 	b, ok := g.host.branch(Memory)
 	if !ok {
@@ -314,7 +315,7 @@ func kill(dir string) bool {
 	return err == nil
 }
 
-// write writes to a file of the kernel's, which makes none.
+// write writes to an existing file; the kernel does not let one be created there.
 func write(path, text string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -324,7 +325,7 @@ func write(path, text string) error {
 	return errors.Join(err, file.Close())
 }
 
-// has says whether the file lists all words.
+// has tells whether the file lists all words.
 func has(path string, words ...string) bool {
 	text, err := os.ReadFile(path)
 	found := strings.Fields(string(text))

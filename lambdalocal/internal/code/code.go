@@ -1,5 +1,5 @@
-// Package code keeps the code of functions apart from the folders that people work in: copies of folders and unpacked
-// archives, which nothing changes any more.
+// Package code keeps the code of functions apart from the folders in which people work, as copies of folders and as unpacked
+// archives. Nothing changes them any more.
 package code
 
 import (
@@ -41,9 +41,9 @@ type Code struct {
 	Sha256 string
 }
 
-// Copy returns a copy of a folder, to which a link may lead, version control left out. The same content has the same copy. Symbolic links are kept as
-// they are, and what is no file is left out. Files that have size, time and mode of those in the copy before are shared with
-// it.
+// Copy returns a copy of a folder, or of the folder to which a link leads. The same content has the same copy. Symbolic links are
+// kept as they are; version control, sockets and the like are left out. A file whose size, time and mode are those in the copy
+// before is shared with that copy.
 func (s *Store) Copy(dir string) (Code, error) {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -75,8 +75,8 @@ func (s *Store) remember(dir, kept string) {
 	s.newest[dir] = kept
 }
 
-// keep makes a folder by fill, which may write so many bytes, and keeps it under its hash. Shared is how many bytes of it are
-// in another folder already; nil: none.
+// keep makes a folder by fill, which may write *left bytes at most, and keeps it under its hash. shared is how many bytes of it
+// are in another folder already; nil: none.
 func (s *Store) keep(fill func(into string, left *int64) error, shared *int64) (Code, error) {
 	root, err := s.open()
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Store) open() (string, error) {
 	return s.root, err
 }
 
-// Close removes everything. Nothing may run from there any more.
+// Close removes everything. Nothing may run from the store's folders any more.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 )
 
-// walk visits what belongs to the code in a folder, by its path in it: folders before what is in them, version control not.
+// walk visits the files and folders that belong to the code in a folder: folders before their content, version control not at all.
 func walk(dir string, visit func(path, relative string, d fs.DirEntry) error) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -48,7 +48,7 @@ type copier struct {
 	shared int64  // bytes of files that are in both
 }
 
-// copy fills an empty folder, and takes what it holds off what is left.
+// copy fills an empty folder, and subtracts its bytes from *left.
 func (c *copier) copy(into string, left *int64) error {
 	return walk(c.from, func(path, relative string, d fs.DirEntry) error {
 		target := filepath.Join(into, relative)
@@ -93,7 +93,7 @@ func (c *copier) copyFile(from, relative, to string, left *int64) error {
 	return os.Chtimes(to, info.ModTime(), info.ModTime())
 }
 
-// share makes the file of the copy before a file of this one as well, if it is like that.
+// share links the file of the copy before into this one, if size, time and mode are the same.
 func (c *copier) share(relative, to string, like fs.FileInfo) bool {
 	if c.before == "" {
 		return false

@@ -144,7 +144,7 @@ func contentType(h http.Header) http.Header {
 	return h
 }
 
-// framing is of the connection, not of the function.
+// framing are the fields that belong to the connection, and that a function cannot set.
 var framing = []string{"Connection", "Transfer-Encoding", "Keep-Alive", "Upgrade", "Trailer", "Content-Length"}
 
 func (a answer) send(w http.ResponseWriter, r *http.Request) {

@@ -108,7 +108,7 @@ func (s *stream) send(part []byte) error {
 }
 
 // close ends the runtime's access, and sends what an answer without a body still needs. begun tells whether the client has a
-// part of an answer; wrong is what the function did that is no HTTP response.
+// part of an answer; wrong says why the function's answer is not an HTTP response.
 func (s *stream) close(succeeded bool) (begun bool, wrong error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

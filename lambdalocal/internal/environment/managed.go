@@ -14,12 +14,12 @@ import (
 // AWS's runtime interface emulator does for them.
 const managedInstances = "lambda-managed-instances"
 
-// Managed says whether environments serve several invocations at once.
+// Managed tells whether environments serve several invocations at once.
 func (c *Config) Managed() bool { return c.Concurrency > 0 }
 
 // Serve runs one invocation beside others, in an environment whose configuration is Managed and whose Init has returned. It may be
-// called from any goroutine. A timeout is the invocation's alone: the runtime goes on with it, and what it answers then is
-// refused. When ctx ends the invocation has failed.
+// called from any goroutine. A timeout concerns only the invocation: the runtime continues, and what it answers then is refused. If
+// ctx ends, the invocation fails.
 func (e *Environment) Serve(ctx context.Context, call Invocation) Result {
 	began := time.Now()
 	inv := &invocation{Invocation: call, began: began, deadline: began.Add(e.cfg.Timeout), state: runtimeReady}
@@ -34,7 +34,7 @@ func (e *Environment) Serve(ctx context.Context, call Invocation) Result {
 		f := e.asFailure(err)
 		r = Result{Outcome: f.Outcome, ErrorType: f.Type, Payload: f.payload(inv.ID)}
 		e.explain(inv.ID, f)
-		if f.Outcome == TimedOut { // any other is the environment's, which tells of it once
+		if f.Outcome == TimedOut { // any other failure is the environment's, which logs it once
 			e.log.WithError(f).Warn("invocation failed")
 		}
 	}
@@ -157,7 +157,8 @@ func (b *boot) enterBesideLocked(id string, to runtimeState) (*invocation, *refu
 	return inv, nil
 }
 
-// refusedBeside says what an extension may not want on Managed Instances, where none is told of invocations.
+// refusedBeside refuses an extension that wants events which it cannot get on Managed Instances: of invocations, and any if it is
+// internal.
 func (x *extension) refusedBeside() *refusal {
 	switch {
 	case !x.external && len(x.wants) > 0:

@@ -12,7 +12,7 @@ func (b *boot) peakMemory() (sum int64) {
 	return sum
 }
 
-// memory is what the processes hold: as it is counted, or where it is not the sum over them.
+// memory is what the processes hold, in bytes: as the kernel counts it, else the sum over them.
 func (b *boot) memory() (sum int64) {
 	if b.env.limits != nil {
 		if held, ok := b.env.limits.Memory(); ok {

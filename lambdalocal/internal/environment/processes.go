@@ -63,8 +63,7 @@ func (b *boot) output(c *child, text string) {
 	b.events.Emit(source, text)
 }
 
-// watch makes the end of a process a failure, except during a shutdown, or that of a companion which had nothing to
-// complain about.
+// watch makes the end of a process a failure, except during a shutdown, or if a companion ends with status 0.
 func (b *boot) watch(c *child) {
 	<-c.Done()
 	b.mu.Lock()

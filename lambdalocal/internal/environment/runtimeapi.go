@@ -47,7 +47,7 @@ func (b *boot) handler() http.Handler {
 	return b.counted(mux)
 }
 
-// counted lets stop wait for the handlers.
+// counted counts the handlers that run, so that stop can wait for them.
 func (b *boot) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
@@ -156,7 +156,7 @@ func (b *boot) ready() (again *invocation, refused *refusal) {
 	return nil, nil
 }
 
-// enter moves the runtime on with the invocation that the call names, or refuses the call.
+// enter changes the runtime's state with the invocation that the call names, or refuses the call.
 func (b *boot) enter(r *http.Request, to runtimeState) (*invocation, *refusal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -201,8 +201,8 @@ const errorTypeHeader = "Lambda-Runtime-Function-Error-Type"
 
 var knownErrorType = regexp.MustCompile(`(Runtime|Function)\.[A-Z][a-zA-Z]+`)
 
-// functionErrorType is what a runtime's word for an error becomes in reports. The caller gets what the runtime wrote into
-// the error's body.
+// functionErrorType is the type in reports of an error to which the runtime gave this type. The caller gets the type in the error's
+// body.
 func functionErrorType(word string) string {
 	switch {
 	case knownErrorType.MatchString(word):

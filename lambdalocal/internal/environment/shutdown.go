@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Grace times of a shutdown, Lambda's own. Without extensions there is none.
+// Grace times of a shutdown, as in Lambda. Without extensions there is none.
 const (
 	graceWithExternal = 2 * time.Second
 	graceWithInternal = 500 * time.Millisecond
@@ -64,7 +64,7 @@ func (b *boot) endRuntime(deadline time.Time) {
 	}
 }
 
-// endExtensions tells those that want to know, and kills all others.
+// endExtensions sends SHUTDOWN to the extensions that asked for it, and kills all others.
 func (b *boot) endExtensions(reason Reason, deadline time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()

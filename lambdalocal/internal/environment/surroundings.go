@@ -20,8 +20,8 @@ func (e *Environment) listen() (net.Listener, error) {
 	return net.Listen("tcp", "127.0.0.1:0")
 }
 
-// hangUp frees the port of a listener that is about to be closed. Closing alone does so only when no process has the socket any more,
-// and one that is being started in another environment has it until its program is loaded.
+// hangUp frees the port of a listener that is about to be closed. Closing alone frees it only when no process has the socket any
+// more, and a process that is being started for another environment has it until its program is loaded.
 func hangUp(l net.Listener) {
 	if tcp, ok := l.(*net.TCPListener); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {
@@ -48,7 +48,7 @@ func (e *Environment) enter() func() error {
 	return e.inside.Enter
 }
 
-// confine has a process begin within the limits, if there are any.
+// confine makes a process start within the limits, if there are any.
 func (e *Environment) confine(s *process.Spec) {
 	if e.limits == nil {
 		return
@@ -68,8 +68,8 @@ func (e *Environment) dir() string {
 	return e.cfg.Dir
 }
 
-// outside makes a path that leads out of the function's folder absolute, if it leads somewhere: in an enclosure that folder is
-// elsewhere.
+// outside makes a path absolute that leads out of the function's folder to something that exists: in an enclosure the folder is at
+// another place.
 func (e *Environment) outside(arg string) string {
 	if e.inside == nil || !strings.HasPrefix(arg, "..") {
 		return arg

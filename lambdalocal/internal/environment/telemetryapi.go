@@ -53,7 +53,7 @@ func (b *boot) isInitOver() bool {
 	return b.initOver
 }
 
-// announceExtensions tells the log and all subscribers which extensions there are.
+// announceExtensions writes to the log, and to all subscribers, which extensions there are.
 func (b *boot) announceExtensions() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -105,7 +105,7 @@ func (e *Environment) initDone(phase string, err error, took *time.Duration) ini
 	return r
 }
 
-// statusWord is how an end is called in telemetry. A timeout has no type.
+// statusWord is the telemetry's status for an outcome, with the type of the error. A timeout has no type.
 func statusWord(outcome Outcome, errorType string) (status, kind string) {
 	switch {
 	case outcome == Succeeded:

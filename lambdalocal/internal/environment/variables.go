@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// inherited are the variables that processes take over from the machine: to find programs, and to call AWS as whoever
-// started this.
+// inherited are the variables that processes take over from lambdalocal, where it has them: to find programs, and to call AWS with
+// its credentials.
 var inherited = []string{
 	"PATH", "HOME", "TMPDIR", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 }
 
-// withheld are the variables that Lambda does not give to external extensions (assumed: extension-variables). Source: "Lambda Extensions
-// API" in the Lambda developer guide.
+// withheld are the variables that Lambda does not give to external extensions (assumed: extension-variables). Source: "Lambda
+// Extensions API" in the Lambda developer guide.
 var withheld = []string{
 	"_HANDLER", "AWS_EXECUTION_ENV", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_XRAY_CONTEXT_MISSING",
 	"AWS_XRAY_DAEMON_ADDRESS", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT",
@@ -27,13 +27,13 @@ var withheld = []string{
 // maxConcurrency is set on Managed Instances only, for runtimes only.
 const maxConcurrency = "AWS_LAMBDA_MAX_CONCURRENCY"
 
-// Where X-Ray's daemon listens in Lambda. Nobody listens there here, and by AWS_XRAY_CONTEXT_MISSING that is no error.
+// Where X-Ray's daemon listens in Lambda. Nobody listens there here; AWS_XRAY_CONTEXT_MISSING keeps that from being an error.
 const (
 	xrayHost = "169.254.79.129"
 	xrayPort = "2000"
 )
 
-// variables are those of one of a function's processes: Lambda's own, PORT, and above all the configured ones.
+// variables are those of one of a function's processes: Lambda's own and PORT, overridden by the configured ones.
 func (e *Environment) variables(runtimeAPI string, of kind) []string {
 	vars := e.reserved(runtimeAPI)
 	if of == extern {
@@ -56,7 +56,7 @@ func (e *Environment) variables(runtimeAPI string, of kind) []string {
 	return list
 }
 
-// reserved are Lambda's own variables, and PORT. Credentials are of nobody.
+// reserved are Lambda's own variables, and PORT. These credentials are valid nowhere.
 func (e *Environment) reserved(runtimeAPI string) map[string]string {
 	cfg := e.cfg
 	vars := map[string]string{

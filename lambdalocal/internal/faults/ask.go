@@ -16,8 +16,8 @@ type Arrival struct {
 	Lost      *time.Duration      // reset the caller's connection after so long
 }
 
-// Arrival decides about the function's next invocation. Of several faults of the same kind the first counts, and none
-// behind a refusal has a chance.
+// Arrival decides about the function's next invocation. Of several faults of the same kind the first counts, and none counts after
+// a refusal.
 func (s *Set) Arrival(function string) Arrival {
 	var what Arrival
 	s.ask(atArrival, function, func(f Fault) (goOn bool) {

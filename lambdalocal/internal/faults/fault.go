@@ -1,5 +1,5 @@
-// Package faults decides what goes wrong, and when. It does none of it: whoever serves an invocation, starts an
-// environment or carries bytes asks here, at the place where a fault can strike, and does what the answer says.
+// Package faults decides what goes wrong, and when. It causes nothing itself: the code that serves an invocation, starts an
+// environment or carries bytes asks it at the place where a fault can strike, and does what the answer says.
 package faults
 
 import (
@@ -66,7 +66,7 @@ type Fault struct {
 	Probability float64       `yaml:"probability" json:"probability,omitempty"` // of each chance, above 0 and at most 1
 }
 
-// MarshalJSON writes durations as they are read.
+// MarshalJSON writes durations in the form in which UnmarshalJSON reads them.
 func (f Fault) MarshalJSON() ([]byte, error) {
 	type plain Fault
 	return json.Marshal(struct {
@@ -83,13 +83,13 @@ func text(d time.Duration) string {
 	return d.String()
 }
 
-// Momentary says whether it strikes when it is set, and is over then. A Set does not hold such faults.
+// Momentary tells whether the fault strikes once, when it is set, and is over then. A Set does not hold such faults.
 func (f Fault) Momentary() bool { return kinds[f.Kind].moment }
 
-// Concerns says whether the fault is one of the function's.
+// Concerns tells whether the fault strikes the function.
 func (f Fault) Concerns(function string) bool { return matches(f.Function, function) }
 
-// ConcernsLink says whether the fault is one of the link's.
+// ConcernsLink tells whether the fault strikes the link.
 func (f Fault) ConcernsLink(listen string) bool { return matches(f.Link, listen) }
 
 func matches(pattern, name string) bool {

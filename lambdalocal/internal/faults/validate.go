@@ -39,7 +39,7 @@ func (f Fault) validateLimits(m *mistakes, at string) {
 	m.check(f.Probability >= 0 && f.Probability <= 1, at+"probability", "must be above 0 and at most 1, or left out, got %v", f.Probability)
 }
 
-// validateFields refuses what the kind would not heed.
+// validateFields refuses fields that have no meaning for the kind.
 func (f Fault) validateFields(m *mistakes, at string, r rule, known Known) {
 	m.check(r.delay != required || f.Delay > 0, at+"delay", "must be positive, got %v", f.Delay)
 	m.check(r.delay != optional || f.Delay >= 0, at+"delay", "must not be negative, got %v", f.Delay)
@@ -60,7 +60,7 @@ func (f Fault) validateFields(m *mistakes, at string, r rule, known Known) {
 	m.check(!r.moment || f.For == 0, at+"for", "means nothing to %s, which is over at once", f.Kind)
 }
 
-// mistakes keep the first of each path: what could not be read would be wrong in other ways too.
+// mistakes keep only the first of each path: a value that cannot be read would cause others.
 type mistakes struct {
 	errors []error
 	paths  []string

@@ -18,13 +18,14 @@ const dialLimit = 30 * time.Second
 
 // A Gateway serves one environment.
 type Gateway struct {
-	// Intercept returns who takes the connections to an address instead, and returns when one has ended; nil: nobody does.
+	// Intercept returns the function that serves connections to an address instead, until each has ended. It returns nil if the
+	// connections are to be forwarded.
 	Intercept func(to netip.AddrPort) func(context.Context, *net.TCPConn)
 	Log       logrus.FieldLogger
 }
 
-// Connection forwards a connection until both directions have ended, or one broke, or ctx ended. Nothing is added to the time of a dial
-// (assumed: dial). Where the other end refuses, the connection is reset.
+// Connection forwards a connection until both directions have ended, or one broke, or ctx ended. Nothing is added to the time of
+// a dial (assumed: dial). Where the other end refuses, the connection is reset.
 func (g Gateway) Connection(ctx context.Context, from *net.TCPConn, to netip.AddrPort) {
 	if take := g.Intercept(to); take != nil {
 		take(ctx, from)

@@ -1,6 +1,6 @@
-// Package guard keeps web pages away from addresses that ask for no password: what a browser on the same machine sends for a
-// page of another origin is refused, and so are names that are not known here, since the name of a page can be made to lead
-// to any address that its browser reaches (DNS rebinding).
+// Package guard keeps web pages away from addresses that need no password. It refuses what a browser on the same machine sends for
+// a page of another origin. It also refuses unknown host names, because a page's own name can be made to resolve to any address
+// that its browser reaches (DNS rebinding).
 package guard
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
-// New returns a handler that is called by localhost, by IP addresses and by hosts (names, *.example.com for all below), and
-// by no page of another origin. Pages may be linked to: what is safe by its method has no effect there.
+// New returns a handler that can be called as localhost, by an IP address, or by one of hosts (names, *.example.com for all below),
+// and not by a page of another origin. Other pages may link to it: requests with a safe method have no effect there.
 func New(hosts []string, next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	hosts = append([]string{"localhost"}, hosts...)

@@ -1,5 +1,5 @@
-// Package ledger is the bill: what AWS would charge for the invocations that ran, from the same billed milliseconds that
-// their REPORT lines show.
+// Package ledger computes the bill: what AWS would charge for the invocations that ran, from the billed milliseconds in their
+// REPORT lines.
 //
 // The rules are Lambda's for on-demand functions. Each invocation that started is a request, whatever its outcome; one that
 // was throttled or refused is none. Its duration is billed by the millisecond, rounded up once, together with the init
@@ -110,8 +110,8 @@ func (l *Ledger) Open(function string, architecture Architecture, memoryMB int) 
 	return b
 }
 
-// Add bills one invocation with that much memory. Billed is what its REPORT line says, whole milliseconds; init is the part of it that was the
-// init phase.
+// Add bills one invocation with that much memory. billed is what its REPORT line says, in whole milliseconds; init is the part of
+// it that was the init phase.
 func (b *Book) Add(front Front, memoryMB int, billed, init time.Duration) {
 	b.ledger.mu.Lock()
 	defer b.ledger.mu.Unlock()

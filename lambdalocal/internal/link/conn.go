@@ -18,8 +18,8 @@ const (
 	dialLimit   = 5 * time.Second
 )
 
-// whileHeard finds an end that died while nobody could hear it. The kernel probes at once when a silence of more than Idle
-// is over, so that the other end learns what its own next packet would have told it without a link between them.
+// whileHeard finds out, after a silence, that an end has died during it. The kernel probes at once when a silence of more than Idle
+// is over; so the other end learns what its own next packet would have told it if there were no link in between.
 var whileHeard = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 5}
 
 // A conn is one forwarded connection.
@@ -144,7 +144,7 @@ func (c *conn) carry(to, from *net.TCPConn) {
 		c.read(from, line)
 	})
 	c.write(to, line)
-	for range line { // the reader may stand before a full line
+	for range line { // the reader may be blocked on a full line
 	}
 	reading.Wait()
 }
@@ -167,7 +167,7 @@ func (c *conn) read(from *net.TCPConn, line chan<- chunk) {
 	}
 }
 
-// due is when what was read now is to be written. It never is before what was read earlier: the line keeps the order.
+// due is when a chunk that was read now is to be written. The line keeps the order if the latency falls.
 func (c *conn) due() time.Time { return time.Now().Add(time.Duration(c.latency.Load())) }
 
 func (c *conn) write(to *net.TCPConn, line <-chan chunk) {
@@ -186,7 +186,7 @@ func (c *conn) write(to *net.TCPConn, line <-chan chunk) {
 	}
 }
 
-// await is false if the connection has ended.
+// await waits until due. It returns false if the connection ends before.
 func (c *conn) await(due time.Time) bool {
 	left := time.Until(due)
 	if left <= 0 {
@@ -222,7 +222,7 @@ func (g *gate) set(open bool) {
 	}
 }
 
-// pass waits until the gate is open. It is false if ctx ends before.
+// pass waits until the gate is open. It returns false if ctx ends before.
 func (g *gate) pass(ctx context.Context) bool {
 	g.mu.Lock()
 	open := g.open

@@ -123,7 +123,7 @@ func (l *Link) Serve(ctx context.Context, client *net.TCPConn, owner Environment
 	}
 }
 
-// admit puts the rules into force for a new connection. It is false if they refuse it.
+// admit puts the rules into force for a new connection. It returns false if they refuse it.
 func (l *Link) admit(c *conn) bool {
 	for {
 		rules, version := l.current()
@@ -155,7 +155,7 @@ func (l *Link) forget(c *conn) {
 	delete(l.conns, c)
 }
 
-// Apply replaces the rules. What was silent and is not any more goes on where it stopped.
+// Apply replaces the rules. A connection that was silent and is not any more continues where it stopped.
 func (l *Link) Apply(rules []Rule) {
 	l.mu.Lock()
 	l.rules = rules
@@ -167,7 +167,7 @@ func (l *Link) Apply(rules []Rule) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.version != version {
-		return // another Apply has the last word
+		return // a later Apply does the rest
 	}
 	for _, c := range conns {
 		c.obey(stateOf(c, rules))

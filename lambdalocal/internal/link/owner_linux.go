@@ -16,8 +16,8 @@ import (
 // identifies says that identify works.
 const identifies = true
 
-// identify finds the owners, among the environments, of connections that have none yet: the kernel's table leads from a connection's other end to
-// the socket there, and /proc from processes to their sockets.
+// identify finds the environments that own connections, for those whose owner is not known yet. The kernel's table maps the other
+// end of a connection to a socket, and /proc maps processes to their sockets.
 func identify(listener net.Addr, environments []Environment, conns []*conn) {
 	var unknown []*conn
 	for _, c := range conns {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes let a child with limits stop when its program is loaded, as a traced one does: then the limits are set from
-// outside, and nothing of it has run without them.
+// attributes make a child with limits stop when its program is loaded, by tracing it. Its limits are set then, before it has run
+// one instruction.
 func attributes(s Spec) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Ptrace: s.held()}
 	if s.Group != nil {
@@ -19,8 +19,8 @@ func attributes(s Spec) *syscall.SysProcAttr {
 
 func (s Spec) held() bool { return s.Limits != Limits{} || s.Loaded != nil }
 
-// release sets the limits of a child that has just been started, and lets it run, or after an error kills it. It must be called on
-// the thread that started it.
+// release sets the limits of a child that has just been started, and lets it run. After an error it kills the child. It must be
+// called on the thread that started the child.
 func release(pid int, s Spec) (err error) {
 	if !s.held() {
 		return nil

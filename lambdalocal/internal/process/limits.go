@@ -3,5 +3,5 @@ package process
 // Limits are those of the kernel for one process, which what it starts inherits. Zero: the limit of this process.
 type Limits struct {
 	OpenFiles int // descriptors
-	Processes int // is shown to root's processes only, whom the kernel does not hold to it; a control group does
+	Processes int // set for root's processes only, to be read: the kernel does not enforce it on root. A control group enforces it
 }

@@ -25,8 +25,8 @@ type Spec struct {
 	Argv []string
 	Dir  string
 	Env  []string
-	// Enter is called on the thread that starts the process, which is never used for anything else: it may change what a process
-	// inherits from its thread. Argv and Dir are looked up afterwards. Nil: nothing is changed.
+	// Enter is called on the thread that starts the process, which is never used for anything else: it may change what a
+	// process inherits from its thread. Argv and Dir are looked up afterwards. Nil: nothing is changed.
 	Enter  func() error
 	Limits Limits
 	// Group is the folder of a control group of version 2 in which the process begins. Nil: in that of this process.
@@ -132,8 +132,8 @@ func (g *Group) Done() <-chan struct{} { return g.done }
 // Err says how the leader ended, nil for status 0. It must not be called before Done is closed.
 func (g *Group) Err() error { return g.err }
 
-// Freeze stops every process of the group, and the leader's descendants in other groups, until Thaw. Their connections stand, and the kernel
-// acknowledges what comes (assumed: socket-freeze).
+// Freeze stops every process of the group, and the leader's descendants in other groups, until Thaw. Their connections stay open,
+// and the kernel acknowledges what arrives (assumed: socket-freeze).
 func (g *Group) Freeze() {
 	g.signal(syscall.SIGSTOP) // first: what is stopped starts no more
 	g.mu.Lock()
@@ -142,7 +142,7 @@ func (g *Group) Freeze() {
 	signalAll(g.frozen, syscall.SIGSTOP)
 }
 
-// Thaw lets what is frozen go on, at once (assumed: invoke-warm), with its connections (assumed: socket-thaw).
+// Thaw ends a Freeze at once (assumed: invoke-warm). The processes still have their connections (assumed: socket-thaw).
 func (g *Group) Thaw() {
 	g.mu.Lock()
 	signalAll(g.frozen, syscall.SIGCONT)
@@ -165,7 +165,7 @@ func (g *Group) Kill() {
 
 func (g *Group) signal(sig syscall.Signal) {
 	select {
-	case <-g.done: // the number may belong to somebody else by now
+	case <-g.done: // the id may be another process's by now
 	default:
 		_ = syscall.Kill(-g.pid, sig) // ESRCH: it has ended
 	}
@@ -187,7 +187,7 @@ func signalAll(groups []int, sig syscall.Signal) {
 	}
 }
 
-// ExitReason words the end of a leader as Lambda does: "exit status 1", "signal: killed"; empty for status 0.
+// ExitReason describes the end of a leader in Lambda's words: "exit status 1", "signal: killed"; empty for status 0.
 func (g *Group) ExitReason() string {
 	var exit *exec.ExitError
 	switch {

@@ -1,4 +1,4 @@
-// Package request has what every way to invoke a function needs of an HTTP request: its ids, and its body within a limit.
+// Package request reads what every way to invoke a function needs from an HTTP request: its ids, and its body within a limit.
 package request
 
 import (
