@@ -15,8 +15,9 @@ type end string
 // Ends.
 const (
 	answered end = "answered" // by the app, whole; it ran once
-	refused  end = "refused"  // with a cause; the app never saw it
+	refused  end = "refused"  // with a cause, by which it is safe to send it again; the app never saw it
 	cut      end = "cut"      // the app began, and the client did not get its answer
+	lost     end = "lost"     // with a cause that says that it may have run; the app never saw it
 	unknown  end = "unknown"  // neither an answer nor a cause, and the app never saw it
 	twice    end = "twice"    // the app began more than once
 	wrong    end = "wrong"    // answered, and not by what the request asked for; or answered and never run
@@ -24,6 +25,9 @@ const (
 
 // detection is how long after a fault its consequences may reach a request.
 const detection = 3 * time.Second
+
+// causeLost is that of a request that was sent to an instance whose tunnel then ended.
+const causeLost = "instance_lost"
 
 // endOf judges a request that the app began so many times.
 func endOf(r request, began int) end {
@@ -36,6 +40,8 @@ func endOf(r request, began int) end {
 		return answered
 	case began == 1:
 		return cut
+	case r.cause == causeLost:
+		return lost
 	case r.cause != "":
 		return refused
 	default:

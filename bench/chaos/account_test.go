@@ -25,6 +25,8 @@ func TestARequestEndsAsItsClientAndTheAppSay(t *testing.T) {
 		"refused before the app":           {request{cause: "queue_timeout"}, 0, refused},
 		"a cause, and the app had begun":   {request{cause: "no_answer"}, 1, cut},
 		"no answer, and the app had begun": {request{failure: "no answer"}, 1, cut},
+		"lost on its way":                  {request{cause: causeLost}, 0, lost},
+		"lost while the app had it":        {request{cause: causeLost}, 1, cut},
 		"no answer, and the app had not":   {request{failure: "no answer"}, 0, unknown},
 		"an error without a cause":         {request{failure: "503 without a cause"}, 0, unknown},
 		"answered, and run twice":          {request{answered: true}, 2, twice},

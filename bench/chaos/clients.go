@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -107,6 +109,9 @@ func (r *request) run(ctx context.Context, client *http.Client, url string) {
 	answer, err := client.Do(out)
 	if err != nil {
 		r.failure = "no answer"
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			r.failure = "no connection"
+		}
 		return
 	}
 	defer answer.Body.Close()

@@ -45,21 +45,21 @@ var still sync.Mutex
 
 // leaderFaults are those of a run with a leader, a standby and a relay apart. Requests may be cut by what carries them only.
 var leaderFaults = slices.Concat(
-	faultsOf("the leader", (*stack).leads, cut, unknown),
-	faultsOf("the standby", (*stack).standsBy, refused, cut, unknown),
+	faultsOf("the leader", (*stack).leads, lost, cut, unknown),
+	faultsOf("the standby", (*stack).standsBy, refused, lost, cut, unknown),
 	faultsOf("the relay", func(s *stack) *part { return s.relayPart }),
 	faultsOf("Envoy", func(s *stack) *part { return s.envoyPart }, refused),
 	[]partFault{
 		{
-			fault{name: "the lease cannot be read or renewed for 1 to 7 s", spares: []end{cut, unknown}},
+			fault{name: "the lease cannot be read or renewed for 1 to 7 s", spares: []end{lost, cut, unknown}},
 			func(s *stack) *part { return &s.lease }, (*stack).holdLease, nil,
 		},
 		{
-			fault{name: "the leader is cut off in silence for 1 to 7 s", spares: []end{cut, unknown}},
+			fault{name: "the leader is cut off in silence for 1 to 7 s", spares: []end{lost, cut, unknown}},
 			func(s *stack) *part { return &s.uplink }, (*stack).cutLeaderOff, nil,
 		},
 		{
-			fault{name: "the connections of the leader are reset", spares: []end{cut, unknown}},
+			fault{name: "the connections of the leader are reset", spares: []end{lost, cut, unknown}},
 			func(s *stack) *part { return &s.uplink }, (*stack).resetLeader, nil,
 		},
 		{
@@ -75,7 +75,7 @@ var leaderFaults = slices.Concat(
 			func(s *stack) *part { return &s.downlink }, func(s *stack, ctx context.Context, _ *part) error { return s.killEnvironment(ctx) }, nil,
 		},
 		{
-			fault{name: "a new version is deployed", spares: []end{refused, cut, unknown}},
+			fault{name: "a new version is deployed", spares: []end{refused, lost, cut, unknown}},
 			func(s *stack) *part { return &s.code }, (*stack).deployAnother, nil,
 		},
 	},

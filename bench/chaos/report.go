@@ -33,7 +33,7 @@ type consequences struct {
 	Longest time.Duration `json:"longest_ns"` // how late the latest answer was
 }
 
-var ends = []end{answered, refused, cut, unknown, twice, wrong}
+var ends = []end{answered, refused, lost, cut, unknown, twice, wrong}
 
 func (r *report) markdown(data string) string {
 	var b strings.Builder
@@ -69,11 +69,11 @@ func (r *report) tables(b *strings.Builder) {
 	b.WriteString("|---|" + strings.Repeat("---|", len(ends)) + "\n")
 	fmt.Fprintf(b, "| %d |%s\n\n", r.Settings.Requests, join(ends, func(e end) string { return fmt.Sprintf(" %d |", r.Ends[e]) }))
 	b.WriteString("Requests without an answer, and those answered more than a second late, by the latest fault that was near and can do that:\n\n" +
-		"| fault | times | refused | cut | unknown | late | latest by |\n|---|---|---|---|---|---|---|\n")
+		"| fault | times | refused | lost | cut | unknown | late | latest by |\n|---|---|---|---|---|---|---|---|\n")
 	for _, c := range r.Faults {
-		fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d | %.1f s |\n", c.Fault, c.Strikes, c.Ends[refused], c.Ends[cut], c.Ends[unknown], c.Ends[late], c.Longest.Seconds())
+		fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d | %d | %.1f s |\n", c.Fault, c.Strikes, c.Ends[refused], c.Ends[lost], c.Ends[cut], c.Ends[unknown], c.Ends[late], c.Longest.Seconds())
 	}
-	fmt.Fprintf(b, "| none was near | | %d in all | | | %d | |\n\n", r.Unexplained, r.Late)
+	fmt.Fprintf(b, "| none was near | | %d in all | | | | %d | |\n\n", r.Unexplained, r.Late)
 	b.WriteString("What their clients were told:\n\n| end and cause | requests |\n|---|---|\n")
 	for _, counts := range []map[string]int{r.Causes, r.Failures} {
 		for _, what := range slices.Sorted(maps.Keys(counts)) {
