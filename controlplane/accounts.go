@@ -5,7 +5,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// accounts has what the functions of one account and region may have together, where it is known.
+// accounts has the budget that the functions of one account and region share, where one is known.
 type accounts map[config.Place]*scaler.Budget
 
 func newAccounts(cfg *Config) accounts {
@@ -16,7 +16,7 @@ func newAccounts(cfg *Config) accounts {
 	return all
 }
 
-// of returns it for each function, by name.
+// of returns the budget of each function, by name.
 func (a accounts) of(cfg *Config) map[string]*scaler.Budget {
 	shared := map[string]*scaler.Budget{}
 	for _, f := range cfg.Functions {

@@ -11,8 +11,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/outward"
 )
 
-// advertise returns what peers dial: relay.advertise, or the address that it tells this process to find. It asks once, and
-// nothing where the address is written down.
+// advertise returns the address that peers dial: relay.advertise, or the address that this tells the process to find. It asks once,
+// and not at all where the address is configured.
 func advertise(ctx context.Context, r config.Relay) (string, error) {
 	finder := outward.Finder{Getenv: os.Getenv}
 	find := map[string]func(context.Context) (netip.Addr, error){

@@ -18,11 +18,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/uplink"
 )
 
-// ErrLost is the end of a control plane that does not lead any more although nobody has asked it to end: another one may. Whoever
-// runs it starts it again, as a standby.
+// ErrLost is how a control plane ends that has lost its leadership, so that another one may lead. Its supervisor starts it again,
+// as a standby.
 var ErrLost = errors.New("this control plane does not lead any more")
 
-// unlessStandby refuses calls that only who leads can answer, so that the caller asks another one.
+// unlessStandby refuses calls that only the leader can answer, so that the caller asks another control plane.
 func (s *Server) unlessStandby(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	standby := s.relay == nil && !s.began.Load()
 	if standby && !strings.HasPrefix(info.FullMethod, "/"+healthv1.Health_ServiceDesc.ServiceName+"/") {
@@ -31,8 +31,8 @@ func (s *Server) unlessStandby(service any, stream grpc.ServerStream, info *grpc
 	return handle(service, stream)
 }
 
-// runApart waits until it leads, leads one term, and ends with it. Relays are processes of their own: what runs goes on without
-// it, and whoever leads next takes it over.
+// runApart waits until it leads, leads one term, and ends with it. Relays are processes of their own: instances continue without
+// it, and the next leader takes them over.
 func (s *Server) runApart(ctx context.Context) error {
 	parts := newGroup()
 	stopAdmin := parts.run("admin", s.admin.Run)
@@ -50,7 +50,7 @@ func (s *Server) runApart(ctx context.Context) error {
 		}
 	}()
 	stopControl := func() {}
-	if s.control != nil { // also a standby has an address, and says there that it is one
+	if s.control != nil { // a standby has an address, too, where it says that it is one
 		s.health.Shutdown()
 		stopControl = parts.run("cell address", s.serveControl)
 		s.endControl = stopControl
@@ -76,8 +76,8 @@ func (s *Server) runApart(ctx context.Context) error {
 
 // lead leads one term: until ctx ends, which is an orderly end, or the term is over.
 //
-// The order at the beginning: relays attach, and what they have is taken over; then Envoys get their configuration; then starts
-// and requests. The end hands over: nothing is told to end, and Envoy asks whoever leads next.
+// The order at the beginning: relays attach, and their instances are taken over; then Envoys get their configuration; then come
+// starts and requests. The end hands over: no instance is told to end, and Envoy asks the next leader.
 func (s *Server) lead(ctx, term context.Context, number uint64, known []string) error {
 	parts := newGroup()
 	s.health.Shutdown() // until it knows what there is
@@ -107,8 +107,8 @@ func (s *Server) lead(ctx, term context.Context, number uint64, known []string) 
 	return err
 }
 
-// decide decides until the term is over, ctx ends or a part fails. Unless somebody else may lead by then, it leaves its last word
-// with the relays. The returned function ends what Envoys are told.
+// decide decides about starts and requests until the term is over, ctx ends or a part fails. Unless another control plane may lead
+// by then, it waits until the relays have heard its last commands. The returned function ends the xDS streams.
 func (s *Server) decide(ctx, term context.Context, number uint64, parts *group) (stopXDS func()) {
 	s.relays.sayAttached()
 	s.dispatcher.Start()
@@ -154,10 +154,10 @@ func (s *Server) reportRelays(ctx context.Context) error {
 	}
 }
 
-// notesEvery is how often it is written down what the next leader should know.
+// notesEvery is how often notes for the next leader are written.
 const notesEvery = time.Second
 
-// writeNotes tells relays what the next leader should know, until ctx ends.
+// writeNotes gives the relays the notes for the next leader, until ctx ends.
 func (s *Server) writeNotes(ctx context.Context) error {
 	for pause.For(ctx, notesEvery) {
 		s.dispatcher.WriteNotes()
@@ -165,8 +165,9 @@ func (s *Server) writeNotes(ctx context.Context) error {
 	return nil
 }
 
-// followBeats takes over anew whenever this process has stood still, until ctx ends: what it knew of relays is old by then, and others may
-// have leased meanwhile. Until all have told what there is, and at most for as long as at the beginning of a term, nothing is decided.
+// followBeats takes over anew whenever this process has stood still, until ctx ends: what it knew of relays is old by then, and
+// others may have leased meanwhile. Until all have told what there is, and at most for as long as at the beginning of a term,
+// nothing is decided.
 func (s *Server) followBeats(ctx context.Context) error {
 	begun, done := 0, 0
 	var since time.Time
@@ -186,7 +187,7 @@ func (s *Server) followBeats(ctx context.Context) error {
 	}
 }
 
-// keepPath lets a control socket's path be: by the time that this process ends it may be its successor's.
+// keepPath keeps a control socket from removing its path when it is closed: the path may be the successor's by then.
 func keepPath(l net.Listener) {
 	if unix, ok := l.(*net.UnixListener); ok {
 		unix.SetUnlinkOnClose(false)

@@ -29,8 +29,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// A caretaker decides about requests in the relay's process while no control plane leads: what is ready serves on. It hears all
-// that the relay hears and is told, also while somebody leads, so that it knows at once what is free.
+// A caretaker decides about requests in the relay's process while no control plane leads: ready instances still serve. It hears all
+// events and commands of the relay, also while a control plane leads, so that it knows at once which slots are free.
 type caretaker struct {
 	dispatcher *dispatch.Dispatcher
 	socket     net.Listener
@@ -59,7 +59,7 @@ func newCaretaker(cfg *Config, log logrus.FieldLogger) *caretaker {
 	return c
 }
 
-// undecided is a configuration for a caretaker, which starts nothing.
+// undecided is the dispatcher's configuration of a caretaker, which starts nothing.
 func undecided(cfg *Config) dispatch.Configuration {
 	return dispatch.Configuration{Functions: cfg.Functions, Pricing: cfg.Pricing}
 }
@@ -81,7 +81,7 @@ func (c *caretaker) close() error {
 	return c.socket.Close()
 }
 
-// newDecider returns a server for who decides about requests. Envoy asks it for its health, which is good until somebody says
+// newDecider returns a server for a process that decides about requests. Envoy checks its health, which is good until it is set
 // otherwise.
 func newDecider(as credentials.TransportCredentials, o ...grpc.ServerOption) (*grpc.Server, *health.Server) {
 	own := []grpc.ServerOption{grpc.Creds(as), grpc.ConnectionTimeout(handshakeWithin)}
@@ -91,7 +91,7 @@ func newDecider(as credentials.TransportCredentials, o ...grpc.ServerOption) (*g
 	return s, h
 }
 
-// handshakeWithin is how long who connects has to show who it is.
+// handshakeWithin bounds the handshake of a connection.
 const handshakeWithin = 5 * time.Second
 
 // run serves Envoy until ctx ends. leads tells whether a control plane does.
@@ -108,7 +108,7 @@ func (c *caretaker) run(ctx context.Context, leads func() bool) error {
 	return err
 }
 
-// How soon requests that wait here are given to whoever leads. Envoy needs a moment to notice it.
+// How soon requests that wait here are given to a new leader. Envoy needs a moment to notice it.
 const (
 	looksEvery = 100 * time.Millisecond
 	noticed    = 5 // looks
@@ -133,7 +133,7 @@ func (c *caretaker) giveBack(ctx context.Context, leads func() bool) {
 	}
 }
 
-// nobody is who a caretaker commands.
+// nobody is the relay that a caretaker commands: there is none.
 type nobody struct{}
 
 func (nobody) Expect(relays.Expectation)         {}
@@ -141,7 +141,7 @@ func (nobody) Drain(string, wire.Reason)         {}
 func (nobody) Forget(string)                     {}
 func (nobody) Note(function string, text []byte) {}
 
-// overheard are the commands of a relay, of which a caretaker hears too.
+// overheard are the commands to a relay, which a caretaker hears, too.
 type overheard struct {
 	relays.Commands
 	by *dispatch.Dispatcher
@@ -159,7 +159,7 @@ func (o overheard) Drain(instance string, reason wire.Reason) {
 	o.Commands.Drain(instance, reason)
 }
 
-// both tells two listeners what a relay says: whoever leads, and the caretaker.
+// both passes a relay's events on to two listeners: the leader and the caretaker.
 type both struct {
 	relays.Events // of the leader's stream, which also answers registrations
 	caretaker     *dispatch.Dispatcher

@@ -51,13 +51,13 @@ func LoadConfig(path string, environ, overrides []string) (*Config, error) {
 	return &cfg, nil
 }
 
-// EnvironmentWarnings says, one text each, which variables of environ have old names, or look like ours and are not read.
+// EnvironmentWarnings returns a text for each variable of environ that has an old name, or looks like ours and is not read.
 func EnvironmentWarnings(environ []string) []string { return config.EnvironmentWarnings(environ) }
 
 // EnvoyConfig returns what Envoy would be sent for a configuration, as one static Envoy configuration to be validated.
 func EnvoyConfig(cfg *Config) ([]byte, error) { return xds.StaticConfig(cfg) }
 
-// NewSigningKey writes a new key to a file, which must not exist, and returns its public half as functions are told it.
+// NewSigningKey writes a new key to a file, which must not exist, and returns its public half in the form that functions take.
 func NewSigningKey(file string) (public string, err error) {
 	key := signing.New()
 	return key.Public(), key.Save(file)
@@ -90,7 +90,7 @@ type Server struct {
 	metrics    *emf.Writer
 	elector    *lease.Elector // where relays are apart
 	leads      atomic.Uint64  // the term, while it leads; where relays are apart
-	began      atomic.Bool    // its term has, and ended it has not
+	began      atomic.Bool    // its term has begun and not ended
 	endControl func()         // ends what is served at control, in a term
 	endReloads func()         // where relays are apart: the configuration is not read any more
 	stopping   atomic.Bool
@@ -105,9 +105,9 @@ type ownRelay struct {
 	uplink *uplink.Relay
 }
 
-// New wires the parts and opens the listeners, so that all that can be wrong with addresses, files and directories is
-// found here; after an error nothing stays open. Nothing is served or started before Run, which must follow: a Run whose
-// ctx has ended only gives back what New opened.
+// New wires the parts and opens the listeners, so that it finds all that can be wrong with addresses, files and directories. After
+// an error nothing stays open. Nothing is served or started before Run, which must follow; a Run whose ctx has ended only closes
+// what New opened.
 func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, error) {
 	s := &Server{config: cfg, accounts: newAccounts(cfg), log: log.WithField("component", "controlplane")}
 	s.reloads = newReloader(cfg, s.reconfigure, log)
@@ -197,7 +197,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	return err
 }
 
-// enlist makes the control plane a part of its cell. Where the relay is in the same process nobody else checks tokens.
+// enlist makes the control plane a part of its cell. Where the relay is in the same process, no other process checks tokens.
 func (s *Server) enlist() error {
 	cell := s.config.Cell
 	if !s.config.Relay.Apart {
@@ -214,7 +214,8 @@ func (s *Server) enlist() error {
 	return err
 }
 
-// predecessor is the control plane before this one, which may be stopping: if it is configured alike, it takes no longer.
+// predecessor is the control plane that ran here before and may still be stopping. How long that takes is reckoned by this one's
+// configuration.
 func (s *Server) predecessor() *succession {
 	return &succession{
 		dir: s.config.StateDir, patience: s.config.Shutdown.Grace + s.dispatcher.DrainLimit() + lastSteps, log: s.log,
@@ -256,7 +257,7 @@ func (s *Server) openControl() (err error) {
 	return err
 }
 
-// close gives back what open took before it failed.
+// close closes what open opened before it failed.
 func (s *Server) close() {
 	ended, end := context.WithCancel(context.Background())
 	end()
@@ -271,7 +272,8 @@ func (s *Server) close() {
 	}
 }
 
-// ControlAddr is where relays and Envoys reach this control plane, host:port; empty: by a socket in the state directory.
+// ControlAddr is where relays and Envoys reach this control plane, host:port. It is empty where they use a socket in the state
+// directory.
 func (s *Server) ControlAddr() string {
 	if s.config.Cell.Address == "" {
 		return ""
@@ -279,7 +281,7 @@ func (s *Server) ControlAddr() string {
 	return s.control.Addr().String()
 }
 
-// newTracer returns what tells of requests that Envoy traces.
+// newTracer returns the tracer of requests that Envoy traces.
 func newTracer(cfg *Config, log logrus.FieldLogger) *tracing.Tracer {
 	return tracing.New(cfg.Tracing.Endpoint, "lambda-dispatch", Version(), log)
 }
@@ -317,14 +319,14 @@ func (s *Server) RelayAddr() string {
 	return s.relay.Addr().String()
 }
 
-// Follow has the configuration read again when its file changes, and when somebody asks for it. It is called before Run.
+// Follow makes the server read the configuration again when its file changes, and when Reload is called. It is called before Run.
 func (s *Server) Follow(source Source) { s.reloads.source = source }
 
-// Reload has the configuration read again now. The log says what came of it, and why it was read.
+// Reload reads the configuration again now. The log has the result, and why it was read.
 func (s *Server) Reload(why string) { s.reloads.Reload(why) }
 
-// reconfigure puts a valid configuration in the place of the one that holds, but for what needs a restart. After an error nothing has
-// changed.
+// reconfigure replaces the configuration in force by another valid one, except for keys that need a restart. After an error nothing
+// has changed.
 func (s *Server) reconfigure(cfg *Config) error {
 	providers, err := s.providers(context.Background(), cfg)
 	if err != nil {
@@ -340,7 +342,7 @@ func (s *Server) reconfigure(cfg *Config) error {
 	}
 	s.outside.take(outside)
 	s.dispatcher.Configure(s.configuration(cfg, providers, outside))
-	publish() // last: it leads requests to what is there by now
+	publish() // last: it leads requests to functions that are configured by now
 	return nil
 }
 

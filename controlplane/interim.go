@@ -12,8 +12,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 )
 
-// configureNewcomers gives an Envoy that starts while no control plane leads its configuration, until ctx ends: without it no client could
-// connect before one does. Where no instance is ready there is nothing to connect for.
+// configureNewcomers gives an Envoy that starts while no control plane leads its configuration, until ctx ends: else no client
+// could connect before one leads. It does so only if an instance is ready.
 func (c *caretaker) configureNewcomers(ctx context.Context, current func() *Config, leads func() bool) {
 	for pause.For(ctx, looksEvery) {
 		if leads() || !c.dispatcher.Serves() {
@@ -62,7 +62,7 @@ func (c *caretaker) serveNewcomers(ctx context.Context, cfg *Config) error {
 	return s.Run(ctx, asTold{c.dispatcher})
 }
 
-// asTold are the endpoints of a caretaker, which leases them as whoever led did, whatever an Envoy knows.
+// asTold are the endpoints of a caretaker, which leases them as the former leader did, whatever an Envoy knows.
 type asTold struct{ *dispatch.Dispatcher }
 
 // Acked implements upstream.Source.

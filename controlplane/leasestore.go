@@ -52,8 +52,8 @@ func openTable(ctx context.Context, cfg *Config) (*dynamo.Store, error) {
 	return store, nil
 }
 
-// CheckLease asks the lease's table, if there is one, whether control planes could use it, and says so in a sentence. What no second
-// try would mend is an error.
+// CheckLease asks the lease's table, if there is one, whether control planes can use it, and returns the answer as a sentence. Only
+// what a second try cannot mend is an error.
 func CheckLease(ctx context.Context, cfg *Config) (said string, err error) {
 	if !inDynamoDB(cfg) {
 		return "", nil

@@ -17,8 +17,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 )
 
-// outside is what files hold that others replace while the control plane runs: certificates, tokens, the signing key. It is
-// read at the start, and whenever it changes.
+// outside is the content of files that others replace while the control plane runs: certificates, tokens, the signing key. The
+// files are read at the start, and whenever they change.
 type outside struct {
 	log     logrus.FieldLogger
 	watch   *files.Watch
@@ -35,7 +35,7 @@ type outside struct {
 	variable
 }
 
-// A variable is what another configuration may name other files for.
+// A variable is the part for which another configuration may name other files.
 type variable struct {
 	listeners map[string]*files.Value[keypair.Pair] // those with TLS, by name
 	tokens    map[string]*files.Value[string]       // by function
@@ -47,7 +47,7 @@ func newOutside(log logrus.FieldLogger) *outside {
 	}
 }
 
-// readRelayFiles is readOutside of a relay that runs by itself.
+// readRelayFiles is readOutside for a relay that is a process of its own.
 func readRelayFiles(cfg *Config, log logrus.FieldLogger) (*outside, error) {
 	o := newOutside(log)
 	if err := o.readRelay(cfg.Relay); err != nil {
@@ -121,7 +121,7 @@ func readUnless[T any](
 	return files.Read(parse, fit, names...)
 }
 
-// take watches what was read, in the place of what was before. One goroutine at a time reads and takes.
+// take watches the files that were read, instead of the former ones. One goroutine at a time reads and takes.
 func (o *outside) take(next variable) {
 	before := o.variable
 	o.mu.Lock()
@@ -193,14 +193,14 @@ func (o *outside) readRelay(r config.Relay) error {
 	o.sayValidity(relayFiles, before.Pair)
 	files.Add(o.watch, relayFiles, v, func(now relay.Identity) {
 		o.sayValidity(relayFiles, now.Pair)
-		o.sayStranded(before, now)
+		o.warnStranded(before, now)
 		before = now
 	})
 	return nil
 }
 
-// sayStranded warns if instances that run cannot check the new certificate: they know the CA and the name of before.
-func (o *outside) sayStranded(before, now relay.Identity) {
+// warnStranded warns if running instances cannot check the new certificate: they know the former CA and name.
+func (o *outside) warnStranded(before, now relay.Identity) {
 	if before.CA == "" {
 		return
 	}
@@ -251,7 +251,7 @@ func (o *outside) sayValidity(name string, pair keypair.Pair) {
 	}
 }
 
-// status is what operators see of it.
+// status is what operators see of the files.
 func (o *outside) status() admin.FilesStatus {
 	s := admin.FilesStatus{Expires: map[string]time.Time{}, Refused: map[string]string{}}
 	for _, name := range o.watch.Names() {

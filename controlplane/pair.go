@@ -32,7 +32,7 @@ func NewSecret(file string) error {
 // A PairIssue says for whom certificates are to be made, and where to.
 type PairIssue struct {
 	Name string        // of the pair, by which control planes know its relay
-	Out  string        // folder to write to; made if need be
+	Out  string        // folder to write to; created if it does not exist
 	At   string        // where the folder will be on the pair's host; empty: where it is
 	Life time.Duration // of the certificates
 }
@@ -44,9 +44,9 @@ const (
 	pairBootstrapFile = "bootstrap.yaml"
 )
 
-// IssuePair writes what the host of an Envoy and its relay needs, so that it need not hold the cell's secret: for each of the two a
-// certificate with its key, what vouches for control planes, the key of instances' tokens, and Envoy's bootstrap with the files
-// that it names. Files that are there are replaced, one by one and whole, which the relay and Envoy notice.
+// IssuePair writes the files that the host of an Envoy and its relay needs, so that it need not hold the cell's secret: for each of
+// the two a certificate with its key, the CA of control planes, the key of instances' tokens, and Envoy's bootstrap with the files
+// that it names. Existing files are replaced, each atomically, and the relay and Envoy notice.
 func IssuePair(cfg *Config, issue PairIssue) error {
 	if cfg.Cell.SecretFile == "" {
 		return errors.New("cell.secret_file: is not set, and makes the certificates; those of another CA are made with its own tools")

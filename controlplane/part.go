@@ -29,7 +29,7 @@ var callers = trust.Services{
 	healthv1.Health_ServiceDesc.ServiceName: {identity.Envoy, identity.Relay},
 }
 
-// A part is what a process of a cell shows to others, and by which it knows them.
+// A part is how a process of a cell identifies itself to others, and how it recognises them.
 type part struct {
 	key    token.Key       // of instances' tokens
 	source identity.Source // nil: nobody shows certificates
@@ -51,7 +51,7 @@ func (p part) server(c config.Cell) credentials.TransportCredentials {
 	}
 }
 
-// client is the credentials of who dials control planes.
+// client is the credentials of a process that dials control planes.
 func (p part) client() credentials.TransportCredentials {
 	if p.source == nil {
 		return trust.Loopback()
@@ -156,7 +156,7 @@ func keyIn(dir string) (token.Key, error) {
 	return key, nil
 }
 
-// makeStateDir makes the state directory, and warns if others could put sockets of theirs in the place of ours.
+// makeStateDir creates the state directory, and warns if other users could replace our sockets by theirs.
 func makeStateDir(dir string, log logrus.FieldLogger) error {
 	err := os.MkdirAll(dir, 0o700)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// attached joins the streams of relays with the dispatcher of one term: it commands them for it, and tells it what they say. All
-// that is converted between the two is here.
+// attached connects the streams of relays with the dispatcher of one term: it passes commands on to the relays, and their events to
+// the dispatcher. All conversions between the two are here.
 type attached struct {
 	leader     *uplink.Leader
 	dispatcher *dispatch.Dispatcher
@@ -46,14 +46,14 @@ func (a *attached) lead(term uint64) {
 // maxSynced is for how many relays nobody need listen.
 const maxSynced = 64
 
-// How long relays are waited for at the beginning of a term: one, where none is known; those that are, because what they have must
-// not be taken for gone. Meanwhile what is ready serves on.
+// How long a term waits for relays at its beginning: for one, where none is known; else for all that are known, because their
+// instances must not be taken for gone. Meanwhile ready instances still serve.
 const (
 	firstRelay  = time.Second
 	knownRelays = 10 * time.Second
 )
 
-// await returns when the relays that are known, or if none is then one, have told all that they had, or do not in time.
+// await returns when the known relays, or one if none is known, have told all that they had, or have not done so in time.
 func (a *attached) await(ctx context.Context, known []string) {
 	limit := firstRelay
 	if len(known) > 0 {
@@ -95,10 +95,10 @@ func (a *attached) attached() (names []string, confirmed time.Time) {
 	return names, confirmed
 }
 
-// flushWithin is how long relays have to hear the last word of a leader that ends in order.
+// flushWithin is how long relays have to hear the last commands of a leader that ends in order.
 const flushWithin = 200 * time.Millisecond
 
-// flush waits until the relays have heard what was said so far, or do not in time.
+// flush waits until the relays have heard all commands so far, or have not done so in time.
 func (a *attached) flush() {
 	began := time.Now()
 	a.leader.Ping()
@@ -107,8 +107,8 @@ func (a *attached) flush() {
 	}
 }
 
-// dial is what peers are told to dial now. An invocation holds so many relays and no more, so no relay may fill it: of each the first
-// address comes before any second one.
+// dial lists the relays that peers are told to dial now. An invocation has room for wire.MaxRelays, and no relay may fill it: the
+// first address of each comes before any second one.
 func (a *attached) dial() []wire.Relay {
 	known := a.leader.Relays()
 	maps.DeleteFunc(known, func(_ string, r uplink.RelayStatus) bool { return r.Gone })
@@ -177,7 +177,7 @@ func (a *attached) told(known []string) bool {
 	return !slices.ContainsFunc(known, func(name string) bool { return !relays[name].Synced })
 }
 
-// sayAttached says whether there is a relay through which instances could come up.
+// sayAttached tells the dispatcher whether there is a relay through which instances can come up.
 func (a *attached) sayAttached() {
 	for _, r := range a.leader.Relays() {
 		if r.Synced {

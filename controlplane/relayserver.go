@@ -28,17 +28,17 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// What lies in the state directory, beside the sockets, for the next process.
+// Files in the state directory, beside the sockets, for the next process.
 const (
 	tokenKeyFile  = "token.key"  // makes and checks instances' tokens
 	relayCAFile   = "relay.ca"   // vouches for the relay's certificate
 	relayTermFile = "relay.term" // the highest term that the relay has seen
-	relayNameFile = "relay.name" // what control planes know the relay by
+	relayNameFile = "relay.name" // the name by which control planes know the relay
 	relayBookFile = "relay.book" // what the relay knows of its instances
 )
 
-// A RelayServer is the relay as a process of its own. Control planes come and go; it holds tunnels and sockets, and keeps
-// what is known of each instance for whoever leads.
+// A RelayServer is the relay as a process of its own. Control planes come and go; it holds tunnels and sockets, and keeps what is
+// known of each instance for the leader.
 type RelayServer struct {
 	config  *Config   // of the start: for keys that need a restart
 	reloads *reloader // has the one that holds
@@ -93,7 +93,7 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 	return s, nil
 }
 
-// remember begins with the instances of the relay's process before, which has ended by now.
+// remember takes over the instances of the relay's former process, which has ended by now.
 func (s *RelayServer) remember() error {
 	book, before, err := kept.Open(filepath.Join(s.config.StateDir, relayBookFile), time.Now())
 	if err != nil {
@@ -105,13 +105,13 @@ func (s *RelayServer) remember() error {
 	return nil
 }
 
-// Follow has the configuration read again when its file changes, and when somebody asks for it. It is called before Run.
+// Follow makes the server read the configuration again when its file changes, and when Reload is called. It is called before Run.
 func (s *RelayServer) Follow(source Source) { s.reloads.source = source }
 
-// Reload has the configuration read again now. The log says what came of it, and why it was read.
+// Reload reads the configuration again now. The log has the result, and why it was read.
 func (s *RelayServer) Reload(why string) { s.reloads.Reload(why) }
 
-// reconfigure puts a valid configuration in the place of the one that holds. Of the relay's part all needs a restart; the caretaker
+// reconfigure replaces the configuration in force by another valid one. All keys of the relay itself need a restart; the caretaker
 // learns which functions there are.
 func (s *RelayServer) reconfigure(cfg *Config) error {
 	s.care.dispatcher.Configure(undecided(cfg))
@@ -192,7 +192,7 @@ func (s *RelayServer) newUplink(log logrus.FieldLogger) (*uplink.Relay, error) {
 	}), nil
 }
 
-// newBoot names this process, as no other.
+// newBoot returns a name for this process that no other process has.
 func newBoot() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -244,7 +244,7 @@ func (s *RelayServer) status() admin.UplinkStatus {
 	return admin.UplinkStatus{Term: u.Term, Attached: u.Attached, Instances: u.Kept, Untold: u.Ended}
 }
 
-// ready: a relay serves on while nobody leads, but it must have been told once whom to expect.
+// ready: a relay still serves while no control plane leads, but it must have been told once whom to expect.
 func (s *RelayServer) ready() admin.Readiness {
 	if u := s.uplink.Status(); !u.Settled && !u.Attached {
 		return admin.Readiness{Reason: "no control plane leads, and none has said yet whom to expect"}
@@ -252,13 +252,13 @@ func (s *RelayServer) ready() admin.Readiness {
 	return admin.Readiness{}
 }
 
-// lastWord is how long the relay stays, at its end, until whoever leads knows what has happened to its instances.
+// lastWord is how long the relay waits, at its end, until the leader knows what has happened to its instances.
 const lastWord = time.Second
 
 // Run serves until ctx ends or a part fails, and returns when all that it started has ended.
 //
-// The order at the end: first nobody asks the caretaker any more; then the streams end, and with that whoever leads sends no request here;
-// then what is in flight, within limits; then the relay, with every tunnel; at last the admin address.
+// The order at the end: first Envoy stops asking the caretaker; then the streams end, so that the leader sends no more requests
+// here; then requests in flight end, within limits; then the relay, with every tunnel; at last the admin address.
 func (s *RelayServer) Run(ctx context.Context) error {
 	parts := newGroup()
 	stopAdmin := func() {}
@@ -305,8 +305,8 @@ func (s *RelayServer) sayGoodbye() {
 	s.uplink.Flush(ctx)
 }
 
-// How long the relay stays for what is in flight when nothing is sent to it any more: until all peers have said that it has ended, of which
-// they hear and tell within the first of these times, and no longer than the second, for others wait meanwhile.
+// How long the relay stays for what is in flight when nothing is sent to it any more: until all peers have said that it has
+// ended, of which they hear and tell within the first of these times, and no longer than the second, for others wait meanwhile.
 const (
 	heardWithin  = 200 * time.Millisecond
 	finishWithin = time.Second

@@ -21,7 +21,7 @@ type Source struct {
 	Taken func(*Config)
 }
 
-// A reloader puts other configurations in the place of the one that runs.
+// A reloader replaces the configuration that is in force.
 type reloader struct {
 	// Static after Follow.
 	source Source
@@ -129,8 +129,8 @@ func (r *reloader) say(why string, was, is admin.Reload) {
 	}
 }
 
-// Run reads the configuration again whenever its file changes, until ctx ends. When it has returned nothing is read any more, whoever
-// asks: a function that comes while all others end would start instances.
+// Run reads the configuration again whenever its file changes, until ctx ends. When it has returned nothing is read any more,
+// whoever asks: a function that comes while all others end would start instances.
 func (r *reloader) Run(ctx context.Context) error {
 	defer r.end()
 	if r.source.File == "" {

@@ -32,7 +32,7 @@ func (u Usage) wholeInit() time.Duration {
 // AssumedMemoryMB counts for a function whose memory is neither configured nor reported yet: what one vCPU comes with.
 const AssumedMemoryMB = 1769
 
-// Rates are prices in dollars. The zero value is of what costs nothing.
+// Rates are prices in dollars. With the zero value everything is free.
 type Rates struct {
 	Request  float64 // one invocation
 	GBSecond float64 // 1024 MB for a second
@@ -51,7 +51,7 @@ type Account struct {
 	memory int // MB; 0: not known yet
 
 	invocations uint64 // ended, and billed
-	estimated   uint64 // of those, the ones that Lambda said nothing about
+	estimated   uint64 // of those, the ones without a report of Lambda's
 	billed      total
 	gbSeconds   float64
 	inits       uint64
@@ -89,7 +89,7 @@ func (a *Account) Started(now time.Time) { a.running.begin(now) }
 // Refused says that an invocation, started then, never ran: it costs nothing.
 func (a *Account) Refused(now, started time.Time) { a.running.end(now, started) }
 
-// Ended says that an invocation, started then, is over. Without a word from Lambda the time in between is billed.
+// Ended says that an invocation, started then, is over. Without a report of Lambda's, the time in between is billed.
 func (a *Account) Ended(now, started time.Time, u Usage) {
 	a.running.end(now, started)
 	a.invocations++

@@ -1,5 +1,5 @@
-// Package identity says by certificate which part of a cell a process is: a control plane, a relay or an Envoy. All that is needed
-// for it can be made of one secret, which also keys the tokens of instances; or it comes from files of the operator's.
+// Package identity proves by certificate which part of a cell a process is: a control plane, a relay or an Envoy. The certificates
+// are derived from one secret, which also keys the tokens of instances, or are files of the operator's.
 //
 // A certificate names its part by a URI, spiffe://DOMAIN/ROLE/NAME. The domain keeps cells apart that trust one CA.
 package identity

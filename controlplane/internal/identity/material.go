@@ -12,7 +12,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair"
 )
 
-// Material is what a part shows to others, and by which it knows them. Its values are not to be altered.
+// Material is the certificate that a part shows to others, and the CA by which it checks theirs. Its values must not be changed.
 type Material struct {
 	ID    ID
 	Pair  keypair.Pair

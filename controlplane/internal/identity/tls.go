@@ -11,7 +11,7 @@ import (
 // A Source returns what to show now. Any goroutine may call it.
 type Source func() Material
 
-// Server is the configuration of who is dialled, by parts of these roles alone.
+// Server is the configuration of a process that only parts of these roles may dial.
 func (s Source) Server(by ...Role) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
@@ -22,7 +22,7 @@ func (s Source) Server(by ...Role) *tls.Config {
 	}
 }
 
-// Client is the configuration of who dials a part of that role.
+// Client is the configuration of a process that dials a part of that role.
 func (s Source) Client(to Role) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
@@ -34,7 +34,7 @@ func (s Source) Client(to Role) *tls.Config {
 	}
 }
 
-// verify checks who the other end is, by what is believed now.
+// verify checks who the other end is, by the authorities that are trusted now.
 func (s Source) verify(roles []Role) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
 		m := s()

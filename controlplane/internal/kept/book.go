@@ -1,8 +1,9 @@
-// Package kept writes down what a relay knows of its instances, for its next process. A relay that ends takes every tunnel with it, but
-// not what runs: peers dial again at once. If its leader ends at the same time, what is written here is all that anybody knows of them.
+// Package kept writes down what a relay knows of its instances, for its next process. A relay that ends takes every tunnel with
+// it, but not what runs: peers dial again at once. If its leader ends at the same time, what is written here is all that anybody
+// knows of them.
 //
-// The book is a file of lines, one for each change, the latest of an instance counts. It is written before anything is said of the
-// change, and not synced: it is to outlive the process, not the host.
+// The book is a file of lines, one for each change; the latest of an instance counts. A change is written before anybody is told of
+// it. The file is not synced: it must outlive the process, not the host.
 package kept
 
 import (
@@ -24,7 +25,7 @@ import (
 
 // Bounds of a book.
 const (
-	maxLine   = 256 << 10 // bytes; longer ones are none of ours
+	maxLine   = 256 << 10 // bytes; no book has longer ones
 	longerBy  = 1 << 20   // bytes by which it may grow before it is begun anew
 	muchLater = 24 * time.Hour
 )
@@ -44,8 +45,8 @@ type Book struct {
 	begun int64 // its size then
 }
 
-// Open reads a file, which need not be there, and returns what stands in it. The book is to be written anew with what is kept of that:
-// Renew must follow.
+// Open reads a file, which need not be there, and returns what stands in it. The book is to be written anew with what is kept of
+// that: Renew must follow.
 func Open(name string, now time.Time) (*Book, []tables.Kept, error) {
 	before, err := read(name, now)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package outward finds the address by which others reach this process, where nobody can write it down beforehand: each task of a
-// service has one of its own.
+// Package outward finds the address by which others reach this process, where it cannot be configured beforehand: each task of an
+// ECS service has its own.
 package outward
 
 import (

@@ -1,4 +1,4 @@
-// Package patient keeps a server's listener going where accepts fail for a while: no file descriptor left, say.
+// Package patient keeps a server's listener alive while accepts fail, for want of file descriptors, say.
 package patient
 
 import (
@@ -13,8 +13,8 @@ import (
 // pause is how long accepting rests after an error.
 const pause = 50 * time.Millisecond
 
-// Listener returns a listener on l whose Accept returns no error but net.ErrClosed: it tries again until it has a
-// connection, and says once a second at most why it has none. Servers have no such patience, or one without a word.
+// Listener returns a listener on l whose Accept returns no error but net.ErrClosed. It tries again until it has a connection, and
+// logs once a second at most why it has none. Servers give up instead, or try again without logging.
 func Listener(l net.Listener, log logrus.FieldLogger) net.Listener {
 	return &listener{Listener: l, log: log.WithField("address", l.Addr().String())}
 }

@@ -1,4 +1,4 @@
-// Package pause waits for a while, and not longer than somebody wants.
+// Package pause waits for a time that a context, or another event, can cut short.
 package pause
 
 import (
@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// For waits for d, and tells whether ctx goes on.
+// For waits for d, or until ctx ends, which it reports by false.
 func For(ctx context.Context, d time.Duration) bool { return Unless(ctx, d, nil) }
 
-// Unless waits for d, or until something comes from wake, and tells whether ctx goes on.
+// Unless waits for d, until wake delivers, or until ctx ends, which it reports by false.
 func Unless(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

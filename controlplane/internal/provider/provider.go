@@ -1,4 +1,4 @@
-// Package provider is what turns a wanted instance into a running one, in the terms of who wants it.
+// Package provider is the interface by which the dispatcher has instances started.
 package provider
 
 import (
@@ -41,7 +41,7 @@ type End struct {
 	Version  string       // of the code that ran, as Lambda says; empty: it does not
 	Request  string       // Lambda's id of the invocation, which its log lines have; empty: not known
 	Usage    bill.Usage   // what Lambda says it bills; zero where it did not say
-	NeverRan bool         // the call was refused, or did not get as far as Lambda: nothing is billed
+	NeverRan bool         // the call was refused, or did not reach Lambda: nothing is billed
 
 	Lost bool // nobody knows whether the invocation is over: no answer came, and its tunnels say nothing
 }

@@ -1,5 +1,5 @@
-// Package rollout decides how far a version of a function may replace another: step by step, watched at each, and given up
-// when it fails. It is pure: time is an argument. It knows no instance; the pool starts and drains them as it says.
+// Package rollout decides how far a version of a function may replace another: step by step, watched at each, and given up when it
+// fails. It is pure: time is an argument. It knows no instances; the pool starts and drains them accordingly.
 package rollout
 
 import (
@@ -16,7 +16,8 @@ type Plan struct {
 	Hold time.Duration
 	// MaxErrors is the share of 5xx answers beyond that of the old version at which a rollout is given up; 0: never.
 	MaxErrors float64
-	// MaxSlower is how many times as long as on the old version 99 of 100 requests may take; 0: as long as they like.
+	// MaxSlower is the ratio of the new version's P99 of request times to the old one's at which a rollout is given up; 0:
+	// never.
 	MaxSlower float64
 	// Known leaves out the try of one instance: the version has served before.
 	Known bool
@@ -49,7 +50,7 @@ const (
 	Superseded Cause = "superseded" // another version came
 )
 
-// How often what fails is tried.
+// How often failing starts are tried.
 const (
 	attempts   = 3
 	firstPause = time.Second
@@ -143,8 +144,8 @@ func (r *Rollout) judge() {
 	}
 }
 
-// Failed says that a start of the new version failed that was made then. Those that were made before another one failed are the same
-// try. The next one waits, twice as long each time; after three in a row the rollout is given up.
+// Failed says that a start of the new version failed that was made then. Those that were made before another one failed are the
+// same try. The next one waits, twice as long each time; after three in a row the rollout is given up.
 func (r *Rollout) Failed(now, began time.Time, cause string) {
 	if r.phase.Over() || began.Before(r.failed) {
 		return
@@ -165,7 +166,7 @@ func (r *Rollout) Crashed(now time.Time) {
 	}
 }
 
-// setback is the nth of its kind.
+// setback handles the nth failure in a row: it pauses, twice as long each time, or gives the rollout up.
 func (r *Rollout) setback(now time.Time, n int, cause Cause) {
 	if n >= attempts {
 		r.Abort(cause)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// How many answers and requests tell something.
+// How many answers and requests are enough to judge by.
 const (
 	enoughAnswers = 20
 	enoughErrors  = 3
@@ -18,7 +18,7 @@ const (
 	timeBuckets = 80
 )
 
-// slowAnyway is so short a difference that nobody is troubled by it, whatever its ratio.
+// slowAnyway is a difference that is too short to matter, whatever the ratio.
 const slowAnyway = 50 * time.Millisecond
 
 // A Sample is how one version has served.

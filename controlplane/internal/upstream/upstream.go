@@ -1,4 +1,5 @@
-// Package upstream is what Envoys are told of the endpoints that they may send requests to, and what they know of them.
+// Package upstream has the endpoints to which Envoys may send requests: how they are described to Envoys, and how Envoys
+// acknowledge them.
 package upstream
 
 // Health is what Envoy is told about an endpoint. Leases reach an endpoint by name whatever its health; load balancing
