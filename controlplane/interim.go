@@ -2,7 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
@@ -13,10 +12,10 @@ import (
 )
 
 // configureNewcomers gives an Envoy that starts while no control plane leads its configuration, until ctx ends: else no client
-// could connect before one leads. It does so only if an instance is ready.
+// could connect before one leads. It does so only if an instance is ready, and if this relay's file names functions.
 func (c *caretaker) configureNewcomers(ctx context.Context, current func() *Config, leads func() bool) {
 	for pause.For(ctx, looksEvery) {
-		if leads() || !c.dispatcher.Serves() {
+		if leads() || !c.dispatcher.Serves() || len(current().Functions) == 0 {
 			continue
 		}
 		alone, end := context.WithCancel(ctx)
@@ -36,13 +35,8 @@ func (c *caretaker) configureNewcomers(ctx context.Context, current func() *Conf
 	}
 }
 
-var errNothingConfigured = errors.New("this relay's configuration names no functions: those of control planes are on other hosts")
-
 // serveNewcomers does so until ctx ends.
 func (c *caretaker) serveNewcomers(ctx context.Context, cfg *Config) error {
-	if len(cfg.Functions) == 0 {
-		return errNothingConfigured
-	}
 	s, err := xds.New(cfg, c.log)
 	if err != nil {
 		return err
