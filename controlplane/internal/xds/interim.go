@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"io"
 	"sync/atomic"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -30,17 +31,26 @@ func (i *Interim) DeltaAggregatedResources(stream envoyStream) error {
 	if s == nil {
 		return status.Error(codes.Unavailable, "a control plane leads")
 	}
-	return s.service().DeltaAggregatedResources(newcomer{stream})
+	n := &newcomer{envoyStream: stream}
+	err := s.service().DeltaAggregatedResources(n)
+	if n.configured.Load() {
+		return status.Error(codes.Unavailable, "no control plane leads: keep what you have")
+	}
+	return err
 }
 
-// A newcomer is the stream of an Envoy that has nothing yet.
-type newcomer struct{ envoyStream }
+// A newcomer is the stream of an Envoy that has nothing yet. It ends where one has something.
+type newcomer struct {
+	envoyStream
+	configured atomic.Bool
+}
 
 // Recv implements the stream.
-func (n newcomer) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
+func (n *newcomer) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
 	r, err := n.envoyStream.Recv()
 	if len(r.GetInitialResourceVersions()) > 0 {
-		return nil, status.Error(codes.Unavailable, "no control plane leads: keep what you have")
+		n.configured.Store(true)
+		return nil, io.EOF
 	}
 	return r, err
 }

@@ -65,6 +65,7 @@ func TestAnInterimServesNewcomers(t *testing.T) {
 
 	interim.Use(nil)
 	leads()
-	sentAway(newcomer)
+	_, err = newcomer.stream.Recv()
+	require.Error(t, err, "it asks whoever leads")
 	interim.Changed("web") // nobody is told
 }
