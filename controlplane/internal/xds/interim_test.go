@@ -37,9 +37,7 @@ func TestAnInterimServesNewcomers(t *testing.T) {
 		require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
 	}
 
-	early := connect()
-	early.subscribe(resourcev3.ClusterType)
-	sentAway(early)
+	sentAway(connect())
 
 	now, err := xds.New(testConfig(testFunction("web", config.Route{Path: "/web"})), log)
 	require.NoError(t, err)
