@@ -230,6 +230,9 @@ func (c *cell) count(s *controlplanetest.Stack, began time.Time, results []resul
 	seconds := time.Since(began).Seconds()
 	c.made, c.makes = lambda.Cold, matrixBurst+int(matrixRate*seconds)
 	c.budget = c.makes + matrixMax + int(matrixMax*seconds)
+	if c.cold {
+		c.makes = c.budget // environments that have expired are counted on for a while, and starts for these make new ones
+	}
 	c.requests, c.failed = len(results), map[string]int{}
 	for _, r := range results {
 		if !r.served() {
