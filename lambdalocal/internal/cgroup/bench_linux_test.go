@@ -6,40 +6,37 @@ import (
 	"time"
 )
 
-// BenchmarkGroup is what an environment's start pays: a group, and one process in it.
+// BenchmarkGroup is what an environment's start pays, and its end: a group, and one process in it, beside one without a group.
 func BenchmarkGroup(b *testing.B) {
 	h, err := Open()
 	b.Cleanup(h.Close)
 	if err != nil {
 		b.Skip(err)
 	}
-	var making, adding, closing time.Duration
-	for b.Loop() {
-		b.StopTimer()
-		cmd := exec.Command("sleep", "1000")
-		if err := cmd.Start(); err != nil {
-			b.Fatal(err)
-		}
-		b.StartTimer()
+	var without, making, within, closing time.Duration
+	lap := func(sum *time.Duration, do func()) {
 		began := time.Now()
-		g, err := h.New("bench", Limits{Memory: 1 << 30, Processes: 1024})
+		do()
+		*sum += time.Since(began)
+	}
+	must := func(err error) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		made := time.Now()
-		if err := g.Add(cmd.Process.Pid); err != nil {
-			b.Fatal(err)
-		}
-		added := time.Now()
-		b.StopTimer()
-		_, _ = cmd.Process.Kill(), cmd.Wait()
-		ended := time.Now()
-		g.Close()
-		making, adding, closing = making+made.Sub(began), adding+added.Sub(made), closing+time.Since(ended)
-		b.StartTimer()
+	}
+	for b.Loop() {
+		alone, member := exec.Command("true"), exec.Command("true")
+		lap(&without, func() { must(alone.Start()) })
+		var g *Group
+		lap(&making, func() { g, err = h.New("bench", Limits{Memory: 1 << 30, Processes: 1024}) })
+		must(err)
+		lap(&within, func() { must(begin(g, member)) })
+		_, _ = alone.Wait(), member.Wait()
+		lap(&closing, g.Close)
 	}
 	per := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 / float64(b.N) }
+	b.ReportMetric(per(without), "without-ms")
 	b.ReportMetric(per(making), "make-ms")
-	b.ReportMetric(per(adding), "add-ms")
+	b.ReportMetric(per(within), "within-ms")
 	b.ReportMetric(per(closing), "close-ms")
 }

@@ -55,8 +55,8 @@ type branch struct {
 // A Host is where groups are made. Its methods may be called from any goroutine.
 type Host struct {
 	branches []branch
-	undo     []func() // what Open did, the last first
-	hastened sync.WaitGroup
+	home     []*os.File // take threads back into this process's own groups, those of version 1
+	undo     []func()   // what Open did, the last first
 }
 
 // Open finds out where this process may make groups. The error says which resources cannot be limited, and why; the Host limits
@@ -120,6 +120,12 @@ func (h *Host) openFirst(bases map[string]string, name string, why map[string]er
 			continue
 		}
 		h.undo = append(h.undo, func() { _ = os.Remove(dir) })
+		home, err := os.OpenFile(filepath.Join(base, threads), os.O_WRONLY, 0)
+		if err != nil {
+			why[c.resource] = err
+			continue
+		}
+		h.home = append(h.home, home)
 		h.branches = append(h.branches, branch{c, dir, false})
 		delete(why, c.resource)
 	}
@@ -154,7 +160,8 @@ func namesOf(all []controller) (names []string) {
 
 // Close removes what Open made. All groups must be closed.
 func (h *Host) Close() {
-	h.hastened.Wait()
+	closeAll(h.home)
+	h.home = nil
 	for _, undo := range slices.Backward(h.undo) {
 		undo()
 	}
@@ -180,49 +187,79 @@ func (h *Host) branch(resource string) (branch, bool) {
 type Group struct {
 	host   *Host
 	name   string
-	folder *os.File     // nil: processes are added
+	folder *os.File     // of version 2; nil: there is none
+	doors  []*os.File   // take threads in, in version 1
 	kills  atomic.Int64 // that OutOfMemory has told of
 	close  sync.Once
 }
 
 // New makes a group. Close must be called.
 func (h *Host) New(name string, l Limits) (*Group, error) {
-	h.hasten()
 	g := &Group{host: h, name: name}
-	for _, dir := range g.dirs() {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			g.Close()
-			return nil, fmt.Errorf("control group: %w", err)
-		}
-	}
-	for _, b := range h.branches {
-		limit := l.Memory
-		if b.resource == Processes {
-			limit = int64(l.Processes)
-		}
-		if err := b.limit(filepath.Join(b.dir, name), limit); err != nil {
-			g.Close()
-			return nil, fmt.Errorf("control group: %w", err)
-		}
-	}
-	if dirs := g.dirs(); len(dirs) == 1 && h.branches[0].second {
-		g.folder, _ = os.Open(dirs[0]) // without it processes are added
+	if err := g.make(l); err != nil {
+		g.Close()
+		return nil, fmt.Errorf("control group: %w", err)
 	}
 	return g, nil
 }
 
-// Folder is the group's, for processes that are to begin in it: that is fast, while adding one waits for the kernel for some
-// milliseconds. Nil: processes can only be added.
+func (g *Group) make(l Limits) error {
+	for _, dir := range g.dirs() {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, b := range g.host.branches {
+		limit := l.Memory
+		if b.resource == Processes {
+			limit = int64(l.Processes)
+		}
+		dir := filepath.Join(b.dir, g.name)
+		if err := errors.Join(b.limit(dir, limit), g.open(b, dir)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open opens what processes begin through. All controllers of version 2 share one folder.
+func (g *Group) open(b branch, dir string) (err error) {
+	switch {
+	case !b.second:
+		door, err := os.OpenFile(filepath.Join(dir, threads), os.O_WRONLY, 0)
+		if err == nil {
+			g.doors = append(g.doors, door)
+		}
+		return err
+	case g.folder == nil:
+		g.folder, err = os.Open(dir)
+	}
+	return err
+}
+
+// threads is the file of a group of version 1 that takes a thread in; 0 is the one that writes.
+const threads = "tasks"
+
+// Folder is the group's in version 2, for processes that are to begin in it. Nil: there is none.
 func (g *Group) Folder() *os.File { return g.folder }
 
-// hasten moves this process into the group in which it is already, in version 1. The first move after a pause takes some
-// milliseconds, until all processors know of it, and moves right after it do not. So this is done while the environment is made,
-// and the move of its process is fast.
-func (h *Host) hasten() {
-	if len(h.branches) > 0 && !h.branches[0].second {
-		h.hastened.Go(func() {
-			_ = write(filepath.Join(filepath.Dir(h.branches[0].dir), "cgroup.procs"), strconv.Itoa(os.Getpid()))
-		})
+// Within has the calling thread, which must not be the process's first, in the group of version 1 while start runs: a process that
+// start begins, begins there. A thread that moves itself waits for nobody. To move a process that is there takes the kernel some
+// milliseconds, until all processors have heard of it.
+func (g *Group) Within(start func() error) error {
+	defer g.host.leave()
+	for _, door := range g.doors {
+		if _, err := door.WriteString("0"); err != nil {
+			return fmt.Errorf("control group: %w", err)
+		}
+	}
+	return start()
+}
+
+// leave moves the calling thread back. One that has to stay ends with the process that it started.
+func (h *Host) leave() {
+	for _, home := range h.home {
+		_, _ = home.WriteString("0")
 	}
 }
 
@@ -254,16 +291,6 @@ func (g *Group) dirs() (dirs []string) {
 	return dirs
 }
 
-// Add puts a process into the group, and with it what it starts from then on.
-func (g *Group) Add(pid int) error {
-	for _, dir := range g.dirs() {
-		if err := write(filepath.Join(dir, "cgroup.procs"), strconv.Itoa(pid)); err != nil {
-			return fmt.Errorf("control group: %w", err)
-		}
-	}
-	return nil
-}
-
 // Memory is the anonymous memory of the processes together, in bytes. It returns false if the kernel does not count it.
 func (g *Group) Memory() (int64, bool) {
 	b, ok := g.host.branch(Memory)
@@ -290,9 +317,7 @@ const patience = 2 * time.Second
 func (g *Group) Close() { g.close.Do(g.remove) }
 
 func (g *Group) remove() {
-	if g.folder != nil {
-		_ = g.folder.Close()
-	}
+	closeAll(append(g.doors, g.folder))
 	until := time.Now().Add(patience)
 	for _, dir := range g.dirs() {
 		for unix.Rmdir(dir) != nil && time.Now().Before(until) {
@@ -304,11 +329,17 @@ func (g *Group) remove() {
 	}
 }
 
-// kill is false if there is no such group.
+func closeAll(files []*os.File) {
+	for _, file := range files {
+		_ = file.Close() // of nil, too
+	}
+}
+
+// kill is false if there is no such group. A thread of this process may be in it still.
 func kill(dir string) bool {
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	for word := range bytes.FieldsSeq(text) {
-		if pid, err := strconv.Atoi(string(word)); err == nil {
+		if pid, err := strconv.Atoi(string(word)); err == nil && pid != os.Getpid() {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}

@@ -6,10 +6,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/thread"
 )
 
 const soon = 20 * time.Second
@@ -66,19 +69,22 @@ func group(t *testing.T, h *Host, l Limits) *Group {
 	return g
 }
 
-// start runs a script in the group, which reads a line before it does anything.
+// start runs a script in the group.
 func start(t *testing.T, g *Group, script string) (cmd *exec.Cmd, output *strings.Builder) {
 	t.Helper()
 	output = &strings.Builder{}
-	cmd = exec.Command("sh", "-c", "read go; "+script)
+	cmd = exec.Command("sh", "-c", script)
 	cmd.Stdout, cmd.Stderr = output, output
-	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	require.NoError(t, g.Add(cmd.Process.Pid))
-	_, err = in.Write([]byte("go\n"))
-	require.NoError(t, err)
+	require.NoError(t, begin(g, cmd))
 	return cmd, output
+}
+
+// begin starts the command in the group.
+func begin(g *Group, cmd *exec.Cmd) error {
+	if folder := g.Folder(); folder != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(folder.Fd())}
+	}
+	return thread.Do(func() error { return g.Within(cmd.Start) })
 }
 
 func TestProcessesAreLimitedTogetherAlsoRoots(t *testing.T) {
@@ -87,6 +93,46 @@ func TestProcessesAreLimitedTogetherAlsoRoots(t *testing.T) {
 	_ = cmd.Wait()
 	require.NotContains(t, output.String(), "all")
 	require.Contains(t, output.String(), "fork")
+}
+
+// The thread that starts a process is in its group for that moment only, and this process never is.
+func TestOnlyWhatIsStartedIsInTheGroup(t *testing.T) {
+	h := host(t, Processes)
+	g := group(t, h, Limits{})
+	before, err := os.ReadFile("/proc/self/cgroup")
+	require.NoError(t, err)
+	cmd := exec.Command("cat", "/proc/self/cgroup")
+	var output strings.Builder
+	cmd.Stdout = &output
+	if folder := g.Folder(); folder != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(folder.Fd())}
+	}
+	var after []byte
+	require.NoError(t, thread.Do(func() (err error) {
+		require.NoError(t, g.Within(cmd.Start))
+		after, err = os.ReadFile("/proc/thread-self/cgroup")
+		return err
+	}))
+	require.NoError(t, cmd.Wait())
+	require.Equal(t, len(g.dirs()), strings.Count(output.String(), "/test\n"))
+	require.Equal(t, string(before), string(after))
+}
+
+// A group that a thread of this process is in, as one is while it starts another, ends without it.
+func TestWhoStartsOutlivesTheGroup(t *testing.T) {
+	g := group(t, host(t, Memory), Limits{Memory: 8 << 20})
+	hog := exec.Command("sh", "-c", "head -c 100000000 /dev/zero | tail")
+	require.NoError(t, thread.Do(func() error {
+		return g.Within(func() error {
+			require.NoError(t, begin(g, hog))
+			require.NoError(t, ignoreExit(hog.Wait()))
+			require.True(t, g.OutOfMemory(), "this process holds more than the one that was killed")
+			for _, dir := range g.dirs() {
+				kill(dir)
+			}
+			return nil
+		})
+	}))
 }
 
 func TestTheKernelKillsForWantOfMemory(t *testing.T) {

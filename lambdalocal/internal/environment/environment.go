@@ -78,10 +78,10 @@ type Enclosure interface {
 
 // A Confinement limits what processes use together. Its methods may be called from any goroutine.
 type Confinement interface {
-	// Folder is a control group's, in which processes are to begin. Nil: each is to be added.
+	// Folder is a control group's, in which processes are to begin. Nil: there is none.
 	Folder() *os.File
-	// Add puts a process in, and with it what it starts from then on.
-	Add(pid int) error
+	// Within runs start on the calling thread, such that what start begins is within the limits, and with it what that starts.
+	Within(start func() error) error
 	// Memory is what they hold in bytes; false if nobody counts it.
 	Memory() (int64, bool)
 	// OutOfMemory says whether the kernel has killed one of them for want of memory since it was asked last.

@@ -50,11 +50,8 @@ func (e *Environment) enter() func() error {
 
 // confine makes a process start within the limits, if there are any.
 func (e *Environment) confine(s *process.Spec) {
-	if e.limits == nil {
-		return
-	}
-	if s.Group = e.limits.Folder(); s.Group == nil {
-		s.Loaded = e.limits.Add
+	if e.limits != nil {
+		s.Group, s.Within = e.limits.Folder(), e.limits.Within
 	}
 }
 

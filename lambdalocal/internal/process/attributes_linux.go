@@ -17,13 +17,12 @@ func attributes(s Spec) *syscall.SysProcAttr {
 	return a
 }
 
-func (s Spec) held() bool { return s.Limits != Limits{} || s.Loaded != nil }
+func (s Spec) held() bool { return s.Limits != Limits{} }
 
-// release sets the limits of a child that has just been started, and lets it run. After an error it kills the child. It must be
-// called on the thread that started the child.
-func release(pid int, s Spec) (err error) {
+// release sets the limits of a child that has just been started, and lets it run. It must be called on the thread that started it.
+func release(pid int, s Spec) {
 	if !s.held() {
-		return nil
+		return
 	}
 	var stopped unix.Siginfo
 	for unix.Waitid(unix.P_PID, pid, &stopped, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
@@ -32,13 +31,7 @@ func release(pid int, s Spec) (err error) {
 	if os.Geteuid() == 0 {
 		limit(pid, unix.RLIMIT_NPROC, s.Limits.Processes) // an ordinary user's would count the processes of all environments
 	}
-	if s.Loaded != nil {
-		if err = s.Loaded(pid); err != nil {
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-	}
 	_ = unix.PtraceDetach(pid) // ESRCH: it was killed meanwhile
-	return err
 }
 
 // limit sets one of them, the hard one too, unless that is lower already.

@@ -9,4 +9,4 @@ func attributes(Spec) *syscall.SysProcAttr {
 }
 
 // release does nothing: limits are set on Linux only.
-func release(int, Spec) error { return nil }
+func release(int, Spec) {}

@@ -31,11 +31,11 @@ func TestAProcessBeginsInItsGroup(t *testing.T) {
 }
 
 // What cannot be limited does not run.
-func TestAnErrorBeforeTheFirstInstructionEndsTheProcess(t *testing.T) {
+func TestAnErrorOfItsLimitsStartsNoProcess(t *testing.T) {
 	mark := t.TempDir() + "/ran"
 	_, err := Start(Spec{
 		Argv: []string{"touch", mark}, Env: os.Environ(), Line: func(string) {},
-		Loaded: func(int) error { return os.ErrPermission },
+		Within: func(func() error) error { return os.ErrPermission },
 	})
 	require.ErrorIs(t, err, os.ErrPermission)
 	require.NoFileExists(t, mark)

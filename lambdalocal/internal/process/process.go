@@ -31,8 +31,9 @@ type Spec struct {
 	Limits Limits
 	// Group is the folder of a control group of version 2 in which the process begins. Nil: in that of this process.
 	Group *os.File
-	// Loaded is called before the program runs its first instruction (Linux only). An error ends it. Nil: nothing is called.
-	Loaded func(pid int) error
+	// Within calls start, on Enter's thread, which begins the process. It may change what is inherited until start has returned.
+	// An error of its own is one of Start. Nil: nothing is changed.
+	Within func(start func() error) error
 	// Line is called with each line of standard output and standard error, in order, from one goroutine. Lines beyond
 	// 16 KiB arrive in pieces.
 	Line func(string)
@@ -52,7 +53,7 @@ type Group struct {
 func Start(spec Spec) (*Group, error) {
 	g := &Group{done: make(chan struct{})}
 	started := make(chan error, 1)
-	if spec.Enter == nil {
+	if spec.Enter == nil && spec.Within == nil {
 		go g.run(spec, started)
 	} else {
 		thread.Go(func() { g.run(spec, started) })
@@ -82,18 +83,14 @@ func (g *Group) run(spec Spec, started chan<- error) {
 	}
 	defer func() { _ = out.Close() }()
 	cmd := command(spec, in)
-	err = cmd.Start() // with limits the child stops before its first instruction
+	err = spec.within(cmd.Start) // with limits the child stops before its first instruction
 	_ = in.Close()
 	if err != nil {
 		started <- err
 		return
 	}
 	g.pid = cmd.Process.Pid
-	if err := release(g.pid, spec); err != nil {
-		_ = cmd.Wait()
-		started <- err
-		return
-	}
+	release(g.pid, spec)
 	read := make(chan struct{})
 	go func() { defer close(read); lines(out, spec.Line) }()
 	started <- nil
@@ -102,6 +99,13 @@ func (g *Group) run(spec Spec, started chan<- error) {
 	g.Kill() // what the leader left behind
 	_ = out.SetReadDeadline(time.Now().Add(outputGrace))
 	<-read
+}
+
+func (s Spec) within(start func() error) error {
+	if s.Within == nil {
+		return start()
+	}
+	return s.Within(start)
 }
 
 func command(spec Spec, output *os.File) *exec.Cmd {
