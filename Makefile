@@ -12,7 +12,7 @@ FAULT_TABLE := $(CURDIR)/build/faults.txt
 PURE        = simulate cell pool tables rollout estimate culprit
 PURE_TREES  = $(PURE:%=./controlplane/internal/%/...)
 RACED       = $(filter-out $(shell go list $(PURE_TREES)),$(shell go list ./... ./.ci/flaky))
-LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer deploy/proof | xargs -n1 dirname | sort -u | sed 's,^,./,')
+LONG_PACKAGES = $(shell grep -rl --include='*_test.go' '^func TestLong' controlplane lambdalocal lambdapeer deploy/proof bench | xargs -n1 dirname | sort -u | sed 's,^,./,')
 GO_SOURCES  = $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum
 
 # CDK is what deploy/cdk needs, by its lock file.
