@@ -217,9 +217,10 @@ bench-cold: build build/cold-app envoy ## what clients of an app with an 8 s sta
 bench-replay: build envoy ## replay ten minutes of a trace, and compare with the simulator; results go to bench/results/
 	go run ./bench/replay
 
-simulate: build/lambda-dispatch ## replay workloads through the scheduler and its rivals: the tables of docs/scaling-tables.md, in build/simulate/
+simulate: build/lambda-dispatch ## replay workloads through the scheduler and its rivals, and remake the tables of docs/scaling-tables.md; SEEDS=...
 	@mkdir -p build/simulate
-	./build/lambda-dispatch simulate --traces $(TRACES) --json build/simulate/table.json --plots build/simulate > build/simulate/table.md
+	./build/lambda-dispatch simulate --seeds $(or $(SEEDS),20) --traces $(TRACES) --json build/simulate/table.json --plots build/simulate \
+	  --page docs/scaling-tables.md > build/simulate/table.md
 	@cat build/simulate/table.md
 
 simulate-numbers: ## commit to new numbers of our policy: what the tests compare it with

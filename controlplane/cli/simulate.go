@@ -32,6 +32,7 @@ type simulation struct {
 	missing  string // why the suite has no recorded traces; empty: it has some
 	plots    string
 	json     string
+	page     string // a file into whose marked places the tables are put; empty: none
 }
 
 const aboutSimulate = `Replay workloads through the scheduler beside a model of Lambda, and compare policies. The tables are in Markdown.
@@ -93,18 +94,19 @@ func (s *simulation) run(stdout io.Writer) error {
 	return errors.Join(s.save(rows), s.plot(s.plan.Workloads))
 }
 
-// A part of the suite, and what it is called on the page.
+// A part of the suite, and what it is called while it runs.
 type part struct {
 	name, title string
-	run         func(*simulation, io.Writer) error
+	run         func(*simulation) ([]report.Section, error)
 }
 
 func parts() []part {
 	return []part{
-		{"policies", "Everything", (*simulation).policies},
-		{"steps", "Steps", (*simulation).steps},
-		{"ideas", "Without each idea", (*simulation).ideas},
-		{"concurrency", "Learned concurrency", (*simulation).concurrency},
+		{"policies", "ours and its rivals", (*simulation).policies},
+		{"steps", "steps", (*simulation).steps},
+		{"ideas", "without each idea", (*simulation).ideas},
+		{"streams", "streams", (*simulation).streams},
+		{"concurrency", "learned concurrency", (*simulation).concurrency},
 	}
 }
 
@@ -114,60 +116,104 @@ func (s *simulation) suite(stdout io.Writer) error {
 		if s.part != "" && s.part != p.name {
 			continue
 		}
-		s.progress.enter(fmt.Sprintf("%d of 4: %s", k+1, p.title))
-		var table bytes.Buffer
-		if err := p.run(s, &table); err != nil {
+		s.progress.enter(fmt.Sprintf("%d of %d: %s", k+1, len(parts()), p.title))
+		sections, err := p.run(s)
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "\n## %s\n\n%s", p.title, table.Bytes())
+		for _, section := range sections {
+			fmt.Fprintf(stdout, "\n## %s\n\n%s", section.Title, section.Text)
+		}
+		if s.page == "" {
+			continue
+		}
+		if err := report.PutInto(s.page, sections...); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (s *simulation) policies(stdout io.Writer) error {
-	s.plan.RivalSeeds = fewSeeds
+// section writes a table below a sentence that says how it was made.
+func section(name, title, made string, table func(io.Writer)) report.Section {
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "%s.\n\n", made)
+	table(&text)
+	return report.Section{Name: name, Title: title, Text: text.String()}
+}
+
+func (s *simulation) policies() ([]report.Section, error) {
+	s.plan.RivalSeeds = min(s.plan.Seeds, fewSeeds)
 	rows, err := s.plan.Full(s.recorded)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	made := seeds(s.plan.Seeds) + ", or half of them where held out"
 	if s.missing != "" {
-		fmt.Fprintf(stdout, "%s: the rows of recorded traces are left out. docs/scaling-tables.md says where to get them.\n\n", s.missing)
+		made += ". " + s.missing + ": the rows of recorded traces are left out. docs/scaling-tables.md says where to get them"
 	}
-	report.Table(stdout, rows)
-	fmt.Fprint(stdout, "\n## Targets\n\n")
-	report.Targets(stdout, report.Verdicts(rows))
-	return errors.Join(s.save(rows), s.plot(suite.All()))
+	rivals := "Ours: " + made + ". Others: " + seeds(s.plan.RivalSeeds)
+	sections := []report.Section{
+		section("ours", "Our policy", made, func(w io.Writer) { report.Table(w, only(baseline.Ours, rows)) }),
+		section("missed", "Targets that are missed", made, func(w io.Writer) { report.Targets(w, report.Verdicts(rows)) }),
+		section("rivals", "Rivals", rivals, func(w io.Writer) { report.Compare(w, rows) }),
+	}
+	return sections, errors.Join(s.save(rows), s.plot(suite.All()))
 }
 
-func (s *simulation) steps(stdout io.Writer) error {
+func seeds(n int) string {
+	if n == 1 {
+		return "One seed"
+	}
+	return fmt.Sprint(n, " seeds")
+}
+
+// only returns the rows of one policy.
+func only(policy string, rows []suite.Row) []suite.Row {
+	return slices.DeleteFunc(slices.Clone(rows), func(r suite.Row) bool { return r.Policy != policy })
+}
+
+func (s *simulation) steps() ([]report.Section, error) {
 	rows, err := s.plan.RunSteps()
-	if err == nil {
-		report.Steps(stdout, rows)
-	}
-	return err
+	table := func(w io.Writer) { report.Steps(w, rows) }
+	return []report.Section{section("steps", "Steps", seeds(s.plan.Seeds), table)}, err
 }
 
-func (s *simulation) ideas(stdout io.Writer) error {
+func (s *simulation) ideas() ([]report.Section, error) {
 	without := s.plan
-	without.Workloads, without.Policies, without.Seeds = suite.All(), suite.Ablations(), min(s.plan.Seeds, fewSeeds)
+	without.Workloads, without.Policies = suite.All(), suite.Ablations()
 	rows, err := without.Run()
-	if err == nil {
-		report.Ablations(stdout, rows)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return []report.Section{
+		section("ideas", "Without each idea", seeds(s.plan.Seeds), func(w io.Writer) { report.Ideas(w, rows, without.Policies) }),
+		section("each", "Without each idea, by workload", seeds(s.plan.Seeds), func(w io.Writer) { report.Compare(w, rows) }),
+	}, nil
 }
 
-func (s *simulation) concurrency(stdout io.Writer) error {
+func (s *simulation) streams() ([]report.Section, error) {
+	few := s.plan
+	few.Seeds = min(s.plan.Seeds, fewSeeds)
+	rows, err := few.RunStreams()
+	if err != nil {
+		return nil, err
+	}
+	return []report.Section{section("streams", "Streams", seeds(few.Seeds), func(w io.Writer) { report.Streams(w, rows) })}, nil
+}
+
+func (s *simulation) concurrency() ([]report.Section, error) {
 	learner := s.plan
 	learner.Seeds = min(s.plan.Seeds, fewSeeds)
 	rows, err := learner.RunConcurrency()
-	if err == nil {
-		report.Concurrency(stdout, rows)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	table := func(w io.Writer) { report.Concurrency(w, rows) }
+	return []report.Section{section("concurrency", "Learned concurrency", seeds(learner.Seeds), table)}, nil
 }
 
-// fewSeeds are enough for rivals, whose ratios differ by tenths, and for the comparison of our policy with itself.
+// fewSeeds are enough for rivals, whose ratios differ by tenths, and for throughputs.
 const fewSeeds = 3
 
 // simulateFlags is what the command line of simulate says.
@@ -177,7 +223,7 @@ type simulateFlags struct {
 	firstSeed                    uint64
 	traces, workloads            []string
 	folder, part, preset, policy string
-	plots, json                  string
+	plots, json, page            string
 }
 
 func (w *simulateFlags) define(flags *pflag.FlagSet) {
@@ -185,7 +231,7 @@ func (w *simulateFlags) define(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&w.traces, "trace", nil, "a CSV `FILE` with the columns above; repeatable")
 	flags.StringArrayVar(&w.workloads, "workload", nil, "`NAME` of a workload of the suite; repeatable")
 	flags.StringVar(&w.folder, "traces", "", "`DIR` of recorded traces, *.csv, that the suite replays as well; default none")
-	flags.StringVar(&w.part, "part", "", "a part of the suite: `policies`, steps, ideas or concurrency; default all")
+	flags.StringVar(&w.part, "part", "", "a part of the suite: `policies`, steps, ideas, streams or concurrency; default all")
 	flags.StringVar(&w.policy, "policy", "all", "`NAME,...` of policies above")
 	flags.IntVar(&w.seeds, "seeds", 20, "`N` runs of each pair")
 	flags.Uint64Var(&w.firstSeed, "first-seed", 1, "`N`, the seed of the first run")
@@ -193,6 +239,8 @@ func (w *simulateFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&w.preset, "preset", lambda.Presets()[0].Name, "`NAME` of start times: "+strings.Join(presets(), ", "))
 	flags.StringVar(&w.plots, "plots", "", "`DIR` for an SVG of each workload and policy, first seed")
 	flags.StringVar(&w.json, "json", "", "`FILE` for all numbers")
+	flags.StringVar(&w.page, "page", "", "a Markdown `FILE` into whose marked places the tables of the suite are put")
+	_ = flags.MarkHidden("page") // for make simulate
 	w.model.define(flags)
 }
 
@@ -222,7 +270,7 @@ func partNames() (names []string) {
 }
 
 func (w *simulateFlags) simulation() (*simulation, error) {
-	s := &simulation{part: w.part, plots: w.plots, json: w.json}
+	s := &simulation{part: w.part, plots: w.plots, json: w.json, page: w.page}
 	s.plan.Seeds, s.plan.FirstSeed, s.plan.Concurrency, s.plan.Change = w.seeds, w.firstSeed, w.concurrency, w.model.apply
 	if w.seeds < 1 || w.concurrency < 1 {
 		return nil, usagef("--seeds and --concurrency must be at least 1")

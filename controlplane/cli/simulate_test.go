@@ -82,6 +82,20 @@ func TestTheFlagsOfSimulateReachTheModel(t *testing.T) {
 	}
 }
 
+// The tables of the suite go to their places in the page.
+func TestTablesGoToTheirPlacesInThePage(t *testing.T) {
+	before, err := os.ReadFile("../../docs/scaling-tables.md")
+	require.NoError(t, err)
+	page := file(t, string(before))
+	stdout, _, err := try(t, "simulate", "--part", "steps", "--seeds", "1", "--page", page)
+	require.NoError(t, err)
+	after, err := os.ReadFile(page)
+	require.NoError(t, err)
+	table := strings.TrimPrefix(stdout, "\n## Steps\n\n")
+	require.Contains(t, table, "| 100 at once | ours | ")
+	require.Contains(t, string(after), "<!-- steps: made by make simulate -->\n"+table+"<!-- end -->\n")
+}
+
 // Whoever has a trace finds out from the help alone how to write and what to compare it with.
 func TestSimulateHelpsWithTracesAndPolicies(t *testing.T) {
 	stdout, _, err := try(t, "simulate", "--help")

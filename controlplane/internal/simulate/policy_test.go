@@ -35,6 +35,7 @@ func TestACrowdIsNoRate(t *testing.T) {
 			s := simulate.Defaults(10, seed)
 			s.Until = crowds*30*second - second
 			r := run(t, load, s)
+			t.Logf("%.1f starts a crowd", float64(r.WarmStarts)/(crowds-1))
 			require.LessOrEqual(t, float64(r.WarmStarts)/(crowds-1), 13.0, "starts of each crowd, those of the reserve included")
 			require.LessOrEqual(t, r.ColdStarts, 12)
 			require.LessOrEqual(t, r.Settled.Quantile(0.99), 60*millisecond)
@@ -49,6 +50,7 @@ func TestABacklogIsNoDemand(t *testing.T) {
 			s := simulate.Defaults(10, seed)
 			s.Lambda.Preset.Init = lambda.Spread{Median: init, Sigma: 0.2}
 			r := run(t, workload.Steady("steady", 2*minute, 200, workload.Fixed(50*millisecond)).Make(seed), s)
+			t.Log(r.ColdStarts, "instances")
 			require.LessOrEqual(t, r.ColdStarts, 10)
 		})
 	}
@@ -103,6 +105,9 @@ func TestPreferencesAndMoney(t *testing.T) {
 					latency, _ := money(t, load, scaler.Latency, memory, concurrency)
 					require.LessOrEqual(t, cost.Dollars, 1.01*balanced.Dollars)
 					start := float64(len(load.Requests)) * (18 * millisecond).Seconds() * 16.6667e-6 * float64(memory) / 1024
+					t.Logf("cost %.3f of balanced; cost, balanced, latency %.3f, %.3f, %.3f of plain Lambda, %.3f, %.3f, %.3f with 18 ms a request",
+						cost.Dollars/balanced.Dollars, cost.Dollars/plain.Dollars, balanced.Dollars/plain.Dollars, latency.Dollars/plain.Dollars,
+						cost.Dollars/(plain.Dollars+start), balanced.Dollars/(plain.Dollars+start), latency.Dollars/(plain.Dollars+start))
 					for _, r := range []simulate.Result{cost, balanced, latency} {
 						require.LessOrEqual(t, r.Dollars, 1.1*(plain.Dollars+start))
 					}
@@ -120,6 +125,7 @@ func TestALargeCrowdThatMeetsEnvironments(t *testing.T) {
 		s := simulate.Defaults(10, seed)
 		s.Sized(load)
 		r := run(t, load, s)
+		t.Log("wait p99", r.Settled.Quantile(0.99))
 		require.LessOrEqual(t, r.Settled.Quantile(0.99), 60*millisecond)
 	})
 }

@@ -1,11 +1,14 @@
 package report
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/baseline"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/suite"
 )
 
@@ -30,7 +33,48 @@ func TestARowWithLossesIsMarked(t *testing.T) {
 	require.Contains(t, table.String(), " | **2.0** |")
 	require.Contains(t, table.String(), "| kpa | 1.500 ")
 	verdicts := Verdicts([]suite.Row{cheap, dear})
-	require.False(t, verdicts[0].Met())
+	require.Equal(t, []string{"2.0 requests lost"}, verdicts[0].Missed())
 	dear.Lost, cheap.Lost = cheap.Lost, suite.Stat{}
-	require.Empty(t, Verdicts([]suite.Row{cheap, dear}), "a baseline that loses requests is no rival")
+	require.Empty(t, Verdicts([]suite.Row{cheap, dear})[0].Cheapest.Policy, "a baseline that loses requests is no rival")
+}
+
+// What falls short is named with what was aimed at, and nothing else is.
+func TestTargetsNameWhatMissesThem(t *testing.T) {
+	var text strings.Builder
+	Targets(&text, Verdicts([]suite.Row{
+		{Workload: "good", Smooth: true, Policy: "ours", Ratio: suite.Stat{Mean: 1.09}},
+		{Workload: "dear", Smooth: true, Policy: "ours", Ratio: suite.Stat{Mean: 1.2}},
+		{Workload: "dear", Policy: "plain", Ratio: suite.Stat{Mean: 9}, Settled: suite.Stat{Mean: 36}},
+		{Workload: "bursts", Policy: "ours", Ratio: suite.Stat{Mean: 1.2}, Settled: suite.Stat{Mean: 60}},
+	}))
+	require.Contains(t, text.String(), "1 of 3 workloads meet all targets")
+	require.Contains(t, text.String(), "| dear | 1.200 billed, target 1.10 | 0.000, 0.000 | plain: 9.000; 36 |\n")
+	require.Contains(t, text.String(), "| bursts | p99 of 60 ms, target 50 | 0.000, 0.000 | none |\n")
+	require.NotContains(t, text.String(), "| good |")
+}
+
+// Of each change of our policy the reader sees where it costs most, and where it would be better.
+func TestIdeasAreComparedWithOurs(t *testing.T) {
+	row := func(workload, policy string, ratio, wait float64) suite.Row {
+		return suite.Row{Workload: workload, Policy: policy, Ratio: suite.Stat{Mean: ratio}, Settled: suite.Stat{Mean: wait}}
+	}
+	rows := []suite.Row{row("a", "ours", 1, 10), row("a", "lazy", 4, 5), row("b", "ours", 2, 10), row("b", "lazy", 2, 30)}
+	var text strings.Builder
+	Ideas(&text, rows, []baseline.Contender{{Name: "ours"}, {Name: "lazy", About: "sleeps"}})
+	require.Contains(t, text.String(), "| lazy | sleeps | 2.000 | 4.000, a | 1.000, b | +20, b | -5, a |\n")
+}
+
+// Sections of a page are replaced, what is around them stays, and a page that lacks one is not written.
+func TestSectionsAreWrittenIntoAPage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.md")
+	const page = "before\n<!-- a: made by make simulate -->\nold\n<!-- end -->\nbetween\n<!-- b: made by make simulate -->\n<!-- end -->\nafter\n"
+	require.NoError(t, os.WriteFile(path, []byte(page), 0o600))
+	require.ErrorContains(t, PutInto(path, Section{Name: "a", Text: "new\n"}, Section{Name: "c"}), "<!-- c: made by make simulate -->")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, page, string(text))
+	require.NoError(t, PutInto(path, Section{Name: "b", Text: "B\n"}, Section{Name: "a", Text: "A\n"}))
+	text, err = os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "before\n<!-- a: made by make simulate -->\nA\n<!-- end -->\nbetween\n<!-- b: made by make simulate -->\nB\n<!-- end -->\nafter\n", string(text))
 }

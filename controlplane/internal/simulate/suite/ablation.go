@@ -14,7 +14,7 @@ func Ablations() []baseline.Contender {
 	return []baseline.Contender{
 		tuned(baseline.Ours, "the default", func(*scaler.Tuning) {}),
 		{Name: "spread", About: "leases from the emptiest instance", Apply: func(s *simulate.Settings, _ workload.Workload) { s.Pool.Spread = true }},
-		{Name: "streams-untold", About: "does not know which requests will take long", Apply: func(s *simulate.Settings, _ workload.Workload) { s.StreamsUntold = true }},
+		untold(),
 		tuned("keep-10s", "idle instances are kept for 10 s", func(t *scaler.Tuning) {
 			t.Restart, t.Learn = float64(10*time.Second)/float64(25*time.Millisecond), false
 		}),
@@ -38,7 +38,7 @@ func tuned(name, about string, change func(*scaler.Tuning)) baseline.Contender {
 }
 
 func preferring(p scaler.Preference) baseline.Contender {
-	return baseline.Contender{Name: "preference " + string(p), Apply: func(s *simulate.Settings, _ workload.Workload) {
+	return baseline.Contender{Name: "preference " + string(p), About: "prefers " + string(p), Apply: func(s *simulate.Settings, _ workload.Workload) {
 		s.Pool.Scaling.Preference = p
 	}}
 }
