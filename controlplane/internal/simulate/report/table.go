@@ -180,7 +180,7 @@ func policies(rows []suite.Row) int {
 
 // Ideas writes one line per change of our policy, which comes first of each workload: how its bill and its waits are beside ours.
 func Ideas(w io.Writer, rows []suite.Row, changes []baseline.Contender) {
-	fmt.Fprintln(w, "| policy | is ours, but | bill over ours: mean | most | least | wait p99 settled, ms, more than ours: most | least |")
+	fmt.Fprintln(w, "| policy | is ours, but | bill over ours, mean | most | least | wait p99 settled over ours, ms, most | least |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|")
 	for k, change := range changes[1:] {
 		var mean float64
@@ -188,7 +188,7 @@ func Ideas(w io.Writer, rows []suite.Row, changes []baseline.Contender) {
 		for same := range slices.Chunk(rows, len(changes)) {
 			ours, other := same[0], same[k+1]
 			bills = append(bills, beside{ours.Workload, other.Ratio.Mean / ours.Ratio.Mean})
-			waits = append(waits, beside{ours.Workload, other.Settled.Mean - ours.Settled.Mean})
+			waits = append(waits, beside{ours.Workload, math.Round(other.Settled.Mean-ours.Settled.Mean) + 0}) // + 0: no -0
 			mean += math.Log(other.Ratio.Mean / ours.Ratio.Mean)
 		}
 		mean = math.Exp(mean / float64(len(bills)))
