@@ -175,7 +175,7 @@ func (w *world) tidy() error {
 		return fmt.Errorf("%d ends are kept", ended)
 	}
 	for id, t := range w.relay.tunnels {
-		if t.ended && w.told[id] == 0 {
+		if t.ended && w.told[id].term == 0 {
 			return fmt.Errorf("nobody was told of the end of %s", id)
 		}
 	}

@@ -172,10 +172,11 @@ func (p *plane) up(u tables.Up) {
 
 func (p *plane) down(d tables.Down) {
 	k := p.knows(d.Instance)
-	if p.told[d.Instance] == p.term {
+	me := leadership{p.name(), p.term}
+	if p.told[d.Instance] == me {
 		p.broken("the leader is told twice of the end of %s", d.Instance)
 	}
-	p.told[d.Instance] = p.term
+	p.told[d.Instance] = me
 	delete(p.known, d.Instance)
 	p.change(k, func(k *known) *pool.Effects { return p.pool.Down(p.now, k.core) })
 	if k.unanswered || !k.expected {

@@ -30,19 +30,25 @@ type world struct {
 	instances                           map[string]*instance // invoked, by id
 	running                             []*instance          // those that have not ended, in the order of their starts
 	environments                        []*environment
-	made                                int               // environments
-	expected                            map[string]uint64 // by the relay, in that term
-	told                                map[string]uint64 // to a leader, of that term: that it has ended
-	calm                                bool              // no fault happens any more
-	rate                                time.Duration     // between two requests
-	open                                []*request        // in the order of their arrival, those served among them
-	busy                                time.Time         // when no slot was free last that Envoy could reach, or something went wrong
+	made                                int                   // environments
+	expected                            map[string]uint64     // by the relay, in that term
+	told                                map[string]leadership // to which leader, last: that it has ended
+	calm                                bool                  // no fault happens any more
+	rate                                time.Duration         // between two requests
+	open                                []*request            // in the order of their arrival, those served among them
+	busy                                time.Time             // when no slot was free last that Envoy could reach, or something went wrong
 	starts, needless, refused, unserved int
 	log                                 []string
 }
 
+// A leadership is a term of a process. Terms alone may come again, where the store has lost its record.
+type leadership struct {
+	process string
+	term    uint64
+}
+
 func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 0)), now: start, instances: map[string]*instance{}, expected: map[string]uint64{}, told: map[string]uint64{}, rate: 100 * time.Millisecond}
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0)), now: start, instances: map[string]*instance{}, expected: map[string]uint64{}, told: map[string]leadership{}, rate: 100 * time.Millisecond}
 	w.store = &store{world: w, file: w.chance(50), renewed: map[string]time.Time{}}
 	newRelay(w)
 	for n := range planes {
