@@ -29,7 +29,8 @@ type instance struct {
 	inFlight    int
 	reporting   bool
 	leaving     bool
-	stray       bool // it may be that nobody knows of it
+	stray       bool      // it may be that nobody knows of it
+	strayed     time.Time // when that began
 	ended       bool
 }
 
@@ -38,9 +39,10 @@ func (i *instance) astray() {
 	if i.connected || i.stray {
 		return
 	}
-	i.stray = true
+	since := i.now
+	i.stray, i.strayed = true, since
 	i.after(slowest+patience+2*redial, func() {
-		if i.stray && !i.ended {
+		if i.stray && i.strayed.Equal(since) && !i.ended {
 			i.broken("%s runs on, and nobody knows of it", i.id)
 		}
 	})
