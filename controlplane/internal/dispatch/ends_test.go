@@ -81,6 +81,35 @@ func TestAPeerThatIsLostForAMomentServesOn(t *testing.T) {
 	})
 }
 
+// No request is balanced to an instance whose tunnels are closed, although its invocation goes on: it comes back no more.
+func TestAnInstanceWhoseTunnelsAreClosedGetsNothingThatIsBalanced(t *testing.T) {
+	for name, how := range map[string]func(w *world, id string){
+		"it has finished": func(w *world, id string) {
+			require.NoError(t, w.DrainInstance(id))
+			w.Down(id, &wire.Report{Reason: wire.ReasonOperator}, nil)
+		},
+		"it has ended by itself": func(w *world, id string) { w.Down(id, &wire.Report{Reason: wire.ReasonDeadline}, nil) },
+		"it did not come back": func(w *world, id string) {
+			w.Lost(id, relays.ErrControlEnded)
+			w.Down(id, nil, relays.ErrControlEnded)
+		},
+		"it has finished, and its relay is gone": func(w *world, id string) {
+			w.Down(id, &wire.Report{Reason: wire.ReasonDeadline}, nil)
+			w.Away(id)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				id, lease := w.up()
+				lease.Release()
+				how(w, id)
+				require.Equal(t, upstream.Unhealthy, w.health(lease.Endpoint()))
+			})
+		})
+	}
+}
+
 // Envoy comes after a start has taken as long as it may. That is no reason to start again.
 func TestAStartWaitsForEnvoyAndForALostPeerOnlyItsTime(t *testing.T) {
 	for name, lost := range map[string]bool{"Envoy comes": false, "the peer goes": true} {

@@ -151,7 +151,10 @@ func (i *instance) stop(how ending, wait time.Duration) (done bool) {
 	}
 	i.ended, i.down = true, how
 	stopTimers(i.expiry, i.lost, i.surplus, i.doubt)
-	streams, idle, waiting, listener := i.streamsLocked(), i.idle, i.waiting, i.listener
+	for _, w := range i.waiting {
+		w.giveUpLocked()
+	}
+	streams, idle, listener := i.streamsLocked(), i.idle, i.listener
 	i.idle, i.waiting = nil, nil
 	if wait > 0 && len(i.spliced) > 0 {
 		i.cutter = time.AfterFunc(wait, i.cut)
@@ -161,7 +164,7 @@ func (i *instance) stop(how ending, wait time.Duration) (done bool) {
 
 	i.relay.remove(i)
 	i.leaveSocket(listener)
-	i.closeAll(streams, idle, waiting)
+	i.closeAll(streams, idle)
 	if wait == 0 {
 		i.cut()
 	}
@@ -192,16 +195,13 @@ func (i *instance) streamsLocked() []*controlStream {
 	return append(i.greeting, i.control)
 }
 
-func (i *instance) closeAll(streams []*controlStream, idle []*tunnel, waiting []*waiter) {
+func (i *instance) closeAll(streams []*controlStream, idle []*tunnel) {
 	for _, c := range streams {
 		_ = c.conn.Close()
 	}
 	for _, t := range idle {
 		i.relay.counters.tunnelsIdle.Add(-1)
 		_ = t.conn.Close()
-	}
-	for _, w := range waiting {
-		w.giveUp()
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
 	"pgregory.net/rapid"
 )
 
@@ -195,6 +196,41 @@ func TestEnvoyWaitsAnewForATunnelWhenTheRelayStoodStill(t *testing.T) {
 	w.expire()
 	require.EqualValues(t, 1, b.Stats().Waiting)
 	exchangeBoth(t, envoy, b.tunnel("a"), "at last")
+}
+
+// Requests that no tunnel has carried can be sent again elsewhere, and Envoy is told so.
+func TestEnvoyIsToldThatNoTunnelCarriedItsRequests(t *testing.T) {
+	for name, tt := range map[string]struct {
+		wait time.Duration
+		then func(b *bed)
+	}{
+		"no tunnel comes":   {time.Millisecond, func(*bed) {}},
+		"the instance ends": {patience, func(b *bed) { b.Forget("a") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, plain, func(c *Config) { c.TunnelWait = tt.wait })
+			_, first := b.up("a")
+			exchangeBoth(t, b.envoy("a"), first, "hello")
+			envoy := b.envoy("a")
+			_, err := envoy.Write([]byte(http2.ClientPreface))
+			require.NoError(t, err)
+			b.eventually(func() bool { return b.Stats().Waiting == 1 || b.Stats().Dropped[DropNoTunnel] == 1 }, "did not wait")
+			tt.then(b)
+
+			require.NoError(t, envoy.SetReadDeadline(time.Now().Add(patience)))
+			frames := http2.NewFramer(envoy, envoy)
+			frame, err := frames.ReadFrame()
+			require.NoError(t, err)
+			require.IsType(t, &http2.SettingsFrame{}, frame)
+			frame, err = frames.ReadFrame()
+			require.NoError(t, err)
+			require.IsType(t, &http2.GoAwayFrame{}, frame)
+			require.Zero(t, frame.(*http2.GoAwayFrame).LastStreamID)
+			require.Equal(t, http2.ErrCodeNo, frame.(*http2.GoAwayFrame).ErrCode)
+			requireEnd(t, envoy)
+			require.Zero(t, b.Stats().Waiting)
+		})
+	}
 }
 
 func TestWaitingConnectionsAreLimited(t *testing.T) {

@@ -29,11 +29,16 @@ type waiter struct {
 	timer *time.Timer
 }
 
-// giveUp closes a waiter that was removed from the instance's waiting.
-func (w *waiter) giveUp() {
+// giveUpLocked ends a waiter that is removed from the instance's waiting.
+func (w *waiter) giveUpLocked() {
 	w.timer.Stop()
 	w.inst.relay.counters.waiting.Add(-1)
-	_ = w.envoy.Close()
+	w.inst.endUnserved(w.envoy)
+}
+
+// endUnserved ends a connection of Envoy's that no tunnel has carried. A task of the instance is running, or it has not finished.
+func (i *instance) endUnserved(envoy *net.UnixConn) {
+	i.relay.tasks.Go(func() { wire.EndUnserved(envoy, linger) })
 }
 
 // reserveTunnel admits one more tunnel before its 101 is sent. standTunnel or unreserveTunnel must follow.
@@ -107,7 +112,7 @@ func (i *instance) join(envoy *net.UnixConn) {
 	defer i.mu.Unlock()
 	switch {
 	case i.ended:
-		_ = envoy.Close()
+		i.endUnserved(envoy)
 	case len(i.idle) > 0:
 		t := i.idle[0]
 		i.idle = slices.Delete(i.idle, 0, 1)
@@ -116,7 +121,7 @@ func (i *instance) join(envoy *net.UnixConn) {
 		i.spliceLocked(t, envoy)
 	case len(i.waiting) >= maxWaiting:
 		i.relay.counters.drop(DropTooManyWaiting)
-		_ = envoy.Close()
+		i.endUnserved(envoy)
 	default:
 		w := &waiter{inst: i, envoy: envoy}
 		i.waiting = append(i.waiting, w)
@@ -156,6 +161,7 @@ const stillFor = 500 * time.Millisecond
 func (w *waiter) expire() {
 	i := w.inst
 	i.mu.Lock()
+	defer i.mu.Unlock()
 	at := slices.Index(i.waiting, w)
 	if late := time.Since(w.due); at >= 0 && late > stillFor {
 		w.due = w.due.Add(late + i.relay.config.TunnelWait)
@@ -164,11 +170,8 @@ func (w *waiter) expire() {
 	}
 	if at >= 0 {
 		i.waiting = slices.Delete(i.waiting, at, at+1)
-	}
-	i.mu.Unlock()
-	if at >= 0 {
 		i.relay.counters.drop(DropNoTunnel)
-		w.giveUp()
+		w.giveUpLocked()
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/tunnel"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
 // tunnels are the tunnels of one relay that are in service. The zero value is empty.
@@ -116,12 +117,12 @@ func newQueue() *queue {
 	return q
 }
 
-// hand passes conn to the server, or closes it if that has stopped.
+// hand passes conn to the server. If that has stopped, requests on conn can go elsewhere.
 func (q *queue) hand(conn *tunnel.Conn) {
 	select {
 	case q.conns <- conn:
 	case <-q.closed:
-		conn.Close()
+		wire.EndUnserved(conn, goAway)
 	}
 }
 
