@@ -16,7 +16,7 @@ func BenchmarkWrite(b *testing.B) {
 	all := []tables.Kept{instance("i1", tables.PhaseUp)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if book.Worn() {
+		if book.Worn(start) {
 			if err := book.Renew(start, all); err != nil {
 				b.Fatal(err)
 			}

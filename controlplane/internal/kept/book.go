@@ -7,26 +7,23 @@
 package kept
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 )
 
-// Bounds of a book.
 const (
-	maxLine   = 256 << 10 // bytes; no book has longer ones
-	longerBy  = 1 << 20   // bytes by which it may grow before it is begun anew
+	longerBy  = 1 << 20     // bytes by which a book may grow before it is begun anew
+	pause     = time.Second // after an attempt at that which failed: all that is kept is written each time
 	muchLater = 24 * time.Hour
 )
 
@@ -40,9 +37,11 @@ type line struct {
 // A Book is a file that is being written. Its owner makes one call at a time.
 type Book struct {
 	name  string
-	file  *os.File
+	file  *os.File // nil: it must be begun anew
 	size  int64
-	begun int64 // its size then
+	begun int64     // its size then
+	err   error     // why there is no file
+	again time.Time // not begun anew before then
 }
 
 // Open reads a file, which need not be there, and returns what stands in it. The book is to be written anew with what is kept of
@@ -55,22 +54,17 @@ func Open(name string, now time.Time) (*Book, []tables.Kept, error) {
 	return &Book{name: name}, before, nil
 }
 
-// read returns the latest of each instance. Lines that make no sense are passed over: the last one may be half written.
+// read returns the latest of each instance. Lines that make no sense are passed over: the last one may be half written, and what a
+// host had not yet written when it failed may be zeros.
 func read(name string, now time.Time) ([]tables.Kept, error) {
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	text, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()
 	all := map[string]tables.Kept{}
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
+	for one := range bytes.Lines(text) {
 		var l line
-		if json.Unmarshal(lines.Bytes(), &l) != nil {
+		if json.Unmarshal(one, &l) != nil {
 			continue
 		}
 		delete(all, l.Gone)
@@ -79,26 +73,28 @@ func read(name string, now time.Time) ([]tables.Kept, error) {
 			all[k.ID] = k
 		}
 	}
-	if err := lines.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return slices.SortedFunc(maps.Values(all), func(a, b tables.Kept) int { return bytes.Compare([]byte(a.ID), []byte(b.ID)) }), nil
+	return slices.SortedFunc(maps.Values(all), func(a, b tables.Kept) int { return strings.Compare(a.ID, b.ID) }), nil
 }
 
-// Worn tells whether the book is to be begun anew: most of it may be out of date, or something is missing.
-func (b *Book) Worn() bool { return b.file == nil || b.size > 2*b.begun+longerBy }
+// Worn tells whether the book is to be begun anew now: most of it may be out of date, or something is missing.
+func (b *Book) Worn(now time.Time) bool {
+	if b.file == nil {
+		return !now.Before(b.again)
+	}
+	return b.size > 2*b.begun+longerBy
+}
 
-// Write adds changes. After an error the book is worn.
+// Write adds changes. An error stays until the book has been begun anew: something is missing.
 func (b *Book) Write(now time.Time, c tables.Changes) error {
+	if b.file == nil {
+		return b.err
+	}
 	text, err := lines(now, c)
-	switch {
-	case err == nil && len(text) == 0 || b.file == nil:
-		return err
-	case err == nil:
+	if err == nil {
 		_, err = b.file.Write(text)
 	}
 	if b.size += int64(len(text)); err != nil {
-		err = errors.Join(err, b.Close())
+		b.err = errors.Join(err, b.Close())
 	}
 	return err
 }
@@ -106,19 +102,33 @@ func (b *Book) Write(now time.Time, c tables.Changes) error {
 // Renew begins the book anew with all that is kept.
 func (b *Book) Renew(now time.Time, all []tables.Kept) error {
 	text, err := lines(now, tables.Changes{Kept: all})
+	var f *os.File
 	if err == nil {
-		err = files.Replace(b.name, text)
+		f, err = replace(b.name, text)
 	}
 	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(b.name, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return err
+		b.err, b.again = errors.Join(err, b.Close()), now.Add(pause)
+		return b.err
 	}
 	err = b.Close()
 	b.file, b.size, b.begun = f, int64(len(text)), int64(len(text))
 	return err
+}
+
+// replace writes a file that takes the place of the one of that name, and leaves it open. It does not sync it: nobody is served
+// meanwhile.
+func replace(name string, text []byte) (*os.File, error) {
+	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = f.Write(text); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	return f, nil
 }
 
 // Close ends the writing.

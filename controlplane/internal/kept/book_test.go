@@ -75,7 +75,7 @@ func TestABookDoesNotGrowForEver(t *testing.T) {
 		id := fmt.Sprint("i", n)
 		require.NoError(t, b.Write(start, tables.Changes{Kept: []tables.Kept{instance(id, tables.PhaseUp)}}))
 		require.NoError(t, b.Write(start, tables.Changes{Gone: []string{id}}))
-		if b.Worn() {
+		if b.Worn(start) {
 			require.NoError(t, b.Renew(start, lives))
 			renewed++
 		}
@@ -105,14 +105,61 @@ func TestAClockThatWasSet(t *testing.T) {
 func TestWhatCouldNotBeWrittenIsMadeUpFor(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "book")
 	b, _ := open(t, name, start)
-	require.False(t, b.Worn())
+	require.False(t, b.Worn(start))
 	require.NoError(t, b.file.Close())
 	require.Error(t, b.Write(start, tables.Changes{Kept: []tables.Kept{instance("a", tables.PhaseUp)}}))
-	require.True(t, b.Worn())
+	require.True(t, b.Worn(start))
 	require.NoError(t, b.Renew(start, []tables.Kept{instance("a", tables.PhaseUp)}))
-	require.False(t, b.Worn())
+	require.False(t, b.Worn(start))
 	_, all := open(t, name, start)
 	require.Contains(t, all, "a")
+}
+
+// A full disk does not make a relay write all that it knows with each change. It says once what is wrong.
+func TestABookThatCannotBeWrittenIsTriedOnceASecond(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "full")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	b, _ := open(t, filepath.Join(dir, "book"), start)
+	require.NoError(t, os.RemoveAll(dir))
+	why := b.Renew(start, nil)
+	require.Error(t, why)
+	now := start.Add(pause - 1)
+	require.False(t, b.Worn(now))
+	require.Equal(t, why, b.Write(now, tables.Changes{Kept: []tables.Kept{instance("a", tables.PhaseUp)}}), "it is missing")
+
+	now = start.Add(pause)
+	require.True(t, b.Worn(now))
+	require.EqualError(t, b.Renew(now, nil), why.Error())
+
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	require.NoError(t, b.Renew(now, []tables.Kept{instance("a", tables.PhaseUp)}))
+	require.NoError(t, b.Write(now, tables.Changes{Kept: []tables.Kept{instance("b", tables.PhaseUp)}}))
+	_, all := open(t, filepath.Join(dir, "book"), now)
+	require.Len(t, all, 2)
+}
+
+// Where a host has failed, a part of the file may be zeros, of any length.
+func TestWhatIsNoLineHidesNoOther(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "book")
+	b, _ := open(t, name, start)
+	require.NoError(t, b.Write(start, tables.Changes{Kept: []tables.Kept{instance("a", tables.PhaseUp)}}))
+	_, err := b.file.Write(append(make([]byte, longerBy), '\n'))
+	require.NoError(t, err)
+	require.NoError(t, b.Write(start, tables.Changes{Kept: []tables.Kept{instance("b", tables.PhaseUp)}}))
+	_, all := open(t, name, start)
+	require.Len(t, all, 2)
+}
+
+// What is written there is for its owner only: it says what a relay's instances were told.
+func TestABookIsPrivate(t *testing.T) {
+	dir := t.TempDir()
+	open(t, filepath.Join(dir, "book"), start)
+	all, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, all, 1, "no draft is left")
+	info, err := all[0].Info()
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
 }
 
 func TestABookThatCannotBeRead(t *testing.T) {

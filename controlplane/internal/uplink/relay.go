@@ -96,8 +96,8 @@ func (r *Relay) writeLocked(now time.Time) {
 		return
 	}
 	err := r.book.Write(now, r.keeper.Changes(now))
-	if r.book.Worn() {
-		err = errors.Join(err, r.book.Renew(now, r.keeper.Kept(now)))
+	if r.book.Worn(now) {
+		err = r.book.Renew(now, r.keeper.Kept(now))
 	}
 	said := r.unkept
 	if r.unkept = ""; err != nil {
