@@ -215,14 +215,17 @@ func (b *Book) name(k *kind) {
 	}
 }
 
-// suspect makes suspects of the kinds that were in flight at a death, the wider ones first. They take the place of those that were in
-// flight at no other death.
+// suspect makes suspects of the kinds that were in flight at a death, the wider ones first, while there is room. They take the place of
+// those that were in flight at no other death.
 func (b *Book) suspect(now time.Time, had []Request, present map[key]int, most int) {
 	for depth := range maxDepth {
 		for _, r := range had {
 			for key, at := range r.kinds() {
-				if at != depth || b.kinds[key] != nil || !b.room(now) {
+				if at != depth || b.kinds[key] != nil {
 					continue
+				}
+				if !b.room(now) {
+					return
 				}
 				b.kinds[key] = &kind{
 					name: r.name(depth), depth: depth, before: b.time, others: max(0, most-present[key]), last: now,
