@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -94,13 +95,19 @@ func newDecider(as credentials.TransportCredentials, o ...grpc.ServerOption) (*g
 // handshakeWithin bounds the handshake of a connection.
 const handshakeWithin = 5 * time.Second
 
-// run serves Envoy until ctx ends. leads tells whether a control plane does.
-func (c *caretaker) run(ctx context.Context, leads func() bool) error {
+// run serves Envoy until ctx ends. current is the configuration in force; leads tells whether a control plane leads.
+func (c *caretaker) run(ctx context.Context, current func() *Config, leads func() bool) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	c.dispatcher.Start()
 	stop := context.AfterFunc(ctx, c.grpc.Stop)
 	defer stop()
-	go c.giveBack(ctx, leads)
+	var beside sync.WaitGroup
+	beside.Go(func() { c.giveBack(ctx, leads) })
+	beside.Go(func() { c.configureNewcomers(ctx, current, leads) })
 	err := c.grpc.Serve(patient.Listener(c.socket, c.log))
+	end()
+	beside.Wait()
 	c.dispatcher.Abandon()
 	if errors.Is(err, grpc.ErrServerStopped) {
 		return nil

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
@@ -19,19 +20,26 @@ func (c *caretaker) configureNewcomers(ctx context.Context, current func() *Conf
 			continue
 		}
 		alone, end := context.WithCancel(ctx)
-		go func() {
+		var looks sync.WaitGroup
+		looks.Go(func() {
 			defer end()
-			for seen := 0; seen < noticed && pause.For(alone, looksEvery); seen++ {
-				if !leads() {
-					seen = 0
-				}
-			}
-		}()
+			awaitLeader(alone, leads)
+		})
 		if err := c.serveNewcomers(alone, current()); err != nil {
 			c.log.WithError(err).Warn("an Envoy that starts now gets no configuration before a control plane leads")
 			<-alone.Done()
 		}
 		end()
+		looks.Wait()
+	}
+}
+
+// awaitLeader blocks until a control plane has led for so long that Envoy has noticed it, or ctx ends.
+func awaitLeader(ctx context.Context, leads func() bool) {
+	for seen := 0; seen < noticed && pause.For(ctx, looksEvery); {
+		if seen++; !leads() {
+			seen = 0
+		}
 	}
 }
 

@@ -275,8 +275,7 @@ func (s *RelayServer) Run(ctx context.Context) error {
 	}
 	stopTracing := parts.run("tracing", s.care.tracer.Run)
 	stopCare := parts.run("caretaker", func(ctx context.Context) error {
-		go s.care.configureNewcomers(ctx, s.reloads.current, s.led)
-		return s.care.run(ctx, s.led)
+		return s.care.run(ctx, s.reloads.current, s.led)
 	})
 	if ctx.Err() == nil {
 		s.announce()
