@@ -68,6 +68,9 @@ node-runtime: .tools/aws-lambda-ric-3.3.0 ## compile Lambda's runtime client for
 	  (cd $@.part/node_modules/aws-lambda-ric && ./scripts/preinstall.sh && ./scripts/postinstall.sh) > $@.log 2>&1 && rm $@.log && mv $@.part $@ \
 	  || echo "Node's runtime client cannot be compiled ($@.log), and is not tested"
 
+control-groups: ## run the tests of limits on a user-mode Linux with control groups of version 2; skipped where Debian's package is not to be had
+	@lambdalocal/conformance/control-groups .tools/user-mode-linux
+
 extension-samples: .tools/aws-lambda-extensions-cfed93e ## fetch AWS's samples of extensions into .tools/, for tests; nothing without git's network
 
 .tools/aws-lambda-extensions-%:
@@ -267,5 +270,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help node-runtime extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers histories envoys cost fuzz clean
+.PHONY: help node-runtime control-groups extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers histories envoys cost fuzz clean
 .SECONDARY:

@@ -2,6 +2,8 @@ package lambdalocal_test
 
 import (
 	"encoding/json"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,16 +23,20 @@ func requireGroups(t *testing.T) {
 	}
 }
 
-// Memory, processes and descriptors are limited as in Lambda unless the configuration says otherwise: that of all processes
-// together, also of root's.
-func TestLimitsAreThoseOfLambda(t *testing.T) {
+// The limits are those of Lambda unless the configuration says otherwise, of all processes together, also of root's.
+func TestMemoryIsLimitedAsInLambda(t *testing.T) {
 	requireGroups(t)
 	t.Parallel()
 	m := run(t, "runtime", nil)
 	out, err := m.try(order{Do: "shell", Text: "head -c 200000000 /dev/zero | tail -c 200000000 | sleep 1000"})
 	require.NoError(t, err)
 	require.Contains(t, string(out.Payload), "Runtime.OutOfMemory")
+}
 
+func TestProcessesAreLimitedAsInLambda(t *testing.T) {
+	requireGroups(t)
+	t.Parallel()
+	m := run(t, "runtime", nil)
 	var said string
 	m.invokeInto(&said, order{Do: "shell", Text: "n=0; while [ $n -lt 1100 ]; do sleep 1000 >/dev/null 2>&1 & n=$((n+1)); done; echo all"})
 	require.Contains(t, said, "fork")
@@ -57,7 +63,50 @@ func TestLimitsMayBeTakenOff(t *testing.T) {
 	require.Equal(t, "200000000", strings.TrimSpace(out))
 }
 
+// untilRecorded waits, in a shell, for what was started before.
+const untilRecorded = "until [ -s $RECORD ]; do sleep 0.01; done"
+
+// A daemon is nobody's child.
+func TestDaemonsAreFrozenAndEndWithTheirEnvironment(t *testing.T) {
+	requireGroups(t)
+	t.Parallel()
+	m := run(t, "runtime", nil)
+	m.invoke(order{Do: "shell", Text: "(setsid sh -c 'while :; do echo tick >> $RECORD; done' >/dev/null 2>&1 &); " + untilRecorded})
+	m.eventually("frozen", m.allStopped)
+	more := strconv.Itoa(len(m.recorded()) + 50)
+	m.invoke(order{Do: "shell", Text: "while [ $(wc -c < $RECORD) -le " + more + " ]; do sleep 0.001; done"}) // it goes on
+	m.eventually("frozen again", m.allStopped)
+	m.Kill(m.Environments()[0].ID)
+	m.eventually("gone", func() bool { return len(m.Environments()) == 0 })
+	require.Empty(t, processes(t, m.mark))
+}
+
+// What an init that failed has left behind does not see the second one.
+func TestDaemonsEndWithTheirInit(t *testing.T) {
+	requireGroups(t)
+	t.Parallel()
+	m := run(t, "runtime", func(f *lambdalocal.Function) {
+		leave := "[ -s $RECORD ] || { (setsid sh -c 'echo up > $RECORD; exec sleep 1000' >/dev/null 2>&1 &); " +
+			untilRecorded + "; exit 1; }; "
+		f.Command = []string{"sh", "-c", leave + "exec " + strings.Join(f.Command, " ")}
+	})
+	m.invoke(order{})
+	require.Len(t, processes(t, m.mark), 1)
+}
+
+// allStopped says whether the runtime and what it started stand still.
+func (m *machine) allStopped() bool {
+	pids := processes(m.t, m.mark)
+	for _, pid := range pids {
+		if text, err := os.ReadFile("/proc/" + pid + "/stat"); err == nil && !strings.Contains("TZ", strings.Fields(string(text))[2]) {
+			return false
+		}
+	}
+	return len(pids) > 1
+}
+
 func (m *machine) invokeInto(into any, o order) {
 	m.t.Helper()
-	require.NoError(m.t, json.Unmarshal(m.invoke(o).Payload, into))
+	payload := m.invoke(o).Payload
+	require.NoError(m.t, json.Unmarshal(payload, into), string(payload))
 }

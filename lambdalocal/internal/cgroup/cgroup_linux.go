@@ -310,6 +310,46 @@ func (g *Group) OutOfMemory() bool {
 	return times > g.kills.Swap(times)
 }
 
+// Freeze stops all processes until Thaw, also those that have left the process that started them.
+func (g *Group) Freeze() {
+	stopped := map[int]bool{}
+	for more := true; more; { // what is not stopped yet may have started others meanwhile
+		more = false
+		for _, pid := range g.processes() {
+			if !stopped[pid] {
+				_ = unix.Kill(pid, unix.SIGSTOP)
+				stopped[pid], more = true, true
+			}
+		}
+	}
+}
+
+// Thaw lets what is frozen go on.
+func (g *Group) Thaw() {
+	for _, pid := range g.processes() {
+		_ = unix.Kill(pid, unix.SIGCONT)
+	}
+}
+
+// Kill ends all processes, frozen or not, and returns when none is left.
+func (g *Group) Kill() {
+	g.Freeze() // what is stopped starts no more
+	until := time.Now().Add(patience)
+	for pids := g.processes(); len(pids) > 0 && time.Now().Before(until); pids = g.processes() {
+		for _, pid := range pids {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (g *Group) processes() []int {
+	for _, dir := range g.dirs() {
+		return processes(dir)
+	}
+	return nil
+}
+
 // patience bounds how long processes that were killed are waited for.
 const patience = 2 * time.Second
 
@@ -318,13 +358,11 @@ func (g *Group) Close() { g.close.Do(g.remove) }
 
 func (g *Group) remove() {
 	closeAll(append(g.doors, g.folder))
+	g.Kill()
 	until := time.Now().Add(patience)
 	for _, dir := range g.dirs() {
-		for unix.Rmdir(dir) != nil && time.Now().Before(until) {
-			if !kill(dir) {
-				break
-			}
-			time.Sleep(time.Millisecond)
+		for unix.Rmdir(dir) == unix.EBUSY && time.Now().Before(until) {
+			time.Sleep(time.Millisecond) // who ends is in it for a moment
 		}
 	}
 }
@@ -335,15 +373,15 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// kill is false if there is no such group. A thread of this process may be in it still.
-func kill(dir string) bool {
-	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+// processes are those in a group. This one, of which a thread may be there, is left out.
+func processes(dir string) (pids []int) {
+	text, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	for word := range bytes.FieldsSeq(text) {
-		if pid, err := strconv.Atoi(string(word)); err == nil && pid != os.Getpid() {
-			_ = unix.Kill(pid, unix.SIGKILL)
+		if pid, err := strconv.Atoi(string(word)); err == nil && pid > 0 && pid != os.Getpid() {
+			pids = append(pids, pid)
 		}
 	}
-	return err == nil
+	return pids
 }
 
 // write writes to an existing file; the kernel does not let one be created there.

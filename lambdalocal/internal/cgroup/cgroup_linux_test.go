@@ -127,9 +127,7 @@ func TestWhoStartsOutlivesTheGroup(t *testing.T) {
 			require.NoError(t, begin(g, hog))
 			require.NoError(t, ignoreExit(hog.Wait()))
 			require.True(t, g.OutOfMemory(), "this process holds more than the one that was killed")
-			for _, dir := range g.dirs() {
-				kill(dir)
-			}
+			g.Kill()
 			return nil
 		})
 	}))

@@ -31,6 +31,15 @@ func (*Group) Folder() *os.File { return nil }
 // Within runs start.
 func (*Group) Within(start func() error) error { return start() }
 
+// Freeze does nothing.
+func (*Group) Freeze() {}
+
+// Thaw does nothing.
+func (*Group) Thaw() {}
+
+// Kill does nothing.
+func (*Group) Kill() {}
+
 // Memory is not counted.
 func (*Group) Memory() (int64, bool) { return 0, false }
 

@@ -82,6 +82,10 @@ type Confinement interface {
 	Folder() *os.File
 	// Within runs start on the calling thread, such that what start begins is within the limits, and with it what that starts.
 	Within(start func() error) error
+	// Freeze, Thaw and Kill reach all processes, also those that have left the one that started them.
+	Freeze()
+	Thaw()
+	Kill()
 	// Memory is what they hold in bytes; false if nobody counts it.
 	Memory() (int64, bool)
 	// OutOfMemory says whether the kernel has killed one of them for want of memory since it was asked last.

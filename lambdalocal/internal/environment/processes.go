@@ -99,10 +99,16 @@ func (b *boot) freeze() {
 	for _, c := range b.children() {
 		c.Freeze()
 	}
+	if b.env.limits != nil {
+		b.env.limits.Freeze()
+	}
 }
 
 func (b *boot) thaw() {
 	b.frozen.Store(false)
+	if b.env.limits != nil {
+		b.env.limits.Thaw()
+	}
 	for _, c := range b.children() {
 		c.Thaw()
 	}
@@ -123,6 +129,9 @@ func (b *boot) stop() {
 	b.kill()
 	for _, c := range b.children() {
 		<-c.Done()
+	}
+	if b.env.limits != nil {
+		b.env.limits.Kill()
 	}
 	b.update(func() { b.closed = true })
 	hangUp(b.door)
