@@ -223,11 +223,22 @@ func (s *Stack) Estimate(function string) (Estimate, error) {
 	return Estimate{}, fmt.Errorf("control plane: no function %q", function)
 }
 
-// Ended waits until no instance of the function is left, and returns what the control plane says then.
+// Ended waits until no instance of the function is left and the ledger has all invocations, and returns what the control plane says
+// then. An invocation is billed when its environment is frozen, some time after the control plane has heard of its end.
 func (s *Stack) Ended(ctx context.Context, function string) (e Estimate, err error) {
-	return e, Until(ctx, "the end of "+function+"'s instances", nil, func() error {
+	err = Until(ctx, "the end of "+function+"'s instances", nil, func() (err error) {
 		if e, err = s.Estimate(function); err == nil && e.live() > 0 {
 			err = fmt.Errorf("%d are left", e.live())
+		}
+		return err
+	})
+	if err != nil {
+		return e, err
+	}
+	return e, Until(ctx, function+"'s bill", nil, func() error {
+		c, err := s.Counters(function)
+		if err == nil && c.Ended < c.Started {
+			err = fmt.Errorf("%d invocations are not in it", c.Started-c.Ended)
 		}
 		return err
 	})
