@@ -1,6 +1,9 @@
 package tables
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // What a relay knows may outlive its process. What has changed is written down before anything is said of it, and the next
 // process begins with that: it lets those peers in whom the one before would have let in, whether a leader is there that knows of
@@ -25,7 +28,7 @@ type Changes struct {
 func (k *Keeper) Remember(now time.Time, before []Kept) (commands []Command) {
 	k.remembers = true
 	for _, b := range before {
-		if k.records[b.ID] == nil && len(k.records) < MaxInstances {
+		if k.records[b.ID] == nil && len(k.records) < MaxInstances && !b.over() {
 			r := remembered(now, b)
 			k.records[b.ID] = r
 			commands = append(commands, r.resume(now)...)
@@ -34,12 +37,22 @@ func (k *Keeper) Remember(now time.Time, before []Kept) (commands []Command) {
 	return commands
 }
 
+// over tells whether the instance must have ended long ago: its invocation has, or its peer did not dial in time. A relay that was away
+// for a night would else tell the next leader of invocations that took the night, which would be billed.
+func (b Kept) over() bool {
+	last := cmp.Or(b.Left, max(b.Expires, b.StartBy))
+	return last > 0 && b.Ago > last.Duration()+longOver
+}
+
+// longOver is longer than a relay that is started again is away, and longer than peers try to dial it.
+const longOver = time.Minute
+
 // remembered is an instance at the relay's new process: its peer has not dialled that one yet.
 func remembered(now time.Time, b Kept) *record {
 	written := now.Add(-b.Ago)
 	r := &record{Instance: inherited(b.Instance), expected: written.Add(-b.Age.Duration()), startBy: from(written, b.StartBy)}
 	r.Environment, r.Cold, r.Drain = b.Environment, b.Cold, b.Drain
-	r.expires = later(from(written, b.Expires), now.Add(Redial))
+	r.expires, r.deadline = later(from(written, b.Expires), now.Add(Redial)), from(written, b.Left)
 	if b.UpFor > 0 {
 		r.up = written.Add(-b.UpFor.Duration())
 	}

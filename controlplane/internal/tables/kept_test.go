@@ -79,3 +79,29 @@ func TestTimesThatMakeNoSense(t *testing.T) {
 		require.Equal(t, Redial, commands[0].(Expect).Expires.Duration())
 	}
 }
+
+// A relay that was away for a night knows that nothing of what ran before can run now, also if it is started twice.
+func TestWhatMustHaveEndedLongAgoIsNotRemembered(t *testing.T) {
+	s := newStack(t)
+	s.restartRelayWithBook()
+	s.attach()
+	for _, id := range []string{"up", "ended", "starts"} {
+		s.expect(id)
+	}
+	s.settle()
+	s.up("up")
+	s.up("ended")
+	s.end("ended", End{Cause: EndControlEnded})
+	remembered := func(kept []Kept, ago time.Duration) []Kept {
+		s.now = s.now.Add(ago)
+		for n := range kept {
+			kept[n].Ago = ago
+		}
+		s.restartRelay(s.keeper.Term())
+		s.keeper.Remember(s.now, kept)
+		return s.keeper.Kept(s.now)
+	}
+	kept := remembered(remembered(s.keeper.Kept(s.now), time.Minute), time.Minute-time.Second)
+	require.Len(t, kept, 3)
+	require.Empty(t, remembered(kept, 8*time.Hour))
+}
