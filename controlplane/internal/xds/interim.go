@@ -29,10 +29,14 @@ func (i *Interim) Use(s *Server) { i.now.Store(s) }
 func (i *Interim) DeltaAggregatedResources(stream envoyStream) error {
 	s := i.now.Load()
 	if s == nil {
-		return status.Error(codes.Unavailable, "a control plane leads")
+		return status.Error(codes.Unavailable, "nobody is configured here: a control plane leads, or there is nothing to serve")
 	}
 	n := &newcomer{envoyStream: stream}
-	err := s.service().DeltaAggregatedResources(n)
+	first, err := n.Recv() // the Server, and its log, hear only of those that it serves
+	if err == nil {
+		n.first = first
+		err = s.service().DeltaAggregatedResources(n)
+	}
 	if n.configured.Load() {
 		return status.Error(codes.Unavailable, "no control plane leads: keep what you have")
 	}
@@ -42,11 +46,16 @@ func (i *Interim) DeltaAggregatedResources(stream envoyStream) error {
 // A newcomer is the stream of an Envoy that has nothing yet. It ends where one has something.
 type newcomer struct {
 	envoyStream
+	first      *discoveryv3.DeltaDiscoveryRequest // Recv returns it next; nil: there is none. Owned by Recv's goroutine
 	configured atomic.Bool
 }
 
 // Recv implements the stream.
 func (n *newcomer) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
+	if first := n.first; first != nil {
+		n.first = nil
+		return first, nil
+	}
 	r, err := n.envoyStream.Recv()
 	if len(r.GetInitialResourceVersions()) > 0 {
 		n.configured.Store(true)

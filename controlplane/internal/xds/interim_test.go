@@ -22,7 +22,7 @@ import (
 
 // An interim serves Envoys that have nothing, for as long as somebody is to be served by it. All others are sent away.
 func TestAnInterimServesNewcomers(t *testing.T) {
-	log, _ := logtest.NewNullLogger()
+	log, lines := logtest.NewNullLogger()
 	log.SetLevel(logrus.DebugLevel)
 	interim, dialer := &xds.Interim{}, bufconn.Listen(1<<20)
 	server := grpc.NewServer()
@@ -55,11 +55,13 @@ func TestAnInterimServesNewcomers(t *testing.T) {
 	interim.Changed("web")
 	newcomer.ackUntil("web", 2)
 
+	before := len(lines.AllEntries())
 	configured := connect()
 	configured.send(&discoveryv3.DeltaDiscoveryRequest{
 		TypeUrl: resourcev3.ClusterType, InitialResourceVersions: map[string]string{"web": "1"},
 	})
 	sentAway(configured)
+	require.Len(t, lines.AllEntries(), before, "it comes again ten times a second")
 
 	interim.Use(nil)
 	leads()
