@@ -55,8 +55,9 @@ func TestEachFrontHasItsBill(t *testing.T) {
 	m := runWith(t, "runtime", func(c *lambdalocal.Config, _ *lambdalocal.Function) { c.Direct.Address = "127.0.0.1:0" })
 	m.invoke(order{})
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	over := func() bool { return slices.Equal(m.states(), []lambdalocal.State{lambdalocal.StateFrozen}) } // then it is billed
 	for range 2 {
-		m.eventually("frozen", func() bool { return slices.Equal(m.states(), []lambdalocal.State{lambdalocal.StateFrozen}) })
+		m.eventually("frozen", over)
 		response, err := client.Get(m.DirectURL() + "/web/")
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, response.Body)
@@ -64,6 +65,7 @@ func TestEachFrontHasItsBill(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, http.StatusOK, response.StatusCode)
 	}
+	m.eventually("frozen", over)
 	a := m.Ledger().Functions[0]
 	require.EqualValues(t, 1, a.Invoke.Requests)
 	require.EqualValues(t, 2, a.Direct.Requests)

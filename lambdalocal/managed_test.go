@@ -76,9 +76,9 @@ func TestAManagedEnvironmentServesSeveralInvocationsAtOnce(t *testing.T) {
 func TestManagedEnvironmentsAreAddedAfterwards(t *testing.T) {
 	t.Parallel()
 	m := managed(t, "workers", func(f *lambdalocal.Function) { f.Managed.ScaleInterval = 300 * time.Millisecond })
-	full := m.meetings(3)
+	full := m.meetings(7) // of the eight that four environments have: some come before the next look, however slow the machine is
 	m.eventually("throttled", func() bool { return m.Counters("web").Throttled > 0 })
-	m.eventually("twice what is in use", func() bool { return m.ready() == 2 })
+	m.eventually("more", func() bool { return m.ready() > 1 })
 	full.Wait()
 	require.Zero(t, m.Counters("web").Errors)
 }

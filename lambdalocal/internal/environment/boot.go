@@ -40,6 +40,7 @@ type boot struct {
 	runtime    runtimeState
 	waiting    int // calls of /invocation/next that wait
 	inv        *invocation
+	reserved   int                    // places for invocations that will be under way in a moment
 	beside     map[string]*invocation // by id: those under way on Managed Instances
 	queue      []*invocation          // of those, which no worker has taken yet
 	late       map[string]bool        // ids of invocations that timed out, and which a worker still has

@@ -17,8 +17,8 @@ const managedInstances = "lambda-managed-instances"
 // Managed tells whether environments serve several invocations at once.
 func (c *Config) Managed() bool { return c.Concurrency > 0 }
 
-// Serve runs one invocation beside others, in an environment whose configuration is Managed and whose Init has returned. It may be
-// called from any goroutine. A timeout concerns only the invocation: the runtime continues, and what it answers then is refused. If
+// Serve runs one invocation beside others, in an environment whose configuration is Managed and whose Init has returned. Reserve
+// comes before it. It may be called from any goroutine. A timeout concerns only the invocation: the runtime continues, and what it answers then is refused. If
 // ctx ends, the invocation fails.
 func (e *Environment) Serve(ctx context.Context, call Invocation) Result {
 	began := time.Now()
@@ -74,7 +74,14 @@ func (e *Environment) Free() int {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return min(e.cfg.Concurrency, b.workers) - len(b.beside) - len(b.late)
+	return min(e.cfg.Concurrency, b.workers) - b.reserved - len(b.beside) - len(b.late)
+}
+
+// Reserve takes one of the Free places for a Serve that must follow, so that nobody else takes it meanwhile.
+func (e *Environment) Reserve() {
+	if b := e.current(); b != nil {
+		b.update(func() { b.reserved++ })
+	}
 }
 
 // CPU is the processor time that the processes have used.
@@ -91,7 +98,7 @@ func (e *Environment) CPU() (sum time.Duration) {
 func (b *boot) serve(ctx context.Context, inv *invocation) (*answer, error) {
 	defer inv.endStream()
 	b.events.Emit("platform.start", startRecord(inv))
-	b.update(func() { b.beside[inv.ID], b.queue = inv, append(b.queue, inv) })
+	b.update(func() { b.reserved, b.beside[inv.ID], b.queue = b.reserved-1, inv, append(b.queue, inv) })
 	err := b.waitUnlessFailed(ctx, func() bool { return inv.answer != nil })
 	b.update(func() { b.forget(inv) })
 	return b.outcome(inv, err)

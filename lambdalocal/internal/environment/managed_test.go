@@ -17,6 +17,11 @@ func manage(concurrency int) func(*Config) {
 }
 
 func (s *stage) serveAsync(ctx context.Context, id string) <-chan Result {
+	s.Reserve()
+	return s.serveReserved(ctx, id)
+}
+
+func (s *stage) serveReserved(ctx context.Context, id string) <-chan Result {
 	result := make(chan Result, 1)
 	done := make(chan struct{})
 	go func() { defer close(done); result <- s.Serve(ctx, Invocation{ID: id, Payload: []byte(`{}`)}) }()
@@ -51,7 +56,9 @@ func errorPath(id string) string    { return "/2018-06-01/runtime/invocation/" +
 func TestAnEnvironmentHasAsManySlotsAsWorkers(t *testing.T) {
 	s, first := ready(t, manage(10))
 	require.Equal(t, 1, s.Free())
-	result := s.serveAsync(context.Background(), "one")
+	s.Reserve()
+	require.Zero(t, s.Free(), "before it is served")
+	result := s.serveReserved(context.Background(), "one")
 	<-first
 	require.Zero(t, s.Free())
 	s.call("POST", responsePath("one"), nil, `{}`)

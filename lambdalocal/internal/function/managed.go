@@ -150,6 +150,7 @@ func (f *Function) placeBeside(w *work) error {
 	f.counters.Started++
 	f.counters.Warm++
 	l.beside++
+	l.env.Reserve()
 	l.request = w.inv.ID
 	v.fleet.inUse++
 	v.fleet.peak = max(v.fleet.peak, v.fleet.inUse)
