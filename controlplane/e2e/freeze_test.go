@@ -95,7 +95,7 @@ func TestAPoolThatHearsOfFreezesSurvivesThem(t *testing.T) {
 					require.Equal(t, http.StatusOK, a.StatusCode, a.body)
 				}
 				eventuallyFrozen(stack, name)
-				s.eventuallyPassed(2 * idleLimit)
+				eventuallyPassed(s.Stack, 2*idleLimit)
 			}
 			require.Equal(t, 1, stack.Lambda.Counters(name).Cold, "one environment, frozen again and again")
 			heard := events.names(t, contract.FreezeKey)[before:]
@@ -111,8 +111,8 @@ func TestAPoolThatHearsOfFreezesSurvivesThem(t *testing.T) {
 	}
 }
 
-// eventuallyPassed waits for time to pass, which is what happens to frozen environments.
-func (s site) eventuallyPassed(d time.Duration) {
+// eventuallyPassed waits for time to pass, which is what happens to frozen environments, and to limits that must not strike.
+func eventuallyPassed(s *controlplanetest.Stack, d time.Duration) {
 	began := time.Now()
 	s.Eventually("later", func() error {
 		if time.Since(began) < d {

@@ -153,7 +153,8 @@ func TestAFrozenEnvironmentServesAgain(t *testing.T) {
 		first := processOf(t, s, name)
 		for range rounds - 1 {
 			eventuallyFrozen(s, name)
-			requireServed(t, startLoad(t, s, 5, 5, "/"+name+"/sleep?ms=500").wait())
+			_, release := startHeld(t, s, 5, name)
+			requireServed(t, release())
 			eventuallyFrozen(s, name)
 			eventuallyNoTunnels(t, s)
 			require.Equal(t, first, processOf(t, s, name))
@@ -230,20 +231,15 @@ func TestADrainedInstanceFinishesItsWork(t *testing.T) {
 		eventuallyReady(s, name, 1)
 		old := s.Instances(name)[0]
 		environment := environmentOf(t, s, old).ID
-		long := startLoad(t, s, 3, 3, "/"+name+"/sleep?ms=1500&key=long")
-		s.Eventually("in flight", func() error {
-			if n := s.Instances(name)[0].InFlight; n < 3 {
-				return fmt.Errorf("%d are", n)
-			}
-			return nil
-		})
+		long, release := startHeld(t, s, 3, name)
 		status, body := s.AdminPost("/api/v1/instances/" + old.ID + "/drain")
 		require.Equal(t, http.StatusAccepted, status, body)
 		meanwhile := startLoad(t, s, 5, 50, "/"+name+"/hello").wait()
 		requireServed(t, meanwhile)
 		require.NotContains(t, servedBy(meanwhile), environment)
-		require.Empty(t, long.soFar(), "the long ones outlast the others, or this test shows nothing")
-		results := long.wait()
+		eventuallyPassed(s, 2*s.Config.Functions[0].Scaling.DrainTimeout)
+		require.Empty(t, long.soFar(), "nothing has cut them")
+		results := release()
 		requireServed(t, results)
 		require.Equal(t, map[string]int{environment: 3}, servedBy(results))
 		eventuallyReady(s, name, 1)

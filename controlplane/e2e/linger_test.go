@@ -48,7 +48,7 @@ func TestWorkAfterAnAnswerIsDoneBeforeTheFreeze(t *testing.T) {
 		s := newSite(t, stack, "hasty", controlplanetest.HTTP1)
 		require.Equal(t, http.StatusOK, s.get("/after?work=hasty&ms="+work).StatusCode)
 		eventuallyFrozen(stack, s.name)
-		s.eventuallyPassed(2 * time.Second)
+		eventuallyPassed(s.Stack, 2*time.Second)
 		require.Empty(t, events.names(t, "hasty"), "or else this test shows nothing")
 		require.Equal(t, http.StatusOK, s.get("/hello").StatusCode)
 		events.eventually(s, "hasty", contract.Finished) // in somebody else's time

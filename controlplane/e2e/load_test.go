@@ -71,6 +71,10 @@ func fetch(ctx context.Context, client *http.Client, url string) result {
 	if err != nil {
 		return result{err: err}
 	}
+	return send(client, request)
+}
+
+func send(client *http.Client, request *http.Request) result {
 	began := time.Now()
 	response, err := client.Do(request)
 	if err != nil {
@@ -128,12 +132,15 @@ func (l *load) start(clients int, n int64) {
 func (l *load) run() {
 	for l.ctx.Err() == nil && l.left.Add(-1) >= 0 {
 		l.sent.Add(1)
-		r := fetch(l.ctx, l.client, l.url)
-		l.mu.Lock()
-		l.results = append(l.results, r)
-		l.mu.Unlock()
+		l.note(fetch(l.ctx, l.client, l.url))
 		time.Sleep(l.pause)
 	}
+}
+
+func (l *load) note(r result) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.results = append(l.results, r)
 }
 
 // wait returns the results when every request has ended.
