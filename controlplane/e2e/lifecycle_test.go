@@ -145,9 +145,10 @@ func TestIdleInstancesEndUnlessTheyAreTheMinimum(t *testing.T) {
 }
 
 // Scenario 7: the same process serves again, and again, after it was frozen, and nothing of the last time is in its way. The five
-// requests hold each other's instance: one that came after its end, and before the freeze, would need another environment.
+// requests hold each other's instance: one that came after its end, and before the freeze, would need another environment. So would
+// a start beside one that is slow.
 func TestAFrozenEnvironmentServesAgain(t *testing.T) {
-	s := startBoth(t, nil)
+	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Max = 1 })
 	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
 		const rounds = 5
 		first := processOf(t, s, name)
