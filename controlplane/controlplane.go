@@ -23,6 +23,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/emf"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/kept"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
@@ -103,6 +104,7 @@ const here = "here"
 type ownRelay struct {
 	*relay.Relay
 	uplink *uplink.Relay
+	book   *kept.Book
 }
 
 // New wires the parts and opens the listeners, so that it finds all that can be wrong with addresses, files and directories. After
@@ -172,7 +174,7 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 			return err
 		}
 		err := before.open(ctx, func() (err error) {
-			s.relay, err = openOwnRelay(relayConfig(cfg, s.outside, s.part.key), s.relays.leader, log)
+			s.relay, err = openOwnRelay(cfg.StateDir, relayConfig(cfg, s.outside, s.part.key), s.relays.leader, log)
 			return err
 		})
 		if err != nil {
@@ -197,12 +199,12 @@ func (s *Server) open(ctx context.Context, log logrus.FieldLogger) error {
 	return err
 }
 
-// enlist makes the control plane a part of its cell. Where the relay is in the same process, no other process checks tokens.
-func (s *Server) enlist() error {
+// enlist makes the control plane a part of its cell. Where the relay is in the same process, only the next process checks its tokens.
+func (s *Server) enlist() (err error) {
 	cell := s.config.Cell
 	if !s.config.Relay.Apart {
-		s.part = part{key: token.NewKey()}
-		return nil
+		s.part.key, err = keyIn(s.config.StateDir)
+		return err
 	}
 	if cell.Address == "" && len(cell.ControlPlanes) > 0 {
 		return errors.New("cell.address: must be set, because relays and Envoys look at cell.control_planes")
@@ -222,8 +224,9 @@ func (s *Server) predecessor() *succession {
 	}
 }
 
-// openOwnRelay opens a relay that attaches to a leader in this process.
-func openOwnRelay(config relay.Config, leader *uplink.Leader, log logrus.FieldLogger) (*ownRelay, error) {
+// openOwnRelay opens a relay that attaches to a leader in this process. If the process before has crashed, its instances go on, and
+// dial this one.
+func openOwnRelay(dir string, config relay.Config, leader *uplink.Leader, log logrus.FieldLogger) (*ownRelay, error) {
 	o := &ownRelay{}
 	o.uplink = uplink.NewRelay(uplink.Options{
 		Hello: tables.Hello{Relay: here, Boot: here, Build: Version()},
@@ -231,11 +234,17 @@ func openOwnRelay(config relay.Config, leader *uplink.Leader, log logrus.FieldLo
 		Dial:  func() []wire.Relay { return []wire.Relay{o.Advertised()} },
 		Log:   log,
 	})
+	config.CAFile, config.Settled = filepath.Join(dir, relayCAFile), o.uplink.Settled
 	var err error
 	if o.Relay, err = relay.New(config, o.uplink, log); err != nil {
 		return nil, err
 	}
 	o.uplink.Connect(o.Relay)
+	if o.book, err = remember(dir, o.uplink); err != nil {
+		ended, end := context.WithCancel(context.Background())
+		end()
+		return nil, errors.Join(err, o.Run(ended))
+	}
 	return o, nil
 }
 
@@ -265,7 +274,7 @@ func (s *Server) close() {
 		_ = s.admin.Run(ended)
 	}
 	if s.relay != nil {
-		_ = s.relay.Run(ended)
+		_ = errors.Join(s.relay.Run(ended), s.relay.book.Close())
 	}
 	if s.control != nil {
 		_ = s.control.Close()

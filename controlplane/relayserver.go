@@ -83,7 +83,8 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 		return nil, errors.Join(err, s.care.close())
 	}
 	if err = s.openBeside(ctx, before, log); err == nil {
-		err = s.remember()
+		s.uplink.Connect(overheard{s.relay, s.care.dispatcher})
+		s.book, err = remember(cfg.StateDir, s.uplink)
 	}
 	if err != nil {
 		ended, end := context.WithCancel(context.Background())
@@ -94,15 +95,13 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 }
 
 // remember takes over the instances of the relay's former process, which has ended by now.
-func (s *RelayServer) remember() error {
-	book, before, err := kept.Open(filepath.Join(s.config.StateDir, relayBookFile), time.Now())
+func remember(dir string, by *uplink.Relay) (*kept.Book, error) {
+	book, before, err := kept.Open(filepath.Join(dir, relayBookFile), time.Now())
 	if err != nil {
-		return fmt.Errorf("state_dir: %w", err)
+		return nil, fmt.Errorf("state_dir: %w", err)
 	}
-	s.book = book
-	s.uplink.Connect(overheard{s.relay, s.care.dispatcher})
-	s.uplink.Remember(book, before)
-	return nil
+	by.Remember(book, before)
+	return book, nil
 }
 
 // Follow makes the server read the configuration again when its file changes, and when Reload is called. It is called before Run.

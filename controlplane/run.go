@@ -66,7 +66,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.relays.leader.Resign()
 	stopUplink()
 	stopAdmin()
-	return parts.wait()
+	return errors.Join(parts.wait(), s.relay.book.Close())
 }
 
 // announce tells where to find what runs, and what of it strangers may reach.

@@ -40,16 +40,36 @@ func (s *Stack) startProgram(program string) {
 	log, err := os.Create(filepath.Join(s.dir, "controlplane.log"))
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { s.showOnFailure("controlplane", log) })
+	s.crash = make(chan struct{})
 	s.stopControlPlane = s.background("controlplane", func(ctx context.Context) error {
-		cmd := exec.CommandContext(ctx, program, "run", file)
-		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-		cmd.Stdout, cmd.Stderr = log, log
-		cmd.Env = []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"}
-		if err := cmd.Run(); err != nil && (ctx.Err() == nil || cmd.ProcessState.ExitCode() != 0) {
-			return err
+		for {
+			cmd := exec.CommandContext(ctx, program, "run", file)
+			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+			cmd.Stdout, cmd.Stderr = log, log
+			cmd.Env = []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"}
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			select {
+			case <-s.crash:
+				_ = cmd.Process.Kill()
+				<-ended
+				s.crash <- struct{}{}
+				continue
+			case err := <-ended:
+				if err != nil && (ctx.Err() == nil || cmd.ProcessState.ExitCode() != 0) {
+					return err
+				}
+				return nil
+			}
 		}
-		return nil
 	})
+	s.awaitProgram()
+}
+
+func (s *Stack) awaitProgram() {
 	s.Eventually("control plane is up", func() error {
 		response, err := http.Get("http://" + s.Admin + "/healthz")
 		if err != nil {
@@ -77,4 +97,11 @@ functions:
 	}
 	fmt.Fprintf(&b, "relay:\n  address: %q\n", s.Relay)
 	return b.String()
+}
+
+// CrashProgram kills Options.Program, and returns when it has been started again.
+func (s *Stack) CrashProgram() {
+	s.crash <- struct{}{}
+	<-s.crash
+	s.awaitProgram()
 }

@@ -65,10 +65,11 @@ type Stack struct {
 
 	t                testing.TB
 	dir              string
-	file             string   // of the control plane's configuration
-	binary           string   // of Envoy
-	workers          int      // of Envoy
-	envoyLog         *os.File // of every Envoy
+	file             string        // of the control plane's configuration
+	binary           string        // of Envoy
+	workers          int           // of Envoy
+	envoyLog         *os.File      // of every Envoy
+	crash            chan struct{} // kills Options.Program
 	stopControlPlane func()
 	stopRelay        func()
 	started          int    // control planes apart

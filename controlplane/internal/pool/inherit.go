@@ -102,9 +102,13 @@ func (p *Pool) Inherit(now time.Time, e Estate) (*Instance, error) {
 	return i, nil
 }
 
-// inheritStart tells the fleet how long the start took, or that it goes on.
+// inheritStart tells the fleet how long the start took, or that it goes on. The peer of an instance that was up may have to dial again.
 func (p *Pool) inheritStart(now time.Time, i *Instance, e Estate) {
-	p.timers.set(&i.deadline, now.Add(i.fleet.Latest()))
+	wait := i.fleet.Latest()
+	if e.Took > 0 {
+		wait = max(wait, redial)
+	}
+	p.timers.set(&i.deadline, now.Add(wait))
 	if e.Took > 0 {
 		i.fleet.Runs(now, e.Environment, e.Took, e.Cold)
 	} else {

@@ -222,3 +222,31 @@ func TestAnInheritedInstanceThatLeavesHasNotFailed(t *testing.T) {
 	require.Zero(t, p.Stats().Failed.Total())
 	require.Equal(t, 1, p.Stats().Starting, "another takes its place at once")
 }
+
+// A relay that has been started again has not heard yet of peers that dial it again. None is replaced before they have had the time.
+func TestAnInheritedInstanceMayDialAgain(t *testing.T) {
+	const others = 40 // from which it is learned how short starts are
+	s := settings()
+	s.Scaling.Min, s.Scaling.Max = others+1, 2*others
+	now := time.Unix(1_000_000, 0)
+	p := pool.New(s)
+	p.Await()
+	var last *pool.Instance
+	for n := range others + 1 {
+		i, err := p.Inherit(now, pool.Estate{
+			Index: n, Started: now.Add(-time.Minute), Took: 50 * time.Millisecond, Cold: true, Environment: fmt.Sprint(n),
+		})
+		require.NoError(t, err)
+		if last = i; n < others {
+			p.Up(now, i, 10)
+			p.Report(now, i, 0, pool.DefaultDelay)
+		}
+	}
+	require.Empty(t, p.Resume(now).Start)
+	for range 15 {
+		now = now.Add(100 * time.Millisecond)
+		require.Empty(t, p.Tick(now).Start)
+	}
+	p.Up(now, last, 10)
+	require.Equal(t, others+1, p.Stats().Ready)
+}
