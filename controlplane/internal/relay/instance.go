@@ -180,12 +180,15 @@ func stopTimers(timers ...*time.Timer) {
 	}
 }
 
-// leaveSocket closes the socket, if it was open.
+// leaveSocket closes the socket, if it was open. What Envoy has opened until then waits for a tunnel, or ends with the instance.
 func (i *instance) leaveSocket(listener *net.UnixListener) {
-	if listener != nil {
-		i.relay.sockets.release(i.Endpoint, listener)
-		i.relay.counters.up.Add(-1)
+	if listener == nil {
+		return
 	}
+	for _, late := range i.relay.sockets.release(i.Endpoint, listener) {
+		i.join(late)
+	}
+	i.relay.counters.up.Add(-1)
 }
 
 func (i *instance) streamsLocked() []*controlStream {

@@ -125,8 +125,9 @@ func (s *sockets) listen(endpoint string) (*net.UnixListener, error) {
 }
 
 // release closes a listener. It removes the path first, so that a connect fails instead of hanging in a backlog that is never
-// accepted. Envoy may retry a failed connect elsewhere.
-func (s *sockets) release(endpoint string, l *net.UnixListener) {
+// accepted. Envoy may retry a failed connect elsewhere. It returns the connections that were in the backlog, which the kernel would
+// reset.
+func (s *sockets) release(endpoint string, l *net.UnixListener) (late []*net.UnixConn) {
 	path := s.path(endpoint)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +135,35 @@ func (s *sockets) release(endpoint string, l *net.UnixListener) {
 		_ = os.Remove(path)
 		delete(s.owner, path)
 	}
+	late = backlog(l)
 	_ = l.Close()
+	return late
+}
+
+// backlog accepts what can be accepted without waiting.
+func backlog(l *net.UnixListener) (conns []*net.UnixConn) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	_ = raw.Control(func(listener uintptr) {
+		syscall.ForkLock.RLock() // no child gets the connections
+		defer syscall.ForkLock.RUnlock()
+		for {
+			fd, _, err := syscall.Accept(int(listener))
+			if err != nil {
+				return
+			}
+			syscall.CloseOnExec(fd)
+			file := os.NewFile(uintptr(fd), "")
+			conn, err := net.FileConn(file) // a duplicate
+			_ = file.Close()
+			if err == nil {
+				conns = append(conns, conn.(*net.UnixConn))
+			}
+		}
+	})
+	return conns
 }
 
 // close unlocks the directory. All listeners must have been released.

@@ -74,6 +74,31 @@ func TestSocketNames(t *testing.T) {
 	})
 }
 
+// What Envoy has opened before a socket is closed is carried or answered like any other connection, accepted or not.
+func TestNoConnectionIsResetWhenASocketIsClosed(t *testing.T) {
+	s, err := openSockets(tempDir(t))
+	require.NoError(t, err)
+	defer s.close()
+	l, err := s.listen("web/0001")
+	require.NoError(t, err)
+	var envoys []net.Conn
+	for range 3 {
+		envoy, err := net.Dial("unix", s.path("web/0001"))
+		require.NoError(t, err)
+		defer envoy.Close()
+		envoys = append(envoys, envoy)
+	}
+	late := s.release("web/0001", l)
+	require.Len(t, late, 3)
+	_, err = net.Dial("unix", s.path("web/0001"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	for n, conn := range late {
+		defer conn.Close()
+		exchangeBoth(t, envoys[n], conn, "hello")
+	}
+	require.Empty(t, s.release("web/0001", l), "harmless twice")
+}
+
 func TestAnOldOwnerLeavesItsSuccessorsSocket(t *testing.T) {
 	s, err := openSockets(tempDir(t))
 	require.NoError(t, err)
