@@ -24,7 +24,7 @@ import (
 const matrixVariable = "FAULT_MATRIX"
 
 // What is started, at most, in new environments: matrixBurst at once, then matrixRate each second. Those that are known may each be
-// started once a second beside.
+// started at once, and once a second, beside.
 const (
 	matrixBurst       = 6
 	matrixRate        = 2
@@ -229,9 +229,11 @@ func (c *cell) count(s *controlplanetest.Stack, began time.Time, results []resul
 	c.invocations = lambda.Started + lambda.Faults + lambda.Throttled
 	seconds := time.Since(began).Seconds()
 	c.made, c.makes = lambda.Cold, matrixBurst+int(matrixRate*seconds)
-	c.budget = c.makes + matrixMax + int(matrixMax*seconds)
+	inKnown := func(known int) int { return known + int(float64(known)*seconds) }
+	c.budget = c.makes + inKnown(max(matrixMax, c.made)) // more than matrixMax exist if some are thought to be frozen and work on
 	if c.cold {
-		c.makes = c.budget // environments that have expired are counted on for a while, and starts for these make new ones
+		c.makes += inKnown(matrixMax) // environments that have expired are counted on for a while, and starts for these make new ones
+		c.budget = c.makes
 	}
 	c.requests, c.failed = len(results), map[string]int{}
 	for _, r := range results {
