@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/keypair/keypairtest"
@@ -74,4 +76,24 @@ func certificate(t *testing.T) *config.ListenerTLS {
 	t.Helper()
 	certificate, key := keypairtest.Files(t, keypairtest.Wish{Names: []string{"localhost"}})
 	return &config.ListenerTLS{CertificateFile: certificate, KeyFile: key}
+}
+
+// Envoy looks for the control plane that leads several times a second. The policy for that is at a place of its own: without it Envoy
+// backs off to half a minute, and where it stands for other services nobody reads it.
+func TestEnvoyIsQuickToFindAnotherControlPlane(t *testing.T) {
+	split := testConfig()
+	split.Relay.Apart = true
+	split.Cell.ControlPlanes = []string{"127.0.0.1:7444", "127.0.0.1:7445"}
+	for name, cfg := range map[string]*config.Config{"one host": testConfig(), "several": split} {
+		static, err := xds.StaticConfig(cfg)
+		require.NoError(t, err)
+		boot := &bootstrapv3.Bootstrap{}
+		require.NoError(t, protojson.Unmarshal(static, boot))
+		services := boot.GetDynamicResources().GetAdsConfig().GetGrpcServices()
+		require.Len(t, services, 1)
+		backOff := services[0].GetEnvoyGrpc().GetRetryPolicy().GetRetryBackOff()
+		require.NotNil(t, backOff, name)
+		require.LessOrEqual(t, backOff.GetMaxInterval().AsDuration(), time.Second, name)
+		require.Nil(t, services[0].GetRetryPolicy(), name)
+	}
 }
