@@ -74,10 +74,10 @@ func (e endpoint) describe() upstream.Endpoint {
 	case core.State() == pool.Ready:
 		out.Health = upstream.Healthy
 		out.Weight = uint32(max(core.Free(), 1))
-	case core.State() == pool.Down && e.instance.isUp: // the relay, or its peer, may come back
-		out.Health = upstream.Degraded
 	case core.State() == pool.Draining:
 		out.Health = upstream.Draining
+	case e.instance.isUp: // the relay, or its peer, may come back
+		out.Health = upstream.Degraded
 	}
 	return out
 }
