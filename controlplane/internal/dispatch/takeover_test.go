@@ -16,6 +16,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/upstream"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -254,5 +255,19 @@ func TestAnInstanceOfTwoRelaysIsTakenOverOnce(t *testing.T) {
 		w.Start()
 		require.Len(t, w.Instances(), 1)
 		require.Empty(t, w.drainedFor("one"))
+	})
+}
+
+// A relay that has been started again has not heard yet of a peer that dials it again: requests that find nobody else wait for that one. A
+// start that was under way has never been up.
+func TestAnInheritedInstanceThatWasUpIsForWhomNoOtherServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWaitingWorld(t, nil)
+		w.Inherited(relays.Inheritance{Instance: "up", Function: "web", Endpoint: "web/0000", Age: time.Minute, UpFor: time.Second})
+		w.Inherited(relays.Inheritance{Instance: "starts", Function: "web", Endpoint: "web/0001", Age: time.Second})
+		w.Start()
+		synctest.Wait()
+		require.Equal(t, upstream.Degraded, w.health("/e/web/0000"))
+		require.Equal(t, upstream.Unhealthy, w.health("/e/web/0001"))
 	})
 }
