@@ -22,7 +22,7 @@ func TestEndUnservedBlocksForItsLimitAtMost(t *testing.T) {
 	}{
 		"HTTP/2 client that does not leave": {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true, limit},
 		"upgrade over HTTP/1.1":             {"POST /chat HTTP/1.1\r\n", false, 0},
-		"nothing":                           {"", false, limit},
+		"nothing":                           {"", false, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -36,9 +36,13 @@ func (w *waiter) giveUpLocked() {
 	w.inst.endUnserved(w.envoy)
 }
 
+// parting is how long Envoy may take to close a connection that it was told to leave. It does so at once, unless its machine has no
+// time for it.
+const parting = 10 * time.Second
+
 // endUnserved ends a connection of Envoy's that no tunnel has carried. A task of the instance is running, or it has not finished.
 func (i *instance) endUnserved(envoy *net.UnixConn) {
-	i.relay.tasks.Go(func() { wire.EndUnserved(envoy, linger) })
+	i.relay.tasks.Go(func() { wire.EndUnserved(envoy, parting) })
 }
 
 // reserveTunnel admits one more tunnel before its 101 is sent. standTunnel or unreserveTunnel must follow.
