@@ -175,7 +175,7 @@ func developed(t *testing.T, file, app, broken string, command ...string) {
 	d.says(`dev \| ` + file + ` changed: version 2 is on its way\n(?s:.*)dev \| version 2 serves\n`)
 
 	write(t, dir, file, broken)
-	d.says(`dev \| (version 3 was given up .*Version 2 still serves)\n`)
+	d.says(`dev \| (version 3 was given up: .*Version 2 still serves)\n`)
 	word, _, err := devAnswer(url)
 	require.NoError(t, err)
 	require.Equal(t, "two", word)
