@@ -15,8 +15,9 @@ import (
 // instance each time, and no more.
 func TestLongARouteThatKillsEnvironmentsIsNamed(t *testing.T) { killersAreNamed(t, "exit", "?after=0") }
 
-// The same where a request takes more memory than there is, and Lambda kills the whole environment.
-func TestLongARouteThatTakesAllMemoryIsNamed(t *testing.T) { killersAreNamed(t, "leak", "?mb=600") }
+// The same where a request takes more memory than there is, and Lambda kills the whole environment: at once where it is more than the
+// kernel's limit, which has room for /tmp as well.
+func TestLongARouteThatTakesAllMemoryIsNamed(t *testing.T) { killersAreNamed(t, "leak", "?mb=1024") }
 
 func killersAreNamed(t *testing.T, route, query string) {
 	const concurrency = 10
