@@ -293,8 +293,8 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.breaks(at)
 		i.wait.lost = i.isUp || i.wait.app != ""
+		last, served = last || i.unanswered, i.isUp || i.core.Slots() > 0
 		i.isUp, i.dialled, i.goodbye = false, 0, report
-		last, served = last || i.unanswered, i.core.Slots() > 0
 		return p.Down(at, i.core)
 	})
 	if last {

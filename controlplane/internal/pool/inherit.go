@@ -133,6 +133,9 @@ func (p *Pool) giveUpInherited(i *Instance) {
 	p.move(i, Down)
 }
 
+// wasUpElsewhere reports whether the instance has been up before it was inherited: its start has not failed.
+func (i *Instance) wasUpElsewhere() bool { return i.inherited && i.took > 0 }
+
 // unheard reports whether it is not known yet how much the instance has in flight.
 func (i *Instance) unheard() bool { return i.shared && !i.heard }
 

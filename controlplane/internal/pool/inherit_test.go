@@ -250,3 +250,23 @@ func TestAnInheritedInstanceMayDialAgain(t *testing.T) {
 	p.Up(now, last, 10)
 	require.Equal(t, others+1, p.Stats().Ready)
 }
+
+// The peer of an inherited instance that was up does not come back: its relay was gone for too long, or it has died. Its start is no failure.
+func TestAnInheritedInstanceThatDoesNotComeBackHasNotFailedToStart(t *testing.T) {
+	for name, tt := range map[string]struct {
+		took   time.Duration
+		failed uint64
+	}{"it was up": {time.Second, 0}, "it was starting": {0, 1}} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1_000_000, 0)
+			p := pool.New(settings())
+			p.Await()
+			i, err := p.Inherit(now, pool.Estate{Started: now.Add(-time.Minute), Took: tt.took, Cold: true, Environment: "e"})
+			require.NoError(t, err)
+			p.Resume(now)
+			p.Ended(now.Add(3*time.Second), i, pool.End{Cause: scaler.StartTimeout, Lost: true})
+			require.EqualValues(t, tt.failed, p.Stats().Failed.Total())
+			require.NoError(t, p.Check())
+		})
+	}
+}
