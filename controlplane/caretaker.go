@@ -21,6 +21,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/patient"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
@@ -123,19 +124,20 @@ const (
 
 // giveBack gives the requests that wait to a control plane that leads, until ctx ends.
 func (c *caretaker) giveBack(ctx context.Context, leads func() bool) {
-	ticker := time.NewTicker(looksEvery)
-	defer ticker.Stop()
-	for seen := 0; ; {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
+	for ctx.Err() == nil {
+		awaitLeader(ctx, leads)
+		for leads() && ctx.Err() == nil {
+			c.dispatcher.GiveBack()
+			pause.For(ctx, looksEvery)
 		}
+	}
+}
+
+// awaitLeader blocks until a control plane has led for so long that Envoy has noticed it, or ctx ends.
+func awaitLeader(ctx context.Context, leads func() bool) {
+	for seen := 0; seen < noticed && pause.For(ctx, looksEvery); {
 		if seen++; !leads() {
 			seen = 0
-		}
-		if seen >= noticed {
-			c.dispatcher.GiveBack()
 		}
 	}
 }

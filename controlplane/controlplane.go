@@ -241,9 +241,7 @@ func openOwnRelay(dir string, config relay.Config, leader *uplink.Leader, log lo
 	}
 	o.uplink.Connect(o.Relay)
 	if o.book, err = remember(dir, o.uplink); err != nil {
-		ended, end := context.WithCancel(context.Background())
-		end()
-		return nil, errors.Join(err, o.Run(ended))
+		return nil, errors.Join(err, closeOnly(o.Run))
 	}
 	return o, nil
 }
@@ -268,17 +266,22 @@ func (s *Server) openControl() (err error) {
 
 // close closes what open opened before it failed.
 func (s *Server) close() {
-	ended, end := context.WithCancel(context.Background())
-	end()
 	if s.admin != nil {
-		_ = s.admin.Run(ended)
+		_ = closeOnly(s.admin.Run)
 	}
 	if s.relay != nil {
-		_ = errors.Join(s.relay.Run(ended), s.relay.book.Close())
+		_ = errors.Join(closeOnly(s.relay.Run), s.relay.book.Close())
 	}
 	if s.control != nil {
 		_ = s.control.Close()
 	}
+}
+
+// closeOnly closes what a part has opened and not served yet: a run whose ctx has ended does nothing else.
+func closeOnly(run func(context.Context) error) error {
+	ended, end := context.WithCancel(context.Background())
+	end()
+	return run(ended)
 }
 
 // ControlAddr is where relays and Envoys reach this control plane, host:port. It is empty where they use a socket in the state

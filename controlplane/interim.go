@@ -2,12 +2,9 @@ package controlplane
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/xds"
 )
@@ -34,30 +31,18 @@ func (c *caretaker) configureNewcomers(ctx context.Context, current func() *Conf
 	}
 }
 
-// awaitLeader blocks until a control plane has led for so long that Envoy has noticed it, or ctx ends.
-func awaitLeader(ctx context.Context, leads func() bool) {
-	for seen := 0; seen < noticed && pause.For(ctx, looksEvery); {
-		if seen++; !leads() {
-			seen = 0
-		}
-	}
-}
-
 // serveNewcomers does so until ctx ends.
 func (c *caretaker) serveNewcomers(ctx context.Context, cfg *Config) error {
 	s, err := xds.New(cfg, c.log)
 	if err != nil {
 		return err
 	}
-	for _, l := range cfg.Listeners {
-		if l.TLS == nil {
-			continue
-		}
-		v, err := files.Read(config.ParsePair, nil, l.TLS.CertificateFile, l.TLS.KeyFile)
-		if err != nil {
-			return fmt.Errorf("certificate of listener %s: %w", l.Name, err)
-		}
-		s.SetCertificate(l.Name, v.Get())
+	certificates, err := readListeners(cfg, nil)
+	if err != nil {
+		return err
+	}
+	for name, v := range certificates {
+		s.SetCertificate(name, v.Get())
 	}
 	c.interim.Use(s)
 	defer c.interim.Use(nil)

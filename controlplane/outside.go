@@ -87,16 +87,10 @@ func (o *outside) readAdmin(a config.Admin) error {
 
 // read reads what a configuration names for listeners and functions. What is named already is not read again.
 func (o *outside) read(cfg *Config) (variable, error) {
-	next := variable{listeners: map[string]*files.Value[keypair.Pair]{}, tokens: map[string]*files.Value[string]{}}
-	for _, l := range cfg.Listeners {
-		if l.TLS == nil {
-			continue
-		}
-		v, err := readUnless(o.listeners[l.Name], config.ParsePair, usable, l.TLS.CertificateFile, l.TLS.KeyFile)
-		if err != nil {
-			return next, fmt.Errorf("certificate of listener %s: %w", l.Name, err)
-		}
-		next.listeners[l.Name] = v
+	listeners, err := readListeners(cfg, o.listeners)
+	next := variable{listeners: listeners, tokens: map[string]*files.Value[string]{}}
+	if err != nil {
+		return next, err
 	}
 	for _, f := range cfg.Functions {
 		if f.Provider != config.ProviderStatic {
@@ -109,6 +103,22 @@ func (o *outside) read(cfg *Config) (variable, error) {
 		next.tokens[f.Name] = v
 	}
 	return next, nil
+}
+
+// readListeners reads the certificates of listeners, by name, unless they are those that were read before.
+func readListeners(cfg *Config, before map[string]*files.Value[keypair.Pair]) (map[string]*files.Value[keypair.Pair], error) {
+	out := map[string]*files.Value[keypair.Pair]{}
+	for _, l := range cfg.Listeners {
+		if l.TLS == nil {
+			continue
+		}
+		v, err := readUnless(before[l.Name], config.ParsePair, usable, l.TLS.CertificateFile, l.TLS.KeyFile)
+		if err != nil {
+			return out, fmt.Errorf("certificate of listener %s: %w", l.Name, err)
+		}
+		out[l.Name] = v
+	}
+	return out, nil
 }
 
 // readUnless reads files, unless that is what was read before.

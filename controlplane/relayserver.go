@@ -87,9 +87,7 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 		s.book, err = remember(cfg.StateDir, s.uplink)
 	}
 	if err != nil {
-		ended, end := context.WithCancel(context.Background())
-		end()
-		return nil, errors.Join(err, s.relay.Run(ended), s.care.close())
+		return nil, errors.Join(err, closeOnly(s.relay.Run), s.care.close())
 	}
 	return s, nil
 }

@@ -132,18 +132,28 @@ func (b *Book) known(now time.Time, present map[key]int, most int) (found bool) 
 		if !k.named {
 			continue
 		}
-		if now.Sub(k.last) >= forget {
+		if !k.kills(now) {
 			delete(b.kinds, key)
 			continue
 		}
-		k.deaths++
-		if n := present[key]; n > 0 {
-			k.present++
-			k.others += max(0, most-n)
-			k.last, found = now, true
-		}
+		found = k.died(now, present[key], most) || found
 	}
 	return found
+}
+
+// kills tells whether it is known to kill environments: it was named, and has killed one not long ago.
+func (k *kind) kills(now time.Time) bool { return k.named && now.Sub(k.last) < forget }
+
+// died counts a death with so many requests of the kind in flight, and most in all. It tells whether there was any.
+func (k *kind) died(now time.Time, of, most int) bool {
+	k.deaths++
+	if of == 0 {
+		return false
+	}
+	k.present++
+	k.others += max(0, most-of)
+	k.last = now
+	return true
 }
 
 // weigh takes in a death for each suspect: how likely a request of its kind was in flight there by chance, and whether one was.
@@ -153,13 +163,8 @@ func (b *Book) weigh(now time.Time, present map[key]int, all, most int) {
 			continue
 		}
 		k.share = share(k.time, b.time-k.before)
-		k.deaths++
 		k.expected += 1 - math.Pow(1-min(1, benefit*k.share), float64(all))
-		if n := present[key]; n > 0 {
-			k.present++
-			k.others += max(0, most-n)
-			k.last = now
-		}
+		k.died(now, present[key], most)
 	}
 }
 
@@ -252,7 +257,7 @@ func (b *Book) room(now time.Time) bool {
 // Routes are the kinds of requests that are known to kill environments, those with the most deaths first.
 func (b *Book) Routes(now time.Time) (out []Route) {
 	for _, k := range b.kinds {
-		if k.named && now.Sub(k.last) < forget {
+		if k.kills(now) {
 			out = append(out, Route{Name: k.name, Deaths: k.present + 1, Of: k.deaths + 1, Others: k.others, Share: k.share, Last: k.last})
 		}
 	}
@@ -266,7 +271,7 @@ func (b *Book) Kills(now time.Time, r Request) bool {
 		return false
 	}
 	for key := range r.kinds() {
-		if k := b.kinds[key]; k != nil && k.named && now.Sub(k.last) < forget {
+		if k := b.kinds[key]; k != nil && k.kills(now) {
 			return true
 		}
 	}

@@ -344,10 +344,11 @@ func (g *Group) Kill() {
 }
 
 func (g *Group) processes() []int {
-	for _, dir := range g.dirs() {
-		return processes(dir)
+	dirs := g.dirs()
+	if len(dirs) == 0 {
+		return nil
 	}
-	return nil
+	return processes(dirs[0])
 }
 
 // patience bounds how long processes that were killed are waited for.
