@@ -84,7 +84,7 @@ func (p *Pool) Inherit(now time.Time, e Estate) (*Instance, error) {
 	}
 	p.reserveIndex(e.Index)
 	i := p.addAt(e.Index, earlier(e.Started, now), e.Adopted)
-	i.inherited, i.shared = true, true
+	i.inherited, i.shared, i.startedWell = true, true, e.Took > 0
 	i.fleet, i.took, i.environment = p.fleet, e.Took, e.Environment
 	i.pin, i.version, i.price, i.most = e.Pin, e.Version, e.Price, e.Slots
 	i.epoch = p.guards.Breaker.Epoch()
@@ -132,9 +132,6 @@ func (p *Pool) giveUpInherited(i *Instance) {
 	i.fleet.Over(p.now, i.start)
 	p.move(i, Down)
 }
-
-// wasUpElsewhere reports whether the instance has been up before it was inherited: its start has not failed.
-func (i *Instance) wasUpElsewhere() bool { return i.inherited && i.took > 0 }
 
 // unheard reports whether it is not known yet how much the instance has in flight.
 func (i *Instance) unheard() bool { return i.shared && !i.heard }

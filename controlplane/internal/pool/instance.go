@@ -83,6 +83,7 @@ type Instance struct {
 	heldUntil   time.Time // when it is drained if no Envoy knows its endpoint then
 	dialled     bool      // its peer is there: the start timeout does not run
 	wasUp       bool
+	startedWell bool      // its peer had dialled before it was inherited: whatever happens now, its start has not failed
 	failed      bool      // counted as a failed start
 	late        bool      // given up because it was not up in time
 	awaitsApp   bool      // its peer is there and waits for the app

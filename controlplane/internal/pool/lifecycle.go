@@ -287,7 +287,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	p.counters.ended++
 	i.fleet.Over(now, i.start)
 	i.fleet.Ended(now, i.environment, end.Cause != "" || end.Gone)
-	if p.mayFail(i) && !i.wasUp && !i.wasUpElsewhere() {
+	if p.mayFail(i) && !i.wasUp && !i.startedWell {
 		p.fail(now, i, scaler.StartCause(end.Cause))
 	}
 	if i.late && !i.adopted {

@@ -29,7 +29,7 @@ func (m *model) succeed(t *rapid.T) {
 		}
 		heir, err := m.p.Inherit(m.now, e)
 		require.NoError(t, err)
-		m.gaveUp[heir] = e.Told != ""
+		m.gaveUp[heir], m.startedWell[heir] = e.Told != "", e.Took > 0
 		m.instances = append(m.instances, heir)
 		m.others[heir] = old.InFlight() + m.others[old]
 		delete(m.others, old)
@@ -63,6 +63,7 @@ func (m *model) reset() {
 		clear(of)
 	}
 	clear(m.gaveUp)
+	clear(m.startedWell)
 }
 
 // others end what somebody else has leased.
