@@ -214,7 +214,8 @@ func TestAnEventsPathAndContext(t *testing.T) {
 	leaks(t)
 	api := runtimetest.Start(t)
 	app := newApp(t, func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s|%s|%s", r.URL.Path, r.Header.Get("X-Amzn-Request-Context"), r.Header.Get("X-Amzn-Lambda-Context"))
+		forged := r.Header.Get("X_amzn_request_context") + r.Header.Get("X-Amzn_lambda_context")
+		fmt.Fprintf(w, "%s|%s|%s|%s", r.URL.Path, r.Header.Get("X-Amzn-Request-Context"), r.Header.Get("X-Amzn-Lambda-Context"), forged)
 	})
 	start(t, map[string]string{
 		apiVar: api.Address(), portVar: portOf(app),
@@ -224,7 +225,8 @@ func TestAnEventsPathAndContext(t *testing.T) {
 	for path, want := range map[string]string{
 		"/prod/v1/a": "/a", "/v1/a": "/a", "/prod/v1": "/", "/prod/v10/a": "/v10/a", "/product": "/product", "/a/v1": "/a/v1", "/prod": "/",
 	} {
-		api.Invoke("r", fmt.Sprintf(`{"version":"2.0","rawPath":%q,"headers":{"x-amzn-request-context":"forged"},
+		api.Invoke("r", fmt.Sprintf(`{"version":"2.0","rawPath":%q,
+			"headers":{"x-amzn-request-context":"forged","X_Amzn_Request_Context":"forged","x-amzn_lambda_context":"forged"},
 			"requestContext":{"stage":"prod","authorizer":{"name":"Zoë 🎈"},"http":{"method":"GET"}}}`, path), deadline)
 		var answer struct{ Body string }
 		require.NoError(t, json.Unmarshal([]byte(api.Answer(t).Body), &answer))
@@ -233,6 +235,7 @@ func TestAnEventsPathAndContext(t *testing.T) {
 		require.Equal(t, `{"stage":"prod","authorizer":{"name":"Zo\u00eb \ud83c\udf88"},"http":{"method":"GET"}}`, parts[1])
 		require.JSONEq(t, fmt.Sprintf(`{"request_id":"r","invoked_function_arn":"%s:live","xray_trace_id":"Root=1-0-r","deadline":%d}`,
 			runtimetest.ARN, deadline.UnixMilli()), parts[2])
+		require.Empty(t, parts[3], "servers that make CGI variables of headers would not tell them apart")
 	}
 }
 

@@ -35,7 +35,7 @@ func TestAnAppHearsOfFreezesByHTTP(t *testing.T) {
 			heard := make(chan string, 16)
 			app := newBothApp(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/" {
-					heard <- fmt.Sprint(r.Method, " ", r.URL.Path, " ", r.Header.Get("Lambda-Dispatch-Event"))
+					heard <- fmt.Sprint(r.Method, " ", r.URL.Path, " ", r.Header.Get("Lambda-Dispatch-Event"), r.Header.Get("lambda_dispatch_event"))
 				}
 				if r.URL.Path == "/frozen" {
 					w.WriteHeader(http.StatusInternalServerError) // which changes nothing
@@ -54,7 +54,7 @@ func TestAnAppHearsOfFreezesByHTTP(t *testing.T) {
 				}
 				req, err := http.NewRequest(http.MethodGet, "http://app/frozen", nil)
 				require.NoError(t, err)
-				req.Header["lambda-dispatch-event"] = []string{"freeze"}
+				req.Header["lambda-dispatch-event"], req.Header["lambda_dispatch_event"] = []string{"freeze"}, []string{"freeze"}
 				res, err := relay.Client(t, true).Do(req)
 				require.NoError(t, err)
 				_, _ = io.Copy(io.Discard, res.Body)

@@ -61,11 +61,7 @@ func requestHeader(h *routev3.HeaderMatcher) *condition {
 }
 
 // asksToUpgrade holds for requests to upgrade, also those of HTTP/2, which Envoy translates.
-func asksToUpgrade() *condition {
-	return requestHeader(&routev3.HeaderMatcher{
-		Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
-	})
-}
+func asksToUpgrade() *condition { return requestHeader(present("upgrade")) }
 
 // pathless holds for targets without a path, which can be legal: http://host?query.
 func pathless() *condition {
@@ -74,10 +70,20 @@ func pathless() *condition {
 	return requestHeader(path)
 }
 
-// unexplained holds for answers that are neither the control plane's nor a route's refusal. It costs more than other conditions.
+// notUpgraded are the details of an app's answer to an upgrade that is neither 101 nor an error. Envoy passes on its status and
+// headers in an answer of its own, and drops its body.
+const notUpgraded = "websocket_handshake_unsuccessful"
+
+// unexplained holds for answers that are not the control plane's, a route's refusal or the app's. It costs more than other
+// conditions.
 func unexplained() *condition {
-	return expression(fmt.Sprintf(
-		"!(response.code_details == 'direct_response' || response.code_details.startsWith('%s'))", extproc.DetailsPrefix))
+	return expression(fmt.Sprintf("!(response.code_details in ['direct_response', '%s'] || response.code_details.startsWith('%s'))",
+		notUpgraded, extproc.DetailsPrefix))
+}
+
+// detailed holds for answers of which Envoy says this.
+func detailed(details string) *condition {
+	return expression(fmt.Sprintf("response.code_details == '%s'", details))
 }
 
 // expression holds if a CEL expression is true.

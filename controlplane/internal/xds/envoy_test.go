@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -146,6 +147,11 @@ func app(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Huge", strings.Repeat("x", 200<<10))
 	case strings.HasSuffix(path, "/echo"):
 		_, _ = io.Copy(w, r.Body)
+	case strings.HasPrefix(path, "/answers/"):
+		status, _ := strconv.Atoi(strings.TrimPrefix(path, "/answers/"))
+		w.Header().Set("Location", "/there")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "the app's")
 	case r.Header.Get("Upgrade") != "":
 		echoUpgraded(w)
 	default:

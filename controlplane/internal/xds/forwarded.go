@@ -24,25 +24,24 @@ func forwardedHost(l config.Listener) *corev3.HeaderValueOption {
 	}
 }
 
-// hearsay lists the headers that only a trusted proxy in front may set. Frameworks trust them, and we do not set them. If no
-// proxy is trusted they are removed, because a client may have set them.
-func hearsay(l config.Listener) []string {
-	if l.TrustedHops > 0 {
-		return nil
+// withoutHearsay removes headers that only others may set, before anything reads them. Our own and Envoy's own nobody may set:
+// with x-envoy- headers a client could set timeouts and retries. Nobody may use spellings with underscores either, which servers
+// that map headers to CGI variables take for the real names. What a proxy says of its client frameworks believe. So without a
+// trusted proxy in front nothing of that stays but x-forwarded-for, to which Envoy appends; it sets -proto and -host itself.
+func withoutHearsay(l config.Listener) *earlyv3.HeaderMutation {
+	var names []*matcherv3.StringMatcher
+	for _, prefix := range []string{"lambda-dispatch-", "x-envoy-", "x_forwarded", "x-forwarded_", "x_real", "x-real_"} {
+		names = append(names, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: prefix}})
 	}
-	return []string{"forwarded", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-server", "x-forwarded-ssl", "x-real-ip"}
-}
-
-// withoutReservedHeaders removes headers that neither clients nor proxies may set, before anything reads them: our own and
-// Envoy's (with x-envoy- headers a client could set timeouts and retries), and spellings with underscores, which servers that map
-// headers to CGI variables take for the real names.
-func withoutReservedHeaders() *earlyv3.HeaderMutation {
+	if l.TrustedHops == 0 {
+		names = append(names, exact("forwarded"), exact("x-real-ip"), fully("^x-forwarded-"+anythingBut("for")))
+	}
 	mutation := &earlyv3.HeaderMutation{}
-	for _, prefix := range []string{"lambda-dispatch-", "x-envoy-", "x_forwarded", "x-forwarded_"} {
+	for _, name := range names {
 		mutation.Mutations = append(mutation.Mutations, &mutationv3.HeaderMutation{
-			Action: &mutationv3.HeaderMutation_RemoveOnMatch_{RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{
-				KeyMatcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: prefix}},
-			}},
+			Action: &mutationv3.HeaderMutation_RemoveOnMatch_{
+				RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{KeyMatcher: name},
+			},
 		})
 	}
 	return mutation

@@ -13,7 +13,8 @@ import (
 const claims = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: claimed\r\nX-Forwarded-Port: 444\r\n" +
 	"X-Forwarded-Prefix: /claimed\r\nX-Forwarded-Server: claimed\r\nX-Forwarded-Ssl: on\r\nX-Real-Ip: 6.6.6.6\r\n" +
 	"Forwarded: for=6.6.6.6;host=claimed;proto=https\r\nX-Request-Id: mine\r\n" +
-	"X_Forwarded_Proto: https\r\nX-Forwarded_Host: claimed\r\nX_Forwarded-For: 6.6.6.6\r\n"
+	"X-Forwarded-Scheme: https\r\nX-Forwarded-Protocol: ssl\r\nX-Forwarded-User: root\r\nX-Forwarded-Fo: 6.6.6.6\r\nX-Forwarded-For-: 6.6.6.6\r\n" +
+	"X_Forwarded_Proto: https\r\nX-Forwarded_Host: claimed\r\nX_Forwarded-For: 6.6.6.6\r\nX_Real_Ip: 6.6.6.6\r\nX-Real_Ip: 6.6.6.6\r\n"
 
 // told is what the app is told of a request's way, without the names that it was not told.
 func (f *front) told(t *testing.T, address, headers string) map[string]string {
@@ -56,6 +57,7 @@ func TestWhatAppsAreToldOfARequestsWay(t *testing.T) {
 	require.Equal(t, map[string]string{
 		"x-forwarded-for": "6.6.6.6," + us, "x-forwarded-proto": "https", "x-forwarded-host": "claimed", "x-request-id": "mine",
 		"x-forwarded-port": "444", "x-forwarded-prefix": "/claimed", "x-forwarded-server": "claimed", "x-forwarded-ssl": "on",
+		"x-forwarded-scheme": "https", "x-forwarded-protocol": "ssl", "x-forwarded-user": "root", "x-forwarded-fo": "6.6.6.6", "x-forwarded-for-": "6.6.6.6",
 		"x-real-ip": "6.6.6.6", "forwarded": "for=6.6.6.6;host=claimed;proto=https",
 	}, f.told(t, f.behind, claims), "the proxy is")
 

@@ -23,9 +23,7 @@ func http1() *corev3.Http1ProtocolOptions {
 		EnableTrailers:        true,
 		AcceptHttp_10:         true,
 		DefaultHostForHttp_10: namelessHost,
-		IgnoreHttp_11Upgrade: []*matcherv3.StringMatcher{{MatchPattern: &matcherv3.StringMatcher_SafeRegex{
-			SafeRegex: &matcherv3.RegexMatcher{Regex: anythingBut(upgradeProtocol)},
-		}}},
+		IgnoreHttp_11Upgrade:  []*matcherv3.StringMatcher{fully(anythingBut(upgradeProtocol))},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
 
 // startAnyHost is a front whose function takes every path of any host.
@@ -92,6 +93,9 @@ func TestRequestsByteByByte(t *testing.T) {
 		{"WebSocket among others", "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: foo, websocket\r\n\r\n", "101"},
 		{"WebSocket with an expectation", "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nExpect: foo\r\n\r\n", "101"},
 
+		{"WebSocket with a body", "POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nok", unsupported},
+		{"WebSocket with an empty body", "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n", "101"},
+
 		// Versions and methods.
 		{"HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\n\r\n", "200"},
 		{"HTTP/1.0 without a host", "GET / HTTP/1.0\r\n\r\n", "200"},
@@ -126,6 +130,9 @@ func TestRequestsByteByByte(t *testing.T) {
 		{"list of lengths", "POST / HTTP/1.1\r\n@Content-Length: 2, 2\r\n\r\nok", invalid},
 		{"signed length", "POST / HTTP/1.1\r\n@Content-Length: +2\r\n\r\nok", invalid},
 		{"huge length", "POST / HTTP/1.1\r\n@Content-Length: 99999999999999999999\r\n\r\nok", invalid},
+		{"length above 63 bits", "POST / HTTP/1.1\r\n@Content-Length: 9223372036854775808\r\n\r\nok", invalid},
+		{"greatest length of 64 bits", "POST / HTTP/1.1\r\n@Content-Length: 18446744073709551615\r\n\r\nok", invalid},
+		{"length with zeros", "POST /echo HTTP/1.1\r\n@Content-Length: 0000000000000000000002\r\n\r\nok", "200"},
 		{"length and chunks", "POST / HTTP/1.1\r\n@Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", invalid},
 		{"unknown coding", "POST / HTTP/1.1\r\n@Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", unsupported},
 		{"chunked twice", "POST / HTTP/1.1\r\n@Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", unsupported},
@@ -148,6 +155,28 @@ func TestRequestsByteByByte(t *testing.T) {
 			text := strings.Replace(c.request, "@", "Host: a\r\nConnection: close\r\n", 1)
 			require.Equal(t, c.want, f.send(t, text).outcome(t))
 		})
+	}
+}
+
+// An app need not agree to an upgrade. Envoy passes on errors whole, and of other answers the status and the headers.
+func TestUpgradesThatAppsDoNotTake(t *testing.T) {
+	f := startAnyHost(t)
+	for status, want := range map[int]reply{
+		200: {&http.Response{StatusCode: 501}, `"cause":"request_unsupported"`},
+		204: {&http.Response{StatusCode: 501}, `"cause":"request_unsupported"`},
+		302: {&http.Response{StatusCode: 302}, ""},
+		403: {&http.Response{StatusCode: 403}, "the app's"},
+		426: {&http.Response{StatusCode: 426}, "the app's"},
+		503: {&http.Response{StatusCode: 503}, "the app's"},
+	} {
+		r := f.send(t, fmt.Sprintf("GET /answers/%d HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", status))
+		require.Equal(t, want.StatusCode, r.StatusCode, status)
+		require.Contains(t, r.body, want.body, status)
+		if status == 302 {
+			require.Equal(t, "/there", r.Header.Get("Location"))
+			require.Empty(t, r.body)
+			require.Empty(t, r.Header.Get(extproc.CauseHeader))
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnect
 			CidrRanges: []*corev3.CidrRange{{AddressPrefix: "255.255.255.255", PrefixLen: number(32)}},
 		},
 		EarlyHeaderMutationExtensions: []*corev3.TypedExtensionConfig{
-			extension("envoy.http.early_header_mutation.header_mutation", withoutReservedHeaders()),
+			extension("envoy.http.early_header_mutation.header_mutation", withoutHearsay(l)),
 		},
 
 		// A request id is made if the client sent none, and never changed.

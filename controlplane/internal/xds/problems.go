@@ -62,6 +62,7 @@ var problems = []problem{
 	{all(answered(404), pathless()), 0, noFunction, causeNoRoute},
 	{answered(400), 0, malformed, causeInvalid},
 	{flagged("DPE"), 0, malformed, causeInvalid},
+	{all(below(300), asksToUpgrade(), detailed(notUpgraded)), 501, unsupported, causeUnsupported},
 	{all(unexplained(), below(500)), 0, malformed, causeInvalid},
 	{unexplained(), 0, "Internal error", "internal"},
 }

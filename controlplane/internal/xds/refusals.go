@@ -5,7 +5,6 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/extproc"
 )
@@ -25,17 +24,29 @@ func malformedHost() *routev3.Route { return refuseUnless("malformed-host", ":au
 // like a fault of the function.
 func malformedPath() *routev3.Route { return refuseUnless("malformed-path", ":path", soundPath) }
 
+// excessiveLength refuses requests that say to have a body of 10^18 bytes or more. A Go server resets the stream of one whose
+// length does not fit into 63 bits.
+func excessiveLength() *routev3.Route {
+	return refusal("excessive-length", anyPath(header("content-length", fully(`0*[1-9][0-9]{18,}`))), 400, malformed, causeInvalid)
+}
+
+// upgradeWithBody refuses offers to upgrade that come with a body. Envoy would not send the body before the app has agreed to the
+// upgrade, and the app would wait for it.
+func upgradeWithBody() *routev3.Route {
+	match := anyPath(present("upgrade"), header("content-length", fully(`0*[1-9][0-9]*`)))
+	return refusal("upgrade-with-body", match, 501, unsupported, causeUnsupported)
+}
+
 // refuseUnless refuses requests with a header that the expression does not match as a whole.
 func refuseUnless(name, headerName, regex string) *routev3.Route {
-	unsound := header(headerName, &matcherv3.StringMatcher{
-		MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}},
-	})
+	unsound := header(headerName, fully(regex))
 	unsound.InvertMatch = true
-	match := &routev3.RouteMatch{
-		PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"},
-		Headers:       []*routev3.HeaderMatcher{unsound},
-	}
-	return refusal(name, match, 400, malformed, causeInvalid)
+	return refusal(name, anyPath(unsound), 400, malformed, causeInvalid)
+}
+
+// anyPath matches requests for every path whose headers match.
+func anyPath(headers ...*routev3.HeaderMatcher) *routev3.RouteMatch {
+	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}, Headers: headers}
 }
 
 // refusal is a route that Envoy answers by itself.

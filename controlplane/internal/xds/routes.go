@@ -52,7 +52,7 @@ func routeConfiguration(cfg *config.Config, l config.Listener) *routev3.RouteCon
 		// A host is matched without its port, but the app sees it as the client sent it.
 		IgnorePortInHostMatching: true,
 		RequestHeadersToAdd:      []*corev3.HeaderValueOption{forwardedHost(l)},
-		RequestHeadersToRemove:   append(hearsay(l), "x-envoy-external-address", "x-envoy-original-path", originalURL),
+		RequestHeadersToRemove:   []string{"x-envoy-external-address", "x-envoy-original-path", originalURL},
 		ResponseHeadersToRemove:  []string{extproc.RefusedHeader},
 	}
 	for _, host := range hostsOf(routes) {
@@ -119,7 +119,8 @@ func hostsOf(routes []routed) []string {
 
 // virtualHost has every route that its host can match, because Envoy looks only into the most specific virtual host.
 func virtualHost(host string, routes []routed) *routev3.VirtualHost {
-	out := &routev3.VirtualHost{Name: host, Domains: []string{host}, Routes: []*routev3.Route{malformedHost(), malformedPath()}}
+	out := &routev3.VirtualHost{Name: host, Domains: []string{host}}
+	out.Routes = []*routev3.Route{malformedHost(), malformedPath(), excessiveLength(), upgradeWithBody()}
 	routes = slices.DeleteFunc(slices.Clone(routes), func(r routed) bool { return !covers(r.Host, host) })
 	out.Routes = append(out.Routes, againRoutes(routes)...)
 	for _, r := range routes {
@@ -208,6 +209,15 @@ func header(name string, value *matcherv3.StringMatcher) *routev3.HeaderMatcher 
 		Name:                 strings.ToLower(name),
 		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: value},
 	}
+}
+
+func present(name string) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}
+}
+
+// fully matches texts that the expression matches as a whole.
+func fully(regex string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}}}
 }
 
 // action routes to the function. Envoy starts these timers when the request has left the filters, so they do not count time in

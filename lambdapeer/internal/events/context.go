@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/spelling"
 )
 
 // Headers that describe its event and its invocation to an app, as JSON. Their names are those of aws-lambda-web-adapter.
@@ -18,10 +20,7 @@ const (
 const maxContext = 8 << 10
 
 // Conceal removes these headers where a client has sent them.
-func Conceal(h http.Header) {
-	h.Del(RequestContextHeader)
-	h.Del(ContextHeader)
-}
+func Conceal(h http.Header) { spelling.Remove(h, RequestContextHeader, ContextHeader) }
 
 // reveal adds the event's request context and the invocation's. One that is too large is left out.
 func reveal(h http.Header, p payload, inv Invocation) {

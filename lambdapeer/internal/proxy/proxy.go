@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/spelling"
 )
 
 const bufferSize = 32 << 10
@@ -129,7 +131,7 @@ func rewrite(r *httputil.ProxyRequest, address string, h2c bool) {
 		out.URL.Opaque = path
 	}
 	out.Host = hostOf(r.In, h2c)
-	out.Header.Del(EventHeader)
+	spelling.Remove(out.Header, EventHeader)
 	out.Trailer = r.In.Trailer // the map that is filled when the body has been read
 	if out.Body != nil && r.In.ProtoMajor == 2 {
 		out.Body = upload{out.Body, r.In.Body}
