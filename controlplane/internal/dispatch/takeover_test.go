@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"encoding/json"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -200,6 +201,36 @@ func TestASuccessorGoesOnWithARollout(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A note says that all instances run the new code only after the rollout to it, or a successor would leave the old ones.
+func TestANoteNeverNamesCodeBeforeItsRollout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDeployed(t, provider.Routing{Revision: "0"}, nil)
+		f := w.named("web")
+		code := func() provider.Routing {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return *f.versions.settle(f.pool.Rollout())
+		}
+		for n := range 100 {
+			read := make(chan struct{})
+			go func() {
+				defer close(read)
+				f.routed(provider.Routing{Revision: strconv.Itoa(n + 1)})
+			}()
+			for reading := true; reading; {
+				select {
+				case <-read:
+					reading = false
+				default:
+				}
+				require.Equal(t, strconv.Itoa(n), code().Revision)
+				runtime.Gosched()
+			}
+			require.NoError(t, w.AbortRollout("web"))
+		}
+	})
 }
 
 func TestASuccessorDoesNotTryAgainWhatWasGivenUp(t *testing.T) {

@@ -167,27 +167,37 @@ func (v *versions) hear(r provider.Routing) heard {
 // routed handles what Lambda says of the qualifier. It begins a rollout if the route or the code has changed, or if an operator
 // wants one.
 func (f *function) routed(r provider.Routing) {
-	f.mu.Lock()
-	h := f.versions.hear(r)
-	f.mu.Unlock()
+	var todo effects
+	h := f.hear(r, &todo)
 	if h.moved {
 		f.log.WithField("version", routeName(r.Route)).Info("the qualifier points to this version")
 	}
 	if h.mended {
 		f.log.Info("what the function's qualifier points to can be read again")
 	}
+	todo.carryOut(f)
+}
+
+// hear is the part of routed that needs the lock. It holds the lock from before it records the answer until the rollout has begun: a
+// note written in between would tell the next leader that all instances run the new code.
+func (f *function) hear(r provider.Routing, todo *effects) heard {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := now()
+	f.wake(at, todo)
+	f.versions.settle(f.pool.Rollout())
+	h := f.versions.hear(r)
 	plan, forced := f.settings().plan.settings.Rollout, h.plan != nil
 	if forced {
 		plan = *h.plan
 	}
 	pinned := h.route != (pool.Route{})
-	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
-		unknown := h.other && p.Routed() == (pool.Route{}) // Lambda chose what the instances run, so nobody knows it
-		return p.Route(at, h.route, plan, pinned && (forced || unknown))
-	})
+	unknown := h.other && f.pool.Routed() == (pool.Route{}) // Lambda chose what the instances run, so nobody knows it
+	f.apply(at, f.pool.Route(at, h.route, plan, pinned && (forced || unknown)), todo)
 	if !pinned && (forced || h.other) {
-		f.renew(plan, h.other)
+		f.apply(at, f.pool.Renew(at, plan, h.other), todo)
 	}
+	return h
 }
 
 // renew replaces all instances. changed says whether the new ones run other code.
