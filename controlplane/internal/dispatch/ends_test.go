@@ -197,6 +197,24 @@ func TestAStartWhoseConnectionBreaksHasFailed(t *testing.T) {
 	})
 }
 
+// An instance comes up between the decision that its start has failed and its end. A request that it got would be sent to nobody.
+func TestAStartThatHasFailedGetsNoRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		got := w.acquire(t.Context())
+		id := w.instances()[0]
+		w.publish()
+		i := w.instance(id)
+		require.False(t, i.function.servesOn(i))
+		w.comesUp(id)
+		synctest.Wait()
+		require.Empty(t, got)
+		w.end(id, provider.End{Cause: scaler.Network})
+		require.Contains(t, w.forgot, id)
+		require.Equal(t, map[string]uint64{"network": 1}, w.endsByReason())
+	})
+}
+
 func TestTheOrderOfAnInstancesLastEventsDoesNotMatter(t *testing.T) {
 	report := &wire.Report{Reason: wire.ReasonShutdown}
 	down := func(w *world, id string) { w.Down(id, report, nil) }

@@ -39,6 +39,7 @@ type instance struct {
 	flown       []flown   // requests that have ended lately
 	broke       time.Time // the first sign that it has died; zero: none
 	unanswered  bool      // its invocation goes on, but nobody listens for the answer: Down is its end
+	givenUp     bool      // it was not up when its answer was lost: it is about to be ended
 	ended       bool
 }
 
@@ -134,11 +135,12 @@ func (f *function) farewell(i *instance) *wire.Report {
 	return i.goodbye
 }
 
-// servesOn tells whether the instance's tunnels are up. If they are, its end will be Down.
+// servesOn decides whether the instance goes on without its answer: whether its tunnels are up. If they are, its end will be Down. If
+// they are not, the caller ends it, and it does not come up in between: it would be given requests, and then be forgotten.
 func (f *function) servesOn(i *instance) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i.unanswered = i.isUp
+	i.unanswered, i.givenUp = i.isUp, !i.isUp
 	return i.unanswered
 }
 
@@ -184,7 +186,7 @@ func (f *function) up(i *instance, up relays.Up) {
 	f.meet(up.Peer)
 	var todo effects
 	f.mu.Lock()
-	if i.ended {
+	if i.ended || i.givenUp {
 		f.mu.Unlock()
 		return
 	}
