@@ -273,7 +273,7 @@ func TestAnOperatorNeedNotWaitForTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(f *config.Function) { f.Scaling.Min = 1 })
 		w.end(w.instances()[0], provider.End{Cause: scaler.Denied, NeverRan: true})
-		time.Sleep(time.Second)
+		time.Sleep(100 * time.Millisecond)
 		require.Len(t, w.instances(), 1)
 		require.NoError(t, w.RetryFunction("web"))
 		require.Len(t, w.instances(), 2)

@@ -45,24 +45,26 @@ func TestDeniedStopsAndReports(t *testing.T) {
 	require.Equal(t, scaler.Denied, rs[0].Cause())
 	require.Equal(t, scaler.Denied, w.p.Stats().Blocked.Cause)
 
-	for range 29 {
-		w.run(time.Second, nil)
+	const probes = 8 // until the pauses are the longest
+	for n := range probes {
+		pause := w.p.Stats().Blocked.Until.Sub(w.now)
+		w.run(pause-time.Millisecond, nil)
 		r := w.acquire()
 		require.Equal(t, pool.Rejected, r.State())
 		require.Equal(t, scaler.Denied, r.Cause())
+		require.Equal(t, 3+n, w.starts)
+		w.run(time.Millisecond, nil)
+		w.requireStates(pool.Waiting, w.acquireN(20))
+		require.Equal(t, 4+n, w.starts, "one probe")
+		w.fail(scaler.Denied)
 	}
-	require.Equal(t, 3, w.starts)
-	w.run(time.Second, nil)
-	w.requireStates(pool.Waiting, w.acquireN(20))
-	require.Equal(t, 4, w.starts, "one probe")
-	w.fail(scaler.Denied)
-	require.Equal(t, 4, w.starts)
-	require.Len(t, w.evicted, 50)
+	require.GreaterOrEqual(t, w.p.Stats().Blocked.Until.Sub(w.now), scaler.ProbeEvery/2)
+	require.Len(t, w.evicted, 30+20*probes)
 
-	w.run(30*time.Second, nil)
+	w.run(scaler.ProbeEvery, nil)
 	rs = w.acquireN(20)
 	w.up()
-	require.Equal(t, 6, w.starts, "open again: the rest is started")
+	require.Equal(t, 3+probes+2, w.starts, "open again: the rest is started")
 	w.up()
 	w.requireStates(pool.Leased, rs)
 	require.Equal(t, scaler.Block{}, w.p.Stats().Blocked)
@@ -74,9 +76,11 @@ func TestRefusedRequestsKnowWhenToComeAgain(t *testing.T) {
 	first := w.acquire()
 	w.fail(scaler.Denied)
 	require.Equal(t, pool.Evicted, first.State())
-	require.Equal(t, scaler.ProbeEvery, first.RetryAfter())
-	w.run(10*time.Second, nil)
-	require.Equal(t, scaler.ProbeEvery-10*time.Second, w.acquire().RetryAfter())
+	until := w.p.Stats().Blocked.Until
+	require.Equal(t, until.Sub(w.now), first.RetryAfter())
+	require.Positive(t, first.RetryAfter())
+	w.run(first.RetryAfter()/2, nil)
+	require.Equal(t, until.Sub(w.now), w.acquire().RetryAfter())
 
 	w = story(t, func(s *pool.Settings) { s.QueueTimeout = 3 * time.Second })
 	throttled := w.acquireN(200)

@@ -8,7 +8,7 @@ import (
 
 // How the breaker paces starts that keep failing.
 const (
-	ProbeEvery  = 30 * time.Second // between tries of starts that are refused for good
+	ProbeEvery  = 30 * time.Second // between tries of starts that have been refused for long
 	ForgetAfter = time.Minute      // after the pause, without a try: then failures are forgotten
 	OpenAfter   = 3                // failures in a row after which requests do not wait, for causes of class probe
 	// Attempts bounds the starts that one request can cause while all of them fail. After as many steps without a new
@@ -56,12 +56,8 @@ func (b *Breaker) tighten(now time.Time, cause Cause, r rule) {
 	}
 }
 
-// pause is half fixed and half jitter, so that functions that failed together do not try again together. For class stop it is
-// exact.
+// pause is half fixed and half jitter, so that functions that failed together do not try again together.
 func (b *Breaker) pause() time.Duration {
-	if b.rule.class == stop {
-		return b.rule.first
-	}
 	d := min(b.rule.first<<min(b.steps-1, 16), b.rule.longest)
 	return d/2 + time.Duration(b.rand.Int64N(int64(d/2)+1))
 }

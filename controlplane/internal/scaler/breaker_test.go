@@ -42,6 +42,8 @@ func TestBreakerPausesGrowAndAreJittered(t *testing.T) {
 		{scaler.Unknown, 200 * time.Millisecond, 30 * time.Second},
 		{scaler.Crashed, time.Second, 30 * time.Second},
 		{scaler.StartTimeout, time.Second, 30 * time.Second},
+		{scaler.Denied, time.Second, scaler.ProbeEvery},
+		{scaler.NotFound, time.Second, scaler.ProbeEvery},
 	} {
 		g, now := guards(), epoch
 		for step := range 40 {

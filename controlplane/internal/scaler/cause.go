@@ -87,7 +87,7 @@ func ruleOf(c Cause) rule {
 	const short, long = 10 * time.Second, 30 * time.Second
 	switch c {
 	case Denied, NotFound, TooLarge, Recursive:
-		return rule{class: stop, first: ProbeEvery, longest: ProbeEvery, refused: true}
+		return rule{class: stop, first: time.Second, longest: ProbeEvery, refused: true}
 	case InitFailed, AppUnhealthy, Crashed, TimedOut, FunctionError, Untrusted, StartTimeout, TooShort:
 		return rule{class: probe, first: time.Second, longest: long}
 	case ThrottledReserved:
