@@ -13,10 +13,7 @@ import (
 // group makes a command that only holds others.
 func group(name, short string, below ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
-		Use: name, GroupID: serving, Short: short, Args: knownCommand, DisableFlagsInUseLine: true,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return usagef("%s: a command is missing: %s", called(c), commandNames(c))
-		},
+		Use: name, GroupID: serving, Short: short, Args: knownCommand, RunE: missingCommand, DisableFlagsInUseLine: true,
 	}
 	c.AddCommand(below...)
 	return c

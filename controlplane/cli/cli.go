@@ -66,8 +66,6 @@ type app struct {
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	root := (&app{environ, stdout, stderr}).root()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	return root.ExecuteContext(ctx)
 }
 
@@ -81,6 +79,8 @@ func (a *app) root() *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 		SilenceErrors:              true, SilenceUsage: true, // main prints the error alone
 	}
+	root.SetOut(a.stdout) // before the command completion is made, which keeps what is set
+	root.SetErr(a.stderr)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand())
@@ -88,7 +88,21 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.devCommand(), a.runCommand(), a.relayCommand(), a.checkCommand(), a.simulateCommand(), a.estimateCommand(),
 		a.statusCommand(), a.rolloutCommand(), a.drainCommand(), a.keyCommand(), a.secretCommand(), a.certCommand(), a.versionCommand())
 	root.AddCommand(a.parts()...)
+	root.InitDefaultCompletionCmd()
+	strictCompletion(root)
 	return root
+}
+
+// strictCompletion makes an unknown shell a mistake, which the library's own command answers with its help.
+func strictCompletion(root *cobra.Command) {
+	c, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		return
+	}
+	c.Args, c.RunE = knownCommand, missingCommand
+	for _, shell := range c.Commands() {
+		shell.Args = exactly()
+	}
 }
 
 // The groups of commands.
@@ -134,6 +148,11 @@ func noCommand(c *cobra.Command, _ []string) error {
 	c.SetOut(c.ErrOrStderr())
 	_ = c.Usage()
 	return usagef("no command given: %s", commandNames(c))
+}
+
+// missingCommand is what a command does that only has others below it.
+func missingCommand(c *cobra.Command, _ []string) error {
+	return usagef("%s: a command is missing: %s", called(c), commandNames(c))
 }
 
 func commandNames(c *cobra.Command) string {

@@ -99,6 +99,10 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		{[]string{"check", ""}, "check: the name of the configuration file is empty: is a variable not set?", 2},
 		{[]string{"run", ""}, "run: the name of the configuration file is empty: is a variable not set?", 2},
 		{[]string{"key", "make", "x"}, `key: unknown command "make": new, public`, 2},
+		{[]string{"completion"}, "completion: a command is missing: bash, fish, powershell, zsh", 2},
+		{[]string{"completion", "tcsh"}, `completion: unknown command "tcsh": bash, fish, powershell, zsh`, 2},
+		{[]string{"completion", "bash", "x"}, `completion bash: unexpected argument "x": lambda-dispatch completion bash`, 2},
+		{[]string{"dev", "--front", "8080", "--", "true"}, `dev: --front: must be host:port, got "8080"`, 2},
 		{[]string{"run"}, "run: no configuration file given: lambda-dispatch run [--set KEY=VALUE]... FILE", 2},
 		{[]string{"check", "--set", "log.level=warn"}, "check: no configuration file given: lambda-dispatch check [--set KEY=VALUE]... FILE", 2},
 	} {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -80,6 +81,9 @@ func (a *app) dev(o dev.Options) error {
 
 // checkDev refuses values that make no sense.
 func checkDev(o dev.Options) error {
+	if _, _, err := net.SplitHostPort(o.Front); o.Front != "" && err != nil {
+		return usagef("dev: --front: must be host:port, got %q", o.Front)
+	}
 	switch {
 	case o.Port < 0 || o.Port > 65535:
 		return usagef("dev: --port: must be from 1 to 65535, got %d", o.Port)

@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate/price"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate/recording"
@@ -22,11 +24,11 @@ network: the release has a file of prices, each with its source (--print-prices)
 
 The traffic is one of
   --rate, --peak, --period    a rate with one peak in a period
-  --alb-log                   access logs of an Application Load Balancer, gzipped or not; arrivals are replayed
+  --alb-log                   access logs of an Application Load Balancer; arrivals are replayed
   --cloudwatch                exports of CloudWatch, JSON of the AWS CLI or CSV: RequestCount or Invocations (Sum), and if there is one
                               TargetResponseTime or Duration (Average), ProcessedBytes (Sum)
 
-FILEs are further files of the same kind: --alb-log logs/*.gz. A flag overrides what a recording says.
+FILEs are further files of the same kind, gzipped or not: --alb-log logs/*.gz. A flag overrides what a recording says.
 BYTES may end in KB or MB; TIME is for example 200ms; SHARE is from 0 to 1.`
 
 // estimateFlags is what the command line of estimate says.
@@ -60,8 +62,13 @@ func (a *app) estimateCommand() *cobra.Command {
 		},
 	}
 	q.define(c.Flags())
-	return c
+	return complete(c, map[string][]string{
+		"architecture": architectures(), "region": price.Default().Regions, "layout": {estimate.Small, estimate.Split},
+		"balancer": {estimate.ALB, estimate.NLB, estimate.NoBalancer}, "network": {estimate.NetworkVPC, estimate.NetworkNAT, estimate.NetworkPublic},
+	})
 }
+
+func architectures() []string { return []string{config.ArchitectureX86, config.ArchitectureARM} }
 
 func (q *estimateFlags) define(flags *pflag.FlagSet) {
 	flags.SortFlags = false
@@ -76,7 +83,7 @@ func (q *estimateFlags) define(flags *pflag.FlagSet) {
 	flags.IntVar(&s.MemoryMB, "memory", s.MemoryMB, "`MB` of memory of the function")
 	flags.DurationVar(&s.Init, "init", s.Init, "`TIME` that the init of a cold start takes")
 	flags.IntVar(&s.Concurrency, "concurrency", s.Concurrency, "`NUMBER` of requests that an environment can hold at once")
-	flags.StringVar(&q.architecture, "architecture", "x86_64", "`NAME` of the architecture: x86_64 or arm64")
+	flags.StringVar(&q.architecture, "architecture", config.ArchitectureX86, "`NAME` of the architecture: x86_64 or arm64")
 	q.defineBytes(flags)
 	q.defineSurroundings(flags)
 }
@@ -139,12 +146,10 @@ func (a *app) estimate(q *estimateFlags) error {
 
 // fill adds the traffic to the service. The notes are about a recording.
 func (q *estimateFlags) fill() (notes []string, err error) {
-	switch q.architecture {
-	case "x86_64", "arm64":
-		q.service.ARM = q.architecture == "arm64"
-	default:
-		return nil, usagef("--architecture: must be one of x86_64, arm64, got %q", q.architecture)
+	if !slices.Contains(architectures(), q.architecture) {
+		return nil, usagef("--architecture: must be one of %s, got %q", strings.Join(architectures(), ", "), q.architecture)
 	}
+	q.service.ARM = q.architecture == config.ArchitectureARM
 	kinds := 0
 	for _, flag := range []string{"rate", "alb-log", "cloudwatch"} {
 		if q.given(flag) {
@@ -218,7 +223,7 @@ func (q *estimateFlags) take(r recording.Recording) error {
 		s.ResponseBytes = r.ResponseBytes
 	}
 	if r.Latency == 0 && !q.given("latency") {
-		return usagef("--latency: must be given, because the export has neither TargetResponseTime nor Duration")
+		return usagef("--latency: must be given, because the export has no TargetResponseTime or Duration above 0")
 	}
 	return nil
 }

@@ -67,6 +67,10 @@ func TestEstimateReadsRecordings(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, stdout, "0.75 requests/s in the mean")
 	require.Contains(t, stdout, "250ms each")
+	uneven := write("uneven.csv", "time,Invocations,Duration\n2026-11-02T12:00:00Z,60,287.076199\n2026-11-02T12:01:00Z,30,287.076199\n")
+	stdout, _, err = try(t, "estimate", "--cloudwatch", uneven)
+	require.NoError(t, err)
+	require.Contains(t, stdout, "287ms each")
 
 	broken := write("broken.log", accessLog+"what is this\n")
 	_, _, err = try(t, "estimate", "--alb-log", first, broken)
@@ -86,6 +90,10 @@ func TestEstimateNamesMistakes(t *testing.T) {
 		`--latency: must be a duration such as 30s or 1m30s, got "300"`:      {"--rate", "1", "--latency", "300"},
 		`--memory: must be a whole number, got "1GB"`:                        {"--rate", "1", "--memory", "1GB"},
 		"--rate: must be more than 0":                                        {"--rate", "0"},
+		"--rate: must be at least one request a month, 3.8e-07 requests/s":   {"--rate", "1e-9"},
+		"--rate: must be more than 0 and at most 1,000,000 requests/s":       {"--rate", "1e9"},
+		"--peak: times --rate must be at most 1,000,000 requests/s":          {"--rate", "900000"},
+		"--outbound-bytes: has no effect, because --network is vpc":          {"--rate", "1", "--outbound-bytes", "1KB"},
 		"--peak: must be 1 to 1000 times the mean, got 0.5":                  {"--rate", "1", "--peak", "0.5"},
 		"--cpu: must be between 0 and 1, got 7":                              {"--rate", "1", "--cpu", "7"},
 		"--memory: must be between 128 and 10240, got 64":                    {"--rate", "1", "--memory", "64"},

@@ -40,7 +40,7 @@ func (m *model) define(flags *pflag.FlagSet) {
 	m.defineLambda(flags)
 	m.defineApp(flags)
 	add(m, flags, "preference", "`PREFERENCE` of the policy: cost, balanced (default) or latency", preference, func(s *simulate.Settings, v scaler.Preference) { s.Pool.Scaling.Preference = v })
-	add(m, flags, "max", "`N` instances at most, default 100, or twice what the workload fills at its peak if that is more", whole, func(s *simulate.Settings, v int) { s.Pool.Scaling.Max, s.Fixed = v, true })
+	add(m, flags, "max", "`N` instances at most, default 100, or twice what the workload fills at its peak if that is more", positive, func(s *simulate.Settings, v int) { s.Pool.Scaling.Max, s.Fixed = v, true })
 	add(m, flags, "queue-limit", "`N` requests may wait, default all", whole, func(s *simulate.Settings, v int) { s.Pool.QueueLimit = v })
 	add(m, flags, "queue-timeout", "how long a request may wait, as a `TIME`, default 30s", span, func(s *simulate.Settings, v time.Duration) { s.Pool.QueueTimeout = v })
 	add(m, flags, "linger", "how long an instance is kept after its last answer, as scaling.linger, a `TIME`, default 0s", span, func(s *simulate.Settings, v time.Duration) { s.Pool.Linger = v })
@@ -62,7 +62,7 @@ func (m *model) addOutage(flags *pflag.FlagSet, name, usage string, parse func(s
 }
 
 func (m *model) defineLambda(flags *pflag.FlagSet) {
-	add(m, flags, "memory", "`MB` of memory of an instance, default 1769", whole, func(s *simulate.Settings, v int) { s.Lambda.MemoryMB = v })
+	add(m, flags, "memory", "`MB` of memory of an instance, default 1769", memory, func(s *simulate.Settings, v int) { s.Lambda.MemoryMB = v })
 	add(m, flags, "gb-second", "`DOLLARS` of a GB-second, default that of us-east-1", amount, func(s *simulate.Settings, v float64) { s.Lambda.Prices.GBSecond = v })
 	add(m, flags, "fee", "`DOLLARS` of an invocation, default that of us-east-1", amount, func(s *simulate.Settings, v float64) { s.Lambda.Prices.Invocation = v })
 	add(m, flags, "init", "median `TIME` of the init, instead of the preset's", span, func(s *simulate.Settings, v time.Duration) { s.Lambda.Preset.Init.Median = v })
@@ -93,6 +93,20 @@ func (m *model) defineApp(flags *pflag.FlagSet) {
 func whole(text string) (n int, err error) {
 	if n, err = strconv.Atoi(text); err != nil || n < 0 {
 		return 0, fmt.Errorf("%q is not a whole number", text)
+	}
+	return n, nil
+}
+
+func positive(text string) (n int, err error) {
+	if n, err = whole(text); err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is not a whole number from 1 on", text)
+	}
+	return n, nil
+}
+
+func memory(text string) (n int, err error) {
+	if n, err = whole(text); err != nil || n < 128 || n > 10240 {
+		return 0, fmt.Errorf("%q is not a whole number from 128 to 10240", text)
 	}
 	return n, nil
 }

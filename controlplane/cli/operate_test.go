@@ -167,8 +167,10 @@ func TestWhereNoControlPlaneAnswersTheErrorSaysSo(t *testing.T) {
 	for _, args := range [][]string{{"status"}, {"drain", "web"}, {"rollout", "web"}} {
 		_, _, err := try(t, append(args, "--admin", l.Addr().String())...)
 		require.EqualError(t, err, args[0]+": no control plane answers at "+l.Addr().String()+
-			": does it run, and is that its admin.address? --admin HOST:PORT asks another")
+			" (connect: connection refused): does it run, and is that its admin.address? --admin HOST:PORT asks another")
 	}
+	_, _, err = try(t, "status", "--admin", "an..impossible..name:9900")
+	require.ErrorContains(t, err, "status: no control plane answers at an..impossible..name:9900 (lookup an..impossible..name: ")
 	stranger := httptest.NewServer(http.NotFoundHandler())
 	defer stranger.Close()
 	address := stranger.Listener.Addr().String()
@@ -210,6 +212,7 @@ func TestCompletion(t *testing.T) {
 	}
 	for want, args := range map[string][]string{
 		"simulate": {"sim"}, "batch": {"drain", "--admin", runs(t), ""}, "jvm": {"simulate", "--preset", ""},
+		"eu-central-1\n": {"estimate", "--region", ""}, "nlb\n": {"estimate", "--balancer", ""}, "nat\n": {"estimate", "--network", ""},
 	} {
 		words, _, err := try(t, append([]string{"__complete"}, args...)...)
 		require.NoError(t, err)

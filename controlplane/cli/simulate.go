@@ -61,7 +61,10 @@ func (a *app) simulateCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return a.simulate(c.Context(), &flags) },
 	}
 	flags.define(c.Flags())
-	return complete(c)
+	return complete(c, map[string][]string{
+		"part": partNames(), "policy": append(policyNames(), "all"), "preset": presets(), "workload": suite.Names(),
+		"preference": {"cost", "balanced", "latency"}, "learn": {"yes", "no"}, "works-on": {"yes", "no"},
+	})
 }
 
 // simulate prints tables in Markdown.
@@ -244,13 +247,10 @@ func (w *simulateFlags) define(flags *pflag.FlagSet) {
 	w.model.define(flags)
 }
 
-// complete tells shells the words that the flags of simulate take.
-func complete(c *cobra.Command) *cobra.Command {
-	for flag, words := range map[string][]string{
-		"part": partNames(), "policy": append(policyNames(), "all"), "preset": presets(), "workload": suite.Names(),
-		"preference": {"cost", "balanced", "latency"}, "learn": {"yes", "no"}, "works-on": {"yes", "no"},
-	} {
-		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+// complete tells shells the words that flags take.
+func complete(c *cobra.Command, words map[string][]string) *cobra.Command {
+	for flag, of := range words {
+		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(of, cobra.ShellCompDirectiveNoFileComp))
 	}
 	return c
 }

@@ -284,7 +284,7 @@ func TestDevRefusesWhatCannotWork(t *testing.T) {
 		"dev: unknown flag: --cold":                           {[]string{"--cold", "8s", "--", "true"}, 2},
 		"dev: --concurrency: must be at least 1, got 0":       {[]string{"--concurrency", "0", "--", "true"}, 2},
 		"dev: --dir: stat nowhere: no such file or directory": {[]string{"--dir", "nowhere", "--", "true"}, 1},
-		`dev: --front: must be host:port, got "8080"`:         {[]string{"--front", "8080", "--", "true"}, 1},
+		`dev: --front: must be host:port, got "8080"`:         {[]string{"--front", "8080", "--", "true"}, 2},
 	} {
 		d := develop(t, t.TempDir(), c.args...)
 		<-d.ended

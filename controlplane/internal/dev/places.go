@@ -45,7 +45,7 @@ func chooseFront(held *local.Ports, front string) (string, error) {
 	}
 	host, port, err := net.SplitHostPort(front)
 	if err != nil {
-		return "", fmt.Errorf("--front: must be host:port, got %q", front)
+		return "", err
 	}
 	address, err := held.Claim(host, port)
 	if errors.Is(err, syscall.EADDRINUSE) {

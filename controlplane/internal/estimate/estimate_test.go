@@ -79,6 +79,22 @@ func TestABillIsTheSumOfItsLines(t *testing.T) {
 	}
 }
 
+// Of so few requests chance may draw none: the bill is that of a few nevertheless.
+func TestOneRequestAMonthHasABill(t *testing.T) {
+	for _, period := range []time.Duration{time.Minute, day, 31 * day} {
+		r, byWay := bills(t, service(t, 1.01/(estimate.Hours*3600), 3, period))
+		require.Positive(t, r.Served.Requests)
+		require.InDelta(t, 0.3, r.Served.Seconds, 0.25)
+		require.Zero(t, byWay[byURL].Total)
+		require.InDelta(t, 72, byWay[estimate.Ours].Total.Dollars(), 10)
+		require.False(t, r.Verdict.Pays)
+	}
+	s := service(t, 1, 3, day)
+	s.Traffic.Profile.Rates = []float64{0, 1e-9}
+	_, err := estimate.Estimate(s, prices(t))
+	require.EqualError(t, err, "traffic: less than one request a month")
+}
+
 // Each rival wins where it should, and so does Lambda Dispatch.
 func TestWhoWins(t *testing.T) {
 	for _, tt := range []struct {
@@ -154,14 +170,13 @@ func TestServersStandReadyForQuickPeaks(t *testing.T) {
 
 func TestNetworksAndLayouts(t *testing.T) {
 	s := service(t, 50, 2, day)
-	s.OutboundBytes = 1 << 20
 	_, vpc := bills(t, s)
-	s.Network = estimate.NetworkNAT
+	s.Network, s.OutboundBytes = estimate.NetworkNAT, 1<<20
 	_, nat := bills(t, s)
 	gb := 50.0 * 730 * 3600 / 1024
 	natCost := 2*730*0.045 + gb*0.045 + 2*730*0.005
 	require.InDelta(t, natCost, (nat[byURL].Total - vpc[byURL].Total).Dollars(), 0.05)
-	s.Network = estimate.NetworkPublic
+	s.Network, s.OutboundBytes = estimate.NetworkPublic, 0
 	_, public := bills(t, s)
 	// All bytes are charged in both directions, not half of them.
 	body := 11_000 * 50.0 * 730 * 3600 / (1 << 30)

@@ -24,7 +24,7 @@ type Profile struct {
 }
 
 // MostRate is the highest rate that is meant.
-const MostRate = 1e6
+const MostRate = 1_000_000
 
 // mostSteps bounds a profile: the minutes of 62 days.
 const mostSteps = 62 * 24 * 60
@@ -38,11 +38,11 @@ func (p Profile) validate() error {
 	}
 	for k, rate := range p.Rates {
 		if !(rate >= 0 && rate <= MostRate) {
-			return fmt.Errorf("traffic: step %d: must be 0 to %v requests/s, got %v", k+1, float64(MostRate), rate)
+			return fmt.Errorf("traffic: step %d: must be 0 to %s requests/s, got %v", k+1, grouped(MostRate), rate)
 		}
 	}
-	if p.Mean() <= 0 {
-		return errors.New("traffic: no requests")
+	if p.Mean()*month < 1 {
+		return errors.New("traffic: less than one request a month")
 	}
 	return nil
 }
@@ -77,11 +77,13 @@ const waveSteps = 288
 func Wave(mean, peakToMean float64, period time.Duration) (Profile, error) {
 	switch {
 	case !(mean > 0 && mean <= MostRate):
-		return Profile{}, fmt.Errorf("--rate: must be more than 0 and at most %v requests/s, got %v", float64(MostRate), mean)
+		return Profile{}, fmt.Errorf("--rate: must be more than 0 and at most %s requests/s, got %v", grouped(MostRate), mean)
+	case mean*month < 1:
+		return Profile{}, fmt.Errorf("--rate: must be at least one request a month, %.2g requests/s, got %v", 1.0/month, mean)
 	case !(peakToMean >= 1 && peakToMean <= 1000):
 		return Profile{}, fmt.Errorf("--peak: must be 1 to 1000 times the mean, got %v", peakToMean)
 	case mean*peakToMean > MostRate:
-		return Profile{}, fmt.Errorf("--peak: must be at most %v requests/s, got %v", float64(MostRate), mean*peakToMean)
+		return Profile{}, fmt.Errorf("--peak: times --rate must be at most %s requests/s, got %s", grouped(MostRate), grouped(int64(mean*peakToMean)))
 	case period < time.Minute || period > 31*24*time.Hour:
 		return Profile{}, fmt.Errorf("--period: must be between 1m and 744h, got %s", period)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // Table writes a result for a reader.
@@ -13,7 +14,7 @@ func (r Result) Table(w io.Writer) error {
 	s, p := r.Service, r.Service.Traffic.Profile
 	var text strings.Builder
 	fmt.Fprintf(&text, "%.4g requests/s in the mean (%s a month), %.4g at the peak; %s each, %.0f %% of it computing; %d MB, init %s, %s.\n",
-		p.Mean(), many(p.Mean()*month), p.Peak(), s.Latency, 100*s.CPU, s.MemoryMB, s.Init, s.processor())
+		p.Mean(), many(p.Mean()*month), p.Peak(), threeDigits(s.Latency), 100*s.CPU, s.MemoryMB, s.Init, s.processor())
 	fmt.Fprintf(&text, "Behind Lambda Dispatch: up to %d requests at once in an environment, %.3g ms of an environment per request (simulated, %d requests).\n\n",
 		s.Slots(), 1000*r.Served.Seconds, r.Served.Requests)
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -33,6 +34,15 @@ func (r Result) Table(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// threeDigits rounds a time to what a reader wants of it.
+func threeDigits(d time.Duration) time.Duration {
+	unit := time.Duration(1)
+	for d >= 1000*unit {
+		unit *= 10
+	}
+	return d.Round(unit)
 }
 
 func (s Service) processor() string {

@@ -98,6 +98,9 @@ func (s Service) requests(pace, rate float64, periods int) []workload.Request {
 			out = append(out, workload.Request{At: time.Duration((float64(k)*step + at) * float64(time.Second)), Service: draw(r)})
 		}
 	}
+	if len(out) == 0 { // chance has drawn none of the few that there are
+		out = append(out, workload.Request{Service: s.Latency})
+	}
 	return out
 }
 

@@ -106,6 +106,9 @@ func (s Service) Validate() error {
 	between("--discount-lambda", s.Discounts.Lambda, 0, 0.99)
 	between("--discount-fargate", s.Discounts.Fargate, 0, 0.99)
 	between("--discount-ec2", s.Discounts.EC2, 0, 0.99)
+	if s.OutboundBytes > 0 && s.Network != NetworkNAT {
+		add("--outbound-bytes: has no effect, because --network is %s: only %s has NAT gateways", s.Network, NetworkNAT)
+	}
 	oneOf(add, "--layout", s.Layout, Small, Split)
 	oneOf(add, "--balancer", s.Balancer, ALB, NLB, NoBalancer)
 	oneOf(add, "--network", s.Network, NetworkVPC, NetworkNAT, NetworkPublic)

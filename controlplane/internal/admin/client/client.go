@@ -10,7 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"syscall"
+	"os"
 	"time"
 )
 
@@ -49,11 +49,8 @@ func (c Client) Do(ctx context.Context, method, path string, body any) ([]byte, 
 		return nil, err
 	}
 	response, err := (&http.Client{Timeout: timeout}).Do(request)
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("no control plane answers at %s: does it run, and is that its admin.address? --admin HOST:PORT asks another", c.Address)
-	}
 	if err != nil {
-		return nil, err
+		return nil, c.unanswered(err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
@@ -61,6 +58,18 @@ func (c Client) Do(ctx context.Context, method, path string, body any) ([]byte, 
 		return nil, err
 	}
 	return answer, c.refusal(response, answer)
+}
+
+// unanswered says of a question that got no answer whether anybody heard it, and what to look at.
+func (c Client) unanswered(err error) error {
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return fmt.Errorf("no control plane answers at %s (%w): does it run, and is that its admin.address? --admin HOST:PORT asks another", c.Address, dial.Err)
+	case os.IsTimeout(err):
+		return fmt.Errorf("%s has not answered in %s: is it a control plane's admin address, and does that work?", c.Address, timeout)
+	}
+	return fmt.Errorf("%s: %w", c.Address, err)
 }
 
 func (c Client) request(ctx context.Context, method, path string, body any) (*http.Request, error) {

@@ -2,8 +2,7 @@ package recording
 
 import (
 	"bufio"
-	"compress/gzip"
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -43,7 +42,8 @@ func (a *ALB) Read(name string, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	lines := bufio.NewScanner(text)
+	file := &source{reader: text}
+	lines := bufio.NewScanner(file)
 	lines.Buffer(make([]byte, 64<<10), mostLine)
 	n := 0
 	for lines.Scan() {
@@ -52,25 +52,13 @@ func (a *ALB) Read(name string, r io.Reader) error {
 			continue
 		}
 		if err := a.line(lines.Text()); err != nil {
-			return fmt.Errorf("%s:%d: %w", name, n, err)
+			return fmt.Errorf("%s:%d: %w", name, n, cmp.Or(file.failed, err))
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("%s:%d: %w", name, n+1, err)
 	}
 	return nil
-}
-
-func unzipped(r io.Reader) (io.Reader, error) {
-	buffered := bufio.NewReader(r)
-	magic, err := buffered.Peek(2)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	if len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
-		return buffered, nil
-	}
-	return gzip.NewReader(buffered)
 }
 
 func (a *ALB) line(text string) error {

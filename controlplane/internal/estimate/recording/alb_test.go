@@ -82,6 +82,17 @@ func TestAnAccessLogIsRead(t *testing.T) {
 	require.InDelta(t, 2*730*3600*(0.1005*0.0000166667+0.2/1e6), bills.Bills[1].Sum(estimate.Compute).Dollars(), 0.1)
 }
 
+// Of a file that broke off the last line is broken as well: what is said is that the file did.
+func TestALogThatBrokeOffIsNamed(t *testing.T) {
+	whole := zipped(t, hour())
+	for _, half := range [][]byte{whole[:len(whole)/2], whole[:len(whole)-4]} {
+		var log recording.ALB
+		err := log.Read("x.log.gz", bytes.NewReader(half))
+		require.ErrorContains(t, err, ": the file ends too early, as after a download that broke off: unexpected EOF")
+		require.Regexp(t, `^x\.log\.gz:[0-9]+: the file`, err.Error())
+	}
+}
+
 // A WebSocket lasts until its line is written, whatever the target's time was.
 func TestAWebSocketLastsUntilItsEnd(t *testing.T) {
 	var log recording.ALB

@@ -50,7 +50,7 @@ func letters(r rune) rune {
 
 const knownMetrics = "RequestCount or Invocations (Sum), TargetResponseTime or Duration (Average), ProcessedBytes (Sum)"
 
-// A point is one value of one metric. where is its place, for errors.
+// A point is one value of one metric.
 type point struct {
 	of    metric
 	at    time.Time
@@ -64,9 +64,13 @@ type CloudWatch struct {
 }
 
 // Read reads one file: what `aws cloudwatch get-metric-data` or `get-metric-statistics` prints, or CSV with a time and metrics in
-// columns, as the console saves it. The name is for errors.
+// columns, as the console saves it; gzipped or not. The name is for errors.
 func (c *CloudWatch) Read(name string, r io.Reader) error {
-	text, err := io.ReadAll(io.LimitReader(r, mostExport+1))
+	file, err := unzipped(r)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(&source{reader: file}, mostExport+1))
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -40,7 +40,7 @@ func (c *CloudWatch) csv(text []byte) error {
 		}
 	}
 	if !begun {
-		return errors.New("1: no row that begins with a time")
+		return errors.New("1: no row that begins with a time; columns have commas between them")
 	}
 	for _, label := range labels {
 		if metricOf(label) == unknown && len(columns) == 0 {

@@ -54,6 +54,13 @@ func TestMetricStatisticsAreRead(t *testing.T) {
 	require.InDelta(t, 1000, r.RequestBytes, 1)
 }
 
+func TestAnExportMayBeGzipped(t *testing.T) {
+	gzipped := string(zipped(t, data))
+	require.Equal(t, read(t, data), read(t, gzipped))
+	var c recording.CloudWatch
+	require.ErrorContains(t, c.Read("x", strings.NewReader(gzipped[:len(gzipped)/2])), "x: the file ends too early")
+}
+
 // An ALB before a function has both. The same export says the same each time.
 func TestAFunctionsOwnDurationGoesFirst(t *testing.T) {
 	for range 20 {

@@ -21,19 +21,27 @@ func Table(w io.Writer, rows []suite.Row) {
 		"waited on a cold start, % (settled) | starts cold + warm | GB-s | $ | utilization, % | lost |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range rows {
-		fmt.Fprintf(w, "| %s | %s | %s ± %.3f | %.3f, %.3f | %.0f / %.0f / %.0f / %.0f | %.0f ± %.0f | %.2f (%.2f) | %.0f + %.0f | %s | %s | %.0f | %s |\n",
-			r.Workload, r.Policy, ratio(r), r.Ratio.Spread, r.OverLeast.Mean, r.OverPacked.Mean, r.P50.Mean, r.P95.Mean, r.P99.Mean, r.Max.Mean,
+		fmt.Fprintf(w, "| %s | %s | %s ± %s | %s, %s | %.0f / %.0f / %.0f / %.0f | %.0f ± %.0f | %.2f (%.2f) | %.0f + %.0f | %s | %s | %s | %s |\n",
+			r.Workload, r.Policy, ratio(r), figure(r.Ratio.Spread, 3), figure(r.OverLeast.Mean, 3), figure(r.OverPacked.Mean, 3), r.P50.Mean, r.P95.Mean, r.P99.Mean, r.Max.Mean,
 			r.Settled.Mean, r.Settled.Spread, r.Cold.Mean, r.SettledCold.Mean, r.ColdStarts.Mean, r.WarmStarts.Mean,
-			significant(r.GBSeconds.Mean), significant(r.Dollars.Mean), r.Utilization.Mean, lost(r))
+			significant(r.GBSeconds.Mean), significant(r.Dollars.Mean), figure(r.Utilization.Mean, 0), lost(r))
 	}
 }
 
 // ratio marks one that was got by losing requests.
 func ratio(r suite.Row) string {
 	if r.Lost.Mean > 0 {
-		return fmt.Sprintf("(%.3f)", r.Ratio.Mean)
+		return "(" + figure(r.Ratio.Mean, 3) + ")"
 	}
-	return fmt.Sprintf("%.3f", r.Ratio.Mean)
+	return figure(r.Ratio.Mean, 3)
+}
+
+// figure writes so many decimals; a dash for a share of nothing, as where no request was served.
+func figure(v float64, decimals int) string {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return "-"
+	}
+	return strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
 func lost(r suite.Row) string {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,19 @@ func TestARowWithLossesIsMarked(t *testing.T) {
 	require.Equal(t, []string{"2.0 requests lost"}, verdicts[0].Missed())
 	dear.Lost, cheap.Lost = cheap.Lost, suite.Stat{}
 	require.Empty(t, Verdicts([]suite.Row{cheap, dear})[0].Cheapest.Policy, "a baseline that loses requests is no rival")
+}
+
+// Of a row that served nothing there are no shares.
+func TestSharesOfNothingAreDashes(t *testing.T) {
+	none := suite.Stat{Mean: math.NaN(), Spread: math.NaN()}
+	var table strings.Builder
+	Table(&table, []suite.Row{
+		{Workload: "mine", Policy: "ours", Ratio: none, OverLeast: none, OverPacked: none, Utilization: none, Lost: suite.Stat{Mean: 1}},
+		{Workload: "mine", Policy: "plain", Ratio: suite.Stat{Mean: math.Inf(1), Spread: math.NaN()}},
+	})
+	require.Contains(t, table.String(), "| mine | ours | (-) ± - | -, - | ")
+	require.Contains(t, table.String(), " | 0 | 0 | - | **1.0** |")
+	require.Contains(t, table.String(), "| mine | plain | - ± - | ")
 }
 
 // What falls short is named with what was aimed at, and nothing else is.
