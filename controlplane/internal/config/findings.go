@@ -19,7 +19,7 @@ func (f Finding) String() string { return f.Key + ": " + f.Problem + "; " + f.Re
 // Findings adds up what several keys say together, and holds it against the limits that are stated or known. Errors come first.
 func (c Config) Findings() []Finding {
 	out := slices.Concat(c.concurrencyFindings(), c.databaseFindings(), c.descriptorFindings(), c.connectionFindings(),
-		c.networkFindings(), c.priceFindings())
+		c.networkFindings(), c.timeoutFindings(), c.priceFindings())
 	slices.SortStableFunc(out, func(a, b Finding) int {
 		if a.Error == b.Error {
 			return 0
@@ -179,6 +179,19 @@ func (c Config) connectionFindings() []Finding {
 		"relay.max_connections", fmt.Sprintf("instances may need %d connections to the relay, it takes %d", sum, c.Relay.MaxConnections),
 		"raise it, and the relay's limit of open files with it, or lower scaling.max", false,
 	}}
+}
+
+// timeoutFindings names limits of requests that are never reached, because the invocation ends before.
+func (c Config) timeoutFindings() (out []Finding) {
+	for _, f := range c.invoked() {
+		if limit := f.Timeouts.Total; limit > f.Lambda.Timeout {
+			out = append(out, Finding{
+				f.path + ".timeouts.total", fmt.Sprintf("%s is never reached: a request ends with the invocation that serves it, after %s at most", limit, f.Lambda.Timeout),
+				"lower it, or raise lambda.timeout if Lambda's is longer", false,
+			})
+		}
+	}
+	return out
 }
 
 // priceFindings says which functions plain Lambda may serve for less. A start of an instance bills some 20 ms beside its

@@ -2,6 +2,7 @@ package config
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -28,6 +29,13 @@ func TestWhatDoesNotAddUp(t *testing.T) {
 		"quota together": {func(c *Config) { c.AWS.AccountConcurrency = 199 }, []string{
 			"warning: aws.account_concurrency: scaling.max of all functions adds up to 200, the account has 199 concurrent executions: functions whose peaks come " +
 				"together throttle each other, and whatever else the account runs; lower scaling.max, give each function reserved concurrency, or have the quota raised",
+		}},
+		"request longer than its invocation": {func(c *Config) {
+			c.Functions[0].Lambda.Timeout, c.Functions[0].Timeouts.Total = 5*time.Minute, 5*time.Minute
+			c.Functions[1].Lambda.Timeout, c.Functions[1].Timeouts.Total = 5*time.Minute, 6*time.Minute
+		}, []string{
+			"warning: functions[1].timeouts.total: 6m0s is never reached: a request ends with the invocation that serves it, after 5m0s at most; " +
+				"lower it, or raise lambda.timeout if Lambda's is longer",
 		}},
 		"one disabled": {func(c *Config) { c.AWS.AccountConcurrency, c.Functions[1].Disabled = 100, true }, nil},
 		"quota alone": {func(c *Config) { c.AWS.AccountConcurrency, c.Functions[1].Scaling.Max = 150, 151 }, []string{

@@ -21,6 +21,9 @@ func (c Config) validateFunctions(p *problems) {
 		checkName(p, path+".name", function.Name)
 		checkUnique(p, path+".name", function.Name, names)
 		function.validate(p, path)
+		if function.Provider == ProviderLambda {
+			c.validateName(p, path+".lambda", function.Lambda)
+		}
 		if function.Provider == ProviderStatic && c.Relay.TLS == RelayTLSAuto {
 			p.add(path+".provider", "static needs relay.tls files or off: a CA made at start is handed over in invocations only")
 		}
@@ -89,9 +92,6 @@ func (f Function) validateProvider(p *problems, path string) {
 }
 
 func (l Lambda) validate(p *problems, path string) {
-	if !lambdaName.MatchString(l.FunctionName) {
-		p.add(path+".function_name", "must be a function's name or ARN, got %q", l.FunctionName)
-	}
 	if !qualifierPattern.MatchString(l.Qualifier) {
 		p.add(path+".qualifier", "must be a version or an alias, got %q", l.Qualifier)
 	}

@@ -82,6 +82,19 @@ func everyInterface(address string) bool {
 	return err == nil && (host == "" || ipErr == nil && ip.IsUnspecified())
 }
 
+// overlap tells whether one of two addresses is a port of every interface, and the other the same port of one of them. What is
+// opened for IPv6 alone, as Envoy does, leaves the port of IPv4 free.
+func overlap(a, b string) bool {
+	_, portA, errA := net.SplitHostPort(a)
+	_, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" || !everyInterface(a) && !everyInterface(b) {
+		return false
+	}
+	ipA, errA := netip.ParseAddrPort(a)
+	ipB, errB := netip.ParseAddrPort(b)
+	return errA != nil || errB != nil || ipA.Addr().Is4() == ipB.Addr().Is4()
+}
+
 // beyondLoopback tells whether other machines may reach an address. A name other than localhost may lead anywhere; what is no
 // address leads nowhere.
 func beyondLoopback(address string) bool {

@@ -63,7 +63,6 @@ const endpointSuffix = "/e/" + "-9999.sock"
 var (
 	namePattern      = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 	regionPattern    = regexp.MustCompile(`^[a-z0-9-]*$`)
-	lambdaName       = regexp.MustCompile(`^[A-Za-z0-9_:.$-]{0,170}$`)
 	qualifierPattern = regexp.MustCompile(`^[A-Za-z0-9_$-]{0,128}$`)
 )
 
@@ -238,12 +237,18 @@ func checkURL(p *problems, path, text, example string) {
 
 // validateSharing refuses an address that two parts would open.
 func (c Config) validateSharing(p *problems) {
-	owners := map[string]string{}
+	var claimed [][2]string // path and address
 	claim := func(path, address string) {
-		if owner, taken := owners[address]; taken && !strings.HasSuffix(address, ":0") {
-			p.add(path, "is also the address of %s: %s", owner, address)
+		for _, one := range claimed {
+			if owner, other := one[0], one[1]; other == address && !strings.HasSuffix(address, ":0") {
+				p.add(path, "is also the address of %s: %s", owner, address)
+				break
+			} else if overlap(address, other) {
+				p.add(path, "%s and %s of %s are the same port of one address, which only one of them can open", address, other, owner)
+				break
+			}
 		}
-		owners[address] = path
+		claimed = append(claimed, [2]string{path, address})
 	}
 	for i, listener := range c.Listeners {
 		claim(fmt.Sprintf("listeners[%d].address", i), listener.Address)

@@ -109,6 +109,14 @@ func TestValidateRefuses(t *testing.T) {
 			"relay.address: is also the address of admin.address: 127.0.0.1:7443",
 		},
 		{
+			func(c *Config) { c.Relay.Address, c.Relay.Advertise = "0.0.0.0:9900", "10.0.0.1:7443" },
+			"relay.address: 0.0.0.0:9900 and 127.0.0.1:9900 of admin.address are the same port of one address, which only one of them can open",
+		},
+		{
+			func(c *Config) { c.Relay.Address, c.Relay.Advertise = ":8080", "10.0.0.1:7443" },
+			"relay.address: :8080 and 127.0.0.1:8080 of listeners[0].address are the same port of one address, which only one of them can open",
+		},
+		{
 			func(c *Config) { c.Relay.Address = ":7443" },
 			`relay.advertise: must be set, because peers cannot dial relay.address ":7443"`,
 		},
@@ -147,7 +155,21 @@ func TestValidateRefuses(t *testing.T) {
 		},
 		{
 			func(c *Config) { c.Functions[0].Lambda.FunctionName = "a b" },
-			`functions[0].lambda.function_name: must be a function's name or ARN, got "a b"`,
+			`functions[0].lambda.function_name: must be a function's name or ARN, got "a b"; an alias or a version goes into qualifier`,
+		},
+		{
+			func(c *Config) { c.Functions[0].Lambda.FunctionName = "web:live" },
+			`functions[0].lambda.function_name: must be a function's name or ARN, got "web:live"; an alias or a version goes into qualifier`,
+		},
+		{
+			func(c *Config) { c.AWS.Region, c.Functions[0].Lambda.FunctionName = "eu-west-1", someARN },
+			"functions[0].lambda.function_name: is in us-east-1, and is invoked in eu-west-1; set region to us-east-1",
+		},
+		{
+			func(c *Config) {
+				c.Functions[0].Lambda.FunctionName, c.Functions[0].Lambda.Qualifier = someARN+":8", "live"
+			},
+			`functions[0].lambda.qualifier: is "live", and function_name ends with "8"; leave one of them out`,
 		},
 		{
 			func(c *Config) { c.Functions[0].Lambda.Qualifier = "a:b" },
@@ -262,6 +284,37 @@ func TestValidateRefuses(t *testing.T) {
 		test.spoil(&cfg)
 		require.EqualError(t, cfg.Validate(), test.want)
 	}
+}
+
+const someARN = "arn:aws:lambda:us-east-1:123456789012:function:web"
+
+// What says the same as other keys, or leaves it open.
+func TestFunctionsMayBeNamedInFull(t *testing.T) {
+	for _, l := range []Lambda{
+		{},
+		{FunctionName: "web"},
+		{FunctionName: "123456789012:function:web", Qualifier: "live"},
+		{FunctionName: someARN},
+		{FunctionName: someARN, Region: "us-east-1", Qualifier: "live"},
+		{FunctionName: someARN + ":live"},
+		{FunctionName: someARN + ":live", Qualifier: "live"},
+		{FunctionName: someARN + ":$LATEST"},
+		{FunctionName: "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:web", Region: "us-gov-west-1"},
+	} {
+		c := valid(t)
+		f := &c.Functions[0].Lambda
+		f.FunctionName, f.Region, f.Qualifier = l.FunctionName, l.Region, l.Qualifier
+		require.NoError(t, c.Validate(), l)
+	}
+}
+
+// A port of every IPv6 address, as Envoy opens it, leaves that of IPv4 alone.
+func TestAddressesThatDoNotOverlap(t *testing.T) {
+	c := valid(t)
+	c.Listeners[0].Address = "0.0.0.0:8080"
+	c.Listeners = append(c.Listeners, Listener{Name: "six", Address: "[::]:8080", MaxRequestHeaders: 60})
+	c.Relay.Address, c.Admin.Address = "127.0.0.1:0", "127.0.0.1:0"
+	require.NoError(t, c.Validate())
 }
 
 func TestHostsAndPaths(t *testing.T) {
