@@ -5,6 +5,7 @@ package arrivals
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -101,8 +102,11 @@ func get(ctx context.Context, client *http.Client, url string) (status int, by s
 	return resp.StatusCode, resp.Header.Get(ServedBy), err
 }
 
-// Check is an error if any request failed: what such a run cost, and how long it took, means nothing.
+// Check is an error if there was no request, or any failed: what such a run cost, and how long it took, means nothing.
 func Check(answers []Answer) error {
+	if len(answers) == 0 {
+		return errors.New("no request came")
+	}
 	failed := 0
 	var first Answer
 	for _, a := range answers {

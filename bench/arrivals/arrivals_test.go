@@ -66,3 +66,9 @@ func TestLatency(t *testing.T) {
 	}
 	require.Equal(t, arrivals.Latency{P50: 51, P95: 96, P99: 100, Max: 100}, arrivals.LatencyOf(answers))
 }
+
+func TestARunWithoutRequestsMeansNothing(t *testing.T) {
+	answers, err := arrivals.Run(t.Context(), nil)
+	require.NoError(t, err)
+	require.ErrorContains(t, arrivals.Check(answers), "no request came")
+}

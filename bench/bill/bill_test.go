@@ -101,3 +101,20 @@ func TestWorkloadsAreTheSameEachTime(t *testing.T) {
 		require.InDelta(t, about.length.Seconds(), first[n].Horizon.Seconds(), 10)
 	}
 }
+
+func TestAWorkloadWithoutRequestsIsAMistake(t *testing.T) {
+	for args, want := range map[string]string{
+		"-bursty=20s": "bursty: no request comes in so short a time",
+		"-bursty=0s":  "-bursty: must be positive, got 0s",
+		"-sparse=1ms": "sparse: no request comes in so short a time",
+		"-rate=1ms":   "rate-2: no request comes in so short a time",
+		"-factor=0":   "-factor: must be positive, got 0",
+		"-factor=NaN": "-factor: must be positive, got NaN",
+		"-lone=0":     "-lone: must be positive, got 0",
+	} {
+		_, err := parse([]string{args}, io.Discard)
+		require.ErrorContains(t, err, want, args)
+	}
+	_, err := parse(nil, io.Discard)
+	require.NoError(t, err)
+}

@@ -41,7 +41,10 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.DurationVar(&s.Rate, "rate", 10*time.Second, "how long each rate around the break-even is measured")
 	flags.IntVar(&s.Lone, "lone", 12, "lone requests")
 	flags.StringVar(&s.out, "out", "bench/results", "folder of the results")
-	return s, flags.Parse(args)
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	return s, s.check()
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {

@@ -175,7 +175,7 @@ func (b *bench) rate(ctx context.Context, perSecond float64, length time.Duratio
 	if err != nil {
 		return rate{}, err
 	}
-	w := simulation.Poisson(name, length, perSecond, service, seed+1)
+	w := rateWorkload(perSecond, length)
 	if _, err := lab.Send(ctx, w, b.stack.ThroughURL, name); err != nil {
 		return rate{}, err
 	}

@@ -116,6 +116,11 @@ const (
 // around are rates of short requests near the break-even, beside the sparse workload's.
 var around = []float64{2, 5, 10}
 
+// rateWorkload is what is measured of a rate.
+func rateWorkload(perSecond float64, length time.Duration) simulation.Workload {
+	return simulation.Poisson(rateName(perSecond), length, perSecond, service, seed+1)
+}
+
 // sparseRate is the sparse workload's.
 const sparseRate = 1
 
@@ -135,6 +140,36 @@ func (s settings) workloads() ([]described, error) {
 		{simulation.Poisson("steady", s.Steady, 50, waiting, seed), "50 requests/s, each waits 200 ms for I/O"},
 		{bursty, fmt.Sprintf("%v of a twin of the Azure trace, %g times as fast", s.Bursty, s.Factor)},
 	}, err
+}
+
+// check names all that leaves nothing to measure.
+func (s settings) check() error {
+	var wrong []error
+	for flag, length := range map[string]time.Duration{"sparse": s.Sparse, "steady": s.Steady, "bursty": s.Bursty, "rate": s.Rate} {
+		if length <= 0 {
+			wrong = append(wrong, fmt.Errorf("-%s: must be positive, got %v", flag, length))
+		}
+	}
+	if s.Lone < 1 {
+		wrong = append(wrong, fmt.Errorf("-lone: must be positive, got %d", s.Lone))
+	}
+	if !(s.Factor > 0) {
+		wrong = append(wrong, fmt.Errorf("-factor: must be positive, got %v", s.Factor))
+	}
+	if len(wrong) > 0 {
+		return errors.Join(wrong...)
+	}
+	workloads, err := s.workloads()
+	wrong = append(wrong, err)
+	for _, perSecond := range around {
+		workloads = append(workloads, described{Workload: rateWorkload(perSecond, s.Rate)})
+	}
+	for _, w := range workloads {
+		if len(w.Requests) == 0 {
+			wrong = append(wrong, fmt.Errorf("%s: no request comes in so short a time", w.Name))
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 // Aims. A bill that is not the ledger's fails the bench; a miss of the other is reported.
