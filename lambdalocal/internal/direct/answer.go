@@ -17,14 +17,36 @@ type answer struct {
 	body   []byte
 }
 
-// A response is what a function answers that wants to say more than a body. A field that is null counts as left out.
+// A response is what a function answers that wants to say more than a body.
 type response struct {
-	StatusCode      status           `json:"statusCode"`
-	Headers         map[string]any   `json:"headers"`
-	MultiHeaders    map[string][]any `json:"multiValueHeaders"`
-	Cookies         []string         `json:"cookies"`
-	Body            text             `json:"body"`
-	IsBase64Encoded bool             `json:"isBase64Encoded"`
+	status    status
+	headers   map[string]any
+	multi     map[string][]any
+	cookies   []string
+	body      text
+	isEncoded bool // in base64
+}
+
+// read takes what the object says. A field that is null counts as left out, and one whose name is spelled otherwise, if only in
+// capitals, is none: encoding/json alone would take it.
+func (r *response) read(object map[string]json.RawMessage) error {
+	for name, into := range map[string]any{
+		"statusCode": &r.status, "headers": &r.headers, "multiValueHeaders": &r.multi, "cookies": &r.cookies,
+		"body": &r.body, "isBase64Encoded": &r.isEncoded,
+	} {
+		if !says(object, name) {
+			continue
+		}
+		if err := json.Unmarshal(object[name], into); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func says(object map[string]json.RawMessage, name string) bool {
+	value, ok := object[name]
+	return ok && string(value) != "null"
 }
 
 // A status may be a number or a string of digits.
@@ -48,9 +70,7 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	if data[0] == '"' {
 		return json.Unmarshal(data, (*string)(t))
 	}
-	if string(data) != "null" {
-		*t = text(data)
-	}
+	*t = text(data)
 	return nil
 }
 
@@ -61,14 +81,12 @@ func parseAnswer(payload []byte) (answer, error) {
 	if !json.Valid(payload) && len(payload) > 0 {
 		return answer{}, errNoResponse
 	}
-	var probe struct {
-		StatusCode json.RawMessage `json:"statusCode"`
-	}
-	if json.Unmarshal(payload, &probe) != nil || probe.StatusCode == nil || string(probe.StatusCode) == "null" { // no object, or one of the function's own
+	var object map[string]json.RawMessage
+	if json.Unmarshal(payload, &object) != nil || !says(object, "statusCode") { // no object, or one of the function's own
 		return answer{status: http.StatusOK, header: contentType(http.Header{}), body: payload}, nil
 	}
 	var r response
-	if err := json.Unmarshal(payload, &r); err != nil {
+	if err := r.read(object); err != nil {
 		return answer{}, err
 	}
 	return r.answer()
@@ -79,9 +97,9 @@ func (r response) answer() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	a := answer{status: int(r.StatusCode), header: contentType(header), body: []byte(r.Body)}
-	if r.IsBase64Encoded {
-		if a.body, err = base64.StdEncoding.DecodeString(string(r.Body)); err != nil {
+	a := answer{status: int(r.status), header: contentType(header), body: []byte(r.body)}
+	if r.isEncoded {
+		if a.body, err = base64.StdEncoding.DecodeString(string(r.body)); err != nil {
 			return answer{}, fmt.Errorf("body: %w", err)
 		}
 	}
@@ -91,12 +109,12 @@ func (r response) answer() (answer, error) {
 // header puts all fields together. A multi-value entry wins for its name.
 func (r response) header() (http.Header, error) {
 	header := http.Header{}
-	for name, value := range r.Headers {
+	for name, value := range r.headers {
 		if err := addValue(header, name, value); err != nil {
 			return nil, fmt.Errorf("headers: %w", err)
 		}
 	}
-	for name, values := range r.MultiHeaders {
+	for name, values := range r.multi {
 		header.Del(name)
 		for _, value := range values {
 			if err := addValue(header, name, value); err != nil {
@@ -104,7 +122,7 @@ func (r response) header() (http.Header, error) {
 			}
 		}
 	}
-	for _, cookie := range r.Cookies {
+	for _, cookie := range r.cookies {
 		header.Add("Set-Cookie", cookie)
 	}
 	return header, nil

@@ -1,8 +1,10 @@
 package direct
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +25,8 @@ func TestWhatIsAnAnswer(t *testing.T) {
 		{`null`, 200, "application/json", `null`},
 		{``, 200, "application/json", ``},
 		{`{"statusCode":null}`, 200, "application/json", `{"statusCode":null}`},
+		{`{"StatusCode":201,"Body":"x"}`, 200, "application/json", `{"StatusCode":201,"Body":"x"}`},
+		{`{"statusCode":201,"Body":"x","HEADERS":{"content-type":"text/css"}}`, 201, "application/json", ``},
 		{`{"statusCode":204}`, 204, "application/json", ``},
 		{`{"statusCode":500,"headers":{"content-type":"text/html","x-n":1,"x-b":true},"body":"<p>"}`, 500, "text/html", `<p>`},
 		{`{"statusCode":200,"body":"aGk=","isBase64Encoded":true}`, 200, "application/json", `hi`},
@@ -53,6 +57,76 @@ func TestTheConnectionIsNotTheFunctions(t *testing.T) {
 	w := httptest.NewRecorder()
 	a.send(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, http.Header{"Content-Length": {"4"}, "Content-Type": {"application/json"}, "X-A": {"b"}}, w.Header())
+}
+
+func TestParametersOfAQuery(t *testing.T) {
+	for query, want := range map[string]map[string]string{
+		"a=1&a=2&b":         {"a": "1,2", "b": ""},
+		"a=b%20c+d&e=%26&f": {"a": "b c d", "e": "&", "f": ""},
+		"a;b=1&c=2;3":       {"a;b": "1", "c": "2;3"},
+		"%zz=1&a=%":         {"%zz": "1", "a": "%"},
+		"=x&&y=":            {"": "x", "y": ""},
+		"a=1=2":             {"a": "1=2"},
+		"":                  {},
+	} {
+		require.Equal(t, want, parameters(&http.Request{URL: &url.URL{RawQuery: query}}), query)
+	}
+}
+
+// An event is not larger than what is in it: Lambda's limit is on its bytes.
+func TestAnEventHasNoNeedlessEscapes(t *testing.T) {
+	body := "<a href=\"/?b=1&c=2\">"
+	r := httptest.NewRequest(http.MethodPost, "/web/?b=1&c=2", nil)
+	payload := event(r, target{name: "web", path: "/"}, "id", []byte(body))
+	require.Contains(t, string(payload), `"rawQueryString":"b=1&c=2"`)
+	require.Contains(t, string(payload), `<a href=\"/?b=1&c=2\">`)
+	require.True(t, json.Valid(payload))
+	require.Equal(t, byte('}'), payload[len(payload)-1])
+}
+
+func TestAStreamedAnswer(t *testing.T) {
+	const zeros = "\x00\x00\x00\x00\x00\x00\x00\x00"
+	for name, tt := range map[string]struct {
+		kind  string
+		parts []string
+		want  int
+		is    string // content type
+		body  string
+	}{
+		"of one kind":        {"text/plain", []string{"a", "b"}, 200, "text/plain", "ab"},
+		"of no kind":         {"", []string{"a"}, 200, "application/octet-stream", "a"},
+		"with a prelude":     {integration, []string{`{"statusCode":`, "201}" + zeros[:3], zeros[3:] + "a", "b"}, 201, "application/octet-stream", "ab"},
+		"whose prelude says": {integration, []string{`{"statusCode":null,"headers":{"content-type":"a/b"}}` + zeros + "a"}, 200, "a/b", "a"},
+		"with zeros":         {integration, []string{"{}" + zeros + zeros}, 200, "application/octet-stream", zeros},
+	} {
+		w := httptest.NewRecorder()
+		s := &stream{w: w}
+		s.kind(tt.kind)
+		for _, part := range tt.parts {
+			require.NoError(t, s.chunk([]byte(part)), name)
+		}
+		begun, wrong := s.close(true)
+		require.True(t, begun, name)
+		require.NoError(t, wrong, name)
+		require.Equal(t, tt.want, w.Code, name)
+		require.Equal(t, tt.is, w.Header().Get("Content-Type"), name)
+		require.Equal(t, tt.body, w.Body.String(), name)
+	}
+	for name, parts := range map[string][]string{
+		"without an end":   {"hello"},
+		"that is too long": {strings.Repeat("x", maxPrelude+1)},
+		"without JSON":     {zeros + "a"},
+		"without a status": {`{"statusCode":"no"}` + zeros},
+	} {
+		s := &stream{w: httptest.NewRecorder()}
+		s.kind(integration)
+		for _, part := range parts {
+			_ = s.chunk([]byte(part))
+		}
+		begun, wrong := s.close(true)
+		require.False(t, begun, name)
+		require.Error(t, wrong, name)
+	}
 }
 
 func TestWhichBodiesAreText(t *testing.T) {

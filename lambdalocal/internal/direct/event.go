@@ -1,6 +1,7 @@
 package direct
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"mime"
@@ -53,17 +54,13 @@ const defaultRoute = "$default"
 func event(r *http.Request, t target, id string, body []byte) []byte {
 	now := time.Now().UTC()
 	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
-	path, err := url.PathUnescape(t.path)
-	if err != nil {
-		path = t.path
-	}
 	e := urlEvent{
 		Version: "2.0", RouteKey: defaultRoute, RawPath: t.path, RawQueryString: r.URL.RawQuery,
 		Headers: headers(r, ip), QueryParameters: parameters(r),
 		RequestContext: requestContext{
 			AccountID: "anonymous", APIID: t.name, DomainName: r.Host, DomainPrefix: t.name, RequestID: id,
 			RouteKey: defaultRoute, Stage: defaultRoute, Time: now.Format("02/Jan/2006:15:04:05 -0700"), TimeEpoch: now.UnixMilli(),
-			HTTP: httpFields{Method: r.Method, Path: path, Protocol: r.Proto, SourceIP: ip, UserAgent: r.UserAgent()},
+			HTTP: httpFields{Method: r.Method, Path: unescaped(t.path, url.PathUnescape), Protocol: r.Proto, SourceIP: ip, UserAgent: r.UserAgent()},
 		},
 	}
 	for _, line := range r.Header["Cookie"] {
@@ -75,8 +72,11 @@ func event(r *http.Request, t target, id string, body []byte) []byte {
 	if e.IsBase64Encoded {
 		e.Body = base64.StdEncoding.EncodeToString(body)
 	}
-	payload, _ := json.Marshal(e)
-	return payload
+	var payload bytes.Buffer
+	encoder := json.NewEncoder(&payload)
+	encoder.SetEscapeHTML(false) // six bytes for each &, < and > make many bodies too large
+	_ = encoder.Encode(e)
+	return bytes.TrimSuffix(payload.Bytes(), []byte("\n"))
 }
 
 // headers have lower-case names and one value each. Cookies are apart.
@@ -97,12 +97,29 @@ func headers(r *http.Request, ip string) map[string]string {
 	return all
 }
 
+// parameters have one value each. What is badly encoded stays as it is, and only & separates: net/url drops the one, and what has a
+// semicolon.
 func parameters(r *http.Request) map[string]string {
 	all := map[string]string{}
-	for name, values := range r.URL.Query() {
-		all[name] = strings.Join(values, ",")
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name, value = unescaped(name, url.QueryUnescape), unescaped(value, url.QueryUnescape)
+		if before, ok := all[name]; ok {
+			value = before + "," + value
+		}
+		all[name] = value
 	}
 	return all
+}
+
+func unescaped(text string, unescape func(string) (string, error)) string {
+	if plain, err := unescape(text); err == nil {
+		return plain
+	}
+	return text
 }
 
 // isText says whether a body goes into the event as it is. Forms do not: AWS encodes them.

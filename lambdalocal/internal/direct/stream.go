@@ -2,6 +2,7 @@ package direct
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type stream struct {
 	w http.ResponseWriter
 
 	mu      sync.Mutex // guards the fields below
+	plain   string     // content type of an answer without a prelude
 	prelude []byte     // what has come of it
 	waits   bool       // for the prelude's end
 	begun   bool       // the head is sent
@@ -40,7 +42,9 @@ type stream struct {
 func (s *stream) kind(contentType string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waits = contentType == integration
+	if s.waits = contentType == integration; !s.waits {
+		s.plain = contentType
+	}
 }
 
 // chunk is the invocation's Stream.
@@ -72,13 +76,17 @@ func (s *stream) chunk(part []byte) error {
 
 // begin sends the head that the prelude asks for.
 func (s *stream) begin(prelude []byte) error {
-	r := response{StatusCode: http.StatusOK}
-	if err := json.Unmarshal(prelude, &r); err != nil {
+	r := response{status: http.StatusOK}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(prelude, &object); err != nil {
+		return err
+	}
+	if err := r.read(object); err != nil {
 		return err
 	}
 	header, err := r.header()
 	if err == nil {
-		s.head(int(r.StatusCode), header)
+		s.head(int(r.status), header)
 	}
 	return err
 }
@@ -86,7 +94,7 @@ func (s *stream) begin(prelude []byte) error {
 func (s *stream) head(status int, header http.Header) {
 	s.begun = true
 	if header.Get("Content-Type") == "" {
-		header.Set("Content-Type", "application/octet-stream")
+		header.Set("Content-Type", cmp.Or(s.plain, "application/octet-stream"))
 	}
 	for _, name := range framing {
 		header.Del(name)

@@ -72,7 +72,7 @@ func (b *boot) receive(inv *invocation, r *http.Request) ([]byte, error) {
 	if inv.Stream != nil {
 		pass = inv.stream
 	}
-	if inv.Kind != nil {
+	if inv.Kind != nil && r.Header.Get(modeHeader) == streamingMode {
 		inv.Kind(r.Header.Get("Content-Type"))
 	}
 	chunk := make([]byte, 32<<10)

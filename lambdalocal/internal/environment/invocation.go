@@ -22,8 +22,8 @@ type Invocation struct {
 	// no slice that it was given. While it blocks the function is held up, and the end of the invocation too. After an
 	// error it is not called again; the function goes on. Nil: the caller wants the answer in one piece.
 	Stream func(chunk []byte) error
-	// Kind takes the content type that the runtime gave its response, before the first call of Stream; empty if it gave none.
-	// Nil: nobody wants to know.
+	// Kind takes the content type that the runtime gave a response that it streams, before the first call of Stream; empty if it
+	// gave none. Nil: nobody wants to know.
 	Kind func(contentType string)
 	// Answered takes the function's answer as soon as the runtime has given all of it. The invocation goes on until the
 	// runtime and the extensions have asked for their next event, and may still fail. It is called at most once, from another
