@@ -245,17 +245,30 @@ func TestServiceErrorsAreTheSDKsOwn(t *testing.T) {
 	require.ErrorAs(t, err, &notFound)
 	require.Contains(t, notFound.ErrorMessage(), "arn:aws:lambda:us-east-1:000000000000:function:nobody")
 
-	_, err = m.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("web"), Payload: []byte("{")})
 	var invalid *types.InvalidRequestContentException
-	require.ErrorAs(t, err, &invalid)
+	for name, in := range map[string]lambda.InvokeInput{
+		"half JSON":     {Payload: []byte("{")},
+		"no text":       {Payload: []byte("\"\xff\"")},
+		"no base64":     {ClientContext: aws.String("{}")},
+		"no JSON":       {ClientContext: aws.String("aGVsbG8=")},
+		"no object":     {ClientContext: aws.String("WzFd")},
+		"large context": {ClientContext: aws.String(base64.StdEncoding.EncodeToString([]byte(`{"a":"` + strings.Repeat("x", 2700) + `"}`)))},
+	} {
+		in.FunctionName = aws.String("web")
+		_, err = m.client.Invoke(ctx, &in)
+		require.ErrorAs(t, err, &invalid, name)
+	}
 
 	_, err = m.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("web"), Payload: []byte(`"` + strings.Repeat("x", 6<<20) + `"`)})
 	var tooLarge *types.RequestTooLargeException
 	require.ErrorAs(t, err, &tooLarge)
 
-	_, err = m.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("web"), InvocationType: "Nonsense"})
 	var parameter *types.InvalidParameterValueException
-	require.ErrorAs(t, err, &parameter)
+	for _, in := range []lambda.InvokeInput{{InvocationType: "Nonsense"}, {LogType: "Nonsense"}} {
+		in.FunctionName = aws.String("web")
+		_, err = m.client.Invoke(ctx, &in)
+		require.ErrorAs(t, err, &parameter)
+	}
 
 	out, err := m.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("web"), InvocationType: types.InvocationTypeDryRun})
 	require.NoError(t, err)

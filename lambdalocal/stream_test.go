@@ -91,6 +91,8 @@ func TestARefusedStreamIsAnOrdinaryError(t *testing.T) {
 	require.Equal(t, types.ThrottleReasonReservedFunctionConcurrentInvocationLimitExceeded, throttled.Reason)
 	var notFound *types.ResourceNotFoundException
 	require.ErrorAs(t, stream("nobody", ""), &notFound)
+	var invalid *types.InvalidParameterValueException
+	require.ErrorAs(t, stream("web", "Event"), &invalid)
 	require.NoError(t, stream("web", types.ResponseStreamingInvocationTypeDryRun))
 	require.Zero(t, m.Counters("web").Started)
 }

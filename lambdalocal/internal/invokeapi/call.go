@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
@@ -25,6 +26,8 @@ const (
 const (
 	maxPayload      = 6 << 20
 	maxEventPayload = 1 << 20
+
+	maxClientContext = 3583 // in base64
 )
 
 // A call is a request to invoke a function.
@@ -59,7 +62,9 @@ func (h *Handler) call(r *http.Request) (call, error) {
 	if !slices.Contains([]string{kindSync, kindEvent, kindDryRun}, c.kind) {
 		return c, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not an invocation type", c.kind)
 	}
-	c.tail = r.Header.Get("X-Amz-Log-Type") == "Tail"
+	if c.tail, err = tail(r); err != nil {
+		return c, err
+	}
 	if c.inv.ClientContext, err = clientContext(r); err != nil {
 		return c, err
 	}
@@ -119,16 +124,37 @@ func readPayload(r *http.Request, kind string) ([]byte, error) {
 		return nil, err
 	case len(payload) == 0:
 		return []byte("{}"), nil
-	case !json.Valid(payload):
+	case !json.Valid(payload) || !utf8.Valid(payload):
 		return nil, serviceerror.New(serviceerror.TypeInvalidContent, "Could not parse request body into json")
 	}
 	return payload, nil
 }
 
+// tail says whether the caller wants the log's.
+func tail(r *http.Request) (bool, error) {
+	switch kind := r.Header.Get("X-Amz-Log-Type"); kind {
+	case "", "None":
+		return false, nil
+	case "Tail":
+		return true, nil
+	default:
+		return false, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not a log type", kind)
+	}
+}
+
+// clientContext is the one that the caller sends, in JSON; empty: it sends none.
 func clientContext(r *http.Request) (string, error) {
-	text, err := base64.StdEncoding.DecodeString(r.Header.Get("X-Amz-Client-Context"))
-	if err != nil {
-		return "", serviceerror.New(serviceerror.TypeInvalidContent, "X-Amz-Client-Context: %v", err)
+	encoded := r.Header.Get("X-Amz-Client-Context")
+	if encoded == "" {
+		return "", nil
+	}
+	text, err := base64.StdEncoding.DecodeString(encoded)
+	var object map[string]json.RawMessage
+	if err != nil || json.Unmarshal(text, &object) != nil || object == nil {
+		return "", serviceerror.New(serviceerror.TypeInvalidContent, "Client context must be a valid Base64-encoded JSON object.")
+	}
+	if len(encoded) > maxClientContext {
+		return "", serviceerror.New(serviceerror.TypeInvalidContent, "Client context must be at most %d bytes in Base64, got %d", maxClientContext, len(encoded))
 	}
 	return string(text), nil
 }

@@ -20,7 +20,7 @@ func TestParseTarget(t *testing.T) {
 		require.NoError(t, err, test.text)
 		require.Equal(t, test.name+" "+test.qualifier, got.name+" "+got.qualifier, test.text)
 	}
-	for _, test := range [][2]string{{"", ""}, {"we b", ""}, {"web:live", "other"}, {"web:a b", ""}, {"web:a:b", ""}, {"web", "$OLDEST"}} {
+	for _, test := range [][2]string{{"", ""}, {"we b", ""}, {"web:", ""}, {"web:", "live"}, {"web:live", "other"}, {"web:a b", ""}, {"web:a:b", ""}, {"web", "$OLDEST"}} {
 		_, err := parseTarget(test[0], test[1])
 		require.Error(t, err, "%q %q", test[0], test[1])
 	}
