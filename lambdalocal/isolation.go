@@ -44,7 +44,7 @@ func (s *Server) encloser() func(Function) func(*environment.Config, string) (en
 	return func(f Function) func(*environment.Config, string) (environment.Enclosure, error) {
 		return func(cfg *environment.Config, id string) (environment.Enclosure, error) {
 			return s.sandboxes.New(sandbox.Spec{
-				Task: cfg.Dir, Layers: f.Layers, Shared: sandbox.SharedBy(named(cfg)), TempMB: f.EphemeralMB, Gateway: s.gateway(f.Name, id),
+				Task: cfg.Dir, Layers: f.Layers, Shared: sandbox.SharedBy(named(cfg)), TempMB: cfg.TempMB, Gateway: s.gateway(f.Name, id),
 			})
 		}
 	}

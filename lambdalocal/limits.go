@@ -29,7 +29,7 @@ func (w wiring) confiner(f Function) func(*environment.Config, string) (environm
 	return func(cfg *environment.Config, id string) (environment.Confinement, error) {
 		l := cgroup.Limits{Processes: f.Limits.Processes}
 		if w.enforcesMemory(f) {
-			l.Memory = int64(cfg.MemoryMB+f.EphemeralMB) << 20
+			l.Memory = int64(cfg.MemoryMB+cfg.TempMB) << 20
 		}
 		return w.groups.New(id, l)
 	}

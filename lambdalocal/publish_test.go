@@ -3,11 +3,13 @@ package lambdalocal_test
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -192,10 +194,13 @@ func TestConfigurationIsUpdatedAndPublished(t *testing.T) {
 		vars[k] = v
 	}
 	changed, err := m.client.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
-		FunctionName: web, Timeout: aws.Int32(7), MemorySize: aws.Int32(512), Environment: &types.Environment{Variables: vars},
+		FunctionName: web, Timeout: aws.Int32(7), MemorySize: aws.Int32(512), EphemeralStorage: &types.EphemeralStorage{Size: aws.Int32(600)},
+		Environment: &types.Environment{Variables: vars},
 	})
 	require.NoError(t, err)
 	require.EqualValues(t, 7, *changed.Timeout)
+	require.EqualValues(t, 600, *changed.EphemeralStorage.Size)
+	require.EqualValues(t, 512, *first.EphemeralStorage.Size)
 	m.expectColour("$LATEST", "red", "$LATEST")
 	m.expectColour("1", "", "1")
 	second, err := m.client.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: web})
@@ -242,11 +247,18 @@ func TestMistakesInVersionsAreRefused(t *testing.T) {
 		_, err := m.client.UpdateFunctionCode(ctx, &in)
 		return err
 	}
+	configure := func(in lambda.UpdateFunctionConfigurationInput) error {
+		in.FunctionName = cmp.Or(in.FunctionName, web)
+		_, err := m.client.UpdateFunctionConfiguration(ctx, &in)
+		return err
+	}
+	variables := func(name, value string) lambda.UpdateFunctionConfigurationInput {
+		return lambda.UpdateFunctionConfigurationInput{Environment: &types.Environment{Variables: map[string]string{name: value}}}
+	}
 	_, taken := m.client.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: web, Name: live, FunctionVersion: aws.String("1")})
 	_, number := m.client.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: web, Name: aws.String("7"), FunctionVersion: aws.String("1")})
 	_, other := m.client.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: web, Name: aws.String("dead")})
 	_, sum := m.client.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: web, CodeSha256: aws.String("x")})
-	_, timeout := m.client.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: web, Timeout: aws.Int32(901)})
 	for _, tt := range []struct {
 		err  error
 		kind string
@@ -255,11 +267,18 @@ func TestMistakesInVersionsAreRefused(t *testing.T) {
 		{update("1", map[string]float64{"9": 0.1}), "ResourceNotFoundException"},
 		{update("1", map[string]float64{"1": 0.1}), "InvalidParameterValueException"},
 		{update("$LATEST", map[string]float64{"1": 0.1}), "InvalidParameterValueException"},
+		{update("1", map[string]float64{"2": 0.1, "3": 0.1}), "at most 1 more"},
+		{configure(lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("web:1")}), "not of a version or alias: 1"},
+		{configure(variables("AWS_REGION", "x")), "Reserved keys used in this request: AWS_REGION"},
+		{configure(variables("a=b", "x")), `"a=b" is not a name`},
+		{configure(variables("_A", "x")), `"_A" is not a name`},
+		{configure(variables("LARGE", strings.Repeat("x", 4092))), "exceeded the 4KB limit"},
+		{configure(lambda.UpdateFunctionConfigurationInput{EphemeralStorage: &types.EphemeralStorage{Size: aws.Int32(511)}}), "must be 512 to 10240"},
 		{taken, "ResourceConflictException"},
 		{number, "InvalidParameterValueException"},
 		{other, "ResourceNotFoundException"},
 		{sum, "InvalidParameterValueException"},
-		{timeout, "InvalidParameterValueException"},
+		{configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(901)}), "InvalidParameterValueException"},
 		{code(lambda.UpdateFunctionCodeInput{ZipFile: []byte("text")}), "Could not unzip"},
 		{code(lambda.UpdateFunctionCodeInput{ImageUri: aws.String("x")}), "runs no images"},
 		{code(lambda.UpdateFunctionCodeInput{S3Bucket: aws.String("mine"), S3Key: aws.String("x")}), `knows "local" only`},

@@ -47,6 +47,7 @@ func (f Function) validateAliases(m *mistakes, path string) {
 }
 
 func (f Function) validateWeights(m *mistakes, a Alias, path string) {
+	m.check(len(a.Weights) <= 1, path, "must have one version at most, got %d", len(a.Weights))
 	sum := 0.0
 	for _, version := range slices.Sorted(maps.Keys(a.Weights)) {
 		weight := a.Weights[version]

@@ -59,7 +59,7 @@ func (w wiring) environment(f Function) environment.Config {
 	cfg := environment.Config{
 		Function: f.Name, Version: function.Latest, Region: w.cfg.Region, Account: w.cfg.AccountID, Handler: f.Handler,
 		Command: f.Command, Extensions: w.extensions(f), Processes: f.Processes, Dir: f.Dir, Env: f.Env,
-		MemoryMB: f.MemoryMB, EnforceMemory: w.enforcesMemory(f), Confine: w.confiner(f),
+		MemoryMB: f.MemoryMB, TempMB: f.EphemeralMB, EnforceMemory: w.enforcesMemory(f), Confine: w.confiner(f),
 		Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: w.log, Limits: process.Limits(f.Limits),
 	}
 	if f.Managed != nil {

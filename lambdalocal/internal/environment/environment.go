@@ -46,6 +46,7 @@ type Config struct {
 	Dir        string
 	Env        map[string]string // {port} in a value, or in an argument, becomes the environment's port
 	MemoryMB   int
+	TempMB     int // the size of /tmp, where the environment has its own
 	// EnforceMemory kills the processes when they hold more than MemoryMB together. Where nothing counts their memory it is
 	// measured process by process.
 	EnforceMemory bool

@@ -88,6 +88,15 @@ func (h *Handler) find(r *http.Request) (target, *function.Function, error) {
 	return t, h.Functions[i], nil
 }
 
+// findWhole is find for a call about the function itself, which must not name a version of it: it would change another one.
+func (h *Handler) findWhole(r *http.Request) (*function.Function, error) {
+	t, f, err := h.find(r)
+	if err == nil && t.qualifier != function.Latest {
+		err = serviceerror.New(serviceerror.TypeInvalidValue, "This operation is of the function, not of a version or alias: %s", t.qualifier)
+	}
+	return f, err
+}
+
 // foreign says why a function of another region or account is not to be reached here.
 func (h *Handler) foreign(t target) error {
 	switch {

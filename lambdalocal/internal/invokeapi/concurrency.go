@@ -13,7 +13,7 @@ type concurrency struct {
 }
 
 func (h *Handler) putConcurrency(r *http.Request) (int, any, error) {
-	_, f, err := h.find(r)
+	f, err := h.findWhole(r)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -31,7 +31,7 @@ func (h *Handler) putConcurrency(r *http.Request) (int, any, error) {
 }
 
 func (h *Handler) getConcurrency(r *http.Request) (int, any, error) {
-	_, f, err := h.find(r)
+	f, err := h.findWhole(r)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -39,7 +39,7 @@ func (h *Handler) getConcurrency(r *http.Request) (int, any, error) {
 }
 
 func (h *Handler) deleteConcurrency(r *http.Request) (int, any, error) {
-	_, f, err := h.find(r)
+	f, err := h.findWhole(r)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -68,7 +68,7 @@ func (h *Handler) configuration(f *function.Function, t target, cfg function.Ver
 		Timeout: int(math.Ceil(cfg.Timeout.Seconds())), MemorySize: cfg.MemoryMB, LastModified: cfg.Modified.UTC().Format(timestamp),
 		Architectures: []string{string(f.Config().Architecture)}, Environment: variables{cfg.Env}, PackageType: "Zip",
 		Description: cfg.Description, CodeSha256: cfg.Sha256,
-		State: "Active", LastUpdateStatus: "Successful", EphemeralStorage: storage{512},
+		State: "Active", LastUpdateStatus: "Successful", EphemeralStorage: storage{cfg.TempMB},
 		CapacityProviderConfig: h.capacity(f.Config().Managed, cfg),
 	}
 }

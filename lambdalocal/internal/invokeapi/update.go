@@ -2,9 +2,11 @@ package invokeapi
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -32,7 +34,7 @@ type codeChange struct {
 }
 
 func (h *Handler) updateCode(r *http.Request) (int, any, error) {
-	_, f, err := h.find(r)
+	f, err := h.findWhole(r)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -100,6 +102,9 @@ type configurationChange struct {
 	Timeout     *int
 	MemorySize  *int
 	Environment *variables
+
+	EphemeralStorage *storage
+
 	ImageConfig *struct {
 		EntryPoint       []string
 		Command          []string
@@ -108,7 +113,7 @@ type configurationChange struct {
 }
 
 func (h *Handler) updateConfiguration(r *http.Request) (int, any, error) {
-	_, f, err := h.find(r)
+	f, err := h.findWhole(r)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -129,7 +134,21 @@ const (
 	maxTimeout = 900
 	minMemory  = 128
 	maxMemory  = 10240
+	minTemp    = 512
+	maxTemp    = 10240
+
+	maxVariables = 4 << 10 // bytes of all names and values
 )
+
+var variableRule = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
+
+// reserved are variables that only Lambda sets. Source: "Working with Lambda environment variables" in the Lambda developer guide.
+var reserved = []string{
+	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME",
+	"AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME",
+	"AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+	"AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
+}
 
 func (c configurationChange) check() error {
 	switch {
@@ -137,6 +156,29 @@ func (c configurationChange) check() error {
 		return invalid("Timeout must be 1 to %d, got %d", maxTimeout, *c.Timeout)
 	case c.MemorySize != nil && (*c.MemorySize < minMemory || *c.MemorySize > maxMemory):
 		return invalid("MemorySize must be %d to %d, got %d", minMemory, maxMemory, *c.MemorySize)
+	case c.EphemeralStorage != nil && (c.EphemeralStorage.Size < minTemp || c.EphemeralStorage.Size > maxTemp):
+		return invalid("EphemeralStorage.Size must be %d to %d, got %d", minTemp, maxTemp, c.EphemeralStorage.Size)
+	case c.Environment != nil:
+		return c.Environment.check()
+	}
+	return nil
+}
+
+func (v variables) check() error {
+	size := 0
+	for _, name := range slices.Sorted(maps.Keys(v.Variables)) {
+		size += len(name) + len(v.Variables[name])
+		switch {
+		case slices.Contains(reserved, name):
+			return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided "+
+				"contains reserved keys that are currently not supported for modification. Reserved keys used in this request: %s", name)
+		case !variableRule.MatchString(name):
+			return invalid("%q is not a name for an environment variable: it must match %s", name, variableRule)
+		}
+	}
+	if size > maxVariables {
+		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided "+
+			"exceeded the 4KB limit. They have %d bytes", size)
 	}
 	return nil
 }
@@ -156,6 +198,9 @@ func (c configurationChange) over(v *function.Version) {
 	}
 	if c.Environment != nil {
 		v.Env = c.Environment.Variables
+	}
+	if c.EphemeralStorage != nil {
+		v.TempMB = c.EphemeralStorage.Size
 	}
 	c.image(v)
 }
@@ -186,7 +231,7 @@ type publication struct {
 }
 
 func (h *Handler) publishVersion(r *http.Request) (int, any, error) {
-	_, f, err := h.find(r)
+	f, err := h.findWhole(r)
 	if err != nil {
 		return 0, nil, err
 	}
