@@ -199,6 +199,26 @@ func TestStartTimeoutIsAFailedStart(t *testing.T) {
 	require.Equal(t, scaler.Crashed, w.p.Stats().Blocked.Cause, "which says more")
 }
 
+// A start that began long ago and hangs says nothing about the next one, once another has come up.
+func TestAStartThatHangsAloneHoldsNothingBack(t *testing.T) {
+	for name, another := range map[string]bool{"another came up": true, "none did": false} {
+		t.Run(name, func(t *testing.T) {
+			w := story(t, func(s *pool.Settings) { s.Concurrency = 1 })
+			w.acquireN(2)
+			hangs, other := w.takeStarted(), w.takeStarted()
+			w.run(time.Second, nil)
+			if another {
+				other.In("a")
+				w.did(w.p.Up(w.now, other, 1))
+			}
+			w.run(20*time.Second, nil)
+			require.Contains(t, w.killed, hangs)
+			require.Equal(t, another, w.p.Stats().Blocked.Cause == "")
+			require.NotZero(t, w.p.Stats().Failed.Total())
+		})
+	}
+}
+
 // What clients and operators hear of a start that took too long is what its invocation ends with, if that says more. It is
 // the same failure all the same: no pause grows, and nothing is counted twice.
 func TestALaterCauseReplacesAnEarlierOneThatSaysLess(t *testing.T) {

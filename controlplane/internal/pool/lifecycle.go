@@ -338,6 +338,9 @@ func (p *Pool) fail(now time.Time, i *Instance, cause Cause) {
 		p.setBack(now, i, cause) // a fault of new code must not hold back starts of the old code
 		return
 	}
+	if cause == scaler.StartTimeout && i.start != nil && i.fleet.Alone(i.start) {
+		return // it began long ago, and says nothing about the next start
+	}
 	p.guards.Breaker.Failed(now, cause, i.epoch, i.wasUp)
 }
 

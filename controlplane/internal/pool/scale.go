@@ -75,7 +75,7 @@ func (p *Pool) loadOf(o order) scaler.Load {
 	}
 	return scaler.Load{
 		Live: p.live, Starting: p.startsInProgress(), Rotating: going,
-		Claimed: p.claimed, Spare: o.fleet.Spare(p.now),
+		Claimed: p.claimed, Lost: o.fleet.Lost(), Spare: o.fleet.Spare(p.now),
 	}
 }
 

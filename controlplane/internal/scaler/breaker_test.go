@@ -90,6 +90,15 @@ func TestBreakerRoomByCause(t *testing.T) {
 	}
 }
 
+func TestBreakerTriesAnotherStartWhereOneHangs(t *testing.T) {
+	g := guards()
+	now := failOnce(g, epoch, scaler.StartTimeout).Add(time.Minute)
+	for lost, want := range []int{0, 1} {
+		n, _ := g.Room(now, scaler.Load{Starting: 1, Lost: lost})
+		require.Equal(t, want, n)
+	}
+}
+
 func TestBreakerCountsABurstOnce(t *testing.T) {
 	g := guards()
 	for range 50 {

@@ -35,10 +35,12 @@ type Fleet struct {
 	Cold   Estimate // from start to dial, in a new environment
 	finish Estimate // from when an instance is told to finish to its end
 
-	warm, cold batch // starts in progress, by what they are expected to be; each warm one claims a frozen environment
-	lost       batch // starts in progress that take so long that they are not counted on any more
-	settling   batch // instances that were told to finish
-	surprised  int   // cold and lost starts that did not find the environment that they had claimed
+	warm, cold batch     // starts in progress, by what they are expected to be; each warm one claims a frozen environment
+	lost       batch     // starts in progress that take so long that they are not counted on any more
+	came       time.Time // when a start last came up
+	cameCold   time.Time // when one last came up in a new environment
+	settling   batch     // instances that were told to finish
+	surprised  int       // cold and lost starts that did not find the environment that they had claimed
 
 	relied time.Duration // how long a frozen environment is relied on
 	known  map[string]*environment
@@ -82,7 +84,9 @@ func (f *Fleet) Renew() *Fleet {
 func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (cold bool) {
 	f.forget(now)
 	e := f.known[name]
+	f.came = now
 	if e == nil {
+		f.cameCold = now
 		f.known[name] = &environment{name: name, runs: 1}
 		f.Cold.Add(min(took, longestCold))
 		if f.Claims(s) {

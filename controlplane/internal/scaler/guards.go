@@ -39,6 +39,7 @@ type Load struct {
 	Starting int // starts in progress
 	Rotating int // those that are being replaced, and those that drain
 	Claimed  int // starts in progress for which a frozen environment was there
+	Lost     int // starts in progress that take so long that nobody counts on them
 	Spare    int // frozen environments that are there for further starts
 }
 
@@ -91,7 +92,7 @@ func (g *Guards) Room(now time.Time, l Load) (int, Block) {
 	if s.Never() {
 		return 0, Block{Reason: Never}
 	}
-	room, block := g.Breaker.Room(now, l.Starting, s.StartsInProgress)
+	room, block := g.Breaker.Room(now, l.Starting-l.Lost, s.StartsInProgress)
 	limit := s.Max + min(l.Rotating, s.Surge())
 	room, block = tighter(room, block, limit-l.Live, Block{Reason: AtMax})
 	places, free := g.places.Room(now, place)

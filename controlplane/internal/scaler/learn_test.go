@@ -135,6 +135,21 @@ func TestASurpriseMakesFrozenEnvironmentsDoubtful(t *testing.T) {
 
 // Of two starts the second one reaches Lambda first, and takes the environment that the first one was counted on. When that is
 // frozen again it is there for a third.
+// Whether a start hangs alone is told by others of its kind.
+func TestAStartHangsAloneIfOthersOfItsKindComeUp(t *testing.T) {
+	now := epoch
+	f := scaler.NewFleet()
+	f.Up(now, "a", time.Second, f.Begin(now))
+	f.Ended(now, "a", false)
+	warm, cold := f.Begin(now.Add(time.Second)), f.Begin(now.Add(time.Second))
+	require.True(t, f.Claims(warm))
+	require.False(t, f.Claims(cold))
+	f.Up(now.Add(2*time.Second), "a", time.Second, nil)
+	require.False(t, f.Alone(cold), "one in an environment that was there")
+	f.Up(now.Add(3*time.Second), "b", time.Second, nil)
+	require.True(t, f.Alone(cold))
+}
+
 func TestAStartThatIsOvertakenClaimsNothing(t *testing.T) {
 	f := fleet(1)
 	second := at(time.Second)

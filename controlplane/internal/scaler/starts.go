@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"iter"
 	"slices"
 	"time"
 )
@@ -67,6 +68,21 @@ func (b *batch) newest() *Start {
 	}
 	b.queue = b.queue[:k+1]
 	return b.queue[k]
+}
+
+// all are the starts, the oldest first.
+func (b *batch) all() iter.Seq[*Start] {
+	return func(yield func(*Start) bool) {
+		if b.n == 0 {
+			return
+		}
+		b.oldest() // drops what has left before it
+		for _, s := range b.queue {
+			if s.in == b && !yield(s) {
+				return
+			}
+		}
+	}
 }
 
 // due is the oldest start if it has been under way for d; otherwise nil.
@@ -169,11 +185,29 @@ func (f *Fleet) overdue() time.Duration {
 	return max(overdueLeast, overdueTimes*f.Warm.Mean(assumedWarm))
 }
 
-// late is the age at which a cold start is not counted on any more. It doubles with each start that is already lost. It has no
-// meaning before a cold start was seen.
+// late is the age at which a cold start is not counted on any more. It doubles with each start that is already lost, because all may
+// have become slow; those that hang alone do not count. It has no meaning before a cold start was seen.
 func (f *Fleet) late() time.Duration {
-	return max(overdueLeast, overdueTimes*f.Cold.Mean(0)<<min(f.lost.n, 8))
+	together := 0
+	for s := range f.lost.all() {
+		if !f.Alone(s) {
+			together++
+		}
+	}
+	return max(overdueLeast, overdueTimes*f.Cold.Mean(0)<<min(together, 8))
 }
+
+// Alone reports whether a start that has not come up hangs for a reason of its own: another of its kind has come up since it began.
+// Those in environments that were there say nothing about those in new ones.
+func (f *Fleet) Alone(s *Start) bool {
+	if s.surprised {
+		return f.came.After(s.at)
+	}
+	return f.cameCold.After(s.at)
+}
+
+// Lost is how many starts in progress are not counted on any more.
+func (f *Fleet) Lost() int { return f.lost.n }
 
 // unsettled is the time after which an environment that should be frozen is not waited for any more.
 func (f *Fleet) unsettled() time.Duration {

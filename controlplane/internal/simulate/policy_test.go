@@ -72,6 +72,23 @@ func TestALoneRequestPaysForOneInit(t *testing.T) {
 	}
 }
 
+// One start in a hundred never comes up. Whoever waited for it is served by the next one; nobody else notices.
+func TestStartsThatHangHoldNobodyUp(t *testing.T) {
+	for _, g := range []workload.Generator{
+		workload.Every("crowds", 20*minute, 3*second, 10, 0, workload.Exponential(800*millisecond)),
+		workload.Steady("few", 20*minute, 3, workload.Exponential(800*millisecond)),
+	} {
+		seeds(t, g.Name, func(t *testing.T, seed uint64) {
+			s := simulate.Defaults(10, seed)
+			s.Lambda.DialFails = 0.01
+			r := run(t, g.Make(seed), s)
+			t.Log(r.ColdStarts, r.WarmStarts, "starts; waits", r.All.Quantile(0.99), r.All.Quantile(1), "lost", r.Lost())
+			require.Zero(t, r.Lost())
+			require.LessOrEqual(t, r.All.Quantile(0.99), 5*second)
+		})
+	}
+}
+
 // money is what a preference bills for a workload with that memory, and what plain Lambda would.
 func money(t *testing.T, load workload.Workload, p scaler.Preference, memoryMB, concurrency int) (ours, plain simulate.Result) {
 	s := simulate.Defaults(concurrency, 1)
