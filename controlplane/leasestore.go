@@ -20,7 +20,11 @@ func (s *Server) newElector(ctx context.Context) (*lease.Elector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lease.NewElector(me, s.AdminAddr(), store, s.log), nil
+	e := lease.NewElector(me, s.AdminAddr(), store, s.log)
+	if s.config.Cell.Address != "" {
+		e.Remote()
+	}
+	return e, nil
 }
 
 func leaseStore(ctx context.Context, cfg *Config, me string, log logrus.FieldLogger) (lease.Store, error) {

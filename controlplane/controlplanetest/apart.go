@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 // startRelay starts the relay apart from control planes.
@@ -39,6 +40,7 @@ func (s *Stack) RestartRelay() {
 type ControlPlane struct {
 	Admin string // host:port
 	stack *Stack
+	link  string // to it, with Options.Split and Linked
 	cmd   *exec.Cmd
 	ended chan struct{}
 }
@@ -49,6 +51,9 @@ func (s *Stack) StartControlPlane() *ControlPlane {
 	s.started++
 	name := fmt.Sprintf("controlplane-%d", s.started)
 	c := &ControlPlane{Admin: freeAddress(s.t), stack: s, ended: make(chan struct{})}
+	if s.pair != "" {
+		c.link = s.place().Listen
+	}
 	file := filepath.Join(s.dir, name+".yaml")
 	admin, relay := s.Admin, s.Relay
 	s.Admin = c.Admin
@@ -94,6 +99,13 @@ func (c *ControlPlane) Leads() {
 
 // Signal sends the process a signal.
 func (c *ControlPlane) Signal(signal os.Signal) { _ = c.cmd.Process.Signal(signal) }
+
+// CutOff lets nothing through between the control plane and Envoy and relay any more, and tells neither. It still reaches its lease.
+func (c *ControlPlane) CutOff() {
+	c.stack.t.Helper()
+	_, err := c.stack.Lambda.AddFault(lambdalocal.Fault{Kind: lambdalocal.FaultLinkSilence, Link: c.link})
+	require.NoError(c.stack.t, err)
+}
 
 // Kill ends the process at once, as a crash does.
 func (c *ControlPlane) Kill() {

@@ -16,10 +16,26 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/dynamo/dynamotest"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 // places is how many control planes there may be at once.
 const places = 2
+
+// findPlaces finds addresses for control planes: the same ones for them and for who looks for them, or else links between.
+func (s *Stack) findPlaces(linked bool) {
+	for range places {
+		p := lambdalocal.Link{Listen: freeAddress(s.t)}
+		p.To = p.Listen
+		if linked {
+			p.To = freeAddress(s.t)
+		}
+		s.places = append(s.places, p)
+	}
+}
+
+// place is that of the control plane which was started last.
+func (s *Stack) place() lambdalocal.Link { return s.places[(s.started-1)%places] }
 
 // split configures relay and Envoy as on a host of their own: control planes are elsewhere, and no secret is here.
 func (s *Stack) split(cfg *config.Config) {
@@ -28,8 +44,8 @@ func (s *Stack) split(cfg *config.Config) {
 	require.NoError(s.t, controlplane.NewSecret(secret))
 	cfg.Relay.Apart, cfg.Relay.Admin = true, "127.0.0.1:0"
 	cfg.Cell.SecretFile = secret
-	for range places {
-		cfg.Cell.ControlPlanes = append(cfg.Cell.ControlPlanes, freeAddress(s.t))
+	for _, p := range s.places {
+		cfg.Cell.ControlPlanes = append(cfg.Cell.ControlPlanes, p.Listen)
 	}
 	cfg.Lease.Store, cfg.Lease.Table, cfg.Lease.Endpoint = config.LeaseDynamoDB, dynamotest.Table, s.lease.URL
 	s.pair = filepath.Join(s.dir, "pair")
@@ -76,7 +92,7 @@ func (s *Stack) splitFile() string {
 	}
 	c := s.Config
 	return fmt.Sprintf("cell: {address: %q, secret_file: %q}\nlease: {store: dynamodb, table: %s, endpoint: %q}\n",
-		c.Cell.ControlPlanes[(s.started-1)%places], filepath.Join(s.dir, "secret"), c.Lease.Table, c.Lease.Endpoint)
+		s.place().To, filepath.Join(s.dir, "secret"), c.Lease.Table, c.Lease.Endpoint)
 }
 
 // LeaseStore is the emulated DynamoDB.

@@ -41,7 +41,8 @@ type Options struct {
 	Functions []Function
 	Config    func(*config.Config) // last word on the control plane's configuration
 	Workers   int                  // of Envoy; default 2
-	// Linked puts a link of lambdalocal between environments and the relay, so that network faults can strike.
+	// Linked puts a link of lambdalocal between environments and the relay, so that network faults can strike. With Split there is one
+	// before each control plane, too.
 	Linked bool
 	// Program is the path of a control plane that runs as a process of its own, instead of the code under test.
 	Program string
@@ -76,6 +77,7 @@ type Stack struct {
 	relayAdmin       string // host:port of the relay's admin address, where it has one
 	pair             string // with Options.Split: folder of the certificates of Envoy and relay
 	lease            *dynamotest.Emulator
+	places           []lambdalocal.Link // with Options.Split: of control planes, which listen at To
 }
 
 // Start runs a stack and returns when its front door is open. Where there is no Envoy it skips the test.
@@ -108,6 +110,12 @@ func (s *Stack) startLambda(o Options) {
 	if o.Linked {
 		s.Relay = freeAddress(s.t) // the link must know it first
 		cfg.Links = []lambdalocal.Link{{Listen: "127.0.0.1:0", To: s.Relay}}
+	}
+	if o.Split {
+		s.findPlaces(o.Linked)
+	}
+	if o.Split && o.Linked {
+		cfg.Links = append(cfg.Links, s.places...)
 	}
 	for _, f := range o.Functions {
 		if f.Local.Command == nil {

@@ -263,7 +263,8 @@ func (e everything) survives(t *testing.T) {
 	for name, l := range map[string]*load{"steady": steady, "held": held, "at the ceiling": ceiling} {
 		results := l.stop()
 		requireServed(t, results)
-		t.Logf("%s: %d requests, the longest took %v", name, len(results), longest(results, time.Time{}, time.Now()))
+		t.Logf("%s: %d requests, the 99th percentile is %v, the longest took %v",
+			name, len(results), percentile(results, 99), longest(results, time.Time{}, time.Now()))
 	}
 	for n, conn := range conns {
 		require.NoError(t, conn.Write(websocket.Text, fmt.Append(nil, n)))

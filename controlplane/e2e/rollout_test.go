@@ -72,6 +72,16 @@ func requests(t *testing.T, s *controlplanetest.Stack, perSecond int) *load {
 	return l
 }
 
+// percentile is what so many percent of the requests took at most.
+func percentile(results []result, percent int) time.Duration {
+	var took []time.Duration
+	for _, r := range results {
+		took = append(took, r.took)
+	}
+	slices.Sort(took)
+	return took[len(took)*percent/100]
+}
+
 // longest is how long the slowest of the requests took that began in the time.
 func longest(results []result, from, to time.Time) time.Duration {
 	most := time.Duration(0)

@@ -15,14 +15,18 @@ import (
 // startSplit starts a stack whose control planes are reached by TCP and certificates, with a function whose requests mostly wait.
 func startSplit(t *testing.T) *controlplanetest.Stack {
 	t.Helper()
+	return startCell(t, controlplanetest.Options{Split: true})
+}
+
+func startCell(t *testing.T, o controlplanetest.Options) *controlplanetest.Stack {
+	t.Helper()
 	function := func(name string, slots, least, most int) controlplanetest.Function {
 		f := controlplanetest.App(t, name, controlplanetest.Library)
 		f.Scaling.Concurrency, f.Scaling.Min, f.Scaling.Max = slots, least, most
 		return f
 	}
-	s := controlplanetest.Start(t, controlplanetest.Options{
-		Functions: []controlplanetest.Function{function("app", 10, 2, 4), function("narrow", 1, 1, 1)}, Split: true,
-	})
+	o.Functions = []controlplanetest.Function{function("app", 10, 2, 4), function("narrow", 1, 1, 1)}
+	s := controlplanetest.Start(t, o)
 	s.Eventually("all are ready", func() error {
 		if ready := s.Function("app").Ready + s.Function("narrow").Ready; ready < 3 {
 			return fmt.Errorf("%d are", ready)
@@ -74,6 +78,19 @@ func TestLongAStandbyOnAnotherHostLeadsAfterACrash(t *testing.T) {
 			s.Leader = standby
 		})
 	}
+}
+
+// The leader is cut off from Envoy and relay, and reaches its lease. The standby is reached by all. Meanwhile the caretaker serves.
+func TestLongALeaderThatIsCutOffGivesWay(t *testing.T) {
+	t.Parallel()
+	s := startCell(t, controlplanetest.Options{Split: true, Linked: true})
+	served(t, s, func(*load) {
+		cut, standby := s.Leader, s.StartControlPlane()
+		cut.CutOff()
+		standby.Leads()
+		cut.Ends()
+		s.Leader = standby
+	})
 }
 
 // Stores only elect: a leader that hears of all its relays goes on without one, and then as before.

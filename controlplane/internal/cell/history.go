@@ -13,6 +13,8 @@ import (
 const (
 	faulty = 40 * time.Second
 	calm   = 20 * time.Second // for leases that run out, and peers that give up
+	// givesWay is for leaders that no relay reaches.
+	givesWay = 3 * lease.Patience
 )
 
 // Told is what is counted in a history.
@@ -43,6 +45,9 @@ func live(seed uint64) *world {
 	w.run(faulty)
 	w.calm = true
 	w.run(calm)
+	if w.severed {
+		w.run(givesWay)
+	}
 	// Instances go on to come and go: there must be a moment at which all is known.
 	for range 40 {
 		if w.err != nil || w.rests() == nil {
@@ -100,7 +105,7 @@ func (w *world) fault() {
 			}
 		}
 	case 10:
-		if w.chance(30) && !w.store.lost {
+		if w.chance(30) && !w.store.lost && !w.severed { // nobody may be left who knows that there are relays to be reached
 			w.note("the store loses its record")
 			w.store.lost, w.store.record = true, lease.Record{}
 		}
@@ -111,6 +116,9 @@ func (w *world) fault() {
 func (w *world) cut(p *plane, span time.Duration) {
 	s := w.relay.streams[p]
 	if w.chance(50) {
+		if !w.severed && len(w.store.record.Relays) > 0 && w.chance(10) {
+			w.severed, span = true, faulty+calm+2*givesWay // to the end: the other plane must lead by then
+		}
 		w.note("plane %d is apart for %s", p.number, span)
 		p.cutSince, p.apart = w.now, w.now.Add(span)
 	}

@@ -62,6 +62,7 @@ func (p *plane) mayLease() bool {
 func (p *plane) begin() {
 	p.dead, p.leaves, p.stepping, p.stream, p.mirror, p.term, p.awake = false, false, false, nil, nil, 0, p.now
 	p.candidate = lease.NewCandidate(p.name(), "")
+	p.candidate.Remote()
 	p.every(100*time.Millisecond, p.step)
 	p.every(pingEvery, p.tick)
 	p.every(time.Second, p.writeNote)
@@ -198,9 +199,9 @@ func (p *plane) giveBack() {
 
 func (p *plane) sayRelays() {
 	if p.mirror.Attached() {
-		p.candidate.Relays([]string{"pair"}, p.mirror.Confirmed())
+		p.candidate.Relays(p.now, []string{"pair"}, p.mirror.Confirmed())
 	} else {
-		p.candidate.Relays(nil, p.mirror.Confirmed())
+		p.candidate.Relays(p.now, nil, p.mirror.Confirmed())
 	}
 }
 

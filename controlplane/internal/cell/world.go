@@ -34,6 +34,7 @@ type world struct {
 	expected                            map[string]uint64     // by the relay, in that term
 	told                                map[string]leadership // to which leader, last: that it has ended
 	calm                                bool                  // no fault happens any more
+	severed                             bool                  // a plane is apart to the end
 	rate                                time.Duration         // between two requests
 	open                                []*request            // in the order of their arrival, those served among them
 	busy                                time.Time             // when no slot was free last that Envoy could reach, or something went wrong

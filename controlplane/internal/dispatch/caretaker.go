@@ -12,8 +12,12 @@ import (
 // starts and ends none. Slots that a leader has leased are foreign to it.
 
 // leaderWithin is how long a caretaker holds a request until there is a leader. The lease of a leader that hangs expires after
-// five seconds; then a standby must notice that, take over, and be noticed by Envoy.
-const leaderWithin = 8 * time.Second
+// five seconds, and one that no relay reaches gives way after twelve. Then a standby must notice that, take over, and be noticed by
+// Envoy. Most clients would rather wait so long than get an error.
+const leaderWithin = 20 * time.Second
+
+// leaderSoon is when a client that was refused should try again: when most leaders have been replaced.
+const leaderSoon = 5 * time.Second
 
 // elsewhere is the cause of a request that leaves a caretaker's queue because there is a leader.
 const elsewhere pool.Cause = "elsewhere"
@@ -41,7 +45,7 @@ func (f *function) noLeader(l *Lease) error {
 	case l.woken != nil:
 		refused.Outcome = admission.Evicted
 	}
-	refused.RetryAfter, refused.Waited = leaderWithin, admission.Micros(l.request.Waited())
+	refused.RetryAfter, refused.Waited = leaderSoon, admission.Micros(l.request.Waited())
 	return refused
 }
 

@@ -76,7 +76,7 @@ func TestACaretakerSaysThatNobodyLeads(t *testing.T) {
 		began := time.Now()
 		refused := (<-w.acquire(t.Context())).err.(*admission.Error)
 		require.Equal(t, admission.NoLeader, refused.Cause)
-		require.Equal(t, leaderWithin, refused.RetryAfter)
+		require.Equal(t, leaderSoon, refused.RetryAfter)
 		require.Equal(t, leaderWithin, time.Since(began))
 	})
 }

@@ -243,6 +243,6 @@ func (d *Dispatcher) refused() *admission.Error {
 		return admission.Reject(admission.UnknownFunction)
 	}
 	e := admission.Reject(admission.NoLeader)
-	e.RetryAfter = leaderWithin
+	e.RetryAfter = leaderSoon
 	return e
 }

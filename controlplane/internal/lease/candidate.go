@@ -42,6 +42,9 @@ type Candidate struct {
 	over    bool      // that term is over
 	highest uint64    // the highest term heard of
 
+	remote    bool          // relays are on other hosts
+	deserted  time.Time     // since when no relay has reached this leader; zero: one does, or none is known of
+	witness   bool          // known follows a record of another holder
 	watch     time.Duration // between two looks at another's record
 	attached  []string
 	confirmed time.Time // until then none of the attached relays had seen a higher term
@@ -51,6 +54,9 @@ type Candidate struct {
 func NewCandidate(me, address string) *Candidate {
 	return &Candidate{me: me, address: address, enters: true, watch: Watch}
 }
+
+// Remote says that relays are on other hosts. If all of them are cut off from this leader, it gives way to a standby.
+func (c *Candidate) Remote() { c.remote = true }
 
 // Step says what to do now, or when to ask again.
 func (c *Candidate) Step(now time.Time) Step {
@@ -64,7 +70,9 @@ func (c *Candidate) Step(now time.Time) Step {
 	case !c.enters:
 		return Step{At: now.Add(c.watch)}
 	case c.free(now):
-		return c.swap(now, Record{Term: max(c.known.Term, c.highest) + 1, Holder: c.me, Address: c.address, Relays: c.known.Relays})
+		next := c.known
+		next.Term, next.Holder, next.Address = max(next.Term, c.highest)+1, c.me, c.address
+		return c.swap(now, next)
 	default:
 		return Step{Kind: StepRead}
 	}
@@ -73,16 +81,33 @@ func (c *Candidate) Step(now time.Time) Step {
 // holds tells whether the record is this candidate's, as far as it knows.
 func (c *Candidate) holds() bool { return c.known.Holder == c.me }
 
-// free tells whether no process holds the record any more.
+// free tells whether this process may take the record. If a leader gave it back because no relay reached it, a standby goes first: it
+// has seen that happen, and the leader that comes back has not.
 func (c *Candidate) free(now time.Time) bool {
-	return c.known.Holder == "" || c.gone || now.Sub(c.since) >= Duration
+	switch held := now.Sub(c.since); {
+	case c.known.Holder != "":
+		return c.gone || held >= Duration
+	case c.known.Alone > 0 && !c.witness:
+		return held >= 4*c.watch
+	default:
+		return true
+	}
+}
+
+// isDeserted tells whether no relay has reached this leader for longer than it waits for one.
+func (c *Candidate) isDeserted(now time.Time) bool {
+	return c.remote && !c.deserted.IsZero() && now.Sub(c.deserted) >= min(Patience<<min(c.known.Alone, 10), MostPatience)
 }
 
 // renew writes the record again. If its term is over, it gives the record back.
 func (c *Candidate) renew(now time.Time) Step {
-	next := Record{Term: c.known.Term, Holder: c.me, Address: c.address, Relays: c.known.Relays}
-	if c.attached != nil {
-		next.Relays = c.attached
+	next := c.known
+	if len(c.attached) > 0 {
+		next.Relays, next.Alone = c.attached, 0
+	}
+	if c.isDeserted(now) {
+		c.over = true
+		next.Alone++
 	}
 	if !c.enters || c.over {
 		next.Holder, next.Address = "", ""
@@ -138,8 +163,12 @@ func (c *Candidate) Swapped(now time.Time, err error) {
 func (c *Candidate) see(now time.Time, r Record) {
 	if !c.read && c.since.IsZero() || r.Version != c.known.Version {
 		c.since, c.gone = now, false
+		c.witness = c.known.Holder != "" && !c.holds()
 	}
 	mine := c.trying.Version == r.Version && c.trying.Holder == r.Holder && r.Holder == c.me
+	if len(r.Relays) == 0 {
+		r.Relays = c.known.Relays // the record was lost
+	}
 	c.known, c.read, c.highest = r, true, max(c.highest, r.Term)
 	if mine {
 		c.won(r)
@@ -152,13 +181,21 @@ func (c *Candidate) see(now time.Time, r Record) {
 // won says that the store has the record that was tried.
 func (c *Candidate) won(r Record) {
 	if r.Term > c.term {
-		c.term, c.over, c.attached, c.confirmed = r.Term, false, nil, time.Time{}
+		c.term, c.over, c.attached, c.confirmed, c.deserted = r.Term, false, nil, time.Time{}, time.Time{}
+		if len(r.Relays) > 0 || r.Alone > 0 {
+			c.deserted = c.tried
+		}
 	}
 	c.until = c.tried.Add(Duration)
 }
 
 // Relays says which relays are attached to this leader. Until the moment confirmed none of them had seen a higher term.
-func (c *Candidate) Relays(attached []string, confirmed time.Time) {
+func (c *Candidate) Relays(now time.Time, attached []string, confirmed time.Time) {
+	if len(attached) > 0 {
+		c.deserted = time.Time{}
+	} else if len(c.attached) > 0 {
+		c.deserted = now
+	}
 	if c.confirmed = confirmed; c.attached == nil || !slices.Equal(c.attached, attached) {
 		c.attached = append([]string{}, attached...)
 		slices.Sort(c.attached)

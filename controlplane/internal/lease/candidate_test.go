@@ -197,7 +197,7 @@ func TestRelaysKeepALeaderWithoutItsStore(t *testing.T) {
 	s := newStack(t, 1)
 	s.run(Watch)
 	r := s.all[0]
-	r.Relays([]string{"p1", "p2"}, s.now)
+	r.Relays(s.now, []string{"p1", "p2"}, s.now)
 	s.run(2 * Renew)
 	require.Equal(t, []string{"p1", "p2"}, s.record.Relays)
 	cut := s.now
@@ -206,7 +206,7 @@ func TestRelaysKeepALeaderWithoutItsStore(t *testing.T) {
 			s.begin(r)
 			s.answer(r, true)
 			if attached != nil {
-				r.Relays(attached, s.now)
+				r.Relays(s.now, attached, s.now)
 			}
 		}
 	}
@@ -230,12 +230,12 @@ func TestARelayThatAttachesIsRecordedAtOnce(t *testing.T) {
 	s.run(Watch)
 	r := s.all[0]
 	version := s.record.Version
-	r.Relays([]string{"p1"}, s.now)
+	r.Relays(s.now, []string{"p1"}, s.now)
 	s.run(20 * time.Millisecond)
 	require.Equal(t, []string{"p1"}, s.record.Relays)
 	require.Equal(t, version+1, s.record.Version)
-	r.Relays([]string{"p1"}, s.now)
-	r.Relays(nil, s.now)
+	r.Relays(s.now, []string{"p1"}, s.now)
+	r.Relays(s.now, nil, s.now)
 	s.run(20 * time.Millisecond)
 	require.Equal(t, version+1, s.record.Version, "nothing is to be added")
 }
@@ -289,4 +289,113 @@ func TestARecordThatWasLostIsNotTakenForTheOneBefore(t *testing.T) {
 	s.begin(b)
 	s.serve(b)
 	require.Equal(t, a.me, s.record.Holder)
+}
+
+// A reach says which candidates the relay reaches. It attaches to the one that leads, as real ones do.
+type reach map[string]bool
+
+// runWithin lets everybody do what they can for a while, under a relay that reaches some. Whoever stops leading begins anew, as a process
+// that its supervisor starts again.
+func (s *stack) runWithin(d time.Duration, to reach) {
+	for end := s.now.Add(d); s.now.Before(end); {
+		for n, r := range s.all {
+			standing := r.Standing(s.now)
+			if standing.Leads && to[r.me] {
+				r.Relays(s.now, []string{"p"}, s.now)
+			} else if standing.Leads {
+				r.Relays(s.now, nil, time.Time{})
+			}
+			if r.over && r.known.Holder != r.me && r.under == nil {
+				s.all[n] = &runner{Candidate: NewCandidate(r.me, "")}
+				s.all[n].Remote()
+			}
+		}
+		s.run(20 * time.Millisecond)
+	}
+}
+
+func (s *stack) leader() string {
+	all := s.leaders()
+	require.Len(s.t, all, 1)
+	return all[0].me
+}
+
+// All relays are cut off from the leader, and reach the standby, while both reach the store.
+func TestALeaderThatNoRelayReachesGivesWay(t *testing.T) {
+	s := newRemoteStack(t, 2)
+	s.runWithin(Duration, reach{"c0": true, "c1": true})
+	first := s.leader()
+	other := map[string]string{"c0": "c1", "c1": "c0"}[first]
+	for range 3 {
+		s.runWithin(Patience-2*Renew, reach{other: true})
+		require.Equal(t, first, s.leader(), "relays may be back at any moment")
+		s.runWithin(5*Renew, reach{other: true})
+		require.Equal(t, other, s.leader())
+		require.Zero(t, s.record.Alone, "one reaches the new leader")
+		first, other = other, first
+	}
+}
+
+// Both lead in turn, more and more rarely, if the relays themselves are away, and the one that they reach afterwards does so soon.
+func TestLeadersThatNoRelayReachesTakeTurns(t *testing.T) {
+	s := newRemoteStack(t, 2)
+	s.runWithin(Duration, reach{"c0": true, "c1": true})
+	begun := s.record.Term
+	s.runWithin(3*Patience+10*Renew, reach{})
+	require.Equal(t, begun+2, s.record.Term)
+	s.runWithin(time.Hour, reach{})
+	require.Less(t, s.record.Term, begun+25)
+	last := s.leader()
+	s.runWithin(MostPatience+10*Renew, reach{map[string]string{"c0": "c1", "c1": "c0"}[last]: true})
+	require.NotEqual(t, last, s.leader())
+}
+
+func TestALoneLeaderThatNoRelayReachesLeadsAgain(t *testing.T) {
+	s := newRemoteStack(t, 1)
+	s.runWithin(Duration, reach{"c0": true})
+	s.runWithin(Patience+5*Renew, reach{})
+	require.Equal(t, "c0", s.leader())
+	require.EqualValues(t, 2, s.record.Term)
+}
+
+// The first relay of all may come minutes after the control planes.
+func TestALeaderWaitsForTheFirstRelay(t *testing.T) {
+	s := newRemoteStack(t, 2)
+	s.runWithin(10*MostPatience, reach{})
+	require.EqualValues(t, 1, s.record.Term)
+}
+
+// Where relay and control planes are on one host, no other leader could do better.
+func TestALeaderBesideItsRelayStays(t *testing.T) {
+	s := newStack(t, 2)
+	s.runWithin(Duration, reach{"c0": true, "c1": true})
+	s.runWithin(10*Patience, reach{})
+	require.EqualValues(t, 1, s.record.Term)
+}
+
+// What a former leader has known of relays counts for the next one, which they may never reach.
+func TestALeaderThatRelaysHaveNeverReachedGivesWay(t *testing.T) {
+	s := newRemoteStack(t, 2)
+	s.runWithin(Duration, reach{"c0": true, "c1": true})
+	first := s.leaders()[0]
+	first.Leave(s.now)
+	s.run(2 * Watch)
+	next := s.leader()
+	require.NotEqual(t, first.me, next)
+	for n, r := range s.all {
+		if r.Candidate == first.Candidate {
+			s.all[n] = &runner{Candidate: NewCandidate(first.me, "")}
+			s.all[n].Remote()
+		}
+	}
+	s.runWithin(Patience+5*Renew, reach{first.me: true})
+	require.Equal(t, first.me, s.leader())
+}
+
+func newRemoteStack(t require.TestingT, n int) *stack {
+	s := newStack(t, n)
+	for _, r := range s.all {
+		r.Remote()
+	}
+	return s
 }

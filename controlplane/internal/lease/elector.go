@@ -42,7 +42,12 @@ func NewElector(me, address string, store Store, log logrus.FieldLogger) *Electo
 
 // Relays is Candidate.Relays.
 func (e *Elector) Relays(attached []string, confirmed time.Time) {
-	e.with(func(c *Candidate, _ time.Time) { c.Relays(attached, confirmed) })
+	e.with(func(c *Candidate, now time.Time) { c.Relays(now, attached, confirmed) })
+}
+
+// Remote is Candidate.Remote.
+func (e *Elector) Remote() {
+	e.with(func(c *Candidate, _ time.Time) { c.Remote() })
 }
 
 // Superseded is Candidate.Superseded.

@@ -21,7 +21,8 @@ type Record struct {
 	Term    uint64   `json:"term"`              // of the last leader
 	Holder  string   `json:"holder,omitempty"`  // who leads; empty: nobody
 	Address string   `json:"address,omitempty"` // where the holder is, for people
-	Relays  []string `json:"relays,omitempty"`  // that were attached to the last leader
+	Relays  []string `json:"relays,omitempty"`  // that were attached last to a leader
+	Alone   uint64   `json:"alone,omitempty"`   // how many leaders in turn gave way because no relay reached them
 }
 
 // MaxRelays bounds the relays in a record.
@@ -66,4 +67,11 @@ const (
 	Renew    = time.Second            // between two renewals
 	Watch    = 500 * time.Millisecond // between two looks at another's record
 	Retry    = 250 * time.Millisecond // after an error
+)
+
+// Patience is how long a leader on another host than its relays goes on when none of them reaches it: they may reach a standby. Each
+// leader that had to give way like this doubles it for the next one, up to MostPatience, because the relays themselves may be away.
+const (
+	Patience     = 12 * time.Second
+	MostPatience = 16 * Patience
 )

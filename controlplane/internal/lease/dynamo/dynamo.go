@@ -87,6 +87,9 @@ func (s *Store) Swap(ctx context.Context, seen uint64, next lease.Record) error 
 		return fmt.Errorf("lease: %w", err)
 	}
 	put := item{"name": text(s.o.Name), "version": number(next.Version), "term": number(next.Term), "relays": text(string(relays))}
+	if next.Alone > 0 {
+		put["alone"] = number(next.Alone)
+	}
 	for name, s := range map[string]string{"holder": next.Holder, "address": next.Address} {
 		if s != "" {
 			put[name] = text(s)
@@ -133,6 +136,11 @@ func record(i item) (r lease.Record, err error) {
 	for name, to := range map[string]*uint64{"version": &r.Version, "term": &r.Term} {
 		if *to, err = strconv.ParseUint(i[name].N, 10, 64); err != nil {
 			return lease.Record{}, fmt.Errorf("lease: the item's %s: %w", name, err)
+		}
+	}
+	if alone := i["alone"].N; alone != "" {
+		if r.Alone, err = strconv.ParseUint(alone, 10, 64); err != nil {
+			return lease.Record{}, fmt.Errorf("lease: the item's alone: %w", err)
 		}
 	}
 	if relays := i["relays"].S; relays != "" {

@@ -33,7 +33,7 @@ func written(t *testing.T, a, b lease.Store) {
 	found, err := b.Read(ctx)
 	require.NoError(t, err)
 	require.Equal(t, lease.Found{}, found)
-	first := lease.Record{Version: 1, Term: 1, Holder: "a", Address: "10.0.0.1", Relays: []string{"p1", "p2"}}
+	first := lease.Record{Version: 1, Term: 1, Holder: "a", Address: "10.0.0.1", Relays: []string{"p1", "p2"}, Alone: 3}
 	require.NoError(t, a.Swap(ctx, 0, first))
 	found, err = b.Read(ctx)
 	require.NoError(t, err)
