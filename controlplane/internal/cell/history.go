@@ -3,6 +3,7 @@ package cell
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 const (
 	faulty = 40 * time.Second
 	calm   = 20 * time.Second // for leases that run out, and peers that give up
-	// givesWay is for leaders that no relay reaches.
-	givesWay = 3 * lease.Patience
+	// givesWay is for a leader that no relay reaches, however many did so before.
+	givesWay = 2 * lease.MostPatience
 )
 
 // Told is what is counted in a history.
@@ -45,8 +46,8 @@ func live(seed uint64) *world {
 	w.run(faulty)
 	w.calm = true
 	w.run(calm)
-	if w.severed {
-		w.run(givesWay)
+	for end := w.now.Add(givesWay); w.severed && w.err == nil && !w.led() && w.now.Before(end); {
+		w.run(time.Second)
 	}
 	// Instances go on to come and go: there must be a moment at which all is known.
 	for range 40 {
@@ -132,6 +133,11 @@ func (w *world) cut(p *plane, span time.Duration) {
 	}
 	w.note("the stream to plane %d breaks", p.number)
 	s.reset()
+}
+
+// led tells whether a plane leads that the relay reaches.
+func (w *world) led() bool {
+	return slices.ContainsFunc(w.planes, func(p *plane) bool { return p.term != 0 && p.mirror.Synced() })
 }
 
 // rests checks a cell to which nothing has happened for long.
