@@ -12,12 +12,32 @@ export class Fargate {
   /** Where tasks may be. */
   public readonly subnets: ec2.SubnetSelection;
   private readonly cluster: ecs.ICluster;
-  private readonly outside: boolean;
+  /** Whether tasks get a public address: without one nothing in a public subnet reaches AWS's APIs. */
+  private readonly assignPublicIp: boolean;
 
   constructor(private readonly scope: Construct, private readonly props: LambdaDispatchProps) {
-    this.outside = (props.relayNetwork ?? RelayNetwork.PRIVATE) !== RelayNetwork.PRIVATE;
-    this.subnets = props.taskSubnets ?? { subnetType: this.outside ? ec2.SubnetType.PUBLIC : ec2.SubnetType.PRIVATE_WITH_EGRESS };
+    const outside = (props.relayNetwork ?? RelayNetwork.PRIVATE) !== RelayNetwork.PRIVATE;
+    this.subnets = props.taskSubnets ?? { subnetType: outside ? ec2.SubnetType.PUBLIC : ec2.SubnetType.PRIVATE_WITH_EGRESS };
+    const { hasPublic, subnets } = this.select();
+    this.assignPublicIp = outside || hasPublic;
+    const inside = [...props.vpc.privateSubnets, ...props.vpc.isolatedSubnets];
+    if (props.relayNetwork === RelayNetwork.PUBLIC && subnets.every((subnet) => inside.includes(subnet))) {
+      this.fail('a public relay needs tasks in public subnets, and taskSubnets are private ones');
+    }
     this.cluster = props.cluster ?? new ecs.Cluster(scope, 'Cluster', { vpc: props.vpc, containerInsightsV2: ecs.ContainerInsights.ENABLED });
+  }
+
+  private select(): ec2.SelectedSubnets {
+    try {
+      return this.props.vpc.selectSubnets(this.subnets);
+    } catch (err) {
+      return this.fail(`no subnets for the tasks: ${(err as Error).message} Name some by taskSubnets. Tasks need a way to AWS's APIs and to the `
+        + 'registry of their images: a NAT gateway, VPC endpoints, or a public subnet');
+    }
+  }
+
+  private fail(what: string): never {
+    throw new Error(`LambdaDispatch ${this.scope.node.path}: ${what}`);
   }
 
   /** A group that lets nobody in. Out go calls of AWS's APIs, the images' registries among them. */
@@ -43,7 +63,7 @@ export class Fargate {
   public service(id: string, taskDefinition: ecs.FargateTaskDefinition, group: ec2.ISecurityGroup,
     options: Partial<ecs.FargateServiceProps> = {}): ecs.FargateService {
     return new ecs.FargateService(this.scope, id, {
-      cluster: this.cluster, taskDefinition, securityGroups: [group], vpcSubnets: this.subnets, assignPublicIp: this.outside,
+      cluster: this.cluster, taskDefinition, securityGroups: [group], vpcSubnets: this.subnets, assignPublicIp: this.assignPublicIp,
       desiredCount: 1, minHealthyPercent: 100, maxHealthyPercent: 200, circuitBreaker: { rollback: true }, ...options,
     });
   }

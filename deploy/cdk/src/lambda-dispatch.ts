@@ -1,4 +1,4 @@
-import { CfnOutput, Lazy, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { CfnOutput, Lazy, RemovalPolicy, Stack, Token, TokenComparison, Validations } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as elb from 'aws-cdk-lib/aws-elasticloadbalancingv2';
@@ -10,7 +10,7 @@ import { Construct } from 'constructs';
 import { Alarms } from './alarms';
 import { Cell } from './cell';
 import {
-  cellPort, configurationVar, edgeOf, keyVar, laid, relayAdmin, relayPort, secretVar, small, split, stateDir, Tree,
+  cellPort, configurationVar, edgeOf, frontPort, healthPath, keyVar, laid, relayAdmin, relayPort, secretVar, small, split, stateDir, Tree,
 } from './configuration';
 import { Fargate, grace, oneAtATime } from './fargate';
 import { entry } from './front';
@@ -42,6 +42,7 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
   private readonly props: LambdaDispatchProps;
   private readonly relayNetwork: RelayNetwork;
   private readonly functions: Tree[] = [];
+  private readonly aliases = new Map<lambda.Function, lambda.Alias>();
   private readonly alarms: Alarms;
   private readonly secret: secretsmanager.ISecret;
   private readonly publicKey: string;
@@ -94,16 +95,32 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     target.addEnvironment('LAMBDA_DISPATCH_PEER_PUBLIC_KEY', this.publicKey);
     if (props.peerLayer) target.addLayers(props.peerLayer);
     this.letIn(name, target);
-    const alias = props.alias ?? new lambda.Alias(this, `${name}-live`, { aliasName: 'live', version: target.currentVersion });
-    this.grant(target);
-    this.alarms.addFunction(name, alias);
+    const alias = props.alias ?? this.alias(name, target);
+    this.grant(target, props.assumeRole);
+    if (!this.isAbroad(target)) this.alarms.addFunction(name, alias); // there is no alarm of another region's metrics
     this.functions.push(laid(props.settings ?? {}, {
       name, ...(routes && { routes }),
       lambda: {
+        ...(this.isAbroad(target) && { region: Stack.of(target).region }), ...(props.assumeRole && { assume_role: props.assumeRole.roleArn }),
         function_name: target.functionName, qualifier: alias.aliasName, timeout: `${seconds}s`,
         memory_mb: (target.node.defaultChild as lambda.CfnFunction).memorySize ?? 128, architecture: target.architecture.name,
       },
     }));
+  }
+
+  // alias makes one for a function, and finds it again where the function is served by two names.
+  private alias(name: string, target: lambda.Function): lambda.Alias {
+    if (this.isAbroad(target)) this.fail(`function ${name} is in another region or account: make its alias there, and name it by alias`);
+    let alias = this.aliases.get(target);
+    if (!alias) this.aliases.set(target, alias = new lambda.Alias(this, `${name}-live`, { aliasName: 'live', version: target.currentVersion }));
+    return alias;
+  }
+
+  // isAbroad tells whether a function is in another region or account. What is not known at synthesis is taken for ours.
+  private isAbroad(target: lambda.Function): boolean {
+    const [here, there] = [Stack.of(this), Stack.of(target)];
+    return Token.compareStrings(here.region, there.region) === TokenComparison.DIFFERENT
+      || Token.compareStrings(here.account, there.account) === TokenComparison.DIFFERENT;
   }
 
   // letIn opens the relay's port to the function.
@@ -115,8 +132,13 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     this.taskSecurityGroup.connections.allowFrom(target, ec2.Port.tcp(relayPort), `tunnels of ${name}`);
   }
 
-  // grant is all that the control plane may do: start versions of this function, and see what its alias points to.
-  private grant(target: lambda.Function) {
+  // grant is all that the control plane may do: start versions of this function, and see what its alias points to; or assume the role
+  // that may.
+  private grant(target: lambda.Function, role?: iam.IRole) {
+    if (role) {
+      this.controlPlaneTaskDefinition.addToTaskRolePolicy(new iam.PolicyStatement({ actions: ['sts:AssumeRole'], resources: [role.roleArn] }));
+      return;
+    }
     this.controlPlaneTaskDefinition.addToTaskRolePolicy(new iam.PolicyStatement({
       actions: ['lambda:InvokeFunction'], resources: [`${target.functionArn}:*`],
     }));
@@ -129,6 +151,7 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     const { signingSecret, signingPublicKey, lambdaFunction } = this.props;
     if (!signingSecret !== !signingPublicKey) this.fail('signingSecret and signingPublicKey belong together');
     if (signingSecret && signingPublicKey) return [signingSecret, signingPublicKey];
+    if (this.isAbroad(lambdaFunction)) this.fail('lambdaFunction is in another region or account: give signingSecret and signingPublicKey');
     const elsewhere = Stack.of(lambdaFunction) !== Stack.of(this);
     const made = elsewhere ? new SigningKey(lambdaFunction, 'DispatchKey') : new SigningKey(this, 'SigningKey');
     return [made.secret, made.publicKey];
@@ -192,7 +215,19 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     const hops = this.props.front === Front.NETWORK ? 0 : 1;
     let whole: Tree = { ...small(Stack.of(this).region, this.relayNetwork, hops), functions: this.functions };
     if (this.cell) whole = laid(split(this.cell.addresses, this.cell.table.tableName), whole);
-    return laid(this.props.configuration ?? {}, whole);
+    whole = laid(this.props.configuration ?? {}, whole);
+    this.requirePorts(whole);
+    return whole;
+  }
+
+  // requirePorts holds addresses to the ports that containers, security groups and the balancer's check have.
+  private requirePorts(whole: Tree) {
+    const ends = (address: unknown, port: number) => `${address}`.endsWith(`:${port}`);
+    if (!ends(whole.relay.address, relayPort)) this.fail(`configuration: relay.address must have port ${relayPort}`);
+    if (this.cell && !ends(whole.cell.address, cellPort)) this.fail(`configuration: cell.address must have port ${cellPort}`);
+    if (!whole.listeners.some((l: Tree) => ends(l.address, frontPort) && l.health_path === healthPath)) {
+      this.fail(`configuration: listeners must have one with port ${frontPort} and health_path ${healthPath}, which the balancer asks`);
+    }
   }
 
   private fail(what: string): never {

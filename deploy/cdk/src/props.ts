@@ -1,6 +1,7 @@
 import * as acm from 'aws-cdk-lib/aws-certificatemanager';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3 from 'aws-cdk-lib/aws-s3';
@@ -41,10 +42,16 @@ export interface FunctionProps {
   /** Its timeout must be a minute at least; 15 minutes are best. */
   readonly lambdaFunction: lambda.Function;
   /**
-   * What is invoked.
+   * What is invoked. A function of another region or account needs one, made where it is, and `signingSecret` with `signingPublicKey`.
    * @default - a new alias `live` of the function's current version
    */
   readonly alias?: lambda.Alias;
+  /**
+   * A role in the function's account which may start it, and which the control plane assumes. It needs `lambda:InvokeFunction` for the
+   * function's versions and `lambda:GetAlias`, and trusts the control plane's role.
+   * @default - the control plane's own role starts the function
+   */
+  readonly assumeRole?: iam.IRole;
   /**
    * The layer with lambdapeer, for functions that are no images.
    * @default - the function's code or image has lambdapeer in it

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { Duration, Stack } from 'aws-cdk-lib';
+import { App, Duration, Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import * as acm from 'aws-cdk-lib/aws-certificatemanager';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import { Front, LambdaDispatch, RelayNetwork } from '../src';
-import { aFunction, configuration, grants, make, plain, ports, resources, short } from './stack';
+import { aFunction, configuration, grants, Made, make, plain, ports, resources, short } from './stack';
 
 test('three properties do for a start', () => {
   const template = make().template();
@@ -98,10 +100,59 @@ test('what cannot work is refused with what to do', () => {
   assert.throws(() => make({ lambda: { timeout: undefined } }), /its timeout is 3 s; give it a minute/);
   assert.throws(() => make({ lambda: { timeout: Duration.seconds(59) } }), /its timeout is 59 s/);
   assert.throws(() => make({ dispatch: { signingPublicKey: 'x' } }), /belong together/);
+  const configured = (configuration: any) => () => make({ dispatch: { configuration } }).template();
+  assert.throws(configured({ relay: { address: '0.0.0.0:9443' } }), /configuration: relay.address must have port 7443/);
+  assert.throws(configured({ listeners: [{ name: 'front', address: '0.0.0.0:8080' }] }), /listeners must have one with port 8080 and health_path/);
   const { dispatch, fn } = make();
   assert.throws(() => dispatch.addFunction('api', { lambdaFunction: fn }), /function api: settings.routes/);
   assert.throws(() => dispatch.addFunction('app', { lambdaFunction: fn, settings: { routes: [{ path: '/x' }] } }), /is there already/);
   assert.throws(() => dispatch.addFunction('API', { lambdaFunction: fn, settings: { routes: [{ path: '/x' }] } }), /lower-case/);
+});
+
+test('tasks in public subnets reach AWS by an address of their own, and a public relay is in no others', () => {
+  const addresses = (made: Made) => Object.values(resources(made.template(), 'AWS::ECS::Service'))
+    .map((s) => s.Properties.NetworkConfiguration.AwsvpcConfiguration.AssignPublicIp);
+  assert.deepEqual(addresses(make()), ['DISABLED']);
+  assert.deepEqual(addresses(make({ dispatch: { taskSubnets: { subnetType: ec2.SubnetType.PUBLIC } } })), ['ENABLED']);
+  const inside = { relayNetwork: RelayNetwork.PUBLIC, taskSubnets: { subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS } };
+  assert.throws(() => make({ outsideOfVpc: true, dispatch: inside }), /Web\/Dispatch: a public relay needs tasks in public subnets/);
+});
+
+test('a network without a way out is taken where the tasks are told their subnets', () => {
+  const app = new App({ analyticsReporting: false });
+  const stack = new Stack(app, 'Web');
+  const isolated = { subnetType: ec2.SubnetType.PRIVATE_ISOLATED };
+  const vpc = new ec2.Vpc(stack, 'Vpc', { natGateways: 0, subnetConfiguration: [{ name: 'inner', ...isolated }] });
+  const lambdaFunction = aFunction(stack, 'Fn', { vpc, vpcSubnets: isolated });
+  assert.throws(() => new LambdaDispatch(stack, 'Lost', { vpc, lambdaFunction }), /Web\/Lost: no subnets for the tasks: .*taskSubnets.*VPC endpoints/);
+  new LambdaDispatch(stack, 'Dispatch', { vpc, lambdaFunction, taskSubnets: isolated });
+  Template.fromStack(stack).resourceCountIs('AWS::ECS::Service', 1);
+});
+
+test('a function that is served by two names has one alias', () => {
+  const made = make();
+  made.dispatch.addFunction('slow', { lambdaFunction: made.fn, settings: { routes: [{ path: '/slow' }], scaling: { concurrency: 1 } } });
+  made.template().resourceCountIs('AWS::Lambda::Alias', 1);
+  assert.deepEqual(configuration(made).functions.map((f: any) => f.lambda.qualifier), ['live', 'live']);
+});
+
+test('a function of another account and region is started by a role there', () => {
+  const app = new App({ analyticsReporting: false });
+  const there = new Stack(app, 'There', { env: { account: '111111111111', region: 'eu-west-1' } });
+  const lambdaFunction = aFunction(there, 'Fn', { functionName: 'far' });
+  const alias = new lambda.Alias(there, 'Alias', { aliasName: 'prod', version: lambdaFunction.currentVersion });
+  const here = new Stack(app, 'Here', { env: { account: '222222222222', region: 'eu-central-1' } });
+  const vpc = new ec2.Vpc(here, 'Vpc', { maxAzs: 2 });
+  const signingSecret = secretsmanager.Secret.fromSecretNameV2(here, 'Key', 'key');
+  const props = { vpc, lambdaFunction, alias, relayNetwork: RelayNetwork.PUBLIC, signingSecret, signingPublicKey: 'x' };
+  const assumeRole = iam.Role.fromRoleArn(here, 'Role', 'arn:aws:iam::111111111111:role/dispatch');
+  const dispatch = new LambdaDispatch(here, 'Dispatch', { ...props, assumeRole });
+  const made = { app, stack: here, vpc, fn: lambdaFunction, dispatch, template: () => Template.fromStack(here) };
+  const told = configuration(made).functions[0].lambda;
+  assert.deepEqual([told.function_name, told.qualifier, told.region, told.assume_role], ['far', 'prod', 'eu-west-1', 'arn:aws:iam::111111111111:role/dispatch']);
+  assert.deepEqual(grants(made.template(), /^DispatchTaskTaskRole/), ['Allow sts:AssumeRole on arn:aws:iam::111111111111:role/dispatch']);
+  assert.throws(() => new LambdaDispatch(here, 'A', { ...props, alias: undefined }), /Here\/A: function app is in another region or account/);
+  assert.throws(() => new LambdaDispatch(here, 'B', { ...props, signingSecret: undefined, signingPublicKey: undefined }), /give signingSecret/);
 });
 
 test('the containers are of one user, on file systems that nobody writes', () => {

@@ -140,7 +140,7 @@ test('the containers get these commands, variables and secrets', () => {
 });
 
 test('both are told the same of the cell, and the edge of no function', () => {
-  const made = split({ configuration: { log: { level: 'debug' }, listeners: [{ name: 'mine', address: '0.0.0.0:8080' }] } });
+  const made = split({ configuration: { log: { level: 'debug' }, listeners: [{ name: 'mine', address: '0.0.0.0:8080', health_path: '/lambda-dispatch/health' }] } });
   const [whole, edge] = [configuration(made), configuration(made, 'relay')];
   assert.deepEqual(Object.keys(edge).sort(), ['cell', 'lease', 'log', 'relay', 'state_dir']);
   for (const [key, value] of Object.entries(edge)) assert.deepEqual(value, whole[key], key);
