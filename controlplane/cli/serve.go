@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/heap"
 )
 
 const keys = `Keys are paths in FILE, for example admin.address. Environment variables set them too: ` + controlplane.EnvPrefix + `ADMIN_ADDRESS.
@@ -64,7 +65,18 @@ func (a *app) relayCommand() *cobra.Command {
 // noFunctions is a warning and no error, because a deployment may begin without functions.
 const noFunctions = "no functions: every request gets 404"
 
+// spaciousHeap is how far a serving process lets its heap grow between two collections.
+const spaciousHeap = 32 << 20
+
+// spacious makes garbage collections rarer, unless the operator has a rule.
+func (a *app) spacious() {
+	if valueOf(a.environ, "GOGC") == "" {
+		heap.AtLeast(spaciousHeap)
+	}
+}
+
 func (a *app) runServer(ctx context.Context, cfg *controlplane.Config, source controlplane.Source) error {
+	a.spacious()
 	log, signals := a.logger(cfg), newHangups()
 	for _, finding := range cfg.Findings() {
 		log.Warn(finding)
