@@ -5,6 +5,11 @@
 // A as B came after A, or before A. One that serves one at a time begins with B when A has ended: B's answer comes after A's end,
 // and that takes about as long as A took. Apps whose times vary do so by chance now and then, and so it takes many pairs in a
 // row; one pair that contradicts begins the count anew.
+//
+// Under load nothing comes when nothing is in flight. So it also looks at lines: requests that wait while others are served. An
+// app that serves one at a time ends them one after the other, each as long after the one before as it takes alone. One that
+// serves two or more together ends one sooner, in each round. An alone time is the shortest of a kind that came when nothing was
+// in flight.
 package serial
 
 import (
@@ -21,6 +26,14 @@ const (
 	enough = 16
 	// doubts is how many pairs may contradict before nobody looks any more.
 	doubts = 20
+	// lined is how many ends in a row have such a distance when the app serves one at a time. Requests that share a processor
+	// have it for as long as their rounds stay the same.
+	lined = 64
+	// company is how many requests are in flight, at least, when one comes that counts in a line: fewer share a processor evenly
+	// more often.
+	company = 3
+	// kinds bounds how many kinds are remembered.
+	kinds = 64
 	// apart is how long after A a B that counts comes. Those that come together reach the app in any order. So what counts
 	// takes 20 ms at least; shorter ones follow each other on one processor whatever the app does.
 	apart = 5 * time.Millisecond
@@ -38,10 +51,16 @@ type Watch struct {
 	second   *Request // B
 	pairs    int      // in a row
 	against  int
+
+	alone map[string]time.Duration // by kind
+	last  time.Time                // the last end; zero: none that says anything
+	row   int                      // ends in a row as of an app that serves one at a time
 }
 
 // New returns a Watch that has seen nothing.
-func New() *Watch { return &Watch{found: make(chan struct{}), now: time.Now} }
+func New() *Watch {
+	return &Watch{found: make(chan struct{}), now: time.Now, alone: make(map[string]time.Duration)}
+}
 
 // Found is closed when the app is known to serve one request at a time. It is nil for a nil Watch.
 func (w *Watch) Found() <-chan struct{} {
@@ -53,10 +72,12 @@ func (w *Watch) Found() <-chan struct{} {
 
 // A Request is one that the app has. The nil Request is one that nobody looks at.
 type Request struct {
-	watch *Watch
-	kind  string // of a first one
-	began time.Time
-	ended time.Time // zero: not yet
+	watch    *Watch
+	kind     string
+	inFlight int // when it came, with itself
+	began    time.Time
+	answered time.Time // zero: not yet
+	ended    time.Time // zero: not yet
 }
 
 // Begin takes note of a request that the app gets. Answered, which may be left out, and Ended follow.
@@ -64,17 +85,17 @@ func (w *Watch) Begin(r *http.Request) *Request {
 	if w == nil || w.over.Load() {
 		return nil
 	}
-	q := &Request{watch: w}
+	q := &Request{watch: w, kind: kindOf(r)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	q.began = w.now()
 	w.inFlight++
+	q.inFlight = w.inFlight
 	switch {
 	case w.inFlight == 1:
-		q.kind = kindOf(r)
 		w.first, w.second = q, nil
 	case w.first == nil || w.second != nil || !w.first.ended.IsZero():
-	case kindOf(r) == w.first.kind && q.began.Sub(w.first.began) >= apart:
+	case q.kind == w.first.kind && q.began.Sub(w.first.began) >= apart:
 		w.second = q
 	default:
 		w.first = nil
@@ -90,6 +111,7 @@ func (q *Request) Answered() {
 	w := q.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	q.answered = w.now()
 	if q == w.second && w.first.ended.IsZero() {
 		w.contradict()
 	}
@@ -105,6 +127,7 @@ func (q *Request) Ended(cut bool) {
 	defer w.mu.Unlock()
 	w.inFlight--
 	q.ended = w.now()
+	w.look(q, cut)
 	switch {
 	case q != w.first && q != w.second || w.first == nil:
 	case cut:
@@ -139,8 +162,40 @@ func (w *Watch) compare() {
 
 func (w *Watch) agree() {
 	w.first, w.second = nil, nil
-	if w.pairs++; w.pairs == enough && w.over.CompareAndSwap(false, true) {
+	if w.pairs++; w.pairs == enough {
+		w.find()
+	}
+}
+
+func (w *Watch) find() {
+	if w.over.CompareAndSwap(false, true) {
 		close(w.found)
+	}
+}
+
+// look compares a request that has ended with the line in which it may have stood. What contradicts is not counted as a doubt:
+// the alone time may be that of an app that had just started.
+func (w *Watch) look(q *Request, cut bool) {
+	before := w.last
+	if w.last = q.ended; cut {
+		w.last = time.Time{} // the app may still work on it
+		return
+	}
+	alone, known := w.alone[q.kind]
+	if took := q.ended.Sub(q.began); q.inFlight == 1 && (known && took < alone || !known && len(w.alone) < kinds) {
+		w.alone[q.kind] = took
+	}
+	if alone < 4*apart || q.inFlight < company || before.Sub(q.began) < apart {
+		return
+	}
+	distance := q.ended.Sub(before)
+	switch {
+	case distance < alone*8/10, !q.answered.IsZero() && q.answered.Before(before):
+		w.row = 0
+	case distance <= 2*alone:
+		if w.row++; w.row == lined {
+			w.find()
+		}
 	}
 }
 

@@ -157,6 +157,85 @@ func TestAnAppThatServesTogetherIsNotFound(t *testing.T) {
 	}
 }
 
+// workers is a server that serves n at a time.
+func workers(n int) func() app {
+	return func() app {
+		free := make(chan struct{}, n)
+		return func(_ string, work time.Duration) {
+			free <- struct{}{}
+			defer func() { <-free }()
+			time.Sleep(work)
+		}
+	}
+}
+
+// underClients tells whether the app is found while that many clients ask again at once, or after a while.
+func underClients(t *testing.T, seed uint64, clients int, pause, work, jitter time.Duration, newApp func() app) (yes bool) {
+	synctest.Test(t, func(t *testing.T) {
+		w, serve := New(), newApp()
+		var all sync.WaitGroup
+		for client := range clients {
+			all.Go(func() {
+				r := rand.New(rand.NewPCG(seed, uint64(client)))
+				for range 150 {
+					time.Sleep(time.Millisecond + time.Duration(r.Float64()*float64(pause)))
+					q := w.Begin(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}})
+					serve("/", work+time.Duration(r.Float64()*float64(jitter)))
+					q.Answered()
+					q.Ended(false)
+				}
+			})
+		}
+		all.Wait()
+		select {
+		case <-w.Found():
+			yes = true
+		default:
+		}
+	})
+	return yes
+}
+
+// Clients that ask again at once leave nothing to come alone, but for the first one.
+func TestAnAppThatServesOneAtATimeIsFoundUnderLoad(t *testing.T) {
+	for name, found := range map[string]func(seed uint64) bool{
+		"three": func(s uint64) bool {
+			return underClients(t, s, 3, 0, 50*time.Millisecond, 5*time.Millisecond, oneAtATime)
+		},
+		"four with pauses": func(s uint64) bool {
+			return underClients(t, s, 4, 100*time.Millisecond, 100*time.Millisecond, 5*time.Millisecond, oneAtATime)
+		},
+		"ten": func(s uint64) bool {
+			return underClients(t, s, 10, 0, 100*time.Millisecond, 10*time.Millisecond, oneAtATime)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(8) {
+				require.True(t, found(seed), "seed %d", seed)
+			}
+		})
+	}
+}
+
+func TestAnAppThatServesTogetherIsNotFoundUnderLoad(t *testing.T) {
+	for name, newApp := range map[string]func() app{
+		"together": together, "two workers": workers(2), "three workers": workers(3), "one processor": sharing,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(3) {
+				for _, clients := range []int{3, 4, 10} {
+					for _, pause := range []time.Duration{0, 20 * time.Millisecond, 200 * time.Millisecond} {
+						for _, jitter := range []time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond} {
+							require.False(t, underClients(t, seed, clients, pause, 50*time.Millisecond, jitter, newApp),
+								"seed %d, %d clients, pauses of %v, jitter %v", seed, clients, pause, jitter)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
 // A lock on something that all requests of a kind need is found as well: it serves those one at a time.
 func TestOneLockForAKindIsFound(t *testing.T) {
 	yes, _ := found(t, 1, 2000, perPath, fixed(200*time.Millisecond, 100*time.Millisecond))
