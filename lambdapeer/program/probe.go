@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/proxy"
 )
 
 // A probe asks the app whether it takes requests.
@@ -57,6 +59,8 @@ func (p probe) did(err error) string {
 		return p.what + ": connection refused" + p.hint()
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return p.what + ": the app closed the connection without an answer"
+	case errors.Is(err, proxy.ErrMalformed):
+		return p.what + ": the answer is not HTTP"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return p.what + " " + silent
 	default:

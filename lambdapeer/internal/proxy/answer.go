@@ -13,8 +13,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-// errMalformed is wrapped by errors that say why an answer is not HTTP.
-var errMalformed = errors.New("malformed answer")
+// ErrMalformed is wrapped by errors that say why an answer is not HTTP.
+var ErrMalformed = errors.New("malformed answer")
 
 // checkAnswer refuses an answer that cannot be passed on, and removes the peer's own headers, also from the 101 of an upgrade,
 // which the gate does not see.
@@ -23,11 +23,11 @@ func checkAnswer(r *http.Response) error {
 	r.Header.Del(wire.CauseHeader)
 	switch {
 	case r.StatusCode < http.StatusContinue:
-		return fmt.Errorf("%w: status %d", errMalformed, r.StatusCode)
+		return fmt.Errorf("%w: status %d", ErrMalformed, r.StatusCode)
 	case r.StatusCode == http.StatusSwitchingProtocols:
 		asked, got := r.Request.Header.Get("Upgrade"), r.Header.Get("Upgrade")
 		if asked == "" || !strings.EqualFold(asked, got) {
-			return fmt.Errorf("%w: the app upgrades to %q, the client asked for %q", errMalformed, got, asked)
+			return fmt.Errorf("%w: the app upgrades to %q, the client asked for %q", ErrMalformed, got, asked)
 		}
 	case r.StatusCode == http.StatusNoContent, r.StatusCode == http.StatusNotModified:
 		r.Body = noContent{r.Body}
@@ -62,7 +62,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
 		panic(http.ErrAbortHandler)
 	}
 	log.Warn("app did not answer", "error", err)
-	if errors.Is(err, errMalformed) {
+	if errors.Is(err, ErrMalformed) {
 		problem.AnswerInvalid.Write(w)
 		return
 	}

@@ -31,8 +31,10 @@ func (c *answerConn) CloseWrite() error {
 // not written at all goes to another connection.
 type http1Conn struct {
 	answerConn
-	due atomic.Bool           // a request has this connection, and no byte of its answer has come
-	end atomic.Pointer[error] // how the connection ended while an answer was due
+	due   atomic.Bool           // a request has this connection, and no byte of its answer has come
+	spoke atomic.Bool           // bytes have come
+	end   atomic.Pointer[error] // how the connection ended while an answer was due
+	gone  atomic.Pointer[error] // how it ended before a byte came or was due
 }
 
 // Read implements net.Conn. If the connection ends while an answer is due, it returns a zero byte before the error, so that
@@ -44,11 +46,14 @@ func (c *http1Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	switch {
 	case n > 0:
+		c.spoke.Store(true)
 		c.due.Store(false)
 	case err != nil && len(p) > 0 && c.due.Swap(false):
 		c.end.Store(&err)
 		p[0] = 0
 		return 1, nil
+	case err != nil && !c.spoke.Load():
+		c.gone.Store(&err)
 	}
 	return n, err
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"strings"
 	"sync"
@@ -67,8 +68,10 @@ func (w exactWriter) WriteHeader(status int) {
 // Unwrap lets http.ResponseController reach what this type has not.
 func (w exactWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Get asks the app for path and returns the status. An error says why there is none.
+// Get asks the app for path and returns the status. An error says why there is none; it wraps ErrMalformed if what answers does
+// not speak HTTP.
 func (p *Proxy) Get(ctx context.Context, path string) (status int, err error) {
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{}) // see RoundTrip
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+path, nil)
 	if err != nil {
 		return 0, err

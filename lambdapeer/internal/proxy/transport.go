@@ -40,7 +40,7 @@ func newTransport(h2c bool) *transport {
 	return t
 }
 
-// RoundTrip implements http.RoundTripper. The error wraps errMalformed if the app answered with something that is not HTTP.
+// RoundTrip implements http.RoundTripper. The error wraps ErrMalformed if the app answered with something that is not HTTP.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	to := t.Transport
 	if r.Header.Get("Upgrade") != "" {
@@ -60,28 +60,34 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // An attempt is a request on a connection.
 type attempt struct {
-	conn *http1Conn // nil before it has one, and over HTTP/2
+	conn  *http1Conn // nil before it has one, and over HTTP/2
+	early bool       // the app spoke before it was asked
 }
 
 func (a *attempt) begin(info httptrace.GotConnInfo) {
 	a.conn, _ = info.Conn.(*http1Conn)
 	if a.conn != nil {
 		a.conn.due.Store(true)
+		a.early = !info.Reused && a.conn.spoke.Load()
 	}
 }
 
 // explain adds to http.Transport's error what the connection knows.
 func (a *attempt) explain(err error) error {
-	if a.conn == nil || a.conn.due.Load() {
+	if a.conn == nil {
 		return err
 	}
-	if end := a.conn.end.Load(); end != nil {
+	due, end := a.conn.due.Load(), a.conn.end.Load()
+	if due && !a.early {
+		end = a.conn.gone.Load()
+	}
+	if end != nil {
 		return fmt.Errorf("the connection ended without an answer: %w", *end)
 	}
-	if broken(err) {
+	if !a.early && (due || broken(err)) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", errMalformed, err)
+	return fmt.Errorf("%w: %w", ErrMalformed, err)
 }
 
 func (t *transport) CloseIdleConnections() {
