@@ -27,11 +27,12 @@ func (k kind) String() string {
 // recognize tells what an event is, by the fields that it has. Their types are looked at afterwards: an event that has the
 // marks of a request and one field of a wrong type is a bad request, and not an event for the app to guess at.
 func recognize(event object) kind {
-	context, http := event.peek("requestContext"), event.peek("requestContext").has("http")
+	context := event.peek("requestContext")
+	broken := context.members == nil && event.has("requestContext")
 	switch {
 	case event.has("type"): // of events for authorizers, which look like requests
 		return other
-	case http && event.has("rawPath"):
+	case context.has("http"), event.has("rawPath") && event.has("requestContext"):
 		return gatewayV2
 	case event.has("httpMethod") && context.has("elb"):
 		return loadBalancer
@@ -39,7 +40,7 @@ func recognize(event object) kind {
 		return gatewayV1
 	case event.has("raw_path") && event.has("method"):
 		return latticeV1
-	case event.has("method") && event.has("path") && (context.has("targetGroupArn") || context.has("serviceArn")):
+	case event.has("method") && event.has("path") && (context.has("targetGroupArn") || context.has("serviceArn") || broken):
 		return latticeV2
 	}
 	return other
@@ -67,7 +68,7 @@ type payload struct {
 }
 
 // names are the fields of an event that hold parts of the request.
-type names struct{ method, path, multi string }
+type names struct{ method, path, multi, client string }
 
 // decode reads an event. The error is an *Error that names every field of a wrong type.
 func decode(data []byte) (payload, error) {
@@ -97,18 +98,21 @@ func (p *payload) readGatewayV2(event object) {
 	if version := event.text("version"); version != "" && version != "2.0" {
 		event.fault("version", fmt.Sprintf("%.20q is not 2.0", version))
 	}
-	p.names = names{method: "requestContext.http.method", path: "rawPath"}
+	p.names = names{method: "requestContext.http.method", path: "rawPath", client: "requestContext.http.sourceIp"}
 	context := event.object("requestContext")
 	http := context.object("http")
 	p.method, p.client, p.domain = http.text("method"), http.text("sourceIp"), context.text("domainName")
 	p.stage = context.text("stage")
 	p.path, p.rawQuery = event.text("rawPath"), event.text("rawQueryString")
+	if !event.has("rawPath") {
+		event.fault("rawPath", "is missing")
+	}
 	p.single, p.cookies = event.texts("headers"), event.list("cookies")
 	p.readBody(event, "isBase64Encoded")
 }
 
 func (p *payload) readGatewayV1(event object) {
-	p.names = names{method: "httpMethod", path: "path", multi: "multiValueHeaders"}
+	p.names = names{method: "httpMethod", path: "path", multi: "multiValueHeaders", client: "requestContext.identity.sourceIp"}
 	context := event.object("requestContext")
 	p.method, p.path, p.domain = event.text("httpMethod"), event.text("path"), context.text("domainName")
 	p.client = context.object("identity").text("sourceIp")
@@ -126,6 +130,7 @@ func (p *payload) readLattice(event object) {
 		path, query, base64 = "raw_path", "query_string_parameters", "is_base64_encoded"
 	}
 	p.names = names{method: "method", path: path, multi: "headers"}
+	event.object("requestContext")
 	p.method = event.text("method")
 	p.path, p.rawQuery, _ = strings.Cut(event.text(path), "?")
 	p.multiQuery, p.multi = event.lists(query, true), event.lists("headers", true)
@@ -146,6 +151,9 @@ func (p *payload) check(event object) {
 	}
 	if strings.ContainsFunc(p.domain, outsideHost) {
 		event.fault("requestContext.domainName", "is not a host")
+	}
+	if unprintable(p.client) {
+		event.fault(p.names.client, "holds a control character")
 	}
 	for name, value := range p.single {
 		checkField(event, "headers", name, value)

@@ -48,7 +48,7 @@ func TestAFieldOfAWrongTypeIsNamed(t *testing.T) {
 	wrong := map[string][]string{
 		"http_api": {
 			"version", "rawPath", "rawQueryString", "cookies", "headers", "headers.x-a", "body", "isBase64Encoded",
-			"requestContext.domainName", "requestContext.http.method", "requestContext.http.sourceIp",
+			"requestContext", "requestContext.http", "requestContext.domainName", "requestContext.http.method", "requestContext.http.sourceIp",
 		},
 		"rest_api": {
 			"httpMethod", "path", "headers", "headers.x-a", "multiValueHeaders", "multiValueHeaders.x-a", "queryStringParameters",
@@ -59,7 +59,7 @@ func TestAFieldOfAWrongTypeIsNamed(t *testing.T) {
 			"httpMethod", "path", "headers.x-a", "multiValueHeaders.x-a", "queryStringParameters.a", "body", "isBase64Encoded",
 		},
 		"lattice_v1": {"raw_path", "method", "headers", "headers.x-a", "query_string_parameters.a", "body", "is_base64_encoded"},
-		"lattice_v2": {"path", "method", "headers", "headers.x-a", "queryStringParameters.a", "body", "isBase64Encoded"},
+		"lattice_v2": {"requestContext", "path", "method", "headers", "headers.x-a", "queryStringParameters.a", "body", "isBase64Encoded"},
 	}
 	for name, paths := range wrong {
 		for _, path := range paths {
@@ -90,7 +90,7 @@ func fits(path string, value any) bool {
 		return false
 	case last == "headers" || strings.HasSuffix(last, "Headers") || strings.HasSuffix(last, "Parameters") || last == "identity":
 		return isObject && last == "identity"
-	case last == "requestContext":
+	case last == "requestContext", last == "http":
 		return isObject
 	case last == "version" || last == "path" || last == "rawPath" || last == "raw_path":
 		return false // "text" is none, too
@@ -111,6 +111,10 @@ func TestWhatNoRequestCanHoldIsNamed(t *testing.T) {
 	requireInvalid(t, with(t, "http_api", "requestContext.http.method", "GET /"), "requestContext.http.method: is not an HTTP method")
 	requireInvalid(t, with(t, "http_api", "requestContext.http.method", nil), "requestContext.http.method: is not an HTTP method")
 	requireInvalid(t, with(t, "load_balancer", "path", "*"), "path: does not begin with /")
+	requireInvalid(t, with(t, "http_api", "requestContext", map[string]any{}), "requestContext.http.method: is not an HTTP method")
+	requireInvalid(t, with(t, "http_api", "rawPath", nil), "rawPath: is missing")
+	requireInvalid(t, with(t, "http_api", "requestContext.http.sourceIp", "1\r\nX: y"), "requestContext.http.sourceIp: holds a control character")
+	requireInvalid(t, with(t, "rest_api", "requestContext.identity.sourceIp", "\x00"), "requestContext.identity.sourceIp: holds a control character")
 	requireInvalid(t, with(t, "http_api", "version", "3.0"), `version: "3.0" is not 2.0`)
 	many := map[string]any{}
 	for n := range 1000 {
