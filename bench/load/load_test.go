@@ -216,7 +216,7 @@ func TestSilentServerTimesOut(t *testing.T) {
 		release := make(chan struct{})
 		opts.URL = serve(t, func(http.ResponseWriter, *http.Request) { <-release })
 		t.Cleanup(func() { close(release) })
-		opts.Requests, opts.Timeout = 4, 20*time.Millisecond
+		opts.Requests, opts.Timeout = 4, time.Second
 		result := run(t, opts)
 		require.Equal(t, map[string]int64{"timeout": 4}, result.Failures)
 	})

@@ -79,7 +79,7 @@ func (r *Relay) Wire() wire.Relay {
 func Invocation(slots int, relays ...*Relay) wire.Invocation {
 	inv := wire.Invocation{
 		Version: wire.Version, Instance: "i-1", Function: "web", Token: Token, Concurrency: slots,
-		DialTimeout: wire.Millis(time.Second), DrainLimit: wire.Millis(5 * time.Second),
+		DialTimeout: wire.Millis(patience), DrainLimit: wire.Millis(5 * time.Second),
 	}
 	for _, r := range relays {
 		inv.Relays = append(inv.Relays, r.Wire())
