@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -146,13 +147,15 @@ func watchShutdown(ctx context.Context, extension *runtimeapi.Extension, cancel 
 // for.
 func (s settings) awaitInit(ctx context.Context, app *readiness, log *slog.Logger) error {
 	limited, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	if s.async {
 		limited, cancel = context.WithTimeout(ctx, s.initLimit)
-		go func() {
+		watching.Go(func() {
 			if idle.Await(limited, apiVar+"="+s.api) {
 				cancel()
 			}
-		}()
+		})
 	}
 	defer cancel()
 	err := app.wait(limited, func(string) {})
