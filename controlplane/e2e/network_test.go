@@ -197,8 +197,13 @@ func eventuallyGone(s *controlplanetest.Stack, name, id string) {
 }
 
 // disorderly counts the instances of the function that ended, but for those that were not needed any more.
-func disorderly(s *controlplanetest.Stack, name string) int {
-	return endings(s, name) - int(s.Function(name).Ends[string(wire.ReasonScaleIn)])
+func disorderly(s *controlplanetest.Stack, name string) (count int) {
+	for reason, n := range s.Function(name).Ends {
+		if reason != string(wire.ReasonScaleIn) {
+			count += int(n)
+		}
+	}
+	return count
 }
 
 // stateOf is the state of an instance, empty if there is none.
