@@ -412,7 +412,7 @@ func TestRelayLost(t *testing.T) {
 	leaks(t)
 	relay := relaytest.Start(t)
 	inv := relaytest.Invocation(2, relay)
-	inv.DialTimeout = wire.Millis(100 * time.Millisecond)
+	inv.DialTimeout = wire.Millis(500 * time.Millisecond)
 	r := serve(t, instance.Config{Invocation: inv})
 	relay.Welcome(t)
 	get(t, relay.Client(t, true), "/")
@@ -463,7 +463,7 @@ func TestARelayThatIsSilentAfterItWasLost(t *testing.T) {
 	leaks(t)
 	relay := relaytest.Start(t)
 	inv := relaytest.Invocation(2, relay)
-	inv.DialTimeout = wire.Millis(100 * time.Millisecond)
+	inv.DialTimeout = wire.Millis(250 * time.Millisecond)
 	r := serve(t, instance.Config{Invocation: inv})
 	control, _ := relay.Welcome(t)
 	get(t, relay.Client(t, true), "/")
@@ -473,7 +473,7 @@ func TestARelayThatIsSilentAfterItWasLost(t *testing.T) {
 	report := r.end(t)
 	require.Equal(t, wire.ReasonRelayLost, report.Reason)
 	require.GreaterOrEqual(t, time.Since(lost), 10*inv.DialTimeout.Duration())
-	require.Contains(t, report.Detail, "no answer within 2s")
+	require.Contains(t, report.Detail, "no answer within 5s")
 }
 
 // held is a handler whose requests last until they are released or cancelled, and a request to it, under way.
@@ -655,14 +655,21 @@ func TestErrorsAreReportedSoon(t *testing.T) {
 		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })})
 	control, _ := relay.Welcome(t)
 	client := relay.Client(t, true)
-	began, messages := time.Now(), 0
-	for last := (wire.Message{}); messages < 5; messages++ {
+	last := wire.Message{}
+	report := func() time.Duration {
+		began := time.Now()
 		get(t, client, "/")
 		for before := last.Errors; last.Errors == before; {
 			last = control.Await(t, wire.KindLoad)
 		}
+		return time.Since(began)
 	}
-	require.Less(t, time.Since(began), 4*time.Second, "and not each second")
+	report() // the next one comes a whole period later, if they are periodic
+	fastest := patience
+	for giveUp := time.Now().Add(patience); fastest > time.Second/2 && time.Now().Before(giveUp); {
+		fastest = min(fastest, report())
+	}
+	require.LessOrEqual(t, fastest, time.Second/2, "and not each second")
 }
 
 // Requests that are over before anybody could report them are told of by their answers, soon, and not each by itself.

@@ -11,7 +11,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
-const linger = 600 * time.Millisecond
+const linger = 1500 * time.Millisecond
 
 func lingering(relays ...*relaytest.Relay) wire.Invocation {
 	inv := relaytest.Invocation(3, relays...)
@@ -32,7 +32,7 @@ func TestAnInstanceLastsForWhatItsAppDoesAfterAnAnswer(t *testing.T) {
 			leaks(t)
 			relay := relaytest.Start(t)
 			inv := lingering(relay)
-			inv.DialTimeout = wire.Millis(50 * time.Millisecond)
+			inv.DialTimeout = wire.Millis(300 * time.Millisecond) // twice of which is less than the app has left
 			r := serve(t, instance.Config{Invocation: inv})
 			control, _ := relay.Welcome(t)
 			client := relay.Client(t, true)
