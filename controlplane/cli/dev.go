@@ -18,11 +18,12 @@ import (
 const aboutDev = `Run your own app behind everything on this machine: Envoy, the control plane, and a local Lambda whose environments run the
 command, with lambdapeer beside it. It needs no account and no container engine.
 
-The app listens on the port in PORT, or on the one that --port names. It runs in a copy of the folder, as in Lambda. When a
-file changes, a new version takes over without a request that fails; one that does not start leaves the old one in service.
+The app listens on the port in PORT, which also stands in place of {port} in its arguments, or on the one that --port names. It
+runs in a copy of the folder, as in Lambda. When a file changes, a new version takes over without a request that fails; one that does not start leaves the old one in service.
 Not watched: names that begin with a dot, node_modules, __pycache__, virtual environments, *.log.
 
   lambda-dispatch dev -- node server.js
+  lambda-dispatch dev -- python3 -m http.server {port}
   lambda-dispatch dev --cold-start 8s --concurrency 1 -- python3 app.py      # how plain Lambda feels; then --concurrency 10`
 
 func (a *app) devCommand() *cobra.Command {
@@ -41,7 +42,7 @@ func (a *app) devCommand() *cobra.Command {
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.SetInterspersed(false) // what follows the command is its own
-	flags.IntVar(&o.Port, "port", 0, "`PORT` on which the app listens; default: a free one, which the app finds in the variable PORT")
+	flags.IntVar(&o.Port, "port", 0, "`PORT` on which the app listens; default: a free one, in the variable PORT and for {port}")
 	flags.StringVar(&o.Front, "front", "", "`HOST:PORT` for clients; default: 127.0.0.1:8080, or a free port if that is taken")
 	flags.IntVar(&o.Concurrency, "concurrency", 10, "`N` requests that one instance serves at once")
 	flags.DurationVar(&o.ColdStart, "cold-start", 0, "extra `TIME` that a new environment takes before the app starts, for example 8s")

@@ -20,7 +20,7 @@ const ready = "2m"
 // configurations are those of lambdalocal and of the control plane.
 func (s *session) configurations() (lambdalocal, controlPlane []byte, err error) {
 	lambdalocal, err = yaml.Marshal(map[string]any{"address": s.places.lambda, "functions": []any{map[string]any{
-		"name": function, "command": s.Command, "dir": s.Dir, "env": s.environment(),
+		"name": function, "command": s.command(), "dir": s.Dir, "env": s.environment(),
 		"extensions": []any{map[string]any{"name": "lambdapeer", "command": []string{s.Program, "lambdapeer"}}},
 		"timeout":    "15m", "memory_mb": s.MemoryMB, "cold_start_delay": s.ColdStart.String(),
 		"enforce_memory": false, // what compiles an app and watches its files needs more than the app
@@ -42,6 +42,18 @@ func (s *session) configurations() (lambdalocal, controlPlane []byte, err error)
 		}},
 	})
 	return lambdalocal, controlPlane, err
+}
+
+// command has the port of --port in place of {port}. Without that flag each environment has a port of its own, which lambdalocal puts there.
+func (s *session) command() []string {
+	if s.Port == 0 {
+		return s.Command
+	}
+	command := slices.Clone(s.Command)
+	for k := range command {
+		command[k] = strings.ReplaceAll(command[k], "{port}", strconv.Itoa(s.Port))
+	}
+	return command
 }
 
 // environment is what the app gets of the user's, with its port. Lambda's own variables are lambdalocal's to set.

@@ -42,6 +42,9 @@ func Run(ctx, force context.Context, o Options, out io.Writer) error {
 		return err
 	}
 	binary, err := findEnvoy(ctx, out)
+	if ctx.Err() != nil { // what the user wanted, while it was fetched
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -63,9 +63,20 @@ func (f *follower) seeWaiting(ctx context.Context, instances []operator.Instance
 		}
 		if i.State == "starting" && long && what != "" && time.Since(f.at) > quiet {
 			f.waited, f.at = what, time.Now()
-			f.say.line("waiting for the app: %s. %s", what, f.portHint(f.lambda.listening(ctx)))
+			f.say.line("%s", f.waiting(what, f.lambda.listening(ctx)))
 		}
 	}
+}
+
+// undialled is what a start waits for whose app does not listen yet, and has not done so for long.
+const undialled = "its peer to dial"
+
+// waiting tells what a start waits for, and where the app listens meanwhile.
+func (f *follower) waiting(what string, listening []int) string {
+	if what == undialled {
+		what = "it does not listen yet"
+	}
+	return "waiting for the app: " + what + ". " + f.portHint(listening)
 }
 
 // since is how a peer says for how long it has waited for its app.

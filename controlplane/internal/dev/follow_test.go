@@ -21,6 +21,24 @@ func TestWhereTheAppIsIsToldOnceItCanBeAsked(t *testing.T) {
 	}
 }
 
+// What an app is waited for is said in words about the app, and nobody there knows what a peer is.
+func TestAnAppThatDoesNotListenIsToldWhereItShould(t *testing.T) {
+	f := &follower{session: &session{}}
+	require.Equal(t, "waiting for the app: it does not listen yet. It should listen on the port that is in the variable PORT, and listens nowhere yet",
+		f.waiting("its peer to dial", nil))
+	require.Equal(t, "waiting for the app: GET http://127.0.0.1:1/: connection refused. It should listen on the port that is in the variable PORT, "+
+		"and listens on 3000: --port 3000 tells us so", f.waiting("GET http://127.0.0.1:1/: connection refused", []int{3000}))
+}
+
+// Without --port each environment has a port of its own for {port}, with it all have that one.
+func TestThePortInArguments(t *testing.T) {
+	s := &session{Options: Options{Command: []string{"serve", "--bind=127.0.0.1:{port}"}}}
+	require.Equal(t, []string{"serve", "--bind=127.0.0.1:{port}"}, s.command())
+	s.Port = 3000
+	require.Equal(t, []string{"serve", "--bind=127.0.0.1:3000"}, s.command())
+	require.Equal(t, "--bind=127.0.0.1:{port}", s.Command[1], "what is printed stays")
+}
+
 // The control plane's sentence has times and request ids in it, and is read five times a second.
 func TestAFailureThatLastsIsToldOnce(t *testing.T) {
 	var out strings.Builder
