@@ -14,8 +14,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 )
 
-// A certificate is a pair of files. Peers that register by themselves must know the relay's authority beforehand, so the
-// bench makes it; key type and protocol are those of the relay's own.
+// A certificate is a pair of files. The bench makes one, because peers that register by themselves must know the relay's CA beforehand. Key
+// type and protocol are those of the relay's own certificate.
 type certificate struct{ Certificate, Key string }
 
 func newCertificate(l *lab.Lab) (*certificate, error) {

@@ -12,9 +12,9 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer"
 )
 
-// firstAnswers measures, again and again, the time from a peer that stands to the answer that a waiting client reads.
-// The client's request is held at Envoy before the peer exists. The peer is lambdapeer in this process: it says "instance
-// up" to its log when its control stream has been welcomed and a tunnel stands, and there the clock starts.
+// firstAnswers measures, repeatedly, the time from when a peer is up until a waiting client has read its answer. Envoy holds the client's
+// request before the peer exists. The peer is lambdapeer in this process. The clock starts when lambdapeer logs "instance up": its control
+// stream has been welcomed and a tunnel stands.
 func (t *through) firstAnswers(ctx context.Context, function string, trials int) ([]time.Duration, error) {
 	var all []time.Duration
 	for range trials {
@@ -64,7 +64,7 @@ type answer struct {
 	err error
 }
 
-// ask sends one request on a connection of its own and notes when all of the answer was read.
+// ask sends one request on a connection of its own, and notes when the whole answer was read.
 func ask(ctx context.Context, url string) answer {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	settle    = 5 * time.Second // what a burst left behind is given back meanwhile
+	settle    = 5 * time.Second // in which memory that a burst has used is given back
 	idleWatch = time.Minute     // how long the CPU of idle instances is watched
 	heldFor   = "/idle?ms=1500" // all instances are busy at once, so that each gets one request
 )
 
-// idle is what instances without a request cost the control plane with its relay, and Envoy.
+// idle is what idle instances cost the control plane with its relay, and Envoy.
 type idle struct {
 	Way       string `json:"way"`
 	Instances int    `json:"instances"`

@@ -1,5 +1,5 @@
-// Command bench measures what Lambda Dispatch costs: the same app behind a plain Envoy and through the whole path, in one
-// run and in turn, so that whatever else the machine does falls on both. docs/performance.md explains what it reports.
+// Command bench measures what Lambda Dispatch costs. The same app is behind a plain Envoy and behind the whole path. Both are measured in
+// turn within one run, so that other work of the machine affects both alike. docs/performance.md explains the report.
 //
 // It runs in the project's root, after make build envoy.
 package main
@@ -101,10 +101,10 @@ func (r *report) measure(ctx context.Context, l *lab.Lab, stdout io.Writer) erro
 
 const plainName = "plain"
 
-// lateFunction has no instance but for a moment at a time.
+// lateFunction is the name of a function that has an instance for moments only.
 const lateFunction = "late"
 
-// measureRequests has all systems up at once: one that is not asked costs next to nothing.
+// measureRequests has all systems up at once, because a system without requests costs next to nothing.
 func (r *report) measureRequests(ctx context.Context, parent *lab.Lab, stdout io.Writer) error {
 	l, err := parent.Sub("r")
 	if err != nil {

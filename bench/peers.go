@@ -15,8 +15,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer"
 )
 
-// peersCommand is the first argument of the bench as a child of itself: many peers in one process that is not measured.
-// How many says the second argument; where to, the environment that any peer reads.
+// peersCommand is the first argument with which the bench starts itself as a child: many peers in one process, which is not measured. The
+// second argument is their number. The variables of any peer say where they dial.
 const peersCommand = "peers"
 
 var body = []byte(strings.Repeat("lambda-dispatch\n", 8))
@@ -33,7 +33,7 @@ func hold(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// startsAtOnce limits the peers that are on their way: elsewhere each brings a CPU of its own for its handshakes.
+// startsAtOnce limits the peers that start at once. On Lambda each has a CPU of its own for its handshakes.
 const startsAtOnce = 50
 
 func runPeers(ctx context.Context, arg string) error {

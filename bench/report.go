@@ -7,7 +7,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 )
 
-// Aims of guarded mode. A miss is reported, it does not fail the bench.
+// Aims of guarded mode. The report names an aim that is missed, and the bench does not fail.
 const (
 	aimCPURatio    = 2.1
 	aimAddedP50    = 500 * time.Microsecond
@@ -27,7 +27,7 @@ type report struct {
 	Idle       []idle              `json:"idle"`
 }
 
-// A row is what all rounds of one system say together.
+// A row sums up all rounds of one system.
 type row struct {
 	Requests int64                    `json:"requests"`
 	Rate     float64                  `json:"requests_per_second"`
@@ -58,7 +58,7 @@ func newRow(samples []sample) row {
 	return r
 }
 
-// ratios compares the total CPU per request of two systems, round by round: how far they are apart is the noise.
+// ratios compares the total CPU per request of two systems round by round. The spread of these ratios is the noise.
 func ratios(of, to row) (all []float64) {
 	for n := range min(len(of.Rounds), len(to.Rounds)) {
 		a, b := of.Rounds[n], to.Rounds[n]

@@ -18,7 +18,7 @@ const (
 	roleApps    = "apps"
 )
 
-// A system is one way from a front door to the apps, running.
+// A system is a running way from a listener to the apps.
 type system struct {
 	name  string
 	front string // host:port
@@ -33,8 +33,8 @@ type sample struct {
 
 func (s *system) url(path string) string { return "http://" + s.front + path }
 
-// measure runs one round of load and reads what it cost each role. Failed requests make it an error: their cost is not
-// that of an answer.
+// measure runs one round of load, and reads what it cost each role. A failed request is an error, because it does not cost what an answer
+// does.
 func (s *system) measure(ctx context.Context, opts load.Options) (sample, error) {
 	before, err := s.usage()
 	if err != nil {
@@ -71,13 +71,13 @@ func (s *system) usage() (map[string]procstat.Usage, error) {
 	return all, nil
 }
 
-// rounds measures the systems in turn, again and again, so that what the machine does besides falls on all alike. The
-// samples are in the order of the systems.
+// rounds measures the systems in turn, repeatedly, so that other work of the machine affects all alike. The samples are in the order of the
+// systems.
 func rounds(ctx context.Context, systems []*system, n int, opts load.Options) ([][]sample, error) {
 	all := make([][]sample, len(systems))
 	for round := range n {
 		for turn := range systems {
-			at := (turn + round) % len(systems) // nobody is always the one after the same other
+			at := (turn + round) % len(systems) // so that no system always follows the same one
 			s, err := systems[at].measure(ctx, opts)
 			if err != nil {
 				return nil, err

@@ -13,7 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 )
 
-// controlYAML is the configuration of the control plane under test. Whatever it does not name has its default.
+// controlYAML is the configuration of the control plane that is measured. Other keys have their defaults.
 var controlYAML = template.Must(template.New("controlplane.yaml").Parse(`
 state_dir: {{.Dir}}
 listeners: [{name: front, address: "{{.Front}}"}]
@@ -42,13 +42,13 @@ functions:
 {{- end}}
 `))
 
-// A way is how the whole path is laid out.
+// A way says how the whole path is laid out.
 type way struct {
 	TLS   bool // on the tunnels
 	Apart bool // the relay is a process of its own, beside the control plane that leads
 }
 
-// ways are all that are measured.
+// ways returns the ways that are measured.
 var ways = []way{{TLS: true}, {}, {TLS: true, Apart: true}}
 
 // String names a way in data and folders.
@@ -63,8 +63,7 @@ func (w way) String() string {
 	}
 }
 
-// through is the whole path without its apps: a control plane with its relay, and Envoy with the bootstrap that everybody
-// gets.
+// through is the whole path without its apps: a control plane with its relay, and Envoy with the usual bootstrap.
 type through struct {
 	system
 	way

@@ -44,7 +44,7 @@ type managed struct {
 	Late            time.Duration    `json:"late_p99_ns"`
 }
 
-// even is how many requests a second, at that cost, are as dear as the instances of an hour.
+// even returns the rate, in requests a second, at which requests of that cost are as dear as the instances.
 func (m managed) even(dollarsEach float64, p lambdalocal.Prices) float64 {
 	perSecond := m.Dollars/m.InstanceSeconds*float64(m.Instances) - float64(m.Invocations)/m.InstanceSeconds*float64(m.Instances)*p.ManagedRequests/1e6
 	return perSecond / (dollarsEach - p.ManagedRequests/1e6)
@@ -62,7 +62,7 @@ type side struct {
 	Late         time.Duration    `json:"late_p99_ns"` // the load generator's own doing
 }
 
-// since leaves out what there was before.
+// since subtracts what there was before.
 func (s side) since(before side) side {
 	s.Invocations -= before.Invocations
 	s.BilledMs -= before.BilledMs
@@ -88,7 +88,7 @@ type lone struct {
 	Through  side `json:"through"`
 }
 
-// times is how much more milliseconds such a request bills than the same one direct.
+// times returns how many times the milliseconds of a direct request such a request is billed.
 func (l lone) times() float64 { return float64(l.Through.BilledMs) / float64(l.Direct.BilledMs) }
 
 // A rate is what short requests cost that come that often.
@@ -178,8 +178,8 @@ const (
 	aimLone = 2.0
 )
 
-// mostOverWork is how much more than their service time requests may bill that have an environment, and in Lambda a CPU, of
-// their own. Here they share the machine's: a bill above that is one of waiting for it.
+// mostOverWork bounds what requests with an environment of their own are billed, in multiples of their service time. In Lambda each has a
+// CPU. Here they share the machine's, so a higher bill means that they waited for it.
 const mostOverWork = 1.2
 
 // off is how far b is from a, as a part of a.
@@ -204,8 +204,8 @@ func (r *report) verdict() (err error) {
 	return err
 }
 
-// breakEven is the rate from which on dispatched requests are cheaper: between two rates that were measured the
-// difference in dollars per second is taken for a straight line. It is false if there is no such rate.
+// breakEven returns the rate from which on dispatched requests are cheaper, and whether there is one. Between two measured rates it takes the
+// difference in dollars a second for a straight line.
 func (r *report) breakEven() (perSecond float64, found bool) {
 	direct := r.Lone.Direct.Dollars / float64(r.Lone.Requests)
 	more := func(v rate) float64 { return v.Dollars/float64(v.Requests)*v.PerSecond - direct*v.PerSecond }

@@ -49,14 +49,14 @@ func endOf(r request, began int) end {
 	}
 }
 
-// late is an answer that came more than a second after the app's work. It is no end.
+// late is no end. It is an answer that came more than a second after the app's work.
 const (
 	late  end = "late"
 	tardy     = time.Second
 )
 
-// blame finds the latest fault that may have struck the request: one that can do that, and lasted, or had ended less than
-// detection before, while the request was on its way.
+// blame returns the latest fault that may explain the request's end. Such a fault can have that effect, and while the request was on its way
+// it lasted, or had ended less than detection before.
 func blame(r request, what end, strikes []strike) (name string, found bool) {
 	for n := len(strikes) - 1; n >= 0; n-- {
 		s := strikes[n]

@@ -20,7 +20,7 @@ import (
 type fault struct {
 	name   string
 	do     func(*stack, context.Context) error
-	spares []end // what it must not do to a request; empty: it may do all that any may
+	spares []end // ends that it must not cause; empty: it may cause any that some fault may
 }
 
 // faults are the names of those of this run.
@@ -60,7 +60,7 @@ type strike struct {
 	began, end time.Time
 }
 
-// strike lets a fault strike, and returns when it is over. A fault that could not strike is told of and left out.
+// strike lets a fault strike, and returns when it is over. A fault that could not strike is printed and not counted.
 func (s *stack) strike(f fault, do func() error, progress io.Writer) strike {
 	began := time.Now()
 	fmt.Fprintf(progress, "%s  %s\n", began.Format(clock), f.name)

@@ -124,7 +124,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Ended is closed when it has ended.
 func (p *Process) Ended() <-chan struct{} { return p.done }
 
-// Stop asks, and insists after ten seconds. It is harmless twice.
+// Stop sends SIGTERM, and SIGKILL after ten seconds. A second call does nothing.
 func (p *Process) Stop() { p.StopWithin(10 * time.Second) }
 
 // StopWithin is Stop with another limit.

@@ -20,10 +20,10 @@ import (
 // stackName is what the CDK app calls its stack.
 const stackName = "LambdaDispatchProof"
 
-// lifetime is after how long the stack deletes itself, if nobody has.
+// lifetime is the time after which the stack deletes itself if nobody has done so.
 const lifetime = 3 * time.Hour
 
-// perform deploys the stack, runs do on it, and takes it down, also where do fails or somebody interrupts it.
+// perform deploys the stack, runs do on it, and deletes it, also after a failure or an interrupt.
 func perform(ctx context.Context, o options, token string, do func(context.Context, *stage) error) (region string, err error) {
 	load := []func(*awsconfig.LoadOptions) error{awsconfig.WithHTTPClient(patientClient())}
 	if o.region != "" {
@@ -58,12 +58,12 @@ func perform(ctx context.Context, o options, token string, do func(context.Conte
 	return cfg.Region, do(ctx, s)
 }
 
-// patientClient waits for answers of any length, and has the kernel say now and then that it does.
+// patientClient waits for an answer however long it takes. TCP keepalive keeps the connection from being forgotten meanwhile.
 func patientClient() aws.HTTPClient {
 	return awshttp.NewBuildableClient().WithDialerOptions(func(d *net.Dialer) { d.Timeout, d.KeepAlive = 10*time.Second, 15*time.Second })
 }
 
-// stageOf reads what the stack says of itself.
+// stageOf makes a stage of the stack's outputs.
 func stageOf(file, token string) (*stage, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -101,5 +101,5 @@ func cdk(ctx context.Context, o options, region, token string, args ...string) e
 	return c.Run()
 }
 
-// cliVersion is that of the CDK's command.
+// cliVersion is the version of the CDK's command line.
 const cliVersion = "2.1148.1"

@@ -18,8 +18,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
-// rehearse runs do on a stage of this machine: lambdalocal in the place of Lambda, with its defaults but for what would take long, and
-// changed at will.
+// rehearse runs do on a stage of this machine, with lambdalocal in the place of Lambda. lambdalocal has its defaults, except for what would
+// take long. Tests may change it further.
 func rehearse(ctx context.Context, dir, token string, change func(*lambdalocal.Config), do func(context.Context, *stage) error) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -83,7 +83,7 @@ func local(dir string, env map[string]string) lambdalocal.Config {
 	return cfg
 }
 
-// startWitness starts the witness, and returns its two addresses. ended waits for its end, which that of ctx brings.
+// startWitness starts the witness, and returns its two addresses. It ends when ctx does, and ended waits for that.
 func startWitness(ctx context.Context, binary, token string) (watched, asked string, ended func() error, err error) {
 	c := exec.CommandContext(ctx, binary, "127.0.0.1:0", "127.0.0.1:0")
 	c.Env, c.Stderr = []string{"PROOF_TOKEN=" + token}, os.Stderr

@@ -13,15 +13,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
 
-// A probe answers one assumption that lambdalocal, the simulator or the scheduler makes of AWS.
+// A probe checks one assumption about AWS that lambdalocal, the simulator or the scheduler makes.
 type probe struct {
 	id      string // by which lambdalocal's code and README call it
 	assumed string
 	ask     func(context.Context, *stage) (saw string, asAssumed bool, err error)
-	long    bool // it runs beside others of its kind, after all that are short
+	long    bool // it runs after all short ones, at the same time as other long ones
 }
 
-// probes are in the order in which they run: later ones find environments of earlier ones.
+// probes is in the order in which they run, because later probes need the environments of earlier ones.
 var probes = []probe{
 	{id: "invoke-cold", assumed: "a cold start of a small function takes less than 2 s, its init included", ask: coldInvoke},
 	{id: "invoke-warm", assumed: "an Invoke of a frozen environment takes less than 50 ms longer than one that runs nothing", ask: warmInvoke},
@@ -95,7 +95,7 @@ func dialTimes(ctx context.Context, s *stage) (string, bool, error) {
 
 var reportFields = []string{"RequestId", "Duration", "Billed Duration", "Memory Size", "Max Memory Used", "Init Duration"}
 
-// reportOf finds the REPORT line of an invocation's log, and returns its fields in their order, with values.
+// reportOf returns the fields of the REPORT line in an invocation's log, in their order, and their values.
 func reportOf(log string) (names []string, values map[string]string) {
 	values = map[string]string{}
 	_, report, _ := strings.Cut(log, "REPORT ")
@@ -169,7 +169,7 @@ func tailWaits(ctx context.Context, s *stage) (string, bool, error) {
 	return fmt.Sprintf("%s without, %s with Tail, of an extension that is busy for %s", ms(none), ms(tail), ms(linger)), none < linger/2 && tail >= linger, nil
 }
 
-// withheld are what extensions do not get, as documented.
+// withheld are the variables that extensions do not get, as AWS documents.
 var withheld = []string{"_HANDLER", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"}
 
 func extensionVariables(ctx context.Context, s *stage) (string, bool, error) {
@@ -185,7 +185,7 @@ func extensionVariables(ctx context.Context, s *stage) (string, bool, error) {
 	return strings.Join(names, " "), as, nil
 }
 
-// kept is the connection that function plain keeps over a freeze.
+// kept is the name of the connection that the function plain keeps while it is frozen.
 const kept = "kept"
 
 func socketOfFrozen(ctx context.Context, s *stage) (string, bool, error) {
@@ -251,7 +251,7 @@ func idleLife(ctx context.Context, s *stage) (string, bool, error) {
 	return fmt.Sprintf("%s, then %s", life.Round(100*time.Millisecond), last.Text), life >= s.idle/8 && life <= 3*s.idle/8, nil
 }
 
-// beats are how many lines a long invocation sends.
+// beats is how many lines a long invocation sends.
 const beats = 60
 
 func longInvocation(ctx context.Context, s *stage) (string, bool, error) {
@@ -263,5 +263,5 @@ func longInvocation(ctx context.Context, s *stage) (string, bool, error) {
 	return fmt.Sprintf("answered after %s, %d of %d beats came", c.took.Round(100*time.Millisecond), len(now.Lines), beats-1), len(now.Lines) == beats-1, err
 }
 
-// ms shows a time in milliseconds.
+// ms writes a time in milliseconds.
 func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d)/float64(time.Millisecond)) }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// An answer is what a probe found out.
+// An answer is the result of a probe.
 type answer struct {
 	probe
 	saw string

@@ -17,7 +17,7 @@ import (
 // The functions, as the stack and the dry run call them.
 const (
 	plain     = "plain"     // outside of a VPC
-	extended  = "extended"  // with an extension that is busy for linger after each invocation began
+	extended  = "extended"  // with an extension that stays busy for linger from the beginning of each invocation
 	short     = "short"     // whose timeout is 3 s
 	throttled = "throttled" // which may have no invocation at all
 	inside    = "inside"    // in a VPC, with a NAT gateway between it and the witness
@@ -28,7 +28,7 @@ var functions = []string{plain, extended, short, throttled, inside}
 // linger is how long the extension is busy.
 const linger = 2 * time.Second
 
-// A stage is where probes run: on AWS, or on this machine with lambdalocal.
+// A stage is the place where probes run: AWS, or this machine with lambdalocal.
 type stage struct {
 	lambda  *lambda.Client
 	names   map[string]string // of the functions there
@@ -52,7 +52,7 @@ type reply struct {
 	Read, Error  string
 }
 
-// A call is how an invocation went, as its caller saw it.
+// A call is the result of an invocation, as its caller saw it.
 type call struct {
 	reply
 	took  time.Duration // from Invoke to its answer
@@ -89,7 +89,7 @@ func (s *stage) call(ctx context.Context, function string, o order, logs types.L
 	return c, nil
 }
 
-// way is how long an Invoke takes that runs nothing: the median of some. It is what lies between this machine and Lambda.
+// way returns how long an Invoke takes that runs nothing, as the median of some. That is the way between this machine and Lambda.
 func (s *stage) way(ctx context.Context) (time.Duration, error) {
 	name, all := s.names[plain], []time.Duration{}
 	for range samples {
@@ -102,7 +102,7 @@ func (s *stage) way(ctx context.Context) (time.Duration, error) {
 	return median(all), nil
 }
 
-// samples is how often something is measured of which the median counts.
+// samples is the number of measurements of which the median is taken.
 const samples = 11
 
 func median(all []time.Duration) time.Duration {
@@ -113,7 +113,7 @@ func median(all []time.Duration) time.Duration {
 // A witness is the server that sees what functions do with connections.
 type witness struct{ url, token string }
 
-// seen is what it knows of connections of a name.
+// seen is what the witness knows of the connections of a name.
 type seen struct {
 	Lines []struct {
 		Text string
@@ -146,7 +146,7 @@ func (w witness) see(ctx context.Context, name string) (s seen, err error) {
 	return s, json.NewDecoder(response.Body).Decode(&s)
 }
 
-// up waits for a witness whose host starts.
+// up waits until the witness answers, whose host may still be starting.
 func (w witness) up(ctx context.Context, limit time.Duration) error {
 	for began := time.Now(); ; {
 		_, err := w.see(ctx, "up")
@@ -170,7 +170,7 @@ func (w witness) write(ctx context.Context, name string) error {
 	return response.Body.Close()
 }
 
-// await returns what the witness has seen when it is enough, or when the time is over. It asks ever more seldom.
+// await asks what the witness has seen, at growing intervals, until that is enough or the time is over. It returns the last answer.
 func (w witness) await(ctx context.Context, name string, limit time.Duration, enough func(seen) bool) (s seen, err error) {
 	for began, pause := time.Now(), 20*time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		if s, err = w.see(ctx, name); err != nil || enough(s) || time.Since(began) > limit {

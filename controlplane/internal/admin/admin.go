@@ -1,5 +1,5 @@
-// Package admin is the operator's door: health, metrics, a small API and a status page over HTTP. It asks for a token where
-// it is given one, and refuses what a web page could make a browser send there.
+// Package admin serves operators over HTTP: health, metrics, a small API and a status page. It asks for a token if it is given one, and
+// refuses requests that a web page could make a browser send there.
 package admin
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/patient"
 )
 
-// Limits of one connection and of shutting down. Nobody has a reason to come near them.
+// Limits of a connection and of shutting down. Ordinary use stays far below them.
 const (
 	headerTimeout   = 5 * time.Second
 	requestTimeout  = 10 * time.Second
@@ -45,7 +45,7 @@ type Options struct {
 	Log      logrus.FieldLogger
 }
 
-// A Server serves the operator's door.
+// A Server serves the admin address.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
@@ -85,8 +85,8 @@ func New(o Options) (*Server, error) {
 // Address returns where the server listens, with the port that the system chose.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// Run serves until ctx ends, then lets requests finish for a moment. It returns when nothing of it runs any more, with
-// an error only if serving failed before ctx ended.
+// Run serves until ctx ends, and then lets requests finish for a moment. It returns when everything that it started has ended. The
+// error is nil unless serving failed before ctx ended.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(patient.Listener(s.listener, s.log)) }()

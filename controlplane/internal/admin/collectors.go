@@ -6,10 +6,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
-// bytesPerGB turns the bill's gigabytes into the bytes that metrics are counted in.
+// bytesPerGB converts the bill's gigabytes into bytes, the unit of metrics.
 const bytesPerGB = 1 << 30
 
-// A collector puts the metrics of one part at each scrape.
+// A collector reads the metrics of one part at each scrape.
 type collector struct {
 	metrics []metric
 	collect func(sink)
@@ -25,8 +25,8 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) { c.collect(ch) }
 
-// A functionCollector turns one snapshot of all functions into metrics at each scrape, so that requests pay nothing for
-// metrics beyond a plain counter under a lock that they hold anyway.
+// A functionCollector turns one snapshot of all functions into metrics at each scrape. So metrics cost a request no more than a counter
+// under a lock that it holds anyway.
 type functionCollector struct {
 	snapshot func() []operator.Function
 
@@ -89,7 +89,7 @@ func newFunctionCollector(snapshot func() []operator.Function) collector {
 	return collector{c.all(), c.collect}
 }
 
-// all are the metrics.
+// all returns the descriptions of the metrics.
 func (c *functionCollector) all() []metric {
 	return []metric{
 		c.requests, c.returned, c.inherited, c.queueDepth, c.queueLimit, c.queueWait, c.inFlight, c.capacity, c.free, c.foreign, c.concurrency, c.worn, c.killers, c.instances, c.frozen,

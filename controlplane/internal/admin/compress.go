@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// compressors are kept: each has buffers of several hundred KiB.
+// compressors are reused, because each has buffers of several hundred KiB.
 var compressors = sync.Pool{New: func() any {
 	c, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is valid
 	return c
 }}
 
-// compress makes long lists short for those who can read it: a page asks for a thousand instances each second, which are some 600 KB.
+// compress gzips answers for clients that can read that. The status page asks each second for all instances; a thousand are some 600 KB.
 func compress(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Accept-Encoding")

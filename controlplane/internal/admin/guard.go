@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// guard wraps the routes with what must hold for every request. A page in the operator's browser must not read or change
-// anything here: cross-origin writes are refused, and so are foreign host names, because a page's own name can be made to
-// resolve to any address that its browser reaches (DNS rebinding), loopback or not. configured is the address that was asked
-// for, hosts are names, *.example.com included, beside its own.
+// guard wraps the routes with checks of every request. A web page in the operator's browser must not read or change anything here. So
+// cross-origin writes are refused, and so are foreign host names: a page can make its own name resolve to any address that the browser
+// reaches (DNS rebinding), loopback included. configured is the configured address. hosts are further names by which the server may be
+// called, such as *.example.com.
 func guard(configured string, hosts []string, next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	own, _, _ := net.SplitHostPort(configured) // it has been listened on
@@ -33,8 +33,8 @@ func guard(configured string, hosts []string, next http.Handler) http.Handler {
 	})
 }
 
-// allowed tells whether a Host header is none that a page could have brought: IP addresses have no name to rebind, browsers
-// always send one.
+// allowed tells whether a Host header cannot come from DNS rebinding. An IP address has no name that could be rebound, and a browser
+// always sends a Host header.
 func allowed(host string, hosts []string) bool {
 	name := host
 	if withoutPort, _, err := net.SplitHostPort(host); err == nil {

@@ -82,7 +82,7 @@ func flag(is bool) float64 {
 	return 0
 }
 
-// putAll puts one value per key, which becomes the last label.
+// putAll puts one value for each key. The key becomes the last label.
 func (s sink) putAll(m metric, values map[string]uint64, labels ...string) {
 	for key, value := range values {
 		s.put(m, float64(value), append(labels[:len(labels):len(labels)], key)...)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// An overview is the state of this process, as far as it is no function's: the answer of /api/v1/status.
+// An overview is the answer of /api/v1/status: the state of this process, without that of functions.
 type overview struct {
 	Version string    `json:"version"`
 	Now     time.Time `json:"now"`
@@ -50,7 +50,7 @@ func overviewOf(o Options) http.HandlerFunc {
 	}
 }
 
-// place fills in where this process stands among others.
+// place fills in the process's role, and who leads.
 func (v *overview) place(o Options) {
 	if o.Relay != nil {
 		relay := o.Relay()

@@ -24,7 +24,7 @@ type Reloader interface {
 	Last() Reload
 }
 
-// reload lets people have the configuration read again, or see what came of the last time.
+// reload has the configuration read again by POST, and shows the result of the last time by GET.
 func reload(r Reloader) http.Handler {
 	return methods(func(w http.ResponseWriter, request *http.Request) {
 		if request.Method != http.MethodPost {

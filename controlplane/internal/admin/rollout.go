@@ -13,7 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
-// readPlan makes a plan of a request's body; an empty one is a plan that is as configured.
+// readPlan reads a plan from a request's body. Without a body the plan is as configured.
 func readPlan(body []byte) (operator.RolloutPlan, error) {
 	var p operator.RolloutPlan
 	if len(bytes.TrimSpace(body)) == 0 {
@@ -69,7 +69,7 @@ func drainOf(source Source) http.HandlerFunc {
 	}
 }
 
-// flagOf is whether the query has a word, without a value or with true.
+// flagOf tells whether the query has a word without a value, or with the value true.
 func flagOf(r *http.Request, word string) (bool, error) {
 	switch value := r.URL.Query().Get(word); {
 	case !r.URL.Query().Has(word), value == "false":

@@ -16,7 +16,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
 
-// routes is the list of everything that is served.
+// routes lists all that is served.
 func routes(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/healthz", read(func(w http.ResponseWriter, _ *http.Request) { answer(w, status{"alive"}) }))
@@ -101,7 +101,7 @@ POST /api/v1/instances/{id}/drain     drain one instance
 // read accepts GET and HEAD.
 func read(next http.HandlerFunc) http.Handler { return methods(next, http.MethodGet, http.MethodHead) }
 
-// write accepts POST. The body says nothing; it is read so that a large one is refused.
+// write accepts POST. The body is read and ignored, so that a large one is refused.
 func write(next http.HandlerFunc) http.Handler {
 	return methods(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
@@ -126,19 +126,19 @@ func methods(next http.HandlerFunc, allowed ...string) http.Handler {
 	})
 }
 
-// A status is the answer of requests that have nothing else to say.
+// A status is the answer to a request that asks for no data.
 type status struct {
 	Status string `json:"status"`
 }
 
-// A knowledge is what /readyz adds to either answer.
+// A knowledge is what /readyz adds to its answer, whether ready or not.
 type knowledge struct {
 	Envoys  int               `json:"envoys"`
 	Refused []Refused         `json:"refused"`
 	Files   map[string]string `json:"files_not_taken"` // why, by name
 }
 
-// readiness says more to those who show a token than to probes, which have none.
+// readiness answers /readyz. A request with a token is told more than a probe, which has none.
 func readiness(o Options) http.HandlerFunc {
 	return func(w http.ResponseWriter, request *http.Request) {
 		r := o.Ready()
@@ -215,7 +215,7 @@ func recent(source Source) http.HandlerFunc {
 	}
 }
 
-// fill makes lists and maps that the source left out empty in JSON, not null, and gives lists a stable order.
+// fill replaces nil lists and maps by empty ones, so that JSON has no null, and sorts lists.
 func fill(f *operator.Function) {
 	f.Requests = orEmpty(f.Requests)
 	slices.SortFunc(f.Requests, func(a, b operator.RequestCount) int {
@@ -236,7 +236,7 @@ func fill(f *operator.Function) {
 	}
 }
 
-// orEmpty makes no elements an empty list in JSON, not null.
+// orEmpty replaces a nil list by an empty one, so that JSON has no null.
 func orEmpty[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -244,7 +244,7 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-// begin begins what a source does to the function or instance that the path names; it does not wait for its end.
+// begin starts an action of the source on the function or instance that the path names. It does not wait for the end of that.
 func begin(action func(string) error, key, doing string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		began(w, action(r.PathValue(key)), doing)
@@ -285,7 +285,7 @@ func fail(w http.ResponseWriter, code int, detail string) {
 	send(w, code, problemType, newProblem(code, detail))
 }
 
-// send writes body as JSON that people can read too. An error means that the client has gone: nobody is left to be told.
+// send writes body as indented JSON. An error is dropped: it means that the client has gone.
 func send(w http.ResponseWriter, code int, contentType string, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(code)

@@ -13,15 +13,15 @@ type Source interface {
 	Instances() []operator.Instance
 	// Recent are the last failures and the requests that waited last, newest first.
 	Recent() operator.Recent
-	// DrainFunction replaces every instance that the function has now by another, the new ones first; at once drains all
-	// without that.
+	// DrainFunction replaces every instance that the function has now. New instances start first; with at once, the old ones drain without
+	// waiting for them.
 	DrainFunction(name string, atOnce bool) error
-	// StartRollout replaces every instance by those of the version that the function's qualifier points to. The fields of the
-	// plan that are nil are as configured.
+	// StartRollout replaces every instance by instances of the version that the function's qualifier points to. A nil field of the plan
+	// stands for the configured value.
 	StartRollout(name string, plan operator.RolloutPlan) error
-	// AbortRollout gives a rollout up: the old version goes on, or comes back.
+	// AbortRollout ends a rollout. The old version goes on, or replaces what was new.
 	AbortRollout(name string) error
-	// RetryFunction lets starts that failed be tried again at once.
+	// RetryFunction ends the pause after failed starts.
 	RetryFunction(name string) error
 	// DrainInstance drains one instance.
 	DrainInstance(id string) error
@@ -39,15 +39,15 @@ type RelayStatus struct {
 	Refused        map[string]uint64 `json:"refused"` // connections, by reason
 }
 
-// An UplinkStatus is what a relay that runs by itself knows of who leads.
+// An UplinkStatus is what a relay that runs by itself knows of the leader.
 type UplinkStatus struct {
 	Term      uint64 `json:"term"`      // the highest that it has seen
 	Attached  bool   `json:"attached"`  // to whoever leads
 	Instances int    `json:"instances"` // kept, those that have ended included
-	Untold    int    `json:"untold"`    // that have ended, which no leader has heard of yet
+	Untold    int    `json:"untold"`    // instances that have ended, which no leader has heard of yet
 }
 
-// A LeaderStatus is where a control plane stands among those of its cell.
+// A LeaderStatus is a control plane's role in its cell.
 type LeaderStatus struct {
 	Leads  bool
 	Term   uint64   // that it leads; 0 if it does not

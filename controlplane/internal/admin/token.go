@@ -12,7 +12,7 @@ type bearer struct {
 	token func() string // the one that is valid now
 }
 
-// shown tells whether the request may see and do everything. It takes as long for every wrong token.
+// shown tells whether the request shows the token. The comparison takes the same time for every wrong token.
 func (b bearer) shown(r *http.Request) bool {
 	if b.token == nil {
 		return true
@@ -21,12 +21,12 @@ func (b bearer) shown(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer") && token.Equal(strings.TrimSpace(got), b.token())
 }
 
-// public tells whether a path needs no token: probes have none, and the page asks for it.
+// public tells whether a path needs no token. Probes have none, and the page itself asks people for it.
 func public(path string) bool {
 	return path == "/" || path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/page/")
 }
 
-// require refuses requests that show no valid token, but for what is public.
+// require refuses requests without a valid token, except to public paths.
 func (b bearer) require(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if public(r.URL.Path) || b.shown(r) {

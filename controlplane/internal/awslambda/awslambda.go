@@ -41,7 +41,8 @@ type API struct {
 	places map[Place]*lambda.Client
 }
 
-// A Place is a region, empty: ours, in the account of a role that our credentials may assume, empty: their own.
+// A Place is a region of an account. An empty Region is that of the API. An empty Role means our own credentials and their account;
+// any other is the ARN of a role that they may assume.
 type Place struct{ Region, Role string }
 
 // New prepares the SDK. It reads configuration and opens no connection. region may be empty where the SDK's default
@@ -64,8 +65,8 @@ func New(ctx context.Context, region, endpoint string) (*API, error) {
 	return &API{config: cfg, endpoint: endpoint, places: map[Place]*lambda.Client{}}, nil
 }
 
-// in returns the client of a place. It opens no connection: a role is assumed when the first function is invoked, and again before
-// its credentials expire.
+// in returns the client of a place. It opens no connection. A role is assumed at the first invocation, and again before its credentials
+// expire.
 func (a *API) in(p Place) *lambda.Client {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -97,14 +98,13 @@ func (a *API) configIn(p Place) aws.Config {
 }
 
 const (
-	sessionName = "lambda-dispatch" // what CloudTrail calls those who have assumed a role
+	sessionName = "lambda-dispatch" // the name in CloudTrail of whoever has assumed a role
 	renewBefore = 5 * time.Minute   // the end of a role's credentials
 )
 
-// httpClient suits requests that stay silent for up to 15 minutes, thousands at once: TCP keepalive so that no middlebox
-// forgets them, no timeout on the answer, and one connection each. With HTTP/2 a connection that breaks would take the
-// answers of a hundred invocations with it. Each dial resolves the endpoint anew and tries all of its addresses: where to
-// go when one of them fails is the SDK's business and Go's.
+// httpClient suits thousands of requests at once that stay silent for up to 15 minutes. It has TCP keepalive, so that no middlebox
+// forgets them, and no timeout for the answer. Each request has a connection of its own: with HTTP/2 a broken connection would take the
+// answers of a hundred invocations with it. Each dial resolves the endpoint anew and tries all of its addresses.
 func httpClient() aws.HTTPClient {
 	var http1 http.Protocols
 	http1.SetHTTP1(true)
@@ -117,13 +117,13 @@ func httpClient() aws.HTTPClient {
 			t.Protocols = &http1
 			t.TLSNextProto, t.TLSClientConfig.NextProtos = nil, nil // what the SDK's default has prepared for HTTP/2
 			t.MaxConnsPerHost = 0
-			// As many are kept as invocations ran, for the next burst to find: a TLS handshake each. They are given up after a minute and
+			// All idle connections are kept, because each saves the next burst a TLS handshake. The SDK's default ends them after a minute and
 			// a half without use.
 			t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, math.MaxInt
 		})
 }
 
-// Function returns the provider for one function of a place plus qualifier ("" is $LATEST). name may be an ARN, which may end with the
+// Function returns the provider for a function of a place with a qualifier; "" is $LATEST. name may be an ARN, which may end with the
 // qualifier.
 func (a *API) Function(p Place, name, qualifier string) *Function {
 	if arn := strings.Split(name, ":"); qualifier == "" && len(arn) == arnParts+1 {
@@ -149,7 +149,7 @@ type Function struct {
 // Invoke implements provider.Provider.
 func (f *Function) Invoke(ctx context.Context, version string, invocation wire.Invocation) provider.End {
 	end := f.invoke(ctx, version, invocation)
-	// A function that is not ours may answer with the event that it got. Its token is nobody's to read, in logs neither.
+	// A function without lambdapeer may answer with the event that it got. The token in it must not get into logs.
 	end.Detail = wire.CutDetail(strings.ReplaceAll(end.Detail, invocation.Token, "(token)"))
 	return end
 }
@@ -180,7 +180,7 @@ func (f *Function) invoke(ctx context.Context, version string, invocation wire.I
 	return end
 }
 
-// A progress is how far a call came: an invocation that cannot have run costs nothing.
+// A progress says how far a call got. An invocation that cannot have run costs nothing.
 type progress struct {
 	began     atomic.Bool // a connection was asked for
 	connected atomic.Bool // there was one: Lambda may have got the request

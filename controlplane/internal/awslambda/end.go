@@ -29,7 +29,7 @@ func failed(err error, call *progress) provider.End {
 	case errors.As(err, &api):
 		end.Cause, end.NeverRan = apiCause(api.ErrorCode(), status(err)), true
 	case !call.began.Load():
-		// Not even a connection was wanted: the SDK had nothing to sign with.
+		// The SDK asked for no connection: it had no credentials to sign with.
 		end.Cause, end.NeverRan = scaler.Denied, true
 	default:
 		end.Cause, end.NeverRan = scaler.Network, !call.connected.Load()
@@ -37,7 +37,8 @@ func failed(err error, call *progress) provider.End {
 	return end
 }
 
-// throttleCause tells Lambda's limits apart. Those of a function's reserved concurrency count by the second too.
+// throttleCause maps Lambda's reason to the limit that was hit. A function's reserved concurrency limits both invocations at once and
+// invocations a second.
 func throttleCause(reason types.ThrottleReason) scaler.Cause {
 	switch reason {
 	case types.ThrottleReasonReservedFunctionConcurrentInvocationLimitExceeded,
@@ -51,8 +52,8 @@ func throttleCause(reason types.ThrottleReason) scaler.Cause {
 	return scaler.Throttled
 }
 
-// apiCause maps the service's error codes, and where a code says nothing, the answer's status. What is left is the
-// service's own trouble.
+// apiCause maps the service's error codes to causes, and the answer's status where the code is not known. Anything else is Unknown: most
+// likely a fault of the service.
 func apiCause(code string, status int) scaler.Cause {
 	switch code {
 	case "ThrottlingException", "EC2ThrottledException", "Throttling":
@@ -111,8 +112,8 @@ func ended(out *lambda.InvokeOutput) provider.End {
 	return end
 }
 
-// functionError classifies the error document that Lambda returns for a function that failed. handled says that the
-// runtime called it the function's own answer.
+// functionError classifies the error document of a function that failed. handled is true if the runtime says that the function
+// answered so itself.
 func functionError(payload []byte, handled bool) (scaler.Cause, string) {
 	var doc struct {
 		Type    string `json:"errorType"`
@@ -135,7 +136,7 @@ func functionError(payload []byte, handled bool) (scaler.Cause, string) {
 	return scaler.Crashed, detail
 }
 
-// failsInit tells the errors of a function that cannot start from those of one that had started.
+// failsInit tells whether an error means that the function cannot start.
 func failsInit(errorType string) bool {
 	switch errorType {
 	case "Runtime.Unknown", "Runtime.ImportModuleError", "Runtime.HandlerNotFound", "Runtime.MalformedHandlerName",
@@ -148,13 +149,13 @@ func failsInit(errorType string) bool {
 		strings.HasPrefix(errorType, "Init")
 }
 
-// ofThePlatform tells Lambda's error types from those that a function makes up.
+// ofThePlatform tells whether an error type is Lambda's own, and not the function's.
 func ofThePlatform(errorType string) bool {
 	return strings.HasPrefix(errorType, "Runtime.") || strings.HasPrefix(errorType, "Sandbox.") ||
 		strings.HasPrefix(errorType, "Extension.")
 }
 
-// reportCause tells the reports of peers that could not serve from those that did their work.
+// reportCause returns the cause of a peer that could not serve; empty for one that did its work. The text is the report's reason.
 func reportCause(r wire.Report) (scaler.Cause, string) {
 	detail := string(r.Reason)
 	if r.Detail != "" {

@@ -13,13 +13,13 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 )
 
-// latest is the name of the version that is not published.
+// latest is the qualifier of the version that is not published.
 const latest = "$LATEST"
 
 var published = regexp.MustCompile(`^[0-9]+$`)
 
-// Routing implements provider.Provider. An alias points to one version or to two, which it tells; $LATEST has a revision; a
-// version never changes.
+// Routing implements provider.Provider. Of an alias it returns the one or two versions that the alias points to, of $LATEST the revision,
+// and of a published version nothing, because that never changes.
 func (f *Function) Routing(ctx context.Context) (provider.Routing, error) {
 	switch qualifier := aws.ToString(f.qualifier); {
 	case published.MatchString(qualifier):
@@ -51,7 +51,7 @@ func (f *Function) alias(ctx context.Context) (provider.Routing, error) {
 	return provider.Routing{Route: route}, nil
 }
 
-// revision is that of code and configuration together: Lambda makes new environments for either.
+// revision identifies code and configuration together, because Lambda makes new environments after a change of either.
 func (f *Function) revision(ctx context.Context) (provider.Routing, error) {
 	out, err := f.client.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: f.name})
 	if err != nil {

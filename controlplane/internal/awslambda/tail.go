@@ -9,7 +9,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 )
 
-// The fields of Lambda's REPORT line. It is text for people, so each field is looked for on its own and may be missing.
+// The fields of Lambda's REPORT line. The line is text for people, so each field is looked for by itself and may be missing.
 var (
 	reportLine = regexp.MustCompile(`(?m)^REPORT RequestId: .*$`)
 	billed     = regexp.MustCompile(`Billed Duration: ([0-9.]+) ms`)
@@ -18,7 +18,7 @@ var (
 	maxMemory  = regexp.MustCompile(`Max Memory Used: ([0-9]+) MB`)
 )
 
-// parseTail reads the log tail of an Invoke answer, base64 as it comes. Anything unreadable gives zeroes.
+// parseTail reads the log tail of an Invoke answer, in base64. What cannot be read is zero.
 func parseTail(encoded string) bill.Usage {
 	tail, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {

@@ -13,7 +13,7 @@ func checkRole(p *problems, path, role string) {
 	}
 }
 
-// validateAccounts wants each bound to be one of functions that exist, and to hold what they keep ready.
+// validateAccounts refuses a bound that no function has, and one below what the functions keep ready.
 func (c Config) validateAccounts(p *problems) {
 	seen := map[Place]int{}
 	for i, a := range c.Accounts {

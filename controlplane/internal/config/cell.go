@@ -36,7 +36,8 @@ func (c Cell) Split() bool { return c.Address != "" || len(c.ControlPlanes) > 0 
 // Files are those of the operator's certificate, in the order of ParseCellPair.
 func (c Cell) Files() []string { return []string{c.CertificateFile, c.KeyFile, c.CAFile} }
 
-// ParseCellPair reads certificate_file, key_file and ca_file of a part in that role; of an empty one, any.
+// ParseCellPair returns a parser of the contents of certificate_file, key_file and ca_file, in that order. The certificate must be of
+// the role; with an empty role it may be of any.
 func (c Cell) ParseCellPair(role identity.Role) func([][]byte) (identity.Material, error) {
 	return func(contents [][]byte) (identity.Material, error) {
 		pair, err := keypair.Parse(contents[0], contents[1])
@@ -100,10 +101,10 @@ func (c Cell) validateAddresses(p *problems) {
 	}
 }
 
-// maxControlPlanes is one that leads and its standbys.
+// maxControlPlanes bounds the leader and its standbys together.
 const maxControlPlanes = 16
 
-// requireTLS refuses an address of other hosts where nobody shows a certificate, or tokens cannot be checked.
+// requireTLS refuses an address that other hosts reach, unless certificates are shown and instances' tokens can be checked.
 func (c Cell) requireTLS(p *problems, path, address string) {
 	if onThisHost(address) {
 		return
@@ -115,7 +116,7 @@ func (c Cell) requireTLS(p *problems, path, address string) {
 	}
 }
 
-// onThisHost tells whether only this host reaches an address. Names may be anybody's, but for localhost.
+// onThisHost tells whether only this host reaches an address. A name other than localhost may lead to another host.
 func onThisHost(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || host == "localhost" {
@@ -138,7 +139,7 @@ func (c Cell) validateFiles(p *problems) {
 	}
 }
 
-// exposed tells which of the files with secrets everybody on the host may read.
+// exposed returns a warning for each file with a secret that every user of this host may read or write.
 func (c Cell) exposed() (warnings []string) {
 	for _, one := range []struct{ path, file string }{
 		{"cell.secret_file", c.SecretFile}, {"cell.key_file", c.KeyFile}, {"cell.token_key_file", c.TokenKeyFile},
@@ -156,7 +157,7 @@ const (
 	LeaseDynamoDB = "dynamodb" // an item of a table
 )
 
-// Lease is where control planes agree which of them leads, where relays are apart.
+// Lease is where control planes agree which of them leads. It has an effect only with relay.apart.
 type Lease struct {
 	Store    string `yaml:"store"`
 	Table    string `yaml:"table"`    // with a string as its key, "name"
@@ -190,7 +191,7 @@ func (l Lease) validate(p *problems) {
 	checkURL(p, "lease.endpoint", l.Endpoint, "http://127.0.0.1:8000")
 }
 
-// validateApart refuses what has an effect only where relays are apart, and a lease that cannot be seen by all.
+// validateApart refuses keys that have an effect only with relay.apart. It also refuses a lease in a file that not all control planes see.
 func (c Config) validateApart(p *problems) {
 	if !c.Relay.Apart {
 		for _, one := range [][2]string{

@@ -9,15 +9,15 @@ import (
 // Changes are the keys in which a configuration differs from the one before it. An element of a list is called by its name,
 // functions[web].queue.limit; one that is new or gone is functions[web] alone.
 type Changes struct {
-	Taken   []string // that can be used without a restart
-	Restart []string // that cannot: the value of before holds until then
+	Taken   []string // are used at once
+	Restart []string // are used after a restart; until then the value of before holds
 }
 
 // None reports whether the two are the same.
 func (c Changes) None() bool { return len(c.Taken)+len(c.Restart) == 0 }
 
-// Over returns what holds when next follows the valid configuration c without a restart: next, with the values of c for keys
-// that need one. The error says what of that does not fit together; it names those keys, because they are the likely reason.
+// Over returns the configuration that holds when next replaces the valid configuration c without a restart. Keys that need a restart
+// keep the values of c. The error says what does not fit together then. It names those keys, because they are the likely reason.
 func (c Config) Over(next Config) (Config, Changes, error) {
 	next.Listeners = append([]Listener(nil), next.Listeners...)
 	next.Functions = append([]Function(nil), next.Functions...)
@@ -42,7 +42,7 @@ func compare(path string, now, next reflect.Value, changes *Changes) {
 	case now.Kind() == reflect.Slice && hasNames(now.Type().Elem()):
 		compareNamed(path, now, next, changes)
 	case alike(now, next):
-		next.Set(now) // nobody takes the one for another
+		next.Set(now) // such a difference means nothing
 	case EffectOf(path) == AtRestart:
 		changes.Restart = append(changes.Restart, path)
 		next.Set(now)
@@ -51,7 +51,7 @@ func compare(path string, now, next reflect.Value, changes *Changes) {
 	}
 }
 
-// alike takes a list that is empty for one that is not given.
+// alike tells whether two values mean the same. An empty list means the same as none.
 func alike(now, next reflect.Value) bool {
 	return now.Kind() == reflect.Slice && now.Len()+next.Len() == 0 || reflect.DeepEqual(now.Interface(), next.Interface())
 }
@@ -64,7 +64,7 @@ func hasNames(element reflect.Type) bool {
 	return named
 }
 
-// inBoth are the names in a list that another has too, in its order.
+// inBoth returns the names that both lists have, in the order of the first.
 func inBoth(list, other reflect.Value) (names []string) {
 	known := map[string]bool{}
 	for i := range other.Len() {
@@ -78,8 +78,8 @@ func inBoth(list, other reflect.Value) (names []string) {
 	return names
 }
 
-// compareNamed compares the elements of lists that have names. Their order says which of two routes wins that are as specific as
-// each other.
+// compareNamed compares lists whose elements have names. Their order counts, too: of two routes that are equally specific the first one
+// wins.
 func compareNamed(path string, now, next reflect.Value, changes *Changes) {
 	if a, b := inBoth(now, next), inBoth(next, now); !slices.Equal(a, b) {
 		changes.Taken = append(changes.Taken, path)

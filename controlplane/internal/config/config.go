@@ -38,11 +38,11 @@ type Listener struct {
 	MaxRequestHeaders int `yaml:"max_request_headers_kib"`
 	// TrustedHops is how many proxies before Envoy may be believed about X-Forwarded-For.
 	TrustedHops int `yaml:"trusted_hops"`
-	// HealthPath is answered by Envoy itself: 200, and 503 once the control plane has got SIGTERM. Empty: there is none.
+	// HealthPath is answered by Envoy itself: 200, and 503 once the control plane has got SIGTERM. Empty: no such path.
 	HealthPath string `yaml:"health_path"`
 }
 
-// ListenerTLS names the files of a listener's certificate. The control plane reads them, and again when they change.
+// ListenerTLS names the files of a listener's certificate. The control plane reads them at the start and whenever they change.
 type ListenerTLS struct {
 	CertificateFile string `yaml:"certificate_file"`
 	KeyFile         string `yaml:"key_file"`
@@ -52,7 +52,7 @@ type ListenerTLS struct {
 type Admin struct {
 	Address string   `yaml:"address"`
 	Hosts   []string `yaml:"hosts"` // names by which it may be called, beside localhost and its own
-	// TokenFile holds what requests must show, but for those of health; empty: nothing. relay.admin asks for the same.
+	// TokenFile holds the token that requests must show, except to the health paths. Empty: no token. relay.admin asks for the same one.
 	TokenFile string `yaml:"token_file"`
 	Open      bool   `yaml:"open"` // other machines may reach the address without a token
 }
@@ -88,7 +88,7 @@ const (
 	AdvertiseIPv6   = "ipv6"   // its global IPv6 address
 )
 
-// Found are these values.
+// Found lists these values.
 var Found = []string{AdvertiseAuto, AdvertisePublic, AdvertiseIPv6}
 
 // Files are those of tls: files, in the order of ParseRelayPair.
@@ -100,7 +100,7 @@ func (r Relay) Files() []string {
 	return files
 }
 
-// Signing proves to functions who invokes them.
+// Signing lets functions check who invokes them.
 type Signing struct {
 	KeyFile string `yaml:"key_file"` // PEM, an Ed25519 private key; empty: invocations are not signed
 }
@@ -120,13 +120,13 @@ type Account struct {
 	Instances  int    `yaml:"instances"`
 }
 
-// A Place is where functions are: a region of the account that a role leads to.
+// A Place is a region of an account. The account is that of the role, or that of our own credentials if Role is empty.
 type Place struct{ Region, Role string }
 
-// PlaceOf is where a function is.
+// PlaceOf returns where a function is.
 func (c Config) PlaceOf(f Function) Place { return c.place(f.Lambda.Region, f.Lambda.AssumeRole) }
 
-// PlaceOfAccount is where the functions are that an account bounds.
+// PlaceOfAccount returns where the functions are that an element of accounts bounds.
 func (c Config) PlaceOfAccount(a Account) Place { return c.place(a.Region, a.AssumeRole) }
 
 func (c Config) place(region, role string) Place {
@@ -143,7 +143,7 @@ type Pricing struct {
 	GBSecondARM        float64 `yaml:"gb_second_arm64"`
 }
 
-// Rates are the prices of functions of that architecture.
+// Rates returns the prices for an architecture.
 func (p Pricing) Rates(architecture string) bill.Rates {
 	r := bill.Rates{Request: p.PerMillionRequests / 1e6, GBSecond: p.GBSecondX86}
 	if architecture == ArchitectureARM {
@@ -169,13 +169,13 @@ type AccessLog struct {
 	Query bool   `yaml:"query"` // paths are written with their query, which may hold secrets
 }
 
-// Tracing tells an OpenTelemetry collector what became of requests.
+// Tracing says where spans of requests go.
 type Tracing struct {
 	Endpoint string  `yaml:"endpoint"` // http://host:port of a collector, OTLP over gRPC; empty: nothing is traced
-	Sampling float64 `yaml:"sampling"` // share of the requests that come without a traceparent; the others have decided
+	Sampling float64 `yaml:"sampling"` // share of the requests without a traceparent that are traced, 0 to 1; a traceparent decides for its own request
 }
 
-// EMF is metrics for CloudWatch, as lines on standard output.
+// EMF is the metrics for CloudWatch, as lines in its embedded metric format on standard output.
 type EMF struct {
 	Interval  time.Duration `yaml:"interval"` // 0: there are none
 	Namespace string        `yaml:"namespace"`
@@ -202,10 +202,10 @@ type Function struct {
 	ServerTiming ServerTiming `yaml:"server_timing"`
 }
 
-// ServerTiming tells clients what their requests waited for, in a header of the answer.
+// ServerTiming tells clients in a header of the answer what their requests waited for.
 type ServerTiming struct {
 	Enabled bool         `yaml:"enabled"`
-	Header  *HeaderMatch `yaml:"header"` // that a request must have to be told; nil: all are
+	Header  *HeaderMatch `yaml:"header"` // only requests with it are told; nil: all are
 }
 
 // Lambda names what to invoke.
@@ -225,7 +225,7 @@ type Static struct {
 	TokenFile string `yaml:"token_file"` // the token that a peer must present to register; at least 16 bytes
 }
 
-// Database is what the function's app holds of one that counts connections, for Findings alone.
+// Database describes a database that limits connections, and what the function takes of them. Only Findings uses it.
 type Database struct {
 	Name           string `yaml:"name"`            // functions with the same name share it
 	Connections    int    `yaml:"connections"`     // of one environment; 0: none
@@ -241,10 +241,10 @@ type Route struct {
 	Header      *HeaderMatch `yaml:"header"`
 }
 
-// Rollout says how new code takes the place of old.
+// Rollout says how instances with new code replace those with old code.
 type Rollout struct {
-	Watch     time.Duration `yaml:"watch"`      // how often Lambda is asked what the qualifier points to; 0: never
-	Steps     []float64     `yaml:"steps"`      // shares of the capacity, rising; one instance is tried before
+	Watch     time.Duration `yaml:"watch"`      // interval at which Lambda is asked what the qualifier points to; 0: never
+	Steps     []float64     `yaml:"steps"`      // shares of the capacity, rising; before the first one a single instance is tried
 	Hold      time.Duration `yaml:"hold"`       // how long each step is watched
 	MaxErrors float64       `yaml:"max_errors"` // share of 5xx answers beyond the old version's; above it the rollout is given up. 0: never
 	MaxSlower float64       `yaml:"max_slower"` // times as slow as the old version, at the 99th percentile; 0: however slow
@@ -262,7 +262,7 @@ type Queue struct {
 	Timeout time.Duration `yaml:"timeout"`
 }
 
-// Timeouts bound a dispatched request; none of them counts time in the queue. Zero: no limit.
+// Timeouts bound a dispatched request. None of them counts time in the queue. Zero means no limit.
 type Timeouts struct {
 	FirstByte time.Duration `yaml:"first_byte"` // request complete to response headers
 	Idle      time.Duration `yaml:"idle"`       // no byte in either direction
@@ -286,9 +286,9 @@ type Scaling struct {
 	StartsInProgress int           `yaml:"starts_in_progress"`
 	StartsPerSecond  float64       `yaml:"starts_per_second"` // token bucket's refill
 	StartsBurst      int           `yaml:"starts_burst"`      // token bucket's size
-	StartTimeout     time.Duration `yaml:"start_timeout"`     // invoked, but never dialled
+	StartTimeout     time.Duration `yaml:"start_timeout"`     // an instance that is not ready by then has failed
 	Preference       string        `yaml:"preference"`        // cost, balanced or latency: what decides where they conflict
-	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest drain that no deadline of Lambda's bounds; Timeouts.Total if that is longer
+	DrainTimeout     time.Duration `yaml:"drain_timeout"`     // longest drain of an instance without a deadline of Lambda's; Timeouts.Total if that is longer
 	Linger           time.Duration `yaml:"linger"`            // how long an instance is kept after its last answer, for what its app does then
 	DollarsPerHour   float64       `yaml:"dollars_per_hour"`  // what the instances may cost; 0: no ceiling
 }

@@ -12,12 +12,12 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/source"
 )
 
-// What files that the configuration names have to hold, at the start and whenever they change.
+// This file checks what the files hold that the configuration names, at the start and whenever they change.
 
 // minToken is the shortest token of a static provider, in bytes.
 const minToken = 16
 
-// maxCA lets an invocation hold it twice, once signed, within the protocol's limit of 64 KiB.
+// maxCA is in bytes. An invocation holds the CA twice, once signed, and the protocol allows 64 KiB for all.
 const maxCA = 28 << 10
 
 // ParsePair reads a listener's certificate_file and key_file.
@@ -29,7 +29,8 @@ func ParsePair(contents [][]byte) (keypair.Pair, error) {
 	return pair, nil
 }
 
-// ParseRelayPair reads the relay's certificate_file, key_file and, if it has one, ca_file: with that, what peers check.
+// ParseRelayPair reads the contents of the relay's certificate_file, key_file and ca_file, which is optional. With a CA it checks that
+// peers will accept the certificate.
 func ParseRelayPair(contents [][]byte) (keypair.Pair, error) {
 	pair, err := ParsePair(contents)
 	if err != nil {
@@ -87,7 +88,7 @@ type Certificate struct {
 	Pair keypair.Pair
 }
 
-// Certificates reads those of listeners, relay and cell.
+// Certificates reads the certificates of listeners, relay and cell.
 func (c Config) Certificates() ([]Certificate, error) {
 	var all []Certificate
 	var errs []error
@@ -115,8 +116,8 @@ func (c Config) Certificates() ([]Certificate, error) {
 	return all, errors.Join(errs...)
 }
 
-// CheckValidity tells which certificates clients refuse at now, and which they will in less than keypair.Soon, and which secrets lie
-// open.
+// CheckValidity returns an error that names the certificates that clients refuse at that time. Warnings name those that clients will refuse in
+// less than keypair.Soon, and files with secrets that other users may read.
 func (c Config) CheckValidity(now time.Time) (warnings []string, err error) {
 	all, err := c.Certificates()
 	errs := []error{err}
@@ -132,7 +133,7 @@ func (c Config) CheckValidity(now time.Time) (warnings []string, err error) {
 	return append(warnings, c.Cell.exposed()...), errors.Join(errs...)
 }
 
-// roughly is a time for people: 13 days, or 5 hours.
+// roughly writes a time for people: 13 days, or 5 hours.
 func roughly(d time.Duration) string {
 	if days := int(d.Hours() / 24); days > 1 {
 		return fmt.Sprintf("%d days", days)

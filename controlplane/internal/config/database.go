@@ -2,7 +2,7 @@ package config
 
 import "fmt"
 
-// validateDatabases wants functions that share a database to say the same of it.
+// validateDatabases refuses different limits for one database.
 func (c Config) validateDatabases(p *problems) {
 	limits, first := map[string]int{}, map[string]string{}
 	for i, f := range c.Functions {

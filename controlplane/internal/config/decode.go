@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// decode reads one YAML document into cfg. It walks the nodes itself, because the library's strict mode names lines but
-// no paths, and because the elements of a list must start from their defaults. A key without a value keeps its default.
+// decode reads one YAML document into cfg. A key without a value keeps its default. It walks the nodes itself for two reasons: the
+// library's strict mode names lines but no paths, and the elements of a list must start from their defaults.
 func decode(text []byte, cfg *Config) error {
 	node, err := parse(text)
 	if err != nil || node == nil {
@@ -22,7 +22,7 @@ func decode(text []byte, cfg *Config) error {
 	return d.err()
 }
 
-// parse returns the root of the only document in text, or nil when text has no content.
+// parse returns the root of the only document in text; nil if text has no content.
 func parse(text []byte) (*yaml.Node, error) {
 	var document, second yaml.Node
 	source := yaml.NewDecoder(bytes.NewReader(text))
@@ -64,8 +64,8 @@ func (d *decoder) fail(node *yaml.Node, path, format string, args ...any) {
 	d.add(path, fmt.Sprintf("line %d: ", node.Line)+format, args...)
 }
 
-// value decodes a node into target, whose type decides what the node must be. The depth is that of the type, so an
-// alias that contains itself ends at a scalar.
+// value decodes a node into target, whose type decides what the node must be. It goes no deeper than the type does, so an alias that
+// contains itself ends at a scalar.
 func (d *decoder) value(path string, node *yaml.Node, target reflect.Value) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// An Effect says when another value of a key takes effect that a reload brings.
+// An Effect says when a changed value of a key is used after a reload.
 type Effect string
 
-// Effects; their text is that of docs/configuration.md.
+// The texts are those of docs/configuration.md.
 const (
 	AtOnce    Effect = "at once"
 	NextStart Effect = "next start" // for instances that start from then on
@@ -129,8 +129,8 @@ var effects = map[string]Effect{
 
 var anyIndex = regexp.MustCompile(`\[[^]]*\]`)
 
-// EffectOf is when a change of the key at a path takes effect: of listeners[].address for listeners[0].address. For a list it is a
-// restart if one of its keys needs that.
+// EffectOf returns when a change of the key at a path is used. The path listeners[0].address has the effect of listeners[].address. A
+// list needs a restart if one of its keys does.
 func EffectOf(path string) Effect {
 	path = anyIndex.ReplaceAllString(path, "[]")
 	if effect, known := effects[path]; known {

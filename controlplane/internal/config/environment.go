@@ -15,7 +15,7 @@ const (
 	peerPrefix    = projectPrefix + "PEER_" // lambdapeer's, which may stand in the same environment
 )
 
-// A variable is one that the project may have to do with: its name begins with projectPrefix, is not lambdapeer's, and is
+// A variable is an environment variable that may be meant for us. Its name begins with projectPrefix, is not lambdapeer's, and was
 // not made by Kubernetes.
 type variable struct{ name, text string }
 
@@ -35,8 +35,8 @@ func variablesOf(environ []string) []variable {
 // Service's name in capitals, which may be ours: a Service lambda-dispatch-control makes LAMBDA_DISPATCH_CONTROL_PORT.
 var links = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?$`)
 
-// serviceLink tells whether Kubernetes made the variable. A name that ends with _PORT alone could be anybody's, but not with
-// a URL of this kind.
+// serviceLink tells whether Kubernetes made the variable. Others may have a name that ends with _PORT, but not with such a URL as its
+// value.
 func serviceLink(name, text string) bool {
 	url, _, found := strings.Cut(text, "://")
 	return links.MatchString(name) ||
@@ -77,8 +77,8 @@ func renamed(leaves []leaf, all []variable, v variable) *leaf {
 	return &leaves[i]
 }
 
-// EnvironmentWarnings says, one text each, which variables of environ have an old name, which will not be read for ever,
-// and which look like ours and are not read.
+// EnvironmentWarnings returns a text for each variable of environ that has an old name, which a later release will not read, and for each
+// that looks like ours and is not read.
 func EnvironmentWarnings(environ []string) []string {
 	cfg := Default()
 	leaves := leavesOf(&cfg)

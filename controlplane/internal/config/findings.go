@@ -5,18 +5,18 @@ import (
 	"slices"
 )
 
-// A Finding is something that cannot work, or may not, although each key by itself is valid.
+// A Finding is a fault of several keys together, each of which is valid by itself.
 type Finding struct {
 	Key     string // a path
 	Problem string
 	Remedy  string
-	Error   bool // it cannot work; false: it may not
+	Error   bool // true: it cannot work; false: it may not work
 }
 
 // String is a line.
 func (f Finding) String() string { return f.Key + ": " + f.Problem + "; " + f.Remedy }
 
-// Findings adds up what several keys say together, and holds it against the limits that are stated or known. Errors come first.
+// Findings compares what several keys add up to with the limits that are stated or known. Errors come first.
 func (c Config) Findings() []Finding {
 	out := slices.Concat(c.concurrencyFindings(), c.databaseFindings(), c.descriptorFindings(), c.connectionFindings(),
 		c.networkFindings(), c.timeoutFindings(), c.priceFindings())
@@ -32,7 +32,7 @@ func (c Config) Findings() []Finding {
 	return out
 }
 
-// An invoked is a function that instances are started of, and its path.
+// An invoked is an enabled function with provider lambda, and its path.
 type invoked struct {
 	Function
 	path string
@@ -47,10 +47,10 @@ func (c Config) invoked() (out []invoked) {
 	return out
 }
 
-// surge is how many instances may run: at rotation and rollout there are a quarter more than max.
+// surge is the most instances that may run: rotation and rollout may exceed max by a quarter.
 func (f invoked) surge() int { return f.Scaling.Max + (f.Scaling.Max+3)/4 }
 
-// environments is how many may exist, frozen ones included.
+// environments is the most environments that may exist, frozen ones included.
 func (f invoked) environments() int {
 	if f.Scaling.MaxEnvironments > 0 {
 		return f.Scaling.MaxEnvironments
@@ -60,7 +60,7 @@ func (f invoked) environments() int {
 
 const concurrencyKey = "aws.account_concurrency"
 
-// concurrencyFindings holds the instances of the functions of our own region and account against its quota.
+// concurrencyFindings compares the instances of our own region and account with its quota.
 func (c Config) concurrencyFindings() (out []Finding) {
 	quota := c.AWS.AccountConcurrency
 	if quota == 0 {
@@ -96,7 +96,7 @@ func (c Config) concurrencyFindings() (out []Finding) {
 	return out
 }
 
-// databaseFindings holds the connections of all environments against what their database allows.
+// databaseFindings compares the connections of all environments with what their database allows.
 func (c Config) databaseFindings() (out []Finding) {
 	total, limit := map[string]int{}, map[string]int{}
 	var names []string
@@ -119,7 +119,7 @@ func (c Config) databaseFindings() (out []Finding) {
 	return out
 }
 
-// tooManyConnections says which bound would be kept.
+// tooManyConnections names the bound with which the connections would suffice.
 func tooManyConnections(name string, sharers []invoked, total, limit int) Finding {
 	each := 0
 	for _, f := range sharers {
@@ -149,7 +149,8 @@ const (
 	perInstanceLink = 3 // connections at the relay: a control stream, a tunnel in use and one in reserve
 )
 
-// descriptorFindings counts what one environment opens. Both processes may have so many, or the two together: AWS does not say.
+// descriptorFindings counts the file descriptors of one environment. AWS does not say whether its limit is for each process or for all
+// together.
 func (c Config) descriptorFindings() (out []Finding) {
 	for _, f := range c.invoked() {
 		slots := f.Scaling.Slots()
@@ -166,7 +167,7 @@ func (c Config) descriptorFindings() (out []Finding) {
 	return out
 }
 
-// connectionFindings holds the instances against what the relay takes.
+// connectionFindings compares the connections of all instances with what the relay accepts.
 func (c Config) connectionFindings() []Finding {
 	sum := 0
 	for _, f := range c.invoked() {
@@ -194,8 +195,8 @@ func (c Config) timeoutFindings() (out []Finding) {
 	return out
 }
 
-// priceFindings says which functions plain Lambda may serve for less. A start of an instance bills some 20 ms beside its
-// requests, to dial and to end, which plain Lambda does not; many requests at once on an instance pay for that.
+// priceFindings names functions that plain Lambda may serve for less. The start of an instance bills some 20 ms beside its requests, to
+// dial and to end, and plain Lambda does not. Requests that share an instance pay for that.
 func (c Config) priceFindings() (out []Finding) {
 	for _, f := range c.invoked() {
 		if f.Scaling.Concurrency == 1 {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// forever is the upper bound of durations that have no natural one; above it a typing error is likelier than a wish.
+// forever is the upper bound of durations that have no natural one. A value above it is more likely a typing error.
 const forever = 24 * time.Hour
 
-// MaxQueueTimeout limits queue.timeout. Envoy waits for an answer for an hour at most, and a request that is asked about again
-// after a restart of the control plane waits anew.
+// MaxQueueTimeout limits queue.timeout to half of the hour that Envoy waits for an answer: after a restart of the control plane a request
+// waits anew.
 const MaxQueueTimeout = 30 * time.Minute
 
 func (c Config) validateFunctions(p *problems) {
@@ -52,7 +52,7 @@ func (f Function) validate(p *problems, path string) {
 	}
 }
 
-// validateLinger wants the app's time after an answer to fit into an invocation beside the requests.
+// validateLinger bounds linger, so that an invocation has time for requests as well.
 func (f Function) validateLinger(p *problems, path string) {
 	switch linger, most := f.Scaling.Linger, f.Lambda.Timeout/3; {
 	case linger < 0:
@@ -119,10 +119,10 @@ func (t Timeouts) validate(p *problems, path string) {
 	within(p, path+".half_closed", t.HalfClosed, time.Millisecond, time.Hour)
 }
 
-// LearnedSlots is the most that is learned where scaling.concurrency is 0.
+// LearnedSlots is the highest concurrency that is learned where scaling.concurrency is 0.
 const LearnedSlots = 64
 
-// Slots is how many requests an instance is asked to serve at once, at most.
+// Slots is the most requests that an instance is given at once.
 func (s Scaling) Slots() int {
 	if s.Concurrency == 0 {
 		return LearnedSlots
@@ -215,7 +215,7 @@ func (c Config) validateRouteListener(p *problems, path, name string) {
 	p.add(path+".listener", "unknown listener %q%s", name, suggest(name, names))
 }
 
-// conditions returns a text that is equal for routes that match the same requests.
+// conditions returns the same text for routes that match the same requests.
 func (r Route) conditions() string {
 	header := HeaderMatch{}
 	if r.Header != nil {

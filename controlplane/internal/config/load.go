@@ -6,9 +6,13 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/source"
 )
 
-// Load reads the configuration: defaults, then the YAML file at path (none when path is empty; env:NAME is the variable NAME), then the variables of
-// environ ("NAME=value", as of os.Environ) that begin with EnvPrefix, then overrides ("admin.address=127.0.0.1:0", as
-// given to --set). What comes later wins. The result is valid; an error names every mistake, one a line, with its path.
+// Load reads the configuration. Its sources are, and a later one wins:
+//   - the defaults
+//   - the YAML file at path; env:NAME stands for the variable NAME, and an empty path for no file
+//   - the variables of environ that begin with EnvPrefix, each "NAME=value" as in os.Environ
+//   - overrides, each "path=value" as given to --set: "admin.address=127.0.0.1:0"
+//
+// The result is valid. An error names every mistake, one a line, with its path.
 func Load(path string, environ, overrides []string) (Config, error) {
 	cfg := Default()
 	if path == "" {
@@ -24,8 +28,8 @@ func Load(path string, environ, overrides []string) (Config, error) {
 	return cfg, nil
 }
 
-// all decodes, overrides and validates. A mistake does not hide those of the steps after it: what cannot be decoded keeps
-// its default, and a path that has been reported is not reported again.
+// all decodes, overrides and validates. A mistake does not hide those of later steps: what cannot be decoded keeps its default. Each path
+// is reported once.
 func all(text []byte, cfg *Config, environ, overrides []string) error {
 	var p problems
 	if err := decode(text, cfg); !p.merge(err) {

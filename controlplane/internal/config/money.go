@@ -2,7 +2,7 @@ package config
 
 import "fmt"
 
-// Above any price and any ceiling that is meant.
+// Bounds above any price and any ceiling that somebody may mean.
 const (
 	maxDollars  = 1e6
 	maxGBSecond = 1.0
@@ -14,8 +14,8 @@ func (r Pricing) validate(p *problems) {
 	within(p, "pricing.gb_second_arm64", r.GBSecondARM, 0, maxGBSecond)
 }
 
-// validateCeilings refuses ceilings that could not be kept, because nobody knows what an instance costs, and those below
-// which nothing could be served.
+// validateCeilings refuses two kinds of ceilings: those that cannot be kept, because the price of an instance is not known, and those that
+// are too low for what has to run.
 func (c Config) validateCeilings(p *problems) {
 	const total = "budget.dollars_per_hour"
 	within(p, total, c.Budget.DollarsPerHour, 0, maxDollars)
@@ -46,7 +46,7 @@ func (c Config) validateCeilings(p *problems) {
 	}
 }
 
-// checkCeiling refuses a ceiling below so many instances of that price.
+// checkCeiling refuses a ceiling below the price of that many instances.
 func checkCeiling(p *problems, path string, ceiling, one float64, instances int) {
 	if ceiling > 0 && ceiling < one*float64(instances) {
 		p.add(path, "must be at least %.4f, what %d of its instances cost per hour, got %v", one*float64(instances), instances, ceiling)

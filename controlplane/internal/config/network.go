@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// networkFindings says which functions cannot dial the relay. Of names it knows only what their endings tell.
+// networkFindings names the functions that cannot dial the relay. It judges names by their endings and resolves none.
 func (c Config) networkFindings() (out []Finding) {
 	if !c.AWS.real() {
 		return nil
@@ -29,7 +29,8 @@ func (c Config) networkFindings() (out []Finding) {
 	return out
 }
 
-// dialled is what functions are told to dial: the key that says it, the host, and its place. A relay on another host has a file of its own.
+// dialled returns what functions are told to dial: the key that says it, the host, and its place. The place is unknown if the relay is on
+// another host, because it has a file of its own.
 func (c Config) dialled() (key, host string, where place) {
 	advertise := c.Relay.Advertise
 	switch advertise {
@@ -55,13 +56,13 @@ func (c Config) dialled() (key, host string, where place) {
 	return key, host, placeOf(host)
 }
 
-// real tells whether functions are AWS's, and not some on this machine.
+// real tells whether functions run on AWS, and not on this machine.
 func (a AWS) real() bool {
 	endpoint, err := url.Parse(a.Endpoint)
 	return a.Endpoint == "" || err == nil && strings.HasSuffix(endpoint.Hostname(), ".amazonaws.com")
 }
 
-// A place is from where an address can be reached.
+// A place says from where an address can be reached.
 type place int
 
 const (
@@ -88,7 +89,7 @@ func placeOf(host string) place {
 	return anywhere
 }
 
-// sharedAddresses are those of carriers' and of some VPCs' inner networks, RFC 6598.
+// sharedAddresses are used inside of carriers' networks and of some VPCs (RFC 6598).
 var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 
 func placeOfName(name string) place {
@@ -106,7 +107,7 @@ func placeOfName(name string) place {
 	return unknown
 }
 
-// unreachable tells whether a function cannot dial that host, or only at a price. The finding has no key yet.
+// unreachable tells whether a function cannot dial that host, or pays for each byte. The caller fills in the finding's key.
 func unreachable(where place, f invoked, host string) (Finding, bool) {
 	switch {
 	case where == itself:

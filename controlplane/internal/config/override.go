@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A leaf is a scalar outside lists: what the environment and flags can set.
+// A leaf is a scalar outside of lists. The environment and flags can set leaves, and nothing else.
 type leaf struct {
 	path  string
 	value reflect.Value
@@ -42,7 +42,7 @@ func applyOverrides(leaves []leaf, overrides []string, p *problems) {
 	}
 }
 
-// set sets the leaf that naming calls name. All names begin with prefix, which says nothing about what was meant.
+// set sets the leaf that naming calls name. All names begin with prefix, so hints do not compare it.
 func set(leaves []leaf, naming func(leaf) string, prefix, name, text, unknown string, p *problems) {
 	i := slices.IndexFunc(leaves, func(l leaf) bool { return naming(l) == name })
 	if i < 0 {

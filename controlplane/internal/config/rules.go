@@ -75,7 +75,7 @@ func checkListenAddress(p *problems, path, address string) {
 	}
 }
 
-// everyInterface tells whether the address has no host that could be dialled.
+// everyInterface tells whether the address stands for all of a machine's addresses, so that nobody can dial it.
 func everyInterface(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	ip, ipErr := netip.ParseAddr(host)
@@ -95,8 +95,8 @@ func overlap(a, b string) bool {
 	return errA != nil || errB != nil || ipA.Addr().Is4() == ipB.Addr().Is4()
 }
 
-// beyondLoopback tells whether other machines may reach an address. A name other than localhost may lead anywhere; what is no
-// address leads nowhere.
+// beyondLoopback tells whether other machines may reach an address. They may if its host is a name other than localhost. They may not if
+// the text is no address, which is reported elsewhere.
 func beyondLoopback(address string) bool {
 	var p problems
 	if checkAddress(&p, "", address); p.err() != nil {
@@ -121,7 +121,7 @@ func checkFile(p *problems, path, file string) {
 	}
 }
 
-// checkContents reads files and has them parsed. What it reports is at the path. It tells whether there is nothing to report.
+// checkContents reads the files and parses them. It reports a mistake at the path, and returns whether there was none.
 func checkContents[T any](p *problems, path string, parse func([][]byte) (T, error), files ...string) bool {
 	var contents [][]byte
 	for _, file := range files {
@@ -167,7 +167,7 @@ func checkHost(p *problems, path, host string) {
 	}
 }
 
-// checkPrefix accepts nothing, or a path whose borders are those of segments.
+// checkPrefix accepts nothing, or a path that begins with a slash, ends with none, and has no dot segments.
 func checkPrefix(p *problems, path, prefix string) {
 	switch {
 	case prefix == "" || prefix == "/":
@@ -183,7 +183,7 @@ func checkPrefix(p *problems, path, prefix string) {
 	}
 }
 
-// requestPath is RFC 3986's path of segments, and dotSegment what its section 5.2.4 removes, encoded or not.
+// requestPath is a path of RFC 3986. dotSegment is what its section 5.2.4 removes, also where it is encoded.
 var (
 	requestPath = regexp.MustCompile(`^(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+$`)
 	dotSegment  = regexp.MustCompile(`/(\.|%2[Ee]){1,2}(/|$)`)

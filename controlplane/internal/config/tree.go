@@ -24,8 +24,8 @@ func (p *problems) add(path, format string, args ...any) {
 	p.found = append(p.found, &mistake{path, fmt.Errorf(format, args...)})
 }
 
-// merge adds the mistakes of what err returned, but for those at paths that have been reported already. It tells whether
-// err held nothing else.
+// merge adds the mistakes in err, except those at paths that have been reported already. It returns false if err is not a list of
+// mistakes.
 func (p *problems) merge(err error) bool {
 	if err == nil {
 		return true

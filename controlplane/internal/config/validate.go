@@ -44,17 +44,17 @@ const (
 	PreferLatency  = "latency"  // more of both
 )
 
-// MaxNameLength limits the names of functions and listeners, which become parts of file and cluster names.
+// MaxNameLength limits the names of functions and listeners, in bytes. They become parts of file and cluster names.
 const MaxNameLength = 40
 
 // IsName tells whether a function or a listener may be called so.
 func IsName(name string) bool { return len(name) <= MaxNameLength && namePattern.MatchString(name) }
 
-// MaxInstances limits scaling.max. An endpoint's number has four digits, and at a rotation every instance may have a
-// replacement beside it.
+// MaxInstances limits scaling.max. An endpoint's number has four digits, and during a rotation each instance may have a replacement
+// beside it.
 const MaxInstances = 5000
 
-// maxSocketPath is what fits sockaddr_un on Linux, without the final zero.
+// maxSocketPath is the longest path of a socket on Linux, in bytes: what fits sockaddr_un without the final zero.
 const maxSocketPath = 107
 
 // endpointSuffix is the longest that an endpoint's socket adds to the state directory and the function's name.
@@ -66,8 +66,8 @@ var (
 	qualifierPattern = regexp.MustCompile(`^[A-Za-z0-9_$-]{0,128}$`)
 )
 
-// Validate reports every mistake, one a line, each with its path, or nil. It reads the files that the configuration
-// names; it opens no address.
+// Validate returns an error that names every mistake, one a line, each with its path; nil if there is none. It reads the files that the
+// configuration names, and opens no address.
 func (c Config) Validate() error {
 	var p problems
 	c.validateStateDir(&p)
@@ -131,8 +131,8 @@ func (l Listener) validate(p *problems, path string) {
 	checkPrefix(p, path+".health_path", l.HealthPath)
 }
 
-// validate refuses addresses that other machines may reach and that ask for nothing, unless that is said to be wanted. relay is that
-// of a relay of its own.
+// validate refuses an address that other machines may reach without a token, unless Open allows it. relay is the admin address of a relay
+// of its own.
 func (a Admin) validate(p *problems, relay string) {
 	checkAddress(p, "admin.address", a.Address)
 	for i, host := range a.Hosts {
@@ -171,7 +171,7 @@ func (r Relay) validate(p *problems) {
 	}
 }
 
-// validateAdvertise refuses what no peer could dial.
+// validateAdvertise refuses an address that no peer can dial.
 func (r Relay) validateAdvertise(p *problems) {
 	if slices.Contains(Found, r.Advertise) {
 		if strings.HasSuffix(r.Address, ":0") {

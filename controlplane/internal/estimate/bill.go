@@ -17,13 +17,13 @@ const (
 	Logging Kind = "logs"
 )
 
-// Kinds are all of them.
+// Kinds returns all kinds, in that order.
 func Kinds() []Kind { return []Kind{Compute, Front, Entry, Network, Logging} }
 
 // A Line is one thing that a month costs.
 type Line struct {
 	Kind    Kind   `json:"kind"`
-	What    string `json:"what"` // with the quantity
+	What    string `json:"what"` // for a reader, with the quantity
 	Dollars Money  `json:"dollars"`
 }
 
@@ -41,7 +41,7 @@ type Bill struct {
 	used  map[string]bool // prices
 }
 
-// Sum is what the lines of a kind cost.
+// Sum adds up the lines of a kind.
 func (b Bill) Sum(kind Kind) Money {
 	var sum Money
 	for _, line := range b.Lines {
@@ -52,7 +52,7 @@ func (b Bill) Sum(kind Kind) Money {
 	return sum
 }
 
-// add adds a line; prices are the names of what it was reckoned with.
+// add adds a line. prices are the names of the prices in it.
 func (b *Bill) add(kind Kind, cost float64, what string, prices ...string) {
 	if b.used == nil {
 		b.used = map[string]bool{}

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// What is assumed of environments. AWS promises neither.
+// What is assumed of environments. AWS promises neither value.
 const (
 	keepIdle = 10 * time.Minute // how long a frozen environment lasts
 	lifetime = 2 * time.Hour    // "every few hours" Lambda ends an environment, used or not
 )
 
-// coldStarts is how many environments a month are made for the profile, where each serves so many requests at once.
+// coldStarts returns how many environments a month are made for the profile. Each serves up to slots requests at once.
 //
-// The k-th environment is needed by requests that find k-1 full ones. In flight are a Poisson number, so these come at a rate that is
-// known. One of them finds it gone if none came for as long as a frozen environment lasts, and it is replaced at the end of its life.
+// The k-th environment is needed by requests that find k-1 environments full. The number of requests in flight is Poisson distributed, so
+// the rate of these requests is known. One of them finds the k-th environment gone if none came for as long as a frozen environment
+// lasts. Besides, each environment is replaced at the end of its life.
 func coldStarts(p Profile, latency time.Duration, slots int) float64 {
 	total := 0.0
 	needed := make([]float64, len(p.Rates))
@@ -32,7 +33,7 @@ func coldStarts(p Profile, latency time.Duration, slots int) float64 {
 	}
 }
 
-// made is how often an environment that is needed at these rates is made in a period.
+// made returns how often in a period an environment is made that is needed at these rates.
 func (p Profile) made(needed []float64) float64 {
 	step, n, lasts := p.Step.Seconds(), len(needed), keepIdle.Seconds()
 	back, span := max(1, int(lasts/step)), min(step, lasts)
@@ -52,8 +53,8 @@ func (p Profile) made(needed []float64) float64 {
 	return total
 }
 
-// first is the expected number of requests, of such a rate, that come when the window before them holds none. The mean number
-// in the window begins with window and grows with time.
+// first returns the expected number of requests that find no other request in the window before them. The mean number of requests in that
+// window is window at first, and grows with time.
 func first(rate, growth, window, span float64) float64 {
 	if math.Abs(growth*span) < 1e-9 {
 		return rate * math.Exp(-window) * span
@@ -61,7 +62,8 @@ func first(rate, growth, window, span float64) float64 {
 	return rate * (math.Exp(-window) - math.Exp(-window-growth*span)) / growth
 }
 
-// atLeast is the chance that a Poisson number of that mean is n or more. Far from small it takes the normal distribution.
+// atLeast returns the probability that a Poisson distributed number of that mean is n or more. For large means it takes the normal
+// distribution instead.
 func atLeast(mean float64, n int) float64 {
 	if n <= 0 {
 		return 1

@@ -7,7 +7,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate/price"
 )
 
-// What our own parts take, measured by bench (bench/results), rounded up.
+// What our own parts need, as make bench measured it (bench/results), rounded up.
 const (
 	edgeCPU    = 260e-6           // seconds of Envoy and relay for a request
 	planeCPU   = 40e-6            // of the control plane
@@ -18,12 +18,12 @@ const (
 	leaseWrite = 1                // a second, by the leader
 )
 
-// frontTasks are the sizes of our own tasks.
+// frontTasks returns the sizes of our own tasks, smallest first.
 func frontTasks() []task {
 	return []task{{0.25, 0.5}, {0.5, 1}, {1, 2}, {2, 4}, {4, 8}, {8, 16}, {16, 32}}
 }
 
-// dispatch is the function behind Lambda Dispatch.
+// dispatch bills the function behind Lambda Dispatch.
 func (a account) dispatch(served Served) Bill {
 	b := Bill{Way: Ours}
 	b.ColdStarts = coldStarts(a.Traffic.Profile, a.Latency, a.Slots()) * reserve
@@ -63,7 +63,8 @@ func (a account) front(b *Bill) {
 		"lease in DynamoDB", price.DynamoWrites, price.DynamoReads)
 }
 
-// smallest is the smallest size, from the one of that number on, of which n are enough at the peak, and how many are, if none is.
+// smallest returns the smallest size of which n tasks are enough for so many vCPUs, and n. Sizes before the one of that index are left
+// out. If none is enough it returns the largest size, and how many of these are.
 func smallest(vcpus float64, n, from int) (task, float64) {
 	sizes := frontTasks()
 	for _, t := range sizes[from:] {
@@ -75,7 +76,7 @@ func smallest(vcpus float64, n, from int) (task, float64) {
 	return largest, math.Ceil(vcpus / (largest.vcpu * frontBusy))
 }
 
-// toFunctions adds the bytes between Envoy and the function. Both directions are charged, at both ends.
+// toFunctions adds the bytes between Envoy and the function. AWS charges each byte twice: to the sender and to the receiver.
 func (a account) toFunctions(b *Bill) {
 	gb := a.requests() * a.body() / gigabyte
 	if a.Network == NetworkPublic {

@@ -7,10 +7,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/estimate/price"
 )
 
-// Ours is the way that this product is.
+// Ours is the name of the way through Lambda Dispatch.
 const Ours = "Lambda Dispatch"
 
-// A Result is what a service costs each way.
+// A Result says what a service costs each way.
 type Result struct {
 	Service  Service
 	Prices   price.Set
@@ -41,7 +41,7 @@ func Estimate(s Service, prices price.Set) (Result, error) {
 	return r, nil
 }
 
-// cheaper puts what fits before what does not.
+// cheaper orders bills by their total, and those that fit before the others.
 func cheaper(a, b Bill) int {
 	if (a.Unfit == "") != (b.Unfit == "") {
 		if a.Unfit == "" {
@@ -52,10 +52,10 @@ func cheaper(a, b Bill) int {
 	return int(a.Total - b.Total)
 }
 
-// ours is our bill.
+// ours returns our bill.
 func (r Result) ours() Bill { return r.Bills[0] }
 
-// rival is the cheapest other way that fits.
+// rival returns the cheapest other way that fits.
 func (r Result) rival() (Bill, error) {
 	if len(r.Bills) < 2 || r.Bills[1].Unfit != "" {
 		return Bill{}, errors.New("no other way fits")
@@ -63,7 +63,7 @@ func (r Result) rival() (Bill, error) {
 	return r.Bills[1], nil
 }
 
-// plain is the cheapest plain Lambda that fits.
+// plain returns the cheapest way on plain Lambda that fits, and whether there is one.
 func (r Result) plain() (Bill, bool) {
 	k := slices.IndexFunc(r.Bills, func(b Bill) bool { return b.Unfit == "" && b.plain })
 	if k < 0 {

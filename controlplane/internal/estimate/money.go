@@ -8,13 +8,13 @@ import (
 // Money is whole cents, so that the lines of a bill add up to its total.
 type Money int64
 
-// dollars rounds to the cent.
+// dollars rounds a number of dollars to whole cents.
 func dollars(v float64) Money { return Money(math.Round(v * 100)) }
 
-// Dollars is m as a number.
+// Dollars returns m in dollars.
 func (m Money) Dollars() float64 { return float64(m) / 100 }
 
-// String is as in $1,234.50.
+// String writes $1,234.50.
 func (m Money) String() string {
 	sign := ""
 	if m < 0 {
@@ -23,7 +23,7 @@ func (m Money) String() string {
 	return sign + "$" + grouped(int64(m/100)) + "." + strconv.Itoa(int(m%100/10)) + strconv.Itoa(int(m%10))
 }
 
-// grouped has a comma before each three digits.
+// grouped writes a number with a comma before each three digits.
 func grouped(n int64) string {
 	text := strconv.FormatInt(n, 10)
 	for k := len(text) - 3; k > 0; k -= 3 {

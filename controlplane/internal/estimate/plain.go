@@ -31,7 +31,7 @@ const (
 	freeGBSeconds = 400_000
 )
 
-// plain is one request per environment, entered by one of ALB, URL and HTTPAPI.
+// plain bills plain Lambda, one request per environment, behind one of ALB, URL and HTTPAPI.
 func (a account) plain(entry string) Bill {
 	b := Bill{Way: "plain Lambda, " + name(entry), Unfit: a.unfit(entry), plain: true}
 	b.ColdStarts = coldStarts(a.Traffic.Profile, a.Latency, 1)
@@ -71,7 +71,7 @@ func (a account) lambda(b *Bill, invocations, seconds, colds float64) {
 	b.add(Compute, inits*rate, fmt.Sprintf("Lambda, %s inits of %s", many(colds), a.Init), second)
 }
 
-// streamed adds what an answer costs above the size that need not be streamed.
+// streamed adds the price of the bytes of streamed answers that are not free.
 func (a account) streamed(b *Bill) {
 	if over := a.ResponseBytes - urlBody; over > 0 {
 		gb := a.requests() * over / gigabyte

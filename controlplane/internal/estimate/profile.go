@@ -9,24 +9,23 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
-// Traffic is when requests come.
+// Traffic says when requests come.
 type Traffic struct {
 	Profile Profile
-	// Arrivals are requests with their own times, in order, and how much of the profile they are; nil: they are made from the
-	// profile, at random times.
+	// Arrivals are recorded requests, in order. nil: requests are made at random times that follow the profile.
 	Arrivals []workload.Request
 }
 
-// A Profile is a rate of requests over time that repeats for ever.
+// A Profile is a rate of requests over time, which repeats for ever.
 type Profile struct {
 	Step  time.Duration
 	Rates []float64 // requests a second, one for each step
 }
 
-// MostRate is the highest rate that is meant.
+// MostRate is the highest rate that is accepted, in requests a second.
 const MostRate = 1_000_000
 
-// mostSteps bounds a profile: the minutes of 62 days.
+// mostSteps bounds a profile. It is the minutes of 62 days.
 const mostSteps = 62 * 24 * 60
 
 func (p Profile) validate() error {
@@ -47,7 +46,7 @@ func (p Profile) validate() error {
 	return nil
 }
 
-// Mean is the mean rate.
+// Mean returns the mean rate, in requests a second.
 func (p Profile) Mean() float64 {
 	sum := 0.0
 	for _, rate := range p.Rates {
@@ -56,7 +55,7 @@ func (p Profile) Mean() float64 {
 	return sum / float64(len(p.Rates))
 }
 
-// Peak is the highest rate of a step.
+// Peak returns the highest rate of a step, in requests a second.
 func (p Profile) Peak() float64 {
 	peak := 0.0
 	for _, rate := range p.Rates {
@@ -65,15 +64,15 @@ func (p Profile) Peak() float64 {
 	return peak
 }
 
-// Period is after how long the profile repeats.
+// Period returns the time after which the profile repeats.
 func (p Profile) Period() time.Duration { return p.Step * time.Duration(len(p.Rates)) }
 
-// waveSteps is how many steps Wave makes of a period.
+// waveSteps is the number of steps in a period of Wave.
 const waveSteps = 288
 
-// Wave is a rate with one peak in a period, of which only mean, peak and period are known: a power of a cosine. A peak of twice the
-// mean is the usual daily curve, one of ten times the mean is above half of itself for a seventeenth of the period. An error names what is wrong, by the
-// names of the command's flags.
+// Wave returns a rate with one peak in a period, in the form of a power of a raised cosine. mean is in requests a second, and the peak is
+// peakToMean times that. With a peak of twice the mean it is the usual daily curve. With ten times the mean the rate is above half of the
+// peak for a seventeenth of the period. An error names what is wrong by the names of the command's flags.
 func Wave(mean, peakToMean float64, period time.Duration) (Profile, error) {
 	switch {
 	case !(mean > 0 && mean <= MostRate):
@@ -99,7 +98,7 @@ func Wave(mean, peakToMean float64, period time.Duration) (Profile, error) {
 	return p, nil
 }
 
-// exponent is the power of a raised cosine whose peak is so many times its mean.
+// exponent returns the power of the raised cosine whose peak is peakToMean times its mean.
 func exponent(peakToMean float64) float64 {
 	low, high := 0.0, 1e7
 	for range 200 {
@@ -119,8 +118,8 @@ func peakOverMean(power float64) float64 {
 	return math.Sqrt(math.Pi) * math.Exp(a-b)
 }
 
-// follow is the most that is asked for in each step, from so long before it until so long after: what somebody has to hold ready who adds
-// capacity that much ahead of need and takes it away that much after it.
+// follow returns for each step the rate that capacity must be held ready for, if it is added that long ahead of need and removed that long
+// behind it.
 func (p Profile) follow(ahead, behind time.Duration) []float64 {
 	out := make([]float64, len(p.Rates))
 	before, after := p.steps(behind), p.steps(ahead)
@@ -135,5 +134,5 @@ func (p Profile) follow(ahead, behind time.Duration) []float64 {
 	return out
 }
 
-// steps is how many steps a time takes, the one that has begun included.
+// steps returns how many steps a time takes, rounded up.
 func (p Profile) steps(d time.Duration) int { return int((d + p.Step - 1) / p.Step) }

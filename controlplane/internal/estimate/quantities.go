@@ -20,11 +20,10 @@ type account struct {
 
 func (a account) requests() float64 { return a.Traffic.Profile.Mean() * month }
 
-// body is what request and answer weigh.
+// body returns the bytes of a request and its answer.
 func (s Service) body() float64 { return s.RequestBytes + s.ResponseBytes }
 
-// out adds what every way pays alike: answers to the Internet and the app's own logs. lines is what a platform logs of a request
-// beside it, in bytes.
+// out adds what each way pays: answers to the Internet, and logs. lines is what the platform logs for a request beside the app, in bytes.
 func (a account) out(b *Bill, lines float64) {
 	a.answers(b)
 	logs := a.requests() * (a.LogBytes + lines) / gigabyte
@@ -36,7 +35,7 @@ func (a account) answers(b *Bill) {
 	b.add(Network, out*a.prices.Of(price.Internet), fmt.Sprintf("to the Internet, %s", size(out)), price.Internet)
 }
 
-// A unit says what one capacity unit of a balancer serves. It bills the most of what is used of each.
+// A unit says what one capacity unit of a balancer serves. AWS bills the dimension of which most units are used.
 type unit struct {
 	connections, active float64 // new ones a second; open ones
 	bytes               float64 // an hour
@@ -51,7 +50,7 @@ var (
 // connectionLife is how long a client's connection stays open, at least: an ALB's idle timeout.
 const connectionLife = 60
 
-// units is how many units are used in the mean.
+// units returns how many units are used in the mean.
 func (a account) units(u unit) float64 {
 	sum := 0.0
 	for _, rate := range a.Traffic.Profile.Rates {
@@ -121,7 +120,7 @@ func size(gb float64) string {
 	}
 }
 
-// count is a number of things, in the mean.
+// count writes a mean number of things.
 func count(n float64) string {
 	if n == math.Trunc(n) {
 		return fmt.Sprintf("%.0f", n)
@@ -129,7 +128,7 @@ func count(n float64) string {
 	return fmt.Sprintf("%.1f", n)
 }
 
-// many is a large number for a reader, in three digits.
+// many writes a large number in three digits.
 func many(n float64) string {
 	switch {
 	case n >= 1e9:

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Table writes a result for a reader.
+// Table writes the result as text for a reader.
 func (r Result) Table(w io.Writer) error {
 	s, p := r.Service, r.Service.Traffic.Profile
 	var text strings.Builder
@@ -64,7 +64,7 @@ func row(b Bill) string {
 	return strings.Join(cells, "\t") + "\t"
 }
 
-// JSON writes everything.
+// JSON writes the whole result as JSON.
 func (r Result) JSON(w io.Writer) error {
 	s, p := r.Service, r.Service.Traffic.Profile
 	out := struct {

@@ -12,15 +12,15 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
-// Served is what the simulator says of the service behind Lambda Dispatch: means of one request.
+// Served is the simulator's result for the service behind Lambda Dispatch, in means of one request.
 type Served struct {
 	Seconds     float64 // of an instance, without inits
 	Invocations float64
-	Slower      float64 // the median answer takes so many times longer than alone
-	Requests    int     // that were simulated
+	Slower      float64 // how many times as long the median answer takes as that of a request alone on an instance
+	Requests    int     // how many were simulated
 }
 
-// Bounds of a simulation: enough for two digits, and a second or two.
+// Bounds of a simulation. They give two digits, and take a second or two.
 const (
 	fewRequests  = 2_000
 	mostRequests = 15_000
@@ -31,7 +31,7 @@ const (
 	seed         = 1
 )
 
-// serve simulates.
+// serve simulates the service behind Lambda Dispatch.
 func serve(s Service, prices price.Set) (Served, error) {
 	load := s.load()
 	settings := s.settings(prices)
@@ -71,8 +71,8 @@ func (s Service) settings(prices price.Set) simulate.Settings {
 	return out
 }
 
-// load is requests like those of the service: its own where they are at hand, else some that follow its profile. A profile with more
-// requests than can be simulated runs faster, and where that would be over too soon, with fewer of them.
+// load returns the requests to simulate: the recorded ones, or else random ones that follow the profile. If the profile has more requests
+// than can be simulated it is passed through faster, and if that would be over too soon, with fewer requests.
 func (s Service) load() workload.Workload {
 	if s.Traffic.Arrivals != nil {
 		return workload.Of("recorded", s.Traffic.Arrivals)
@@ -85,7 +85,8 @@ func (s Service) load() workload.Workload {
 	return workload.Of("made", s.requests(min(1, length/period), rate, int(periods)))
 }
 
-// requests come at random times by the profile, passed through in a share of its time and with a share of its rate.
+// requests returns requests at random times that follow the profile. pace is the share of its time that a period takes, rate the share of
+// its rate that is drawn.
 func (s Service) requests(pace, rate float64, periods int) []workload.Request {
 	r := rand.New(rand.NewPCG(seed, 7))
 	draw := workload.Lognormal(time.Duration(s.Latency.Seconds()*math.Exp(-spread*spread/2)*float64(time.Second)), spread)
@@ -104,7 +105,7 @@ func (s Service) requests(pace, rate float64, periods int) []workload.Request {
 	return out
 }
 
-// exponential is a pause between two of so many a second.
+// exponential draws the pause, in seconds, between two requests of a Poisson process.
 func exponential(r *rand.Rand, perSecond float64) float64 {
 	if perSecond <= 0 {
 		return math.Inf(1)

@@ -11,7 +11,7 @@ import (
 // A task is a size of Fargate's.
 type task struct{ vcpu, gb float64 }
 
-// tasksWith are the sizes that have so much memory, smallest first: AWS, "Task CPU and memory".
+// tasksWith returns the sizes with at least that much memory, smallest first, by AWS's "Task CPU and memory".
 func tasksWith(gb float64) []task {
 	var out []task
 	for _, size := range []struct{ vcpu, least, most, step float64 }{
@@ -41,7 +41,7 @@ type server struct {
 	fewest            int
 }
 
-// servers is how many are needed in the mean, where they follow the profile.
+// servers returns how many servers are needed in the mean if their number follows the profile.
 func (a account) servers(of server, follow []float64) float64 {
 	sum := 0.0
 	for _, rate := range follow {
@@ -52,8 +52,8 @@ func (a account) servers(of server, follow []float64) float64 {
 	return sum / float64(len(follow))
 }
 
-// fargate is the app alone, in the cheapest tasks that hold it, scaled by the load: a task is added five minutes after it was needed
-// at the latest, and removed fifteen minutes after.
+// fargate bills the app alone in the cheapest tasks that hold it. Their number follows the load: they come five minutes before they are
+// needed and go fifteen minutes after.
 func (a account) fargate() Bill {
 	b := Bill{Way: "Fargate alone"}
 	follow := a.Traffic.Profile.follow(5*time.Minute, 15*time.Minute)
@@ -72,7 +72,7 @@ func (a account) fargate() Bill {
 	return b
 }
 
-// managed is Lambda Managed Instances: at least three, in the family that costs least.
+// managed bills Lambda Managed Instances: at least three, of the cheapest family.
 func (a account) managed() Bill {
 	b := Bill{Way: "Lambda Managed Instances, ALB", Unfit: a.unfit(ALB)}
 	follow := a.Traffic.Profile.follow(5*time.Minute, 15*time.Minute)
@@ -105,7 +105,7 @@ func (a account) managed() Bill {
 	return b
 }
 
-// doubling is the time within which Managed Instances bear twice the load.
+// doubling is the time within which the load of Managed Instances may double.
 const doubling = 5 * time.Minute
 
 // managedSlots is how many requests Managed Instances serve at once on a vCPU, at most.

@@ -17,15 +17,15 @@ import (
 // Hours of a month, as AWS's own examples count it.
 const Hours = 730
 
-// month is a month in seconds.
+// month is in seconds.
 const month = Hours * 3600.0
 
-// A Service is what is to be estimated. Sizes are bytes of one request in the mean.
+// A Service is what is estimated. Sizes are in bytes, of one request in the mean.
 type Service struct {
 	Traffic Traffic
 
-	Latency     time.Duration // of a request where it is alone, in the mean
-	CPU         float64       // share of the latency in which it computes; the rest it waits
+	Latency     time.Duration // mean, of a request that is alone on an instance
+	CPU         float64       // share of the latency in which a request computes, 0 to 1; it waits for the rest
 	MemoryMB    int           // of the function
 	Init        time.Duration // of a cold start
 	Concurrency int           // requests that one environment of that memory can hold at once; 1 to 1000
@@ -42,10 +42,10 @@ type Service struct {
 	Balancer  string
 	Network   string
 	Discounts Discounts
-	FreeTier  bool // take Lambda's free tier off, which all functions of an account share
+	FreeTier  bool // subtract Lambda's free tier, which all functions of an account share
 }
 
-// Discounts are what commitments take off the price on demand, as shares.
+// Discounts are the shares, 0 to 0.99, that commitments take off the prices on demand.
 type Discounts struct {
 	Lambda, Fargate, EC2 float64
 }
@@ -70,7 +70,7 @@ const (
 	NetworkPublic = "public" // outside of a VPC: it dials Envoy's task at a public address
 )
 
-// Default is a service of which nothing is known but its traffic.
+// Default returns a service with an assumption for everything but its traffic.
 func Default() Service {
 	return Service{
 		Latency: 200 * time.Millisecond, CPU: 0.25, MemoryMB: 1024, Init: time.Second, Concurrency: 10,
@@ -79,7 +79,7 @@ func Default() Service {
 	}
 }
 
-// Validate names everything that is wrong with s, one a line, by the names of the command's flags.
+// Validate returns an error that names everything that is wrong with s, one a line, by the names of the command's flags.
 func (s Service) Validate() error {
 	var wrong []string
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
@@ -130,7 +130,7 @@ func oneOf(add func(string, ...any), name, got string, allowed ...string) {
 	add("%s: must be one of %s, got %q", name, strings.Join(allowed, ", "), got)
 }
 
-// architecture is how the names of prices that depend on it end.
+// architecture returns the ending of the names of prices that depend on it.
 func (s Service) architecture() string {
 	if s.ARM {
 		return price.ARM
@@ -138,31 +138,31 @@ func (s Service) architecture() string {
 	return price.X86
 }
 
-// cores of one environment: 1,769 MB are one.
+// cores returns how many vCPUs an environment has.
 func (s Service) cores() float64 { return float64(s.MemoryMB) / fullCore }
 
 // fullCore is the memory, in MB, with which a function has one whole vCPU.
 const fullCore = 1769
 
-// gb is the function's memory.
+// gb returns the function's memory, in GB.
 func (s Service) gb() float64 { return float64(s.MemoryMB) / 1024 }
 
 // busy is the share of an instance's processors that requests may take, so that they hardly slow each other down.
 const busy = 0.7
 
-// Slots is how many requests an instance serves at once: what its memory holds and its processors bear.
+// Slots returns how many requests an instance serves at once: as many as its memory and its processors allow.
 func (s Service) Slots() int {
 	if s.CPU == 0 {
 		return s.Concurrency
 	}
-	// One request alone takes one core, or all that there is of it, while it computes.
+	// A request that computes takes one core, or the part of a core that there is.
 	return max(1, min(s.Concurrency, int(max(1, s.cores())*busy/s.CPU)))
 }
 
 // leastCPU is what a server spends on any request, however little the app does.
 const leastCPU = 500 * time.Microsecond
 
-// vcpuSeconds is what a request takes of a whole vCPU.
+// vcpuSeconds returns how long a request would keep a whole vCPU busy.
 func (s Service) vcpuSeconds() float64 {
 	return max(s.CPU*s.Latency.Seconds()*min(1, s.cores()), leastCPU.Seconds())
 }

@@ -29,7 +29,7 @@ func (r Result) verdict() (Verdict, error) {
 	return v, nil
 }
 
-// whyOurs is why we are cheaper.
+// whyOurs says why Lambda Dispatch is cheaper.
 func (r Result) whyOurs(rival Bill) string {
 	if rival.plain {
 		return fmt.Sprintf("up to %d requests share an environment's time, which saves %s of Lambda, and Envoy and the control plane cost %s",
@@ -41,7 +41,7 @@ func (r Result) whyOurs(rival Bill) string {
 	return "instances end within moments of the last request, and servers do not"
 }
 
-// whyTheirs is why they are.
+// whyTheirs says why the rival is cheaper.
 func (r Result) whyTheirs(rival Bill) string {
 	ours := r.ours()
 	if !rival.plain {
@@ -59,7 +59,7 @@ func (r Result) whyTheirs(rival Bill) string {
 		saved, fixed)
 }
 
-// whyServers is why servers are cheaper.
+// whyServers says why servers are cheaper.
 func (r Result) whyServers() string {
 	switch {
 	case r.Service.Slots() == 1:
@@ -73,13 +73,13 @@ func (r Result) whyServers() string {
 	}
 }
 
-// peak is the highest rate over the mean.
+// peak returns the ratio of the highest rate to the mean.
 func (r Result) peak() float64 {
 	p := r.Service.Traffic.Profile
 	return p.Peak() / p.Mean()
 }
 
-// warnings say what was assumed that this service may not bear out.
+// warnings returns the assumptions that may not hold for this service.
 func (r Result) warnings() []string {
 	out := []string{fmt.Sprintf("Prices are those of %s, on demand, of a file of %s, without tax; a month has %d hours. %s.",
 		r.Prices.Region, r.Prices.Date, Hours, r.freeTier())}
@@ -96,7 +96,7 @@ func (r Result) freeTier() string {
 	return "No free tier is counted"
 }
 
-// unconfirmed are the prices that bills were reckoned with and whose source could not be read.
+// unconfirmed returns the prices in the bills whose sources could not be read.
 func (r Result) unconfirmed() []string {
 	var names []string
 	seen := map[string]bool{}
@@ -111,7 +111,7 @@ func (r Result) unconfirmed() []string {
 	return sorted(names)
 }
 
-// aboutCapacity is what the service asks of an instance and of an account.
+// aboutCapacity says what the service needs of an instance and of an account.
 func (r Result) aboutCapacity() (out []string) {
 	s, mean := r.Service, r.Service.Traffic.Profile.Mean()
 	if s.Slots() < s.Concurrency {
@@ -146,7 +146,7 @@ func (r Result) aboutRivals() (out []string) {
 // webFunctionMB is the memory of a Web Function's environment.
 const webFunctionMB = 2048
 
-// doubles tells whether the rate doubles within five minutes, and is worth the word.
+// doubles tells whether the rate more than doubles within five minutes, to more than the mean.
 func (r Result) doubles() bool {
 	p := r.Service.Traffic.Profile
 	ahead := p.steps(doubling)

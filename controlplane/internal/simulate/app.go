@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// An App says what requests do on an instance. The zero value waits for other systems only: any number of requests run
-// beside each other without slowing down.
+// An App says what requests do on an instance. With the zero value they only wait for other systems, so any number of them run at once
+// without slowing each other down.
 type App struct {
 	CPU   float64 // share of a request's service time that it computes; then it waits for the rest
 	Cores float64 // of an instance; requests that compute share them evenly. 0: one
@@ -19,7 +19,7 @@ func (a App) cores() float64 {
 	return a.Cores
 }
 
-// begin starts the work of a request that got its slot.
+// begin starts the work of a request that has got its slot.
 func (w *world) begin(r *request) {
 	r.on = r.Instance().Owner.(*instance)
 	r.began = w.now
@@ -40,12 +40,12 @@ func (w *world) begin(r *request) {
 	w.schedule(r.on)
 }
 
-// takes is how long the request is served in the environment where it is, if that had nothing else to do.
+// takes returns how long the request would take in its environment if that had nothing else to do.
 func (r *request) takes() time.Duration {
 	return time.Duration(float64(r.work.Service) * r.on.invocation.Environment.Times)
 }
 
-// schedule sets the event at which the next request leaves the processor; an earlier one is void.
+// schedule sets the event at which the next request leaves the processor. It replaces the one before.
 func (w *world) schedule(i *instance) {
 	i.version++
 	if len(i.processor.jobs) == 0 {
@@ -69,8 +69,8 @@ func (w *world) processed(e event) {
 	w.events.push(event{at: w.now + rest, kind: done, request: r})
 }
 
-// A processor is shared evenly by the jobs on it. Virtual time is the work that each of them got; it passes slower the
-// more there are.
+// A processor is shared evenly by the jobs on it. Virtual time is the work, in seconds, that each of them has got. It passes more slowly the
+// more jobs there are.
 type processor struct {
 	virtual float64 // seconds
 	at      time.Duration
@@ -99,7 +99,7 @@ func (p *processor) insert(r *request) {
 	p.jobs = slices.Insert(p.jobs, k, r)
 }
 
-// leaves is when the first job will be done if no other comes.
+// leaves returns when the first job is done if no other one comes.
 func (p *processor) leaves(cores float64) time.Duration {
 	left := (p.jobs[0].cpuEnd - p.virtual) / p.speed(cores)
 	return p.at + time.Duration(left*float64(time.Second))

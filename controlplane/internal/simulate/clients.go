@@ -7,7 +7,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
-// Clients says what those do who are not served. The zero value waits for as long as it takes, and tries once.
+// Clients says what clients do that are not served. With the zero value they wait for as long as it takes, and try once.
 type Clients struct {
 	Leave    float64       // share that leaves Patience after each try, waiting or served
 	Patience time.Duration // see Leave. An app without Peers stops working for a client that has left
@@ -18,7 +18,7 @@ type Clients struct {
 // DefaultPause is what clients usually wait before they try again.
 const DefaultPause = 100 * time.Millisecond
 
-// expectPatience follows a try.
+// expectPatience schedules the end of a client's patience with a try.
 func (w *world) expectPatience(r *request) {
 	c := w.settings.Clients
 	if c.Leave > 0 && (r.State() == pool.Waiting || r.State() == pool.Leased) && w.rand.Float64() < c.Leave {
@@ -26,7 +26,7 @@ func (w *world) expectPatience(r *request) {
 	}
 }
 
-// gaveUp lets the client go. The app goes on where that is modelled.
+// gaveUp lets the client leave. The app works on if Peers are modelled.
 func (w *world) gaveUp(e event) {
 	r := e.request
 	switch {
@@ -44,7 +44,7 @@ func (w *world) gaveUp(e event) {
 	}
 }
 
-// unserved ends a try of which nothing is under way any more.
+// unserved ends a try that was not served.
 func (w *world) unserved(r *request, count *int) {
 	w.again(r, count)
 	w.recycle(r)
@@ -68,7 +68,7 @@ func (w *world) again(r *request, count *int) {
 	w.events.push(event{at: w.now + pause, kind: retried, request: next})
 }
 
-// wait remembers who waits where an outage of Envoy is to come, which ends that.
+// wait remembers who waits if an outage of Envoy is to come, because that ends each wait.
 func (w *world) wait(r *request) {
 	if o := w.settings.Outage; o.Of != Envoy || w.now >= o.At {
 		return

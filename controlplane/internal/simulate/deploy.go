@@ -13,13 +13,13 @@ type Deployment struct {
 	At     time.Duration
 	Broken bool          // the new version's init fails
 	Reads  bool          // the control plane may read the alias, and starts instances by the number of their version
-	Every  time.Duration // how often; it learns of the deployment so long afterwards
+	Every  time.Duration // the interval at which it reads; it learns of the deployment that long afterwards
 }
 
 // deployedVersion is the number of the new code.
 const deployedVersion = "2"
 
-// Deployed is what a deployment did to clients and to the bill.
+// Deployed is the effect of a deployment on clients and on the bill.
 type Deployed struct {
 	Before, After []time.Duration // waits of requests in the minute before, and from then on; sorted
 	Starts        int             // of the new version in a new environment, in the two minutes after it
@@ -54,7 +54,7 @@ func (w *world) deploy(k kind) {
 	}
 }
 
-// leased takes note of a request that got its slot.
+// leased notes that a request has got its slot.
 func (d *Deployed) leased(w *world, r *request) {
 	plan := w.settings.Deploy
 	if plan == nil {
@@ -83,7 +83,7 @@ func (d *Deployed) started(w *world, i *instance) {
 	}
 }
 
-// ended takes note of the end of an instance, and bills what of its time lies in the minutes around the deployment.
+// ended notes the end of an instance, and bills the part of its time that lies in the minutes around the deployment.
 func (d *Deployed) ended(w *world, i *instance) {
 	plan := w.settings.Deploy
 	if plan == nil {

@@ -18,14 +18,14 @@ const (
 	Environments Part = "environments"  // all are gone, with what is in flight there
 )
 
-// An Outage is one time without a part. The zero value is none.
+// An Outage is a time without a part. The zero value is no outage.
 type Outage struct {
 	Of  Part
 	At  time.Duration
 	For time.Duration // nothing for environments: they are gone at once
 }
 
-// heldUntil is when the control plane takes notice of what happens at that time.
+// heldUntil returns when the control plane notices what happens at that time.
 func (o Outage) heldUntil(at time.Duration) time.Duration {
 	if o.Of == ControlPlane && at >= o.At && at < o.At+o.For {
 		return o.At + o.For
@@ -43,7 +43,7 @@ func (w *world) planOutage() {
 	}
 }
 
-// outage carries out its beginning or its end.
+// outage carries out the beginning or the end of the outage.
 func (w *world) outage(k kind) {
 	switch {
 	case k == back:
@@ -88,7 +88,7 @@ func (w *world) cutAll() {
 	}
 }
 
-// holdUp says that an instance is up which no Envoy can reach.
+// holdUp remembers an instance that came up while Envoy is away.
 func (w *world) holdUp(i *instance) {
 	if i.core.State() != pool.Starting {
 		return

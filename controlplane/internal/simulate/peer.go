@@ -7,7 +7,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
-// Peers says what lies between a lease and the slot that it is for. With the zero value nothing does: a slot ends with its
+// Peers models the way between control plane and instance, and slots that outlast their lease. With the zero value a slot ends with its
 // lease. It is for apps that only wait (App.CPU 0).
 type Peers struct {
 	Way      time.Duration // one way between the control plane and an instance; 0: none of this is modelled
@@ -42,7 +42,7 @@ func (w *world) depart(r *request) {
 	}
 }
 
-// follow pushes an event of a request, which lives until all of them have happened.
+// follow pushes an event of a request. The request is kept until all of its events have happened.
 func (w *world) follow(e event) {
 	e.request.pending++
 	w.events.push(e)
@@ -92,7 +92,7 @@ func (w *world) take(r *request) {
 	w.follow(event{at: w.now + r.takes() + p.Way, kind: answered, request: r})
 }
 
-// handled is the return of a handler.
+// handled carries out the return of a handler.
 func (w *world) handled(i *instance) {
 	i.peer.working--
 	w.changed(i)
@@ -132,7 +132,7 @@ func (i *instance) leaveGate(r *request) bool {
 	return true
 }
 
-// waited is the refusal of a request that got no slot in time. It comes back once.
+// waited refuses a request that got no slot in time. It is sent back once.
 func (w *world) waited(r *request) {
 	if !r.on.leaveGate(r) {
 		return
@@ -154,7 +154,7 @@ func (w *world) comeBack(old *request) {
 	w.carryOut(w.pool.Release(w.clock(), &old.Request))
 }
 
-// changed makes the peer report what it counts: at once, or as long after the last report as it must wait.
+// changed has the peer report its count: at once, or when the least time since its last report is over.
 func (w *world) changed(i *instance) {
 	if i.peer.telling {
 		return

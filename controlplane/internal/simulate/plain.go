@@ -9,8 +9,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
-// Plain replays the workload on plain Lambda: each request is one invocation in an environment of its own for that time.
-// Nothing queues; what Lambda throttles, or whose init fails, is lost.
+// Plain replays the workload on plain Lambda. Each request is one invocation, and has an environment for itself meanwhile. Nothing queues.
+// A request is lost if Lambda throttles it or the init fails.
 func Plain(load workload.Workload, s Settings) Result {
 	s.Lambda.Preset.Dial, s.Lambda.Preset.Finish = lambda.Spread{}, lambda.Spread{}
 	p := plain{lambda: lambda.New(s.Lambda), meter: newMeter(load, s)}
@@ -50,7 +50,7 @@ func (p *plain) invoke(r workload.Request) {
 	heap.Push(&p.ends, plainEnd{i.Up + served, i, false})
 }
 
-// pass ends the invocations that are over by then.
+// pass ends the invocations that are over at that time.
 func (p *plain) pass(now time.Duration) {
 	for len(p.ends) > 0 && p.ends[0].at <= now {
 		e := heap.Pop(&p.ends).(plainEnd)

@@ -11,10 +11,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
-// WarmUp is how much of the beginning is left out of Result.Settled: before, no environment exists.
+// WarmUp is the beginning of a run that Result.Settled leaves out, because no environment exists at first.
 const WarmUp = 5 * time.Minute
 
-// A Result is what a run cost its owner and its clients.
+// A Result is what a run cost the owner, and how long clients waited.
 type Result struct {
 	Requests int
 	Rejected int // found the queue full
@@ -57,39 +57,38 @@ type Result struct {
 	Series  []Sample
 }
 
-// Ratio is what was billed over the least that could be.
+// Ratio returns what was billed over Bound.
 func (r Result) Ratio() float64 { return r.Bill.Billed.Seconds() / r.Bound.Seconds() }
 
-// Lost is how many requests got no answer although their clients waited for one.
+// Lost returns how many requests got no answer although their clients waited for one.
 func (r Result) Lost() int { return r.Rejected + r.Evicted + r.Failed + r.Overloaded }
 
-// whole is what was billed, the fees of invocations as time of an instance included.
+// whole returns what was billed, with the fees of invocations as time of an instance.
 func (r Result) whole() float64 {
 	return (r.Bill.Billed + time.Duration(r.Bill.Invocations)*r.Costs.Fee).Seconds()
 }
 
-// OverLeast is what was billed over the least that somebody could have billed who serves the same requests at the same
-// times.
+// OverLeast returns what was billed over Least.
 func (r Result) OverLeast() float64 { return r.whole() / r.Least.Billed.Seconds() }
 
-// OverPacked is what was billed over what a schedule bills that exists, for the same requests at the same times.
+// OverPacked returns what was billed over Packed.
 func (r Result) OverPacked() float64 { return r.whole() / r.Packed.Billed.Seconds() }
 
-// Utilization is the part of the billed slots that was in use.
+// Utilization returns the share of the billed slots that was in use, 0 to 1.
 func (r Result) Utilization() float64 {
 	return r.Work.Seconds() / (r.Bill.Billed.Seconds() * float64(r.Slots))
 }
 
-// Waits are times in the queue; those who found a free slot waited 0.
+// Waits are times in the queue. A request that found a free slot waited 0.
 type Waits struct {
 	Sorted []time.Duration
 	Cold   int // waited for an instance in a new environment
 }
 
-// Quantile is the wait that the share q of requests did not exceed.
+// Quantile returns the wait that the share q of the requests did not exceed.
 func (w Waits) Quantile(q float64) time.Duration { return Quantile(w.Sorted, q) }
 
-// ColdShare is the share of requests that waited for a cold start.
+// ColdShare returns the share of the requests that waited for a cold start.
 func (w Waits) ColdShare() float64 {
 	if len(w.Sorted) == 0 {
 		return 0
@@ -97,7 +96,7 @@ func (w Waits) ColdShare() float64 {
 	return float64(w.Cold) / float64(len(w.Sorted))
 }
 
-// Quantile of sorted values: the smallest that at least the share q of them does not exceed.
+// Quantile returns the smallest of sorted values that at least the share q of them does not exceed.
 func Quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -105,7 +104,7 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
-// A Sample is the state at one moment, or since the one before.
+// A Sample is the state at a moment, with counts since the sample before.
 type Sample struct {
 	At       time.Duration
 	Arrivals int // since the sample before
@@ -151,7 +150,7 @@ func newMeter(load workload.Workload, s Settings) meter {
 	return m
 }
 
-// pass is called before time moves to at: all that it sees has been so since the event before.
+// pass is called before time moves to at. What it sees has not changed since the event before.
 func (m *meter) pass(w *world, at time.Duration) {
 	s := w.pool.Stats()
 	m.work += time.Duration(s.InFlight) * (at - w.now)
@@ -201,7 +200,7 @@ func (w *Waits) add(waited time.Duration, cold bool) {
 	}
 }
 
-// answered says that a request was served between the two times.
+// answered notes that a request was served between the two times.
 func (m *meter) answered(work workload.Request, from, until time.Duration) {
 	m.requests = append(m.requests, work)
 	m.leases = append(m.leases, workload.Request{At: from, Service: max(0, until-from)})
@@ -231,7 +230,7 @@ func (m *meter) result(s Settings, requests int, l *lambda.Lambda) Result {
 	return r
 }
 
-// bound leaves out what was not answered: nobody saves money by losing requests.
+// bound returns the bound for the requests that were answered, so that lost requests save no money.
 func (m *meter) bound(concurrency int) time.Duration {
 	if len(m.requests) == len(m.load.Requests) {
 		return m.load.Bound(concurrency)
@@ -239,7 +238,7 @@ func (m *meter) bound(concurrency int) time.Duration {
 	return workload.Of(m.load.Name, m.requests).Bound(concurrency)
 }
 
-// inHindsight is what the same leases could have cost.
+// inHindsight fills in what the same leases could have cost.
 func (r *Result) inHindsight(s Settings, leases []workload.Request) {
 	p := s.Lambda.Preset
 	r.Costs = optimum.Costs{Slots: cmp.Or(s.BoundSlots, s.Pool.Concurrency), Start: p.Dial.Mean() + p.Finish.Mean() + s.Lambda.Fee(), Fee: s.Lambda.Fee(), Init: r.Bill.LeastInit}
@@ -247,7 +246,7 @@ func (r *Result) inHindsight(s Settings, leases []workload.Request) {
 	r.Packed = optimum.Packed(leases, r.Costs)
 }
 
-// with adds what the pool has counted.
+// with adds the pool's counts.
 func (r Result) with(s pool.Stats) Result {
 	r.Returned, r.Refused, r.Invoked, r.Learned = int(s.Returned), int(s.Failed.Total()), int(s.Started), s.Concurrency
 	return r

@@ -33,8 +33,8 @@ type Settings struct {
 	StreamsUntold bool
 }
 
-// Defaults are the server's own for a function of that concurrency, but that as many requests may wait as come: one that is
-// refused would not be seen to wait.
+// Defaults returns the server's own settings for a function of that concurrency, except that the queue has no limit: the wait of a request
+// that is refused would not be seen.
 func Defaults(concurrency int, seed uint64) Settings {
 	s := Settings{
 		Pool: pool.Settings{
@@ -54,8 +54,7 @@ func Defaults(concurrency int, seed uint64) Settings {
 	return s
 }
 
-// Sized raises the maximum of instances to twice what the requests in flight fill at their peak: who has such a workload
-// sets it.
+// Sized raises the maximum of instances to twice what the requests in flight need at their peak, as the owner of such a workload would.
 func (s *Settings) Sized(load workload.Workload) {
 	if s.Fixed {
 		return
@@ -63,7 +62,7 @@ func (s *Settings) Sized(load workload.Workload) {
 	s.Pool.Scaling.Max = max(s.Pool.Scaling.Max, 2*load.Most(s.Pool.Concurrency))
 }
 
-// Priced tells the policy what the model bills.
+// Priced gives the policy the model's prices.
 func (s *Settings) Priced() {
 	s.Pool.Scaling.Price = scaler.NewPrice(3600*s.Lambda.PerSecond(), s.Lambda.Prices.Invocation)
 }
@@ -71,7 +70,7 @@ func (s *Settings) Priced() {
 // epoch is the beginning of a simulation as the pool sees it.
 var epoch = time.Unix(1_000_000_000, 0)
 
-// Epoch is what the pool takes for the time of the beginning, for rules that know the workload.
+// Epoch returns the pool's time of the beginning, for rules that know the workload.
 func Epoch() time.Time { return epoch }
 
 // An instance is the simulation's side of a pool.Instance.
@@ -115,14 +114,14 @@ type world struct {
 	away     bool          // Envoy is
 	held     []*instance   // that came up meanwhile
 	queued   []*request    // that may wait, where an outage will end that
-	real     time.Duration // when what happens now would have happened without an outage of the control plane
+	real     time.Duration // when the current event would have happened without an outage of the control plane
 	colds    int           // of the starting ones, those in a new environment
 	checked  int           // events since the last full check
 	ticks    int           // in a row, at the same time
 	meter    meter
 }
 
-// Run replays the workload. An error is a broken invariant of the pool.
+// Run replays the workload. An error means that the pool broke an invariant.
 func Run(load workload.Workload, s Settings) (Result, error) {
 	w := newWorld(load, s)
 	for w.step() {
@@ -146,7 +145,7 @@ func newWorld(load workload.Workload, s Settings) *world {
 	return w
 }
 
-// step carries out what happens next. It returns false at the end.
+// step carries out the next event. It returns false at the end.
 func (w *world) step() bool {
 	at, what := w.soonest()
 	if what == nothing || w.settings.Until > 0 && at > w.settings.Until {
@@ -172,7 +171,7 @@ func (w *world) step() bool {
 
 func (w *world) clock() time.Time { return epoch.Add(w.now) }
 
-// soonest looks at the three sources of events. At the same time the pool's timer is first.
+// soonest returns the earliest event of the three sources. The pool's timer goes before others of the same time.
 func (w *world) soonest() (time.Duration, kind) {
 	at, what := time.Duration(1<<62), nothing
 	if w.events.len() > 0 {
@@ -195,7 +194,7 @@ func (w *world) arrive() {
 	w.attempt(r)
 }
 
-// attempt asks for a slot.
+// attempt asks the pool for a slot for a request.
 func (w *world) attempt(r *request) {
 	if w.away {
 		w.unserved(r, &w.meter.cut)
@@ -205,7 +204,7 @@ func (w *world) attempt(r *request) {
 	w.admitted(r, w.pool.Acquire(w.clock(), &r.Request))
 }
 
-// admitted follows what the pool has decided about a request that came.
+// admitted carries out the pool's decision about a request that came.
 func (w *world) admitted(r *request, e *pool.Effects) {
 	switch r.State() {
 	case pool.Leased:
@@ -238,7 +237,7 @@ func (w *world) recycle(r *request) {
 	w.spare = append(w.spare, r)
 }
 
-// carryOut does what the pool asks for. Nothing here calls the pool: the effects are its own memory.
+// carryOut does what the pool asks for. It must not call the pool, because the effects are in the pool's own memory.
 func (w *world) carryOut(e *pool.Effects) { w.carryOutAfter(e, false) }
 
 // carryOutAfter is carryOut for an event that may have been the Up of an instance in a new environment.
@@ -306,7 +305,7 @@ func (w *world) start(core *pool.Instance) {
 	w.events.push(event{at: invocation.Deadline, kind: killed, instance: i})
 }
 
-// happen carries out an event of an instance or a request.
+// happen carries out an event of an instance or of a request.
 func (w *world) happen(e event) {
 	switch e.kind {
 	case done:
@@ -361,7 +360,7 @@ func (w *world) up(i *instance) {
 	w.carryOutAfter(w.pool.Up(w.clock(), i.core, w.settings.Pool.Concurrency), first && i.invocation.Cold)
 }
 
-// end is the end of an invocation, however it comes. Requests that are still in flight have failed.
+// end carries out the end of an invocation, whatever the reason. Requests that are still in flight have failed.
 func (w *world) end(i *instance, cause pool.Cause) {
 	if i.ended {
 		return
@@ -382,7 +381,7 @@ func (w *world) end(i *instance, cause pool.Cause) {
 	w.carryOut(w.pool.Ended(w.clock(), i.core, pool.End{Cause: cause}))
 }
 
-// abort fails what is in flight on an instance. Its events stay, and find it gone.
+// abort fails what is in flight on an instance. Events of these requests stay in the heap, and find them gone.
 func (w *world) abort(i *instance) {
 	if w.settings.Peers.Way > 0 {
 		w.cutAt(i)
@@ -413,7 +412,7 @@ func (w *world) abort(i *instance) {
 	i.processor.jobs = nil
 }
 
-// done is the end of a request, unless it was aborted before.
+// done carries out the end of a request, unless it was aborted before.
 func (w *world) done(r *request) {
 	if r.aborted {
 		w.recycle(r)
@@ -425,7 +424,7 @@ func (w *world) done(r *request) {
 	w.carryOut(e)
 }
 
-// check asserts what must hold after every event, and everything else now and then: a full check looks at each slot.
+// check asserts cheap invariants after every event, and all of them now and then, because a full check looks at each slot.
 func (w *world) check() error {
 	s := w.pool.Stats()
 	limit := w.settings.Pool.Scaling

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The variables that function and extension find the witness by.
+// The variables of function and extension that say where the witness is, and what to do.
 const (
 	witnessVar = "PROOF_WITNESS" // host:port
 	tokenVar   = "PROOF_TOKEN"

@@ -80,7 +80,7 @@ func (f *function) obey(o order, r *reply) (err error) {
 	return nil
 }
 
-// use reads what has come on the kept connection, and answers.
+// use reads a line of the kept connection, and sends one.
 func (f *function) use(line string, r *reply) (err error) {
 	if err := f.conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return err

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// A witness takes connections, each under a name, and remembers what came on them and how they ended. Of several of one name the lines
-// are kept together, and the state is that of the last.
+// A witness accepts connections, each under a name, and remembers what came on them and how they ended. Several connections may have one
+// name: their lines are kept together, and the state is that of the last.
 type witness struct {
 	token string
 	mu    sync.Mutex // guards the field below
@@ -132,7 +132,7 @@ func (w *witness) tell(out http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// write sends a line on a connection, whether or not somebody is awake at its other end.
+// write sends a line on a connection. It does not matter whether the other end is frozen.
 func (w *witness) write(_ http.ResponseWriter, r *http.Request) {
 	w.update(r.PathValue("name"), func(s *seen) {
 		if s.conn != nil {

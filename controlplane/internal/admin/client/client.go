@@ -17,15 +17,15 @@ import (
 // timeout bounds one question to a control plane, which answers from memory.
 const timeout = 10 * time.Second
 
-// mostAnswer bounds an answer, in bytes: that about 10,000 instances needs a tenth of it.
+// mostAnswer bounds an answer, in bytes. A list of 10,000 instances takes a tenth of it.
 const mostAnswer = 64 << 20
 
-// ErrAddress says that an address is none.
+// ErrAddress is the error of an address that is not host:port.
 var ErrAddress = errors.New("must be host:port")
 
 // A Client is one control plane's admin address.
 type Client struct {
-	Address string // host:port; a host that stands for all of a machine's addresses is this machine's
+	Address string // host:port; an empty host, 0.0.0.0 and :: stand for localhost
 	Token   string // empty: none is shown
 }
 
@@ -41,8 +41,8 @@ func (c Client) Get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// Do returns the body of an answer that is no refusal; body is sent as JSON unless it is nil. The error of a refusal is in the
-// control plane's words.
+// Do sends a request, with body as JSON unless it is nil, and returns the answer's body. A refusal is an error in the control plane's
+// words.
 func (c Client) Do(ctx context.Context, method, path string, body any) ([]byte, error) {
 	request, err := c.request(ctx, method, path, body)
 	if err != nil {
@@ -60,7 +60,7 @@ func (c Client) Do(ctx context.Context, method, path string, body any) ([]byte, 
 	return answer, c.refusal(response, answer)
 }
 
-// unanswered says of a question that got no answer whether anybody heard it, and what to look at.
+// unanswered turns the error of a request without an answer into one that says what to look at.
 func (c Client) unanswered(err error) error {
 	var dial *net.OpError
 	switch {
@@ -93,7 +93,7 @@ func (c Client) request(ctx context.Context, method, path string, body any) (*ht
 	return request, err
 }
 
-// refusal is the error of an answer that is one.
+// refusal returns the error of an answer that is a refusal; nil for any other.
 func (c Client) refusal(response *http.Response, body []byte) error {
 	if response.StatusCode < 300 {
 		return nil

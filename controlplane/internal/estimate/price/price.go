@@ -1,5 +1,5 @@
-// Package price holds what AWS charges: one dated file, each price with its source and whether that could be confirmed. It
-// knows no quantities.
+// Package price holds what AWS charges, in one dated file. Each price has its source, and whether that confirms it. The package knows no
+// quantities.
 package price
 
 import (
@@ -44,7 +44,7 @@ type Price struct {
 	Dollars   map[string]float64 `yaml:",inline"`   // by region
 }
 
-// Most is above any price that is meant.
+// Most bounds a price, in dollars.
 const Most = 1000
 
 // Default is the list that this version comes with.
@@ -132,7 +132,7 @@ func (l List) For(region string) (Set, error) {
 	return Set{Date: l.Date, Region: region, prices: l.Prices, list: l}, nil
 }
 
-// Of is what one unit costs in dollars. The name is one of Names.
+// Of returns what one unit costs, in dollars. The name is one of Names; for any other it returns not-a-number.
 func (s Set) Of(name string) float64 {
 	p, ok := s.prices[name]
 	if !ok {
@@ -146,7 +146,7 @@ func (s Set) Confirmed(name string) bool {
 	return slices.Contains(s.prices[name].Confirmed, s.Region)
 }
 
-// Describe is a price with its unit and its source, for a reader.
+// Describe writes a price with its unit and its source.
 func (s Set) Describe(name string) string {
 	p := s.prices[name]
 	return fmt.Sprintf("$%v per %s (%s)", s.Of(name), p.Per, s.list.Sources[p.Source].Page)

@@ -99,7 +99,7 @@ func (a *ALB) add(e entry) error {
 	return nil
 }
 
-// split takes a line apart at spaces, but not within quotes. A backslash takes a quote's meaning away.
+// split splits a line at spaces, except within quotes. A backslash escapes a quote.
 func split(text string) ([]string, error) {
 	var fields []string
 	for at := 0; at < len(text); at++ {
@@ -129,7 +129,7 @@ func split(text string) ([]string, error) {
 	return fields, nil
 }
 
-// An entry is what is asked of a line.
+// An entry is what counts of a line.
 type entry struct {
 	at             time.Time
 	service        time.Duration
@@ -193,7 +193,7 @@ func number(name, text string, least float64) (float64, error) {
 	return v, nil
 }
 
-// Recording is what all files said together.
+// Recording returns what all files say together.
 func (a *ALB) Recording() (Recording, error) {
 	if a.served == 0 {
 		return Recording{}, errNone

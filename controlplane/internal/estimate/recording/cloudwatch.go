@@ -27,7 +27,7 @@ const (
 	bytesOf  // both ways
 )
 
-// metricOf finds a metric by a name or a label that ends in it or begins with it.
+// metricOf returns the metric with whose name a label begins or ends.
 func metricOf(label string) metric {
 	for _, m := range []struct {
 		name string
@@ -106,7 +106,7 @@ func (c *CloudWatch) add(p point) error {
 	return nil
 }
 
-// Recording is what all files said together.
+// Recording returns what all files say together.
 func (c *CloudWatch) Recording() (Recording, error) {
 	counts := c.points[requests]
 	if len(counts) == 0 {
@@ -139,8 +139,8 @@ func (c *CloudWatch) Recording() (Recording, error) {
 	return r, nil
 }
 
-// means takes latency and bytes from what is there, weighed by the requests of each time. A function's own Duration goes before a
-// balancer's TargetResponseTime, which has the cold starts in it.
+// means fills in latency and bytes, weighted by the requests of each time. A function's own Duration is preferred to a balancer's
+// TargetResponseTime, which includes cold starts.
 func (c *CloudWatch) means(r *Recording, counts map[time.Time]float64, sum float64) {
 	r.Latency = c.mean(duration, time.Millisecond, counts)
 	if r.Latency == 0 {
@@ -156,7 +156,7 @@ func (c *CloudWatch) means(r *Recording, counts map[time.Time]float64, sum float
 	}
 }
 
-// mean is that of a time in such a unit; 0: not known.
+// mean returns the weighted mean of a metric whose values are in that unit; 0 if it is not known.
 func (c *CloudWatch) mean(of metric, unit time.Duration, counts map[time.Time]float64) time.Duration {
 	weighed, n := 0.0, 0.0
 	for at, v := range c.points[of] {
@@ -169,7 +169,7 @@ func (c *CloudWatch) mean(of metric, unit time.Duration, counts map[time.Time]fl
 	return time.Duration(weighed / n * float64(unit))
 }
 
-// periodOf is the export's period: the shortest time between two values.
+// periodOf returns the export's period, which is the shortest time between two values.
 func periodOf(times []time.Time) (time.Duration, error) {
 	if len(times) < 2 {
 		return 0, errors.New("only one value of requests: at least two say what the period is")

@@ -32,12 +32,12 @@ func checkSpan(from, to time.Time) error {
 	return nil
 }
 
-// shortest is the least that says anything of a month.
+// shortest is the shortest recording that a month is estimated from.
 const shortest = time.Minute
 
 var errNone = errors.New("no request in it that a target served")
 
-// short says of a recording how the rest of the month is reckoned.
+// short returns a note that a recording is shorter than a week; nil if it is not.
 func short(span time.Duration) []string {
 	if span >= 7*24*time.Hour {
 		return nil

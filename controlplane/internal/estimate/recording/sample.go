@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// window is what is kept or left out as a whole, so that requests that came together stay together.
+	// window is kept or left out as a whole, so that requests that came together stay together.
 	window = 30 * time.Second
 	// enough requests are kept for a simulation of a second or two.
 	enough = 30_000
@@ -18,11 +18,12 @@ const (
 	mostInWindow = 10 * enough
 )
 
-// A sample is the requests of some windows, chosen by a hash of their time. The zero value keeps all; the more come, the fewer windows.
+// A sample keeps the requests of some windows, chosen by a hash of their time. The zero value keeps all. The more requests come, the
+// fewer windows are kept.
 type sample struct {
 	windows map[int64][]workload.Request // by number; At is within the window
 	kept    int
-	halved  int // how often the share that is kept was halved
+	halved  int // how often half of the windows were left out
 }
 
 func (s *sample) add(at time.Time, service time.Duration) {
@@ -52,12 +53,12 @@ func (s *sample) halve() {
 	}
 }
 
-// keeps spreads numbers evenly: Fibonacci hashing.
+// keeps tells whether a window is kept. Fibonacci hashing spreads the numbers evenly.
 func (s *sample) keeps(number int64) bool {
 	return s.halved == 0 || uint64(number)*0x9E3779B97F4A7C15>>(64-min(s.halved, 63)) == 0
 }
 
-// arrivals are the requests in order: at their own times if all are there, else one window after the other.
+// arrivals returns the requests in order: at their own times if all were kept, else with the windows one after the other.
 func (s *sample) arrivals(from time.Time) []workload.Request {
 	var out []workload.Request
 	first := from.UnixNano() / int64(window)
@@ -75,14 +76,14 @@ func (s *sample) arrivals(from time.Time) []workload.Request {
 	return out
 }
 
-// counts are requests by minute, and by second while the recording is short. The zero value has none.
+// counts counts requests by minute, and by second while the recording is short. The zero value has counted none.
 type counts struct {
 	minutes map[int64]int
 	seconds map[int64]int // nil once there are too many
 	long    bool
 }
 
-// shortSeconds is up to how many seconds are told apart.
+// shortSeconds is the most seconds that are counted one by one.
 const shortSeconds = 1800
 
 func (c *counts) add(at time.Time) {
@@ -99,8 +100,8 @@ func (c *counts) add(at time.Time) {
 	}
 }
 
-// profile is the rate over time, in seconds or minutes. The first and the last minute are no whole
-// ones, and are left out where others hold requests.
+// profile returns the rate over time, in steps of a second or a minute. The first and the last minute are not whole: they are left out if
+// others have requests.
 func (c *counts) profile(from, to time.Time) estimate.Profile {
 	if !c.long && to.Sub(from) <= shortSeconds*time.Second {
 		return rates(c.seconds, from.Unix(), to.Unix(), time.Second)
