@@ -125,14 +125,23 @@ $(EXAMPLES)/node:
 	  echo "fetching what the Node examples need with npm into .tools (once)"; rm -rf $@.part; mkdir -p $@.part; \
 	  npm install --silent --no-audit --no-fund --prefix $@.part express@5.3.0 ws@8.23.0 && mv $@.part $@ || echo "npm cannot: the Node examples are not tested"
 
-# build_example builds one of examples/ in a copy of its folder: a tool that it needs, and what it runs.
+# build_example builds one of examples/ in a copy of its folder: a tool that it needs, what it runs, and files that are added.
 define build_example
-@command -v $(1) >/dev/null || { echo "no $(1) here: $(@F) is not tested"; exit 0; }; echo "building the example $(@F) in .tools (once)"; \
-  rm -rf $@.part; mkdir -p $(EXAMPLES); cp -r examples/$(@F) $@.part && (cd $@.part && $(2)) && mv $@.part $@ || echo "$(@F) cannot be built, and is not tested"
+@command -v $(1) >/dev/null || { echo "no $(1) here: $(@F) is not tested"; exit 0; }; echo "building $(@F) in .tools (once)"; \
+  rm -rf $@.part; mkdir -p $@.part; cp -r $(addsuffix /.,examples/$(firstword $(subst -, ,$(@F))) $(3)) $@.part && (cd $@.part && $(2)) && mv $@.part $@ \
+  || echo "$(@F) cannot be built, and is not tested"
 endef
 
+build_nextjs = npm install --silent --no-audit --no-fund && NEXT_TELEMETRY_DISABLED=1 npx next build && cp -r .next/static .next/standalone/.next/
+
 $(EXAMPLES)/nextjs:
-	$(call build_example,npm,npm install --silent --no-audit --no-fund && NEXT_TELEMETRY_DISABLED=1 npx next build && cp -r .next/static .next/standalone/.next/)
+	$(call build_example,npm,$(build_nextjs))
+
+# COLD_NEXTJS is the Next.js example with what bench-cold adds, by its sources.
+COLD_NEXTJS := .tools/nextjs-cold-$(shell find examples/nextjs bench/cold/nextjs -type f | sort | xargs sha256sum | sha256sum | cut -c1-12)
+
+$(COLD_NEXTJS):
+	$(call build_example,npm,$(build_nextjs),bench/cold/nextjs)
 
 $(EXAMPLES)/spring:
 	$(call build_example,mvn,mvn -q -B package)
@@ -214,8 +223,8 @@ chaos-leader: build build/chaos-app envoy ## strike leader, standby, relay and E
 bench-bill: build envoy ## what the same requests cost with and without, and on Managed Instances; results go to bench/results/
 	go run ./bench/bill
 
-bench-cold: build build/cold-app envoy ## what clients of an app with an 8 s start see with and without; results go to bench/results/ and docs/cold/
-	go run ./bench/cold
+bench-cold: build build/cold-app envoy $(COLD_NEXTJS) ## what clients of apps with an 8 s start see with and without, a Next.js build too where npm is; results go to bench/results/ and docs/cold/
+	go run ./bench/cold -nextjs $(COLD_NEXTJS)
 
 bench-replay: build envoy ## replay ten minutes of a trace, and compare with the simulator; results go to bench/results/
 	go run ./bench/replay
@@ -240,6 +249,9 @@ envoys: envoy runtimes ## run a dozen end-to-end tests against the other version
 
 cost: ## remake the tables of docs/cost.md with estimate and its price file
 	@go test ./controlplane/cli -run 'OfThePage$$' -update
+
+pictures: ## draw the pictures of the docs anew: of scaling, and of the status page where a browser is
+	@go test ./controlplane/cli ./controlplane/internal/admin/page -run '^Test(Scaling|)Pictures$$' -count=1 -update
 
 fuzz: ## fuzz every decoder for 20 s each
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
@@ -270,5 +282,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help node-runtime control-groups extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-replay simulate simulate-numbers histories envoys cost fuzz clean
+.PHONY: help node-runtime control-groups extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-cold bench-replay simulate simulate-numbers histories envoys cost pictures fuzz clean
 .SECONDARY:

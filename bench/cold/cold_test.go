@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 )
 
 func answers(by string, took ...time.Duration) (list []answer) {
@@ -28,16 +30,36 @@ func TestWhatIsCounted(t *testing.T) {
 func TestEveryPhaseHasRequestsThatCount(t *testing.T) {
 	s, err := parse(nil, io.Discard)
 	require.NoError(t, err)
-	for _, p := range s.phases() {
-		counted := 0
-		for _, r := range p.requests.Requests {
-			require.Equal(t, s.Service, r.Service, p.name)
-			if r.At >= p.from {
-				counted++
+	for _, share := range []float64{1, 0.05} {
+		for _, p := range s.phases(share) {
+			counted := 0
+			for _, r := range p.requests.Requests {
+				require.Equal(t, s.Service, r.Service, p.name)
+				if r.At >= p.from {
+					counted++
+				}
 			}
+			require.Greater(t, counted, 5, p.name)
+			require.NotContains(t, p.about, "%!")
 		}
-		require.Greater(t, counted, 5, p.name)
 	}
+}
+
+func TestAnAppThatIsNotHereIsSaidSo(t *testing.T) {
+	s, err := parse([]string{"-nextjs", t.TempDir()}, io.Discard)
+	require.NoError(t, err)
+	next, err := s.next()
+	require.NoError(t, err)
+	require.NotEmpty(t, next.missing)
+	var said strings.Builder
+	skipped, err := try(t.Context(), nil, s, next, &said)
+	require.NoError(t, err)
+	require.Contains(t, said.String(), "nextjs: not measured")
+	both := measured{Plain: seen{Answers: answers("a", 1)}, Dispatched: seen{Answers: answers("b", 1)}}
+	r := report{Origin: &lab.Origin{}, Apps: []tried{{Name: "go", Phases: []measured{both}}, skipped}}
+	page := r.markdown("data.json")
+	require.Contains(t, page, "Not measured: "+next.missing)
+	require.NotContains(t, page, "%!")
 }
 
 // A picture holds a dot for each answer, and is XML.
@@ -45,7 +67,7 @@ func TestPicturesShowEachAnswer(t *testing.T) {
 	both := measured{Plain: seen{Answers: answers("a", 8*time.Second, time.Second)}, Dispatched: seen{Answers: answers("b", 100*time.Millisecond)}}
 	steady, crowd, up := both, both, both
 	steady.Name, crowd.Name, up.Name = "steady", "crowd", "scale-up"
-	r := &report{Phases: []measured{steady, crowd, up}}
+	r := &report{Apps: []tried{{Phases: []measured{steady, crowd, up}}}}
 	require.Equal(t, 9, strings.Count(r.latency(), `r="2"`))
 	require.Equal(t, 4, strings.Count(r.spread(), `<rect x=`))
 	for _, text := range []string{r.latency(), r.spread()} {

@@ -1,5 +1,6 @@
-// Command cold shows what clients of an app see that answers in 100 ms and takes 8 s to start: the same requests at the same
-// moment, one per environment through lambdalocal's direct front end, and dispatched through Envoy and the control plane.
+// Command cold shows what clients of apps see that answer in 100 ms and take 8 s to start: the same requests at the same
+// moment, one per environment through lambdalocal's direct front end, and dispatched through Envoy and the control plane. One app
+// sleeps, the other is a build of Next.js, where there is one.
 //
 // It runs in the project's root, after make build envoy. docs/performance.md explains what it reports.
 package main
@@ -18,12 +19,13 @@ import (
 
 func main() { command.Main("cold", run) }
 
-// settings are what a run does. The defaults take three minutes.
+// settings are what a run does. The defaults take six minutes.
 type settings struct {
 	Init    time.Duration `json:"init_ns"`
 	Service time.Duration `json:"service_ns"`
 	Seed    uint64        `json:"seed"`
 	Workers int           `json:"envoy_workers"`
+	Next    string        `json:"-"` // folder of the build; empty: none
 	out     string
 	plots   string
 }
@@ -35,6 +37,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.DurationVar(&s.Init, "init", 8*time.Second, "how long the app takes to start")
 	flags.DurationVar(&s.Service, "service", 100*time.Millisecond, "how long it takes to answer")
 	flags.Uint64Var(&s.Seed, "seed", 1, "of the arrivals")
+	flags.StringVar(&s.Next, "nextjs", "", "folder of a build of Next.js, for example .tools/nextjs-cold-...; default none")
 	flags.StringVar(&s.out, "out", "bench/results", "folder of the results")
 	flags.StringVar(&s.plots, "plots", "docs/cold", "folder of the plots")
 	return s, flags.Parse(args)

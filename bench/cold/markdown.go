@@ -18,24 +18,40 @@ Made by `+"`make bench-cold`"+`; do not edit. Data: [%[1]s](%[1]s). How it is me
 
 %[2]s
 
-An app that answers in %[3]v and takes %[4]v to start, %[5]d MB. **Plain** is one request per environment, as behind a function
-URL; **dispatched** is through Envoy and the control plane, ten requests per instance, all settings at their defaults. Both get
-the same requests at the same moment. A cold start waits %[6]v (median; one in a hundred %[7]v) before its init. Dollars are
-those of lambdalocal's ledger, init included, without Envoy and the control plane, which are a machine of yours.
-
-| | | answers above %[8]v | p50 | p99 | longest | environments | dollars for a million |
-|---|---|---|---|---|---|---|---|
-`, file, r.Origin, r.Settings.Service, r.Settings.Init, r.MemoryMB, lab.ColdP50, lab.ColdP99, tooLong)
-	for _, m := range r.Phases {
-		row(&b, fmt.Sprintf("**%s**: %s", m.Name, m.About), "plain", m.Plain)
-		row(&b, "", "dispatched", m.Dispatched)
-	}
-	b.WriteString(`
+**Plain** is one request per environment, as behind a function URL; **dispatched** is through Envoy and the control plane, ten
+requests per instance, all settings at their defaults. Both get the same requests at the same moment. %[3]d MB. A cold start
+waits %[4]v (median; one in a hundred %[5]v) before its init. Dollars are those of lambdalocal's ledger, init included, without
+Envoy and the control plane, which are a machine of yours.
+`, file, r.Origin, r.MemoryMB, lab.ColdP50, lab.ColdP99)
+	for n, t := range r.Apps {
+		t.table(&b)
+		if n == 0 {
+			b.WriteString(`
 ![Steady state and scale-up](../../docs/cold/latency.svg)
 
 ![How requests are spread over environments](../../docs/cold/spread.svg)
 `)
+		}
+	}
 	return b.String()
+}
+
+// table is what was seen of an app.
+func (t tried) table(b *strings.Builder) {
+	if t.Missing != "" {
+		fmt.Fprintf(b, "\n%s. Not measured: %s.\n", t.About, t.Missing)
+		return
+	}
+	fmt.Fprintf(b, `
+%s.
+
+| | | answers above %v | p50 | p99 | longest | environments | dollars for a million |
+|---|---|---|---|---|---|---|---|
+`, t.About, tooLong)
+	for _, m := range t.Phases {
+		row(b, fmt.Sprintf("**%s**: %s", m.Name, m.About), "plain", m.Plain)
+		row(b, "", "dispatched", m.Dispatched)
+	}
 }
 
 func row(b *strings.Builder, phase, way string, s seen) {

@@ -5,42 +5,66 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/bench/lab"
 )
 
-// measure fills a report in. The phases follow each other; in each, both ways get the same requests at the same moment.
+// measure fills a report in. The phases of each app follow each other; in each, both ways get the same requests at the same moment.
 func measure(ctx context.Context, l *lab.Lab, s settings, stdout io.Writer) (*report, error) {
 	origin, err := lab.Here()
 	if err != nil {
 		return nil, err
 	}
-	phases := s.phases()
-	app, err := filepath.Abs("build/cold-app")
-	if err != nil {
-		return nil, err
-	}
-	stack, err := lab.StartStack(ctx, l, functions(phases, app, s))
+	apps, err := s.apps()
 	if err != nil {
 		return nil, err
 	}
 	r := &report{Origin: origin, Settings: s, MemoryMB: lab.MemoryMB}
-	for _, p := range phases {
-		fmt.Fprintf(stdout, "%s: %s, both ways at once\n", p.name, p.about)
-		m, err := pair(ctx, stack, p)
+	for _, a := range apps {
+		t, err := try(ctx, l, s, a, stdout)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", a.name, err)
 		}
-		r.Phases = append(r.Phases, m)
+		r.Apps = append(r.Apps, t)
 	}
 	return r, origin.Finish()
 }
 
-func functions(phases []phase, app string, s settings) (list []lab.Function) {
+// try sends all phases to an app, in a stack of its own.
+func try(ctx context.Context, l *lab.Lab, s settings, a app, stdout io.Writer) (tried, error) {
+	t := tried{Name: a.name, About: a.about, Missing: a.missing}
+	if a.missing != "" {
+		_, err := fmt.Fprintf(stdout, "%s: not measured: %s\n", a.name, a.missing)
+		return t, err
+	}
+	sub, err := l.Sub(a.name)
+	if err != nil {
+		return t, err
+	}
+	defer sub.Close()
+	phases := s.phases(a.share)
+	stack, err := lab.StartStack(ctx, sub, functions(phases, a))
+	if err != nil {
+		return t, err
+	}
 	for _, p := range phases {
-		list = append(list, lab.BothWays(lab.Function{Name: p.name, App: app, Env: fmt.Sprintf("{COLD_INIT: %v}", s.Init)})...)
+		fmt.Fprintf(stdout, "%s, %s: %s, both ways at once\n", a.name, p.name, p.about)
+		m, err := pair(ctx, stack, p)
+		if err != nil {
+			return t, err
+		}
+		t.Phases = append(t.Phases, m)
+	}
+	return t, nil
+}
+
+func functions(phases []phase, a app) (list []lab.Function) {
+	for _, p := range phases {
+		f := a.function
+		f.Name = p.name
+		list = append(list, lab.BothWays(f)...)
 	}
 	return list
 }
@@ -79,7 +103,7 @@ func send(ctx context.Context, stack *lab.Stack, p phase, way lab.Way) (seen, er
 	s := seen{Environments: counters.Cold, Requests: len(answers)}
 	for n, a := range answers {
 		if at := p.requests.Requests[n].At; at >= p.from {
-			s.Answers = append(s.Answers, answer{At: at - p.from, Took: a.Took, By: a.By})
+			s.Answers = append(s.Answers, answer{At: (at - p.from).Round(time.Millisecond), Took: a.Took.Round(time.Millisecond), By: a.By})
 		}
 	}
 	return s, err

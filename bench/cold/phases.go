@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/simulation"
@@ -13,33 +15,34 @@ type phase struct {
 	requests    simulation.Workload
 }
 
-// phases in the order of the report.
-func (s settings) phases() []phase {
+// phases in the order of the report. Rates are full times share, but for that of the lone requests.
+func (s settings) phases(share float64) []phase {
 	const second = time.Second
 	poisson := func(from, length time.Duration, perSecond float64, salt uint64) []simulation.Request {
 		return later(from, simulation.Poisson("", length, perSecond, s.Service, s.Seed+salt).Requests)
 	}
-	// rising goes from one request a second to 15: no environment stands idle that an earlier peak has paid for.
+	// rising goes up to the full rate in 15 steps: no environment stands idle that an earlier peak has paid for.
 	rising := func(each time.Duration, salt uint64) (w []simulation.Request) {
 		for n := range 15 {
-			w = append(w, poisson(time.Duration(n)*each, each, float64(n+1), salt+uint64(n))...)
+			w = append(w, poisson(time.Duration(n)*each, each, float64(n+1)*share, salt+uint64(n))...)
 		}
 		return w
 	}
 	began := s.Init + 2*second
 	first := simulation.Constant("", second, 1, s.Service).Requests // so that the first start is over in time
+	rate := func(full float64) string { return strconv.FormatFloat(full*share, 'g', 3, 64) }
 	return []phase{
 		{
-			"scale-up", "60 requests within a second when nothing runs, then 15 a second", 0,
-			join(poisson(0, second, 60, 1), poisson(second, s.Init+11*second, 15, 2)),
+			"scale-up", fmt.Sprintf("%s requests within a second when nothing runs, then %s a second", rate(60), rate(15)), 0,
+			join(poisson(0, second, 60*share, 1), poisson(second, s.Init+11*second, 15*share, 2)),
 		},
 		{
-			"steady", "from 1 to 15 requests a second within a minute, counted when the first start is over", began,
+			"steady", fmt.Sprintf("from %s to %s requests a second within a minute, counted when the first start is over", rate(1), rate(15)), began,
 			join(first, poisson(0, began, 0.5, 3), later(began, rising(4*second, 10))),
 		},
 		{
-			"crowd", "that within 15 s, then 100 requests within a second beside 15 a second, which are counted", began + 15*second,
-			join(first, poisson(0, began, 0.5, 4), later(began, rising(second, 30)), poisson(began+15*second, second, 100, 5), poisson(began+15*second, 12*second, 15, 6)),
+			"crowd", fmt.Sprintf("that within 15 s, then %s requests within a second beside %s a second, which are counted", rate(100), rate(15)), began + 15*second,
+			join(first, poisson(0, began, 0.5, 4), later(began, rising(second, 30)), poisson(began+15*second, second, 100*share, 5), poisson(began+15*second, 12*second, 15*share, 6)),
 		},
 		{
 			"lone", "a request each five seconds, counted when the first start is over", began,

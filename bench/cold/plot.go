@@ -144,8 +144,9 @@ func bars(p *picture, x, step, most float64, counts []int, colour string) float6
 	return x
 }
 
+// phase is one of the first app.
 func (r *report) phase(name string) measured {
-	for _, m := range r.Phases {
+	for _, m := range r.Apps[0].Phases {
 		if m.Name == name {
 			return m
 		}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/bench/arrivals"
@@ -13,9 +15,17 @@ import (
 // A report is everything that one run saw. Durations are nanoseconds.
 type report struct {
 	*lab.Origin
-	Settings settings   `json:"settings"`
-	MemoryMB int        `json:"memory_mb"`
-	Phases   []measured `json:"phases"`
+	Settings settings `json:"settings"`
+	MemoryMB int      `json:"memory_mb"`
+	Apps     []tried  `json:"apps"`
+}
+
+// tried is an app. Missing says why it has no phases.
+type tried struct {
+	Name    string     `json:"name"`
+	About   string     `json:"about"`
+	Missing string     `json:"missing,omitempty"`
+	Phases  []measured `json:"phases"`
 }
 
 // measured is a phase.
@@ -34,7 +44,7 @@ type seen struct {
 	Answers      []answer `json:"answers"` // those that count
 }
 
-// An answer came Took after its request was due, which was At after those that count began.
+// An answer came Took after its request was due, which was At after those that count began. Both are in whole milliseconds.
 type answer struct {
 	At, Took time.Duration
 	By       string // environment
@@ -43,6 +53,19 @@ type answer struct {
 // MarshalText is seconds, seconds and the environment: there are many.
 func (a answer) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "%.3f %.3f %s", a.At.Seconds(), a.Took.Seconds(), a.By), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (a *answer) UnmarshalText(text []byte) error {
+	fields := strings.SplitN(string(text), " ", 3)
+	if len(fields) < 3 {
+		return fmt.Errorf("answer %q: must be seconds, seconds and an environment", text)
+	}
+	var errs [2]error
+	a.At, errs[0] = time.ParseDuration(fields[0] + "s")
+	a.Took, errs[1] = time.ParseDuration(fields[1] + "s")
+	a.By = fields[2]
+	return errors.Join(errs[:]...)
 }
 
 // tooLong is when a person has given up on a page.

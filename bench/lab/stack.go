@@ -19,10 +19,11 @@ import (
 // end, one request per environment.
 type Function struct {
 	Name    string
-	Scaling string // YAML flow mapping over the defaults: "{min: 1}"; empty: the defaults
-	App     string // program; empty: the Go example
-	Env     string // YAML flow mapping of variables for it
-	Managed bool   // runs as on Lambda Managed Instances, with their defaults
+	Scaling string   // YAML flow mapping over the defaults: "{min: 1}"; empty: the defaults
+	Command []string // program and arguments; empty: the Go example
+	Beside  string   // program of lambdapeer, for an app that is a plain HTTP server; empty: the app has it within
+	Env     string   // YAML flow mapping of variables for it
+	Managed bool     // runs as on Lambda Managed Instances, with their defaults
 }
 
 // MemoryMB is what every function of a Stack has.
@@ -46,7 +47,10 @@ isolation: "off" # what leaves an environment would pass through lambdalocal, wh
 functions:
 {{- range .Functions}}
 - name: {{.Name}}
-  command: ["{{or .App $.App}}"]
+  command: [{{range .Command}}"{{.}}", {{else}}"{{$.App}}"{{end}}]
+  {{- with .Beside}}
+  extensions: [["{{.}}"]]
+  {{- end}}
   {{- with .Env}}
   env: {{.}}
   {{- end}}

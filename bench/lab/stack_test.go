@@ -19,7 +19,7 @@ func TestBothPartsAcceptTheirConfiguration(t *testing.T) {
 	t.Cleanup(l.Close)
 	s := &Stack{
 		Dir: "/tmp/s", App: "/bin/true", Front: "127.0.0.1:1", Direct: "127.0.0.1:2", Admin: "127.0.0.1:3", Invoke: "127.0.0.1:4",
-		Relay: "127.0.0.1:5", Functions: []Function{{Name: "a"}, {Name: "b", Scaling: "{min: 1}"}, {Name: "c", Managed: true}},
+		Relay: "127.0.0.1:5", Functions: []Function{{Name: "a"}, {Name: "b", Scaling: "{min: 1}"}, {Name: "c", Managed: true, Command: []string{"/bin/echo", "a b"}, Beside: "/bin/true"}},
 	}
 	write := func(name string, config *template.Template) string {
 		path, err := s.write(l, name, config)
@@ -31,6 +31,9 @@ func TestBothPartsAcceptTheirConfiguration(t *testing.T) {
 	require.NoError(t, local.Validate())
 	require.Len(t, local.Functions, 3)
 	require.Equal(t, MemoryMB, local.Functions[1].MemoryMB)
+	require.Equal(t, []string{"/bin/true"}, local.Functions[1].Command)
+	require.Equal(t, []string{"/bin/echo", "a b"}, local.Functions[2].Command)
+	require.Equal(t, []string{"/bin/true"}, local.Functions[2].Extensions[0].Command)
 	ours, err := controlplane.LoadConfig(write("controlplane", stackYAML), nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, lambdalocal.DefaultManaged(), *local.Functions[2].Managed)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write the tables of docs/cost.md anew")
+var update = flag.Bool("update", false, "write the tables of docs/cost.md, and the pictures of docs/scaling, anew")
 
 const costPage = "../../docs/cost.md"
 

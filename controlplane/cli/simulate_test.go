@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -34,6 +36,27 @@ func TestSimulateATrace(t *testing.T) {
 		} else {
 			require.NoError(t, err)
 		}
+	}
+}
+
+// The pictures of docs/scaling.md show the policy as it is.
+func TestScalingPictures(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("other processors round in other places")
+	}
+	const pictures = "../../docs/scaling"
+	dir := pictures
+	if !*update {
+		dir = t.TempDir()
+	}
+	_, _, err := try(t, "simulate", "--workload", "azllm_code-twin", "--workload", "spike", "--policy", "ours", "--seeds", "1", "--plots", dir)
+	require.NoError(t, err)
+	for _, name := range []string{"azllm_code-twin-ours.svg", "spike-ours.svg"} {
+		drawn, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		kept, err := os.ReadFile(filepath.Join(pictures, name))
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(kept, drawn), "%s is older than the policy, or than what draws it: make pictures", name)
 	}
 }
 

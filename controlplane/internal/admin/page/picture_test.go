@@ -33,9 +33,6 @@ func TestPictures(t *testing.T) {
 	b.picture(1200, 1180, false, "desktop-light.png")
 	b.picture(1200, 1180, true, "desktop-dark.png")
 	b.picture(390, 844, false, "phone-light.png")
-	_, err := chromedp.Run(b.tab, chromedp.Evaluate[bool]("document.querySelector('.function:last-of-type').scrollIntoView() || true"))
-	require.NoError(t, err)
-	b.picture(390, 844, true, "phone-dark.png")
 }
 
 // picture writes what a window of a size shows.
