@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 
@@ -67,12 +68,27 @@ func (p *api) readToken() error {
 	return err
 }
 
-// mistake makes a malformed --admin a usage error. That a control plane does not answer is another kind of failure.
+// mistake makes usage errors of a malformed --admin, and of values that the control plane refuses. Any other failure is not of the
+// command line.
 func mistake(err error) error {
-	if errors.Is(err, client.ErrAddress) {
+	var refused *client.Refusal
+	switch {
+	case errors.Is(err, client.ErrAddress):
 		return usagef("--admin: %w", err)
+	case errors.As(err, &refused) && refused.Status == http.StatusBadRequest:
+		return usageError{err}
 	}
 	return err
+}
+
+// again writes the flags with which another command asks the same control plane, each with a space before it.
+func (p *api) again(c *cobra.Command) (flags string) {
+	for _, name := range []string{"admin", "token-file"} {
+		if flag := c.Flags().Lookup(name); flag.Changed {
+			flags += fmt.Sprintf(" --%s %s", name, flag.Value)
+		}
+	}
+	return flags
 }
 
 // completeFunctions completes names of functions in a shell, if a control plane answers.

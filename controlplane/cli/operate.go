@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,6 +36,9 @@ func (a *app) rolloutCommand() *cobra.Command {
 		}
 		plan := operator.RolloutPlan{Steps: steps}
 		if hold != "" {
+			if _, err := time.ParseDuration(hold); err != nil {
+				return usagef("rollout: --hold: must be a duration such as 30s or 1m30s, got %q", hold)
+			}
 			plan.Hold = &hold
 		}
 		return a.order(c, &api, http.MethodPost, args[0], "rollout", plan, "%[1]s is being rolled out")
@@ -75,7 +79,7 @@ func (a *app) order(c *cobra.Command, api *api, method, function, path string, b
 		_, err := a.stdout.Write(answer)
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, done+"; `%[2]s status %[1]s` shows how far it is\n", function, program)
+	_, err = fmt.Fprintf(a.stdout, done+"; `%[2]s status%[3]s %[1]s` shows how far it is\n", function, program, api.again(c))
 	return err
 }
 

@@ -128,7 +128,8 @@ func TestDrainAndRolloutSayWhatBeginsOrWhyNot(t *testing.T) {
 	for _, args := range [][]string{{"drain", "web"}, {"drain", "--now", "web"}} {
 		stdout, _, err := try(t, append(args, "--admin", admin)...)
 		require.NoError(t, err, args)
-		require.Equal(t, "web is being drained; `lambda-dispatch status web` shows how far it is\n", stdout)
+		require.Equal(t, "web is being drained; `lambda-dispatch status web` shows how far it is\n", strings.Replace(stdout, "status --admin "+admin, "status", 1))
+		require.Contains(t, stdout, "--admin "+admin, "the same control plane is to be asked")
 	}
 	stdout, _, err := try(t, "drain", "web", "--json", "--admin", admin)
 	require.NoError(t, err)
@@ -140,8 +141,9 @@ func TestDrainAndRolloutSayWhatBeginsOrWhyNot(t *testing.T) {
 	}{
 		{[]string{"drain", "wob"}, `drain: function "wob": not found`, 1},
 		{[]string{"rollout", "--abort", "web"}, "rollout: ", 1},
-		{[]string{"rollout", "--hold", "soon", "web"}, `rollout: hold: must be a duration, such as "10s", got "soon"`, 1},
-		{[]string{"rollout", "--steps", "2", "web"}, "rollout: ", 1},
+		{[]string{"rollout", "--hold", "soon", "web"}, `rollout: --hold: must be a duration such as 30s or 1m30s, got "soon"`, 2},
+		{[]string{"rollout", "--hold", "2h", "web"}, "rollout: hold: must be between 0s and 1h0m0s, got 2h0m0s", 2},
+		{[]string{"rollout", "--steps", "2", "web"}, "rollout: steps[0]: must be above the one before and at most 1, got 2", 2},
 		{[]string{"rollout", "--steps", "many", "web"}, `rollout: --steps: must be numbers with commas between them, got "many"`, 2},
 		{[]string{"rollout", "--abort", "--hold", "1s", "web"}, "rollout: --abort gives a rollout up", 2},
 		{[]string{"rollout"}, "rollout: no FUNCTION given: lambda-dispatch rollout [FLAG]... FUNCTION", 2},

@@ -2,6 +2,7 @@ package slots
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -10,12 +11,18 @@ const xrayHeader = "X-Amzn-Trace-Id"
 
 // forgetLineage removes the lineage from X-Ray ids: the invocations that led to this request, for Lambda's detection of loops.
 // An app that passed it on in its own calls would have them counted as part of somebody else's chain, and Lambda would stop
-// them as a loop.
+// them as a loop. An id of nothing else is removed.
 func forgetLineage(header http.Header) {
-	for i, id := range header[xrayHeader] {
+	ids := header[xrayHeader]
+	for i, id := range ids {
 		if strings.Contains(id, lineage) {
-			header[xrayHeader][i] = withoutLineage(id)
+			ids[i] = withoutLineage(id)
 		}
+	}
+	if ids = slices.DeleteFunc(ids, func(id string) bool { return id == "" }); len(ids) == 0 {
+		delete(header, xrayHeader)
+	} else {
+		header[xrayHeader] = ids
 	}
 }
 

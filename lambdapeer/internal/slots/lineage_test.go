@@ -26,3 +26,19 @@ func TestAnAppSeesXRaysIDWithoutItsLineage(t *testing.T) {
 		require.Equal(t, want, seen, sent)
 	}
 }
+
+// An empty id would be one that the app's tracer cannot read.
+func TestAnIDOfALineageAloneIsRemoved(t *testing.T) {
+	for _, c := range []struct{ sent, want []string }{
+		{[]string{"Lineage=c:1"}, nil}, {[]string{"Lineage=c:1", "Root=1-a;Lineage=c:1"}, []string{"Root=1-a"}}, {nil, nil},
+	} {
+		header := http.Header{"Other": {"stays"}}
+		if c.sent != nil {
+			header[xrayHeader] = c.sent
+		}
+		forgetLineage(header)
+		require.Equal(t, c.want, header[xrayHeader])
+		_, there := header[xrayHeader]
+		require.Equal(t, c.want != nil, there)
+	}
+}

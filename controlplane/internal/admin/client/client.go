@@ -23,6 +23,15 @@ const mostAnswer = 64 << 20
 // ErrAddress is the error of an address that is not host:port.
 var ErrAddress = errors.New("must be host:port")
 
+// A Refusal is the error of a request that a control plane refuses.
+type Refusal struct {
+	Status int    // of HTTP
+	Detail string // in the control plane's words
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.Detail }
+
 // A Client is one control plane's admin address.
 type Client struct {
 	Address string // host:port; an empty host, 0.0.0.0 and :: stand for localhost
@@ -102,7 +111,7 @@ func (c Client) refusal(response *http.Response, body []byte) error {
 		Detail string `json:"detail"`
 	}
 	if json.Unmarshal(body, &problem) == nil && problem.Detail != "" {
-		return errors.New(problem.Detail)
+		return &Refusal{Status: response.StatusCode, Detail: problem.Detail}
 	}
 	return fmt.Errorf("%s answers %s: is it a control plane's admin address?", c.Address, response.Status)
 }
