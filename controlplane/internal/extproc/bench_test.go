@@ -7,6 +7,8 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
@@ -24,11 +26,17 @@ func (noLease) Wait() admission.Wait {
 	return admission.Wait{Instance: "i-1", Start: admission.NoStart}
 }
 
+// asEnvoySends is the first message of a browser's request.
+func asEnvoySends() *extprocv3.ProcessingRequest {
+	return headersMessage(raw(":method", "GET"), raw(":path", "/hello?name=value"), raw("accept", "text/html,*/*;q=0.8"),
+		raw("x-request-id", "7c1f1b5e-6d8a-4f0e-9a0b-0b8f8f1d2c3e"))
+}
+
 // BenchmarkProcess is what this package adds to gRPC: both codecs and the exchange, no transport.
 func BenchmarkProcess(b *testing.B) {
 	log, _ := logtest.NewNullLogger()
 	server := New(noLease{}, log)
-	first, err := proto.Marshal(request())
+	first, err := proto.Marshal(asEnvoySends())
 	require.NoError(b, err)
 	ctx := metadata.NewIncomingContext(context.Background(), metadata.Pairs(FunctionKey, "web"))
 	buf := make([]byte, 0, 1024)
@@ -48,7 +56,7 @@ func BenchmarkStream(b *testing.B) {
 		return &slot{endpoint: "/run/e/web-0001.sock", released: make(chan struct{}, 1)}, nil
 	})
 	ctx := metadata.AppendToOutgoingContext(context.Background(), FunctionKey, "web")
-	first := request()
+	first := asEnvoySends()
 	b.ReportAllocs()
 	b.SetParallelism(50)
 	b.RunParallel(func(pb *testing.PB) {
@@ -79,4 +87,21 @@ func roundTrip(ctx context.Context, client extprocv3.ExternalProcessorClient, fi
 		_, err = stream.Recv()
 	}
 	return nil
+}
+
+// BenchmarkUnmarshal reads the message that comes with each request.
+func BenchmarkUnmarshal(b *testing.B) {
+	message, err := proto.Marshal(asEnvoySends())
+	require.NoError(b, err)
+	data := mem.BufferSlice{mem.SliceBuffer(message)}
+	for name, codec := range map[string]encoding.CodecV2{"ours": newCodec(), "protobuf": encoding.GetCodecV2("proto")} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := codec.Unmarshal(data, new(extprocv3.ProcessingRequest)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

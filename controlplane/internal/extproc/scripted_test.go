@@ -6,7 +6,7 @@ import (
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/grpc/mem"
 )
 
 // A scripted stream receives what it is given, then the end, and keeps what is sent.
@@ -29,7 +29,7 @@ func (s *scripted) Recv() (*extprocv3.ProcessingRequest, error) {
 		return nil, io.EOF
 	}
 	request := &extprocv3.ProcessingRequest{}
-	err := proto.Unmarshal(s.received[0], request)
+	err := newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(s.received[0])}, request)
 	s.received = s.received[1:]
 	return request, err
 }
