@@ -13,6 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/request"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/uuid"
 )
 
 // maxPayload is Lambda's limit on an event, in bytes.
@@ -38,7 +39,7 @@ type target struct {
 
 // ServeHTTP answers with what the function answers; 429 if it is throttled, 502 if it fails.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := request.NewID()
+	id := uuid.New()
 	w.Header().Set("X-Amzn-RequestId", id)
 	t, inv, err := h.invocation(w, r, id)
 	switch {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/uuid"
 )
 
 // Kinds of events.
@@ -142,7 +144,7 @@ func (b *boot) admit(name string, body []byte) (*extension, *refusal) {
 		return nil, forbid("InvalidRequestFormat", "%v", err)
 	}
 	external := slices.ContainsFunc(b.processes, func(c *child) bool { return c.kind == extern && c.name == name })
-	x := &extension{id: newUUID(), name: name, external: external, wants: wanted.Events, state: extensionRegistered}
+	x := &extension{id: uuid.New(), name: name, external: external, wants: wanted.Events, state: extensionRegistered}
 	if refused := b.refusalLocked(x); refused != nil {
 		return nil, refused
 	}
@@ -188,7 +190,7 @@ func (b *boot) caller(r *http.Request) (*extension, *refusal) {
 	switch {
 	case id == "":
 		return nil, forbid("Extension.MissingExtensionIdentifier", "Missing Lambda-Extension-Identifier header")
-	case !isUUID(id):
+	case !uuid.Valid(id):
 		return nil, forbid("Extension.InvalidExtensionIdentifier", "Invalid Lambda-Extension-Identifier")
 	}
 	b.mu.Lock()
@@ -224,7 +226,7 @@ func (b *boot) nextEvent(w http.ResponseWriter, r *http.Request) {
 		b.update(func() { _ = x.move(extensionRunning, extensionReady) })
 		return
 	}
-	w.Header().Set("Lambda-Extension-Event-Identifier", newUUID())
+	w.Header().Set("Lambda-Extension-Event-Identifier", uuid.New())
 	writeJSON(w, http.StatusOK, e)
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/uuid"
 )
 
 // external extensions in tests are processes named sleep; internal ones have any other name.
@@ -46,7 +48,7 @@ func TestRegistrationSaysWhatTheFunctionIs(t *testing.T) {
 	header.Set("Lambda-Extension-Accept-Feature", "other, accountId")
 	r := s.call("POST", extensionPath+"register", header, `{"events":["INVOKE"]}`)
 	require.JSONEq(t, `{"functionName":"web","functionVersion":"$LATEST","handler":"app.handler","accountId":"123456789012"}`, r.body)
-	require.True(t, isUUID(r.header.Get("Lambda-Extension-Identifier")))
+	require.True(t, uuid.Valid(r.header.Get("Lambda-Extension-Identifier")))
 
 	r = s.call("POST", extensionPath+"register", named("internal"), `{}`)
 	require.JSONEq(t, `{"functionName":"web","functionVersion":"$LATEST","handler":"app.handler"}`, r.body)
@@ -57,7 +59,7 @@ func TestAnExtensionGetsEveryEvent(t *testing.T) {
 	result := s.invoke(Invocation{ARN: "arn", TraceID: "Root=1"})
 	r := <-event
 	require.Equal(t, "application/json", r.header.Get("Content-Type"))
-	require.True(t, isUUID(r.header.Get("Lambda-Extension-Event-Identifier")))
+	require.True(t, uuid.Valid(r.header.Get("Lambda-Extension-Event-Identifier")))
 	require.Regexp(t, `^{"eventType":"INVOKE","deadlineMs":[0-9]{13},"requestId":"id-1","invokedFunctionArn":"arn","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1"}}\s$`, r.body)
 	<-next
 	require.Equal(t, http.StatusAccepted, s.call("POST", idPath+"response", nil, "{}").code)

@@ -13,6 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/request"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/uuid"
 )
 
 // Invocation types.
@@ -46,7 +47,7 @@ func (c call) wanted() function.Call {
 
 // call reads the request. The invocation's id is valid even if it fails.
 func (h *Handler) call(r *http.Request) (call, error) {
-	c := call{inv: environment.Invocation{ID: request.NewID(), TraceID: request.TraceID(r)}, kind: kindSync}
+	c := call{inv: environment.Invocation{ID: uuid.New(), TraceID: request.TraceID(r)}, kind: kindSync}
 	var err error
 	if c.target, c.function, err = h.find(r); err != nil {
 		return c, err

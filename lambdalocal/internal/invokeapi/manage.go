@@ -8,6 +8,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/request"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/uuid"
 )
 
 // maxSettings bounds the body of a call that changes a setting.
@@ -49,7 +50,7 @@ func (h *Handler) registerManagement(mux *http.ServeMux) {
 // managed sends what a call returns: the status, and the body unless it is nil.
 func managed(serve func(*http.Request) (int, any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Amzn-RequestId", request.NewID())
+		w.Header().Set("X-Amzn-RequestId", uuid.New())
 		status, body, err := serve(r)
 		if err != nil {
 			serviceerror.Send(w, err)

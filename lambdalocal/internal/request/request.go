@@ -1,4 +1,4 @@
-// Package request reads what every way to invoke a function needs from an HTTP request: its ids, and its body within a limit.
+// Package request reads what every way to invoke a function needs from an HTTP request: its trace id, and its body within a limit.
 package request
 
 import (
@@ -18,11 +18,6 @@ const TraceHeader = "X-Amzn-Trace-Id"
 // maxDrain is how much of a body that is too large is read and thrown away, so that the client, still writing, gets to read
 // the answer.
 const maxDrain = 64 << 20
-
-// NewID returns an id of a request.
-func NewID() string {
-	return fmt.Sprintf("%s-%s-4%s-a%s-%s", random(4), random(2), random(2)[1:], random(2)[1:], random(6))
-}
 
 // TraceID passes the caller's on, or makes one that is not sampled.
 func TraceID(r *http.Request) string {
