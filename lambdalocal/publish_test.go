@@ -288,3 +288,69 @@ func TestMistakesInVersionsAreRefused(t *testing.T) {
 	}
 	m.expectColour("live", "red", "$LATEST")
 }
+
+// A tool that read the function or the alias before somebody else changed it is told so.
+func TestAnOldRevisionIsRefused(t *testing.T) {
+	t.Parallel()
+	m, dir := runFolder(t)
+	ctx, web, live := context.Background(), aws.String("web"), aws.String("live")
+	read, err := m.client.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: web})
+	require.NoError(t, err)
+	alias, err := m.client.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: web, Name: live})
+	require.NoError(t, err)
+	for _, r := range []struct {
+		what string
+		id   *string
+		try  func(revision *string) (next *string, err error)
+	}{
+		{"publish", read.RevisionId, func(revision *string) (*string, error) {
+			out, err := m.client.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: web, RevisionId: revision})
+			if err != nil {
+				return nil, err
+			}
+			require.NotEqual(t, aws.ToString(read.RevisionId), aws.ToString(out.RevisionId), "the version's own")
+			return read.RevisionId, nil
+		}},
+		{"code", read.RevisionId, func(revision *string) (*string, error) {
+			for _, dry := range []bool{true, false} {
+				out, err := m.client.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{
+					FunctionName: web, S3Bucket: aws.String("local"), S3Key: aws.String(dir), DryRun: dry, RevisionId: revision,
+				})
+				if err != nil {
+					return nil, err
+				}
+				read.RevisionId = out.RevisionId
+			}
+			return read.RevisionId, nil
+		}},
+		{"alias", alias.RevisionId, func(revision *string) (*string, error) {
+			out, err := m.client.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: web, Name: live, Description: aws.String("x"), RevisionId: revision})
+			if err != nil {
+				return nil, err
+			}
+			return out.RevisionId, nil
+		}},
+	} {
+		require.NotEmpty(t, aws.ToString(r.id), r.what)
+		_, err := r.try(aws.String("11111111-1111-4111-a111-111111111111"))
+		var old *types.PreconditionFailedException
+		require.ErrorAs(t, err, &old, r.what)
+		next, err := r.try(r.id)
+		require.NoError(t, err, r.what)
+		require.NotEmpty(t, aws.ToString(next), r.what)
+		if r.what != "publish" {
+			_, err = r.try(r.id)
+			require.ErrorAs(t, err, &old, r.what)
+		}
+		_, err = r.try(next)
+		require.NoError(t, err, r.what)
+	}
+	stale := read.RevisionId
+	set := func(revision *string) (*lambda.UpdateFunctionConfigurationOutput, error) {
+		return m.client.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: web, Timeout: aws.Int32(5), RevisionId: revision})
+	}
+	_, err = set(stale)
+	require.NoError(t, err)
+	_, err = set(stale)
+	require.ErrorContains(t, err, "PreconditionFailedException")
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/uuid"
 )
 
 // A Function has environments. Each environment belongs to one goroutine from its creation to its end.
@@ -41,6 +42,9 @@ func New(cfg Config) *Function {
 		versions: map[string]*version{Latest: newVersion(Version{Config: cfg.Config, Modified: cfg.Modified})},
 		all:      map[string]*life{},
 		counters: Counters{Outcomes: map[environment.Outcome]int{}, Events: EventCounters{Dropped: map[Drop]int{}}},
+	}
+	for i := range f.aliases {
+		f.aliases[i].Revision = uuid.New()
 	}
 	for _, v := range cfg.Versions {
 		v.Modified = cfg.Modified

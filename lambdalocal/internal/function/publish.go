@@ -8,6 +8,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/uuid"
 )
 
 // Versions returns the published versions, oldest first.
@@ -32,12 +33,34 @@ func (f *Function) Version(name string) (Version, bool) {
 	return v.about, true
 }
 
-// Update changes Latest. Environments of the old one end: frozen ones at once, busy ones after their invocation. change must not
-// keep what it gets.
-func (f *Function) Update(change func(*Version)) Version {
+// errRevision is the answer to a caller who knows another state than the present one.
+var errRevision = serviceerror.New(serviceerror.TypePrecondition,
+	"The RevisionId provided does not match the latest RevisionId. Call the GetFunction/GetAlias API to retrieve the latest RevisionId")
+
+// expect refuses a revision that the caller names and that is not the present one.
+func expect(revision, present string) *serviceerror.Error {
+	if revision != "" && revision != present {
+		return errRevision
+	}
+	return nil
+}
+
+// Expect refuses a revision of Latest other than the present one, unless it is empty.
+func (f *Function) Expect(revision string) *serviceerror.Error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return expect(revision, f.versions[Latest].about.Revision)
+}
+
+// Update changes Latest if it has that revision; empty is any. Environments of the old one end: frozen ones at once, busy ones after
+// their invocation. change must not keep what it gets.
+func (f *Function) Update(revision string, change func(*Version)) *serviceerror.Error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	old := f.versions[Latest]
+	if err := expect(revision, old.about.Revision); err != nil {
+		return err
+	}
 	about := old.about
 	about.Modified = time.Now()
 	change(&about)
@@ -53,7 +76,7 @@ func (f *Function) Update(change func(*Version)) Version {
 		}
 		f.growLocked(f.versions[Latest], f.cfg.Managed.Min)
 	}
-	return about
+	return nil
 }
 
 // Publish makes a version of what Latest is now. code copies Latest's code, and returns the copy's folder and hash. If nothing has
@@ -79,12 +102,13 @@ func (f *Function) Publish(description string, code func(Version) (dir, sha256 s
 		}
 	}
 	latest.Version, latest.Modified = strconv.Itoa(last+1), time.Now()
-	f.versions[latest.Version] = newVersion(latest)
+	published := newVersion(latest)
+	f.versions[latest.Version] = published
 	f.order = append(f.order, latest.Version)
 	if f.cfg.Managed != nil {
-		f.growLocked(f.versions[latest.Version], f.cfg.Managed.Min)
+		f.growLocked(published, f.cfg.Managed.Min)
 	}
-	return latest, nil
+	return published.about, nil
 }
 
 // same tells whether the versions run the same. Without a copy of the code that is not known, and counts as different.
@@ -120,19 +144,24 @@ func (f *Function) aliasLocked(name string) int {
 	return slices.IndexFunc(f.aliases, func(a Alias) bool { return a.Name == name })
 }
 
-// SetAlias replaces the alias of that name, or adds it if there is none.
-func (f *Function) SetAlias(a Alias) *serviceerror.Error {
+// SetAlias replaces the alias of that name, or adds it if there is none. It returns the alias as it is then. If a names a revision,
+// it must be that of the one to replace.
+func (f *Function) SetAlias(a Alias) (Alias, *serviceerror.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.checkLocked(a); err != nil {
-		return err
+		return a, err
 	}
-	if i := f.aliasLocked(a.Name); i >= 0 {
-		f.aliases[i] = a
-	} else {
-		f.aliases = append(f.aliases, a)
+	i := f.aliasLocked(a.Name)
+	if i < 0 {
+		i, f.aliases = len(f.aliases), append(f.aliases, Alias{Revision: a.Revision})
 	}
-	return nil
+	if err := expect(a.Revision, f.aliases[i].Revision); err != nil {
+		return a, err
+	}
+	a.Revision = uuid.New()
+	f.aliases[i] = a
+	return a, nil
 }
 
 // maxWeights is how many versions an alias may have beside its own, as in Lambda.

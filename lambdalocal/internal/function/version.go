@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/uuid"
 )
 
 // Latest is the name of the version that is not published.
@@ -19,6 +20,7 @@ type Version struct {
 	Sha256             string // of its code, where that is a copy; empty: it is what is on disk
 	Description        string
 	Modified           time.Time
+	Revision           string // another one after each change
 }
 
 // An Alias is a name for a version, or for several by weight.
@@ -26,6 +28,7 @@ type Alias struct {
 	Name        string
 	Version     string
 	Description string
+	Revision    string // another one after each change
 	// Weights are the parts of the invocations that other versions get, in total 1 at most.
 	Weights map[string]float64
 }
@@ -53,6 +56,7 @@ type version struct {
 }
 
 func newVersion(about Version) *version {
+	about.Revision = uuid.New()
 	cfg, ahead := about.Config, about.Config
 	ahead.Provisioned = true
 	return &version{about: about, cfg: &cfg, ahead: &ahead}

@@ -16,6 +16,7 @@ type alias struct {
 	Name            string
 	FunctionVersion string
 	Description     string
+	RevisionId      string
 	RoutingConfig   *routing `json:",omitempty"`
 }
 
@@ -23,7 +24,7 @@ type routing struct{ AdditionalVersionWeights map[string]float64 }
 
 func (h *Handler) alias(t target, a function.Alias) alias {
 	t.qualifier = a.Name
-	body := alias{AliasArn: h.arn(t), Name: a.Name, FunctionVersion: a.Version, Description: a.Description}
+	body := alias{AliasArn: h.arn(t), Name: a.Name, FunctionVersion: a.Version, Description: a.Description, RevisionId: a.Revision}
 	if len(a.Weights) > 0 {
 		body.RoutingConfig = &routing{a.Weights}
 	}
@@ -68,6 +69,7 @@ type aliasChange struct {
 	FunctionVersion string
 	Description     *string
 	RoutingConfig   *routing
+	RevisionID      string `json:"RevisionId"` // that the alias must have; empty: any
 }
 
 func (c aliasChange) over(a function.Alias) function.Alias {
@@ -80,6 +82,7 @@ func (c aliasChange) over(a function.Alias) function.Alias {
 	if c.RoutingConfig != nil {
 		a.Weights = c.RoutingConfig.AdditionalVersionWeights
 	}
+	a.Revision = c.RevisionID
 	return a
 }
 
@@ -124,7 +127,8 @@ func (h *Handler) updateAlias(r *http.Request) (int, any, error) {
 }
 
 func (h *Handler) setAlias(status int, t target, f *function.Function, a function.Alias) (int, any, error) {
-	if err := f.SetAlias(a); err != nil {
+	a, err := f.SetAlias(a)
+	if err != nil {
 		return 0, nil, err
 	}
 	h.Log.WithFields(logrus.Fields{

@@ -26,6 +26,7 @@ type configuration struct {
 	Environment      variables
 	Description      string
 	CodeSha256       string `json:",omitempty"` // where the code is a copy
+	RevisionId       string
 	PackageType      string
 	State            string
 	LastUpdateStatus string
@@ -67,7 +68,7 @@ func (h *Handler) configuration(f *function.Function, t target, cfg function.Ver
 		Role: fmt.Sprintf("arn:aws:iam::%s:role/lambdalocal", h.AccountID), Handler: cfg.Handler,
 		Timeout: int(math.Ceil(cfg.Timeout.Seconds())), MemorySize: cfg.MemoryMB, LastModified: cfg.Modified.UTC().Format(timestamp),
 		Architectures: []string{string(f.Config().Architecture)}, Environment: variables{cfg.Env}, PackageType: "Zip",
-		Description: cfg.Description, CodeSha256: cfg.Sha256,
+		Description: cfg.Description, CodeSha256: cfg.Sha256, RevisionId: cfg.Revision,
 		State: "Active", LastUpdateStatus: "Successful", EphemeralStorage: storage{cfg.TempMB},
 		CapacityProviderConfig: h.capacity(f.Config().Managed, cfg),
 	}

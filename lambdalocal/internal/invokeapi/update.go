@@ -31,6 +31,8 @@ type codeChange struct {
 	ImageURI string `json:"ImageUri"`
 	Publish  bool
 	DryRun   bool
+
+	RevisionID string `json:"RevisionId"` // that $LATEST must have; empty: any
 }
 
 func (h *Handler) updateCode(r *http.Request) (int, any, error) {
@@ -48,9 +50,14 @@ func (h *Handler) updateCode(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if c.DryRun {
+		if err := f.Expect(c.RevisionID); err != nil {
+			return 0, nil, err
+		}
 		return http.StatusOK, h.latest(f), nil
 	}
-	f.Update(func(v *function.Version) { v.Dir, v.Sha256 = source.Dir, source.Sha256 })
+	if err := f.Update(c.RevisionID, func(v *function.Version) { v.Dir, v.Sha256 = source.Dir, source.Sha256 }); err != nil {
+		return 0, nil, err
+	}
 	h.changed(f, "code updated")
 	if c.Publish {
 		return h.publish(http.StatusOK, f, "")
@@ -104,6 +111,7 @@ type configurationChange struct {
 	Environment *variables
 
 	EphemeralStorage *storage
+	RevisionID       string `json:"RevisionId"` // that $LATEST must have; empty: any
 
 	ImageConfig *struct {
 		EntryPoint       []string
@@ -124,7 +132,9 @@ func (h *Handler) updateConfiguration(r *http.Request) (int, any, error) {
 	if err := c.check(); err != nil {
 		return 0, nil, err
 	}
-	f.Update(c.over)
+	if err := f.Update(c.RevisionID, c.over); err != nil {
+		return 0, nil, err
+	}
 	h.changed(f, "configuration updated")
 	return http.StatusOK, h.latest(f), nil
 }
@@ -228,6 +238,7 @@ func (c configurationChange) image(v *function.Version) {
 type publication struct {
 	CodeSha256  string
 	Description string
+	RevisionID  string `json:"RevisionId"` // that $LATEST must have; empty: any
 }
 
 func (h *Handler) publishVersion(r *http.Request) (int, any, error) {
@@ -243,6 +254,9 @@ func (h *Handler) publishVersion(r *http.Request) (int, any, error) {
 	if p.CodeSha256 != "" && p.CodeSha256 != latest.Sha256 {
 		return 0, nil, invalid("CodeSha256 (%s) is different from current CodeSha256 in $LATEST (%s). "+
 			"Please try again with the CodeSha256 in $LATEST.", p.CodeSha256, latest.Sha256)
+	}
+	if err := f.Expect(p.RevisionID); err != nil {
+		return 0, nil, err
 	}
 	return h.publish(http.StatusCreated, f, p.Description)
 }

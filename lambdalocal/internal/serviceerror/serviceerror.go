@@ -33,6 +33,7 @@ const (
 	TypeConflict       = "ResourceConflictException"
 	TypeNotProvisioned = "ProvisionedConcurrencyConfigNotFoundException"
 	TypeValidation     = "ValidationException"
+	TypePrecondition   = "PreconditionFailedException"
 )
 
 // Reasons of a TooManyRequestsException (assumed: throttle-reason).
@@ -54,6 +55,7 @@ var statuses = map[string]int{
 	TypeConflict:       http.StatusConflict,
 	TypeNotProvisioned: http.StatusNotFound,
 	TypeValidation:     http.StatusBadRequest,
+	TypePrecondition:   http.StatusPreconditionFailed,
 }
 
 // Known says whether there is an error of this type.
