@@ -145,10 +145,21 @@ func (b *boot) invocationError(w http.ResponseWriter, r *http.Request) {
 func (b *boot) overflow(w http.ResponseWriter, r *http.Request, inv *invocation, limit int) {
 	b.finish(inv, tooLargeAnswer(limit))
 	_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
-	refuse(w, &refusal{
-		http.StatusRequestEntityTooLarge, "RequestEntityTooLarge",
-		fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", limit),
-	})
+	refuse(w, oversize(limit))
+}
+
+func oversize(limit int) *refusal {
+	return &refusal{http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", limit)}
+}
+
+// readBody reads the body of a call. It returns false after it has refused one that is too large, and if the caller has gone.
+func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		refuse(w, oversize(limit))
+	}
+	return body, err == nil
 }
 
 // breakOff finishes an invocation whose answer broke off.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ const (
 
 const (
 	maxExtensions      = 10
+	maxRequest         = 64 << 10 // bytes of a body
 	identifierHeader   = "Lambda-Extension-Identifier"
 	extensionErrorType = "Lambda-Extension-Function-Error-Type"
 )
@@ -107,8 +107,8 @@ type registration struct {
 }
 
 func (b *boot) register(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
-	if err != nil {
+	body, ok := readBody(w, r, maxRequest)
+	if !ok {
 		return
 	}
 	x, refused := b.admit(r.Header.Get("Lambda-Extension-Name"), body)

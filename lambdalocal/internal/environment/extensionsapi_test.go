@@ -54,6 +54,24 @@ func TestRegistrationSaysWhatTheFunctionIs(t *testing.T) {
 	require.JSONEq(t, `{"functionName":"web","functionVersion":"$LATEST","handler":"app.handler"}`, r.body)
 }
 
+// What is too large is refused, whichever API gets it.
+func TestALargeRequestIsRefused(t *testing.T) {
+	s := newStage(t, withExternal)
+	s.begin()
+	large := `"` + strings.Repeat("x", maxRequest) + `"`
+	id := s.register("sleep", `[]`)
+	for path, r := range map[string]reply{
+		"register":  s.call("POST", extensionPath+"register", named("internal"), large),
+		"telemetry": s.call("PUT", telemetryPath, id, large),
+		"logs":      s.call("PUT", "/2020-08-15/logs", id, large),
+		"init":      s.call("POST", initErrorPath, nil, strings.Repeat("x", maxAnswer+1)),
+	} {
+		require.Equal(t, http.StatusRequestEntityTooLarge, r.code, path)
+		require.Equal(t, "RequestEntityTooLarge", r.errorBody(t).Type, path)
+	}
+	require.True(t, s.Alive())
+}
+
 func TestAnExtensionGetsEveryEvent(t *testing.T) {
 	s, id, event, next := extended(t)
 	result := s.invoke(Invocation{ARN: "arn", TraceID: "Root=1"})

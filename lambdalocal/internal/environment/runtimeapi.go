@@ -174,8 +174,8 @@ func (b *boot) enter(r *http.Request, to runtimeState) (*invocation, *refusal) {
 }
 
 func (b *boot) initError(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAnswer))
-	if err != nil {
+	body, ok := readBody(w, r, maxAnswer)
+	if !ok {
 		return
 	}
 	if refused := b.enterInitError(); refused != nil {

@@ -2,7 +2,6 @@ package environment
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strings"
@@ -19,8 +18,8 @@ func (b *boot) subscribe(api telemetry.API, name string) http.HandlerFunc {
 			refuse(w, refused)
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
-		if err != nil {
+		body, ok := readBody(w, r, maxRequest)
+		if !ok {
 			return
 		}
 		if b.isInitOver() {
