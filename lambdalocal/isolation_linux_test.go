@@ -44,6 +44,8 @@ func TestAnEnvironmentSeesWhatLambdaShows(t *testing.T) {
 	dir, layer := t.TempDir(), t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "code"), []byte("code"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(layer, "library"), []byte("layer"), 0o600))
+	require.NoError(t, os.Mkdir(filepath.Join(layer, "bin"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(layer, "bin/tool"), []byte("#!/bin/sh\necho tool\n"), 0o755))
 	m := run(t, "runtime", func(f *lambdalocal.Function) { f.Dir, f.Layers = dir, []string{layer} })
 	requireIsolation(t, m)
 	shell := func(script string) string {
@@ -55,6 +57,8 @@ func TestAnEnvironmentSeesWhatLambdaShows(t *testing.T) {
 	require.Equal(t, "/var/task code", shell("echo $PWD $(cat $LAMBDA_TASK_ROOT/code)"))
 	require.Contains(t, shell("touch /var/task/new 2>&1"), "Read-only file system")
 	require.Equal(t, "layer", shell("cat /opt/library"))
+	require.Equal(t, "tool", shell("tool"), "layers bring programs")
+	require.Equal(t, "/var/task:/var/task/lib:/opt/lib", shell("echo $LD_LIBRARY_PATH"), "and libraries")
 	require.Equal(t, "169.254.100.1:9001", shell("echo $AWS_LAMBDA_RUNTIME_API"))
 	require.Equal(t, "1024 1024", shell("echo $(ulimit -Sn) $(ulimit -Hn)"))
 	require.Equal(t, "512M", shell("df -h /tmp | tail -1 | awk '{print $2}'"))

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/sandbox"
 )
 
 // inherited are the variables that processes take over from lambdalocal, where it has them: to find programs, and to call AWS with
@@ -46,6 +48,7 @@ func (e *Environment) variables(runtimeAPI string, of kind) []string {
 			vars[name] = value
 		}
 	}
+	vars["PATH"] = strings.TrimPrefix(vars["PATH"]+":"+sandbox.Layers+"/bin", ":")
 	for name, value := range e.cfg.Env {
 		vars[name] = e.expand(value)
 	}
@@ -79,6 +82,7 @@ func (e *Environment) reserved(runtimeAPI string) map[string]string {
 		"AWS_XRAY_DAEMON_ADDRESS":         xrayHost + ":" + xrayPort,
 		"LAMBDA_TASK_ROOT":                e.dir(),
 		"LAMBDA_RUNTIME_DIR":              "/var/runtime",
+		"LD_LIBRARY_PATH":                 e.dir() + ":" + e.dir() + "/lib:" + sandbox.Layers + "/lib", // before the machine's own, which the loader knows
 		"LANG":                            "en_US.UTF-8",
 		"TZ":                              ":UTC",
 		"PORT":                            strconv.Itoa(e.port),

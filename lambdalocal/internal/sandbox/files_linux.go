@@ -31,10 +31,10 @@ func readOnly(folder, at string) error {
 	return unix.MountSetattr(unix.AT_FDCWD, at, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 }
 
-// stack lays folders over the machine's Layers, in which programs may be.
+// stack lays folders over the machine's Layers, in which programs may be. None of it can be written to.
 func stack(layers []string) error {
 	if len(layers) == 0 {
-		return nil
+		return readOnly(Layers, Layers)
 	}
 	folders := []string{Layers}
 	for _, l := range layers {
