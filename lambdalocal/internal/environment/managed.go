@@ -66,7 +66,8 @@ func (e *Environment) reportBeside(inv *invocation, r *Result) {
 }
 
 // Free is how many more invocations the environment can take now: as many as it may serve at once, and as its runtime has workers.
-// A worker is busy with an invocation also after that has timed out.
+// A worker is busy with an invocation also after that has timed out, until it has answered. One that asks for another instead is not:
+// that shows where more are at work and wait than there can be.
 func (e *Environment) Free() int {
 	b := e.current()
 	if b == nil || b.failure() != nil {
@@ -74,7 +75,8 @@ func (e *Environment) Free() int {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return min(e.cfg.Concurrency, b.workers) - b.reserved - len(b.beside) - len(b.late)
+	late := min(len(b.late), max(0, e.cfg.Concurrency-b.waiting-b.runningLocked()))
+	return min(e.cfg.Concurrency, b.workers) - b.reserved - len(b.beside) - late
 }
 
 // Reserve takes one of the Free places for a Serve that must follow, so that nobody else takes it meanwhile.
@@ -122,7 +124,7 @@ func (b *boot) takeBeside(ctx context.Context) (inv *invocation, refused *refusa
 	}
 	b.runtime = runtimeReady
 	b.waiting++
-	b.workers = max(b.workers, b.waiting+b.atWorkLocked())
+	b.workers = max(b.workers, b.waiting+b.runningLocked()+len(b.late))
 	b.wakeLocked()
 	b.mu.Unlock()
 	err = b.wait(ctx, func() bool {
@@ -140,14 +142,14 @@ func (b *boot) takeBeside(ctx context.Context) (inv *invocation, refused *refusa
 	return inv, nil, err
 }
 
-// atWorkLocked counts the workers that have an invocation.
-func (b *boot) atWorkLocked() (n int) {
+// runningLocked counts the workers that have an invocation which has not timed out.
+func (b *boot) runningLocked() (n int) {
 	for _, inv := range b.beside {
 		if inv.state == runtimeRunning {
 			n++
 		}
 	}
-	return n + len(b.late)
+	return n
 }
 
 // enterBesideLocked is enter where there are several workers.

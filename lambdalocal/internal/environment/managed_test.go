@@ -87,6 +87,30 @@ func TestATimeoutIsTheInvocationsAlone(t *testing.T) {
 	require.Equal(t, 2, s.Free())
 }
 
+// A worker that never answers, and asks for another invocation, is free.
+func TestAWorkerThatForgetsAnInvocationIsFree(t *testing.T) {
+	s, first := ready(t, func(c *Config) { c.Concurrency, c.Timeout = 2, 50*time.Millisecond })
+	second := s.next()
+	s.eventually("two workers", func() bool { return s.Free() == 2 })
+	for _, id := range []string{"one", "two", "three"} {
+		forgotten := s.serveAsync(context.Background(), id)
+		select {
+		case <-first:
+			first = nil
+		case <-second:
+			second = nil
+		}
+		require.Equal(t, TimedOut, (<-forgotten).Outcome)
+		require.Equal(t, 1, s.Free())
+		if first == nil {
+			first = s.next()
+		} else {
+			second = s.next()
+		}
+		s.eventually("both workers", func() bool { return s.Free() == 2 })
+	}
+}
+
 // A crash ends all that is under way.
 func TestACrashEndsAllInvocations(t *testing.T) {
 	s, first := ready(t, manage(2))
