@@ -148,3 +148,18 @@ func TestAManagedFunctionIsPendingAtFirst(t *testing.T) {
 	require.ErrorAs(t, err, &pending)
 	require.Contains(t, pending.ErrorMessage(), "Pending")
 }
+
+func TestWhatManagedInstancesDoNotHaveIsRefused(t *testing.T) {
+	t.Parallel()
+	m := managed(t, "runtime", func(f *lambdalocal.Function) { f.Versions = []lambdalocal.Version{{Name: "1"}} })
+	ctx, web := context.Background(), aws.String("web")
+	_, reserved := m.client.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: web, ReservedConcurrentExecutions: aws.Int32(1)})
+	_, provisioned := m.client.PutProvisionedConcurrencyConfig(ctx, &lambda.PutProvisionedConcurrencyConfigInput{
+		FunctionName: web, Qualifier: aws.String("1"), ProvisionedConcurrentExecutions: aws.Int32(1),
+	})
+	_, memory := m.client.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: web, MemorySize: aws.Int32(4096)})
+	for what, err := range map[string]error{"reserved": reserved, "provisioned": provisioned, "memory": memory} {
+		var refused *types.InvalidParameterValueException
+		require.ErrorAs(t, err, &refused, what)
+	}
+}

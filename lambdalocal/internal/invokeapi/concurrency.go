@@ -14,6 +14,9 @@ type concurrency struct {
 
 func (h *Handler) putConcurrency(r *http.Request) (int, any, error) {
 	f, err := h.findWhole(r)
+	if err == nil {
+		err = unmanaged(f, "ReservedConcurrentExecutions")
+	}
 	if err != nil {
 		return 0, nil, err
 	}
@@ -60,8 +63,19 @@ type provisioned struct {
 	LastModified                             string
 }
 
+// unmanaged refuses a setting that functions on Managed Instances do not have.
+func unmanaged(f *function.Function, setting string) error {
+	if f.Config().Managed != nil {
+		return invalid("%s is not supported for functions on Lambda Managed Instances", setting)
+	}
+	return nil
+}
+
 func (h *Handler) putProvisioned(r *http.Request) (int, any, error) {
 	f, version, err := h.provisionable(r)
+	if err == nil {
+		err = unmanaged(f, "ProvisionedConcurrentExecutions")
+	}
 	if err != nil {
 		return 0, nil, err
 	}

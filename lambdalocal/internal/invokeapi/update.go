@@ -132,6 +132,9 @@ func (h *Handler) updateConfiguration(r *http.Request) (int, any, error) {
 	if err := c.check(); err != nil {
 		return 0, nil, err
 	}
+	if f.Config().Managed != nil && c.MemorySize != nil { // its instances have been chosen, and their price
+		return 0, nil, invalid("MemorySize: lambdalocal changes it for functions on Lambda's own machines only")
+	}
 	if err := f.Update(c.RevisionID, c.over); err != nil {
 		return 0, nil, err
 	}
