@@ -89,6 +89,23 @@ func TestAnEventThatIsTooOldIsDropped(t *testing.T) {
 	require.Zero(t, m.Counters("web").Started)
 }
 
+func TestAnEventOfAnAliasThatIsDeletedIsDropped(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", func(f *lambdalocal.Function) {
+		f.Aliases, f.ReservedConcurrency = []lambdalocal.Alias{{Name: "live", Version: "$LATEST"}}, new(0)
+		impatient(f)
+	})
+	ctx, web, live := context.Background(), aws.String("web"), aws.String("live")
+	_, err := m.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: web, Qualifier: live, InvocationType: types.InvocationTypeEvent})
+	require.NoError(t, err)
+	m.eventually("throttled", func() bool { return m.Counters("web").Throttled > 0 })
+	_, err = m.client.DeleteAlias(ctx, &lambda.DeleteAliasInput{FunctionName: web, Name: live})
+	require.NoError(t, err)
+	m.eventually("dropped", func() bool { return m.events().Dropped[lambdalocal.DropGone] == 1 })
+	m.reserve(nil)
+	require.Nil(t, m.invoke(order{}).FunctionError)
+}
+
 func TestEventsEndWithTheServer(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", func(f *lambdalocal.Function) { f.ReservedConcurrency = new(0) })

@@ -51,6 +51,7 @@ const (
 	DropRetries  = function.DropRetries
 	DropAge      = function.DropAge
 	DropFull     = function.DropFull
+	DropGone     = function.DropGone
 	DropShutdown = function.DropShutdown
 )
 

@@ -33,6 +33,7 @@ const (
 	DropRetries  Drop = "retries"   // the function failed each time
 	DropAge      Drop = "age"       // too old for another try
 	DropFull     Drop = "full"      // too many waited
+	DropGone     Drop = "gone"      // its alias was deleted while it waited
 	DropShutdown Drop = "shut_down" // lambdalocal ended
 )
 
@@ -91,7 +92,10 @@ func (e *event) run() {
 // deliver tries until the function succeeds, which gives an empty Drop, or the event must be dropped.
 func (e *event) deliver() Drop {
 	for {
-		e.inv.Version, _ = e.f.Resolve(e.qualifier) // it was known when it was accepted
+		var known bool
+		if e.inv.Version, known = e.f.Resolve(e.qualifier); !known {
+			return DropGone
+		}
 		result, err := e.f.Invoke(context.Background(), Call{Invocation: e.inv, Front: ledger.Invoke})
 		if err == nil && result.Outcome == environment.Succeeded {
 			return ""
