@@ -140,16 +140,16 @@ func (s *Store) Close() error {
 	return os.RemoveAll(s.root)
 }
 
-func write(source io.Reader, to string, mode fs.FileMode, left *int64) error {
-	file, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode.Perm())
-	if err != nil {
-		return err
-	}
-	n, err := io.Copy(file, io.LimitReader(source, *left+1))
+// asNew opens a file that must not be there yet.
+const asNew = os.O_CREATE | os.O_EXCL | os.O_WRONLY
+
+// write fills a file that has just been opened, and closes it. It subtracts what it writes from *left.
+func write(source io.Reader, to *os.File, left *int64) error {
+	n, err := io.Copy(to, io.LimitReader(source, *left+1))
 	if *left -= n; *left < 0 {
 		err = ErrTooLarge
 	}
-	return errors.Join(err, file.Close())
+	return errors.Join(err, to.Close())
 }
 
 // hashTree hashes names, modes and contents, in the order of names.

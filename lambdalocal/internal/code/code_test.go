@@ -109,16 +109,23 @@ func TestTooMuchCodeIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, code.ErrTooLarge)
 }
 
-func archive(t *testing.T, entries map[string]os.FileMode) []byte {
+// An entry of an archive. The content of a link is where it leads.
+type entry struct {
+	name    string
+	mode    os.FileMode
+	content string
+}
+
+func archive(t *testing.T, entries ...entry) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
-	for name, mode := range entries {
-		h := &zip.FileHeader{Name: name}
-		h.SetMode(mode)
+	for _, e := range entries {
+		h := &zip.FileHeader{Name: e.name}
+		h.SetMode(e.mode)
 		f, err := w.CreateHeader(h)
 		require.NoError(t, err)
-		_, err = f.Write([]byte("content"))
+		_, err = f.Write([]byte(e.content))
 		require.NoError(t, err)
 	}
 	require.NoError(t, w.Close())
@@ -128,22 +135,43 @@ func archive(t *testing.T, entries map[string]os.FileMode) []byte {
 func TestAnArchiveIsUnpacked(t *testing.T) {
 	var s code.Store
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	c, err := s.Unzip(archive(t, map[string]os.FileMode{"bootstrap": 0o755, "a/b/c.js": 0}))
+	entries := []entry{
+		{"bootstrap", 0o755, "start"}, {"a/b/c.js", 0, "content"}, {"bin/c", os.ModeSymlink | 0o777, "../a/b/c.js"},
+		{"lib", os.ModeSymlink | 0o777, "a"}, {"lib/d.js", 0o644, "through a link"}, {"opt", os.ModeSymlink | 0o777, "/opt"},
+	}
+	c, err := s.Unzip(archive(t, entries...))
 	require.NoError(t, err)
 	require.Equal(t, "content", read(t, filepath.Join(c.Dir, "a/b/c.js")))
-	require.NotEmpty(t, c.Sha256)
+	require.Equal(t, "content", read(t, filepath.Join(c.Dir, "bin/c")))
+	require.Equal(t, "through a link", read(t, filepath.Join(c.Dir, "a/d.js")))
+	to, err := os.Readlink(filepath.Join(c.Dir, "opt"))
+	require.NoError(t, err)
+	require.Equal(t, "/opt", to)
+	entries[5].content = "/usr"
+	other, err := s.Unzip(archive(t, entries...))
+	require.NoError(t, err)
+	require.NotEqual(t, c.Sha256, other.Sha256, "a link is where it leads")
 }
 
 func TestABadArchiveIsRefused(t *testing.T) {
 	var s code.Store
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	outside := t.TempDir()
+	link := func(to string) entry { return entry{"l", os.ModeSymlink | 0o777, to} }
 	for message, data := range map[string][]byte{
-		"not a valid zip":            []byte("text"),
-		"leads out of the archive":   archive(t, map[string]os.FileMode{"../x": 0o644}),
-		"neither a file nor":         archive(t, map[string]os.FileMode{"l": os.ModeSymlink}),
-		"\"/etc/x\" leads out of th": archive(t, map[string]os.FileMode{"/etc/x": 0o644}),
+		"not a valid zip":        []byte("text"),
+		`"../x": mkdirat`:        archive(t, entry{"../x", 0o644, ""}),
+		`"/etc/x": `:             archive(t, entry{"/etc/x", 0o644, ""}),
+		"neither a file nor":     archive(t, entry{"l", os.ModeNamedPipe, ""}),
+		`"l/absolute": mkdirat`:  archive(t, link(outside), entry{"l/absolute", 0o644, ""}),
+		`"l/relative": mkdirat`:  archive(t, link("../.."), entry{"l/relative", 0o644, ""}),
+		`"m/x": mkdirat`:         archive(t, link("."), entry{"m", os.ModeSymlink, "l/.."}, entry{"m/x", 0o644, ""}),
+		`"l": openat l: file ex`: archive(t, link(outside+"/new"), entry{"l", 0o644, ""}),
 	} {
 		_, err := s.Unzip(data)
 		require.ErrorContains(t, err, message)
 	}
+	left, err := os.ReadDir(outside)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

@@ -87,7 +87,11 @@ func (c *copier) copyFile(from, relative, to string, left *int64) error {
 		*left -= info.Size()
 		return nil
 	}
-	if err := write(source, to, info.Mode(), left); err != nil {
+	file, err := os.OpenFile(to, asNew, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	if err := write(source, file, left); err != nil {
 		return err
 	}
 	return os.Chtimes(to, info.ModTime(), info.ModTime())
