@@ -37,6 +37,12 @@ func TestWhatToolsReadFirstIsThere(t *testing.T) {
 	_, err = m.client.GetPolicy(ctx, &lambda.GetPolicyInput{FunctionName: web})
 	var none *types.ResourceNotFoundException
 	require.ErrorAs(t, err, &none)
+
+	nowhere := aws.String("9")
+	_, err = m.client.GetFunctionUrlConfig(ctx, &lambda.GetFunctionUrlConfigInput{FunctionName: web, Qualifier: nowhere})
+	require.ErrorAs(t, err, &none)
+	_, err = m.client.GetFunctionEventInvokeConfig(ctx, &lambda.GetFunctionEventInvokeConfigInput{FunctionName: web, Qualifier: nowhere})
+	require.ErrorAs(t, err, &none)
 }
 
 func TestAFunctionWithoutAURLHasNone(t *testing.T) {

@@ -6,20 +6,10 @@ import (
 	"net"
 	"os"
 	"regexp"
-	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/ledger"
-)
-
-// Lambda's limits. An invocation may use its time to the end (assumed: long-invocation).
-const (
-	maxTimeout  = 15 * time.Minute
-	minMemoryMB = 128
-	maxMemoryMB = 10240
-
-	minEphemeralMB = 512
-	maxEphemeralMB = 10240
 )
 
 var (
@@ -27,8 +17,6 @@ var (
 	accountID    = regexp.MustCompile(`^[0-9]{12}$`)
 	regionName   = regexp.MustCompile(`^[a-z0-9-]+$`)
 	versionName  = regexp.MustCompile(`^[1-9][0-9]*$`)
-	aliasName    = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,128}$`)
-	onlyDigits   = regexp.MustCompile(`^[0-9]+$`)
 	hostName     = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
 )
 
@@ -107,15 +95,15 @@ func (f Function) validate(m *mistakes, path string) {
 		info, err := os.Stat(f.Dir)
 		m.check(err == nil && info.IsDir(), path+".dir", "must be a directory, got %q", f.Dir)
 	}
-	m.check(f.Timeout > 0 && f.Timeout <= maxTimeout, path+".timeout", "must be above 0s and at most %v, got %v", maxTimeout, f.Timeout)
+	m.check(f.Timeout > 0 && f.Timeout <= function.MaxTimeout, path+".timeout", "must be above 0s and at most %v, got %v", function.MaxTimeout, f.Timeout)
 	m.check(f.InitTimeout > 0, path+".init_timeout", "must be positive, got %v", f.InitTimeout)
-	least, most, where := minMemoryMB, maxMemoryMB, ""
+	least, most, where := function.MinMemoryMB, function.MaxMemoryMB, ""
 	if f.Managed != nil {
 		least, most, where = minManagedMB, maxManagedMB, " on Managed Instances"
 	}
 	m.check(f.MemoryMB >= least && f.MemoryMB <= most, path+".memory_mb", "must be %d to %d%s, got %d", least, most, where, f.MemoryMB)
-	m.check(f.EphemeralMB >= minEphemeralMB && f.EphemeralMB <= maxEphemeralMB, path+".ephemeral_storage_mb",
-		"must be %d to %d, got %d", minEphemeralMB, maxEphemeralMB, f.EphemeralMB)
+	m.check(f.EphemeralMB >= function.MinTempMB && f.EphemeralMB <= function.MaxTempMB, path+".ephemeral_storage_mb",
+		"must be %d to %d, got %d", function.MinTempMB, function.MaxTempMB, f.EphemeralMB)
 	m.check(f.Limits.OpenFiles >= 0, path+".limits.open_files", "must not be negative, got %d", f.Limits.OpenFiles)
 	m.check(f.Limits.Processes >= 0, path+".limits.processes", "must not be negative, got %d", f.Limits.Processes)
 	for i, layer := range f.Layers {

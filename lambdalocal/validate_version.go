@@ -37,7 +37,7 @@ func (f Function) validateAliases(m *mistakes, path string) {
 	names := map[string]bool{}
 	for i, a := range f.Aliases {
 		at := fmt.Sprintf("%s.aliases[%d]", path, i)
-		m.check(aliasName.MatchString(a.Name) && !onlyDigits.MatchString(a.Name), at+".name",
+		m.check(function.IsAliasName(a.Name), at+".name",
 			"must be 1 to 128 letters, digits, - or _, and not a number, got %q", a.Name)
 		m.check(!names[a.Name], at+".name", "%q is taken", a.Name)
 		names[a.Name] = true
@@ -47,7 +47,7 @@ func (f Function) validateAliases(m *mistakes, path string) {
 }
 
 func (f Function) validateWeights(m *mistakes, a Alias, path string) {
-	m.check(len(a.Weights) <= 1, path, "must have one version at most, got %d", len(a.Weights))
+	m.check(len(a.Weights) <= function.MaxWeights, path, "must have %d version at most, got %d", function.MaxWeights, len(a.Weights))
 	sum := 0.0
 	for _, version := range slices.Sorted(maps.Keys(a.Weights)) {
 		weight := a.Weights[version]

@@ -136,8 +136,12 @@ func TestAnArchiveIsUnpacked(t *testing.T) {
 	var s code.Store
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	entries := []entry{
-		{"bootstrap", 0o755, "start"}, {"a/b/c.js", 0, "content"}, {"bin/c", os.ModeSymlink | 0o777, "../a/b/c.js"},
-		{"lib", os.ModeSymlink | 0o777, "a"}, {"lib/d.js", 0o644, "through a link"}, {"opt", os.ModeSymlink | 0o777, "/opt"},
+		{"bootstrap", 0o755, "start"},
+		{"a/b/c.js", 0, "content"},
+		{"bin/c", os.ModeSymlink | 0o777, "../a/b/c.js"},
+		{"lib", os.ModeSymlink | 0o777, "a"},
+		{"lib/d.js", 0o644, "through a link"},
+		{"opt", os.ModeSymlink | 0o777, "/opt"},
 	}
 	c, err := s.Unzip(archive(t, entries...))
 	require.NoError(t, err)

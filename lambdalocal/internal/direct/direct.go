@@ -16,9 +16,6 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/uuid"
 )
 
-// maxPayload is Lambda's limit on an event, in bytes.
-const maxPayload = 6 << 20
-
 // A Handler serves each function under its name, which may have a qualifier: web:live. The name is the first label of the
 // host, http://web.localhost/path, or else the first segment of the path, /web/path; the function sees /path.
 type Handler struct {
@@ -67,15 +64,15 @@ func (h *Handler) invocation(w http.ResponseWriter, r *http.Request, id string) 
 	if !ok {
 		return t, environment.Invocation{}, serviceerror.New(serviceerror.TypeNotFound, "function %s has no version or alias %q", t.name, t.qualifier)
 	}
-	body, err := request.Body(r, maxPayload)
+	body, err := request.Body(r, request.MaxPayload)
 	if err != nil {
 		return t, environment.Invocation{}, err
 	}
 	inv := environment.Invocation{ID: id, ARN: h.arn(t), Version: version, TraceID: request.TraceID(r)}
 	w.Header().Set(request.TraceHeader, inv.TraceID)
 	r.Header.Set(request.TraceHeader, inv.TraceID)
-	if inv.Payload = event(r, t, id, body); len(inv.Payload) > maxPayload {
-		err = serviceerror.New(serviceerror.TypeTooLarge, "the request makes an event of more than %d bytes", maxPayload)
+	if inv.Payload = event(r, t, id, body); len(inv.Payload) > request.MaxPayload {
+		err = serviceerror.New(serviceerror.TypeTooLarge, "the request makes an event of more than %d bytes", request.MaxPayload)
 	}
 	return t, inv, err
 }

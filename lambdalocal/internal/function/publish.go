@@ -164,16 +164,13 @@ func (f *Function) SetAlias(a Alias) (Alias, *serviceerror.Error) {
 	return a, nil
 }
 
-// maxWeights is how many versions an alias may have beside its own, as in Lambda.
-const maxWeights = 1
-
 // checkLocked says what is wrong with an alias.
 func (f *Function) checkLocked(a Alias) *serviceerror.Error {
 	if f.versions[a.Version] == nil {
 		return serviceerror.New(serviceerror.TypeNotFound, "Function not found: %s:%s", f.cfg.Function, a.Version)
 	}
-	if len(a.Weights) > maxWeights {
-		return serviceerror.New(serviceerror.TypeInvalidValue, "An alias points at one version and at most %d more, got %d.", maxWeights, len(a.Weights))
+	if len(a.Weights) > MaxWeights {
+		return serviceerror.New(serviceerror.TypeInvalidValue, "An alias points at one version and at most %d more, got %d.", MaxWeights, len(a.Weights))
 	}
 	sum := 0.0
 	for version, weight := range a.Weights {

@@ -2,7 +2,6 @@ package invokeapi
 
 import (
 	"net/http"
-	"regexp"
 
 	"github.com/sirupsen/logrus"
 
@@ -86,11 +85,6 @@ func (c aliasChange) over(a function.Alias) function.Alias {
 	return a
 }
 
-var (
-	aliasRule  = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,128}$`)
-	numberRule = regexp.MustCompile(`^[0-9]+$`)
-)
-
 func (h *Handler) createAlias(r *http.Request) (int, any, error) {
 	t, f, err := h.find(r)
 	if err != nil {
@@ -100,7 +94,7 @@ func (h *Handler) createAlias(r *http.Request) (int, any, error) {
 	if err := settings(r, &c); err != nil {
 		return 0, nil, err
 	}
-	if !aliasRule.MatchString(c.Name) || numberRule.MatchString(c.Name) {
+	if !function.IsAliasName(c.Name) {
 		return 0, nil, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not a name for an alias", c.Name)
 	}
 	if _, ok := f.Alias(c.Name); ok {

@@ -23,11 +23,9 @@ const (
 	kindDryRun = "DryRun"
 )
 
-// Limits of payloads, Lambda's own.
+// Lambda's limits, in bytes.
 const (
-	maxPayload      = 6 << 20
-	maxEventPayload = 1 << 20
-
+	maxEventPayload  = 1 << 20
 	maxClientContext = 3583 // in base64
 )
 
@@ -89,6 +87,17 @@ func (h *Handler) find(r *http.Request) (target, *function.Function, error) {
 	return t, h.Functions[i], nil
 }
 
+// findKnown is find where the version or alias must exist, too.
+func (h *Handler) findKnown(r *http.Request) (target, *function.Function, error) {
+	t, f, err := h.find(r)
+	if err == nil {
+		if _, known := f.Resolve(t.qualifier); !known {
+			err = h.notFound(t)
+		}
+	}
+	return t, f, err
+}
+
 // findWhole is find for a call about the function itself, which must not name a version of it: it would change another one.
 func (h *Handler) findWhole(r *http.Request) (*function.Function, error) {
 	t, f, err := h.find(r)
@@ -124,7 +133,7 @@ func (h *Handler) arn(t target) string {
 }
 
 func readPayload(r *http.Request, kind string) ([]byte, error) {
-	limit := int64(maxPayload)
+	limit := int64(request.MaxPayload)
 	if kind == kindEvent {
 		limit = maxEventPayload
 	}

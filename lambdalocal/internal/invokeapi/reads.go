@@ -41,7 +41,7 @@ func (h *Handler) url(t target, f *function.Function) (functionURL, bool) {
 }
 
 func (h *Handler) getFunctionURL(r *http.Request) (int, any, error) {
-	t, f, err := h.find(r)
+	t, f, err := h.findKnown(r)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -68,7 +68,7 @@ var errNoResource = serviceerror.New(serviceerror.TypeNotFound, "The resource yo
 
 // getPolicy: nobody is asked for a permission here.
 func (h *Handler) getPolicy(r *http.Request) (int, any, error) {
-	if _, _, err := h.find(r); err != nil {
+	if _, _, err := h.findKnown(r); err != nil {
 		return 0, nil, err
 	}
 	return 0, nil, errNoResource
@@ -92,7 +92,7 @@ func (h *Handler) getCodeSigning(r *http.Request) (int, any, error) {
 
 // getEventInvokeConfig says what becomes of the function's events.
 func (h *Handler) getEventInvokeConfig(r *http.Request) (int, any, error) {
-	t, f, err := h.find(r)
+	t, f, err := h.findKnown(r)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -142,16 +142,8 @@ func (h *Handler) updateConfiguration(r *http.Request) (int, any, error) {
 	return http.StatusOK, h.latest(f), nil
 }
 
-// Limits of Lambda's.
-const (
-	maxTimeout = 900
-	minMemory  = 128
-	maxMemory  = 10240
-	minTemp    = 512
-	maxTemp    = 10240
-
-	maxVariables = 4 << 10 // bytes of all names and values
-)
+// maxVariables is the limit on all names and values together, in bytes.
+const maxVariables = 4 << 10
 
 var variableRule = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
 
@@ -165,12 +157,12 @@ var reserved = []string{
 
 func (c configurationChange) check() error {
 	switch {
-	case c.Timeout != nil && (*c.Timeout < 1 || *c.Timeout > maxTimeout):
-		return invalid("Timeout must be 1 to %d, got %d", maxTimeout, *c.Timeout)
-	case c.MemorySize != nil && (*c.MemorySize < minMemory || *c.MemorySize > maxMemory):
-		return invalid("MemorySize must be %d to %d, got %d", minMemory, maxMemory, *c.MemorySize)
-	case c.EphemeralStorage != nil && (c.EphemeralStorage.Size < minTemp || c.EphemeralStorage.Size > maxTemp):
-		return invalid("EphemeralStorage.Size must be %d to %d, got %d", minTemp, maxTemp, c.EphemeralStorage.Size)
+	case c.Timeout != nil && (*c.Timeout < 1 || time.Duration(*c.Timeout) > function.MaxTimeout/time.Second):
+		return invalid("Timeout must be 1 to %d, got %d", function.MaxTimeout/time.Second, *c.Timeout)
+	case c.MemorySize != nil && (*c.MemorySize < function.MinMemoryMB || *c.MemorySize > function.MaxMemoryMB):
+		return invalid("MemorySize must be %d to %d, got %d", function.MinMemoryMB, function.MaxMemoryMB, *c.MemorySize)
+	case c.EphemeralStorage != nil && (c.EphemeralStorage.Size < function.MinTempMB || c.EphemeralStorage.Size > function.MaxTempMB):
+		return invalid("EphemeralStorage.Size must be %d to %d, got %d", function.MinTempMB, function.MaxTempMB, c.EphemeralStorage.Size)
 	case c.Environment != nil:
 		return c.Environment.check()
 	}

@@ -15,6 +15,9 @@ import (
 // TraceHeader carries a request's trace id.
 const TraceHeader = "X-Amzn-Trace-Id"
 
+// MaxPayload is Lambda's limit on the event of an invocation, in bytes.
+const MaxPayload = 6 << 20
+
 // maxDrain is how much of a body that is too large is read and thrown away, so that the client, still writing, gets to read
 // the answer.
 const maxDrain = 64 << 20

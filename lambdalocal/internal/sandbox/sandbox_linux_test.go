@@ -194,6 +194,7 @@ func TestAResetPassesTheGateway(t *testing.T) {
 
 // The folder of the function is read-only, /tmp is empty and limited, layers lie over /opt, and what is shared is the machine's.
 func TestFiles(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()) // where nobody else leaves anything
 	h := open(t)
 	task, under, over, together := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
 	for path, text := range map[string]string{
