@@ -120,8 +120,12 @@ func called(c *cobra.Command) string {
 // flagError says what the value of a flag must be. Flags with a type of our own say it in their own error.
 func flagError(c *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
-	if !errors.As(err, &invalid) {
-		return usagef("%s: %w", called(c), err)
+	switch name := called(c); {
+	case errors.As(err, &invalid):
+	case name == "":
+		return usagef("%w", err)
+	default:
+		return usagef("%s: %w", name, err)
 	}
 	wanted := map[string]string{
 		"int": "a whole number", "float64": "a number", "float64Slice": "numbers with commas between them",
@@ -138,7 +142,7 @@ func knownCommand(c *cobra.Command, args []string) error {
 		return nil
 	}
 	err := strings.TrimPrefix(fmt.Sprintf("%s: unknown command %q", called(c), args[0]), ": ")
-	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
+	if similar := c.SuggestionsFor(args[0]); args[0] != "" && len(similar) > 0 {
 		err += ", did you mean " + strings.Join(similar, " or ") + "?"
 	}
 	return usagef("%s: %s", err, commandNames(c))

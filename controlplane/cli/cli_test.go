@@ -91,6 +91,8 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		code int
 	}{
 		{[]string{"stats"}, `unknown command "stats", did you mean status?: cert, check, completion, dev, drain, estimate, key, relay, rollout, run, secret, simulate, status, version`, 2},
+		{[]string{""}, `unknown command "": cert, check, completion, dev, drain, estimate, key, relay, rollout, run, secret, simulate, status, version`, 2},
+		{[]string{"--nonsense"}, "unknown flag: --nonsense", 2},
 		{[]string{"run", "--config", "x"}, "run: unknown flag: --config", 2},
 		{[]string{"check", "--set"}, "check: flag needs an argument: --set", 2},
 		{[]string{"run", "a.yaml", "b.yaml"}, `run: must be one configuration file, got ["a.yaml" "b.yaml"]`, 2},

@@ -15,6 +15,10 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 {
+		fmt.Fprintln(os.Stderr, "demo: there are no arguments: FRONT_PORT, ADMIN_PORT, ENVOY_ADMIN_PORT and LAMBDA_PORT move ports")
+		os.Exit(2)
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	first, second := local.Interrupts(signals)

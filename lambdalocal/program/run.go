@@ -40,7 +40,7 @@ func run(ctx, force context.Context, args, environ []string, release string, std
 		_, _ = io.WriteString(stderr, usage)
 		return usagef("the only command is run")
 	}
-	cfg, log, err := parse(args[1:], environ, stderr)
+	cfg, log, err := parse(args[1:], environ, stdout, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
@@ -56,12 +56,12 @@ func run(ctx, force context.Context, args, environ []string, release string, std
 	return errors.Join(err, server.Ledger().Print(stdout))
 }
 
-// parse reads the flags, which win over the file.
-func parse(args, environ []string, stderr io.Writer) (lambdalocal.Config, logrus.FieldLogger, error) {
+// parse reads the flags, which win over the file. Help that was asked for goes to stdout.
+func parse(args, environ []string, stdout, stderr io.Writer) (lambdalocal.Config, logrus.FieldLogger, error) {
 	cfg := lambdalocal.Default()
 	flags := flag.NewFlagSet("lambdalocal run", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Usage = func() { _, _ = io.WriteString(stderr, usage); flags.PrintDefaults() }
+	flags.Usage = func() {}
 	file := flags.String("config", "", "read the configuration from this YAML `file`")
 	address := flags.String("address", cfg.Address, "serve the Invoke API on this `host:port`")
 	direct := flags.String("direct", cfg.Direct.Address, "serve functions by URL, one request per environment, on this `host:port`")
@@ -74,6 +74,11 @@ func parse(args, environ []string, stderr io.Writer) (lambdalocal.Config, logrus
 		return err
 	})
 	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			flags.SetOutput(stdout)
+		}
+		_, _ = io.WriteString(flags.Output(), usage)
+		flags.PrintDefaults()
 		return cfg, nil, usageError{err}
 	}
 	if flags.NArg() > 0 {

@@ -31,13 +31,13 @@ func TestRunServesUntilTheContextEnds(t *testing.T) {
 func TestFlagsWinOverTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("address: 127.0.0.1:1\nfunctions: [{name: a, command: [x], timeout: 9s}]"), 0o600))
-	cfg, _, err := parse([]string{"--config", path, "--function", "b=y z"}, nil, os.Stderr)
+	cfg, _, err := parse([]string{"--config", path, "--function", "b=y z"}, nil, io.Discard, os.Stderr)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:1", cfg.Address)
 	require.Equal(t, 9*time.Second, cfg.Functions[0].Timeout)
 	require.Equal(t, []string{"y", "z"}, cfg.Functions[1].Command)
 
-	cfg, _, err = parse([]string{"--config", path, "--address", "127.0.0.1:2", "--direct", "127.0.0.1:3"}, nil, os.Stderr)
+	cfg, _, err = parse([]string{"--config", path, "--address", "127.0.0.1:2", "--direct", "127.0.0.1:3"}, nil, io.Discard, os.Stderr)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:2", cfg.Address)
 	require.Equal(t, "127.0.0.1:3", cfg.Direct.Address)
@@ -63,7 +63,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 	}
 	for _, args := range [][]string{{"run", "--help"}, {"--help"}, {"help"}} {
 		var out bytes.Buffer
-		require.NoError(t, run(context.Background(), context.Background(), args, nil, "", io.Discard, &out))
+		require.NoError(t, run(context.Background(), context.Background(), args, nil, "", &out, io.Discard))
 		require.Contains(t, out.String(), "-log-level")
 		require.Contains(t, out.String(), "split at blanks")
 	}

@@ -223,9 +223,9 @@ func TestAnAppThatServesTogetherIsNotFoundUnderLoad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(3) {
-				for _, clients := range []int{3, 4, 10} {
+				for _, clients := range []int{3, 10} {
 					for _, pause := range []time.Duration{0, 20 * time.Millisecond, 200 * time.Millisecond} {
-						for _, jitter := range []time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond} {
+						for _, jitter := range []time.Duration{0, 20 * time.Millisecond} {
 							require.False(t, underClients(t, seed, clients, pause, 50*time.Millisecond, jitter, newApp),
 								"seed %d, %d clients, pauses of %v, jitter %v", seed, clients, pause, jitter)
 						}
