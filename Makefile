@@ -250,8 +250,8 @@ envoys: envoy runtimes ## run a dozen end-to-end tests against the other version
 cost: ## remake the tables of docs/cost.md with estimate and its price file
 	@go test ./controlplane/cli -run 'OfThePage$$' -update
 
-pictures: ## draw the pictures of the docs anew: of scaling, and of the status page where a browser is
-	@go test ./controlplane/cli ./controlplane/internal/admin/page -run '^Test(Scaling|)Pictures$$' -count=1 -update
+pictures: ## draw the pictures of the docs anew: of scaling, of the last run of bench-cold, and of the status page where a browser is
+	@go test ./controlplane/cli ./bench/cold ./controlplane/internal/admin/page -run '^Test(Scaling|Cold|)Pictures$$' -count=1 -update
 
 fuzz: ## fuzz every decoder for 20 s each
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"flag"
 	"io"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +66,31 @@ func TestAnAppThatIsNotHereIsSaidSo(t *testing.T) {
 	page := r.markdown("data.json")
 	require.Contains(t, page, "Not measured: "+next.missing)
 	require.NotContains(t, page, "%!")
+}
+
+var update = flag.Bool("update", false, "draw the pictures of docs/cold anew")
+
+// The pictures are those of the run that the page names.
+func TestColdPictures(t *testing.T) {
+	const results, pictures = "../results", "../../docs/cold"
+	page, err := os.ReadFile(filepath.Join(results, "cold.md"))
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(results, regexp.MustCompile(`\((\S+-cold\.json)\)`).FindStringSubmatch(string(page))[1]))
+	require.NoError(t, err)
+	var r report
+	require.NoError(t, json.Unmarshal(text, &r))
+	dir := pictures
+	if !*update {
+		dir = t.TempDir()
+	}
+	require.NoError(t, r.plot(dir))
+	for _, name := range []string{"latency.svg", "spread.svg"} {
+		drawn, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		kept, err := os.ReadFile(filepath.Join(pictures, name))
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(kept, drawn), "%s is older than %s, or than what draws it: make pictures", name, "cold.md")
+	}
 }
 
 // A picture holds a dot for each answer, and is XML.
