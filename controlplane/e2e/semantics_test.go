@@ -143,19 +143,18 @@ func earlyHintsPass(t *testing.T, s site) {
 func peersAnswerNothingByThemselves(t *testing.T, s site) {
 	upgrade := "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 	for what, c := range map[string]struct {
-		head   string
-		status int
+		head, cause string
+		status      int
 	}{
-		"malformed host":   {"Host: u@" + s.host() + "\r\n" + upgrade, http.StatusBadRequest},
-		"two hosts":        {"Host: " + s.host() + "\r\nHost: " + s.host() + "\r\n" + upgrade, http.StatusBadRequest},
-		"odd expectation":  {"Host: " + s.host() + "\r\nExpect: foo\r\n" + upgrade, http.StatusOK},
-		"expects continue": {"Host: " + s.host() + "\r\nExpect: 100-continue\r\n" + upgrade, http.StatusOK},
+		"malformed host": {"Host: u@" + s.host() + "\r\n" + upgrade, "request_invalid", http.StatusBadRequest},
+		"two hosts":      {"Host: " + s.host() + "\r\nHost: " + s.host() + "\r\n" + upgrade, "request_invalid", http.StatusBadRequest},
+		// The app answers 200, which is no upgrade.
+		"odd expectation":  {"Host: " + s.host() + "\r\nExpect: foo\r\n" + upgrade, "request_unsupported", http.StatusNotImplemented},
+		"expects continue": {"Host: " + s.host() + "\r\nExpect: 100-continue\r\n" + upgrade, "request_unsupported", http.StatusNotImplemented},
 	} {
 		a := s.raw("GET /hello HTTP/1.1\r\n" + c.head + "\r\n")
 		require.Equal(t, c.status, a.StatusCode, "%s: %s", what, a.body)
-		if c.status >= http.StatusBadRequest {
-			require.Equal(t, "request_invalid", a.cause(s), what)
-		}
+		require.Equal(t, c.cause, a.cause(s), what)
 	}
 	nobody := s.raw("GET /" + s.name + "/inspect HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n")
 	want := ""
