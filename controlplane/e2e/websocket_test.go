@@ -90,8 +90,9 @@ func socketsCutByTheClientFreeTheirSlot(t *testing.T, s site) {
 	s.eventuallyInFlight(0)
 }
 
+// The app answers /hello with 200, which is no upgrade and cannot be passed on. Its errors are.
 func upgradesThatTheAppDoesNotWantAreAnswered(t *testing.T, s site) {
-	for path, status := range map[string]int{"/hello": http.StatusOK, "/nothing": http.StatusNotFound} {
+	for path, status := range map[string]int{"/hello": http.StatusNotImplemented, "/nothing": http.StatusNotFound} {
 		_, response, err := websocket.Dial(t.Context(), s.URL("/"+s.name+path), nil)
 		require.Error(t, err)
 		require.NotNil(t, response, err)
