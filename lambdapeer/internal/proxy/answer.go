@@ -22,7 +22,7 @@ func checkAnswer(r *http.Response) error {
 	r.Header.Del(wire.RefusedHeader)
 	r.Header.Del(wire.CauseHeader)
 	switch {
-	case r.StatusCode < http.StatusContinue:
+	case r.StatusCode < http.StatusContinue, r.StatusCode > 999:
 		return fmt.Errorf("%w: status %d", ErrMalformed, r.StatusCode)
 	case r.StatusCode == http.StatusSwitchingProtocols:
 		asked, got := r.Request.Header.Get("Upgrade"), r.Header.Get("Upgrade")

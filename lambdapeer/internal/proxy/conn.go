@@ -57,3 +57,44 @@ func (c *http1Conn) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// http2Conn keeps http.Transport from sending a request again over HTTP/2. It does so with one without a body whose stream the app
+// has reset with PROTOCOL_ERROR, though the app may have worked on it. This conn passes that on as INTERNAL_ERROR. What the app
+// says not to have seen (REFUSED_STREAM, GOAWAY) is sent again.
+type http2Conn struct {
+	answerConn
+	head [frameHeader]byte // of the frame that is being read; only Read uses this and the next two
+	have int               // bytes of head
+	left int               // bytes of the frame's payload to come
+}
+
+const (
+	frameHeader = 9
+	frameReset  = 3 // its payload is an error code, of which one byte is used
+
+	protocolError = 1
+	internalError = 2
+)
+
+// Read implements net.Conn.
+func (c *http2Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	for rest := p[:n]; len(rest) > 0; {
+		if c.have < frameHeader {
+			got := copy(c.head[c.have:], rest)
+			c.have, rest = c.have+got, rest[got:]
+			if c.left = int(c.head[0])<<16 | int(c.head[1])<<8 | int(c.head[2]); c.have < frameHeader || c.left > 0 {
+				continue
+			}
+		}
+		got := min(c.left, len(rest))
+		c.left -= got
+		if reset := c.head[3] == frameReset && c.left == 0 && got > 0; reset && rest[got-1] == protocolError {
+			rest[got-1] = internalError
+		}
+		if rest = rest[got:]; c.left == 0 {
+			c.have = 0
+		}
+	}
+	return n, err
+}

@@ -2,15 +2,19 @@ package proxy_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // rawApp answers each request with bytes of the test's choice and keeps the connection, or closes it when there are none.
@@ -80,6 +84,97 @@ func TestRequestsReachTheAppOnce(t *testing.T) {
 			require.Equal(t, before+1, asked.Load(), method)
 		}
 	})
+}
+
+// The same of an app that speaks HTTP/2. What it says not to have seen it gets again.
+func TestRequestsReachAnAppOfHTTP2Once(t *testing.T) {
+	var asked atomic.Int64
+	address := framedApp(t, func(f *http2.Framer, id uint32, path string, header func(fields ...string)) (goOn bool) {
+		n := asked.Add(1)
+		switch code, isReset := strings.CutPrefix(path, "/reset/"); {
+		case isReset:
+			number, _ := strconv.Atoi(code)
+			_ = f.WriteRSTStream(id, http2.ErrCode(number))
+		case path == "/refused" && n == 1:
+			_ = f.WriteRSTStream(id, http2.ErrCodeRefusedStream)
+		case path == "/status":
+			header(":status", "1000")
+		case path == "/close":
+			return false
+		case path == "/leaves":
+			_ = f.WriteGoAway(id, http2.ErrCodeInternal, nil)
+			return false
+		default:
+			header(":status", "204")
+		}
+		return true
+	})
+	each(t, func(t *testing.T, multiplexed bool) {
+		client := through(t, address, true).Client(t, multiplexed)
+		for path, want := range map[string]struct {
+			status, asked int
+			cause         string
+		}{
+			"/": {204, 1, ""}, "/refused": {204, 2, ""}, "/status": {502, 1, "answer_invalid"},
+			"/reset/0": {502, 1, "no_answer"}, "/reset/1": {502, 1, "no_answer"}, "/reset/2": {502, 1, "no_answer"},
+			"/reset/8": {502, 1, "no_answer"}, "/close": {502, 1, "no_answer"}, "/leaves": {502, 1, "no_answer"},
+		} {
+			asked.Store(0)
+			res, err := client.Get("http://app" + path)
+			require.NoError(t, err)
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			res.Body.Close()
+			require.Equal(t, want.status, res.StatusCode, path)
+			require.Contains(t, string(body), want.cause, path)
+			require.EqualValues(t, want.asked, asked.Load(), path)
+		}
+	})
+}
+
+// framedApp speaks HTTP/2 by frames. answer says how a request ends, and whether its connection goes on.
+func framedApp(t *testing.T, answer func(f *http2.Framer, id uint32, path string, header func(fields ...string)) bool) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	serve := func(conn net.Conn) {
+		defer conn.Close()
+		if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
+			return
+		}
+		f := http2.NewFramer(conn, conn)
+		f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+		_ = f.WriteSettings()
+		for {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				return
+			}
+			switch frame := frame.(type) {
+			case *http2.SettingsFrame:
+				if !frame.IsAck() {
+					_ = f.WriteSettingsAck()
+				}
+			case *http2.MetaHeadersFrame:
+				header := func(fields ...string) {
+					var block bytes.Buffer
+					_ = hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: fields[0], Value: fields[1]})
+					_ = f.WriteHeaders(http2.HeadersFrameParam{
+						StreamID: frame.StreamID, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true,
+					})
+				}
+				if !answer(f, frame.StreamID, frame.PseudoValue("path"), header) {
+					return
+				}
+			}
+		}
+	}
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			go serve(conn)
+		}
+	}()
+	return l.Addr().String()
 }
 
 // What follows the head of an answer is the app's to the last byte, however the connection ends.

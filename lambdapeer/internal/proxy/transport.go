@@ -30,7 +30,7 @@ func newTransport(h2c bool) *transport {
 	t := &transport{upgrades: newBase(func(conn net.Conn) net.Conn { return &http1Conn{answerConn: answerConn{conn}} })}
 	t.Transport = t.upgrades
 	if h2c {
-		t.Transport = newBase(func(conn net.Conn) net.Conn { return &answerConn{conn} })
+		t.Transport = newBase(func(conn net.Conn) net.Conn { return &http2Conn{answerConn: answerConn{conn}} })
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetUnencryptedHTTP2(true)
 		t.HTTP2 = &http.HTTP2Config{
