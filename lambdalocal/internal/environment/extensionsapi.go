@@ -249,9 +249,9 @@ func (b *boot) extensionError(to extensionState) http.HandlerFunc {
 			refuse(w, refused)
 			return
 		}
-		accept(w)
-		b.fail(&Failure{
+		b.fail(&Failure{ // before it can exit
 			Outcome: Crashed, Type: "Extension." + string(to), Message: fmt.Sprintf("extension %s: %s", x.name, kind),
 		})
+		accept(w)
 	}
 }

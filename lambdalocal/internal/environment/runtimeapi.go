@@ -182,9 +182,9 @@ func (b *boot) initError(w http.ResponseWriter, r *http.Request) {
 		refuse(w, refused)
 		return
 	}
-	accept(w)
 	kind := functionErrorType(r.Header.Get(errorTypeHeader))
-	b.fail(&Failure{Outcome: InitFailed, Type: kind, Message: "init failed: " + string(body), Body: body})
+	b.fail(&Failure{Outcome: InitFailed, Type: kind, Message: "init failed: " + string(body), Body: body}) // before it can exit
+	accept(w)
 }
 
 func (b *boot) enterInitError() *refusal {
