@@ -219,6 +219,29 @@ func TestAStartThatHangsAloneHoldsNothingBack(t *testing.T) {
 	}
 }
 
+// The same for one of two starts in environments that were there: no start in a new one is needed to tell.
+func TestAWarmStartThatHangsAloneHoldsNothingBack(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { *s = labSettings(scaler.Balanced, 1); s.StartTimeout = 20 * time.Second })
+	rs := w.acquireN(2)
+	w.run(time.Second, nil)
+	for _, name := range []string{"a", "b"} {
+		w.started[0].In(name)
+		w.up()
+	}
+	w.release(rs...)
+	w.run(3*time.Second, w.endDrained)
+	require.Equal(t, 2, w.p.Stats().Frozen)
+
+	w.acquireN(2)
+	hangs, other := w.takeStarted(), w.takeStarted()
+	w.run(100*time.Millisecond, nil)
+	other.In("a")
+	w.did(w.p.Up(w.now, other, 1))
+	w.run(20*time.Second-100*time.Millisecond, nil)
+	require.Contains(t, w.killed, hangs)
+	require.Empty(t, w.p.Stats().Blocked.Cause)
+}
+
 // What clients and operators hear of a start that took too long is what its invocation ends with, if that says more. It is
 // the same failure all the same: no pause grows, and nothing is counted twice.
 func TestALaterCauseReplacesAnEarlierOneThatSaysLess(t *testing.T) {

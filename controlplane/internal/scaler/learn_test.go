@@ -133,8 +133,6 @@ func TestASurpriseMakesFrozenEnvironmentsDoubtful(t *testing.T) {
 	require.Equal(t, 1, f.Spare(at(1200*time.Millisecond)), "it failed")
 }
 
-// Of two starts the second one reaches Lambda first, and takes the environment that the first one was counted on. When that is
-// frozen again it is there for a third.
 // Whether a start hangs alone is told by others of its kind.
 func TestAStartHangsAloneIfOthersOfItsKindComeUp(t *testing.T) {
 	now := epoch
@@ -150,6 +148,8 @@ func TestAStartHangsAloneIfOthersOfItsKindComeUp(t *testing.T) {
 	require.True(t, f.Alone(cold))
 }
 
+// Of two starts the second one reaches Lambda first, and takes the environment that the first one was counted on. When that is
+// frozen again it is there for a third.
 func TestAStartThatIsOvertakenClaimsNothing(t *testing.T) {
 	f := fleet(1)
 	second := at(time.Second)

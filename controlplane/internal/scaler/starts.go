@@ -15,7 +15,7 @@ const (
 // A Start is a start in progress, or an instance that is about to free its environment. Its holder passes it back to Over.
 type Start struct {
 	at        time.Time
-	surprised bool   // it did not find the environment that it was counted on
+	surprised bool   // it did not find the environment that it was counted on; so also after Over, for Alone
 	ends      bool   // it is an instance that was told to finish
 	in        *batch // nil once nothing is expected of it
 }
@@ -148,11 +148,11 @@ func (f *Fleet) Over(now time.Time, s *Start) {
 		s.ends = false
 		f.finish.Add(min(now.Sub(s.at), longestFinish))
 	}
-	if s.in != nil {
-		s.in.remove(s)
+	if s.in == nil {
+		return
 	}
+	s.in.remove(s)
 	if s.surprised {
-		s.surprised = false
 		f.surprised--
 	}
 }
