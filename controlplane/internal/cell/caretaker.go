@@ -10,8 +10,8 @@ import (
 // Times of a caretaker, as packages controlplane and dispatch have them.
 const (
 	looksEvery   = 100 * time.Millisecond
-	noticed      = 5               // looks
-	leaderWithin = 8 * time.Second // or a request is refused
+	noticed      = 5                // looks
+	leaderWithin = 20 * time.Second // or a request is refused
 )
 
 // A caretaker decides about requests in the relay's process while nobody leads. It hears what the relay hears and is told, and
