@@ -130,9 +130,13 @@ func (e *Elector) campaign(ctx context.Context) {
 	said := ""
 	for ctx.Err() == nil {
 		e.mu.Lock()
-		now := time.Now()
+		now, over := time.Now(), e.candidate.over
 		step, changed := e.candidate.Step(now), e.changed
+		givesWay := !over && step.Next.Alone > e.candidate.known.Alone
 		e.mu.Unlock()
+		if givesWay {
+			e.log.WithField("term", step.Next.Term).Warn("no relay has reached this leader for too long: it gives way to a standby")
+		}
 		if step.Kind == StepWait {
 			pause.Unless(ctx, step.At.Sub(now), changed)
 			continue
