@@ -35,8 +35,8 @@ const (
 	rawValueField       = 3
 )
 
-// usual is how many of the headers that Envoy is to send a request has at most, but for a few requests.
-const usual = 4
+// usual is how many of the headers that Envoy is to send a request has at most, but for a few requests: five where the client traces.
+const usual = 5
 
 // A block is one allocation for a message with all that belongs to it.
 type block struct {

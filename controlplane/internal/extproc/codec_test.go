@@ -94,8 +94,14 @@ func FuzzTheCodecReadsWhatProtobufReads(f *testing.F) {
 
 // The codec is there for that.
 func TestARequestsHeadersAreReadWithThreeAllocations(t *testing.T) {
-	message, err := proto.Marshal(asEnvoySends())
-	require.NoError(t, err)
-	data, c := mem.BufferSlice{mem.SliceBuffer(message)}, newCodec()
-	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = c.Unmarshal(data, new(extprocv3.ProcessingRequest)) }), 3.0)
+	browsers := asEnvoySends()
+	traced := headersMessage(append(browsers.GetRequestHeaders().GetHeaders().GetHeaders(), raw("traceparent", "00-1-2-01"))...)
+	for name, m := range map[string]*extprocv3.ProcessingRequest{"of a browser": browsers, "of a client that traces": traced} {
+		t.Run(name, func(t *testing.T) {
+			message, err := proto.Marshal(m)
+			require.NoError(t, err)
+			data, c := mem.BufferSlice{mem.SliceBuffer(message)}, newCodec()
+			require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = c.Unmarshal(data, new(extprocv3.ProcessingRequest)) }), 3.0)
+		})
+	}
 }
