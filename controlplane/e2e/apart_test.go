@@ -166,8 +166,8 @@ func TestLongNobodyLeads(t *testing.T) {
 	t.Logf("%d requests, the longest took %v", len(results), longest(results, time.Time{}, time.Now()))
 	requireServed(t, results)
 
-	crowd := startLoad(t, s, 40, 40, "/app/sleep?ms=10000")
-	refused := 0
+	crowd := startLoad(t, s, 40, 40, "/app/sleep?ms=25000")
+	refused := 0 // after the 20 s that a request waits for a leader
 	for _, r := range crowd.wait() {
 		if r.served() {
 			continue

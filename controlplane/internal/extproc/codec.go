@@ -12,7 +12,11 @@ import (
 // allocations of it, where protobuf makes ten for one header and 21 for four. What stands beside the headers it passes over.
 type codec struct{ encoding.CodecV2 }
 
-func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
+// A server that is forced to a codec uses it for all its services, and the relays' has another one. So this one takes the place of
+// gRPC's own, everywhere in the process.
+func init() { encoding.RegisterCodecV2(ours) }
+
+var ours = codec{encoding.GetCodecV2("proto")}
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, into any) error {

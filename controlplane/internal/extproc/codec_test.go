@@ -6,6 +6,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 )
@@ -52,7 +53,7 @@ func requireLikeProtobuf(t *testing.T, message []byte) {
 	t.Helper()
 	var want, got extprocv3.ProcessingRequest
 	failed := proto.Unmarshal(message, &want)
-	err := newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(message)}, &got)
+	err := ours.Unmarshal(mem.BufferSlice{mem.SliceBuffer(message)}, &got)
 	if failed != nil {
 		if !new(block).read(message) {
 			require.Error(t, err)
@@ -100,8 +101,14 @@ func TestARequestsHeadersAreReadWithThreeAllocations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			message, err := proto.Marshal(m)
 			require.NoError(t, err)
-			data, c := mem.BufferSlice{mem.SliceBuffer(message)}, newCodec()
+			data, c := mem.BufferSlice{mem.SliceBuffer(message)}, ours
 			require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = c.Unmarshal(data, new(extprocv3.ProcessingRequest)) }), 3.0)
 		})
 	}
+}
+
+// Envoy's streams are read by it, and other services of the same server keep codecs of their own.
+func TestTheCodecIsThatOfProtobuf(t *testing.T) {
+	require.Equal(t, ours, encoding.GetCodecV2("proto"))
+	require.Equal(t, "proto", ours.Name())
 }

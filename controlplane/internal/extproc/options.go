@@ -25,7 +25,6 @@ func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(math.MaxUint32),
 		grpc.NumStreamWorkers(workers),
-		grpc.ForceServerCodecV2(newCodec()),
 		// Windows that adapt cost a ping for each burst of messages, in both processes.
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),

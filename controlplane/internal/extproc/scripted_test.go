@@ -29,7 +29,7 @@ func (s *scripted) Recv() (*extprocv3.ProcessingRequest, error) {
 		return nil, io.EOF
 	}
 	request := &extprocv3.ProcessingRequest{}
-	err := newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(s.received[0])}, request)
+	err := ours.Unmarshal(mem.BufferSlice{mem.SliceBuffer(s.received[0])}, request)
 	s.received = s.received[1:]
 	return request, err
 }
