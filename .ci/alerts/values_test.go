@@ -149,6 +149,11 @@ func TestRulesFireWhenTheyShould(t *testing.T) {
 			files_not_taken{file="admin"} 0x40`, `{file="relay", job="cell"}`},
 		{"LambdaDispatchFileNotTaken", "one of two is replaced", `
 			files_not_taken{file="relay"} 0x36 1x3 0`, ""},
+		{"LambdaDispatchRouteKills", "one, after a takeover too", `
+			killing_route_deaths{function="web", route="GET /report", instance="a"} 3x20 _x20
+			killing_route_deaths{function="web", route="GET /report", instance="b"} _x20 3x20`, `{function="web", job="cell", route="GET /report"}`},
+		{"LambdaDispatchRouteKills", "none known", `
+			worn_environments_total{function="web", cause="memory"} 0+1x40`, ""},
 		{"LambdaDispatchDearerThanLambda", "two dollars for one", `
 			cost_dollars{function="web"} 0+0.01x1600
 			plain_cost_dollars{function="web"} 0+0.001x1600`, `{function="web", job="cell"}`},
