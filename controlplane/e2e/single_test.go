@@ -32,4 +32,8 @@ func TestASingleProcessThatCrashesFindsItsInstances(t *testing.T) {
 		requireServed(t, load.stop())
 	}
 	require.Equal(t, invoked, s.Lambda.Counters("app").Started, "nothing is started in their place")
+
+	s.CrashProgram()
+	s.Eventually("both are ready again", both)
+	s.StopControlPlane() // nobody waits until drain_timeout for what may run on them
 }

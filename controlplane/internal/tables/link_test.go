@@ -37,7 +37,8 @@ type stack struct {
 }
 
 // A state is an instance as one side sees it.
-type state struct{ up, ended bool }
+// loads: what is in flight on it was told.
+type state struct{ up, ended, loads bool }
 
 func newStack(t require.TestingT) *stack {
 	s := &stack{t: t, now: start, relay: map[string]*state{}, ends: map[string]int{}}
@@ -204,6 +205,7 @@ func (s *stack) hear(events []Event) {
 			s.known(e.Instance).up = false
 		case Load:
 			require.True(s.t, s.known(e.Instance).up, "%s is not up and has a load", e.Instance)
+			s.known(e.Instance).loads = true
 		case Down:
 			if e.End.Cause != EndFull {
 				s.known(e.Instance).ended = true
@@ -271,6 +273,7 @@ func (s *stack) agree() {
 		}
 		require.NotNil(s.t, told, "%s was not told", id)
 		require.Equal(s.t, at.up, told.up, id)
+		require.True(s.t, told.loads || !at.up, "what is in flight on %s was not told, and may not change for long", id)
 		require.False(s.t, told.ended, id)
 	}
 	for id := range s.wanted {

@@ -103,6 +103,11 @@ func tell(events []Event, before, now Instance) []Event {
 			events = append(events, Lost{now.ID, now.Why, false})
 		}
 	}
+	// The loads of a control stream begin at zero, and a peer on which nothing runs says no more. Who has taken the instance over
+	// must hear of it, or would wait for what may run there.
+	if up && before.Phase != PhaseUp && now.Load == nil {
+		events = append(events, Load{Instance: now.ID})
+	}
 	if now.Waits > before.Waits && now.Phase == PhaseWaiting {
 		events = append(events, Waiting{now.ID, now.Environment, now.What, now.Peer})
 	}
