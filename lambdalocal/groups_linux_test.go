@@ -36,7 +36,7 @@ func TestMemoryIsLimitedAsInLambda(t *testing.T) {
 func TestProcessesAreLimitedAsInLambda(t *testing.T) {
 	requireGroups(t)
 	t.Parallel()
-	m := run(t, "runtime", nil)
+	m := run(t, "runtime", func(f *lambdalocal.Function) { f.MemoryMB = 1024 }) // a thousand processes have some, too
 	var said string
 	m.invokeInto(&said, order{Do: "shell", Text: "n=0; while [ $n -lt 1100 ]; do sleep 1000 >/dev/null 2>&1 & n=$((n+1)); done; echo all"})
 	require.Contains(t, said, "fork")
