@@ -63,12 +63,10 @@ func (a *app) estimateCommand() *cobra.Command {
 	}
 	q.define(c.Flags())
 	return complete(c, map[string][]string{
-		"architecture": architectures(), "region": price.Default().Regions, "layout": {estimate.Small, estimate.Split},
+		"architecture": config.Architectures(), "region": price.Default().Regions, "layout": {estimate.Small, estimate.Split},
 		"balancer": {estimate.ALB, estimate.NLB, estimate.NoBalancer}, "network": {estimate.NetworkVPC, estimate.NetworkNAT, estimate.NetworkPublic},
 	})
 }
-
-func architectures() []string { return []string{config.ArchitectureX86, config.ArchitectureARM} }
 
 func (q *estimateFlags) define(flags *pflag.FlagSet) {
 	flags.SortFlags = false
@@ -146,8 +144,8 @@ func (a *app) estimate(q *estimateFlags) error {
 
 // fill adds the traffic to the service. The notes are about a recording.
 func (q *estimateFlags) fill() (notes []string, err error) {
-	if !slices.Contains(architectures(), q.architecture) {
-		return nil, usagef("--architecture: must be one of %s, got %q", strings.Join(architectures(), ", "), q.architecture)
+	if !slices.Contains(config.Architectures(), q.architecture) {
+		return nil, usagef("--architecture: must be one of %s, got %q", strings.Join(config.Architectures(), ", "), q.architecture)
 	}
 	q.service.ARM = q.architecture == config.ArchitectureARM
 	kinds := 0

@@ -113,9 +113,9 @@ func (s *Stack) startLambda(o Options) {
 	}
 	if o.Split {
 		s.findPlaces(o.Linked)
-	}
-	if o.Split && o.Linked {
-		cfg.Links = append(cfg.Links, s.places...)
+		if o.Linked {
+			cfg.Links = append(cfg.Links, s.places...)
+		}
 	}
 	for _, f := range o.Functions {
 		if f.Local.Command == nil {

@@ -106,7 +106,7 @@ func (l Lambda) validate(p *problems, path string) {
 	if l.MemoryMB != 0 {
 		within(p, path+".memory_mb", l.MemoryMB, 128, 10240)
 	}
-	oneOf(p, path+".architecture", l.Architecture, ArchitectureX86, ArchitectureARM)
+	oneOf(p, path+".architecture", l.Architecture, Architectures()...)
 	if l.Network != "" {
 		oneOf(p, path+".network", l.Network, NetworkVPC, NetworkPublic)
 	}

@@ -31,6 +31,9 @@ const (
 	ArchitectureARM = "arm64"
 )
 
+// Architectures lists them.
+func Architectures() []string { return []string{ArchitectureX86, ArchitectureARM} }
+
 // Values of functions[].lambda.network. Empty: not stated.
 const (
 	NetworkVPC    = "vpc"

@@ -178,25 +178,25 @@ func (f *function) routed(r provider.Routing) {
 	todo.carryOut(f)
 }
 
-// hear is the part of routed that needs the lock. It holds the lock from before it records the answer until the rollout has begun: a
+// hear is the part of routed that needs the lock. It is one step, from before it records the answer until the rollout has begun: a
 // note written in between would tell the next leader that all instances run the new code.
-func (f *function) hear(r provider.Routing, todo *effects) heard {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	at := now()
-	f.wake(at, todo)
-	f.versions.settle(f.pool.Rollout())
-	h := f.versions.hear(r)
-	plan, forced := f.settings().plan.settings.Rollout, h.plan != nil
-	if forced {
-		plan = *h.plan
-	}
-	pinned := h.route != (pool.Route{})
-	unknown := h.other && f.pool.Routed() == (pool.Route{}) // Lambda chose what the instances run, so nobody knows it
-	f.apply(at, f.pool.Route(at, h.route, plan, pinned && (forced || unknown)), todo)
-	if !pinned && (forced || h.other) {
-		f.apply(at, f.pool.Renew(at, plan, h.other), todo)
-	}
+func (f *function) hear(r provider.Routing, todo *effects) (h heard) {
+	f.take(func(p *pool.Pool, at time.Time) *pool.Effects {
+		f.versions.settle(p.Rollout())
+		h = f.versions.hear(r)
+		plan, forced := f.settings().plan.settings.Rollout, h.plan != nil
+		if forced {
+			plan = *h.plan
+		}
+		pinned := h.route != (pool.Route{})
+		unknown := h.other && p.Routed() == (pool.Route{}) // Lambda chose what the instances run, so nobody knows it
+		e := p.Route(at, h.route, plan, pinned && (forced || unknown))
+		if pinned || !forced && !h.other {
+			return e
+		}
+		f.apply(at, e, todo)
+		return p.Renew(at, plan, h.other)
+	}, todo)
 	return h
 }
 

@@ -167,7 +167,7 @@ func (c *Candidate) see(now time.Time, r Record) {
 	}
 	mine := c.trying.Version == r.Version && c.trying.Holder == r.Holder && r.Holder == c.me
 	if len(r.Relays) == 0 {
-		r.Relays = c.known.Relays // the record was lost
+		r.Relays = c.known.Relays // the record was lost, or a leader of an earlier release wrote it that had none
 	}
 	c.known, c.read, c.highest = r, true, max(c.highest, r.Term)
 	if mine {

@@ -132,7 +132,7 @@ func (e *Elector) campaign(ctx context.Context) {
 		e.mu.Lock()
 		now, over := time.Now(), e.candidate.over
 		step, changed := e.candidate.Step(now), e.changed
-		givesWay := !over && step.Next.Alone > e.candidate.known.Alone
+		givesWay := !over && e.candidate.over // a step ends a term for no other reason
 		e.mu.Unlock()
 		if givesWay {
 			e.log.WithField("term", step.Next.Term).Warn("no relay has reached this leader for too long: it gives way to a standby")

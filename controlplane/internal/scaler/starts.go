@@ -10,6 +10,7 @@ import (
 const (
 	overdueTimes = 4
 	overdueLeast = 100 * time.Millisecond
+	doublings    = 8 // the most by which late waits longer
 )
 
 // A Start is a start in progress, or an instance that is about to free its environment. Its holder passes it back to Over.
@@ -190,11 +191,14 @@ func (f *Fleet) overdue() time.Duration {
 func (f *Fleet) late() time.Duration {
 	together := 0
 	for s := range f.lost.all() {
+		if together == doublings {
+			break
+		}
 		if !f.Alone(s) {
 			together++
 		}
 	}
-	return max(overdueLeast, overdueTimes*f.Cold.Mean(0)<<min(together, 8))
+	return max(overdueLeast, overdueTimes*f.Cold.Mean(0)<<together)
 }
 
 // Alone reports whether a start that has not come up hangs for a reason of its own: another of its kind has come up since it began.

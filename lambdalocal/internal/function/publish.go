@@ -45,12 +45,8 @@ func expect(revision, present string) *serviceerror.Error {
 	return nil
 }
 
-// Expect refuses a revision of Latest other than the present one, unless it is empty.
-func (f *Function) Expect(revision string) *serviceerror.Error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return expect(revision, f.versions[Latest].about.Revision)
-}
+// Expect refuses a revision that the caller names and that the version has not.
+func (v Version) Expect(revision string) *serviceerror.Error { return expect(revision, v.Revision) }
 
 // Update changes Latest if it has that revision; empty is any. Environments of the old one end: frozen ones at once, busy ones after
 // their invocation. change must not keep what it gets.
@@ -58,7 +54,7 @@ func (f *Function) Update(revision string, change func(*Version)) *serviceerror.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	old := f.versions[Latest]
-	if err := expect(revision, old.about.Revision); err != nil {
+	if err := old.about.Expect(revision); err != nil {
 		return err
 	}
 	about := old.about
@@ -79,10 +75,9 @@ func (f *Function) Update(revision string, change func(*Version)) *serviceerror.
 	return nil
 }
 
-// Publish makes a version of what Latest is now. code copies Latest's code, and returns the copy's folder and hash. If nothing has
-// changed since the newest version, nothing is published, and that version is returned.
-func (f *Function) Publish(description string, code func(Version) (dir, sha256 string, err error)) (Version, error) {
-	latest, _ := f.Version(Latest)
+// Publish makes a version of what Latest was when the caller got it. code copies its code, and returns the copy's folder and hash. If
+// nothing has changed since the newest version, nothing is published, and that version is returned.
+func (f *Function) Publish(latest Version, description string, code func(Version) (dir, sha256 string, err error)) (Version, error) {
 	dir, sum, err := code(latest)
 	if err != nil {
 		return Version{}, err

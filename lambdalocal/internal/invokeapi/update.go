@@ -50,7 +50,7 @@ func (h *Handler) updateCode(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if c.DryRun {
-		if err := f.Expect(c.RevisionID); err != nil {
+		if err := latest.Expect(c.RevisionID); err != nil {
 			return 0, nil, err
 		}
 		return http.StatusOK, h.latest(f), nil
@@ -60,7 +60,8 @@ func (h *Handler) updateCode(r *http.Request) (int, any, error) {
 	}
 	h.changed(f, "code updated")
 	if c.Publish {
-		return h.publish(http.StatusOK, f, "")
+		latest, _ = f.Version(function.Latest)
+		return h.publish(http.StatusOK, f, latest, "")
 	}
 	return http.StatusOK, h.latest(f), nil
 }
@@ -250,14 +251,14 @@ func (h *Handler) publishVersion(r *http.Request) (int, any, error) {
 		return 0, nil, invalid("CodeSha256 (%s) is different from current CodeSha256 in $LATEST (%s). "+
 			"Please try again with the CodeSha256 in $LATEST.", p.CodeSha256, latest.Sha256)
 	}
-	if err := f.Expect(p.RevisionID); err != nil {
+	if err := latest.Expect(p.RevisionID); err != nil {
 		return 0, nil, err
 	}
-	return h.publish(http.StatusCreated, f, p.Description)
+	return h.publish(http.StatusCreated, f, latest, p.Description)
 }
 
-func (h *Handler) publish(status int, f *function.Function, description string) (int, any, error) {
-	v, err := f.Publish(description, h.frozen)
+func (h *Handler) publish(status int, f *function.Function, latest function.Version, description string) (int, any, error) {
+	v, err := f.Publish(latest, description, h.frozen)
 	if err != nil {
 		return 0, nil, serviceerror.New(serviceerror.TypeService, "%v", err)
 	}

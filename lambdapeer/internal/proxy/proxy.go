@@ -71,7 +71,7 @@ func (w exactWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // Get asks the app for path and returns the status. An error says why there is none; it wraps ErrMalformed if what answers does
 // not speak HTTP.
 func (p *Proxy) Get(ctx context.Context, path string) (status int, err error) {
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{}) // see RoundTrip
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{}) // for RoundTrip, which learns its connection by it
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+path, nil)
 	if err != nil {
 		return 0, err

@@ -38,11 +38,10 @@ type ALB struct {
 
 // Read reads one file, gzipped or not. The name is for errors.
 func (a *ALB) Read(name string, r io.Reader) error {
-	text, err := unzipped(r)
+	file, err := open(r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	file := &source{reader: text}
 	lines := bufio.NewScanner(file)
 	lines.Buffer(make([]byte, 64<<10), mostLine)
 	n := 0

@@ -66,11 +66,11 @@ type CloudWatch struct {
 // Read reads one file: what `aws cloudwatch get-metric-data` or `get-metric-statistics` prints, or CSV with a time and metrics in
 // columns, as the console saves it; gzipped or not. The name is for errors.
 func (c *CloudWatch) Read(name string, r io.Reader) error {
-	file, err := unzipped(r)
+	file, err := open(r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	text, err := io.ReadAll(io.LimitReader(&source{reader: file}, mostExport+1))
+	text, err := io.ReadAll(io.LimitReader(file, mostExport+1))
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -8,24 +8,25 @@ import (
 	"io"
 )
 
-// unzipped returns the text of a file that may be gzipped.
-func unzipped(r io.Reader) (io.Reader, error) {
+// A source keeps the error that ended it. The last line of a file that was cut off is cut off too: the file is what is wrong then,
+// not that line.
+type source struct {
+	reader io.Reader
+	failed error // nil: nothing failed yet
+}
+
+// open returns the text of a file that may be gzipped.
+func open(r io.Reader) (*source, error) {
 	buffered := bufio.NewReader(r)
 	magic, err := buffered.Peek(2)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	if len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
-		return buffered, nil
+		return &source{reader: buffered}, nil
 	}
-	return gzip.NewReader(buffered)
-}
-
-// A source keeps the error that ended it. The last line of a file that was cut off is cut off too: the file is what is wrong then,
-// not that line.
-type source struct {
-	reader io.Reader
-	failed error // nil: nothing failed yet
+	text, err := gzip.NewReader(buffered)
+	return &source{reader: text}, err
 }
 
 // Read implements io.Reader.
