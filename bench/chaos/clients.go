@@ -30,7 +30,7 @@ type request struct {
 // A task is what a request asks for.
 type task struct {
 	work time.Duration // of the app
-	body []byte        // of a POST; nil makes a GET
+	body int           // bytes of a POST; 0 makes a GET
 	kind string        // an Accept or Upgrade header: of a request during which the app says something all the time
 }
 
@@ -89,12 +89,17 @@ func longTaskOf(dice *rand.Rand) task {
 	return task{work: time.Duration(50+dice.IntN(450)) * time.Millisecond, body: bodyOf(dice)}
 }
 
-func bodyOf(dice *rand.Rand) []byte {
+func bodyOf(dice *rand.Rand) int {
 	if dice.IntN(5) < 3 {
-		return nil
+		return 0
 	}
-	return bytes.Repeat([]byte("x"), 1+dice.IntN(64<<10))
+	return 1 + dice.IntN(maxBody)
 }
+
+// filling is what bodies are made of: a million of them would not fit into memory.
+var filling = bytes.Repeat([]byte("x"), maxBody)
+
+const maxBody = 64 << 10
 
 func (r *request) run(ctx context.Context, client *http.Client, url string) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -120,7 +125,7 @@ func (r *request) run(ctx context.Context, client *http.Client, url string) {
 }
 
 // last is the end of a whole answer.
-func (r *request) last() []byte { return fmt.Appendf(nil, "%s %d", r.id, len(r.body)) }
+func (r *request) last() []byte { return fmt.Appendf(nil, "%s %d", r.id, r.body) }
 
 // read reads the answer. Of a WebSocket the last message is its end: the connection may stay for a while.
 func (r *request) read(answer *http.Response) (text []byte, err error) {
@@ -138,11 +143,11 @@ func (r *request) read(answer *http.Response) (text []byte, err error) {
 
 func (r *request) ask(ctx context.Context, url string) (*http.Request, error) {
 	method := http.MethodGet
-	if r.body != nil {
+	if r.body > 0 {
 		method = http.MethodPost
 	}
 	target := fmt.Sprintf("%s?id=%s&ms=%d", url, r.id, r.work.Milliseconds())
-	out, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(r.body))
+	out, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(filling[:r.body]))
 	if err != nil {
 		return nil, err
 	}
