@@ -313,7 +313,7 @@ func (r *relay) end(id string, how tables.End) {
 	t.ended, t.up = true, false
 	r.note("%s ends at the relay: %s", id, how.Cause)
 	r.care.ended(id)
-	r.keeper.Down(id, how)
+	r.keeper.Down(r.now, id, how)
 	r.pump()
 }
 

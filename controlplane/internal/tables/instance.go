@@ -24,8 +24,8 @@ type Instance struct {
 	Memo     []byte  `json:"memo,omitempty"`
 
 	Phase   Phase  `json:"phase"`
-	Age     Micros `json:"age_us"`                // since it was first expected
-	UpFor   Micros `json:"up_us,omitempty"`       // since it was first up; 0: it never was
+	Age     Micros `json:"age_us"`                // since it was first expected, up to its end
+	UpFor   Micros `json:"up_us,omitempty"`       // since it was first up, up to its end; 0: it never was
 	StartBy Micros `json:"start_by_us,omitempty"` // until its start is given up; 0: never, or it has been up
 
 	Environment string      `json:"environment,omitempty"`

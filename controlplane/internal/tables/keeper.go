@@ -78,6 +78,7 @@ type record struct {
 	Instance
 	expected, up, deadline, loaded time.Time
 	startBy                        time.Time
+	ended                          time.Time // zero: it has not
 	expires                        time.Time // it has ended if its peer has not dialled by then
 	forgotten                      bool
 	unwritten                      bool

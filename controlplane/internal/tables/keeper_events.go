@@ -61,10 +61,10 @@ func (k *Keeper) Lost(id, why string) {
 }
 
 // Down says that an instance has ended.
-func (k *Keeper) Down(id string, end End) {
+func (k *Keeper) Down(now time.Time, id string, end End) {
 	k.change(id, func(r *record) {
 		end.Detail = wire.CutDetail(end.Detail)
-		r.Phase, r.End = PhaseEnded, &end
+		r.Phase, r.End, r.ended = PhaseEnded, &end, now
 	})
 }
 

@@ -69,7 +69,11 @@ func (r *record) text() int {
 // at is the instance as sent now.
 func (r *record) at(now time.Time) Instance {
 	i := r.Instance
-	i.Age, i.UpFor, i.Left = since(now, r.expected), since(now, r.up), until(now, r.deadline)
+	last := now
+	if !r.ended.IsZero() {
+		last = r.ended
+	}
+	i.Age, i.UpFor, i.Left = since(last, r.expected), since(last, r.up), until(now, r.deadline)
 	if r.up.IsZero() {
 		i.StartBy = until(now, r.startBy)
 	}

@@ -57,7 +57,7 @@ func remembered(now time.Time, b Kept) *record {
 		r.up = written.Add(-b.UpFor.Duration())
 	}
 	if b.End != nil {
-		r.Phase, r.End = PhaseEnded, b.End
+		r.Phase, r.End, r.ended = PhaseEnded, b.End, written
 	}
 	return r
 }

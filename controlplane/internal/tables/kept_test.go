@@ -63,6 +63,7 @@ func TestWhatRunsOutlivesRelayAndLeader(t *testing.T) {
 	}
 	require.Len(t, told, 4)
 	require.Equal(t, PhaseEnded, told["ended"].Phase)
+	require.Equal(t, []any{5 * time.Second, 2 * time.Second}, []any{told["ended"].Age.Duration(), told["ended"].UpFor.Duration()})
 	up := told["up"]
 	require.Equal(t, PhaseExpected, up.Phase, "it has not dialled this relay")
 	require.Equal(t, []any{6 * time.Second, 3 * time.Second, "e", 1.0, "web/0001", "m"},

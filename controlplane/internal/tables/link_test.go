@@ -226,7 +226,7 @@ func (s *stack) end(id string, end End) {
 	if i := s.relay[id]; i != nil && !i.ended {
 		i.ended = true
 		s.ends[id]++
-		s.keeper.Down(id, end)
+		s.keeper.Down(s.now, id, end)
 		s.write()
 	}
 }
@@ -484,6 +484,29 @@ func TestTheNewerNoteIsKept(t *testing.T) {
 	require.Equal(t, MaxNotes, k.Notes())
 }
 
+// What has ended while nobody led is billed for as long as it ran, however long it takes until somebody leads.
+func TestAnInstanceThatHasEndedGetsNoOlder(t *testing.T) {
+	s := newStack(t)
+	s.attach()
+	s.expect("i")
+	s.settle()
+	s.now = s.now.Add(2 * time.Second)
+	s.up("i")
+	s.settle()
+	s.cut(true)
+	s.now = s.now.Add(8 * time.Second)
+	s.end("i", End{Cause: EndControlEnded})
+	s.now = s.now.Add(3 * time.Hour)
+	s.takeOver()
+	s.mirror.Attach(s.keeper.Greeting())
+	for s.leaderSends() || s.relayReceives() {
+	}
+	o, ok := s.keeper.Next(s.now, s.session)
+	require.True(t, ok)
+	require.Len(t, o.Instances, 1)
+	require.Equal(t, []any{10 * time.Second, 8 * time.Second}, []any{o.Instances[0].Age.Duration(), o.Instances[0].UpFor.Duration()})
+}
+
 // A new leader hears of an end before it hears of the instance that has the endpoint now.
 func TestASnapshotBeginsWithWhatHasEnded(t *testing.T) {
 	k := NewKeeper(Hello{Relay: "pair", Boot: "b"}, 0)
@@ -493,7 +516,7 @@ func TestASnapshotBeginsWithWhatHasEnded(t *testing.T) {
 		}}})
 		require.NoError(t, err)
 	}
-	k.Down("b", End{Cause: EndControlEnded})
+	k.Down(start, "b", End{Cause: EndControlEnded})
 	_, err := k.Receive(start, 2, Desired{Term: 2})
 	require.NoError(t, err)
 	o, ok := k.Next(start, 2)

@@ -60,7 +60,7 @@ func (r *Relay) Down(instance string, report *wire.Report, err error) {
 		r.Lost(instance, err)
 		return
 	}
-	r.keep(func(_ time.Time, k *tables.Keeper) { k.Down(instance, endOf(report, err)) })
+	r.keep(func(now time.Time, k *tables.Keeper) { k.Down(now, instance, endOf(report, err)) })
 }
 
 func (r *Relay) keep(do func(time.Time, *tables.Keeper)) {
