@@ -26,8 +26,24 @@ func (a *Account) Note() Note {
 	}
 }
 
-// Learn takes over the sums of another account, once, before anything has ended.
+// makesSense tells whether the numbers can be those of an account. A relay may say anything.
+func (n Note) makesSense() bool {
+	for _, one := range []float64{float64(n.MemoryMB), float64(n.Billed), n.GBSeconds, float64(n.Init), float64(n.Duration)} {
+		if !(one >= 0 && one < most) {
+			return false
+		}
+	}
+	return float64(max(n.Invocations, n.Estimated, n.Inits, n.Requests, n.ColdStarts)) < most
+}
+
+// most is more than any sum of an account, and can still be added to.
+const most = 1e15
+
+// Learn takes over the sums of another account, once, before anything has ended. Numbers that make no sense are passed over.
 func (a *Account) Learn(n Note) {
+	if !n.makesSense() {
+		return
+	}
 	if a.memory == 0 {
 		a.memory = n.MemoryMB
 	}

@@ -131,6 +131,9 @@ func (f *function) configure(next *settings, place int) {
 	f.mu.Unlock()
 	todo.changed = true
 	todo.carryOut(f)
+	if !next.leaving {
+		f.unreserve()
+	}
 	if f.d.decides() {
 		f.followAgain(place)
 	}
@@ -196,6 +199,7 @@ func (d *Dispatcher) drop(f *function) {
 	d.directory.Store(newDirectory(functions))
 	f.stopTimer()
 	f.unfollow()
+	f.unreserve()
 	f.log.Info("the function has left")
 	d.changed(f.name)
 }

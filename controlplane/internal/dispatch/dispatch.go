@@ -53,6 +53,7 @@ type Dispatcher struct {
 	beat        atomic.Pointer[beat] // the last one; nil before the first
 	unreachable atomic.Bool          // no Envoy is connected any more
 	relayless   atomic.Bool          // no relay is attached any more
+	strange     atomic.Int64         // endpoints that relays have made us add to functions that are not configured
 	invocations sync.WaitGroup       // providers' Invoke calls under way
 	background  sync.WaitGroup       // goroutines of spawn
 	stop        context.Context      // of Invoke calls and background work

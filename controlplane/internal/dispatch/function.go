@@ -37,6 +37,7 @@ type function struct {
 	stalls     int       // stalls of the process that the pool knows of
 	stopped    bool      // the timer must not be armed any more
 	endpoints  endpoints
+	strange    int // endpoints that d.strange counts
 	outcomes   outcomes
 	recent     recent
 	arrived    time.Time         // when a request last arrived

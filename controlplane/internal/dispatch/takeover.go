@@ -41,7 +41,9 @@ func (d *Dispatcher) Inherited(in relays.Inheritance) {
 	}
 	f, err := d.stranger(in.Function)
 	if err == nil {
-		err = f.inherit(in)
+		if err = f.inherit(in); err != nil {
+			d.dropIfEmpty(f)
+		}
 	}
 	if err == nil {
 		if f.settings().leaving && d.decides() {
@@ -64,6 +66,9 @@ func (f *function) inherit(in relays.Inheritance) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := now()
+	if err := f.reserve(index); err != nil {
+		return err
+	}
 	core, err := f.pool.Inherit(at, f.estate(at, in, index, m))
 	if err != nil {
 		return err
@@ -82,18 +87,32 @@ func (f *function) inherit(in relays.Inheritance) error {
 
 // estate describes an inherited instance to the pool.
 func (f *function) estate(at time.Time, in relays.Inheritance, index int, m memo) pool.Estate {
+	age := min(max(in.Age, 0), f.oldest())
 	e := pool.Estate{
-		Index: index, Started: at.Add(-in.Age), Cold: in.Cold, Environment: in.Environment, Pin: m.Pin, Version: m.Pin,
+		Index: index, Started: at.Add(-age), Cold: in.Cold, Environment: in.Environment, Pin: m.Pin, Version: m.Pin,
 		Price: scaler.NewPrice(in.Dollars, f.settings().plan.rates.Request), Adopted: f.settings().provider == nil, Told: pool.Reason(in.Drain),
 	}
 	if f.d.caretaker {
 		e.Slots = m.Slots
 	}
 	if in.UpFor > 0 {
-		e.Took = max(in.Age-in.UpFor, 1)
+		e.Took = max(age-min(in.UpFor, age), 1)
 	}
 	return e
 }
+
+// oldest is the most that is believed of an instance's age. Nothing runs longer in Lambda, whatever a relay says, and what does is billed.
+func (f *function) oldest() time.Duration {
+	if f.settings().provider == nil {
+		return oldestPeer
+	}
+	return oldestInvocation
+}
+
+const (
+	oldestInvocation = time.Hour // longer than the longest start and the longest timeout together
+	oldestPeer       = 10 * 365 * 24 * time.Hour
+)
 
 // indexIn is the number in an endpoint's name, "web/0007".
 func indexIn(endpoint, function string) (int, error) {
@@ -105,8 +124,34 @@ func indexIn(endpoint, function string) (int, error) {
 	return index, nil
 }
 
-// maxIndex bounds how far a relay can make the table of endpoints grow.
-const maxIndex = 99_999
+// How far relays can make tables of endpoints grow, which Envoys are told: that of one function, and those of all functions together that
+// are not configured.
+const (
+	maxIndex   = 19_999
+	maxStrange = 50_000
+)
+
+// reserve accounts for the endpoints up to an index, if the function is not configured. The caller holds f.mu.
+func (f *function) reserve(index int) error {
+	if !f.settings().leaving || index < f.strange {
+		return nil
+	}
+	more := int64(index + 1 - f.strange)
+	if f.d.strange.Add(more) > maxStrange {
+		f.d.strange.Add(-more)
+		return errStranger
+	}
+	f.strange = index + 1
+	return nil
+}
+
+// unreserve is called when the function is configured, or forgotten.
+func (f *function) unreserve() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.d.strange.Add(-int64(f.strange))
+	f.strange = 0
+}
 
 // A note is what a leader tells the next one about a function.
 type note struct {

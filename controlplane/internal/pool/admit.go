@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Acquire asks for a slot. Afterwards r is Leased, Waiting or Rejected; a request that is leased at once is not in
 // Effects.Dispatched. A request that already waits or holds a lease is left as it is.
@@ -28,6 +31,19 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	p.queue.push(r)
 	p.guards.Breaker.Arrived(now, p.queue.n == 1)
 	p.scale(now)
+	return p.arrived(r)
+}
+
+// arrived ends the arrival of a request. What scaling has decided about it meanwhile is no news: nobody was told that it waits.
+func (p *Pool) arrived(r *Request) *Effects {
+	same := func(other *Request) bool { return other == r }
+	switch r.state {
+	case Evicted:
+		r.state = Rejected
+		p.effects.Evicted = slices.DeleteFunc(p.effects.Evicted, same)
+	case Leased:
+		p.effects.Dispatched = slices.DeleteFunc(p.effects.Dispatched, same)
+	}
 	return &p.effects
 }
 

@@ -74,3 +74,25 @@ func TestNothingIsStartedWithoutARelay(t *testing.T) {
 	w.did(w.p.Relay(w.now, true))
 	require.Positive(t, w.starts)
 }
+
+// A request may come when the breaker lets the next start be tried, and no relay is there to try it with. It waits for nothing.
+func TestARequestThatNobodyCanServeIsRefusedAtOnce(t *testing.T) {
+	for name, back := range map[string]bool{"new": false, "refused by an instance": true} {
+		t.Run(name, func(t *testing.T) {
+			w := story(t, nil)
+			w.acquire()
+			w.fail(scaler.Denied)
+			w.run(scaler.ProbeEvery, nil)
+			w.did(w.p.Relay(w.now, false))
+			r := &pool.Request{}
+			if back {
+				w.did(w.arrived(r, w.p.Return(w.now, r, pool.Refusal{Arrived: w.now.Add(-time.Second)})))
+			} else {
+				w.did(w.arrived(r, w.p.Acquire(w.now, r)))
+			}
+			require.Equal(t, pool.Rejected, r.State())
+			require.Equal(t, scaler.Denied, r.Cause())
+			require.Equal(t, 1, w.starts)
+		})
+	}
+}

@@ -75,3 +75,25 @@ func TestLabels(t *testing.T) {
 	require.Equal(t, uint64(2), f.Total())
 	require.Equal(t, "draining", Draining.String())
 }
+
+// A slow instance that was set aside serves the request for which no other may be started, as it arrives.
+func TestWhatWasSetAsideServesWhoArrives(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	p := New(Settings{Concurrency: 2, QueueLimit: 10, QueueTimeout: time.Minute, Scaling: scaler.Settings{
+		Max: 1, StartsInProgress: 1, StartsPerSecond: 1, StartsBurst: 1,
+	}})
+	first := &Request{}
+	i := p.Acquire(now, first).Start[0]
+	p.Up(now, i, 2)
+	p.Release(now, first)
+	p.setSlow(i, true)
+	free := i.free()
+	i.aside = true
+	p.relist(i, free)
+	require.NoError(t, p.Check())
+	r := &Request{}
+	e := p.Acquire(now.Add(time.Millisecond), r)
+	require.Equal(t, Leased, r.State())
+	require.Empty(t, e.Dispatched, "its state says it")
+	require.NoError(t, p.Check())
+}

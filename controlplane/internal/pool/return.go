@@ -40,7 +40,7 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 		p.rejoin(now, r)
 	}
 	p.scale(now)
-	return &p.effects
+	return p.arrived(r)
 }
 
 // rejoin puts r into the queue before all requests that arrived later.

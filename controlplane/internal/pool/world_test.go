@@ -72,10 +72,18 @@ func (w *world) acquireN(n int) []*pool.Request {
 	rs := make([]*pool.Request, n)
 	for k := range rs {
 		rs[k] = &pool.Request{}
-		w.collect(w.p.Acquire(w.now, rs[k]))
+		w.collect(w.arrived(rs[k], w.p.Acquire(w.now, rs[k])))
 	}
 	require.NoError(w.t, w.p.Check())
 	return rs
+}
+
+// arrived requires that the arrival of a request tells what becomes of it by its state alone.
+func (w *world) arrived(r *pool.Request, e *pool.Effects) *pool.Effects {
+	require.Contains(w.t, []pool.RequestState{pool.Leased, pool.Waiting, pool.Rejected}, r.State())
+	require.NotContains(w.t, e.Dispatched, r)
+	require.NotContains(w.t, e.Evicted, r)
+	return e
 }
 
 func (w *world) release(rs ...*pool.Request) {
