@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/golden"
 )
 
 var update = flag.Bool("update", false, "write the golden messages anew")
@@ -69,26 +70,52 @@ func TestMessagesAreReadAsTheyWereWritten(t *testing.T) {
 			require.NoError(t, os.MkdirAll("testdata", 0o755))
 			require.NoError(t, os.WriteFile(path, text.Bytes(), 0o644))
 		}
-		golden, err := os.ReadFile(path)
+		kept, err := os.ReadFile(path)
 		require.NoError(t, err)
-		require.Equal(t, string(golden), text.String(), name)
-		read(t, name, golden, message)
+		require.Equal(t, string(kept), text.String(), name)
+		read(t, name, kept, message)
 	}
 }
 
-func read(t *testing.T, name string, golden []byte, want any) {
-	var got any
-	var err error
-	switch name {
-	case "desired.json":
-		got, err = DecodeDesired(golden)
-	case "observed.json":
-		got, err = DecodeObserved(golden)
-	default:
-		got, err = DecodeKept(golden)
+// builds are commits whose messages are kept, in folders of testdata. Files are added there, never changed.
+var builds = []string{"3c106a4", "922516b"}
+
+// Leader and relay may be of different builds: what an earlier one wrote is read today, and what it read is still there.
+func TestMessagesOfEarlierBuilds(t *testing.T) {
+	for _, build := range builds {
+		files, err := os.ReadDir(filepath.Join("testdata", build))
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		for _, file := range files {
+			earlier, err := os.ReadFile(filepath.Join("testdata", build, file.Name()))
+			require.NoError(t, err)
+			message, err := decodeAny(file.Name(), earlier)
+			require.NoError(t, err, "%s/%s", build, file.Name())
+			again, err := json.Marshal(message)
+			require.NoError(t, err)
+			require.NoError(t, golden.Includes(again, earlier), "%s/%s: read and written again", build, file.Name())
+			today, err := json.Marshal(examples[file.Name()])
+			require.NoError(t, err)
+			require.NoError(t, golden.Includes(today, earlier), "%s/%s: as written today", build, file.Name())
+		}
 	}
+}
+
+func read(t *testing.T, name string, text []byte, want any) {
+	got, err := decodeAny(name, text)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
+}
+
+func decodeAny(name string, text []byte) (any, error) {
+	switch name {
+	case "desired.json":
+		return DecodeDesired(text)
+	case "observed.json":
+		return DecodeObserved(text)
+	default:
+		return DecodeKept(text)
+	}
 }
 
 func TestUnknownFieldsAreIgnored(t *testing.T) {
