@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"time"
 
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"google.golang.org/protobuf/proto"
@@ -116,8 +119,11 @@ func (s *Server) adopt(next *state) error {
 
 // settle publishes routes and listeners once every Envoy has the clusters, or learnsWithin is over.
 func (s *Server) settle() error {
-	if !s.unsettled || !s.acks.all(s.awaited) && time.Now().Before(s.patience) {
+	if !s.unsettled || !s.acks.all(s.awaited) && time.Now().Before(s.patience) || time.Now().Before(s.opens) {
 		return nil
+	}
+	if opens, err := s.breakCircles(); opens || err != nil {
+		return err
 	}
 	s.unsettled, s.awaited = false, nil
 	if err := errors.Join(s.updateSecrets(false), s.updateRoutes(false)); err != nil {
@@ -135,10 +141,65 @@ func (s *Server) settle() error {
 
 // settlesBy fires when settle has waited for long enough. It is nil if settle does not wait.
 func (s *Server) settlesBy() <-chan time.Time {
-	if !s.unsettled {
+	switch {
+	case !s.unsettled:
 		return nil
+	case time.Now().Before(s.opens):
+		return time.After(time.Until(s.opens))
+	default:
+		return time.After(time.Until(s.patience))
 	}
-	return time.After(time.Until(s.patience))
+}
+
+// closedFor is how long a listener is closed that breaks a circle. Envoys have acknowledged that by then.
+const closedFor = 500 * time.Millisecond
+
+// breakCircles closes a listener of each circle of those that take each other's addresses, for a moment: Envoy refuses an address that
+// another listener has, so none of them could begin. It tells whether it did.
+func (s *Server) breakCircles() (bool, error) {
+	if !s.opens.IsZero() {
+		s.opens = time.Time{}
+		return false, nil
+	}
+	cache := s.caches[resourcev3.ListenerType]
+	circles := circlesOf(addressesOf(cache.GetResources()), addressesOf(s.state.resources(resourcev3.ListenerType)))
+	if len(circles) == 0 {
+		return false, nil
+	}
+	s.opens = time.Now().Add(closedFor)
+	return true, cache.UpdateResources(nil, circles)
+}
+
+// circlesOf returns one listener of each circle of those that take each other's addresses.
+func circlesOf(now, next map[string]string) (one []string) {
+	has := map[string]string{}
+	for name, address := range now {
+		has[address] = name
+	}
+	seen := map[string]bool{}
+	for _, first := range slices.Sorted(maps.Keys(next)) {
+		if now[first] == next[first] {
+			continue
+		}
+		name := first
+		for name != "" && !seen[name] {
+			seen[name] = true
+			name = has[next[name]]
+		}
+		if name == first && has[next[first]] != "" {
+			one = append(one, first)
+		}
+	}
+	return one
+}
+
+func addressesOf(listeners map[string]types.Resource) map[string]string {
+	out := map[string]string{}
+	for name, l := range listeners {
+		at := l.(*listenerv3.Listener).GetAddress().GetSocketAddress()
+		out[name] = net.JoinHostPort(at.GetAddress(), strconv.FormatUint(uint64(at.GetPortValue()), 10))
+	}
+	return out
 }
 
 // updateRoutes publishes routes; after Retire those of a retired control plane. whole also removes routes that the state does not

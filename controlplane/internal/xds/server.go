@@ -60,6 +60,7 @@ type Server struct {
 	buf         []upstream.Endpoint
 	connected   int // Envoys that the Source was told about
 	lastPush    time.Time
+	opens       time.Time // until then listeners are closed that were in each other's way; zero: none are
 	lastWeights time.Time
 	weights     map[string]bool // functions whose weights must be sampled
 
