@@ -79,7 +79,7 @@ func (s *Server) runApart(ctx context.Context) error {
 // The order at the beginning: relays attach, and their instances are taken over; then Envoys get their configuration; then come
 // starts and requests. The end hands over: no instance is told to end, and Envoy asks the next leader.
 func (s *Server) lead(ctx, term context.Context, number uint64, known []string) error {
-	parts := newGroup()
+	parts, elected := newGroup(), time.Now()
 	s.health.Shutdown() // until it knows what there is
 	s.relays.lead(number)
 	s.began.Store(true)
@@ -93,6 +93,7 @@ func (s *Server) lead(ctx, term context.Context, number uint64, known []string) 
 	s.relays.await(term, known)
 	stopXDS := func() {}
 	if term.Err() == nil {
+		s.took.Store(int64(time.Since(elected)))
 		stopXDS = s.decide(ctx, term, number, parts)
 	}
 	s.relays.leader.Resign() // before their streams end, as if the relays had

@@ -91,6 +91,7 @@ type Server struct {
 	metrics    *emf.Writer
 	elector    *lease.Elector // where relays are apart
 	leads      atomic.Uint64  // the term, while it leads; where relays are apart
+	took       atomic.Int64   // nanoseconds from the election until it decided
 	began      atomic.Bool    // its term has begun and not ended
 	endControl func()         // ends what is served at control, in a term
 	endReloads func()         // where relays are apart: the configuration is not read any more

@@ -95,6 +95,17 @@ func (a *attached) attached() (names []string, confirmed time.Time) {
 	return names, confirmed
 }
 
+// observed tells how long ago each attached relay has last answered.
+func (a *attached) observed() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for name, r := range a.leader.Relays() {
+		if r.Attached && !r.Confirmed.IsZero() {
+			out[name] = time.Since(r.Confirmed)
+		}
+	}
+	return out
+}
+
 // flushWithin is how long relays have to hear the last commands of a leader that ends in order.
 const flushWithin = 200 * time.Millisecond
 

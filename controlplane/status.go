@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
@@ -31,8 +32,11 @@ func relayStatus(one *relay.Relay) admin.RelayStatus {
 
 func (s *Server) leaderStatus() admin.LeaderStatus {
 	names, _ := s.relays.attached()
-	term := s.leads.Load()
-	return admin.LeaderStatus{Leads: term > 0, Term: term, Relays: names, Leader: s.elector.Standing().Address}
+	l := admin.LeaderStatus{Term: s.leads.Load(), Relays: names, Leader: s.elector.Standing().Address}
+	if l.Leads = l.Term > 0; l.Leads {
+		l.Took, l.Observed = time.Duration(s.took.Load()), s.relays.observed()
+	}
+	return l
 }
 
 // led are the dispatcher's orders for operators, who must give them to the control plane that leads.

@@ -200,8 +200,14 @@ func newLeaderCollector(snapshot func() LeaderStatus) collector {
 	leads := gauge("leads", "1 while this control plane leads, 0 while it is a standby.")
 	term := gauge("term", "The number of this control plane's leadership; 0 while it is a standby.")
 	relays := gauge("relays", "Relays that are attached.")
-	return collector{[]metric{leads, term, relays}, func(s sink) {
+	takeover := gauge("takeover_seconds", "Time from this control plane's election until it decided; 0 while it is a standby.")
+	observed := gauge("observed_age_seconds", "Time since an attached relay last answered; what is known of its instances is no older.", "relay")
+	return collector{[]metric{leads, term, relays, takeover, observed}, func(s sink) {
 		l := snapshot()
+		s.put(takeover, l.Took.Seconds())
+		for relay, age := range l.Observed {
+			s.put(observed, age.Seconds(), relay)
+		}
 		s.put(leads, flag(l.Leads))
 		s.put(term, float64(l.Term))
 		s.put(relays, float64(len(l.Relays)))

@@ -24,14 +24,19 @@ func everything(t *testing.T) *prometheus.Registry {
 	require.NoError(t, register(Options{
 		Registry: registry, Source: &fake{}, Version: "1.2.3",
 		Relay: relayStatus, Uplink: func() UplinkStatus { return UplinkStatus{Term: 3, Attached: true, Instances: 5, Untold: 1} },
-		Leader: func() LeaderStatus { return LeaderStatus{Leads: true, Term: 3, Relays: []string{"edge-1"}} },
-		XDS:    xdsStatus, Files: filesStatus, Reloader: &fakeReloader{},
+		Leader: leaderStatus, XDS: xdsStatus, Files: filesStatus, Reloader: &fakeReloader{},
 	}))
 	return registry
 }
 
 func relayStatus() RelayStatus {
 	return RelayStatus{8, 9, 5, 6, 7, 100, 200, map[string]uint64{"bad_token": 3}}
+}
+
+func leaderStatus() LeaderStatus {
+	return LeaderStatus{
+		Leads: true, Term: 3, Relays: []string{"edge-1"}, Took: 1500 * time.Millisecond, Observed: map[string]time.Duration{"edge-1": 250 * time.Millisecond},
+	}
 }
 
 func xdsStatus() XDSStatus {
@@ -57,7 +62,7 @@ func TestMetricsPassLint(t *testing.T) {
 
 func TestMetricValues(t *testing.T) {
 	d := open(t, func(o *Options) {
-		o.Relay, o.XDS, o.Files = relayStatus, xdsStatus, filesStatus
+		o.Relay, o.XDS, o.Files, o.Leader = relayStatus, xdsStatus, filesStatus, leaderStatus
 	})
 	_, body := d.do(t, "GET", "/metrics", "")
 	for _, line := range strings.Split(strings.TrimSpace(`
@@ -87,6 +92,8 @@ queue_wait_seconds_bucket{function="web",le="+Inf"} 7
 queue_wait_seconds_sum{function="web"} 1.5
 queue_wait_seconds_count{function="web"} 7
 queue_wait_seconds_count{function="api"} 0
+leads 1
+observed_age_seconds{relay="edge-1"} 0.25
 relay_bytes_total{direction="from_peer"} 200
 relay_bytes_total{direction="to_peer"} 100
 relay_connections{state="admitted"} 9
@@ -103,6 +110,7 @@ rollouts_total{function="web",outcome="done"} 1
 saved_dollars{function="web"} -0.125
 starts_blocked{cause="throttled_rate",function="web"} 1
 starts_total{function="web"} 9
+takeover_seconds 1.5
 worn_environments_total{cause="memory",function="web"} 2
 killing_route_deaths{function="web",route="GET /pdf/{id}"} 5
 concurrency{function="web"} 10

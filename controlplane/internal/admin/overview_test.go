@@ -14,7 +14,9 @@ func TestStatusSaysWhereAProcessStands(t *testing.T) {
 	for role, change := range map[string]func(*Options){
 		"alone": func(o *Options) { o.Relay = relayStatus },
 		"leader": func(o *Options) {
-			o.Leader = func() LeaderStatus { return LeaderStatus{true, 3, relays, "10.0.0.7:9900"} }
+			o.Leader = func() LeaderStatus {
+				return LeaderStatus{Leads: true, Term: 3, Relays: relays, Leader: "10.0.0.7:9900"}
+			}
 		},
 		"standby": func(o *Options) { o.Leader = func() LeaderStatus { return LeaderStatus{Leader: "10.0.0.7:9900"} } },
 		"relay": func(o *Options) {

@@ -53,6 +53,9 @@ type LeaderStatus struct {
 	Term   uint64   // that it leads; 0 if it does not
 	Relays []string // attached to it, by name
 	Leader string   // the admin address of whoever leads, as it was read last; for people
+
+	Took     time.Duration            // from its election until it decided; 0 while it does not lead
+	Observed map[string]time.Duration // by attached relay: since it last answered
 }
 
 // An XDSStatus is what Envoys were told since the control plane started, by the resource type's short name.
