@@ -61,6 +61,7 @@ func (r *reloader) Last() admin.Reload {
 var (
 	errNoSource = errors.New("this process has no configuration file to read")
 	errEnding   = errors.New("this process is about to end")
+	errEmptied  = errors.New("functions: not there, and until now there are some: the file may be half written. To have none, write functions: []")
 )
 
 // Reload implements admin.Reloader.
@@ -85,6 +86,9 @@ func (r *reloader) read(now *Config) (next *Config, changed, restart []string, e
 	}
 	if next, err = r.source.Load(); err != nil {
 		return nil, nil, nil, err
+	}
+	if next.Functions == nil && len(now.Functions) > 0 {
+		return nil, nil, nil, errEmptied // all that runs would end
 	}
 	effective, changes, err := now.Over(*next)
 	return &effective, changes.Taken, changes.Restart, err

@@ -2,6 +2,8 @@ package controlplane
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 
 	logtest "github.com/sirupsen/logrus/hooks/test"
@@ -27,4 +29,26 @@ func TestNothingIsTakenOnceTheEndHasBegun(t *testing.T) {
 	require.NoError(t, r.Run(ended))
 	require.Equal(t, "this process is about to end", r.Reload("somebody asks").Refused)
 	require.Equal(t, 1, taken)
+}
+
+// A file that is emptied, cut off or commented out ends no function. One that says that there are none does.
+func TestAFileWithoutFunctionsIsNoConfigurationWithNone(t *testing.T) {
+	for text, refused := range map[string]bool{
+		"": true, "# functions:\n# - name: web\n": true, "null\n": true, "---\n": true, "functions:\n": true, "log: {level: debug}\n": true,
+		"functions: []\n": false,
+	} {
+		file := filepath.Join(t.TempDir(), "controlplane.yaml")
+		require.NoError(t, os.WriteFile(file, []byte("functions:\n- name: web\n  routes: [{path: /}]\n"), 0o600))
+		load := func() (*Config, error) { return LoadConfig(file, nil, nil) }
+		cfg, err := load()
+		require.NoError(t, err)
+		log, _ := logtest.NewNullLogger()
+		r := newReloader(cfg, func(*Config) error { return nil }, log)
+		r.source.Load = load
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		did := r.Reload("somebody asks")
+		require.Equal(t, refused, did.Refused != "", "%q: %s", text, did.Refused)
+		require.Equal(t, refused, len(r.current().Functions) == 1, "%q", text)
+		require.Empty(t, r.Reload("again").Changed)
+	}
 }
