@@ -6,6 +6,7 @@ TOOL       := go tool -modfile=.ci/tools/go.mod
 BINARIES   := build/lambda-dispatch build/controlplane build/lambdapeer build/lambdalocal
 PREVIOUS   := $(shell cat controlplane/e2e/testdata/previous-commit)
 PREVIOUS_PROGRAMS := ./lambdapeer/cmd/lambdapeer ./controlplane/cmd/controlplane ./controlplane/controlplanetest/app
+PREVIOUS_CELL := $(shell cat controlplane/e2e/testdata/previous-cell-commit)
 TRACES     ?= ../shared/traces
 FAULT_TABLE := $(CURDIR)/build/faults.txt
 # Nothing in these starts a goroutine: the race detector would find nothing, and take up to twenty times as long.
@@ -91,12 +92,13 @@ dynalite: .tools/dynalite-4.0.0 ## fetch the pinned emulator of DynamoDB into .t
 	  mvn -q -B -f lambdalocal/conformance/javafunction/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$@.part && mv $@.part $@ \
 	  || echo "Java's runtime client cannot be fetched, and is not tested"
 
-previous: .tools/previous-$(PREVIOUS) ## build the peer and control plane of the commit that tests of version skew meet, from git's history
+previous: .tools/previous-$(PREVIOUS) .tools/previous-$(PREVIOUS_CELL) ## build what tests of version skew meet, of earlier commits, from git's history
 
+.tools/previous-$(PREVIOUS_CELL): PREVIOUS_PROGRAMS := ./cmd/lambda-dispatch
 .tools/previous-%:
 	@if ! git cat-file -e $*^{commit} 2>/dev/null; then echo "no commit $* here (shallow clone?): its builds are not tested against"; exit 0; fi; \
 	  echo "building $* into .tools (once)"; mkdir -p .tools; part=$$(mktemp -d $@.XXXX) && mkdir $$part/source && git archive $* | tar -x -C $$part/source && \
-	  (cd $$part/source && CGO_ENABLED=0 go build -ldflags '-s -w' -o .. $(PREVIOUS_PROGRAMS)) && rm -rf $$part/source && { mv -T $$part $@ || test -x $@/app; }
+	  (cd $$part/source && CGO_ENABLED=0 go build -ldflags '-s -w' -o .. $(PREVIOUS_PROGRAMS)) && rm -rf $$part/source && { mv -T $$part $@ || test -d $@; }
 
 test: envoy runtimes dynalite previous ## a developer's loop, 300 s of CPU, a few minutes on two idle cores: unit, property, race detector, end to end through Envoy
 	@echo "== tests of the pure packages, without the long ones"

@@ -14,14 +14,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// previousFile names the commit whose builds tests meet; make previous builds them.
-const previousFile = "testdata/previous-commit"
-
-// Previous returns the path of a program of the previous build, the commit in testdata/previous-commit of the package that
-// asks: lambdapeer, controlplane, or the test app with its library. It skips the test where that build is not at hand.
+// Previous returns the path of a program of a build before this one: lambdapeer, controlplane, or the test app with its library, of the
+// commit in testdata/previous-commit of the package that asks; lambda-dispatch, of that in testdata/previous-cell-commit, when the relay
+// was a part of its own already. It skips the test where make previous has not built it.
 func Previous(t testing.TB, program string) string {
 	t.Helper()
-	commit, err := os.ReadFile(previousFile)
+	file := "testdata/previous-commit"
+	if program == "lambda-dispatch" {
+		file = "testdata/previous-cell-commit"
+	}
+	commit, err := os.ReadFile(file)
 	require.NoError(t, err)
 	path, err := filepath.Abs(filepath.Join("..", "..", ".tools", "previous-"+strings.TrimSpace(string(commit)), program))
 	require.NoError(t, err)
@@ -35,8 +37,7 @@ func Previous(t testing.TB, program string) string {
 // knows of each function's settings name, timeout, memory, concurrency, minimum, maximum and ceiling only.
 func (s *Stack) startProgram(program string) {
 	s.Admin, s.Relay = freeAddress(s.t), freeAddress(s.t)
-	file := filepath.Join(s.dir, "controlplane.yaml")
-	require.NoError(s.t, os.WriteFile(file, []byte(s.programFile()), 0o600))
+	file := s.writeFile("controlplane", s.programFile(s.Admin))
 	log, err := os.Create(filepath.Join(s.dir, "controlplane.log"))
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { s.showOnFailure("controlplane", log) })
@@ -79,7 +80,8 @@ func (s *Stack) awaitProgram() {
 	})
 }
 
-func (s *Stack) programFile() string {
+// programFile ends in the section about the relay, to which more may be added.
+func (s *Stack) programFile(admin string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `state_dir: %s
 listeners: [{name: front, address: "127.0.0.1:0"}]
@@ -87,7 +89,7 @@ admin: {address: %q}
 aws: {region: eu-central-1, endpoint: %q}
 log: {level: debug}
 functions:
-`, s.Config.StateDir, s.Admin, s.Config.AWS.Endpoint)
+`, s.Config.StateDir, admin, s.Config.AWS.Endpoint)
 	for _, f := range s.Config.Functions {
 		fmt.Fprintf(&b, `- name: %s
   routes: [{path: /%[1]s, strip_prefix: true}]

@@ -49,6 +49,8 @@ type Options struct {
 	// Apart makes the relay a part of its own, in this process, and control planes processes of the code under test, which can be
 	// killed: Leader is the first of them.
 	Apart bool
+	// Build is the path of a lambda-dispatch which is relay and control planes with Apart, instead of the code under test. Use replaces it.
+	Build string
 	// Split is Apart with control planes that are reached by TCP and certificates, and a lease in an emulated DynamoDB. Without that
 	// it skips the test.
 	Split bool
@@ -73,6 +75,7 @@ type Stack struct {
 	crash            chan struct{} // kills Options.Program
 	stopControlPlane func()
 	stopRelay        func()
+	build            string // Options.Build
 	started          int    // control planes apart
 	relayAdmin       string // host:port of the relay's admin address, where it has one
 	pair             string // with Options.Split: folder of the certificates of Envoy and relay
@@ -86,7 +89,7 @@ func Start(t testing.TB, o Options) *Stack {
 	binary := envoytest.Binary(t)
 	dir, err := os.MkdirTemp("", "ld") // t.TempDir is too long for unix sockets
 	require.NoError(t, err)
-	s := &Stack{t: t, dir: dir, binary: binary, workers: max(o.Workers, 2)}
+	s := &Stack{t: t, dir: dir, binary: binary, workers: max(o.Workers, 2), build: o.Build}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s.startLambda(o)
 	s.configure(o)

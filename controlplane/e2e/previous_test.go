@@ -42,6 +42,43 @@ func TestPeersServeUnderThePreviousControlPlane(t *testing.T) {
 	forBoth(t, controlplanetest.Start(t, o), buildsWorkTogether)
 }
 
+// A cell goes to the next build and back as docs/upgrading.md says, one process after the other, so that each meets the other build's.
+// No client notices, and nothing is invoked that was there.
+func TestACellIsUpgradedAndGoesBack(t *testing.T) {
+	t.Parallel()
+	previous := controlplanetest.Previous(t, "lambda-dispatch")
+	f := controlplanetest.App(t, "app", controlplanetest.Library)
+	f.Scaling.Min, f.Scaling.Max = 2, 2
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}, Apart: true, Build: previous})
+	both := func() { eventuallyReady(s, "app", 2) }
+	both()
+	for _, build := range []string{"", previous} { // "": the code under test
+		s.Use(build)
+		short := startLoad(t, s, 4, endless, "/app/sleep?ms=20")
+		held := startLoad(t, s, 30, endless, "/app/sleep?ms=200") // more than there are slots for
+		socket := openSocket(t, s)
+		for _, end := range []func(*controlplanetest.ControlPlane){(*controlplanetest.ControlPlane).Stop, (*controlplanetest.ControlPlane).Kill} {
+			short.more(s, 50)
+			standby := s.StartControlPlane()
+			end(s.Leader)
+			s.Leader = standby
+			s.Leader.Leads()
+			short.more(s, 50)
+		}
+		require.NoError(t, socket.Write(websocket.Text, []byte("still there")))
+		_, _, err := socket.Read()
+		require.NoError(t, err)
+		require.NoError(t, socket.Close(websocket.NormalClosure, ""))
+		requireServed(t, held.stop())
+		s.RestartRelay()
+		both()
+		short.more(s, 50)
+		requireServed(t, short.stop())
+	}
+	require.Empty(t, s.Function("app").Ends)
+	require.Equal(t, 2, s.Lambda.Counters("app").Started)
+}
+
 func rotateSoon(f *controlplanetest.Function) {
 	f.Lambda.Timeout = 4 * time.Second // lambdalocal's is longer: a busy machine fails no test
 	f.Scaling.Min = 1
