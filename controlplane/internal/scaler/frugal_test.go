@@ -153,7 +153,7 @@ func TestOnlyIdleInstancesDrainAndSoon(t *testing.T) {
 }
 
 // After a peak, environments are kept for it and one more, by starting all that do not run at once; not if nothing came up
-// yet, if starts fail, or for a preference for cost. An idle function is left alone in the end.
+// yet, or if starts fail. With a preference for cost there is not one more. An idle function is left alone in the end.
 func TestReserve(t *testing.T) {
 	after := func(p scaler.Preference, change func(*scaler.State)) scaler.Rule {
 		r, s := frugal(p), state(fleet(3))
@@ -170,7 +170,9 @@ func TestReserve(t *testing.T) {
 		}
 		return r
 	}
-	after(scaler.Cost, func(*scaler.State) {})
+	cost, frozen := after(scaler.Cost, func(*scaler.State) {}), state(fleet(3))
+	require.Equal(t, at(scaler.SurelyFrozen), cost.Next())
+	require.Equal(t, 3, cost.Decide(cost.Next(), &frozen).Start, "to lose them costs more than to renew them")
 	after(scaler.Balanced, func(s *scaler.State) { s.Failing = true })
 	after(scaler.Balanced, func(s *scaler.State) { s.Fleet = scaler.NewFleet() })
 	r := after(scaler.Balanced, func(*scaler.State) {})

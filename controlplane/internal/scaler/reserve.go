@@ -75,7 +75,7 @@ func (p *Peaks) Chance(slots int) float64 {
 // Then no request waits for a cold start. All frozen environments must be started with them, because Lambda makes a new one only
 // when all others are in use. While starts fail, or none has succeeded yet, the reserve is not filled.
 func (f *frugal) reserve(now time.Time, s *State) int {
-	if f.tuning.Reserve == 0 || s.Starting > 0 || s.Failing || s.Renewing || s.Unreachable || !s.Fleet.Known() {
+	if f.tuning.Reserve < 0 || s.Starting > 0 || s.Failing || s.Renewing || s.Unreachable || !s.Fleet.Known() {
 		return 0
 	}
 	if now.Before(f.calm) {
@@ -98,11 +98,15 @@ func (f *frugal) reserve(now time.Time, s *State) int {
 	return f.beyond(s.Fleet.Spare(now), need-s.Live)
 }
 
+// leastRestart is how many times its init an environment in reserve is worth at least, if it is needed, whatever a wait is worth. What
+// renews an environment mostly finds it, and costs a warm start, not the init that worthwhile expects.
+const leastRestart = 3
+
 // worthwhile is how many environments there should be. An init costs the same now or later. So an environment in reserve wastes its
 // init if it is never needed, and saves the wait if it is. The cost of starting the frozen ones with it counts too.
 func (f *frugal) worthwhile(now time.Time, s *State, have int) int {
 	init := s.Fleet.Cold.Mean(assumedCold) + s.Fee
-	saved := float64(init) + (f.tuning.Restart-1)*float64(s.Fleet.Cold.Mean(assumedCold))
+	saved := float64(init) + (max(f.tuning.Restart, leastRestart)-1)*float64(s.Fleet.Cold.Mean(assumedCold))
 	best, need := 0.0, have
 	gain := -float64(s.Fleet.Frozen(now)) * float64(s.Fleet.Warm.Mean(assumedWarm)+s.Fee)
 	most := min(s.Max, ceilDiv(f.peaks.Most(), s.Concurrency))

@@ -134,6 +134,52 @@ func TestPreferencesAndMoney(t *testing.T) {
 	}
 }
 
+// An init costs more than to keep its environment, so cost keeps the environments of functions that are seldom used, as balanced does.
+func TestCostKeepsEnvironmentsOfSparseFunctions(t *testing.T) {
+	short := workload.Fixed(120 * millisecond)
+	for _, g := range []workload.Generator{
+		workload.Steady("each 2 minutes", 6*60*minute, 1.0/120, short),
+		workload.Steady("each 5 minutes", 6*60*minute, 1.0/300, short),
+		workload.Every("at each quarter", 6*60*minute, 15*minute, 1, second, short),
+		workload.Clumped("in clumps", 6*60*minute, 1.0/100, 0.4, short),
+	} {
+		for _, memory := range []int{128, 512, 1769} {
+			t.Run(fmt.Sprint(g.Name, ", ", memory, " MB"), func(t *testing.T) {
+				load := g.Make(1)
+				cost, _ := money(t, load, scaler.Cost, memory, 10)
+				balanced, _ := money(t, load, scaler.Balanced, memory, 10)
+				t.Logf("cost %.3f of balanced, inits %d, %d", cost.Dollars/balanced.Dollars, cost.ColdStarts, balanced.ColdStarts)
+				require.LessOrEqual(t, cost.Dollars, 1.01*balanced.Dollars)
+			})
+		}
+	}
+}
+
+// Functions whose requests have ended are left alone after twenty minutes, with a preference for latency after half an hour.
+func TestWhatIsNotUsedIsLeftAlone(t *testing.T) {
+	for p, after := range map[scaler.Preference]time.Duration{scaler.Cost: 20 * minute, scaler.Balanced: 20 * minute, scaler.Latency: 30 * minute} {
+		for _, n := range []int{1, 100} {
+			t.Run(fmt.Sprint(p, ", ", n), func(t *testing.T) {
+				s := simulate.Defaults(10, 1)
+				s.Pool.Scaling.Preference, s.Samples = p, 60*60*50
+				s.Priced()
+				load := workload.Every("once", minute, minute, n, 0, workload.Fixed(50*millisecond)).Make(1)
+				load.Horizon, s.Until = 60*minute, 60*minute
+				r := run(t, load, s)
+				var last time.Duration
+				for _, sample := range r.Series {
+					if sample.Starting+sample.Ready+sample.Draining > 0 {
+						last = sample.At
+					}
+				}
+				t.Log("last instance after", last)
+				require.Greater(t, last, 5*minute, "environments are kept for a while")
+				require.LessOrEqual(t, last, after)
+			})
+		}
+	}
+}
+
 // Environments that are there are started as fast as they are needed, however many: bounds on starts are for new ones.
 func TestALargeCrowdThatMeetsEnvironments(t *testing.T) {
 	long(t)

@@ -42,6 +42,7 @@ func TestOneRequest(t *testing.T) {
 	load := workload.Workload{Requests: []workload.Request{{At: second, Service: second}}, Horizon: 2 * second}
 	s := simulate.Defaults(10, 1)
 	s.Pool.Scaling.Preference = scaler.Cost
+	s.Until = minute // before its environment is renewed
 	r := run(t, load, s)
 	require.Equal(t, 1, r.ColdStarts)
 	require.Equal(t, 1, r.All.Cold)

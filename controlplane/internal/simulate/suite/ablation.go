@@ -23,7 +23,7 @@ func Ablations() []baseline.Contender {
 		tuned("patience-30ms", "waits up to 30 ms for a slot to be given back", func(t *scaler.Tuning) { t.Patience = 30 * time.Millisecond }),
 		tuned("no-rise", "starts for those who wait, not for those who will come", func(t *scaler.Tuning) { t.Rise = 0 }),
 		tuned("no-headroom", "holds no slot free", func(t *scaler.Tuning) { t.Headroom = 0 }),
-		tuned("no-reserve", "keeps no environments for the next peak", func(t *scaler.Tuning) { t.Reserve = 0 }),
+		tuned("no-reserve", "keeps no environments for the next peak", func(t *scaler.Tuning) { t.Reserve = -1 }),
 		preferring(scaler.Cost),
 		preferring(scaler.Latency),
 	}
