@@ -15,7 +15,22 @@ import (
 // A model collects the changes that simulate's flags make to Lambda, the app, its clients and the guards.
 type model struct {
 	changes []func(*simulate.Settings)
-	outage  string // the flag that set the outage; empty: none did yet
+	outage  string            // the flag that set the outage; empty: none did yet
+	given   map[string]string // the last text of each flag
+}
+
+// check refuses flags that do nothing, or exclude each other.
+func (m *model) check() error {
+	for _, pair := range [][2]string{{"slow-times", "slow"}, {"leave", "patience"}, {"patience", "leave"}, {"cores", "cpu"}} {
+		_, given := m.given[pair[0]]
+		if _, other := m.given[pair[1]]; given && !other {
+			return usagef("--%s needs --%s", pair[0], pair[1])
+		}
+	}
+	if _, computes := m.given["cpu"]; computes && m.given["works-on"] == "yes" {
+		return usagef("--works-on and --cpu exclude each other: of apps that compute the model does not know what they do when a client has left")
+	}
+	return nil
 }
 
 func (m *model) apply(s *simulate.Settings) {
@@ -29,6 +44,10 @@ func add[T any](m *model, flags *pflag.FlagSet, name, usage string, parse func(s
 	flags.Func(name, usage, func(text string) error {
 		v, err := parse(text)
 		if err == nil {
+			if m.given == nil {
+				m.given = map[string]string{}
+			}
+			m.given[name] = text
 			m.changes = append(m.changes, func(s *simulate.Settings) { set(s, v) })
 		}
 		return err
@@ -63,12 +82,12 @@ func (m *model) addOutage(flags *pflag.FlagSet, name, usage string, parse func(s
 
 func (m *model) defineLambda(flags *pflag.FlagSet) {
 	add(m, flags, "memory", "`MB` of memory of an instance, default 1769", memory, func(s *simulate.Settings, v int) { s.Lambda.MemoryMB = v })
-	add(m, flags, "gb-second", "`DOLLARS` of a GB-second, default that of us-east-1", amount, func(s *simulate.Settings, v float64) { s.Lambda.Prices.GBSecond = v })
+	add(m, flags, "gb-second", "`DOLLARS` of a GB-second, default that of us-east-1", atLeast(1e-9), func(s *simulate.Settings, v float64) { s.Lambda.Prices.GBSecond = v })
 	add(m, flags, "fee", "`DOLLARS` of an invocation, default that of us-east-1", amount, func(s *simulate.Settings, v float64) { s.Lambda.Prices.Invocation = v })
 	add(m, flags, "init", "median `TIME` of the init, instead of the preset's", span, func(s *simulate.Settings, v time.Duration) { s.Lambda.Preset.Init.Median = v })
 	add(m, flags, "life", "environments end at an age in this range: `TIME-TIME`, for example 45m-60m", between, func(s *simulate.Settings, v [2]time.Duration) { s.Lambda.LifeLeast, s.Lambda.LifeMost = v[0], v[1] })
 	add(m, flags, "slow", "`SHARE` of the environments that are slow", share, func(s *simulate.Settings, v float64) { s.Lambda.Slow = v })
-	add(m, flags, "slow-times", "requests take `N` times longer in a slow environment", amount, func(s *simulate.Settings, v float64) { s.Lambda.SlowTimes = v })
+	add(m, flags, "slow-times", "requests take `N` times longer in a slow environment, default 5", atLeast(1), func(s *simulate.Settings, v float64) { s.Lambda.SlowTimes = v })
 	add(m, flags, "crashes", "mean `TIME` between crashes of an instance", span, func(s *simulate.Settings, v time.Duration) { s.Crashes = v })
 	add(m, flags, "init-fails", "`SHARE` of the inits that fail", share, func(s *simulate.Settings, v float64) { s.Lambda.InitFails = v })
 	add(m, flags, "dial-fails", "`SHARE` of the starts that never come up", share, func(s *simulate.Settings, v float64) { s.Lambda.DialFails = v })
@@ -76,12 +95,13 @@ func (m *model) defineLambda(flags *pflag.FlagSet) {
 
 func (m *model) defineApp(flags *pflag.FlagSet) {
 	add(m, flags, "cpu", "`SHARE` of a request's time that it computes", share, func(s *simulate.Settings, v float64) { s.App.CPU = v })
-	add(m, flags, "cores", "`N` cores of an instance, default 1", amount, func(s *simulate.Settings, v float64) { s.App.Cores = v })
+	add(m, flags, "cores", "`N` cores of an instance, default 1", atLeast(0.01), func(s *simulate.Settings, v float64) { s.App.Cores = v })
 	add(m, flags, "learn", "learn the concurrency, up to --concurrency: `yes` or no", yes, func(s *simulate.Settings, v bool) { s.Pool.Learn = v })
 	add(m, flags, "leave", "`SHARE` of the clients that leave after --patience, whether queued or being served", share, func(s *simulate.Settings, v float64) { s.Clients.Leave = v })
 	add(m, flags, "patience", "`TIME` after which clients leave; see --leave", span, func(s *simulate.Settings, v time.Duration) { s.Clients.Patience = v })
 	add(m, flags, "retries", "`N` times that a client tries again after it was refused or cut off, default 0", whole, func(s *simulate.Settings, v int) { s.Clients.Retries = v })
 	add(m, flags, "works-on", "the app works on for clients that left: `yes` or no", yes, func(s *simulate.Settings, v bool) {
+		s.Peers.Way, s.Peers.Unwind = 0, 0
 		if v {
 			s.Peers.Way, s.Peers.Unwind = time.Millisecond, 200*time.Microsecond
 		}
@@ -116,6 +136,17 @@ func amount(text string) (v float64, err error) {
 		return 0, fmt.Errorf("%q is not a number from 0 to 1e9", text)
 	}
 	return v, nil
+}
+
+// atLeast parses amounts that are not below least.
+func atLeast(least float64) func(string) (float64, error) {
+	return func(text string) (float64, error) {
+		v, err := amount(text)
+		if err != nil || v < least {
+			return 0, fmt.Errorf("%q is not a number from %v to 1e9", text, least)
+		}
+		return v, nil
+	}
 }
 
 func share(text string) (float64, error) {

@@ -42,7 +42,7 @@ Columns of a trace, named in its first line, one request per line; # begins a co
   when it arrives, one of these:
     at                seconds since any moment: 12.5
     at_ms             milliseconds since any moment: 12500
-    TIMESTAMP         date and time: 2023-11-16 18:17:03.9799600
+    TIMESTAMP         date and time: 2023-11-16 18:17:03.9799600, also with a zone, and as in RFC 3339
   how long it is served, optional; default one second:
     service_ms        milliseconds: 250
     GeneratedTokens   or generated_tokens: of a language model; 150 ms, and 20 ms for each
@@ -278,8 +278,11 @@ func (w *simulateFlags) simulation() (*simulation, error) {
 	if w.part != "" && !slices.Contains(partNames(), w.part) {
 		return nil, usagef("--part %q is none of %s", w.part, strings.Join(partNames(), ", "))
 	}
-	if w.part != "" && len(w.traces)+len(w.workloads) > 0 {
-		return nil, usagef("--part: has no effect, because --trace or --workload says what is replayed")
+	if err := w.conflict(); err != nil {
+		return nil, err
+	}
+	if err := w.model.check(); err != nil {
+		return nil, err
 	}
 	var err error
 	if s.plan.Preset, err = lambda.PresetByName(w.preset); err != nil {
@@ -289,6 +292,21 @@ func (w *simulateFlags) simulation() (*simulation, error) {
 		return nil, usageError{err}
 	}
 	return s, w.addWorkloads(s)
+}
+
+// conflict refuses flags that do nothing beside the others.
+func (w *simulateFlags) conflict() error {
+	named := len(w.traces)+len(w.workloads) > 0
+	others := w.part != "" && w.part != parts()[0].name
+	switch {
+	case named && w.part != "":
+		return usagef("--part: has no effect, because --trace or --workload says what is replayed")
+	case named && w.folder != "":
+		return usagef("--traces: has no effect, because --trace or --workload says what is replayed")
+	case others && (w.folder != "" || w.plots != "" || w.json != "" || w.policy != "all"):
+		return usagef("--part %s: --traces, --plots, --json and --policy have no effect on it", w.part)
+	}
+	return nil
 }
 
 // addWorkloads adds the workloads that flags name. Without any it adds the recorded ones to the suite.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -60,6 +61,32 @@ func TestScalingPictures(t *testing.T) {
 	}
 }
 
+// What cannot be said, because nobody was served, is null in JSON and a dash in the table.
+func TestSimulateWhereNobodyIsServed(t *testing.T) {
+	trace, rows := file(t, "at,service_ms\n1,100\n2,100\n"), filepath.Join(t.TempDir(), "rows.json")
+	stdout, _, err := try(t, "simulate", "--trace", trace, "--policy", "ours", "--seeds", "1", "--queue-limit", "0", "--json", rows)
+	require.NoError(t, err)
+	require.Contains(t, stdout, "| (-) ± - | -, - |")
+	text, err := os.ReadFile(rows)
+	require.NoError(t, err)
+	var all []struct{ Ratio, Lost struct{ Mean *float64 } }
+	require.NoError(t, json.Unmarshal(text, &all))
+	require.Nil(t, all[0].Ratio.Mean)
+	require.Equal(t, 2.0, *all[0].Lost.Mean)
+}
+
+// The last of two flags counts.
+func TestWorksOnCanBeTakenBack(t *testing.T) {
+	trace := file(t, "at,service_ms\n"+strings.Repeat("1,100\n2,300\n", 20))
+	table := func(args ...string) string {
+		stdout, _, err := try(t, append([]string{"simulate", "--trace", trace, "--policy", "ours", "--seeds", "1"}, args...)...)
+		require.NoError(t, err)
+		return stdout
+	}
+	require.NotEqual(t, table(), table("--works-on", "yes"))
+	require.Equal(t, table(), table("--works-on", "yes", "--works-on", "no"))
+}
+
 // Everything that the model knows is within reach of the flags, and changes what comes out.
 func TestTheFlagsOfSimulateReachTheModel(t *testing.T) {
 	dir := t.TempDir()
@@ -82,7 +109,8 @@ func TestTheFlagsOfSimulateReachTheModel(t *testing.T) {
 		{"--gb-second", "1"},
 		{"--init", "14s"},
 		{"--life", "10s-20s"},
-		{"--slow", "0.5", "--slow-times", "5"},
+		{"--slow", "0.5"},
+		{"--slow", "0.5", "--slow-times", "3"},
 		{"--crashes", "20s"},
 		{"--init-fails", "0.9"},
 		{"--dial-fails", "0.9"},
@@ -157,6 +185,16 @@ func TestMistakesInTheArgumentsOfSimulate(t *testing.T) {
 		{[]string{"--envoy-outage", "60s"}, `"60s" is not an outage such as 60s+20s`},
 		{[]string{"--envoy-outage", "60s+20s", "--environments-lost", "90s"}, "a simulation has one outage, and --envoy-outage has set it"},
 		{[]string{"--part", "steps", "--workload", "constant"}, "simulate: --part: has no effect, because --trace or --workload says what is replayed"},
+		{[]string{"--slow-times", "3"}, "simulate: --slow-times needs --slow"},
+		{[]string{"--slow", "0.5", "--slow-times", "0.5"}, `"0.5" is not a number from 1 to 1e9`},
+		{[]string{"--leave", "0.5"}, "simulate: --leave needs --patience"},
+		{[]string{"--patience", "1s"}, "simulate: --patience needs --leave"},
+		{[]string{"--cores", "2"}, "simulate: --cores needs --cpu"},
+		{[]string{"--cpu", "1", "--cores", "0"}, `"0" is not a number from 0.01 to 1e9`},
+		{[]string{"--gb-second", "0"}, `"0" is not a number from 1e-09 to 1e9`},
+		{[]string{"--cpu", "1", "--works-on", "yes"}, "simulate: --works-on and --cpu exclude each other"},
+		{[]string{"--traces", "/nowhere", "--workload", "constant"}, "simulate: --traces: has no effect, because --trace or --workload says what is replayed"},
+		{[]string{"--part", "steps", "--json", "rows.json"}, "simulate: --part steps: --traces, --plots, --json and --policy have no effect on it"},
 		{[]string{"--preference", "best"}, `"best" is none of cost, balanced, latency`},
 		{[]string{"file.csv"}, `simulate: unexpected argument "file.csv"`},
 	} {

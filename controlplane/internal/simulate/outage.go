@@ -35,11 +35,11 @@ func (o Outage) heldUntil(at time.Duration) time.Duration {
 
 func (w *world) planOutage() {
 	o := w.settings.Outage
-	if o.Of == Envoy {
-		w.events.push(event{at: o.At + o.For, kind: back})
-	}
 	if o.Of == Envoy || o.Of == Environments {
 		w.events.push(event{at: o.At, kind: lost})
+	}
+	if o.Of == Envoy {
+		w.events.push(event{at: o.At + o.For, kind: back})
 	}
 }
 

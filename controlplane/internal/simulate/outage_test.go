@@ -42,6 +42,16 @@ func TestAnOutageOfEnvoy(t *testing.T) {
 	}
 }
 
+// An outage that is over at once cuts connections, and no more.
+func TestAnOutageOfNoLength(t *testing.T) {
+	s := simulate.Defaults(10, 1)
+	s.Outage = simulate.Outage{Of: simulate.Envoy, At: 60 * second}
+	r, err := simulate.Run(steady(1), s)
+	require.NoError(t, err)
+	ends(t, r)
+	require.InDelta(t, 20, r.Cut, 15, "what was in flight")
+}
+
 // While the control plane is away what is in flight goes on, what comes waits at Envoy, and nobody is lost.
 func TestAnOutageOfTheControlPlane(t *testing.T) {
 	s := simulate.Defaults(10, 1)

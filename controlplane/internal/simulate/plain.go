@@ -10,7 +10,7 @@ import (
 )
 
 // Plain replays the workload on plain Lambda. Each request is one invocation, and has an environment for itself meanwhile. Nothing queues.
-// A request is lost if Lambda throttles it or the init fails.
+// A request is lost if Lambda throttles it, the init fails, or it takes longer than an invocation may.
 func Plain(load workload.Workload, s Settings) Result {
 	s.Lambda.Preset.Dial, s.Lambda.Preset.Finish = lambda.Spread{}, lambda.Spread{}
 	p := plain{lambda: lambda.New(s.Lambda), meter: newMeter(load, s)}
@@ -44,6 +44,11 @@ func (p *plain) invoke(r workload.Request) {
 	}
 	served := time.Duration(float64(r.Service) * i.Environment.Times)
 	p.meter.started(i.Cold)
+	if i.Up+served > i.Deadline {
+		p.meter.failed++
+		heap.Push(&p.ends, plainEnd{i.Deadline, i, true})
+		return
+	}
 	p.meter.leased(r, i.Up-r.At, i.Cold)
 	p.meter.answered(r, i.Up, i.Up+served)
 	p.meter.work += served

@@ -25,4 +25,10 @@ func TestPlainLambdaInvokesOncePerRequest(t *testing.T) {
 	r = simulate.Plain(load, s)
 	require.Positive(t, r.Rejected, "Lambda throttles what exceeds the account's concurrency")
 	require.Equal(t, len(load.Requests), len(r.Latency)+r.Lost())
+
+	s = simulate.Defaults(1, 1)
+	s.Lambda.Timeout = second / 2
+	r = simulate.Plain(load, s)
+	require.InDelta(t, 0.6, float64(r.Failed)/float64(r.Requests), 0.05, "those that take longer than an invocation may")
+	require.Equal(t, len(load.Requests), len(r.Latency)+r.Lost())
 }

@@ -39,6 +39,7 @@ func Defaults() Settings {
 		IdleLeast:   5 * time.Minute,
 		IdleMost:    15 * time.Minute,
 		Timeout:     15 * time.Minute,
+		SlowTimes:   5,
 		Prices:      Prices{GBSecond: 0.0000166667, Invocation: 0.20 / 1e6},
 	}
 }
@@ -52,8 +53,12 @@ type Prices struct {
 // PerSecond is what one instance costs a second.
 func (s Settings) PerSecond() float64 { return s.Prices.GBSecond * float64(s.MemoryMB) / 1024 }
 
-// Fee is how long an instance could run for what its invocation costs.
+// Fee is how long an instance could run for what its invocation costs, a day at most.
 func (s Settings) Fee() time.Duration {
+	const most = 24 * time.Hour
+	if s.Prices.Invocation >= s.PerSecond()*most.Seconds() {
+		return most
+	}
 	return time.Duration(s.Prices.Invocation / s.PerSecond() * float64(time.Second))
 }
 

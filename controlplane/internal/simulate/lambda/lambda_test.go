@@ -152,3 +152,13 @@ func TestPresetsAreWhatTheirSourcesSay(t *testing.T) {
 	_, err := lambda.PresetByName("ruby")
 	require.EqualError(t, err, `preset "ruby": unknown, there are image, zip, jvm`)
 }
+
+// The fee as time of an instance, also where that is next to nothing in price.
+func TestFee(t *testing.T) {
+	s := lambda.Defaults()
+	require.InDelta(t, 7*time.Millisecond, s.Fee(), float64(time.Millisecond))
+	s.MemoryMB = 128
+	require.InDelta(t, 96*time.Millisecond, s.Fee(), float64(time.Millisecond))
+	s.Prices.GBSecond = 0
+	require.Equal(t, 24*time.Hour, s.Fee())
+}

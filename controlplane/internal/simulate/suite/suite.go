@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -32,6 +33,22 @@ type Plan struct {
 type Stat struct {
 	Mean   float64 `json:"mean"`
 	Spread float64 `json:"spread"`
+}
+
+// MarshalJSON writes null for what is no number, such as a share of nothing.
+func (s Stat) MarshalJSON() ([]byte, error) {
+	type pair struct {
+		Mean   *float64 `json:"mean"`
+		Spread *float64 `json:"spread"`
+	}
+	return json.Marshal(pair{finite(s.Mean), finite(s.Spread)})
+}
+
+func finite(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
 }
 
 func stat(values []float64) Stat {

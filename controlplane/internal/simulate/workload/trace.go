@@ -1,11 +1,13 @@
 package workload
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,13 +31,20 @@ const (
 	colStream    = "stream" // whether the request says that it is one
 )
 
-// mostNumber is far beyond any time, and far below what a time.Duration overflows at.
-const mostNumber = 1e8
+// Numbers may be as large as these. Arrivals may be Unix times; two of them are less far apart than a time.Duration overflows at.
+const (
+	mostSeconds = 4e9
+	mostNumber  = 1e8
+)
 
 // Read reads CSV with a header: a time of arrival per line, and optionally a service time and whether it is a stream, as the columns say. Lines that
 // begin with # are comments. An error names line, column and value; the file's name is the caller's to add.
 func Read(name string, r io.Reader) (Workload, error) {
-	lines := csv.NewReader(r)
+	text := bufio.NewReader(r)
+	if mark, err := text.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
+		_, _ = text.Discard(len(mark))
+	}
+	lines := csv.NewReader(text)
 	lines.Comment = '#'
 	lines.TrimLeadingSpace = true
 	header, err := lines.Read()
@@ -68,6 +77,9 @@ func Read(name string, r io.Reader) (Workload, error) {
 	return w.fromZero().finish(), nil
 }
 
+// byteOrderMark is what spreadsheets write before CSV.
+const byteOrderMark = "\ufeff"
+
 // fromZero lets the first request arrive at 0.
 func (w Workload) fromZero() Workload {
 	if len(w.Requests) == 0 {
@@ -86,21 +98,36 @@ type columns map[string]int
 
 func columnsOf(header []string) (columns, error) {
 	c := columns{}
+	other := false
 	for k, name := range header {
+		name = strings.TrimSpace(name)
 		switch name {
 		case "context_tokens":
 			name = colContext
 		case "generated_tokens":
 			name = colGenerated
+		case colMillis, colSeconds, colTimestamp, colService, colContext, colGenerated, colStream:
+		default:
+			other = true
+			continue
 		}
-		c[strings.TrimSpace(name)] = k
-	}
-	for _, name := range []string{colMillis, colSeconds, colTimestamp} {
-		if _, ok := c[name]; ok {
-			return c, nil
+		if _, twice := c[name]; twice {
+			return nil, fmt.Errorf("two columns %s", name)
 		}
+		c[name] = k
 	}
-	return nil, fmt.Errorf("no column %s, %s or %s", colMillis, colSeconds, colTimestamp)
+	switch {
+	case !c.have(colMillis, colSeconds, colTimestamp):
+		return nil, fmt.Errorf("no column %s, %s or %s among %q", colMillis, colSeconds, colTimestamp, header)
+	case other && !c.have(colService, colGenerated): // it may be meant to be one of these
+		return nil, fmt.Errorf("no column %s or %s among %q", colService, colGenerated, header)
+	}
+	return c, nil
+}
+
+// have reports whether there is a column of one of the names.
+func (c columns) have(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { _, ok := c[name]; return ok })
 }
 
 func (c columns) parse(fields []string) (Request, error) {
@@ -118,10 +145,10 @@ func (c columns) parse(fields []string) (Request, error) {
 
 func (c columns) stream(fields []string) (bool, error) {
 	k, ok := c[colStream]
-	if !ok || fields[k] == "" {
+	if !ok || strings.TrimSpace(fields[k]) == "" {
 		return false, nil
 	}
-	stream, err := strconv.ParseBool(fields[k])
+	stream, err := strconv.ParseBool(strings.TrimSpace(fields[k]))
 	if err != nil {
 		return false, bad(colStream, fields[k], "is neither true nor false")
 	}
@@ -135,15 +162,22 @@ func (c columns) arrival(fields []string) (time.Duration, error) {
 	if k, ok := c[colTimestamp]; ok {
 		return timestamp(fields[k])
 	}
-	if v, ok, err := c.number(fields, colMillis); ok {
+	if v, ok, err := c.number(fields, colMillis, 1000*mostSeconds); ok {
 		return seconds(v / 1000), err
 	}
-	v, _, err := c.number(fields, colSeconds)
+	v, _, err := c.number(fields, colSeconds, mostSeconds)
 	return seconds(v), err
 }
 
+// layouts of date and time, which may be followed by fractions of a second. Without a zone it is UTC.
+var layouts = []string{"2006-01-02 15:04:05", "2006-01-02 15:04:05Z07:00", time.RFC3339, "2006-01-02T15:04:05"}
+
 func timestamp(text string) (time.Duration, error) {
-	at, err := time.Parse("2006-01-02 15:04:05.9999999", text)
+	var at time.Time
+	err := errors.New("no layout")
+	for k := 0; k < len(layouts) && err != nil; k++ {
+		at, err = time.Parse(layouts[k], strings.TrimSpace(text))
+	}
 	if err != nil {
 		return 0, bad(colTimestamp, text, "is not a date and time such as 2023-11-16 18:17:03.9799600")
 	}
@@ -167,14 +201,14 @@ func (c columns) service(fields []string) (time.Duration, error) {
 
 // positive is a number that is not negative. It is 0 where the column is missing.
 func (c columns) positive(fields []string, column string) (v float64, ok bool, err error) {
-	v, ok, err = c.number(fields, column)
+	v, ok, err = c.number(fields, column, mostNumber)
 	if err == nil && v < 0 {
 		err = bad(column, fields[c[column]], "is negative")
 	}
 	return v, ok, err
 }
 
-func (c columns) number(fields []string, column string) (v float64, ok bool, err error) {
+func (c columns) number(fields []string, column string, most float64) (v float64, ok bool, err error) {
 	k, ok := c[column]
 	if !ok {
 		return 0, false, nil
@@ -183,7 +217,7 @@ func (c columns) number(fields []string, column string) (v float64, ok bool, err
 	switch {
 	case math.IsNaN(v) || err != nil && !errors.Is(err, strconv.ErrRange):
 		return 0, true, bad(column, fields[k], "is not a number")
-	case math.Abs(v) > mostNumber:
+	case math.Abs(v) > most:
 		return 0, true, bad(column, fields[k], "is out of range")
 	}
 	return v, true, nil

@@ -27,11 +27,25 @@ func TestReadKnowsTheFormatsOfTraces(t *testing.T) {
 	for _, text := range []string{
 		"# a comment\nat_ms,context_tokens,generated_tokens\n1000,400,5\n1052,0,10\n",
 		"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9480000,400,5\n2023-11-16 18:17:04.0000000,0,10\n",
+		"TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00.009000+00:00,400,5\n2024-05-10 02:00:00.061000+02:00,0,10\n",
+		"TIMESTAMP,service_ms\n2024-05-10T23:59:59.999Z,270\n2024-05-11T00:00:00.051,350\n",
 		"at,service_ms\n7.0,270\n7.052,350\n",
+		"\ufeff# from a spreadsheet\r\n at , service_ms , stream \r\n7.0 , 270 , false \r\n\r\n7.052,350,\r\n",
+		"at_ms, context_tokens , generated_tokens , model\n1732000000052,0,10,x\n1732000000000,400,5,y\n",
+		"at,service_ms,,\n172800.052,350,,\n172800,270,,\n",
 	} {
 		w, err := workload.Read("x", strings.NewReader(text))
+		require.NoError(t, err, text)
+		require.Equal(t, want, w.Requests, text)
+	}
+}
+
+// Times that begin long ago differ by as much as they say, to a microsecond.
+func TestReadKnowsUnixTimes(t *testing.T) {
+	for _, text := range []string{"at,service_ms\n1732000000.5,1\n1732000000.5021,1\n", "at_ms,service_ms\n1732000000500,1\n1732000000502.1,1\n"} {
+		w, err := workload.Read("x", strings.NewReader(text))
 		require.NoError(t, err)
-		require.Equal(t, want, w.Requests)
+		require.InDelta(t, 2100*time.Microsecond, w.Requests[1].At, float64(time.Microsecond))
 	}
 }
 
@@ -49,7 +63,11 @@ func TestReadKnowsStreams(t *testing.T) {
 func TestReadNamesLineColumnAndValue(t *testing.T) {
 	for text, says := range map[string]string{
 		"":                                 "empty: the first line must name the columns",
-		"when,service_ms\n":                "header: no column at_ms, at or TIMESTAMP",
+		"when,service_ms\n":                `header: no column at_ms, at or TIMESTAMP among ["when" "service_ms"]`,
+		"at;service_ms\n":                  `header: no column at_ms, at or TIMESTAMP among ["at;service_ms"]`,
+		"at,duration_ms\n":                 `header: no column service_ms or GeneratedTokens among ["at" "duration_ms"]`,
+		"at,service_ms,at\n":               "header: two columns at",
+		"at\n4000000001\n":                 `line 2, at: "4000000001" is out of range`,
 		"at,service_ms\n1,2\n3,abc\n":      `line 3, service_ms: "abc" is not a number`,
 		"# mine\nat,service_ms\n1,-2\n":    `line 3, service_ms: "-2" is negative`,
 		"at,service_ms\n1,\n":              `line 2, service_ms: "" is not a number`,
