@@ -32,7 +32,28 @@ func TestARequestThatNobodyReadGoesToAnotherInstance(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, answer.StatusCode, body)
 	}
-	require.NotZero(t, ended(), "all went elsewhere at once, so this test shows nothing")
+	before := ended()
+	require.NotZero(t, before, "all went elsewhere at once, so this test shows nothing")
+	for range 20 {
+		answer := f.send(t, "GET /gone HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+		require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode, answer.body)
+	}
+	require.Greater(t, ended(), before, "all upgrades went elsewhere at once")
+}
+
+// Where no instance can be reached, the client of an upgrade is told so by a document, like any other.
+func TestAnUpgradeThatNobodyReads(t *testing.T) {
+	f := startFront(t, testFunction("gone", config.Route{Path: "/gone"}))
+	require.Eventually(t, f.Ready, patience, time.Millisecond)
+	nobody := f.endpoint + ".gone"
+	f.set("gone", upstream.Endpoint{Path: nobody, Health: upstream.Healthy, Weight: 1})
+	f.Changed("gone")
+	f.eventuallyKnown(t, "gone", nobody)
+	ended := endUnserved(t, nobody)
+	answer := f.send(t, "GET /gone HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+	require.Equal(t, "503 instance_unreachable", answer.outcome(t))
+	require.Empty(t, answer.Header.Get(wire.RefusedHeader))
+	require.NotZero(t, ended())
 }
 
 // endUnserved listens on path as a relay that has no tunnel, and returns how many connections came.
