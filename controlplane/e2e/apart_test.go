@@ -212,7 +212,27 @@ type everything struct {
 	steady  int // clients that ask once a second
 	held    int // clients of a function with one slot
 	upload  time.Duration
-	rounds  int // of one that ends in order and one that is killed
+	rounds  int // of each phase
+}
+
+// phases are how control planes end, one phase after the other.
+var phases = []struct {
+	name string
+	end  func(*controlplanetest.ControlPlane) // nil: they do not
+}{
+	{"undisturbed", nil},
+	{"SIGTERM", (*controlplanetest.ControlPlane).Stop},
+	{"kill -9", (*controlplanetest.ControlPlane).Kill},
+}
+
+// between are the results of the requests that began in the time.
+func between(results []result, from, to time.Time) (of []result) {
+	for _, r := range results {
+		if !r.began.Before(from) && r.began.Before(to) {
+			of = append(of, r)
+		}
+	}
+	return of
 }
 
 // Scenario 43, a rolling deployment: control planes are replaced and killed under everything that a client may have open, and no client sees an error.
@@ -247,24 +267,37 @@ func (e everything) survives(t *testing.T) {
 	ceiling := startLoad(t, s, 10, endless, "/dear/sleep?ms=50")
 	upload := slowUpload(t, s, e.upload)
 
-	steady.more(s, int64(e.steady))
-	for range e.rounds {
-		for _, end := range []func(*controlplanetest.ControlPlane){(*controlplanetest.ControlPlane).Stop, (*controlplanetest.ControlPlane).Kill} {
-			next := s.StartControlPlane()
-			end(s.Leader)
-			s.Leader = next
-			s.Leader.Leads()
-			steady.more(s, 2*int64(e.steady))
-			held.more(s, int64(e.held))
-			ceiling.more(s, 20)
+	loads := map[string]*load{"steady": steady, "held": held, "at the ceiling": ceiling}
+	// pass lets so much happen that what came before it is over.
+	pass := func() {
+		steady.more(s, 2*int64(e.steady))
+		held.more(s, 2*int64(e.held))
+		ceiling.more(s, 20)
+	}
+	var begins []time.Time
+	for _, phase := range phases {
+		begins = append(begins, time.Now())
+		pass()
+		for range e.rounds {
+			if phase.end != nil {
+				next := s.StartControlPlane()
+				phase.end(s.Leader)
+				s.Leader = next
+				s.Leader.Leads()
+			}
+			pass()
 		}
 	}
+	begins = append(begins, time.Now())
 	require.NoError(t, <-upload)
-	for name, l := range map[string]*load{"steady": steady, "held": held, "at the ceiling": ceiling} {
+	for name, l := range loads {
 		results := l.stop()
 		requireServed(t, results)
-		t.Logf("%s: %d requests, the 99th percentile is %v, the longest took %v",
-			name, len(results), percentile(results, 99), longest(results, time.Time{}, time.Now()))
+		for n, phase := range phases {
+			of := between(results, begins[n], begins[n+1])
+			t.Logf("%s, %s: %d requests, half took %v, the 99th percentile is %v, the longest %v", phase.name, name, len(of),
+				percentile(of, 50), percentile(of, 99), longest(of, begins[n], begins[n+1]))
+		}
 	}
 	for n, conn := range conns {
 		require.NoError(t, conn.Write(websocket.Text, fmt.Append(nil, n)))
