@@ -42,7 +42,7 @@ const (
 
 // Values of functions[].scaling.preference.
 const (
-	PreferCost     = "cost"     // no idle slot, no spare environment; wait a little instead
+	PreferCost     = "cost"     // no idle slot, no environment beyond the peak; wait a little instead
 	PreferBalanced = "balanced" // idle slots where they are a small part, and environments for the next peak
 	PreferLatency  = "latency"  // more of both
 )

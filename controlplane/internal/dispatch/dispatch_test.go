@@ -66,7 +66,7 @@ func webFunctions(change func(*config.Function)) []config.Function {
 func webFunction(change func(*config.Function)) config.Function {
 	cfg := config.DefaultFunction()
 	cfg.Name = "web"
-	cfg.Scaling.Preference = config.PreferCost // nothing is started but for requests and the minimum
+	cfg.Scaling.Preference = config.PreferCost // nothing is started but for requests and the minimum, and to keep environments that were frozen for five minutes
 	if change != nil {
 		change(&cfg)
 	}
@@ -376,7 +376,7 @@ func TestAnIdleInstanceIsDrainedAndItsEndpointStays(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, wire.ReasonScaleIn, w.drainedFor(id))
 		require.Equal(t, upstream.Draining, w.health("/e/web/0000"))
-		w.end(id, provider.End{Report: &wire.Report{Reason: wire.ReasonScaleIn}})
+		w.end(id, provider.End{Report: &wire.Report{Reason: wire.ReasonScaleIn, Worn: wire.NoticeWornAge}}) // nothing is left to be kept
 		require.Equal(t, upstream.Unhealthy, w.health("/e/web/0000"))
 		require.Contains(t, w.forgot, id)
 

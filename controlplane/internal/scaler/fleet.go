@@ -259,6 +259,17 @@ func (f *Fleet) Frozen(now time.Time) int {
 	return f.count
 }
 
+// maybeThere is how many environments were frozen for too long to be relied on, and may be there all the same.
+func (f *Fleet) maybeThere() int {
+	n := 0
+	for _, e := range f.maybe {
+		if e.lasts() {
+			n++
+		}
+	}
+	return n
+}
+
 // Until is when Frozen falls without an event; zero: it is 0.
 func (f *Fleet) Until(now time.Time) time.Time {
 	f.forget(now)

@@ -111,6 +111,9 @@ func (f *frugal) worthwhile(now time.Time, s *State, have int) int {
 	gain := -float64(s.Fleet.Frozen(now)) * float64(s.Fleet.Warm.Mean(assumedWarm)+s.Fee)
 	most := min(s.Max, ceilDiv(f.peaks.Most(), s.Concurrency))
 	most = min(s.Max, most+int(math.Ceil(f.tuning.Reserve*float64(most))))
+	if f.tuning.Reserve == 0 && most > have {
+		most = min(most, have+s.Fleet.maybeThere())
+	}
 	for n := have + 1; n <= most; n++ {
 		gain += f.peaks.Chance((n-1)*s.Concurrency)*saved - float64(init)
 		if gain > best {

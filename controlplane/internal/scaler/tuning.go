@@ -21,7 +21,7 @@ type Tuning struct {
 	Sigmas   float64       // the rise of demand during a warm start that headroom covers, in standard deviations
 	Headroom float64       // the largest headroom, as a share of the requests in flight
 	Foresee  float64       // the share of a crowd's bill that being up before it may cost; 0: crowds are not foreseen
-	Reserve  float64       // environments in reserve beyond the recent peak, as a share of it, at least one; 0: those of the peak; below 0: none
+	Reserve  float64       // environments in reserve beyond the recent peak, as a share of it, at least one; 0: only those of the peak that may be there, and no new ones; below 0: none
 }
 
 // Tuning is what the preference means.
