@@ -37,6 +37,7 @@ type Candidate struct {
 	next    time.Time // when the next step is due
 	trying  Record    // the record that was last swapped in, perhaps; version 0: none was
 	tried   time.Time // when that swap began
+	first   time.Time // when the first swap to that version began, which may be the one that the store has carried out
 	until   time.Time // when its own lease expires
 	term    uint64    // the term that it leads or has last led
 	over    bool      // that term is over
@@ -120,6 +121,9 @@ func (c *Candidate) swap(now time.Time, next Record) Step {
 	if next.Version = c.known.Version + 1; c.known.Version == 0 {
 		next.Version = uint64(now.UnixMicro()) // the record may have been lost: who knows an older one must not take this for it
 	}
+	if next.Version != c.trying.Version {
+		c.first = now
+	}
 	c.trying, c.tried = next, now
 	return Step{Kind: StepSwap, Seen: c.known.Version, Next: next}
 }
@@ -143,6 +147,7 @@ func (c *Candidate) Swapped(now time.Time, err error) {
 	var conflict *ConflictError
 	switch {
 	case err == nil:
+		c.first = c.tried
 		c.see(now, c.trying)
 		c.next = c.tried.Add(Renew)
 		if !c.holds() {
@@ -186,7 +191,7 @@ func (c *Candidate) won(r Record) {
 			c.deserted = c.tried
 		}
 	}
-	c.until = c.tried.Add(Duration)
+	c.until = c.first.Add(Duration)
 }
 
 // Relays says which relays are attached to this leader. Until the moment confirmed none of them had seen a higher term.

@@ -20,6 +20,7 @@ type stack struct {
 	now     time.Time
 	record  Record
 	all     []*runner
+	late    []*step           // given up by who began them, and not yet done by the store
 	holders map[uint64]string // by term
 }
 
@@ -64,7 +65,11 @@ func (s *stack) serve(r *runner) bool {
 	if r.under == nil || r.under.done {
 		return false
 	}
-	u := r.under
+	s.carryOut(r.under)
+	return true
+}
+
+func (s *stack) carryOut(u *step) {
 	u.done = true
 	if u.Kind == StepSwap && u.Seen == s.record.Version {
 		require.Greater(s.t, u.Next.Version, s.record.Version)
@@ -73,7 +78,14 @@ func (s *stack) serve(r *runner) bool {
 		u.conflict = true
 	}
 	u.found = s.record
-	return true
+}
+
+// arriveLate lets the store carry out what nobody waits for any more.
+func (s *stack) arriveLate() {
+	if len(s.late) > 0 {
+		s.carryOut(s.late[0])
+		s.late = s.late[1:]
+	}
 }
 
 // answer brings what the store said back; lost: nothing.
@@ -87,6 +99,9 @@ func (s *stack) answer(r *runner, lost bool) bool {
 	switch {
 	case lost:
 		err = errLost
+		if !u.done {
+			s.late = append(s.late, u)
+		}
 	case u.conflict:
 		err = &ConflictError{Now: u.found}
 	}
@@ -145,6 +160,7 @@ func TestNeverTwoLead(t *testing.T) {
 			"serve":  func(t *rapid.T) { s.serve(one(t)) },
 			"answer": func(t *rapid.T) { s.answer(one(t), false) },
 			"lose":   func(t *rapid.T) { s.answer(one(t), true) },
+			"late":   func(*rapid.T) { s.arriveLate() },
 			"whole": func(t *rapid.T) {
 				r := one(t)
 				s.begin(r)
@@ -398,4 +414,41 @@ func newRemoteStack(t require.TestingT, n int) *stack {
 		r.Remote()
 	}
 	return s
+}
+
+// A renewal whose answer was lost may reach the store later than its holder reads there, and before it renews again. Others count from when
+// they saw it, and so must the holder.
+func TestARenewalThatArrivesLateEndsNoLater(t *testing.T) {
+	s := newStack(t, 2)
+	leader, standby := s.all[0], s.all[1]
+	s.run(100 * time.Millisecond)
+	require.Equal(t, []*runner{leader}, s.leaders())
+	for !s.begin(leader) {
+		s.now = s.now.Add(10 * time.Millisecond)
+	}
+	s.answer(leader, true)
+	for !s.begin(leader) {
+		s.now = s.now.Add(10 * time.Millisecond)
+	}
+	s.serve(leader) // it reads what stood there before
+	s.arriveLate()
+	for !s.begin(standby) {
+		s.now = s.now.Add(10 * time.Millisecond)
+	}
+	s.serve(standby)
+	s.answer(standby, false)
+	s.now = s.now.Add(time.Second) // the answer takes its time
+	s.answer(leader, false)
+	require.True(t, s.begin(leader))
+	s.serve(leader)
+	s.answer(leader, false)
+	// From now on only the standby reaches the store.
+	for range 500 {
+		s.now = s.now.Add(10 * time.Millisecond)
+		s.begin(standby)
+		s.serve(standby)
+		s.answer(standby, false)
+		s.check()
+	}
+	require.Equal(t, []*runner{standby}, s.leaders())
 }
