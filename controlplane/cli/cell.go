@@ -44,15 +44,18 @@ func (a *app) certPairCommand() *cobra.Command {
 	var days int
 	c := a.configured(&cobra.Command{Use: "pair --name NAME --out DIR", Short: "Make the certificates of an Envoy and the relay beside it", Long: certPairAbout},
 		func(_ context.Context, cfg *controlplane.Config, _ controlplane.Source) error {
-			if issue.Name == "" || issue.Out == "" || days < 1 {
-				return usagef("cert pair: --name NAME and --out DIR are needed, and --days of at least 1")
-			}
 			issue.Life = time.Duration(days) * 24 * time.Hour
 			if err := controlplane.IssuePair(cfg, issue); err != nil {
 				return fmt.Errorf("cert pair: %w", err)
 			}
 			return nil
 		})
+	c.PreRunE = func(*cobra.Command, []string) error {
+		if issue.Name == "" || issue.Out == "" || days < 1 {
+			return usagef("cert pair: --name NAME and --out DIR are needed, and --days of at least 1")
+		}
+		return nil
+	}
 	c.Flags().StringVar(&issue.Name, "name", "", "`NAME` of the pair, by which control planes know its relay")
 	c.Flags().StringVar(&issue.Out, "out", "", "`DIR` to write to; created if it does not exist")
 	c.Flags().StringVar(&issue.At, "at", "", "`DIR` where the files will be on the pair's host; default --out")

@@ -129,7 +129,7 @@ func flagError(c *cobra.Command, err error) error {
 	}
 	wanted := map[string]string{
 		"int": "a whole number", "float64": "a number", "float64Slice": "numbers with commas between them",
-		"duration": "a duration such as 30s or 1m30s",
+		"duration": "a duration such as 30s or 1m30s", "bool": "true or false",
 	}[invalid.GetFlag().Value.Type()]
 	if wanted == "" {
 		return usagef("%s: --%s: %w", called(c), invalid.GetFlag().Name, invalid.Unwrap())

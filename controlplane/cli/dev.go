@@ -19,8 +19,8 @@ const aboutDev = `Run your own app behind everything on this machine: Envoy, the
 command, with lambdapeer beside it. It needs no account and no container engine.
 
 The app listens on the port in PORT, which also stands in place of {port} in its arguments, or on the one that --port names. It
-runs in a copy of the folder, as in Lambda. When a file changes, a new version takes over without a request that fails; one that does not start leaves the old one in service.
-Not watched: names that begin with a dot, node_modules, __pycache__, virtual environments, *.log.
+runs in a copy of the folder, as in Lambda. When a file changes, a new version takes over without a request that fails; one that
+does not start leaves the old one in service. Not watched: names that begin with a dot, node_modules, __pycache__, virtual environments, *.log.
 
   lambda-dispatch dev -- node server.js
   lambda-dispatch dev -- python3 -m http.server {port}

@@ -104,7 +104,7 @@ func TestEstimateNamesMistakes(t *testing.T) {
 		"--period: has no effect, because the traffic is a recording":        {"--cloudwatch", "x", "--period", "1h"},
 		`--layout: must be one of small, split, got "big"`:                   {"--rate", "1", "--layout", "big"},
 		"--discount-ec2: must be between 0 and 0.99, got 1":                  {"--rate", "1", "--discount-ec2", "1"},
-		"--requests-per-connection: must be between 1 and 1e+06, got 0":      {"--rate", "1", "--requests-per-connection", "0"},
+		"--requests-per-connection: must be between 1 and 1000000, got 0":    {"--rate", "1", "--requests-per-connection", "0"},
 		"--network: must be one of vpc, nat, public, got \"carrier-pigeon\"": {"--rate", "1", "--network", "carrier-pigeon"},
 	} {
 		_, _, err := try(t, append([]string{"estimate"}, args...)...)

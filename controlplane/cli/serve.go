@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -24,6 +25,11 @@ func (a *app) configured(c *cobra.Command, do func(context.Context, *controlplan
 	c.Args = oneFile
 	c.ValidArgsFunction = cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		for _, entry := range overrides {
+			if key, _, found := strings.Cut(entry, "="); key == "" || !found {
+				return usagef("%s: --set: must be KEY=VALUE, got %q", called(c), entry)
+			}
+		}
 		source := controlplane.Source{File: args[0], Load: func() (*controlplane.Config, error) {
 			return controlplane.LoadConfig(args[0], a.environ, overrides)
 		}}

@@ -60,8 +60,7 @@ func run(ctx, force context.Context, args, environ []string, release string, std
 func parse(args, environ []string, stdout, stderr io.Writer) (lambdalocal.Config, logrus.FieldLogger, error) {
 	cfg := lambdalocal.Default()
 	flags := flag.NewFlagSet("lambdalocal run", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {}
+	flags.SetOutput(io.Discard) // the error is printed once, by whoever gets it
 	file := flags.String("config", "", "read the configuration from this YAML `file`")
 	address := flags.String("address", cfg.Address, "serve the Invoke API on this `host:port`")
 	direct := flags.String("direct", cfg.Direct.Address, "serve functions by URL, one request per environment, on this `host:port`")
@@ -74,15 +73,19 @@ func parse(args, environ []string, stdout, stderr io.Writer) (lambdalocal.Config
 		return err
 	})
 	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			flags.SetOutput(stdout)
+		if !errors.Is(err, flag.ErrHelp) {
+			return cfg, nil, usagef("%w; see lambdalocal run --help", err)
 		}
-		_, _ = io.WriteString(flags.Output(), usage)
+		flags.SetOutput(stdout)
+		_, _ = io.WriteString(stdout, usage)
 		flags.PrintDefaults()
-		return cfg, nil, usageError{err}
+		return cfg, nil, err
 	}
 	if flags.NArg() > 0 {
 		return cfg, nil, usagef("unexpected argument %q", flags.Arg(0))
+	}
+	if *file == "" && len(functions) == 0 {
+		return cfg, nil, usagef("no functions: --config FILE or --function NAME=COMMAND names them")
 	}
 	if *file != "" {
 		var err error

@@ -48,12 +48,12 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"the only command is run":  {},
 		"must be NAME=COMMAND":     {"run", "--function", "web"},
 		"unexpected argument":      {"run", "extra"},
-		"--log-level":              {"run", "--log-level", "loud"},
+		"--log-level":              {"run", "--log-level", "loud", "--function", "web=x"},
 		"--log-format: must be":    {"run", "--log-format", "xml", "--function", "web=x"},
 		"no such file":             {"run", "--config", "does-not-exist.yaml"},
-		"functions: must name":     {"run"},
+		"no functions: --config":   {"run"},
 		"functions[0].command":     {"run", "--function", "web="},
-		"flag provided but not de": {"run", "--nonsense"},
+		"see lambdalocal run --he": {"run", "--nonsense"},
 	} {
 		var out bytes.Buffer
 		err := run(context.Background(), context.Background(), args, nil, "", io.Discard, &out)

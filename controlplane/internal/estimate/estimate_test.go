@@ -3,6 +3,7 @@ package estimate_test
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -247,4 +248,21 @@ func TestTheTableAndTheJSONSayTheSame(t *testing.T) {
 		require.Contains(t, table.String(), warning)
 	}
 	require.Contains(t, table.String(), "Not confirmed by a source that could be read")
+}
+
+// A request ends with the invocation that serves it. Where some outlast it the bills stand and it is said; where many do there are none.
+func TestRequestsThatOutlastTheirInvocation(t *testing.T) {
+	s := service(t, 0.33, 3, day)
+	s.Latency = 250 * time.Second
+	r, _ := bills(t, s)
+	require.InDelta(t, 0.006, r.Served.Cut, 0.003)
+	require.Contains(t, strings.Join(r.Warnings, "\n"), "% of the requests would be cut off: they last longer than the invocation that serves them")
+
+	s.Latency = 15 * time.Minute
+	_, err := estimate.Estimate(s, prices(t))
+	require.ErrorContains(t, err, "% of the requests would be cut off")
+
+	s.Latency = time.Minute
+	r, _ = bills(t, s)
+	require.NotContains(t, strings.Join(r.Warnings, "\n"), "cut off")
 }

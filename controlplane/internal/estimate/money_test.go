@@ -13,4 +13,7 @@ func TestMoney(t *testing.T) {
 	for v, text := range map[float64]string{7: "7", 7251: "7,250", 18_249: "18,200", 999_600: "1,000,000", 131e6: "131 million", 5.256e9: "5.26 billion"} {
 		require.Equal(t, text, many(v))
 	}
+	for v, text := range map[float64]string{2: "2", 0.81172: "0.8117", 23456.7: "23460", 1e6: "1000000", 1e-6: "0.000001"} {
+		require.Equal(t, text, fourDigits(v))
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,10 +14,10 @@ import (
 func (r Result) Table(w io.Writer) error {
 	s, p := r.Service, r.Service.Traffic.Profile
 	var text strings.Builder
-	fmt.Fprintf(&text, "%.4g requests/s in the mean (%s a month), %.4g at the peak; %s each, %.0f %% of it computing; %d MB, init %s, %s.\n",
-		p.Mean(), many(p.Mean()*month), p.Peak(), threeDigits(s.Latency), 100*s.CPU, s.MemoryMB, s.Init, s.processor())
-	fmt.Fprintf(&text, "Behind Lambda Dispatch: up to %d requests at once in an environment, %.3g ms of an environment per request (simulated, %d requests).\n\n",
-		s.Slots(), 1000*r.Served.Seconds, r.Served.Requests)
+	fmt.Fprintf(&text, "%s requests/s in the mean (%s a month), %s at the peak; %s each, %.0f %% of it computing; %d MB, init %s, %s.\n",
+		fourDigits(p.Mean()), many(p.Mean()*month), fourDigits(p.Peak()), threeDigits(s.Latency), 100*s.CPU, s.MemoryMB, s.Init, s.processor())
+	fmt.Fprintf(&text, "Behind Lambda Dispatch: up to %d requests at once in an environment, %s of an environment per request (simulated, %d requests).\n\n",
+		s.Slots(), threeDigits(time.Duration(r.Served.Seconds*float64(time.Second))), r.Served.Requests)
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "a month\tcompute\tfront\tentry\tnetwork\tlogs\ttotal\tcold starts\t")
 	for _, b := range r.Bills {
@@ -34,6 +35,12 @@ func (r Result) Table(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// fourDigits writes a number with four digits that count, and never as 1e+06.
+func fourDigits(v float64) string {
+	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
+	return strconv.FormatFloat(rounded, 'f', -1, 64)
 }
 
 // threeDigits rounds a time to what a reader wants of it.

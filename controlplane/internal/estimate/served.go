@@ -17,6 +17,7 @@ type Served struct {
 	Seconds     float64 // of an instance, without inits
 	Invocations float64
 	Slower      float64 // how many times as long the median answer takes as that of a request alone on an instance
+	Cut         float64 // share of the requests that were cut off, because they outlasted the invocation that served them
 	Requests    int     // how many were simulated
 }
 
@@ -31,6 +32,15 @@ const (
 	seed         = 1
 )
 
+// Shares of requests that are cut off: above the first a reader is told, above the second there is no estimate.
+const (
+	noticed  = 0.001
+	hopeless = 0.1
+)
+
+// outlast is what is said of such requests.
+const outlast = "would be cut off: they last longer than the invocation that serves them, which ends after 15 minutes"
+
 // serve simulates the service behind Lambda Dispatch.
 func serve(s Service, prices price.Set) (Served, error) {
 	load := s.load()
@@ -41,10 +51,14 @@ func serve(s Service, prices price.Set) (Served, error) {
 	if err != nil {
 		return Served{}, err
 	}
-	if lost := result.Lost(); lost*1000 > len(load.Requests) {
-		return Served{}, fmt.Errorf("the simulation lost %d of %d requests", lost, len(load.Requests))
-	}
 	n := float64(len(load.Requests))
+	cut := float64(result.Failed) / n
+	if cut > hopeless {
+		return Served{}, fmt.Errorf("%.0f %% of the requests %s", 100*cut, outlast)
+	}
+	if lost := float64(result.Lost()-result.Failed) / n; lost > noticed {
+		return Served{}, fmt.Errorf("the simulation lost %.2g %% of the requests", 100*lost)
+	}
 	inits := float64(result.ColdStarts) * settings.Lambda.Preset.Init.Median.Seconds()
 	alone := load.Work().Seconds() / n * math.Exp(-spread*spread/2) // the median
 	if s.Traffic.Arrivals != nil {
@@ -54,6 +68,7 @@ func serve(s Service, prices price.Set) (Served, error) {
 		Seconds:     (result.Bill.Billed.Seconds() - inits) / n,
 		Invocations: float64(result.Invoked) / n,
 		Slower:      max(1, simulate.Quantile(result.Latency, 0.5).Seconds()/max(alone, 0.001)),
+		Cut:         cut,
 		Requests:    len(load.Requests),
 	}, nil
 }

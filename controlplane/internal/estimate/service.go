@@ -8,6 +8,7 @@ package estimate
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,7 +86,7 @@ func (s Service) Validate() error {
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	between := func(name string, v, low, high float64) {
 		if !(v >= low && v <= high) { // not a number either
-			add("%s: must be between %v and %v, got %v", name, low, high, v)
+			add("%s: must be between %s and %s, got %v", name, plainly(low), plainly(high), v)
 		}
 	}
 	if s.Latency < time.Millisecond || s.Latency > 15*time.Minute {
@@ -120,6 +121,9 @@ func (s Service) Validate() error {
 	}
 	return nil
 }
+
+// plainly writes a bound in full.
+func plainly(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 func oneOf(add func(string, ...any), name, got string, allowed ...string) {
 	for _, value := range allowed {

@@ -117,6 +117,9 @@ func (r Result) aboutCapacity() (out []string) {
 	if s.Slots() < s.Concurrency {
 		out = append(out, fmt.Sprintf("An instance is given %d requests at once, not %d: more would wait for its processor.", s.Slots(), s.Concurrency))
 	}
+	if r.Served.Cut > noticed {
+		out = append(out, fmt.Sprintf("%.2g %% of the requests %s.", 100*r.Served.Cut, outlast))
+	}
 	if r.Served.Slower > 1.1 {
 		out = append(out, fmt.Sprintf("The median answer takes %.1f times as long as alone: it waits for a start, or shares a processor.", r.Served.Slower))
 	}

@@ -82,6 +82,20 @@ func TestAnAccessLogIsRead(t *testing.T) {
 	require.InDelta(t, 2*730*3600*(0.1005*0.0000166667+0.2/1e6), bills.Bills[1].Sum(estimate.Compute).Dollars(), 0.1)
 }
 
+// Windows' programs begin UTF-8 with a mark, and end lines in their own way.
+func TestALogFromWindowsIsRead(t *testing.T) {
+	text := strings.ReplaceAll("\ufeff"+hour()+" \n", "\n", "\r\n")
+	for _, file := range [][]byte{[]byte(text), zipped(t, text)} {
+		var log recording.ALB
+		require.NoError(t, log.Read("x.log", bytes.NewReader(file)))
+		r, err := log.Recording()
+		require.NoError(t, err)
+		require.Equal(t, 7200, r.Requests)
+	}
+	var log recording.ALB
+	require.EqualError(t, log.Read("x.log", strings.NewReader("\xff\xfeh\x00t\x00")), "x.log: is UTF-16, must be UTF-8")
+}
+
 // Of a file that broke off the last line is broken as well: what is said is that the file did.
 func TestALogThatBrokeOffIsNamed(t *testing.T) {
 	whole := zipped(t, hour())

@@ -57,6 +57,7 @@ func TestMetricStatisticsAreRead(t *testing.T) {
 func TestAnExportMayBeGzipped(t *testing.T) {
 	gzipped := string(zipped(t, data))
 	require.Equal(t, read(t, data), read(t, gzipped))
+	require.Equal(t, read(t, data), read(t, "\ufeff"+data), "with the mark of Windows' programs")
 	var c recording.CloudWatch
 	require.ErrorContains(t, c.Read("x", strings.NewReader(gzipped[:len(gzipped)/2])), "x: the file ends too early")
 }

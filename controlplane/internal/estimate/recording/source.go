@@ -15,18 +15,39 @@ type source struct {
 	failed error // nil: nothing failed yet
 }
 
-// open returns the text of a file that may be gzipped.
+// What a file may begin with.
+const (
+	gzipped       = "\x1f\x8b"
+	byteOrderMark = "\xef\xbb\xbf" // programs of Windows put it before UTF-8
+	utf16Little   = "\xff\xfe"
+	utf16Big      = "\xfe\xff"
+)
+
+// open returns the text of a file that may be gzipped, without its byte order mark.
 func open(r io.Reader) (*source, error) {
-	buffered := bufio.NewReader(r)
-	magic, err := buffered.Peek(2)
-	if err != nil && !errors.Is(err, io.EOF) {
+	text := bufio.NewReader(r)
+	if _, err := text.Peek(1); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
-		return &source{reader: buffered}, nil
+	if begins(text, gzipped) {
+		unzipped, err := gzip.NewReader(text)
+		if err != nil {
+			return nil, err
+		}
+		text = bufio.NewReader(unzipped)
 	}
-	text, err := gzip.NewReader(buffered)
-	return &source{reader: text}, err
+	if begins(text, utf16Little) || begins(text, utf16Big) {
+		return nil, errors.New("is UTF-16, must be UTF-8")
+	}
+	if begins(text, byteOrderMark) {
+		_, _ = text.Discard(len(byteOrderMark)) // they are in the buffer
+	}
+	return &source{reader: text}, nil
+}
+
+func begins(text *bufio.Reader, with string) bool {
+	got, _ := text.Peek(len(with))
+	return string(got) == with
 }
 
 // Read implements io.Reader.
