@@ -23,7 +23,7 @@ functions:
 	require.Equal(t, cfg.PlaceOf(cfg.Functions[0]), cfg.PlaceOf(cfg.Functions[1]), "the region that is the default, by its name")
 	require.Equal(t, Place{"us-east-1", role}, cfg.PlaceOf(cfg.Functions[2]))
 
-	cfg.AWS.AccountConcurrency, cfg.Functions[2].Scaling.Max = 200, 900
+	cfg.Accounts[0].Instances, cfg.AWS.AccountConcurrency, cfg.Functions[2].Scaling.Max = 200, 200, 900
 	require.Empty(t, cfg.concurrencyFindings(), "the third is of another account")
 
 	_, err = load(t, `

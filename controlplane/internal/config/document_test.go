@@ -92,3 +92,28 @@ func requireDefault(t *testing.T, k key, cell string) {
 		require.Equal(t, k.value.Interface(), documented, k.path)
 	}
 }
+
+// yamlBlock is one in a page, which may be indented in a list.
+var yamlBlock = regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
+
+// What pages show of a configuration has these keys and values. That of README.md and the first one of configuration.md are whole.
+func TestConfigurationsInThePagesAreRead(t *testing.T) {
+	for page, want := range map[string]int{
+		"README.md": 1, "SECURITY.md": 1, "docs/configuration.md": 1, "docs/operating.md": 2, "lambdapeer/README.md": 1,
+	} {
+		text, err := os.ReadFile("../../../" + page)
+		require.NoError(t, err)
+		blocks := yamlBlock.FindAllStringSubmatch(string(text), -1)
+		require.Len(t, blocks, want, page)
+		for _, block := range blocks {
+			shown := strings.ReplaceAll(strings.ReplaceAll("\n"+block[2], "\n"+block[1], "\n"), "[...]", "[]")
+			cfg := Default()
+			require.NoError(t, decode([]byte(shown), &cfg), "%s: %s", page, block[2])
+			if strings.Contains(shown, "function_name") {
+				require.NoError(t, cfg.Validate(), "%s: %s", page, block[2])
+				require.Len(t, cfg.Functions, 1)
+				require.Empty(t, lines(cfg.Findings()), "%s: %s", page, block[2])
+			}
+		}
+	}
+}

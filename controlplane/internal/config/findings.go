@@ -86,6 +86,18 @@ func (c Config) concurrencyFindings() (out []Finding) {
 			"lower scaling.min, or have the quota raised", true,
 		})
 	}
+	for i, a := range c.Accounts {
+		if c.PlaceOfAccount(a) != c.place("", "") {
+			continue
+		}
+		most = min(most, a.Instances)
+		if a.Instances > quota {
+			out = append(out, Finding{
+				fmt.Sprintf("accounts[%d].instances", i), fmt.Sprintf("bounds nothing: it allows %d instances, the account has %d concurrent executions", a.Instances, quota),
+				fmt.Sprintf("set it to %d at most, or have the quota raised and state it in %s", quota, concurrencyKey), false,
+			})
+		}
+	}
 	if most > quota && len(out) == 0 {
 		out = append(out, Finding{
 			concurrencyKey, fmt.Sprintf("scaling.max of all functions adds up to %d, the account has %d concurrent executions: "+

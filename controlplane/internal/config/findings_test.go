@@ -30,6 +30,18 @@ func TestWhatDoesNotAddUp(t *testing.T) {
 			"warning: aws.account_concurrency: scaling.max of all functions adds up to 200, the account has 199 concurrent executions: functions whose peaks come " +
 				"together throttle each other, and whatever else the account runs; lower scaling.max, give each function reserved concurrency, or have the quota raised",
 		}},
+		"quota above the bound of the account": {func(c *Config) {
+			c.AWS.AccountConcurrency, c.Accounts = 199, []Account{{Instances: 199}}
+		}, nil},
+		"quota below the bound of the account": {func(c *Config) {
+			c.AWS.AccountConcurrency, c.Accounts = 150, []Account{{Instances: 151}}
+		}, []string{
+			"warning: accounts[0].instances: bounds nothing: it allows 151 instances, the account has 150 concurrent executions; set it to 150 at most, or have the " +
+				"quota raised and state it in aws.account_concurrency",
+		}},
+		"bound of another region": {func(c *Config) {
+			c.AWS.AccountConcurrency, c.Accounts = 200, []Account{{Region: "eu-west-1", Instances: 900}}
+		}, nil},
 		"request longer than its invocation": {func(c *Config) {
 			c.Functions[0].Lambda.Timeout, c.Functions[0].Timeouts.Total = 5*time.Minute, 5*time.Minute
 			c.Functions[1].Lambda.Timeout, c.Functions[1].Timeouts.Total = 5*time.Minute, 6*time.Minute

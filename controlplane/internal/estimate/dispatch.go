@@ -9,13 +9,13 @@ import (
 
 // What our own parts need, as make bench measured it (bench/results), rounded up.
 const (
-	edgeCPU    = 260e-6           // seconds of Envoy and relay for a request
-	planeCPU   = 40e-6            // of the control plane
-	bytesCPU   = 1e-3 / (1 << 20) // of Envoy, relay and TLS for a byte
-	frontBusy  = 0.5              // of a task's processors at the peak
-	reserve    = 1.1              // environments made for those that are needed: preference balanced keeps a tenth more
-	leaseReads = 1                // a second, by the standby
-	leaseWrite = 1                // a second, by the leader
+	edgeCPU     = 260e-6           // seconds of Envoy and relay for a request
+	planeCPU    = 40e-6            // of the control plane
+	bytesCPU    = 1e-3 / (1 << 20) // of Envoy, relay and TLS for a byte
+	frontBusy   = 0.5              // of a task's processors at the peak
+	reserve     = 1.1              // environments made for those that are needed: preference balanced keeps a tenth more
+	leaseReads  = 2                // a second, by the standby
+	leaseWrites = 1                // a second, by the leader
 )
 
 // frontTasks returns the sizes of our own tasks, smallest first.
@@ -59,7 +59,7 @@ func (a account) front(b *Bill) {
 	a.tasks(b, Front, 2, plane, "control plane")
 	a.taskAddresses(b, n+2)
 	seconds := Hours * 3600.0 / 1e6
-	b.add(Front, seconds*(leaseWrite*a.prices.Of(price.DynamoWrites)+leaseReads*a.prices.Of(price.DynamoReads)),
+	b.add(Front, seconds*(leaseWrites*a.prices.Of(price.DynamoWrites)+leaseReads*a.prices.Of(price.DynamoReads)),
 		"lease in DynamoDB", price.DynamoWrites, price.DynamoReads)
 }
 

@@ -2,8 +2,11 @@ package estimate
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
 )
 
 func TestMoney(t *testing.T) {
@@ -16,4 +19,9 @@ func TestMoney(t *testing.T) {
 	for v, text := range map[float64]string{2: "2", 0.81172: "0.8117", 23456.7: "23460", 1e6: "1000000", 1e-6: "0.000001"} {
 		require.Equal(t, text, fourDigits(v))
 	}
+}
+
+func TestTheLeaseIsReadAndWrittenAsOftenAsIsBilled(t *testing.T) {
+	require.EqualValues(t, time.Second/lease.Watch, leaseReads)
+	require.EqualValues(t, time.Second/lease.Renew, leaseWrites)
 }
