@@ -27,7 +27,7 @@ func serialise(opts Options, target *url.URL) []byte {
 	return b.Bytes()
 }
 
-// An http1Conn sends one request at a time on one connection.
+// An http1Conn is one connection, on which one request is in flight at a time.
 type http1Conn struct {
 	plan   *plan
 	conn   net.Conn
@@ -39,7 +39,7 @@ func newHTTP1Conn(p *plan, conn net.Conn, t *tally) *http1Conn {
 	return &http1Conn{plan: p, conn: conn, reader: bufio.NewReader(conn), tally: t}
 }
 
-// run reports whether the budget may have more while this connection is used up.
+// run sends requests until the budget is spent or the connection ends. It returns true where only the connection has ended.
 func (c *http1Conn) run(b *budget) (again bool) {
 	for b.take() {
 		began := time.Now()
@@ -72,7 +72,7 @@ func (c *http1Conn) roundTrip(now time.Time) (answer, error) {
 	return a, err
 }
 
-// An answer is what the head of an HTTP/1.1 answer says about its status and its end.
+// An answer holds what the head of an HTTP/1.1 answer says of its status and of where it ends.
 type answer struct {
 	status  int
 	length  int64 // -1: not stated
@@ -80,7 +80,7 @@ type answer struct {
 	last    bool // the server closes the connection after it
 }
 
-// readHead reads one final head; informational ones are skipped.
+// readHead reads the head of the final answer. It skips informational ones.
 func readHead(r *bufio.Reader) (answer, error) {
 	for {
 		a, err := readAnyHead(r)
@@ -111,7 +111,7 @@ func readAnyHead(r *bufio.Reader) (answer, error) {
 	}
 }
 
-// readLine returns one line without its end, valid until the next read.
+// readLine returns a line without its line break. The bytes are valid until the next read.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
@@ -134,7 +134,7 @@ func parseStatus(line []byte) (int, error) {
 	return status, nil
 }
 
-// header takes in the three headers that decide where an answer ends.
+// header notes a header if it is one of the three that decide where an answer ends.
 func (a *answer) header(line []byte) error {
 	name, value, found := bytes.Cut(line, []byte(":"))
 	if !found {
@@ -160,7 +160,7 @@ func equalFold(b []byte, s string) bool {
 	return len(b) == len(s) && bytes.EqualFold(b, []byte(s))
 }
 
-// discardBody reads to the end of the answer and returns the bytes of its body.
+// discardBody reads to the end of the answer and returns the size of its body.
 func (a *answer) discardBody(r *bufio.Reader, method string) (int64, error) {
 	switch {
 	case method == http.MethodHead, a.status == http.StatusNoContent, a.status == http.StatusNotModified:

@@ -19,8 +19,8 @@ const (
 	headerTable  = 4096    // HPACK's default: what the server may use until it learns otherwise
 )
 
-// headerBlock encodes the request once. It sets the dynamic table's size to zero first, which each block may do, so that
-// the same bytes are right for every request.
+// headerBlock encodes the request's headers. It sets the size of the dynamic table to zero first, so the same bytes fit every
+// request.
 func headerBlock(opts Options, target *url.URL) []byte {
 	var b bytes.Buffer
 	enc := hpack.NewEncoder(&b)
@@ -40,7 +40,7 @@ func headerBlock(opts Options, target *url.URL) []byte {
 	return b.Bytes()
 }
 
-// An http2Conn keeps a fixed number of streams open on one connection. One goroutine owns all of it.
+// An http2Conn keeps a fixed number of streams open on one connection. One goroutine owns it.
 type http2Conn struct {
 	plan    *plan
 	conn    net.Conn
@@ -81,7 +81,7 @@ func newHTTP2Conn(p *plan, conn net.Conn, t *tally) *http2Conn {
 	return c
 }
 
-// run reports whether the budget may have more while this connection is used up.
+// run sends requests until the budget is spent or the connection ends. It returns true where only the connection has ended.
 func (c *http2Conn) run(b *budget) (again bool) {
 	err := c.loop(b)
 	for range c.open {
@@ -90,7 +90,7 @@ func (c *http2Conn) run(b *budget) (again bool) {
 	return err != nil || c.goingOff
 }
 
-// loop returns nil when the budget is spent, or the server sent GOAWAY, and every stream has ended.
+// loop handles frames until every stream has ended and none may begin: the budget is spent, or the server sent GOAWAY.
 func (c *http2Conn) loop(b *budget) error {
 	if err := c.greet(); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (c *http2Conn) loop(b *budget) error {
 	return nil
 }
 
-// greet opens the windows as wide as they go: flow control is not what is measured.
+// greet opens the connection, with windows as wide as possible: flow control is not to be measured.
 func (c *http2Conn) greet() error {
 	if _, err := c.writer.WriteString(http2.ClientPreface); err != nil {
 		return err
@@ -123,7 +123,7 @@ func (c *http2Conn) greet() error {
 	return c.framer.WriteWindowUpdate(0, maxWindow-65535)
 }
 
-// send opens one stream if the budget allows one.
+// send sends a request on a new stream, if the budget allows one.
 func (c *http2Conn) send(b *budget) error {
 	if c.goingOff || !b.take() {
 		return nil
@@ -149,8 +149,8 @@ func (c *http2Conn) newStream() *stream {
 	return s
 }
 
-// step handles one frame. What was written is flushed only when nothing is left to read: one system call for many
-// requests when many answers came together.
+// step handles one frame. It flushes what was written only when nothing is left to read, so that many answers that come together
+// cost one system call.
 func (c *http2Conn) step(b *budget) error {
 	if c.reader.Buffered() == 0 {
 		if err := c.conn.SetDeadline(time.Now().Add(c.plan.opts.Timeout)); err != nil {
@@ -263,8 +263,8 @@ func (c *http2Conn) settings(f *http2.SettingsFrame) error {
 	return c.framer.WriteSettingsAck()
 }
 
-// goAway gives up the streams that the server has not seen and lets the others end. After an orderly end of the
-// connection, which HTTP/2 lets a client retry without a doubt, the requests go back to the budget.
+// goAway gives up the streams that the server has not seen, and lets the others end. If the server ends the connection in order,
+// HTTP/2 allows these requests to be sent again: they go back to the budget.
 func (c *http2Conn) goAway(f *http2.GoAwayFrame, b *budget) error {
 	c.goingOff = true
 	for id, s := range c.open {

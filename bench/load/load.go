@@ -1,6 +1,6 @@
-// Package load measures an HTTP server under closed-loop load: a fixed number of requests is in flight at all times, each
-// answer sends the next request. It shares the machine with what it measures, so it spends as little CPU as it can:
-// requests are serialised once, answers are parsed just enough, and one goroutine drives each connection.
+// Package load measures an HTTP server under closed-loop load. A fixed number of requests is in flight at all times: the next one is
+// sent when an answer is complete. The load shares the machine with the server, so it spends little CPU: it serialises the request once,
+// parses only what it needs of an answer, and drives each connection by one goroutine.
 package load
 
 import (
@@ -59,7 +59,7 @@ func Run(ctx context.Context, opts Options) (Result, error) {
 	return result, ctx.Err()
 }
 
-// A plan is what all workers share.
+// A plan holds what all workers share.
 type plan struct {
 	opts    Options
 	address string
@@ -119,8 +119,8 @@ func address(target *url.URL) string {
 	return net.JoinHostPort(target.Hostname(), port)
 }
 
-// connect opens the first connection of each worker before the clock starts, so that a run measures requests and a
-// wrong address is an error, not a count.
+// connect opens the first connection of each worker before the clock starts. So the run measures requests alone, and a wrong address
+// is an error and not a count of failures.
 func (p *plan) connect(ctx context.Context) ([]*worker, error) {
 	workers := make([]*worker, p.opts.Connections)
 	for i := range workers {
@@ -141,7 +141,7 @@ func (p *plan) dial(ctx context.Context) (net.Conn, error) {
 	return dialer.DialContext(ctx, "tcp", p.address)
 }
 
-// requestURI is the target's path and query as they were written: a measurement must not clean what it sends.
+// requestURI returns path and query as they were written. Package url would clean them.
 func requestURI(opts Options, target *url.URL) string {
 	_, rest, _ := strings.Cut(opts.URL, "://")
 	rest, _, _ = strings.Cut(rest, "#")

@@ -19,7 +19,7 @@ type Result struct {
 	Failures  map[string]int64 `json:"failures,omitempty"` // Failed by cause
 }
 
-// Latency is from the write of a request to the last byte of its answer, complete answers only. Three digits are exact.
+// Latency is the time from the write of a request to the last byte of its answer, of complete answers only. Three digits are exact.
 type Latency struct {
 	Mean time.Duration `json:"mean_ns"`
 	P50  time.Duration `json:"p50_ns"`
@@ -29,7 +29,7 @@ type Latency struct {
 	Max  time.Duration `json:"max_ns"`
 }
 
-// Errors counts what a client would call an error: failed requests, and answers of 400 and above.
+// Errors returns the number of failed requests and of answers with status 400 and above.
 func (r Result) Errors() int64 {
 	errors := r.Failed
 	for status, n := range r.Statuses {
@@ -40,7 +40,7 @@ func (r Result) Errors() int64 {
 	return errors
 }
 
-// totals collects from all workers.
+// totals adds up what all workers have seen.
 type totals struct {
 	mu       sync.Mutex // guards the fields below
 	latency  *hdrhistogram.Histogram
@@ -81,8 +81,8 @@ func (t *totals) result(elapsed time.Duration) Result {
 	return r
 }
 
-// A tally is one worker's share, handed to the totals in batches: a histogram per worker would cost more memory than
-// the servers under test, a lock per answer more time.
+// A tally holds what one worker has seen since it last added to the totals. Batches avoid both a histogram for each worker, which
+// would take more memory than the servers under test, and a lock for each answer.
 type tally struct {
 	totals    *totals
 	latencies []time.Duration

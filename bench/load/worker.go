@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// redialPause keeps a server that refuses connections from turning the load into a storm of dials.
+// redialPause is the time between two dials, so that a server that refuses connections is not flooded with them.
 const redialPause = 10 * time.Millisecond
 
-// A budget hands out permission to send. It is shared by all workers.
+// A budget counts the requests that may still be sent. All workers share it.
 type budget struct {
 	bounded bool
 	left    atomic.Int64
@@ -27,7 +27,7 @@ func newBudget(requests int64) *budget {
 	return b
 }
 
-// take reports whether one more request may be sent.
+// take takes one request from the budget. It returns false where none is left.
 func (b *budget) take() bool {
 	if !b.bounded {
 		return !b.stopped.Load()
@@ -40,7 +40,7 @@ func (b *budget) take() bool {
 	return false
 }
 
-// giveBack returns a taken request that the server never saw.
+// giveBack returns a request to the budget that the server has not seen.
 func (b *budget) giveBack() { b.left.Add(1) }
 
 func (b *budget) stop() { b.stopped.Store(true) }
@@ -52,7 +52,7 @@ type worker struct {
 	tally *tally
 }
 
-// run sends until the budget is spent. A cancelled ctx closes the connection under it.
+// run sends requests until the budget is spent. When ctx ends it closes the connection, and what is in flight fails.
 func (w *worker) run(ctx context.Context, b *budget) {
 	defer w.tally.flush()
 	for w.runConn(ctx, b) {
@@ -66,7 +66,7 @@ func (w *worker) run(ctx context.Context, b *budget) {
 	}
 }
 
-// runConn uses one connection up and reports whether another is wanted.
+// runConn sends requests on one connection until that ends. It returns true if another one is needed.
 func (w *worker) runConn(ctx context.Context, b *budget) (again bool) {
 	conn := w.conn
 	release := context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -87,7 +87,7 @@ func (w *worker) redial(ctx context.Context) bool {
 	return true
 }
 
-// class names what went wrong in few words, so that failures can be counted by it.
+// class returns the kind of an error, in few enough words to count failures by.
 func class(err error) string {
 	var protocol *protocolError
 	switch {
@@ -106,7 +106,7 @@ func class(err error) string {
 	}
 }
 
-// A protocolError is an answer that this package cannot read. what must be of low cardinality.
+// A protocolError is an answer that this package cannot read. Failures are counted by what, so that must have few values.
 type protocolError struct{ what string }
 
 func (e *protocolError) Error() string { return e.what }

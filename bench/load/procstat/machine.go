@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Machine says what a measurement ran on, without naming the host.
+// Machine describes the machine that a measurement ran on, without the host's name.
 type Machine struct {
 	CPU    string `json:"cpu"`
 	Cores  int    `json:"cores"` // usable by this process
@@ -45,7 +45,7 @@ func ThisMachine() (Machine, error) {
 	return m, nil
 }
 
-// modelName is empty where cpuinfo has no such line, as on most arm64 machines.
+// modelName returns the processor's model; empty where cpuinfo has no such line, as on most arm64 machines.
 func modelName(cpuinfo string) string {
 	for line := range strings.Lines(cpuinfo) {
 		if key, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(key) == "model name" {
@@ -55,7 +55,7 @@ func modelName(cpuinfo string) string {
 	return ""
 }
 
-// A Clock is how much CPU time the whole machine has had since it started.
+// A Clock is the CPU time of the whole machine since it started.
 type Clock struct {
 	Busy   time.Duration `json:"busy_ns"`   // of all cores, every process
 	Stolen time.Duration `json:"stolen_ns"` // a core had work, and the host gave its time to another machine
@@ -70,13 +70,13 @@ func Now() (Clock, error) {
 	return parseClock(string(text))
 }
 
-// Sub returns what has passed since an earlier reading.
+// Sub returns the CPU time since an earlier reading.
 func (c Clock) Sub(earlier Clock) Clock {
 	return Clock{Busy: c.Busy - earlier.Busy, Stolen: c.Stolen - earlier.Stolen}
 }
 
-// StolenShare is the part of the wanted CPU time that the host took, 0 to 1. Above a few percent, latencies and CPU times
-// say more about the host's other guests than about what is measured.
+// StolenShare returns the share of the wanted CPU time that the host took, 0 to 1. Above a few percent, latencies and CPU times
+// depend on the host's other guests more than on what is measured.
 func (c Clock) StolenShare() float64 {
 	if c.Busy+c.Stolen == 0 {
 		return 0

@@ -1,5 +1,4 @@
-// Package procstat reads what processes cost from /proc: CPU time and resident memory. It also describes the machine that
-// a measurement ran on. Linux only.
+// Package procstat reads the CPU time and the memory of processes from /proc, and describes the machine. Linux only.
 package procstat
 
 import (
@@ -16,7 +15,7 @@ import (
 // tick is the unit of CPU times in /proc/<pid>/stat. The kernel's USER_HZ is 100 on every architecture that Go runs on.
 const tick = time.Second / 100
 
-// Usage is what one process has cost since its start (CPU) and holds now (memory).
+// Usage is the CPU time of a process since its start, and the memory that it holds now.
 type Usage struct {
 	CPU     time.Duration `json:"cpu_ns"` // user and system time of all its threads, ended ones included; steps of 10 ms
 	RSS     int64         `json:"rss_bytes"`
@@ -29,7 +28,7 @@ func (u Usage) Add(v Usage) Usage {
 	return Usage{CPU: u.CPU + v.CPU, RSS: u.RSS + v.RSS, PSS: u.PSS + v.PSS, Threads: u.Threads + v.Threads}
 }
 
-// Read returns the usage of one process that the caller may trace (its own user's).
+// Read returns the usage of one process, which must belong to the caller's user.
 func Read(pid int) (Usage, error) {
 	u, err := read("/proc/" + strconv.Itoa(pid))
 	if err != nil {
@@ -73,14 +72,14 @@ func read(dir string) (Usage, error) {
 	return u, nil
 }
 
-// Positions in /proc/<pid>/stat, counted from the field after the command's name.
+// Positions of fields in /proc/<pid>/stat, counted from the one after the command's name.
 const (
 	fieldUserTime   = 11
 	fieldSystemTime = 12
 	fieldThreads    = 17
 )
 
-// parseStat skips the command's name by its last parenthesis: the name itself may hold spaces and parentheses.
+// parseStat reads the CPU time. It begins after the last parenthesis, because the command's name may hold spaces and parentheses.
 func parseStat(stat []byte) (Usage, error) {
 	end := bytes.LastIndexByte(stat, ')')
 	if end < 0 {
@@ -96,7 +95,7 @@ func parseStat(stat []byte) (Usage, error) {
 	return Usage{CPU: time.Duration(user+system) * tick, Threads: threads}, errors.Join(err1, err2, err3)
 }
 
-// kilobytes finds a line such as "Pss:   1234 kB" and returns bytes.
+// kilobytes finds a line such as "Pss:   1234 kB" and returns its value in bytes.
 func kilobytes(file []byte, key string) (int64, error) {
 	for line := range strings.Lines(string(file)) {
 		name, value, _ := strings.Cut(line, ":")

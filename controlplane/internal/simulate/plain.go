@@ -9,8 +9,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
-// Plain replays the workload on plain Lambda. Each request is one invocation, and has an environment for itself meanwhile. Nothing queues.
-// A request is lost if Lambda throttles it, the init fails, or it takes longer than an invocation may.
+// Plain replays the workload on plain Lambda. Each request is one invocation, and has an environment to itself until it ends. Nothing
+// queues. A request is lost if Lambda throttles it, the init fails, or it takes longer than an invocation may.
 func Plain(load workload.Workload, s Settings) Result {
 	s.Lambda.Preset.Dial, s.Lambda.Preset.Finish = lambda.Spread{}, lambda.Spread{}
 	p := plain{lambda: lambda.New(s.Lambda), meter: newMeter(load, s)}

@@ -14,7 +14,7 @@ import (
 // WarmUp is the beginning of a run that Result.Settled leaves out, because no environment exists at first.
 const WarmUp = 5 * time.Minute
 
-// A Result is what a run cost the owner, and how long clients waited.
+// A Result says what a run cost the owner, and how long clients waited.
 type Result struct {
 	Requests int
 	Rejected int // found the queue full
@@ -40,7 +40,7 @@ type Result struct {
 	Bill      lambda.Bill
 	GBSeconds float64
 	Dollars   float64
-	Bound     time.Duration // the least that a policy could bill with which nobody waits; lost requests are left out
+	Bound     time.Duration // the least that is billed if nobody waits; lost requests are left out
 	Least     optimum.Plan  // of serving the same requests at the same times, in hindsight, if they could move
 	Packed    optimum.Plan  // the same if they stay: a schedule that exists
 	Costs     optimum.Costs // of those two

@@ -1,5 +1,5 @@
-// Command load sends closed-loop load to one URL and prints what it saw as JSON: rate, latency, errors by status, and for
-// each process named with -pid the CPU time that one request cost.
+// Command load sends closed-loop load to one URL. It prints JSON: the rate, the latency, errors by status, and the CPU time that one
+// request cost each process named by -pid.
 package main
 
 import (

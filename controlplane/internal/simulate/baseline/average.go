@@ -6,7 +6,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// seconds is how far an average looks back at most.
+// seconds is the longest time that an average is over.
 const seconds = 60
 
 // An average remembers a level for a minute, second by second.
@@ -17,7 +17,7 @@ type average struct {
 	level float64
 }
 
-// observe says that the level is now this.
+// observe notes the level from now on.
 func (a *average) observe(now time.Time, level int) {
 	if a.at.IsZero() {
 		a.at, a.from = now, now
@@ -37,7 +37,7 @@ func (a *average) observe(now time.Time, level int) {
 	a.level = float64(level)
 }
 
-// over is the mean of the last n whole seconds, or of as many as there were.
+// over returns the mean of the last n whole seconds, or of all seconds if there were fewer.
 func (a *average) over(n int) float64 {
 	have := min(n, int(a.at.Sub(a.from.Truncate(time.Second)).Seconds()))
 	if have == 0 {
@@ -63,8 +63,8 @@ const (
 	kpaPanicLasts = kpaStable * time.Second
 )
 
-// kpa is the Knative Pod Autoscaler's rule: the mean concurrency of the last minute over the target, or that of the last
-// six seconds while it is twice what there is.
+// kpa is the rule of the Knative Pod Autoscaler. It wants as many pods as the mean concurrency of the last minute needs. It panics while
+// the last six seconds need twice what there is, and then wants what these need.
 type kpa struct {
 	load     average
 	due      time.Time
@@ -74,7 +74,7 @@ type kpa struct {
 	zeroFrom time.Time
 }
 
-// KPA makes Knative's rule.
+// KPA returns Knative's rule.
 func KPA(scaler.Settings) scaler.Rule { return &kpa{} }
 
 func (k *kpa) Decide(now time.Time, s *scaler.State) scaler.Want {
@@ -121,7 +121,7 @@ func (k *kpa) decide(now time.Time, s *scaler.State) int {
 	return k.grace(now, desired, s)
 }
 
-// grace keeps the last pod a little longer.
+// grace keeps the last pod for a grace period before it allows none.
 func (k *kpa) grace(now time.Time, desired int, s *scaler.State) int {
 	if desired > 0 || s.Ready == 0 {
 		k.zeroFrom = time.Time{}
@@ -143,7 +143,7 @@ func (k *kpa) Next() time.Time {
 	return k.due
 }
 
-// utilization keeps the mean concurrency of the last minute at 60 % of capacity, and starts for waiters at once.
+// utilization is a rule that keeps the mean concurrency of the last minute at 60 % of capacity, and starts for waiters at once.
 type utilization struct {
 	load    average
 	due     time.Time
@@ -151,7 +151,7 @@ type utilization struct {
 	level   int
 }
 
-// Utilization makes the rule that Cloud Run describes, cloud.google.com/run/docs/about-instance-autoscaling.
+// Utilization returns the rule that Cloud Run describes, cloud.google.com/run/docs/about-instance-autoscaling.
 func Utilization(scaler.Settings) scaler.Rule { return &utilization{} }
 
 const runTarget = 0.6

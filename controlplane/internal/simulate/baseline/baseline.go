@@ -1,5 +1,4 @@
-// Package baseline holds policies that the control plane's own is measured against. They are scaler policies like any
-// other, and are not used by the server.
+// Package baseline holds the policies with which the control plane's own is compared. The server does not use them.
 package baseline
 
 import (
@@ -45,7 +44,7 @@ func Contenders() []Contender {
 	}
 }
 
-// spread is for policies of systems that spread requests over instances.
+// spread sets the pool to spread requests over instances, as the systems of these policies do.
 func spread(p scaler.Policy) func(*simulate.Settings, workload.Workload) {
 	return func(s *simulate.Settings, _ workload.Workload) {
 		s.Pool.Spread = true
@@ -60,7 +59,7 @@ func replayPlain(w workload.Workload, s simulate.Settings) (simulate.Result, err
 	return simulate.Plain(w, s), nil
 }
 
-// A reaction is a rule without memory.
+// A reaction is a rule that decides by the present state alone.
 type reaction func(*scaler.State) scaler.Want
 
 func (r reaction) Decide(_ time.Time, s *scaler.State) scaler.Want { return r(s) }
@@ -74,7 +73,7 @@ func Upstream(scaler.Settings) scaler.Rule {
 	})
 }
 
-// toward is what brings the instances to a number. Starts for waiters come before drains.
+// toward returns the starts or drains that bring the instances to a number. While requests wait it drains none.
 func toward(s *scaler.State, desired int) scaler.Want {
 	w := scaler.Want{Start: max(0, desired-s.Ready-s.Starting)}
 	w.Replace = min(s.Unreplaced, max(0, desired-(s.Ready-s.Rotating)-s.Starting-w.Start))

@@ -15,8 +15,7 @@ const (
 	idle     = 100 * time.Millisecond // an idle instance costs as much in that time as a warm start
 )
 
-// Clairvoyant makes a rule that knows how many requests will be in flight. Nothing is started before the first request if
-// it is blind until then.
+// Clairvoyant returns a rule that knows how many requests will be in flight. With blindBefore it starts nothing before the first request.
 func Clairvoyant(w workload.Workload, blindBefore bool) scaler.Policy {
 	levels := w.Levels()
 	return func(scaler.Settings) scaler.Rule {
@@ -60,7 +59,7 @@ func (c *seer) Decide(now time.Time, s *scaler.State) scaler.Want {
 
 func (c *seer) Next() time.Time { return c.next }
 
-// ahead is the maximum of the levels in a window that moves forward.
+// ahead finds the highest level in a window that moves forward.
 type ahead struct {
 	levels []workload.Level
 	end    int   // levels before it have entered the window
@@ -83,12 +82,12 @@ func (a *ahead) peak(at, lead time.Duration) int {
 	return a.levels[a.queue[0]].InFlight
 }
 
-// over reports whether a level ended before the window: the next one began.
+// over tells whether a level ended before the window, because the next one began.
 func (a *ahead) over(k int, at time.Duration) bool {
 	return k+1 < len(a.levels) && a.levels[k+1].From <= at
 }
 
-// next is when the next level begins that has not entered the window.
+// next returns when the next level begins that has not entered the window.
 func (a *ahead) next() (time.Duration, bool) {
 	if a.end >= len(a.levels) {
 		return 0, false

@@ -6,8 +6,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// FollowDemand is the rule that the control plane began with: it starts one instance per Concurrency waiters, less what is already on the way, keeps Min, replaces what is
-// still needed, and gives up what the last ten seconds did not need.
+// FollowDemand is the first rule that the control plane had. It starts one instance for each Concurrency waiters, less those on the way.
+// It keeps Min, replaces instances that are still needed, and drains those that the last ten seconds did not need.
 func FollowDemand(scaler.Settings) scaler.Rule {
 	return &followDemand{window: scaler.NewWindow(idleAfter)}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Settings are the account's and the function's. The zero value of a limit means none.
+// Settings are those of the account and of the function. A limit of zero means none.
 type Settings struct {
 	Preset      Preset
 	MemoryMB    int
@@ -28,8 +28,8 @@ type Settings struct {
 	Seed        uint64
 }
 
-// Defaults are AWS's published limits for a new account's default quotas, except that the concurrency is raised from
-// 1,000 to 20,000, and what is known of expiry.
+// Defaults returns the limits that AWS publishes, with a concurrency of 20,000 instead of the 1,000 of a new account. Times of expiry are
+// those that are known.
 func Defaults() Settings {
 	return Settings{
 		Preset:      Presets()[0],
@@ -50,10 +50,10 @@ type Prices struct {
 	Invocation float64
 }
 
-// PerSecond is what one instance costs a second.
+// PerSecond returns the dollars of one instance for a second.
 func (s Settings) PerSecond() float64 { return s.Prices.GBSecond * float64(s.MemoryMB) / 1024 }
 
-// Fee is how long an instance could run for what its invocation costs, a day at most.
+// Fee returns the price of an invocation as a time: how long an instance runs for that money, a day at most.
 func (s Settings) Fee() time.Duration {
 	const most = 24 * time.Hour
 	if s.Prices.Invocation >= s.PerSecond()*most.Seconds() {
@@ -69,15 +69,15 @@ type Bill struct {
 	LeastInit   time.Duration // of the inits, the shortest; 0: there was none
 }
 
-// GBSeconds of that much memory.
+// GBSeconds returns the billed time of functions with that memory in GB-seconds.
 func (b Bill) GBSeconds(memoryMB int) float64 { return b.Billed.Seconds() * float64(memoryMB) / 1024 }
 
-// Dollars for that much memory.
+// Dollars returns the bill in dollars of functions with that memory.
 func (b Bill) Dollars(memoryMB int, p Prices) float64 {
 	return b.GBSeconds(memoryMB)*p.GBSecond + float64(b.Invocations)*p.Invocation
 }
 
-// An Environment is Lambda's sandbox.
+// An Environment is an execution environment of Lambda.
 type Environment struct {
 	ID      string
 	Version string        // of the code
@@ -129,14 +129,14 @@ func New(s Settings) *Lambda {
 	}
 }
 
-// FirstVersion is what the alias points to at first.
+// FirstVersion is the version that the alias points to at first.
 const FirstVersion = "1"
 
-// Deploy makes the alias lead to a version, whose init may fail.
+// Deploy moves the alias to a version. Its init fails if it is broken.
 func (l *Lambda) Deploy(version string, broken bool) { l.alias, l.broken[version] = version, broken }
 
-// Invoke runs a version of the function, the alias's if that is empty, in the environment of it that froze last, or in a new
-// one.
+// Invoke runs a version of the function; the alias's if version is empty. It takes the environment of that version that froze last, or
+// else makes a new one.
 func (l *Lambda) Invoke(now time.Duration, version string) (Invocation, Outcome) {
 	if version == "" {
 		version = l.alias
@@ -163,7 +163,7 @@ func (l *Lambda) Invoke(now time.Duration, version string) (Invocation, Outcome)
 	return invocation, Runs
 }
 
-// last is where the environment of the version is that froze last; -1: there is none.
+// last returns the index of the version's environment that froze last; -1: there is none.
 func (l *Lambda) last(version string) int {
 	k := len(l.frozen) - 1
 	for k >= 0 && l.frozen[k].Version != version {
@@ -214,7 +214,7 @@ func (l *Lambda) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(l.rand.Int64N(int64(most-least)))
 }
 
-// mayCreate takes one new environment from what Lambda refills continuously.
+// mayCreate takes one new environment from the bucket that Lambda refills continuously. It returns false where that is empty.
 func (l *Lambda) mayCreate(now time.Duration) bool {
 	most := float64(l.settings.NewPer10s)
 	if most == 0 {
@@ -229,7 +229,7 @@ func (l *Lambda) mayCreate(now time.Duration) bool {
 	return true
 }
 
-// expire forgets frozen environments whose time has come.
+// expire removes the frozen environments that have expired.
 func (l *Lambda) expire(now time.Duration) {
 	kept := l.frozen[:0]
 	for _, e := range l.frozen {
@@ -240,10 +240,10 @@ func (l *Lambda) expire(now time.Duration) {
 	l.frozen = kept
 }
 
-// Finish is how long an invocation runs on after it was told to end.
+// Finish returns how long an invocation runs on after it was told to end.
 func (l *Lambda) Finish() time.Duration { return l.settings.Preset.Finish.draw(l.rand) }
 
-// End bills an invocation and freezes its environment, or, if it crashed, loses it.
+// End bills an invocation and freezes its environment. An environment that crashed is lost.
 func (l *Lambda) End(now time.Duration, i Invocation, crashed bool) {
 	l.running--
 	if billed := now - i.BilledFrom; billed > 0 {
@@ -256,5 +256,5 @@ func (l *Lambda) End(now time.Duration, i Invocation, crashed bool) {
 	l.frozen = append(l.frozen, i.Environment)
 }
 
-// Forget loses all environments that are frozen.
+// Forget removes all frozen environments.
 func (l *Lambda) Forget() { l.frozen = nil }

@@ -15,7 +15,7 @@ type Spread struct {
 	Sigma  float64 // deviation of the logarithm; 0: always Median
 }
 
-// Mean is what it takes in the mean.
+// Mean returns the mean time.
 func (s Spread) Mean() time.Duration {
 	return time.Duration(float64(s.Median) * math.Exp(s.Sigma*s.Sigma/2))
 }
@@ -41,7 +41,7 @@ const (
 	mikhail = "cold: mikhail.io/serverless/coldstarts/aws, "
 )
 
-// warm fills in the steps that are alike for all: in the median 25 ms from Invoke to ready.
+// warm fills in the steps that all presets share: 25 ms in the median from Invoke to ready.
 func warm(p Preset) Preset {
 	p.Source += "; " + warmSource
 	p.Thaw = Spread{14 * time.Millisecond, 0.4}

@@ -1,6 +1,5 @@
-// Package optimum computes, in hindsight, what requests that are served at given times cost at least. It brackets the
-// optimum, which is as hard to find as bin packing: Least is below it, and Packed is a schedule that somebody who had known
-// everything could have carried out.
+// Package optimum computes in hindsight how cheaply requests could have been served at given times. The optimum itself is as hard to find
+// as bin packing, so there are two bounds: no schedule costs less than Least, and Packed is a schedule that is possible.
 package optimum
 
 import (
@@ -27,9 +26,9 @@ type Plan struct {
 	Most   int // instances at once
 }
 
-// Least is the least cost of serving each request from its At for its Service, without another wait. It is the optimum if
-// requests can move between instances at no cost at any moment, so no schedule in which they stay costs less. As many
-// instances run as the requests fill; one that is not needed stays if it is needed again sooner than a start costs.
+// Least returns the least cost of serving each request from its At for its Service. It lets requests move between instances at any
+// moment for free, so no schedule in which they stay costs less. As many instances run as the requests fill. One that is not needed
+// stays if it is needed again before it would have cost as much as a start.
 func Least(requests []workload.Request, c Costs) Plan {
 	var p Plan
 	var since []time.Duration // when the need fell below each number of instances, the highest first in
@@ -63,8 +62,8 @@ func byArrival(requests []workload.Request) []workload.Request {
 	return sorted
 }
 
-// Packed is the cost of a schedule in which requests stay where they begin: each, in order of arrival, goes to the instance
-// whose bill it makes longer by the least, by somebody who knows how long all of them take.
+// Packed returns the cost of a schedule in which requests stay where they begin. In order of arrival each goes to the instance whose
+// bill grows least by it. The schedule knows how long each request takes.
 func Packed(requests []workload.Request, c Costs) Plan {
 	s := packing{costs: c}
 	for _, r := range byArrival(requests) {
@@ -107,8 +106,8 @@ func (s *packing) leave(now time.Duration) {
 	s.instances = slices.Delete(s.instances, 0, k)
 }
 
-// place puts a request on an instance. One that serves longer anyway costs nothing, and of these the one that ends first is
-// taken. Else it is the one that has to serve on for the least time.
+// place puts a request on an instance. It prefers one that serves longer anyway, and of these the one that ends first. If there is none
+// it takes the one that has to serve on for the shortest time.
 func (s *packing) place(r workload.Request) {
 	end := r.At + r.Service
 	k, _ := slices.BinarySearchFunc(s.instances, end, func(i *packed, end time.Duration) int { return int(i.until - end) })

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A Section is a part of what the suite found.
+// A Section is a part of a page that is made from results of the suite.
 type Section struct {
 	Name  string // in the page's comments
 	Title string

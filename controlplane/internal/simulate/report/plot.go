@@ -71,7 +71,7 @@ func Plot(w io.Writer, title string, r simulate.Result) error {
 	return d.err
 }
 
-// A drawing writes SVG and keeps the first error.
+// A drawing writes SVG. It keeps the first error.
 type drawing struct {
 	w   io.Writer
 	err error

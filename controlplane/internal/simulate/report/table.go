@@ -1,4 +1,4 @@
-// Package report shows what simulations found: tables in Markdown, and plots in SVG.
+// Package report writes results of simulations as tables in Markdown and plots in SVG.
 package report
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/suite"
 )
 
-// Table writes every row.
+// Table writes a table of all rows.
 func Table(w io.Writer, rows []suite.Row) {
 	fmt.Fprintln(w, "| workload | policy | billed / bound | billed / least, packed | wait p50 / p95 / p99 / max, ms | p99 settled, ms | "+
 		"waited on a cold start, % (settled) | starts cold + warm | GB-s | $ | utilization, % | lost |")
@@ -28,7 +28,7 @@ func Table(w io.Writer, rows []suite.Row) {
 	}
 }
 
-// ratio marks one that was got by losing requests.
+// ratio writes a ratio. It stands in brackets where requests were lost.
 func ratio(r suite.Row) string {
 	if r.Lost.Mean > 0 {
 		return "(" + figure(r.Ratio.Mean, 3) + ")"
@@ -36,7 +36,7 @@ func ratio(r suite.Row) string {
 	return figure(r.Ratio.Mean, 3)
 }
 
-// figure writes so many decimals; a dash for a share of nothing, as where no request was served.
+// figure writes a number with so many decimals; a dash where it is no number, as the share of no requests.
 func figure(v float64, decimals int) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return "-"
@@ -58,7 +58,7 @@ func lost(r suite.Row) string {
 	return text
 }
 
-// significant writes three digits that tell something, however small the number; of a large one all before the point.
+// significant writes three significant digits; of a larger number all digits before the point.
 func significant(v float64) string {
 	if v == 0 {
 		return "0"
@@ -80,7 +80,7 @@ type Verdict struct {
 	Ours, Cheapest suite.Row // the latter is zero if there is none
 }
 
-// Verdicts judges each workload that our policy ran.
+// Verdicts returns a verdict on each workload that our policy ran.
 func Verdicts(rows []suite.Row) (out []Verdict) {
 	for len(rows) > 0 {
 		n := policies(rows)
@@ -111,7 +111,7 @@ func (v Verdict) target() float64 {
 	return BurstyRatio
 }
 
-// Missed are the targets that are not met.
+// Missed returns the targets that are not met.
 func (v Verdict) Missed() (out []string) {
 	if target := v.target(); v.Ours.Ratio.Mean > target {
 		out = append(out, fmt.Sprintf("%.3f billed, target %.2f", v.Ours.Ratio.Mean, target))
@@ -128,7 +128,7 @@ func (v Verdict) Missed() (out []string) {
 	return out
 }
 
-// Targets writes the verdicts on workloads that miss a target.
+// Targets writes the verdicts on those workloads that miss a target.
 func Targets(w io.Writer, verdicts []Verdict) {
 	missing := slices.DeleteFunc(slices.Clone(verdicts), func(v Verdict) bool { return len(v.Missed()) == 0 })
 	fmt.Fprintf(w, "%d of %d workloads meet all targets: billed over the bound at most %.2f where traffic is smooth and %.2f elsewhere, a wait of at most %.0f ms "+
@@ -148,7 +148,7 @@ func Targets(w io.Writer, verdicts []Verdict) {
 	}
 }
 
-// Steps writes how quickly the policies got from nothing to a load.
+// Steps writes how quickly each policy served a load that began where no environment existed.
 func Steps(w io.Writer, rows []suite.StepRow) {
 	fmt.Fprintln(w, "| load | policy | queue empty after, ms | instances started | needed by what is in flight if nobody waits |")
 	fmt.Fprintln(w, "|---|---|---|---|---|")
@@ -177,7 +177,7 @@ func Compare(w io.Writer, rows []suite.Row) {
 	}
 }
 
-// policies is how many there are for each workload.
+// policies returns the number of policies for each workload.
 func policies(rows []suite.Row) int {
 	n := 1
 	for n < len(rows) && rows[n].Workload == rows[0].Workload {
@@ -186,7 +186,7 @@ func policies(rows []suite.Row) int {
 	return n
 }
 
-// Ideas writes one line per change of our policy, which comes first of each workload: how its bill and its waits are beside ours.
+// Ideas writes one line for each change of our policy: its bill and its waits beside ours. Of each workload our row must come first.
 func Ideas(w io.Writer, rows []suite.Row, changes []baseline.Contender) {
 	fmt.Fprintln(w, "| policy | is ours, but | bill over ours, mean | most | least | wait p99 settled over ours, ms, most | least |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|")
@@ -217,7 +217,8 @@ func byValue(a, b beside) int { return cmp.Compare(a.value, b.value) }
 func most(all []beside) beside  { return slices.MaxFunc(all, byValue) }
 func least(all []beside) beside { return slices.MinFunc(all, byValue) }
 
-// Streams writes for each workload what knowing which requests are streams is worth. Ours comes first of each, then who is not told.
+// Streams writes what it saves to know which requests are streams. Of each workload our row must come first, then that of the policy
+// that is not told.
 func Streams(w io.Writer, rows []suite.Row) {
 	fmt.Fprintln(w, "| streams of 1 to 5 minutes, beside | not told: billed over packed; wait p99 settled, ms | told: bill over that; billed over packed; wait p99 settled, ms |")
 	fmt.Fprintln(w, "|---|---|---|")
@@ -228,7 +229,7 @@ func Streams(w io.Writer, rows []suite.Row) {
 	}
 }
 
-// Concurrency writes what fixed settings and the learned one reach.
+// Concurrency writes the throughput of fixed settings and of learned concurrency.
 func Concurrency(w io.Writer, rows []suite.ConcurrencyRow) {
 	fmt.Fprint(w, "| requests/s of ten instances at a p99 of 1 s |")
 	settings := slices.Sorted(maps.Keys(rows[0].Fixed))

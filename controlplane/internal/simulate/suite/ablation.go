@@ -9,7 +9,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
-// Ablations are our policy, with each of its ideas left out, and with the other preferences.
+// Ablations returns our policy with one of its ideas left out each, and with the other preferences.
 func Ablations() []baseline.Contender {
 	return []baseline.Contender{
 		tuned(baseline.Ours, "the default", func(*scaler.Tuning) {}),

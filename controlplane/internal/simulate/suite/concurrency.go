@@ -23,7 +23,7 @@ func Kinds() []Kind {
 	}
 }
 
-// A ConcurrencyRow compares learned concurrency with fixed settings: requests per second of ten instances at the same p99.
+// A ConcurrencyRow compares learned concurrency with fixed settings. Its numbers are requests per second of ten instances with the same p99.
 type ConcurrencyRow struct {
 	Kind    string
 	Fixed   map[int]float64
@@ -75,7 +75,7 @@ func (p Plan) RunConcurrency() ([]ConcurrencyRow, error) {
 	return rows, errors.Join(errs...)
 }
 
-// throughput finds the highest rate with that p99, within 2 %.
+// throughput returns the highest rate with that p99, within 2 %.
 func (p Plan) throughput(k Kind, seed uint64, concurrency int, learn bool) (float64, error) {
 	low, high := 0.0, float64(mostPerSecond)
 	for high-low > 0.02*high {

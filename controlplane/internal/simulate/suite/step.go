@@ -8,7 +8,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
-// A StepRow says how a policy got from nothing to a load that came at once, where no environment existed.
+// A StepRow says how a policy served a load that began at once, where no environment existed.
 type StepRow struct {
 	Workload string `json:"workload"`
 	Policy   string `json:"policy"`
@@ -28,7 +28,7 @@ func Steps() []workload.Generator {
 	}
 }
 
-// RunSteps compares our policy with the clairvoyant that learns of everything when the first request comes.
+// RunSteps compares our policy with a clairvoyant that knows everything from the first request on.
 func (p Plan) RunSteps() ([]StepRow, error) {
 	blind := baseline.Contender{Name: "clairvoyant from the first request on", Apply: func(s *simulate.Settings, w workload.Workload) {
 		s.Pool.Scaling.Policy = baseline.Clairvoyant(w, true)
@@ -63,7 +63,7 @@ func (p Plan) runStep(g workload.Generator, policy baseline.Contender) (StepRow,
 	return StepRow{g.Name, policy.Name, stat(empty), stat(started), stat(peak)}, nil
 }
 
-// needed is the most instances that requests in flight fill until d after the first one came.
+// needed returns the most instances that the requests in flight fill, up to d after the first one came.
 func needed(load workload.Workload, d time.Duration, concurrency int) int {
 	most := 0
 	for _, l := range load.Levels() {

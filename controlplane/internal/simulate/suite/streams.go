@@ -9,7 +9,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/simulate/workload"
 )
 
-// BesideStreams are streams of one to five minutes, but for the last, beside short requests.
+// BesideStreams returns workloads of short requests and of streams, which last one to five minutes, but for those of the last workload.
 func BesideStreams() []workload.Generator {
 	const long = 15 * minute
 	short := workload.Fixed(100 * time.Millisecond)
@@ -32,7 +32,7 @@ func BesideStreams() []workload.Generator {
 	}
 }
 
-// RunStreams replays these with our policy, and where it is not told which requests are streams.
+// RunStreams replays them twice: with our policy, and with our policy where it is not told which requests are streams.
 func (p Plan) RunStreams() ([]Row, error) {
 	p.Workloads, p.Policies = BesideStreams(), []baseline.Contender{tuned(baseline.Ours, "", func(*scaler.Tuning) {}), untold()}
 	return p.Run()

@@ -63,7 +63,7 @@ func stat(values []float64) Stat {
 	return s
 }
 
-// A Row is what one policy did to one workload. Waits are in milliseconds, shares in percent.
+// A Row holds the results of one policy on one workload. Waits are in milliseconds, shares in percent.
 type Row struct {
 	Workload    string `json:"workload"`
 	Smooth      bool   `json:"smooth"`
@@ -94,7 +94,7 @@ type Row struct {
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// A field is a number of a row, and where it comes from.
+// A field is a number of a row, and how it is taken from a result.
 type field struct {
 	stat *Stat
 	from func(simulate.Result) float64
@@ -151,7 +151,7 @@ func (p Plan) Run() ([]Row, error) {
 	return rows, nil
 }
 
-// numbers are a result's values for the fields of a row. The result itself is large.
+// numbers returns a result's values for the fields of a row. Results themselves are too large to keep.
 func numbers(r simulate.Result) []float64 {
 	var out []float64
 	for _, f := range (&Row{}).fields() {
@@ -160,7 +160,7 @@ func numbers(r simulate.Result) []float64 {
 	return out
 }
 
-// sumUp fills in the fields from the numbers of each seed.
+// sumUp fills in mean and deviation of each field from the numbers of each seed.
 func (r *Row) sumUp(samples [][]float64) {
 	values := make([]float64, len(samples))
 	for n, f := range r.fields() {
@@ -174,7 +174,7 @@ func (r *Row) sumUp(samples [][]float64) {
 // HeldOutSeed is the first of the seeds that nothing was tuned on.
 const HeldOutSeed = 1001
 
-// heldOut marks the workloads of rows whose seeds or traces the policy was not tuned on.
+// heldOut is added to the workload's name in rows whose seeds or traces the policy was not tuned on.
 const heldOut = " (held out)"
 
 // Full runs the workloads that the policy was tuned on, with the seeds from 1 on, and then these and all others with half
@@ -237,7 +237,7 @@ func (p Plan) before() error {
 	return p.Before()
 }
 
-// forEach calls f for 0 to n-1 on all processors.
+// forEach calls f for 0 to n-1, on all processors at once.
 func forEach(n int, f func(int)) {
 	next := make(chan int)
 	var workers sync.WaitGroup

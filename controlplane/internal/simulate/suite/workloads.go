@@ -1,4 +1,4 @@
-// Package suite runs policies over workloads and seeds, and sums up what came out.
+// Package suite runs policies on workloads with several seeds, and sums up the results.
 package suite
 
 import (

@@ -16,35 +16,35 @@ type Generator struct {
 // A Service draws the service time of one request.
 type Service func(*rand.Rand) time.Duration
 
-// Fixed takes always the same time.
+// Fixed draws the same time always.
 func Fixed(d time.Duration) Service { return func(*rand.Rand) time.Duration { return d } }
 
-// Exponential has that mean.
+// Exponential draws from the exponential distribution of that mean.
 func Exponential(mean time.Duration) Service {
 	return func(r *rand.Rand) time.Duration { return time.Duration(r.ExpFloat64() * float64(mean)) }
 }
 
-// Lognormal has that median, and the given deviation of its logarithm.
+// Lognormal draws from the lognormal distribution of that median and that deviation of the logarithm.
 func Lognormal(median time.Duration, sigma float64) Service {
 	return func(r *rand.Rand) time.Duration {
 		return time.Duration(float64(median) * math.Exp(sigma*r.NormFloat64()))
 	}
 }
 
-// Pareto has a heavy tail: at least least, at most most, and P(longer than t) = (least/t)^alpha between them.
+// Pareto draws from a distribution with a heavy tail, between least and most: P(longer than t) = (least/t)^alpha.
 func Pareto(least, most time.Duration, alpha float64) Service {
 	return func(r *rand.Rand) time.Duration {
 		return min(most, time.Duration(float64(least)*math.Pow(1-r.Float64(), -1/alpha)))
 	}
 }
 
-// A rate is arrivals per second over time, and never above most.
+// A rate gives the arrivals per second at a time. They are never above most.
 type rate struct {
 	most float64
 	at   func(time.Duration) float64
 }
 
-// poisson draws arrivals of that rate, by thinning.
+// poisson draws the arrivals of a Poisson process of that rate, by thinning.
 func poisson(r *rand.Rand, length time.Duration, rate rate, service Service) []Request {
 	var out []Request
 	for at := time.Duration(0); ; {
@@ -60,7 +60,7 @@ func poisson(r *rand.Rand, length time.Duration, rate rate, service Service) []R
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// of names a generator of a Poisson process whose rate is drawn once.
+// of returns a generator of a Poisson process. Its rate is drawn once for each seed.
 func of(name string, smooth bool, length time.Duration, service Service, draw func(*rand.Rand) rate) Generator {
 	return custom(name, smooth, func(r *rand.Rand) []Request { return poisson(r, length, draw(r), service) })
 }
@@ -79,7 +79,7 @@ func Steady(name string, length time.Duration, perSecond float64, service Servic
 	})
 }
 
-// Constant has arrivals at equal distances.
+// Constant has arrivals at equal intervals.
 func Constant(name string, length time.Duration, perSecond float64, service Service) Generator {
 	return custom(name, true, func(r *rand.Rand) []Request {
 		out := make([]Request, int(length.Seconds()*perSecond))
@@ -99,7 +99,7 @@ func Diurnal(name string, length, day time.Duration, low, high float64, service 
 	})
 }
 
-// Switching holds each of the rates in turn, for an exponential time of that mean: a Markov-modulated Poisson process.
+// Switching is a Markov-modulated Poisson process: each rate in turn holds for an exponential time of that mean.
 func Switching(name string, length time.Duration, rates []float64, means []time.Duration, service Service) Generator {
 	return custom(name, false, func(r *rand.Rand) []Request {
 		var out []Request
@@ -123,7 +123,7 @@ func shifted(requests []Request, by time.Duration) []Request {
 	return requests
 }
 
-// Pulses is base, but high for width at the beginning of every period after the first half of one.
+// Pulses has the rate base. Once in each period the rate is high, for width. The first pulse comes after half a period.
 func Pulses(name string, length, period, width time.Duration, base, high float64, service Service) Generator {
 	return of(name, false, length, service, func(*rand.Rand) rate {
 		return rate{max(base, high), func(t time.Duration) float64 {
@@ -135,7 +135,7 @@ func Pulses(name string, length, period, width time.Duration, base, high float64
 	})
 }
 
-// Step is nothing, then one rate from a time on.
+// Step has no arrivals up to a time, and one rate from then on.
 func Step(name string, length, from time.Duration, perSecond float64, service Service) Generator {
 	return of(name, false, length, service, func(*rand.Rand) rate {
 		return rate{perSecond, func(t time.Duration) float64 {
@@ -147,7 +147,7 @@ func Step(name string, length, from time.Duration, perSecond float64, service Se
 	})
 }
 
-// Ramp grows evenly from one rate to another and falls back.
+// Ramp has a rate that rises evenly from one value to another, and falls back.
 func Ramp(name string, length time.Duration, low, high float64, service Service) Generator {
 	return of(name, true, length, service, func(*rand.Rand) rate {
 		return rate{high, func(t time.Duration) float64 {
@@ -156,7 +156,7 @@ func Ramp(name string, length time.Duration, low, high float64, service Service)
 	})
 }
 
-// Clumped is a renewal process with Weibull gaps: below shape 1 it comes in clumps with long pauses.
+// Clumped is a renewal process with Weibull gaps. With a shape below 1 requests come in clumps with long pauses between them.
 func Clumped(name string, length time.Duration, perSecond, shape float64, service Service) Generator {
 	scale := 1 / (perSecond * math.Gamma(1+1/shape))
 	return custom(name, false, func(r *rand.Rand) []Request {
@@ -171,7 +171,7 @@ func Clumped(name string, length time.Duration, perSecond, shape float64, servic
 	})
 }
 
-// Crowd is n requests at once.
+// Crowd has n requests at the same moment.
 func Crowd(name string, n int, service Service) Generator {
 	return custom(name, false, func(r *rand.Rand) []Request {
 		out := make([]Request, n)
@@ -182,7 +182,7 @@ func Crowd(name string, n int, service Service) Generator {
 	})
 }
 
-// Every is n requests within a time, again and again after each pause: a clock's crowds.
+// Every has n requests within a time, once in each interval, as clocks send them.
 func Every(name string, length, pause time.Duration, n int, within time.Duration, service Service) Generator {
 	return custom(name, false, func(r *rand.Rand) []Request {
 		var out []Request
@@ -195,7 +195,7 @@ func Every(name string, length, pause time.Duration, n int, within time.Duration
 	})
 }
 
-// Streams is the same, of requests of which is known when they arrive that they will take long.
+// Streams is like the generator that it is given, and marks each request as a stream.
 func Streams(g Generator) Generator {
 	return Generator{g.Name, g.Smooth, func(seed uint64) Workload {
 		w := g.Make(seed)
@@ -206,7 +206,7 @@ func Streams(g Generator) Generator {
 	}}
 }
 
-// Beside is all of the workloads at once.
+// Beside has the requests of all these generators.
 func Beside(name string, all ...Generator) Generator {
 	return Generator{name, false, func(seed uint64) Workload {
 		var out Workload

@@ -2,7 +2,7 @@ package workload
 
 import "time"
 
-// Part is the requests that arrive within length after from, the first of them at 0.
+// Part returns the requests that arrive in the time length after from. The first one then arrives at 0.
 func (w Workload) Part(from, length time.Duration) Workload {
 	part := Workload{Name: w.Name, Smooth: w.Smooth}
 	for _, r := range w.Requests {
@@ -13,7 +13,7 @@ func (w Workload) Part(from, length time.Duration) Workload {
 	return part.fromZero().finish()
 }
 
-// Faster divides all times by factor, so that as many requests are in flight as before.
+// Faster returns the workload with all times divided by factor. So as many requests are in flight as before.
 func (w Workload) Faster(factor float64) Workload {
 	fast := Workload{Name: w.Name, Smooth: w.Smooth, Requests: make([]Request, len(w.Requests))}
 	for k, r := range w.Requests {

@@ -80,7 +80,7 @@ func Read(name string, r io.Reader) (Workload, error) {
 // byteOrderMark is what spreadsheets write before CSV.
 const byteOrderMark = "\ufeff"
 
-// fromZero lets the first request arrive at 0.
+// fromZero shifts the arrivals so that the first one is at 0.
 func (w Workload) fromZero() Workload {
 	if len(w.Requests) == 0 {
 		return w
@@ -93,7 +93,7 @@ func (w Workload) fromZero() Workload {
 	return w
 }
 
-// columns finds fields by name.
+// columns holds the index of each field by its name.
 type columns map[string]int
 
 func columnsOf(header []string) (columns, error) {
@@ -155,7 +155,7 @@ func (c columns) stream(fields []string) (bool, error) {
 	return stream, nil
 }
 
-// bad is a mistake in a cell.
+// bad returns the error of a cell with a mistake.
 func bad(column, text, why string) error { return fmt.Errorf("%s: %q %s", column, text, why) }
 
 func (c columns) arrival(fields []string) (time.Duration, error) {
@@ -199,7 +199,7 @@ func (c columns) service(fields []string) (time.Duration, error) {
 	return llmBase + time.Duration(generated*float64(llmPerToken)) + time.Duration(context*float64(llmPerContext)), err
 }
 
-// positive is a number that is not negative. It is 0 where the column is missing.
+// positive reads a number that must not be negative. It is 0 where the column is missing.
 func (c columns) positive(fields []string, column string) (v float64, ok bool, err error) {
 	v, ok, err = c.number(fields, column, mostNumber)
 	if err == nil && v < 0 {

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// A twin is a generator whose parameters were fitted to a public trace that is not part of the repository: it has about the
-// trace's rate, bursts and service times, and none of its lines. docs/scaling-tables.md says where the originals are.
+// A twin is a generator that resembles a public trace, which is not part of the repository. It has about the same rate, bursts and service
+// times, and none of the trace's lines. docs/scaling-tables.md says where the traces are.
 func twin(name string, requests func(*rand.Rand) []Request) Generator {
 	return custom(name+"-twin", false, requests)
 }
 
-// Twins are the generators that stand in for public traces.
+// Twins returns the generators that stand in for public traces.
 func Twins() []Generator {
 	return []Generator{twin("azllm_code", codeTwin), twin("azllm_conv", conversationTwin)}
 }
@@ -53,8 +53,8 @@ func quantile(ps, values []float64, p float64) float64 {
 
 func ofSeconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// codeTwin is bursts of about ten requests a second with pauses of seconds to minutes between them. Requests come in clumps
-// of one to a few at once: an editor asks for several completions.
+// codeTwin has bursts of about ten requests a second, with pauses of seconds to minutes. Requests come one to a few at once, because an
+// editor asks for several completions.
 func codeTwin(r *rand.Rand) []Request {
 	service := Quantiles([]float64{0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1},
 		[]float64{0.27, 0.318, 0.348, 0.413, 0.524, 0.762, 1.359, 2.062, 5.237, 16.9, 38})
@@ -108,7 +108,7 @@ func Open(path string) (Workload, error) {
 	return w, nil
 }
 
-// Recorded returns the workload as it is for every seed.
+// Recorded returns a generator that gives the same workload for every seed.
 func (w Workload) Recorded() Generator {
 	return Generator{Name: w.Name, Make: func(uint64) Workload { return w }}
 }

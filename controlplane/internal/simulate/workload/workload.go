@@ -1,5 +1,5 @@
-// Package workload makes and reads what a simulation, or a load test, sends: requests with an arrival and a service time.
-// A generator gives the same requests for the same seed.
+// Package workload makes and reads workloads for simulations and load tests: requests with a time of arrival and a service time. A
+// generator gives the same requests for the same seed.
 package workload
 
 import (
@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// A Request arrives at a time since the beginning, and takes that long where nothing slows it down.
+// A Request has a time of arrival since the beginning, and a service time where nothing slows it down.
 type Request struct {
 	At      time.Duration
 	Service time.Duration
 	Stream  bool // whoever decides is told that it will take long
 }
 
-// A Workload is requests in order of arrival.
+// A Workload holds requests in order of arrival.
 type Workload struct {
 	Name     string
 	Requests []Request
@@ -36,7 +36,7 @@ func Of(name string, requests []Request) Workload {
 	return Workload{Name: name, Requests: slices.Clone(requests)}.finish()
 }
 
-// Most is how many instances the requests in flight fill at their peak, if nobody waits.
+// Most returns how many instances the requests in flight fill at their peak, if nobody waits.
 func (w Workload) Most(concurrency int) int {
 	most := 0
 	for _, l := range w.Levels() {
@@ -51,7 +51,7 @@ type Level struct {
 	InFlight int
 }
 
-// Levels is how many requests are in flight over time if nobody waits.
+// Levels returns how many requests are in flight over time if nobody waits.
 func (w Workload) Levels() []Level {
 	ends := make([]time.Duration, len(w.Requests))
 	for k, r := range w.Requests {
@@ -75,8 +75,8 @@ func (w Workload) Levels() []Level {
 	return levels
 }
 
-// Bound is the integral over time of the instances that the requests in flight fill, if nobody waits, instances start in
-// no time and all are packed perfectly at every moment. No policy that makes nobody wait can have less.
+// Bound returns the least time of instances with which nobody waits: the integral of how many instances the requests in flight fill, if
+// starts took no time and requests were packed perfectly at every moment.
 func (w Workload) Bound(concurrency int) time.Duration {
 	var sum time.Duration
 	levels := w.Levels()
@@ -86,7 +86,7 @@ func (w Workload) Bound(concurrency int) time.Duration {
 	return sum
 }
 
-// Work is the sum of the service times.
+// Work returns the sum of the service times.
 func (w Workload) Work() time.Duration {
 	var sum time.Duration
 	for _, r := range w.Requests {
