@@ -53,7 +53,7 @@ func python(t *testing.T) string {
 	return path
 }
 
-// A development is lambda-dispatch dev, running.
+// A development is lambda-dispatch dev, or the demo, running.
 type development struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -88,18 +88,24 @@ func developWith(t *testing.T, dir string, env []string, args ...string) *develo
 	d.cmd = exec.Command(controlplanetest.Build(t, "cmd/lambda-dispatch"), append([]string{"dev"}, args...)...)
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = dir, d, d
 	d.cmd.Env = append(append(os.Environ(), "ENVOY="+envoytest.Binary(t)), env...)
-	require.NoError(t, d.cmd.Start())
+	d.start()
+	return d
+}
+
+// start starts the program. It is stopped when the test ends.
+func (d *development) start() {
+	d.t.Helper()
+	require.NoError(d.t, d.cmd.Start())
 	go func() {
 		defer close(d.ended)
 		_ = d.cmd.Wait()
 	}()
-	t.Cleanup(func() {
+	d.t.Cleanup(func() {
 		d.stop()
-		if t.Failed() {
-			t.Logf("dev printed:\n%s", d.printed())
+		if d.t.Failed() {
+			d.t.Logf("it printed:\n%s", d.printed())
 		}
 	})
-	return d
 }
 
 // stop is Ctrl-C, and returns the exit status.

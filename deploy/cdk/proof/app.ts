@@ -1,7 +1,7 @@
 import { App } from 'aws-cdk-lib';
 import { ProofStack } from './stack';
 
-/** A variable of the runner's: deploy/proof. */
+/** Reads a variable that the runner in deploy/proof sets. */
 function said(name: string): string {
   const value = process.env[name];
   if (!value) throw new Error(`${name} is not set: this app is run by make aws-proof`);

@@ -9,15 +9,15 @@ import * as assets from 'aws-cdk-lib/aws-s3-assets';
 import * as scheduler from 'aws-cdk-lib/aws-scheduler';
 import { Construct } from 'constructs';
 
-/** What the runner of deploy/proof says. */
+/** What the runner in deploy/proof decides. */
 export interface ProofProps extends StackProps {
   /** The folder with the programs: function, layer and witness, for Linux on arm64. */
   readonly build: string;
-  /** By which the witness knows who may speak to it. */
+  /** The token that the witness asks of everybody. */
   readonly token: string;
-  /** Whom AWS Budgets writes to. */
+  /** The address that AWS Budgets writes to. */
   readonly email: string;
-  /** How long the extension is busy: 2s. */
+  /** How long the extension is busy: `2s` say. */
   readonly linger: string;
   /** When the stack deletes itself: yyyy-mm-ddThh:mm:ss, UTC. */
   readonly until: string;
@@ -57,7 +57,7 @@ export class ProofStack extends Stack {
     new CfnOutput(this, `Function${name}`, { value: made.functionName });
   }
 
-  // witness is the smallest host there is, which the functions dial and the runner asks. Whoever has no token gets nothing from it.
+  // witness makes a host of the smallest size. The functions dial it, and the runner asks it what it has seen. Both show the token.
   private witness(vpc: ec2.IVpc): ec2.CfnEIP {
     const program = new assets.Asset(this, 'WitnessProgram', { path: join(this.from.build, 'witness', 'witness') });
     const host = new ec2.Instance(this, 'WitnessHost', {
@@ -74,7 +74,7 @@ export class ProofStack extends Stack {
     return new ec2.CfnEIP(this, 'WitnessAddress', { instanceId: host.instanceId });
   }
 
-  // guard bounds what may be spent: a mail at half of it and at all of it, and an end of the stack that needs nobody.
+  // guard bounds the cost. AWS Budgets sends a mail at half of the budget and at all of it, and a schedule deletes the stack.
   private guard() {
     const subscribers = [{ subscriptionType: 'EMAIL', address: this.from.email }];
     new budgets.CfnBudget(this, 'Budget', {

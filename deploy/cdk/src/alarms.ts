@@ -8,7 +8,7 @@ import { Construct } from 'constructs';
 import { Entry } from './front';
 
 /**
- * What wakes somebody up.
+ * The alarms, and who hears of them.
  * @internal
  */
 export class Alarms {

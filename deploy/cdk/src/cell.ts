@@ -11,13 +11,13 @@ import { Fargate, oneAtATime } from './fargate';
 import { LambdaDispatchProps } from './props';
 
 /**
- * Two control planes, of which one leads, and what they and the edge have in common: names, one secret, and the lease.
+ * Two control planes, of which one leads. It makes what they and the edge share: names, a secret, and the lease.
  * @internal
  */
 export class Cell {
   /** Where Envoy and the relay look for control planes. */
   public readonly addresses: string[];
-  /** Certificates, and the key of instances' tokens, are made of it. */
+  /** All parts of the cell derive their certificates, and the key of instances' tokens, from it. */
   public readonly secret: secretsmanager.Secret;
   public readonly table: dynamodb.Table;
   public readonly services: ecs.FargateService[] = [];
@@ -43,7 +43,7 @@ export class Cell {
     Validations.of(this.table).acknowledge({ id: 'AwsSolutions-DDB3', reason: 'One item, which is written each second: there is nothing to restore' });
   }
 
-  /** Runs the control planes, in different zones where the subnets are of several. One is replaced after the other, so that one leads. */
+  /** Makes the services. They run in different zones where the subnets are in several. One is replaced after the other, so that one always leads. */
   public run(fargate: Fargate, task: ecs.FargateTaskDefinition, group: ec2.ISecurityGroup) {
     task.addToTaskRolePolicy(new iam.PolicyStatement({ actions: ['dynamodb:GetItem', 'dynamodb:PutItem'], resources: [this.table.tableArn] }));
     const { subnets } = this.props.vpc.selectSubnets(fargate.subnets);

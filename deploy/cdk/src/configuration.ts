@@ -69,8 +69,8 @@ export function small(region: string, relayNetwork: RelayNetwork, hops: number):
 }
 
 /**
- * What is added where control planes are apart from Envoy and the relay: where they are, how they know each other, and their lease. The
- * relay has one name, so that a task in the place of another is taken for the same relay.
+ * The keys that are added where control planes are apart from Envoy and the relay. They say where the parts are, how they trust each other,
+ * and where the lease is. The relay has a fixed name, so that control planes take a new task for the same relay.
  * @internal
  */
 export function split(addresses: string[], table: string): Tree {
@@ -82,7 +82,7 @@ export function split(addresses: string[], table: string): Tree {
 }
 
 /**
- * The relay's part of a configuration. It names no function, so that the edge is not replaced when one changes.
+ * The relay's part of a configuration. It names no function, so a change of a function does not replace the edge.
  * @internal
  */
 export function edgeOf(whole: Tree): Tree {

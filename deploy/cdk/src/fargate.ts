@@ -5,14 +5,14 @@ import { Construct } from 'constructs';
 import { LambdaDispatchProps, RelayNetwork } from './props';
 
 /**
- * Where tasks run: the cluster, the subnets, and what goes out of them.
+ * The cluster and the subnets in which tasks run, and what may go out of them.
  * @internal
  */
 export class Fargate {
   /** Where tasks may be. */
   public readonly subnets: ec2.SubnetSelection;
   private readonly cluster: ecs.ICluster;
-  /** Whether tasks get a public address: without one nothing in a public subnet reaches AWS's APIs. */
+  /** Whether tasks get a public address. Without one a task in a public subnet does not reach AWS's APIs. */
   private readonly assignPublicIp: boolean;
 
   constructor(private readonly scope: Construct, private readonly props: LambdaDispatchProps) {
@@ -40,7 +40,7 @@ export class Fargate {
     throw new Error(`LambdaDispatch ${this.scope.node.path}: ${what}`);
   }
 
-  /** A group that lets nobody in. Out go calls of AWS's APIs, the images' registries among them. */
+  /** Makes a group that lets nobody in, and lets out HTTPS alone: calls of AWS's APIs and of the images' registries. */
   public group(id: string, description: string): ec2.SecurityGroup {
     const group = new ec2.SecurityGroup(this.scope, id, { vpc: this.props.vpc, description, allowAllOutbound: false });
     group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'AWS APIs and image registries');
@@ -59,7 +59,7 @@ export class Fargate {
     });
   }
 
-  /** A service of one task. The new one starts before the old one stops, unless the options say otherwise. */
+  /** Makes a service of one task. In a deployment the new task starts before the old one stops, unless the options say otherwise. */
   public service(id: string, taskDefinition: ecs.FargateTaskDefinition, group: ec2.ISecurityGroup,
     options: Partial<ecs.FargateServiceProps> = {}): ecs.FargateService {
     return new ecs.FargateService(this.scope, id, {

@@ -8,7 +8,7 @@ import { frontPort, healthPath } from './configuration';
 import { Front, LambdaDispatchProps, Layout } from './props';
 
 /**
- * The balancer that clients meet, and what it tells.
+ * The balancer before Envoy, and its metrics.
  * @internal
  */
 export interface Entry {
@@ -19,18 +19,23 @@ export interface Entry {
   readonly errors?: cloudwatch.IMetric;
 }
 
-// Envoy answers it even while no instance runs, and fails it from SIGTERM on.
+// The health check. Envoy itself answers it, also while no instance runs, and fails it from the control plane's SIGTERM on.
 const check = {
   path: healthPath, interval: Duration.seconds(5), timeout: Duration.seconds(2), healthyThresholdCount: 2, unhealthyThresholdCount: 2,
 };
 
-// Requests end before a task does: ECS sends SIGTERM when this is over. Where the next task starts only then, clients wait for it.
+// How long a task that leaves may finish its requests: ECS sends SIGTERM after it. It is short where the next task starts only then, because
+// clients wait for that.
 const leave = { [Layout.SMALL]: Duration.minutes(2), [Layout.SPLIT]: Duration.seconds(20) };
 
-// Longer than a request may be silent (queue and timeouts.idle), shorter than Envoy keeps a connection without requests.
+// How long a connection may be silent. It is longer than a request may be silent (its time in the queue and timeouts.idle), and shorter
+// than Envoy keeps a connection without requests.
 const idle = Duration.minutes(9);
 
-/** @internal */
+/**
+ * Makes the balancer.
+ * @internal
+ */
 export function entry(scope: Construct, props: LambdaDispatchProps, service: ecs.FargateService): Entry {
   const group = new ec2.SecurityGroup(scope, 'FrontGroup', {
     vpc: props.vpc, description: 'Clients to the balancer', allowAllOutbound: false,

@@ -13,19 +13,19 @@ import {
   cellPort, configurationVar, edgeOf, frontPort, healthPath, keyVar, laid, relayAdmin, relayPort, secretVar, small, split, stateDir, Tree,
 } from './configuration';
 import { Fargate, grace, oneAtATime } from './fargate';
-import { entry } from './front';
+import { entry, Entry } from './front';
 import { Front, FunctionProps, LambdaDispatchProps, Layout, RelayNetwork } from './props';
 import { SigningKey } from './signing-key';
 import { addDispatch, addEnvoy } from './task';
 
 /** Envoy, the relay and the control plane in front of Lambda functions. */
 export class LambdaDispatch extends Construct implements ec2.IConnectable {
-  /** Who may reach the balancer. */
+  /** Who may reach the balancer; with Front.NONE, who may reach Envoy. */
   public readonly connections: ec2.Connections;
-  /** The balancer that clients meet. */
-  public readonly loadBalancer: elb.BaseLoadBalancer;
-  /** Where clients begin. */
-  public readonly url: string;
+  /** The balancer that clients meet; none with Front.NONE. */
+  public readonly loadBalancer?: elb.BaseLoadBalancer;
+  /** Where clients begin; unknown with Front.NONE. */
+  public readonly url?: string;
   /** The task with Envoy and the relay, and in the small layout the control plane. */
   public readonly service: ecs.FargateService;
   /** What that task is made of. */
@@ -63,14 +63,18 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     this.taskDefinition = fargate.task('Task', props.cpu ?? 1024, props.memoryLimitMiB ?? 2048);
     this.controlPlaneTaskDefinition = this.cell ? this.apart(fargate, this.cell) : this.together();
     this.controlPlanes = this.cell?.services ?? [];
-    this.service = fargate.service('Service', this.taskDefinition, this.taskSecurityGroup, { ...grace, ...(this.cell && oneAtATime) });
+    this.service = fargate.service('Service', this.taskDefinition, this.taskSecurityGroup, {
+      ...(props.front !== Front.NONE && grace), ...(this.cell && oneAtATime),
+    });
     this.service.node.addDependency(...this.controlPlanes);
-    const front = entry(this, props, this.service);
-    this.loadBalancer = front.loadBalancer;
-    this.connections = front.connections;
-    this.url = `${props.certificate ? 'https' : 'http'}://${front.loadBalancer.loadBalancerDnsName}`;
-    new CfnOutput(this, 'Url', { value: this.url, description: 'Where Lambda Dispatch takes requests' });
-    this.alarms.addEntry(front);
+    const front = this.front();
+    this.loadBalancer = front?.loadBalancer;
+    this.connections = front?.connections ?? new ec2.Connections({ securityGroups: [this.taskSecurityGroup], defaultPort: ec2.Port.tcp(frontPort) });
+    if (front) {
+      this.url = `${props.certificate ? 'https' : 'http'}://${front.loadBalancer.loadBalancerDnsName}`;
+      new CfnOutput(this, 'Url', { value: this.url, description: 'Where Lambda Dispatch takes requests' });
+      this.alarms.addEntry(front);
+    }
     this.alarms.addService('Tasks', this.service);
     this.controlPlanes.forEach((service) => this.alarms.addService(service.node.id, service));
     this.add('app', props, [{ path: '/' }]);
@@ -108,7 +112,7 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     }));
   }
 
-  // alias makes one for a function, and finds it again where the function is served by two names.
+  // alias makes the alias of a function. A function that is served by two names has one alias.
   private alias(name: string, target: lambda.Function): lambda.Alias {
     if (this.isAbroad(target)) this.fail(`function ${name} is in another region or account: make its alias there, and name it by alias`);
     let alias = this.aliases.get(target);
@@ -116,7 +120,7 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     return alias;
   }
 
-  // isAbroad tells whether a function is in another region or account. What is not known at synthesis is taken for ours.
+  // isAbroad tells whether a function is in another region or account. A region or account that is not known at synthesis is taken for ours.
   private isAbroad(target: lambda.Function): boolean {
     const [here, there] = [Stack.of(this), Stack.of(target)];
     return Token.compareStrings(here.region, there.region) === TokenComparison.DIFFERENT
@@ -125,15 +129,14 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
 
   // letIn opens the relay's port to the function.
   private letIn(name: string, target: lambda.Function) {
-    if (this.relayNetwork !== RelayNetwork.PRIVATE) return; // open to all: its guard is the token
+    if (this.relayNetwork !== RelayNetwork.PRIVATE) return; // the port is open to all, and a token is needed to use it
     if (!target.isBoundToVpc) {
       this.fail(`function ${name} is in no VPC and cannot reach the relay: give it vpc, or set relayNetwork to RelayNetwork.PUBLIC`);
     }
     this.taskSecurityGroup.connections.allowFrom(target, ec2.Port.tcp(relayPort), `tunnels of ${name}`);
   }
 
-  // grant is all that the control plane may do: start versions of this function, and see what its alias points to; or assume the role
-  // that may.
+  // grant lets the control plane start versions of this function and read its alias, and nothing else. With a role it may assume that.
   private grant(target: lambda.Function, role?: iam.IRole) {
     if (role) {
       this.controlPlaneTaskDefinition.addToTaskRolePolicy(new iam.PolicyStatement({ actions: ['sts:AssumeRole'], resources: [role.roleArn] }));
@@ -157,7 +160,15 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     return [made.secret, made.publicKey];
   }
 
-  // group lets in who is named later: the balancer and the functions.
+  // front makes the balancer, if there is to be one.
+  private front(): Entry | undefined {
+    const { front, internetFacing, certificate, accessLogs } = this.props;
+    if (front !== Front.NONE) return entry(this, this.props, this.service);
+    if (internetFacing || certificate || accessLogs) this.fail('internetFacing, certificate and accessLogs are for a balancer of the construct\'s: front is Front.NONE');
+    return undefined;
+  }
+
+  // group makes the task's security group. The balancer and the functions are let in later.
   private group(fargate: Fargate): ec2.SecurityGroup {
     const group = fargate.group('TaskGroup', this.cell ? 'Envoy and relay' : 'Envoy, relay and control plane');
     if (this.relayNetwork === RelayNetwork.PUBLIC) group.addIngressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(relayPort), 'tunnels');
@@ -174,7 +185,8 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     return this.taskDefinition;
   }
 
-  // edge puts Envoy and the relay into a task. The relay writes Envoy's bootstrap before it is healthy, and is stopped after it.
+  // edge puts Envoy and the relay into a task. Envoy starts when the relay is healthy, which has written Envoy's bootstrap by then, and is
+  // stopped before the relay.
   private edge(cell: Cell) {
     const relay = addDispatch(this.taskDefinition, {
       name: 'relay', image: this.props.relayImage ?? this.props.image, logGroup: this.logGroup, command: ['relay', `env:${configurationVar}`],
@@ -189,7 +201,7 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     Validations.of(this.taskDefinition).acknowledge(openVariable);
   }
 
-  // apart makes the edge, and puts a control plane into a task of its own, of which two run. Only the edge reaches them.
+  // apart makes the edge, and two services with a control plane each. Only the edge reaches them.
   private apart(fargate: Fargate, cell: Cell): ecs.FargateTaskDefinition {
     this.edge(cell);
     const task = fargate.task('ControlPlane', this.props.controlPlaneCpu ?? 256, this.props.controlPlaneMemoryLimitMiB ?? 512);
@@ -210,9 +222,9 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     });
   }
 
-  // configuration is what the control plane reads: as JSON, which is YAML as well.
+  // configuration returns the control plane's configuration.
   private configuration(): Tree {
-    const hops = this.props.front === Front.NETWORK ? 0 : 1;
+    const hops = this.props.trustedHops ?? ((this.props.front ?? Front.APPLICATION) === Front.APPLICATION ? 1 : 0);
     let whole: Tree = { ...small(Stack.of(this).region, this.relayNetwork, hops), functions: this.functions };
     if (this.cell) whole = laid(split(this.cell.addresses, this.cell.table.tableName), whole);
     whole = laid(this.props.configuration ?? {}, whole);
@@ -220,7 +232,7 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     return whole;
   }
 
-  // requirePorts holds addresses to the ports that containers, security groups and the balancer's check have.
+  // requirePorts refuses addresses with other ports than those of containers, security groups and the balancer's check.
   private requirePorts(whole: Tree) {
     const ends = (address: unknown, port: number) => `${address}`.endsWith(`:${port}`);
     if (!ends(whole.relay.address, relayPort)) this.fail(`configuration: relay.address must have port ${relayPort}`);

@@ -14,6 +14,8 @@ export enum Front {
   APPLICATION = 'application',
   /** A network load balancer: TCP, or TLS with a certificate. Envoy sees clients' addresses. */
   NETWORK = 'network',
+  /** Nothing of the construct's: the service is made a target of a balancer that is there already. */
+  NONE = 'none',
 }
 
 /** Which parts share a task. */
@@ -21,8 +23,9 @@ export enum Layout {
   /** Envoy, the relay and the control plane are in one task. */
   SMALL = 'small',
   /**
-   * Envoy and the relay are in one task, the edge; two control planes, of which one leads, in others. A control plane is deployed, crashes
-   * or loses its zone, and no client notices. The edge is replaced only with what it is made of, and then clients wait for about a minute.
+   * Envoy and the relay are in one task, the edge. Two control planes, of which one leads, are in tasks of their own. Clients do not
+   * notice when one is deployed, crashes or loses its zone. A change of the edge's own image, size or keys replaces the edge, and clients
+   * get errors for about a minute then.
    */
   SPLIT = 'split',
 }
@@ -31,7 +34,7 @@ export enum Layout {
 export enum RelayNetwork {
   /** Inside the VPC: the functions must be in it, or in one that is routed to it. */
   PRIVATE = 'private',
-  /** By the tasks' public IPv4 addresses, with TLS: for functions outside of any VPC. Whoever has no token gets nothing. */
+  /** By the tasks' public IPv4 addresses, with TLS: for functions outside of any VPC. Nobody gets anything there without a token. */
   PUBLIC = 'public',
   /** By the tasks' IPv6 addresses, with TLS: for functions in dual-stack subnets. The tasks' subnets must be dual-stack as well. */
   PUBLIC_IPV6 = 'public-ipv6',
@@ -42,7 +45,8 @@ export interface FunctionProps {
   /** Its timeout must be a minute at least; 15 minutes are best. */
   readonly lambdaFunction: lambda.Function;
   /**
-   * What is invoked. A function of another region or account needs one, made where it is, and `signingSecret` with `signingPublicKey`.
+   * The alias that is invoked. A function of another region or account needs one that was made there, and `signingSecret` with
+   * `signingPublicKey`.
    * @default - a new alias `live` of the function's current version
    */
   readonly alias?: lambda.Alias;
@@ -58,7 +62,7 @@ export interface FunctionProps {
    */
   readonly peerLayer?: lambda.ILayerVersion;
   /**
-   * What is laid over the function's element of the control plane's configuration, in its own words: `{ scaling: { max: 50 } }`.
+   * Keys of the function's element in the control plane's configuration: `{ scaling: { max: 50 } }`. They win over the construct's.
    * @default - every request goes to the function; the rest are the control plane's defaults
    */
   readonly settings?: { [key: string]: any };
@@ -66,24 +70,29 @@ export interface FunctionProps {
 
 /** Properties of LambdaDispatch. */
 export interface LambdaDispatchProps extends FunctionProps {
-  /** Where the tasks run, and the balancer stands. */
+  /** The network of the tasks and of the balancer. */
   readonly vpc: ec2.IVpc;
   /** @default Layout.SMALL */
   readonly layout?: Layout;
   /** @default Front.APPLICATION */
   readonly front?: Front;
   /**
-   * Whether the internet reaches the balancer. Otherwise the VPC's addresses do.
+   * How many proxies before Envoy may be believed about `X-Forwarded-For`.
+   * @default - 1 with an application load balancer, which is one, and 0 otherwise
+   */
+  readonly trustedHops?: number;
+  /**
+   * Whether the internet reaches the balancer. Otherwise only addresses of the VPC do.
    * @default false
    */
   readonly internetFacing?: boolean;
   /**
-   * With it clients speak TLS to the balancer, on port 443.
+   * The balancer's certificate. With it clients speak TLS to the balancer, on port 443.
    * @default - plain HTTP on port 80
    */
   readonly certificate?: acm.ICertificate;
   /**
-   * Where the balancer's access logs go.
+   * The bucket for the balancer's access logs.
    * @default - nowhere
    */
   readonly accessLogs?: s3.IBucket;
@@ -95,7 +104,7 @@ export interface LambdaDispatchProps extends FunctionProps {
    */
   readonly image?: ecs.ContainerImage;
   /**
-   * The relay's image where it is apart, if the edge is to be replaced later than the control planes. It may be of the release before.
+   * The relay's image in the split layout. With it the edge can stay on the release before while the control planes are replaced.
    * @default - that of the control planes
    */
   readonly relayImage?: ecs.ContainerImage;
@@ -114,7 +123,7 @@ export interface LambdaDispatchProps extends FunctionProps {
   /** @default 2048 */
   readonly memoryLimitMiB?: number;
   /**
-   * CPU units of a control plane that is apart.
+   * CPU units of a control plane's task in the split layout.
    * @default 256
    */
   readonly controlPlaneCpu?: number;
@@ -128,7 +137,7 @@ export interface LambdaDispatchProps extends FunctionProps {
    */
   readonly taskSubnets?: ec2.SubnetSelection;
   /**
-   * The control plane's configuration, laid over what the construct makes of it.
+   * Keys of the control plane's configuration. They win over those that the construct sets.
    * @default - what the construct makes of it
    */
   readonly configuration?: { [key: string]: any };
@@ -142,7 +151,7 @@ export interface LambdaDispatchProps extends FunctionProps {
   /** @default - a group that keeps a month */
   readonly logGroup?: logs.ILogGroup;
   /**
-   * Who hears of the alarms.
+   * The topic that the alarms are sent to.
    * @default - nobody
    */
   readonly alarmTopic?: sns.ITopic;

@@ -5,14 +5,14 @@ import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { frontPort, stateDir } from './configuration';
 
-// The releases that this one is made of and was tested with.
+// The images that this release was tested with.
 const release = '0.0.0';
 const images = {
   dispatch: `ghcr.io/lambda-dispatch/lambda-dispatch:${release}`,
   envoy: 'envoyproxy/envoy:v1.40.0',
 };
 
-// Envoy and what serves it share unix sockets, which are for their owner alone: the user of Envoy's image.
+// All containers run as the user of Envoy's image, because they share unix sockets that only their owner may open.
 const user = '101:101';
 
 /** @internal */
@@ -34,12 +34,12 @@ export interface DispatchOptions extends ContainerOptions {
 
 /** @internal */
 export interface EnvoyOptions extends ContainerOptions {
-  /** The bootstrap that the relay writes; without it the one of control planes in the same task. */
+  /** The bootstrap that the relay writes. Without it Envoy gets the bootstrap for a control plane in the same task. */
   readonly bootstrapFile?: string;
 }
 
 /**
- * A container of Lambda Dispatch: the control plane or the relay.
+ * Adds the container of a control plane or of a relay.
  * @internal
  */
 export function addDispatch(task: ecs.FargateTaskDefinition, options: DispatchOptions): ecs.ContainerDefinition {
@@ -57,8 +57,9 @@ export function addDispatch(task: ecs.FargateTaskDefinition, options: DispatchOp
 }
 
 /**
- * Envoy. It opens no port before a control plane has told it everything, so the order of the starts does not matter; that of the ends
- * does: a container that depends on another is stopped first, and Envoy must outlive what finishes its requests.
+ * Adds the container of Envoy. Envoy opens no port before a control plane has told it everything, so the containers may start in any order.
+ * They must not end in any order: Envoy must outlive the container that finishes its requests. ECS stops a container before those on
+ * which it depends.
  * @internal
  */
 export function addEnvoy(task: ecs.FargateTaskDefinition, options: EnvoyOptions): ecs.ContainerDefinition {
@@ -81,7 +82,7 @@ function common(name: string, logGroup: logs.ILogGroup) {
   };
 }
 
-// Fargate has no tmpfs. The volume is empty at first, and gets owner and mode of the folder in the image that declares it.
+// The sockets are on a volume, because Fargate has no tmpfs. It is empty at first, and gets owner and mode of the image's folder.
 function mount(container: ecs.ContainerDefinition) {
   container.addMountPoints({ sourceVolume: 'run', containerPath: stateDir, readOnly: false });
 }

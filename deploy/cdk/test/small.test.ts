@@ -4,6 +4,7 @@ import { App, Duration, Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import * as acm from 'aws-cdk-lib/aws-certificatemanager';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as elb from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
@@ -77,6 +78,29 @@ test('a network load balancer passes clients on with their addresses', () => {
   });
   assert.equal(configuration(made).listeners[0].trusted_hops, 0);
   assert.equal(configuration(make()).listeners[0].trusted_hops, 1);
+});
+
+test('a balancer that is there already gets Envoy as a target', () => {
+  const made = make({ dispatch: { front: Front.NONE, trustedHops: 2 } });
+  const listener = elb.ApplicationListener.fromApplicationListenerAttributes(made.stack, 'Shared', {
+    listenerArn: 'arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener/app/shared/50dc6c495c0c9188/f2f7dc8efc522ab2',
+    securityGroup: ec2.SecurityGroup.fromSecurityGroupId(made.stack, 'SharedGroup', 'sg-0123456789abcdef0'),
+  });
+  listener.addTargets('Envoy', {
+    port: 8080, protocol: elb.ApplicationProtocol.HTTP, priority: 10, conditions: [elb.ListenerCondition.hostHeaders(['www.example.com'])],
+    targets: [made.dispatch.service.loadBalancerTarget({ containerName: 'envoy', containerPort: 8080 })],
+    healthCheck: { path: '/lambda-dispatch/health' },
+  });
+  const template = made.template();
+  template.resourceCountIs('AWS::ElasticLoadBalancingV2::LoadBalancer', 0);
+  template.resourceCountIs('AWS::ElasticLoadBalancingV2::TargetGroup', 1);
+  assert.deepEqual(ports(template).filter((line) => line.startsWith('DispatchTaskGroup from')), [
+    'DispatchTaskGroup from ${FnSecurityGroup} 7443', 'DispatchTaskGroup from sg-0123456789abcdef0 8080',
+  ]);
+  assert.deepEqual(Object.keys(template.toJSON().Outputs ?? {}), []);
+  assert.equal(configuration(made).listeners[0].trusted_hops, 2);
+  assert.equal(made.dispatch.loadBalancer, undefined);
+  assert.throws(() => make({ dispatch: { front: Front.NONE, internetFacing: true } }), /internetFacing, certificate and accessLogs are for a balancer/);
 });
 
 test('a public relay is for functions outside of a VPC', () => {

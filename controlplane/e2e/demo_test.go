@@ -1,0 +1,69 @@
+package e2e_test
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
+	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
+)
+
+// demonstrate starts what make demo starts, in a folder with what make has built before.
+func demonstrate(t *testing.T) *development {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "build"), 0o700))
+	for name, source := range map[string]string{
+		"lambda-dispatch": "cmd/lambda-dispatch", "lambdapeer": "lambdapeer/cmd/lambdapeer", "example-go": "examples/go",
+	} {
+		require.NoError(t, os.Symlink(controlplanetest.Build(t, source), filepath.Join(dir, "build", name)))
+	}
+	examples, err := filepath.Abs("../../examples")
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(examples, filepath.Join(dir, "examples")))
+	d := &development{t: t, ended: make(chan struct{})}
+	d.cmd = exec.Command(controlplanetest.Build(t, "examples/demo"))
+	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = dir, d, d
+	d.cmd.Env = append(os.Environ(), "ENVOY="+envoytest.Binary(t), "FRONT_PORT=0", "ADMIN_PORT=0", "ENVOY_ADMIN_PORT=0")
+	d.start()
+	return d
+}
+
+// What the demo tells people to try works as it is printed.
+func TestTheDemoAsItSays(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl on the PATH")
+	}
+	d := demonstrate(t)
+	welcome := d.says(`(?s)In a second terminal, try:\n(.*)Ctrl-C stops everything`)
+	commands := regexp.MustCompile(`(?m)^  ((?:curl|for|build/).*)$`).FindAllStringSubmatch(welcome, -1)
+	require.Len(t, commands, 5)
+	var printed []string
+	for _, command := range commands {
+		shell := exec.Command("bash", "-c", strings.ReplaceAll(command[1], "curl ", "curl --fail --silent --show-error "))
+		shell.Dir = d.cmd.Dir
+		out, err := shell.CombinedOutput()
+		require.NoError(t, err, "%s: %s", command[1], out)
+		printed = append(printed, string(out))
+	}
+	require.Contains(t, printed[0], "Hello from ")
+	require.Equal(t, 20, strings.Count(printed[1], "slept_ms"), printed[1])
+	require.Regexp(t, `(?m)^go +`, printed[2])
+	require.Contains(t, printed[3], "functions")
+	d.says(`msg="?rollout done.*function=go`)
+
+	response, err := http.Get(d.says(`status page  (http://\S+)`))
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Zero(t, d.stop())
+	require.Contains(t, d.printed(), "stopping")
+}
