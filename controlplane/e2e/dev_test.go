@@ -284,9 +284,11 @@ func TestDevRefusesWhatCannotWork(t *testing.T) {
 		args []string
 		code int
 	}{
-		`dev: there is no program "no-such-program" on the PATH`:                          {[]string{"--", "no-such-program"}, 1},
-		"dev: --front: port " + port + " is in use; without --front a free one is chosen": {[]string{"--front", "127.0.0.1:" + port, "--", "true"}, 1},
-		"dev: no command given: lambda-dispatch dev [FLAG]... -- COMMAND [ARGUMENT]...":   {nil, 2},
+		`dev: there is no program "no-such-program" on the PATH`:                                                                    {[]string{"--", "no-such-program"}, 1},
+		`dev: there is no program "cd app && node x.js" on the PATH; a line for a shell is written: -- sh -c 'cd app && node x.js'`: {[]string{"--", "cd app && node x.js"}, 1},
+		`dev: there is no program "A=b" on the PATH; a line for a shell is written: -- sh -c 'A=b node x.js'`:                       {[]string{"--", "A=b", "node", "x.js"}, 1},
+		"dev: --front: port " + port + " is in use; without --front a free one is chosen":                                           {[]string{"--front", "127.0.0.1:" + port, "--", "true"}, 1},
+		"dev: no command given: lambda-dispatch dev [FLAG]... -- COMMAND [ARGUMENT]...":                                             {nil, 2},
 		"dev: unknown flag: --cold":                           {[]string{"--cold", "8s", "--", "true"}, 2},
 		"dev: --concurrency: must be at least 1, got 0":       {[]string{"--concurrency", "0", "--", "true"}, 2},
 		"dev: --dir: stat nowhere: no such file or directory": {[]string{"--dir", "nowhere", "--", "true"}, 1},

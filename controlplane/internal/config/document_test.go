@@ -2,8 +2,10 @@ package config
 
 import (
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -116,4 +118,23 @@ func TestConfigurationsInThePagesAreRead(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What an example recommends is nothing that check finds fault with.
+func TestConcurrencyThatExamplesRecommendAddsUp(t *testing.T) {
+	files, err := filepath.Glob("../../../examples/*/README.md")
+	require.NoError(t, err)
+	found := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile("`scaling\\.concurrency: ([0-9]+)`").FindAllStringSubmatch(string(text), -1) {
+			found++
+			c := two()
+			c.Functions[0].Scaling.Concurrency, err = strconv.Atoi(match[1])
+			require.NoError(t, err)
+			require.Empty(t, c.descriptorFindings(), file)
+		}
+	}
+	require.Greater(t, found, 4)
 }

@@ -90,11 +90,17 @@ func (o Options) findProgram() error {
 		_, err := exec.LookPath(program)
 		return err
 	}
-	if _, err := exec.LookPath(program); err != nil {
-		return fmt.Errorf("there is no program %q on the PATH", program)
+	if _, err := exec.LookPath(program); err == nil {
+		return nil
 	}
-	return nil
+	if strings.ContainsAny(program, shellSigns) {
+		return fmt.Errorf("there is no program %q on the PATH; a line for a shell is written: -- sh -c '%s'", program, strings.Join(o.Command, " "))
+	}
+	return fmt.Errorf("there is no program %q on the PATH", program)
 }
+
+// shellSigns are in what was meant for a shell, and hardly in a program's name.
+const shellSigns = " \t\n|&;<>$="
 
 // findEnvoy fetches Envoy where there is none.
 func findEnvoy(ctx context.Context, out io.Writer) (string, error) {
