@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -82,10 +83,9 @@ func (a *app) dev(o dev.Options) error {
 
 // checkDev refuses values that make no sense.
 func checkDev(o dev.Options) error {
-	if _, _, err := net.SplitHostPort(o.Front); o.Front != "" && err != nil {
-		return usagef("dev: --front: must be host:port, got %q", o.Front)
-	}
 	switch {
+	case o.Front != "" && !hostPort(o.Front):
+		return usagef("dev: --front: must be host:port, got %q", o.Front)
 	case o.Port < 0 || o.Port > 65535:
 		return usagef("dev: --port: must be from 1 to 65535, got %d", o.Port)
 	case o.Concurrency < 1:
@@ -98,6 +98,15 @@ func checkDev(o dev.Options) error {
 		return usagef("dev: --memory: must be from 128 to 10240, got %d", o.MemoryMB)
 	}
 	return nil
+}
+
+// hostPort tells whether an address has a host and the number of a port.
+func hostPort(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	return err == nil
 }
 
 // absolute is the absolute path of a folder, which must exist.

@@ -51,7 +51,10 @@ func chooseFront(held *local.Ports, front string) (string, error) {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return "", fmt.Errorf("--front: port %s is in use; without --front a free one is chosen", port)
 	}
-	return address, err
+	if err != nil {
+		return "", fmt.Errorf("--front: %w", err)
+	}
+	return address, nil
 }
 
 // prefer claims a port, or another one if it is taken.

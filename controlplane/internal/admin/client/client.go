@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"os"
 	"time"
 )
@@ -83,6 +84,9 @@ func (c Client) unanswered(err error) error {
 
 func (c Client) request(ctx context.Context, method, path string, body any) (*http.Request, error) {
 	host, port, err := net.SplitHostPort(c.Address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w, got %q", ErrAddress, c.Address)
 	}
