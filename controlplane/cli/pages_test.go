@@ -41,9 +41,9 @@ func pages(t *testing.T) map[string]string {
 
 var (
 	commandLine = regexp.MustCompile(`(?m)^(?:build/)?lambda-dispatch ((?:.*\\\n)*.*)$`) // in a block of code
-	mention     = regexp.MustCompile("`(?:build/)?lambda-dispatch ([a-z][^`]*)`")          // in a sentence
-	word        = regexp.MustCompile(`'[^']*'|"[^"]*"|[^\s'"]+`)                           // of a shell's line
-	noWord      = regexp.MustCompile(`^(#|[|>&;])`)                                        // the command ends before it
+	mention     = regexp.MustCompile("`(?:build/)?lambda-dispatch ([a-z][^`]*)`")        // in a sentence
+	word        = regexp.MustCompile(`'[^']*'|"[^"]*"|[^\s'"]+`)                         // of a shell's line
+	noWord      = regexp.MustCompile(`^(#|[|>&;])`)                                      // the command ends before it
 	block       = regexp.MustCompile("(?ms)^ *```[a-z]*\n(.*?)^ *```$")
 )
 

@@ -10,8 +10,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"os"
+	"strconv"
 	"time"
 )
 
