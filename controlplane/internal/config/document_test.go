@@ -138,3 +138,10 @@ func TestConcurrencyThatExamplesRecommendAddsUp(t *testing.T) {
 	}
 	require.Greater(t, found, 4)
 }
+
+func TestTheConfigurationToStartFromAddsUp(t *testing.T) {
+	cfg, err := Load("../../../deploy/controlplane.yaml", nil, nil)
+	require.NoError(t, err)
+	require.Len(t, cfg.Functions, 1)
+	require.Empty(t, lines(cfg.Findings()))
+}
