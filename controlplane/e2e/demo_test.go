@@ -15,7 +15,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/envoy/envoytest"
 )
 
-// demonstrate starts what make demo starts, in a folder with what make has built before.
+// demonstrate starts what make demo starts, in a folder with what make has built before. Nothing there is a symbolic link, because
+// environments do not see where that leads.
 func demonstrate(t *testing.T) *development {
 	t.Helper()
 	dir := t.TempDir()
@@ -23,11 +24,11 @@ func demonstrate(t *testing.T) *development {
 	for name, source := range map[string]string{
 		"lambda-dispatch": "cmd/lambda-dispatch", "lambdapeer": "lambdapeer/cmd/lambdapeer", "example-go": "examples/go",
 	} {
-		require.NoError(t, os.Symlink(controlplanetest.Build(t, source), filepath.Join(dir, "build", name)))
+		require.NoError(t, os.Link(controlplanetest.Build(t, source), filepath.Join(dir, "build", name)))
 	}
-	examples, err := filepath.Abs("../../examples")
-	require.NoError(t, err)
-	require.NoError(t, os.Symlink(examples, filepath.Join(dir, "examples")))
+	for _, name := range []string{"node", "python"} {
+		require.NoError(t, os.CopyFS(filepath.Join(dir, "examples", name), os.DirFS("../../examples/"+name)))
+	}
 	d := &development{t: t, ended: make(chan struct{})}
 	d.cmd = exec.Command(controlplanetest.Build(t, "examples/demo"))
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = dir, d, d
