@@ -110,6 +110,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		{[]string{"completion", "bash", "x"}, `completion bash: unexpected argument "x": lambda-dispatch completion bash`, 2},
 		{[]string{"dev", "--front", "8080", "--", "true"}, `dev: --front: must be host:port, got "8080"`, 2},
 		{[]string{"dev", "--front", "127.0.0.1:99999", "--", "true"}, `dev: --front: must be host:port, got "127.0.0.1:99999"`, 2},
+		{[]string{"status", "--admin", "127.0.0.1:99999"}, `status: --admin: must be host:port, got "127.0.0.1:99999"`, 2},
 		{[]string{"run"}, "run: no configuration file given: lambda-dispatch run [--set KEY=VALUE]... FILE", 2},
 		{[]string{"check", "--set", "log.level=warn"}, "check: no configuration file given: lambda-dispatch check [--set KEY=VALUE]... FILE", 2},
 	} {
