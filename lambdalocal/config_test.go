@@ -52,7 +52,7 @@ func TestWhatIsLeftOutIsTheDefault(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, cfg.Validate())
 	require.Equal(t, DefaultManaged(), *cfg.Functions[0].Managed)
-	require.Equal(t, 64, cfg.Functions[1].Managed.MaxConcurrency)
+	require.Zero(t, cfg.Functions[1].Managed.MaxConcurrency, "of the vCPUs")
 }
 
 func TestLoadReportsAllMistakes(t *testing.T) {
@@ -169,7 +169,7 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 	f.Managed = &Managed{MaxConcurrency: 65, MinEnvironments: -1, GiBPerVCPU: 3}
 	f.Versions = []Version{{Name: "1", ProvisionedConcurrency: 1}}
 	for _, want := range []string{
-		"functions[0].memory_mb: must be 2048 to 32768 on Managed Instances, got 1024", "functions[0].managed.max_concurrency: must be 1 to",
+		"functions[0].memory_mb: must be 2048 to 32768 on Managed Instances, got 1024", "functions[0].managed.max_concurrency: must be 1 to 64, 64 for each vCPU, or 0 for all of these, got 65",
 		"functions[0].managed.gib_per_vcpu: must be 2, 4 or 8, got 3", "functions[0].managed.min_environments: must not",
 		"functions[0].managed.max_environments: must be min_environments to 15000", "functions[0].managed.scale_interval: must be positive",
 		"functions[0].managed: has no reserved_concurrency", "functions[0].managed: has no provisioned_concurrency",
@@ -178,6 +178,10 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 	}
 	f.MemoryMB, f.ReservedConcurrency, f.Versions, f.Managed = DefaultFunction("a").MemoryMB, nil, nil, new(DefaultManaged())
 	require.EqualError(t, managed.Validate(), "functions[0].memory_mb: must be 2048 to 32768 on Managed Instances, got 128", "the one mistake")
+	f.MemoryMB, f.Timeout = 2048, 90*time.Minute
+	require.NoError(t, managed.Validate(), "events may take that long")
+	f.Timeout++
+	require.ErrorContains(t, managed.Validate(), "functions[0].timeout: must be above 0s and at most 1h30m0s, got 1h30m0.000000001s")
 	greedy := Default()
 	greedy.Functions = []Function{DefaultFunction("a")}
 	greedy.Functions[0].Command, greedy.Functions[0].ReservedConcurrency = []string{"x"}, new(901)

@@ -54,6 +54,24 @@ func TestAnEventIsAcceptedAtOnceAndDelivered(t *testing.T) {
 	m.eventually("counted", func() bool { return m.Counters("web").Outcomes[lambdalocal.Succeeded] == 1 }) // after the answer has left
 }
 
+// The client's context is for invocations whose caller waits.
+func TestAnEventHasNoClientContext(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", nil)
+	invoke := func(kind types.InvocationType) {
+		_, err := m.client.Invoke(context.Background(), &lambda.InvokeInput{
+			FunctionName: aws.String("web"), InvocationType: kind, Payload: payload(order{Do: "record headers"}), ClientContext: aws.String("e30="),
+		})
+		require.NoError(t, err)
+	}
+	invoke(types.InvocationTypeRequestResponse)
+	require.Contains(t, m.recorded(), "Lambda-Runtime-Client-Context")
+	invoke(types.InvocationTypeEvent)
+	m.eventually("delivered", func() bool { return m.events().Succeeded == 1 })
+	require.Equal(t, 1, strings.Count(m.recorded(), "Lambda-Runtime-Client-Context"))
+	require.Equal(t, 2, strings.Count(m.recorded(), "Lambda-Runtime-Aws-Request-Id"))
+}
+
 func TestAnEventIsTriedThreeTimesThenDropped(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", impatient)

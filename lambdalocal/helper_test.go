@@ -150,6 +150,10 @@ func obey(o order, h http.Header, body []byte) {
 		answer = environ()
 	case "headers":
 		answer, _ = json.Marshal(h)
+	case "record headers":
+		text, err := json.Marshal(h)
+		check(err)
+		record(string(text))
 	case "dial":
 		answer = []byte(strconv.Quote(dial(o.Text)))
 	case "spawn":

@@ -61,6 +61,9 @@ func TestReservedConcurrencyByTheAPI(t *testing.T) {
 	require.ErrorAs(t, err, &invalid)
 	require.Contains(t, invalid.ErrorMessage(), "below its minimum value of [100]")
 
+	_, err = m.client.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: web, ReservedConcurrentExecutions: aws.Int32(-1)})
+	require.ErrorContains(t, err, "Value '-1' at 'reservedConcurrentExecutions' failed to satisfy constraint: Member must have value greater than or equal to 0")
+
 	m.reserve(aws.Int32(900))
 	account, err := m.client.GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
 	require.NoError(t, err)

@@ -14,16 +14,16 @@ import (
 // Managed runs a function as on Lambda Managed Instances: its environments serve many invocations at once, are never frozen, and
 // are billed as EC2 instances. README.md says which of this AWS documents.
 type Managed struct {
-	MaxConcurrency  int           `yaml:"max_concurrency"`  // invocations at once in an environment
+	MaxConcurrency  int           `yaml:"max_concurrency"`  // invocations at once in an environment; 0: 64 for each vCPU
 	MinEnvironments int           `yaml:"min_environments"` // of each version
 	MaxEnvironments int           `yaml:"max_environments"`
 	GiBPerVCPU      int           `yaml:"gib_per_vcpu"`   // 2, 4 or 8: EC2 instances of the families c, m and r
 	ScaleInterval   time.Duration `yaml:"scale_interval"` // between two looks at the load
 }
 
-// DefaultManaged has AWS's defaults, where AWS states them.
+// DefaultManaged has AWS's defaults, where AWS states them: of the concurrency, which depends on the runtime, that of Node.js.
 func DefaultManaged() Managed {
-	return Managed{MaxConcurrency: 64, MinEnvironments: 3, MaxEnvironments: 100, GiBPerVCPU: 2, ScaleInterval: 30 * time.Second}
+	return Managed{MinEnvironments: 3, MaxEnvironments: 100, GiBPerVCPU: 2, ScaleInterval: 30 * time.Second}
 }
 
 // decode starts from the defaults.
@@ -51,8 +51,8 @@ func (f Function) validateManaged(m *mistakes, path string) {
 	m.check(g.GiBPerVCPU == 2 || g.GiBPerVCPU == 4 || g.GiBPerVCPU == 8, path+".gib_per_vcpu", "must be 2, 4 or 8, got %d", g.GiBPerVCPU)
 	vcpus := g.vcpus(f.MemoryMB)
 	m.check(vcpus >= 1 || f.MemoryMB < minManagedMB, path+".gib_per_vcpu", "memory_mb must be that of one vCPU at least, got %d", f.MemoryMB)
-	most := min(maxManagedConcurrency, int(maxPerVCPU*max(vcpus, 1)))
-	m.check(g.MaxConcurrency >= 1 && g.MaxConcurrency <= most, path+".max_concurrency", "must be 1 to %d, %d for each vCPU, got %d", most, maxPerVCPU, g.MaxConcurrency)
+	most := g.mostConcurrency(f.MemoryMB)
+	m.check(g.MaxConcurrency >= 0 && g.MaxConcurrency <= most, path+".max_concurrency", "must be 1 to %d, %d for each vCPU, or 0 for all of these, got %d", most, maxPerVCPU, g.MaxConcurrency)
 	m.check(g.MinEnvironments >= 0, path+".min_environments", "must not be negative, got %d", g.MinEnvironments)
 	m.check(g.MaxEnvironments >= max(1, g.MinEnvironments) && g.MaxEnvironments <= maxEnvironments, path+".max_environments",
 		"must be min_environments to %d, and 1 at least, got %d", maxEnvironments, g.MaxEnvironments)
@@ -61,6 +61,11 @@ func (f Function) validateManaged(m *mistakes, path string) {
 	for i, v := range f.Versions {
 		m.check(v.ProvisionedConcurrency == 0, path, "has no provisioned_concurrency beside it, as in versions[%d]", i)
 	}
+}
+
+// mostConcurrency is how many invocations at once an environment may have.
+func (g Managed) mostConcurrency(memoryMB int) int {
+	return min(maxManagedConcurrency, int(maxPerVCPU*max(g.vcpus(memoryMB), 1)))
 }
 
 // vcpus of an environment.

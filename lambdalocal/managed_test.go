@@ -72,6 +72,16 @@ func TestAManagedEnvironmentServesSeveralInvocationsAtOnce(t *testing.T) {
 	require.Zero(t, m.Counters("web").BilledMs)
 }
 
+// By default an environment may have as many invocations at once as its vCPUs allow.
+func TestTheConcurrencyOfAManagedEnvironmentGrowsWithItsVCPUs(t *testing.T) {
+	t.Parallel()
+	m := managed(t, "runtime", func(f *lambdalocal.Function) { f.MemoryMB, f.Managed.MaxConcurrency = 6144, 0 })
+	about, err := m.client.GetFunctionConfiguration(context.Background(), &lambda.GetFunctionConfigurationInput{FunctionName: aws.String("web")})
+	require.NoError(t, err)
+	require.EqualValues(t, 192, *about.CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig.PerExecutionEnvironmentMaxConcurrency)
+	require.Contains(t, string(m.invoke(order{Do: "environ"}).Payload), `"AWS_LAMBDA_MAX_CONCURRENCY":"192"`)
+}
+
 // New environments are not started for invocations: what does not fit is throttled, until the next look at the load.
 func TestManagedEnvironmentsAreAddedAfterwards(t *testing.T) {
 	t.Parallel()

@@ -257,6 +257,8 @@ func TestMistakesInVersionsAreRefused(t *testing.T) {
 	}
 	_, taken := m.client.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: web, Name: live, FunctionVersion: aws.String("1")})
 	_, number := m.client.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: web, Name: aws.String("7"), FunctionVersion: aws.String("1")})
+	_, described := m.client.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: web, Description: aws.String(strings.Repeat("x", 257))})
+	_, aliased := m.client.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: web, Name: live, Description: aws.String(strings.Repeat("x", 257))})
 	_, other := m.client.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: web, Name: aws.String("dead")})
 	_, sum := m.client.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: web, CodeSha256: aws.String("x")})
 	for _, tt := range []struct {
@@ -264,6 +266,7 @@ func TestMistakesInVersionsAreRefused(t *testing.T) {
 		kind string
 	}{
 		{update("9", nil), "ResourceNotFoundException"},
+		{update("first", nil), "Value 'first' at 'functionVersion'"},
 		{update("1", map[string]float64{"9": 0.1}), "ResourceNotFoundException"},
 		{update("1", map[string]float64{"1": 0.1}), "InvalidParameterValueException"},
 		{update("$LATEST", map[string]float64{"1": 0.1}), "InvalidParameterValueException"},
@@ -273,12 +276,22 @@ func TestMistakesInVersionsAreRefused(t *testing.T) {
 		{configure(variables("a=b", "x")), `"a=b" is not a name`},
 		{configure(variables("_A", "x")), `"_A" is not a name`},
 		{configure(variables("LARGE", strings.Repeat("x", 4092))), "exceeded the 4KB limit"},
-		{configure(lambda.UpdateFunctionConfigurationInput{EphemeralStorage: &types.EphemeralStorage{Size: aws.Int32(511)}}), "must be 512 to 10240"},
+		{configure(lambda.UpdateFunctionConfigurationInput{EphemeralStorage: &types.EphemeralStorage{Size: aws.Int32(511)}}), "greater than or equal to 512"},
 		{taken, "ResourceConflictException"},
-		{number, "InvalidParameterValueException"},
+		{number, "ValidationException: 1 validation error detected: Value '7' at 'name'"},
 		{other, "ResourceNotFoundException"},
 		{sum, "InvalidParameterValueException"},
-		{configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(901)}), "InvalidParameterValueException"},
+		{
+			configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(901)}),
+			"ValidationException: 1 validation error detected: Value '901' at 'timeout' failed to satisfy constraint: Member must have value less than or equal to 900",
+		},
+		{configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(0)}), "at 'timeout' failed to satisfy constraint: Member must have value greater than or equal to 1"},
+		{configure(lambda.UpdateFunctionConfigurationInput{MemorySize: aws.Int32(10241)}), "less than or equal to 10240"},
+		{configure(lambda.UpdateFunctionConfigurationInput{Description: aws.String(strings.Repeat("é", 257))}), "must have length less than or equal to 256"},
+		{configure(lambda.UpdateFunctionConfigurationInput{Handler: aws.String(strings.Repeat("x", 129))}), "must have length less than or equal to 128"},
+		{configure(lambda.UpdateFunctionConfigurationInput{Handler: aws.String("a b")}), "at 'handler'"},
+		{described, "at 'description'"},
+		{aliased, "at 'description'"},
 		{code(lambda.UpdateFunctionCodeInput{ZipFile: []byte("text")}), "Could not unzip"},
 		{code(lambda.UpdateFunctionCodeInput{ImageUri: aws.String("x")}), "runs no images"},
 		{code(lambda.UpdateFunctionCodeInput{S3Bucket: aws.String("mine"), S3Key: aws.String("x")}), `knows "local" only`},

@@ -2,7 +2,9 @@ package lambdalocal_test
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -68,6 +70,41 @@ func TestListsComeInPages(t *testing.T) {
 	_, err := m.client.ListFunctions(context.Background(), &lambda.ListFunctionsInput{MaxItems: aws.Int32(0)})
 	require.ErrorContains(t, err, "ValidationException")
 	require.ErrorContains(t, err, "maxItems")
+}
+
+// What the API reference rules out is refused before anything is looked up.
+func TestReadsOutsideTheirConstraintsAreRefused(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", twoVersions)
+	for path, want := range map[string]string{
+		"/2021-10-31/functions/web/urls?MaxItems=51":                                     "less than or equal to 50",
+		"/2019-09-30/functions/web/provisioned-concurrency?List=ALL&MaxItems=51":         "less than or equal to 50",
+		"/2019-09-30/functions/web/provisioned-concurrency?List=SOME":                    "enum value set: [ALL]",
+		"/2015-03-31/functions?FunctionVersion=1":                                        "enum value set: [ALL]",
+		"/2015-03-31/functions/web/aliases?FunctionVersion=live":                         "at 'functionVersion'",
+		"/2017-03-31/tags/web":                                                           "at 'resource'",
+		"/2017-03-31/tags/arn:aws:lambda:us-east-1:000000000000:function:web:live":       "not of a version or alias",
+		"/2015-03-31/functions/arn:aws:lambda:us-east-1:000000000000:function:web:a%20b": "at 'qualifier'",
+	} {
+		require.Contains(t, m.refused(http.MethodGet, path, ""), want, path)
+	}
+	require.Contains(t, m.refused(http.MethodPost, "/2015-03-31/functions/web/aliases", `{"Name":"new"}`),
+		"Value null at 'functionVersion' failed to satisfy constraint: Member must not be null")
+}
+
+// refused makes a call of the API that is answered with 400, and returns that answer.
+func (m *machine) refused(method, path, body string) string {
+	m.t.Helper()
+	request, err := http.NewRequest(method, m.InvokeURL()+path, strings.NewReader(body))
+	require.NoError(m.t, err)
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(m.t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(m.t, err)
+	require.Equal(m.t, http.StatusBadRequest, response.StatusCode, path)
+	return string(text)
 }
 
 func TestAliasesOfAVersionAreListed(t *testing.T) {

@@ -95,7 +95,8 @@ func (f Function) validate(m *mistakes, path string) {
 		info, err := os.Stat(f.Dir)
 		m.check(err == nil && info.IsDir(), path+".dir", "must be a directory, got %q", f.Dir)
 	}
-	m.check(f.Timeout > 0 && f.Timeout <= function.MaxTimeout, path+".timeout", "must be above 0s and at most %v, got %v", function.MaxTimeout, f.Timeout)
+	longest := function.LongestTimeout(f.Managed != nil)
+	m.check(f.Timeout > 0 && f.Timeout <= longest, path+".timeout", "must be above 0s and at most %v, got %v", longest, f.Timeout)
 	m.check(f.InitTimeout > 0, path+".init_timeout", "must be positive, got %v", f.InitTimeout)
 	least, most, where := function.MinMemoryMB, function.MaxMemoryMB, ""
 	if f.Managed != nil {

@@ -1,6 +1,7 @@
 package lambdalocal
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"path/filepath"
@@ -63,7 +64,7 @@ func (w wiring) environment(f Function) environment.Config {
 		Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: w.log, Limits: process.Limits(f.Limits),
 	}
 	if f.Managed != nil {
-		cfg.Concurrency, cfg.InitLimit = f.Managed.MaxConcurrency, max(managedInit, f.Timeout)
+		cfg.Concurrency, cfg.InitLimit = cmp.Or(f.Managed.MaxConcurrency, f.Managed.mostConcurrency(f.MemoryMB)), max(managedInit, f.Timeout)
 	}
 	if w.enclosing != nil {
 		cfg.Enclose = w.enclosing(f)

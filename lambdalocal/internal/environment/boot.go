@@ -2,7 +2,6 @@ package environment
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -225,7 +224,7 @@ func (b *boot) invoke(ctx context.Context, inv *invocation) (*answer, error) {
 
 // mustEnd tells whether the wait ended because the environment was told to end, and not because the function failed.
 func (b *boot) mustEnd(err error) bool {
-	return err != nil && !errors.Is(err, errTimeout) && b.failure() == nil
+	return err != nil && !isTimeout(err) && b.failure() == nil
 }
 
 // outcome is the answer, or why there is none that counts.
@@ -233,7 +232,7 @@ func (b *boot) outcome(inv *invocation, err error) (*answer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case inv.answer == nil || errors.Is(err, errTimeout):
+	case inv.answer == nil || isTimeout(err):
 		return nil, err
 	case inv.answer.truncated && err != nil:
 		return nil, err

@@ -7,6 +7,7 @@ package environment
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -18,10 +19,16 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
 )
 
-var (
-	errTimeout     = errors.New("function timed out")
-	errInitTimeout = errors.New("init phase timed out")
-)
+var errInitTimeout = errors.New("init phase timed out")
+
+// A timeoutError ends an invocation that has used its time.
+type timeoutError struct{ after time.Duration }
+
+func (t timeoutError) Error() string {
+	return fmt.Sprintf("Task timed out after %.2f seconds", t.after.Seconds())
+}
+
+func isTimeout(err error) bool { return errors.As(err, new(timeoutError)) }
 
 // A Reason of a shutdown, as extensions learn it.
 type Reason string
@@ -150,7 +157,7 @@ func (e *Environment) PIDs() []int {
 }
 
 // Init starts the processes and waits until they have asked for the first event. An init that fails or takes too long is
-// ended here; Invoke then tries once more, as Lambda does.
+// shut down here, so that extensions hear of it; Invoke then tries once more, as Lambda does.
 func (e *Environment) Init(ctx context.Context) {
 	if e.enclose() != nil {
 		return // Invoke tries again, and reports it
@@ -159,9 +166,10 @@ func (e *Environment) Init(ctx context.Context) {
 	defer cancel()
 	began := time.Now()
 	if err := e.start(ctx, "init"); err != nil {
+		f := e.asFailure(err)
 		e.reportInit("init", time.Since(began), err)
-		e.warn("init failed", e.asFailure(err))
-		e.stop()
+		e.warn("init failed", f)
+		e.Shutdown(f.reason())
 		return
 	}
 	e.init = time.Since(began)

@@ -17,6 +17,7 @@ type Invocation struct {
 	ClientContext   string // JSON, may be empty
 	CognitoIdentity string // JSON, may be empty
 	Payload         []byte
+	Asynchronous    bool // no caller waits for the answer
 	// Stream takes the chunks of the function's response, streamed by the function or not, as they come. What it took is
 	// not in the Result's Payload. It is called from one goroutine at a time, never after Invoke has returned, and may keep
 	// no slice that it was given. While it blocks the function is held up, and the end of the invocation too. After an
@@ -99,6 +100,18 @@ type Failure struct {
 
 func (f *Failure) Error() string { return f.Type + ": " + f.Message }
 
+// reason is what extensions learn of the failure.
+func (f *Failure) reason() Reason {
+	switch {
+	case f.Outcome == Interrupted:
+		return Spindown
+	case f.Type == sandboxTimedout:
+		return Timeout
+	default:
+		return Failed
+	}
+}
+
 func (f *Failure) payload(id string) []byte {
 	if f.Body != nil {
 		return f.Body
@@ -127,11 +140,8 @@ func (e *Environment) asFailure(err error) *Failure {
 	switch {
 	case errors.As(err, &f):
 		return f
-	case errors.Is(err, errTimeout):
-		return &Failure{
-			Outcome: TimedOut, Type: sandboxTimedout,
-			Message: fmt.Sprintf("Task timed out after %.2f seconds", e.cfg.Timeout.Seconds()),
-		}
+	case isTimeout(err):
+		return &Failure{Outcome: TimedOut, Type: sandboxTimedout, Message: err.Error()}
 	case errors.Is(err, errInitTimeout):
 		return &Failure{Outcome: InitFailed, Type: sandboxTimedout, Message: err.Error()}
 	default:

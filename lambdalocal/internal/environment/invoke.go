@@ -16,7 +16,7 @@ const warnLines = 10
 func (e *Environment) Invoke(ctx context.Context, call Invocation) Result {
 	began := time.Now()
 	inv := &invocation{Invocation: call, began: began, deadline: began.Add(e.cfg.Timeout)}
-	ctx, cancel := context.WithDeadlineCause(ctx, inv.deadline, errTimeout)
+	ctx, cancel := context.WithDeadlineCause(ctx, inv.deadline, timeoutError{e.cfg.Timeout})
 	defer cancel()
 	e.line("platform", fmt.Sprintf("START RequestId: %s Version: %s", inv.ID, inv.Version))
 	result, failure := e.invoke(ctx, inv)

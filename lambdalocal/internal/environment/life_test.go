@@ -120,6 +120,41 @@ func TestTelemetryOfAWholeLife(t *testing.T) {
 	require.Contains(t, last[2], `platform.report {"requestId":"id-1","status":"error","errorType":"Runtime.ExitError"`)
 }
 
+// An extension is told of an init that failed, and of why, before its process is killed.
+func TestExtensionsLearnOfAFailedInit(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit        time.Duration
+		fail         func(*stage)
+		done, reason string
+	}{
+		"error": {soon, func(s *stage) { s.call("POST", initErrorPath, nil, "{}") }, `"status":"error","errorType":"Runtime.Unknown"`, "failure"},
+		"slow":  {3 * time.Second, func(*stage) {}, `"status":"timeout"`, "timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen := collect(t)
+			s := newStage(t, func(cfg *Config) {
+				withExternal(cfg)
+				cfg.InitLimit = c.limit
+			})
+			initialized := s.begin()
+			id := s.register("sleep", `["SHUTDOWN"]`)
+			s.call("PUT", telemetryPath, id, seen.subscription(`["platform"]`))
+			event := s.async("GET", extensionPath+"event/next", id)
+			s.eventuallyBoot("the extension waits", func(b *boot) bool { return b.extensions[0].idle() })
+			c.fail(s)
+			require.Regexp(t, `"eventType":"SHUTDOWN".*"shutdownReason":"`+c.reason+`"`, (<-event).body)
+			s.current().children()[0].Group.Kill() // it has ended
+			<-initialized
+			require.Equal(t, []string{
+				`platform.initRuntimeDone {"initializationType":"on-demand","phase":"init",` + c.done + `}`,
+				`platform.extension {"events":["SHUTDOWN"],"name":"sleep","state":"Ready"}`,
+				`platform.initReport {"initializationType":"on-demand","phase":"init",` + c.done + `,"metrics":{"durationMs":#}}`,
+			}, seen.take(t, 5)[2:])
+		})
+	}
+}
+
 func TestTheBillOfAnInvocation(t *testing.T) {
 	for name, c := range map[string]struct {
 		e                    *Environment

@@ -14,6 +14,17 @@ import (
 // AWS's runtime interface emulator does for them.
 const managedInstances = "lambda-managed-instances"
 
+// MaxTimeout is the most that an invocation may take while its caller waits. It may use that to the end (assumed: long-invocation).
+const MaxTimeout = 15 * time.Minute
+
+// timeout of the invocation: longer ones than MaxTimeout are of asynchronous invocations.
+func (c *Config) timeout(call Invocation) time.Duration {
+	if call.Asynchronous {
+		return c.Timeout
+	}
+	return min(c.Timeout, MaxTimeout)
+}
+
 // Managed tells whether environments serve several invocations at once.
 func (c *Config) Managed() bool { return c.Concurrency > 0 }
 
@@ -22,8 +33,9 @@ func (c *Config) Managed() bool { return c.Concurrency > 0 }
 // ctx ends, the invocation fails.
 func (e *Environment) Serve(ctx context.Context, call Invocation) Result {
 	began := time.Now()
-	inv := &invocation{Invocation: call, began: began, deadline: began.Add(e.cfg.Timeout), state: runtimeReady}
-	ctx, cancel := context.WithDeadlineCause(ctx, inv.deadline, errTimeout)
+	timeout := e.cfg.timeout(call)
+	inv := &invocation{Invocation: call, began: began, deadline: began.Add(timeout), state: runtimeReady}
+	ctx, cancel := context.WithDeadlineCause(ctx, inv.deadline, timeoutError{timeout})
 	defer cancel()
 	e.line("platform", fmt.Sprintf("START RequestId: %s Version: %s", inv.ID, inv.Version))
 	a, err := e.serve(ctx, inv)

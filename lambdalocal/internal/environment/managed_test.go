@@ -52,6 +52,31 @@ func TestWorkersServeInvocationsSideBySide(t *testing.T) {
 func responsePath(id string) string { return "/2018-06-01/runtime/invocation/" + id + "/response" }
 func errorPath(id string) string    { return "/2018-06-01/runtime/invocation/" + id + "/error" }
 
+// Only an invocation that nobody waits for may take longer than a quarter of an hour.
+func TestTheTimeoutOfAnInvocationIsShorterWhereACallerWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		inv  Invocation
+		want time.Duration
+	}{
+		"waits":        {Invocation{ID: "id-1"}, 15 * time.Minute},
+		"asynchronous": {Invocation{ID: "id-1", Asynchronous: true}, 90 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, first := ready(t, func(cfg *Config) { manage(1)(cfg); cfg.Timeout = 90 * time.Minute })
+			s.Reserve()
+			result, done := make(chan Result, 1), make(chan struct{})
+			began := time.Now()
+			go func() { defer close(done); result <- s.Serve(context.Background(), c.inv) }()
+			t.Cleanup(func() { s.Environment.Kill(); <-done })
+			ms, err := strconv.ParseInt((<-first).header.Get("Lambda-Runtime-Deadline-Ms"), 10, 64)
+			require.NoError(t, err)
+			require.WithinDuration(t, began.Add(c.want), time.UnixMilli(ms), time.Minute)
+			s.call("POST", idPath+"response", nil, `1`)
+			require.Equal(t, Succeeded, (<-result).Outcome)
+		})
+	}
+}
+
 // A runtime that asks for one invocation at a time gets one at a time, however many the environment might serve.
 func TestAnEnvironmentHasAsManySlotsAsWorkers(t *testing.T) {
 	s, first := ready(t, manage(10))

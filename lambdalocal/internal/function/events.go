@@ -70,6 +70,7 @@ func (f *Function) Enqueue(qualifier string, inv environment.Invocation) error {
 		return nil
 	}
 	counters.Queued++
+	inv.Asynchronous = true
 	e := &event{f: f, inv: inv, qualifier: qualifier, accepted: time.Now()}
 	f.events.Go(e.run)
 	return nil

@@ -3,12 +3,24 @@ package function
 import (
 	"regexp"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
 )
 
-// Lambda's limits on what a function may be configured to be, not on Managed Instances. An invocation may use its time to the end
-// (assumed: long-invocation).
+// maxManagedTimeout is that of asynchronous invocations on Managed Instances. Source: "Configure Lambda function timeout" in the
+// Lambda developer guide.
+const maxManagedTimeout = 90 * time.Minute
+
+// LongestTimeout is the limit on the timeout of a function.
+func LongestTimeout(managed bool) time.Duration {
+	if managed {
+		return maxManagedTimeout
+	}
+	return environment.MaxTimeout
+}
+
+// Lambda's limits on what a function may be configured to be, not on Managed Instances.
 const (
-	MaxTimeout  = 15 * time.Minute
 	MinMemoryMB = 128
 	MaxMemoryMB = 10240
 	MinTempMB   = 512 // of /tmp

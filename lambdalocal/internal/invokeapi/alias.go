@@ -1,6 +1,7 @@
 package invokeapi
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/sirupsen/logrus"
@@ -37,12 +38,15 @@ func (h *Handler) listAliases(r *http.Request) (int, any, error) {
 	}
 	list := []alias{}
 	of := r.URL.Query().Get("FunctionVersion")
+	if err := matching(of, versionRule, "functionVersion"); err != nil {
+		return 0, nil, err
+	}
 	for _, a := range f.Aliases() {
 		if of == "" || of == a.Version || a.Weights[of] > 0 {
 			list = append(list, h.alias(t, a))
 		}
 	}
-	return page(r, "Aliases", list)
+	return page(r, "Aliases", list, maxItems)
 }
 
 func (h *Handler) getAlias(r *http.Request) (int, any, error) {
@@ -71,6 +75,10 @@ type aliasChange struct {
 	RevisionID      string `json:"RevisionId"` // that the alias must have; empty: any
 }
 
+func (c aliasChange) check() error {
+	return cmp.Or(matching(c.FunctionVersion, versionRule, "functionVersion"), notLonger(c.Description, maxDescription, "description"))
+}
+
 func (c aliasChange) over(a function.Alias) function.Alias {
 	if c.FunctionVersion != "" {
 		a.Version = c.FunctionVersion
@@ -94,8 +102,11 @@ func (h *Handler) createAlias(r *http.Request) (int, any, error) {
 	if err := settings(r, &c); err != nil {
 		return 0, nil, err
 	}
-	if !function.IsAliasName(c.Name) {
-		return 0, nil, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not a name for an alias", c.Name)
+	if c.FunctionVersion == "" {
+		return 0, nil, serviceerror.Absent("functionVersion")
+	}
+	if err := cmp.Or(aliasName(c.Name), c.check()); err != nil {
+		return 0, nil, err
 	}
 	if _, ok := f.Alias(c.Name); ok {
 		t.qualifier = c.Name
@@ -111,6 +122,9 @@ func (h *Handler) updateAlias(r *http.Request) (int, any, error) {
 	}
 	var c aliasChange
 	if err := settings(r, &c); err != nil {
+		return 0, nil, err
+	}
+	if err := c.check(); err != nil {
 		return 0, nil, err
 	}
 	a, ok := f.Alias(r.PathValue("alias"))

@@ -24,7 +24,7 @@ func (h *Handler) putConcurrency(r *http.Request) (int, any, error) {
 	if err := settings(r, &body); err != nil {
 		return 0, nil, err
 	}
-	if err := atLeast(body.ReservedConcurrentExecutions, 0, "ReservedConcurrentExecutions"); err != nil {
+	if err := atLeast(body.ReservedConcurrentExecutions, 0, "reservedConcurrentExecutions"); err != nil {
 		return 0, nil, err
 	}
 	if err := f.Config().Share.Reserve(body.ReservedConcurrentExecutions); err != nil {
@@ -83,7 +83,7 @@ func (h *Handler) putProvisioned(r *http.Request) (int, any, error) {
 	if err := settings(r, &body); err != nil {
 		return 0, nil, err
 	}
-	if err := atLeast(body.ProvisionedConcurrentExecutions, 1, "ProvisionedConcurrentExecutions"); err != nil {
+	if err := atLeast(body.ProvisionedConcurrentExecutions, 1, "provisionedConcurrentExecutions"); err != nil {
 		return 0, nil, err
 	}
 	if err := f.Provision(version, *body.ProvisionedConcurrentExecutions); err != nil {
@@ -94,7 +94,10 @@ func (h *Handler) putProvisioned(r *http.Request) (int, any, error) {
 }
 
 func (h *Handler) getProvisioned(r *http.Request) (int, any, error) {
-	if r.URL.Query().Get("List") == "ALL" {
+	if list := r.URL.Query().Get("List"); list != "" {
+		if err := oneOf(list, "list", "ALL"); err != nil {
+			return 0, nil, err
+		}
 		return h.listProvisioned(r)
 	}
 	f, version, err := h.provisionable(r)
@@ -122,7 +125,7 @@ func (h *Handler) listProvisioned(r *http.Request) (int, any, error) {
 			list = append(list, body)
 		}
 	}
-	return page(r, "ProvisionedConcurrencyConfigs", list)
+	return page(r, "ProvisionedConcurrencyConfigs", list, pageLimit)
 }
 
 func (h *Handler) deleteProvisioned(r *http.Request) (int, any, error) {

@@ -55,6 +55,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c call) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	case kindEvent:
+		c.inv.ClientContext = "" // Lambda passes it on to synchronous invocations only
 		if err := c.function.Enqueue(c.target.qualifier, c.inv); err != nil {
 			return err
 		}

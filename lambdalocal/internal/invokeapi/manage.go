@@ -3,7 +3,6 @@ package invokeapi
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/function"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/request"
@@ -78,13 +77,19 @@ func (h *Handler) getAccountSettings(*http.Request) (int, any, error) {
 // listFunctions lists the latest versions, or all.
 func (h *Handler) listFunctions(r *http.Request) (int, any, error) {
 	list := []configuration{}
+	versions := r.URL.Query().Get("FunctionVersion")
+	if versions != "" {
+		if err := oneOf(versions, "functionVersion", "ALL"); err != nil {
+			return 0, nil, err
+		}
+	}
 	for _, f := range h.Functions {
 		list = append(list, h.latest(f))
-		if r.URL.Query().Get("FunctionVersion") == "ALL" {
+		if versions != "" {
 			list = append(list, h.published(f)...)
 		}
 	}
-	return page(r, "Functions", list)
+	return page(r, "Functions", list, maxItems)
 }
 
 func (h *Handler) getFunction(r *http.Request) (int, any, error) {
@@ -113,7 +118,7 @@ func (h *Handler) listVersions(r *http.Request) (int, any, error) {
 	}
 	list := append([]configuration{h.latest(f)}, h.published(f)...)
 	list[0].FunctionArn += ":" + function.Latest
-	return page(r, "Versions", list)
+	return page(r, "Versions", list, maxItems)
 }
 
 func (h *Handler) latest(f *function.Function) configuration {
@@ -160,17 +165,6 @@ func decode(r *http.Request, into any, limit int64) error {
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return serviceerror.New(serviceerror.TypeInvalidContent, "Could not parse request body into json: %v", err)
-	}
-	return nil
-}
-
-func atLeast(n *int, least int, name string) error {
-	if n == nil || *n < least {
-		got := "null"
-		if n != nil {
-			got = strconv.Itoa(*n)
-		}
-		return serviceerror.New(serviceerror.TypeInvalidValue, "%s must be at least %d, got %s", name, least, got)
 	}
 	return nil
 }

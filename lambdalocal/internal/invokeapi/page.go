@@ -7,21 +7,24 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
-// pageLimit is the most that a page of a list holds, and maxItems the most that a caller may ask for.
+// pageLimit is the most that a page of a list holds, and maxItems the most that a caller may ask for of most lists.
 const (
 	pageLimit = 50
 	maxItems  = 10_000
 )
 
 // page answers with a part of a list under its name: the one that the Marker of the request leads to, as long as MaxItems
-// allows, and the marker of the next.
-func page[T any](r *http.Request, name string, list []T) (int, any, error) {
+// allows, and the marker of the next. MaxItems may be most.
+func page[T any](r *http.Request, name string, list []T, most int) (int, any, error) {
 	query := r.URL.Query()
 	n := pageLimit
 	if text := query.Get("MaxItems"); text != "" {
 		asked, err := strconv.Atoi(text)
-		if err != nil || asked < 1 || asked > maxItems {
-			return 0, nil, serviceerror.Invalid(text, "maxItems", "must be a number within 1 and %d", maxItems)
+		if err != nil {
+			return 0, nil, serviceerror.Invalid(text, "maxItems", "must be a number")
+		}
+		if err := within(&asked, 1, most, "maxItems"); err != nil {
+			return 0, nil, err
 		}
 		n = min(asked, pageLimit)
 	}

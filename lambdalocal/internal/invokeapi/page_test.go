@@ -16,7 +16,7 @@ func TestPagesFollowEachOther(t *testing.T) {
 	for _, asked := range []string{"", "1", "7", strconv.Itoa(maxItems)} {
 		var got []int
 		for marker := ""; ; {
-			_, body, err := page(httptest.NewRequest("GET", "/?MaxItems="+asked+"&Marker="+marker, nil), "Numbers", list)
+			_, body, err := page(httptest.NewRequest("GET", "/?MaxItems="+asked+"&Marker="+marker, nil), "Numbers", list, maxItems)
 			require.NoError(t, err)
 			fields := body.(map[string]any)
 			part := fields["Numbers"].([]int)
@@ -37,7 +37,7 @@ func TestABadPageIsNamed(t *testing.T) {
 	for query, name := range map[string]string{
 		"MaxItems=0": "maxItems", "MaxItems=x": "maxItems", "MaxItems=10001": "maxItems", "Marker=x": "marker", "Marker=-1": "marker", "Marker=3": "marker",
 	} {
-		_, _, err := page(httptest.NewRequest("GET", "/?"+query, nil), "Numbers", []int{1, 2})
+		_, _, err := page(httptest.NewRequest("GET", "/?"+query, nil), "Numbers", []int{1, 2}, maxItems)
 		require.ErrorContains(t, err, name, query)
 		require.ErrorContains(t, err, "ValidationException", query)
 	}

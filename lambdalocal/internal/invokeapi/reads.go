@@ -61,7 +61,7 @@ func (h *Handler) listFunctionURLs(r *http.Request) (int, any, error) {
 	if u, ok := h.url(t, f); ok {
 		list = append(list, u)
 	}
-	return page(r, "FunctionUrlConfigs", list)
+	return page(r, "FunctionUrlConfigs", list, pageLimit)
 }
 
 var errNoResource = serviceerror.New(serviceerror.TypeNotFound, "The resource you requested does not exist.")
@@ -74,9 +74,12 @@ func (h *Handler) getPolicy(r *http.Request) (int, any, error) {
 	return 0, nil, errNoResource
 }
 
-// listTags is of the function whose ARN is in the path.
+// listTags is of the function whose ARN is in the path. Versions and aliases have no tags.
 func (h *Handler) listTags(r *http.Request) (int, any, error) {
-	if _, _, err := h.find(r); err != nil {
+	if err := matching(r.PathValue("name"), arnRule, "resource"); err != nil {
+		return 0, nil, err
+	}
+	if _, err := h.findWhole(r); err != nil {
 		return 0, nil, err
 	}
 	return http.StatusOK, map[string]any{"Tags": map[string]string{}}, nil

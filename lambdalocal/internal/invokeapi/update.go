@@ -1,6 +1,7 @@
 package invokeapi
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/http"
@@ -130,7 +131,7 @@ func (h *Handler) updateConfiguration(r *http.Request) (int, any, error) {
 	if err := settings(r, &c); err != nil {
 		return 0, nil, err
 	}
-	if err := c.check(); err != nil {
+	if err := c.check(f.Config()); err != nil {
 		return 0, nil, err
 	}
 	if f.Config().Managed != nil && c.MemorySize != nil { // its instances have been chosen, and their price
@@ -156,18 +157,25 @@ var reserved = []string{
 	"AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
 }
 
-func (c configurationChange) check() error {
-	switch {
-	case c.Timeout != nil && (*c.Timeout < 1 || time.Duration(*c.Timeout) > function.MaxTimeout/time.Second):
-		return invalid("Timeout must be 1 to %d, got %d", function.MaxTimeout/time.Second, *c.Timeout)
-	case c.MemorySize != nil && (*c.MemorySize < function.MinMemoryMB || *c.MemorySize > function.MaxMemoryMB):
-		return invalid("MemorySize must be %d to %d, got %d", function.MinMemoryMB, function.MaxMemoryMB, *c.MemorySize)
-	case c.EphemeralStorage != nil && (c.EphemeralStorage.Size < function.MinTempMB || c.EphemeralStorage.Size > function.MaxTempMB):
-		return invalid("EphemeralStorage.Size must be %d to %d, got %d", function.MinTempMB, function.MaxTempMB, c.EphemeralStorage.Size)
-	case c.Environment != nil:
-		return c.Environment.check()
+func (c configurationChange) check(of *function.Config) error {
+	var size *int
+	if c.EphemeralStorage != nil {
+		size = &c.EphemeralStorage.Size
 	}
-	return nil
+	err := cmp.Or(
+		within(c.Timeout, 1, int(function.LongestTimeout(of.Managed != nil).Seconds()), "timeout"),
+		within(c.MemorySize, function.MinMemoryMB, function.MaxMemoryMB, "memorySize"),
+		within(size, function.MinTempMB, function.MaxTempMB, "ephemeralStorage.size"),
+		notLonger(c.Description, maxDescription, "description"),
+		notLonger(c.Handler, maxHandler, "handler"),
+	)
+	if err == nil && c.Handler != nil {
+		err = matching(*c.Handler, handlerRule, "handler")
+	}
+	if err == nil && c.Environment != nil {
+		err = c.Environment.check()
+	}
+	return err
 }
 
 func (v variables) check() error {
@@ -244,6 +252,9 @@ func (h *Handler) publishVersion(r *http.Request) (int, any, error) {
 	}
 	var p publication
 	if err := settings(r, &p); err != nil {
+		return 0, nil, err
+	}
+	if err := notLonger(&p.Description, maxDescription, "description"); err != nil {
 		return 0, nil, err
 	}
 	latest, _ := f.Version(function.Latest)

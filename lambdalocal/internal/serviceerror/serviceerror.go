@@ -72,6 +72,11 @@ func Invalid(value, parameter, format string, args ...any) *Error {
 		value, parameter, fmt.Sprintf(format, args...))
 }
 
+// Absent is Invalid for a parameter that must be given, and is not.
+func Absent(parameter string) *Error {
+	return New(TypeValidation, "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", parameter)
+}
+
 // Throttled is the answer above a limit. Reason says which.
 func Throttled(reason string) *Error {
 	e := New(TypeThrottled, "Rate Exceeded.")
