@@ -109,6 +109,9 @@ func (e *Environment) report(inv *invocation, r *Result) {
 	report.WriteString(status(r.Outcome, r.ErrorType))
 	e.line("platform", report.String())
 	if b := e.current(); b != nil {
+		if r.Outcome == Crashed || r.Outcome == InitFailed {
+			b.events.Emit("platform.fault", "RequestId: "+inv.ID+" Process exited before completing request")
+		}
 		b.events.Emit("platform.end", map[string]any{"requestId": inv.ID})
 		b.events.Emit("platform.report", e.reportRecord(inv, r))
 	}

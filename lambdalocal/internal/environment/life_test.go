@@ -81,6 +81,8 @@ func TestTelemetryOfAWholeLife(t *testing.T) {
 	r := s.call("PUT", telemetryPath, id, c.subscription(`["platform","function","extension"]`))
 	require.Equal(t, http.StatusOK, r.code)
 	require.Equal(t, "\"OK\"\n", r.body)
+	other := s.call("PUT", "/2020-08-15/logs", id, strings.Replace(c.subscription(`["platform"]`), "2022-12-13", "2021-03-18", 1))
+	require.Equal(t, "403 Logs.SubscriptionClosed", fmt.Sprint(other.code, " ", other.errorBody(t).Type))
 	require.ElementsMatch(t, []string{
 		`platform.initStart {"initializationType":"on-demand","phase":"init","functionName":"web","functionVersion":"$LATEST","instanceId":"0123","instanceMaxMemory":134217728}`,
 		`platform.telemetrySubscription {"name":"sleep","state":"Subscribed","types":["platform","function","extension"]}`,

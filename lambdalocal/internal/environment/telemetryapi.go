@@ -31,19 +31,27 @@ func (b *boot) subscribe(api telemetry.API, name string) http.HandlerFunc {
 			refuse(w, &refusal{http.StatusBadRequest, "ValidationError", err.Error()})
 			return
 		}
-		b.subscribed(x, s, strings.ToLower(name))
+		if err := b.subscribed(x, s, strings.ToLower(name)); err != nil {
+			refuse(w, forbid(name+".SubscriptionClosed", "%v", err))
+			return
+		}
 		writeJSON(w, http.StatusOK, "OK")
 	}
 }
 
 // subscribed starts deliveries, unless the extension has some, and tells of it.
-func (b *boot) subscribed(x *extension, s telemetry.Subscription, name string) {
+func (b *boot) subscribed(x *extension, s telemetry.Subscription, name string) error {
+	added, err := b.events.Subscribe(x.name, s)
+	if err != nil {
+		return err
+	}
 	state := "Already subscribed"
-	if b.events.Subscribe(x.name, s) {
+	if added {
 		state = "Subscribed"
 	}
 	b.env.line("platform", fmt.Sprintf("%s\tName: %s\tState: %s\tTypes: [%s]", strings.ToUpper(name), x.name, state, strings.Join(s.Types, ", ")))
 	b.events.Emit("platform."+name+"Subscription", map[string]any{"name": x.name, "state": state, "types": s.Types})
+	return nil
 }
 
 func (b *boot) isInitOver() bool {

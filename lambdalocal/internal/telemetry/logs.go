@@ -21,15 +21,19 @@ var logsFields = map[string][]string{
 
 const (
 	runtimeDone = "platform.runtimeDone" // from schema withRuntimeDone on
-	// end and logsSubscription are events of the Logs API only.
+	// end, fault and logsSubscription are events of the Logs API only. The record of fault is a text.
 	end              = "platform.end"
+	fault            = "platform.fault"
 	logsSubscription = "platform.logsSubscription"
 )
 
 const withRuntimeDone = "2021-03-18"
 
-// forLogs is the record of an event of the platform, an object, as the Logs API has it; nil if it has no such event.
+// forLogs is the record of an event of the platform as the Logs API has it; nil if it has no such event.
 func forLogs(kind string, record any) any {
+	if kind == fault {
+		return record
+	}
 	fields, ok := logsFields[kind]
 	if !ok {
 		return nil

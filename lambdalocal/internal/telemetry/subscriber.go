@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +13,13 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+)
+
+// Between two tries to send a batch lies a pause, which doubles from the first to the last of these. Lambda does so, too; how long its
+// pauses are it does not say.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 5 * time.Second
 )
 
 // tooSlow is the reason of dropped events that Lambda gives.
@@ -113,23 +119,39 @@ func (s *subscriber) flush() <-chan struct{} {
 // run sends batches until ctx ends.
 func (s *subscriber) run(ctx context.Context) {
 	defer s.http.CloseIdleConnections()
-	for {
-		batch, wait := s.take()
-		if batch == nil {
-			timer := time.NewTimer(wait)
-			select {
-			case <-s.wake:
-			case <-timer.C:
-			case <-ctx.Done():
-			}
-			timer.Stop()
-			if ctx.Err() != nil {
-				return
-			}
-			continue
+	for ctx.Err() == nil {
+		if batch, wait := s.take(); batch != nil {
+			s.deliver(ctx, batch)
+		} else {
+			s.sleep(ctx, wait)
 		}
-		s.sent(batch, s.send(ctx, batch))
 	}
+}
+
+// deliver sends the batch until it has arrived, or it is lost.
+func (s *subscriber) deliver(ctx context.Context, batch []json.RawMessage) {
+	for pause := firstPause; !s.settle(ctx, batch, s.send(ctx, batch)); pause = min(2*pause, lastPause) {
+		for over := time.Now().Add(pause); ctx.Err() == nil && !s.hurries() && time.Now().Before(over); {
+			s.sleep(ctx, time.Until(over))
+		}
+	}
+}
+
+// sleep ends early when something has changed.
+func (s *subscriber) sleep(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-s.wake:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func (s *subscriber) hurries() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hurry
 }
 
 // take returns the batch that is due, or how long to wait for one.
@@ -169,18 +191,24 @@ func (s *subscriber) cutLocked() (batch []json.RawMessage) {
 	return batch
 }
 
-func (s *subscriber) sent(batch []json.RawMessage, err error) {
+// settle tells whether the batch needs no other try: it has arrived, or somebody waits for a flush, and it is lost.
+func (s *subscriber) settle(ctx context.Context, batch []json.RawMessage, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
 		s.warned = false
-		return
+		return true
 	}
-	s.loseLocked(err.Error(), batch...)
-	if !s.warned && !errors.Is(err, context.Canceled) {
+	ended := ctx.Err() != nil
+	if !s.warned && !ended {
 		s.warned = true
 		s.log.WithError(err).Warn("telemetry does not reach its subscriber")
 	}
+	if !s.hurry && !ended {
+		return false
+	}
+	s.loseLocked(err.Error(), batch...)
+	return true
 }
 
 func (s *subscriber) send(ctx context.Context, batch []json.RawMessage) error {
@@ -191,7 +219,7 @@ func (s *subscriber) send(ctx context.Context, batch []json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, s.method, s.url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -49,6 +50,7 @@ type Subscription struct {
 	logs     bool     // by the Logs API
 	schema   string
 	url      string // of HTTP
+	method   string // of HTTP
 	address  string // host:port
 	maxItems int
 	maxBytes int
@@ -91,6 +93,7 @@ func (a API) Parse(body []byte) (Subscription, error) {
 type destination struct {
 	Protocol string `json:"protocol"`
 	URI      string `json:"URI"`
+	Method   string `json:"method"`
 	Port     int    `json:"port"`
 }
 
@@ -106,7 +109,8 @@ func (d destination) resolve(s *Subscription, m *mistakes) {
 		m.check(u.Scheme == "http", "URI must begin with http://")
 		m.check(slices.Contains(hosts, u.Hostname()), "URI host must be sandbox.localdomain")
 		m.check(u.Port() != "", "URI port is not provided")
-		s.url, s.address = d.URI, "127.0.0.1:"+u.Port()
+		s.url, s.address, s.method = d.URI, "127.0.0.1:"+u.Port(), cmp.Or(d.Method, http.MethodPost)
+		m.check(s.method == http.MethodPost || s.method == http.MethodPut, "method must be POST or PUT")
 	case "TCP":
 		m.check(d.Port > 0 && d.Port < 1<<16, "port must be 1 to 65535")
 		s.address = "127.0.0.1:" + strconv.Itoa(d.Port)

@@ -5,6 +5,7 @@ package telemetry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -54,7 +55,7 @@ func newEvent(kind string, record any) event {
 		return event{kind: kind, category: category, text: text, logs: text}
 	}
 	e := event{kind: kind, category: category}
-	if kind != end && kind != logsSubscription {
+	if kind != end && kind != fault && kind != logsSubscription {
 		e.text = encode(kind, record)
 	}
 	if old := forLogs(kind, record); old != nil {
@@ -103,12 +104,17 @@ func encode(kind string, record any) json.RawMessage {
 	return text
 }
 
+// ErrOtherAPI is the answer to a name that has subscribed by the other API.
+var ErrOtherAPI = errors.New("the extension has subscribed by the other API already")
+
 // Subscribe starts deliveries, those of earlier events first. It is false if the name has a subscription, which stays.
-func (h *Hub) Subscribe(name string, s Subscription) bool {
+func (h *Hub) Subscribe(name string, s Subscription) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.subs[name] != nil {
-		return false
+	if before := h.subs[name]; before != nil && before.logs != s.logs {
+		return false, ErrOtherAPI
+	} else if before != nil {
+		return false, nil
 	}
 	sub := newSubscriber(s, h.dial, h.log.WithField("extension", name))
 	for _, e := range h.early {
@@ -116,7 +122,7 @@ func (h *Hub) Subscribe(name string, s Subscription) bool {
 	}
 	h.subs[name] = sub
 	h.ended.Go(func() { sub.run(h.deliveries) })
-	return true
+	return true, nil
 }
 
 // Shut ends the time to subscribe: what happened before is forgotten.

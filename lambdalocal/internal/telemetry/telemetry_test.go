@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -94,6 +95,13 @@ func subscription(t *testing.T, destination, types, buffering string) Subscripti
 	return s
 }
 
+func subscribe(t *testing.T, h *Hub, name string, s Subscription) bool {
+	t.Helper()
+	added, err := h.Subscribe(name, s)
+	require.NoError(t, err)
+	return added
+}
+
 func (l *listener) subscription(t *testing.T, types, buffering string) Subscription {
 	return subscription(t, fmt.Sprintf(`{"protocol":"HTTP","URI":%q}`, l.uri()), types, buffering)
 }
@@ -109,8 +117,8 @@ func TestEventsGoToThoseWhoWantThem(t *testing.T) {
 	h, l := hub(t), listen(t)
 	h.Emit("platform.initStart", map[string]int{"before": 1})
 	h.Emit("function", "not wanted")
-	require.True(t, h.Subscribe("x", l.subscription(t, `["platform","extension"]`, `{}`)))
-	require.False(t, h.Subscribe("x", l.subscription(t, `["function"]`, `{}`)), "the first stays")
+	require.True(t, subscribe(t, h, "x", l.subscription(t, `["platform","extension"]`, `{}`)))
+	require.False(t, subscribe(t, h, "x", l.subscription(t, `["function"]`, `{}`)), "the first stays")
 	h.Emit("extension", "a line")
 	h.Flush(context.Background())
 	batch := l.receive(t)
@@ -123,24 +131,28 @@ func TestEventsGoToThoseWhoWantThem(t *testing.T) {
 // The Logs API has fewer events than the Telemetry API, with fewer fields, and some of its own.
 func TestTheLogsAPIIsTheOldOne(t *testing.T) {
 	for schema, want := range map[string][]string{
-		``:                              {"platform.start", "function", "platform.end", "platform.report"},
-		`"schemaVersion":"2021-03-18",`: {"platform.start", "function", "platform.runtimeDone", "platform.end", "platform.report"},
+		``:                              {"platform.start", "function", "platform.fault", "platform.end", "platform.report"},
+		`"schemaVersion":"2021-03-18",`: {"platform.start", "function", "platform.runtimeDone", "platform.fault", "platform.end", "platform.report"},
 	} {
 		h, l := hub(t), listen(t)
 		s, err := Logs.Parse(fmt.Appendf(nil, `{%s"types":["platform","function"],"destination":{"protocol":"HTTP","URI":%q}}`, schema, l.uri()))
 		require.NoError(t, err)
-		require.True(t, h.Subscribe("x", s))
-		require.True(t, h.Subscribe("new", listen(t).subscription(t, `["platform"]`, `{}`)))
+		require.True(t, subscribe(t, h, "x", s))
+		require.True(t, subscribe(t, h, "new", listen(t).subscription(t, `["platform"]`, `{}`)))
+		_, err = h.Subscribe("x", listen(t).subscription(t, `["platform"]`, `{}`))
+		require.ErrorIs(t, err, ErrOtherAPI)
 		h.Emit("platform.initStart", map[string]int{"a": 1})
 		h.Emit("platform.start", map[string]string{"requestId": "1", "version": "2", "tracing": "3"})
 		h.Emit("function", "a line")
 		h.Emit("platform.runtimeDone", map[string]any{"requestId": "1", "status": "success", "metrics": 1})
+		h.Emit("platform.fault", "a text")
 		h.Emit("platform.end", map[string]any{"requestId": "1"})
 		h.Emit("platform.report", map[string]any{"requestId": "1", "metrics": 1, "status": "success"})
 		h.Flush(context.Background())
 		batch := l.receive(t)
 		require.Equal(t, want, kinds(batch), schema)
 		require.JSONEq(t, `{"requestId":"1","version":"2"}`, string(batch[0].Record))
+		require.JSONEq(t, `"a text"`, string(batch[len(batch)-3].Record))
 		require.JSONEq(t, `{"requestId":"1","metrics":1}`, string(batch[len(batch)-1].Record))
 	}
 	_, err := Logs.Parse([]byte(valid("", "")))
@@ -149,7 +161,8 @@ func TestTheLogsAPIIsTheOldOne(t *testing.T) {
 
 func TestTheTelemetryAPIHasNoEventsOfTheLogsAPI(t *testing.T) {
 	h, l := hub(t), listen(t)
-	h.Subscribe("x", l.subscription(t, `["platform"]`, `{}`))
+	subscribe(t, h, "x", l.subscription(t, `["platform"]`, `{}`))
+	h.Emit("platform.fault", "a text")
 	h.Emit("platform.end", map[string]any{"requestId": "1"})
 	h.Emit("platform.start", map[string]any{"requestId": "1"})
 	h.Flush(context.Background())
@@ -158,14 +171,14 @@ func TestTheTelemetryAPIHasNoEventsOfTheLogsAPI(t *testing.T) {
 
 func TestABatchIsSentWhenItsTimeIsOver(t *testing.T) {
 	h, l := hub(t), listen(t)
-	h.Subscribe("x", l.subscription(t, `["function"]`, `{"timeoutMs":25}`))
+	subscribe(t, h, "x", l.subscription(t, `["function"]`, `{"timeoutMs":25}`))
 	h.Emit("function", "a line")
 	require.Len(t, l.receive(t), 1)
 }
 
 func TestABatchIsSentWhenItIsFull(t *testing.T) {
 	h, l := hub(t), listen(t)
-	h.Subscribe("x", l.subscription(t, `["function"]`, `{"timeoutMs":30000,"maxItems":1000}`))
+	subscribe(t, h, "x", l.subscription(t, `["function"]`, `{"timeoutMs":30000,"maxItems":1000}`))
 	for range 1000 {
 		h.Emit("function", "a line")
 	}
@@ -177,7 +190,7 @@ func TestABatchIsSentWhenItIsFull(t *testing.T) {
 func TestASlowSubscriberLearnsWhatItMissed(t *testing.T) {
 	h, l := hub(t), listen(t)
 	l.hold = make(chan struct{})
-	h.Subscribe("x", l.subscription(t, `["platform","function"]`, `{"maxItems":1000,"timeoutMs":25}`))
+	subscribe(t, h, "x", l.subscription(t, `["platform","function"]`, `{"maxItems":1000,"timeoutMs":25}`))
 	h.Emit("function", "first")
 	require.Len(t, l.receive(t), 1) // and is not answered
 	for range 2010 {
@@ -195,10 +208,55 @@ func TestASlowSubscriberLearnsWhatItMissed(t *testing.T) {
 	require.Len(t, l.receive(t), 1000)
 }
 
+// What a subscriber does not take is sent again, and nothing overtakes it.
+func TestABatchIsSentAgainUntilItArrives(t *testing.T) {
+	h, l := hub(t), listen(t)
+	l.status = http.StatusServiceUnavailable
+	subscribe(t, h, "x", l.subscription(t, `["platform","function"]`, `{"timeoutMs":25}`))
+	h.Emit("function", "first")
+	for range 3 {
+		require.Equal(t, []string{"function"}, kinds(l.receive(t)))
+	}
+	h.Emit("function", "second")
+	l.set(func() { l.status = http.StatusOK })
+	var records []string
+	for len(records) == 0 || records[len(records)-1] != `"second"` {
+		for _, m := range l.receive(t) {
+			records = append(records, string(m.Record))
+		}
+	}
+	require.Equal(t, `"second"`, records[len(records)-1])
+	for _, before := range records[:len(records)-1] {
+		require.Equal(t, `"first"`, before)
+	}
+}
+
+// One that listens after it has subscribed gets what was before, by the method that it chose.
+func TestASubscriberMayListenLater(t *testing.T) {
+	requests := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		requests <- r.Method + " " + string(body)
+	}))
+	t.Cleanup(server.Close)
+	refusals := 3
+	h := NewHub(func(ctx context.Context, address string) (net.Conn, error) {
+		if refusals--; refusals >= 0 { // one try at a time
+			return nil, syscall.ECONNREFUSED
+		}
+		return dialHere(ctx, address)
+	}, quiet())
+	t.Cleanup(h.Close)
+	at, _ := url.Parse(server.URL)
+	subscribe(t, h, "x", subscription(t, `{"protocol":"HTTP","URI":"http://sandbox:`+at.Port()+`","method":"PUT"}`, `["function"]`, `{"timeoutMs":25}`))
+	h.Emit("function", "early")
+	require.Regexp(t, `^PUT .*"record":"early"`, <-requests)
+}
+
 func TestASubscriberThatFailedLearnsWhatItMissed(t *testing.T) {
 	h, l := hub(t), listen(t)
 	l.status = http.StatusServiceUnavailable
-	h.Subscribe("x", l.subscription(t, `["platform"]`, `{"timeoutMs":30000}`))
+	subscribe(t, h, "x", l.subscription(t, `["platform"]`, `{"timeoutMs":30000}`))
 	h.Emit("platform.start", 1)
 	h.Flush(context.Background())
 	require.Equal(t, []string{"platform.start"}, kinds(l.receive(t)))
@@ -216,7 +274,7 @@ func TestDeliveryByTCP(t *testing.T) {
 	defer func() { _ = l.Close() }()
 	h := hub(t)
 	destination := fmt.Sprintf(`{"protocol":"TCP","port":%d}`, l.Addr().(*net.TCPAddr).Port)
-	h.Subscribe("x", subscription(t, destination, `["function"]`, `{"timeoutMs":25}`))
+	subscribe(t, h, "x", subscription(t, destination, `["function"]`, `{"timeoutMs":25}`))
 	h.Emit("function", "one")
 	h.Emit("function", "two")
 	conn, err := l.Accept()
@@ -231,7 +289,7 @@ func TestCloseDoesNotWaitForASubscriberThatHangs(t *testing.T) {
 	h, l := NewHub(dialHere, quiet()), listen(t)
 	hold := make(chan struct{})
 	l.hold = hold
-	h.Subscribe("x", l.subscription(t, `["function"]`, `{"timeoutMs":25}`))
+	subscribe(t, h, "x", l.subscription(t, `["function"]`, `{"timeoutMs":25}`))
 	h.Emit("function", "first")
 	l.receive(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -270,6 +328,7 @@ func TestWrongSubscriptions(t *testing.T) {
 		"no port":       {valid(`sandbox.localdomain:8080`, `sandbox.localdomain`), "URI port is not provided"},
 		"https":         {valid(`http:`, `https:`), "URI must begin with http://"},
 		"no URI":        {valid(`http://sandbox.localdomain:8080`, `:`), "URI is not valid"},
+		"other method":  {valid(`"protocol"`, `"method":"GET","protocol"`), "method must be POST or PUT"},
 		"TCP no port":   {valid(`"protocol":"HTTP"`, `"protocol":"TCP"`), "port must be 1 to 65535"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -322,7 +381,7 @@ func TestASubscriberThatCannotBeReachedIsAWarning(t *testing.T) {
 	}))
 	h, gone := NewHub(dialHere, log), listen(t)
 	t.Cleanup(h.Close)
-	h.Subscribe("watcher", gone.subscription(t, `["function"]`, `{"timeoutMs":25}`))
+	subscribe(t, h, "watcher", gone.subscription(t, `["function"]`, `{"timeoutMs":25}`))
 	gone.Close()
 	h.Emit("function", "a line")
 	require.Regexp(t, "^watcher: telemetry does not reach its subscriber: .*connection refused", <-warnings)
