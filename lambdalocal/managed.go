@@ -39,7 +39,6 @@ const (
 	maxManagedConcurrency = 1600
 	maxPerVCPU            = 64
 	maxEnvironments       = 15000
-	managedInit           = 130 * time.Second // or the function's timeout, if that is longer
 )
 
 func (f Function) validateManaged(m *mistakes, path string) {

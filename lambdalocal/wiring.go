@@ -64,7 +64,7 @@ func (w wiring) environment(f Function) environment.Config {
 		Timeout: f.Timeout, InitLimit: f.InitTimeout, Log: w.log, Limits: process.Limits(f.Limits),
 	}
 	if f.Managed != nil {
-		cfg.Concurrency, cfg.InitLimit = cmp.Or(f.Managed.MaxConcurrency, f.Managed.mostConcurrency(f.MemoryMB)), max(managedInit, f.Timeout)
+		cfg.Concurrency = cmp.Or(f.Managed.MaxConcurrency, f.Managed.mostConcurrency(f.MemoryMB))
 	}
 	if w.enclosing != nil {
 		cfg.Enclose = w.enclosing(f)

@@ -58,7 +58,7 @@ type Config struct {
 	// measured process by process.
 	EnforceMemory bool
 	Timeout       time.Duration // of one invocation
-	InitLimit     time.Duration // of the init phase, before it is tried again inside the first invocation
+	InitLimit     time.Duration // of the init phase of an environment on demand, before it is tried again inside the first invocation
 	// Enclose makes the surroundings of an environment that is configured so, once. Nil: it shares the machine's.
 	Enclose func(cfg *Config, id string) (Enclosure, error)
 	// Confine limits what the processes of an environment may use together, once. Nil: they are not limited.
@@ -70,6 +70,18 @@ type Config struct {
 	// Provisioned environments are initialised ahead: no invocation pays for it.
 	Provisioned bool
 	Log         logrus.FieldLogger
+}
+
+// initAhead is how long the init phase may take at least where no invocation waits for it. Source: "Understanding the Lambda
+// execution environment lifecycle" in the Lambda developer guide.
+const initAhead = 130 * time.Second
+
+// initLimit bounds the init phase.
+func (c *Config) initLimit() time.Duration {
+	if c.Provisioned || c.Managed() {
+		return max(initAhead, min(c.Timeout, MaxTimeout))
+	}
+	return c.InitLimit
 }
 
 // An Enclosure is surroundings in which an environment's processes see no others: sandbox.TaskRoot is their folder, and they call
@@ -162,7 +174,7 @@ func (e *Environment) Init(ctx context.Context) {
 	if e.enclose() != nil {
 		return // Invoke tries again, and reports it
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, e.cfg.InitLimit, errInitTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, e.cfg.initLimit(), errInitTimeout)
 	defer cancel()
 	began := time.Now()
 	if err := e.start(ctx, "init"); err != nil {

@@ -157,6 +157,23 @@ func TestExtensionsLearnOfAFailedInit(t *testing.T) {
 	}
 }
 
+// An init for which no invocation waits may take longer.
+func TestHowLongAnInitMayTake(t *testing.T) {
+	for name, c := range map[string]struct {
+		cfg  Config
+		want time.Duration
+	}{
+		"on demand":      {Config{Timeout: time.Minute}, 10 * time.Second},
+		"provisioned":    {Config{Timeout: time.Minute, Provisioned: true}, 130 * time.Second},
+		"long":           {Config{Timeout: 10 * time.Minute, Provisioned: true}, 10 * time.Minute},
+		"managed":        {Config{Timeout: 3 * time.Second, Concurrency: 1}, 130 * time.Second},
+		"longer managed": {Config{Timeout: time.Hour, Concurrency: 1}, 15 * time.Minute},
+	} {
+		c.cfg.InitLimit = 10 * time.Second
+		require.Equal(t, c.want, c.cfg.initLimit(), name)
+	}
+}
+
 func TestTheBillOfAnInvocation(t *testing.T) {
 	for name, c := range map[string]struct {
 		e                    *Environment
