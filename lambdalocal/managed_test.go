@@ -62,6 +62,7 @@ func TestAManagedEnvironmentServesSeveralInvocationsAtOnce(t *testing.T) {
 	m := managed(t, "workers", nil)
 	about, err := m.client.GetFunctionConfiguration(context.Background(), &lambda.GetFunctionConfigurationInput{FunctionName: aws.String("web")})
 	require.NoError(t, err)
+	require.Equal(t, types.StateActive, about.State)
 	on := about.CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig
 	require.Equal(t, "arn:aws:lambda:us-east-1:000000000000:capacity-provider:lambdalocal", *on.CapacityProviderArn)
 	require.EqualValues(t, 2, *on.PerExecutionEnvironmentMaxConcurrency)
@@ -157,6 +158,9 @@ func TestAManagedFunctionIsPendingAtFirst(t *testing.T) {
 	var pending *types.ResourceConflictException
 	require.ErrorAs(t, err, &pending)
 	require.Contains(t, pending.ErrorMessage(), "Pending")
+	about, err := m.client.GetFunctionConfiguration(context.Background(), &lambda.GetFunctionConfigurationInput{FunctionName: aws.String("web")})
+	require.NoError(t, err)
+	require.Equal(t, types.StatePending, about.State, "for waiters")
 }
 
 func TestWhatManagedInstancesDoNotHaveIsRefused(t *testing.T) {

@@ -158,6 +158,18 @@ func (f *Function) placeBeside(w *work) error {
 	return nil
 }
 
+// Pending tells whether all environments of a version on Managed Instances are starting, so that it takes no invocations yet.
+func (f *Function) Pending(version string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := f.versions[version]
+	if v == nil {
+		return false
+	}
+	l, _, pending := v.fleet.roomiest()
+	return l == nil && pending
+}
+
 // roomiest returns the environment with the most room. It is nil while all are starting.
 func (t *fleet) roomiest() (found *life, free int, pending bool) {
 	for _, l := range t.lives {

@@ -61,6 +61,14 @@ func (h *Handler) capacity(m *function.Managed, cfg function.Version) *capacityP
 	}}
 }
 
+// state is what SDKs wait for.
+func state(f *function.Function, version string) string {
+	if f.Pending(version) {
+		return "Pending"
+	}
+	return "Active"
+}
+
 // configuration describes a version of the function, named as t names it.
 func (h *Handler) configuration(f *function.Function, t target, cfg function.Version) configuration {
 	return configuration{
@@ -69,7 +77,7 @@ func (h *Handler) configuration(f *function.Function, t target, cfg function.Ver
 		Timeout: int(math.Ceil(cfg.Timeout.Seconds())), MemorySize: cfg.MemoryMB, LastModified: cfg.Modified.UTC().Format(timestamp),
 		Architectures: []string{string(f.Config().Architecture)}, Environment: variables{cfg.Env}, PackageType: "Zip",
 		Description: cfg.Description, CodeSha256: cfg.Sha256, RevisionId: cfg.Revision,
-		State: "Active", LastUpdateStatus: "Successful", EphemeralStorage: storage{cfg.TempMB},
+		State: state(f, cfg.Version), LastUpdateStatus: "Successful", EphemeralStorage: storage{cfg.TempMB},
 		CapacityProviderConfig: h.capacity(f.Config().Managed, cfg),
 	}
 }
