@@ -17,6 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/uuid"
 )
 
 var errInitTimeout = errors.New("init phase timed out")
@@ -124,6 +125,7 @@ type Extension struct {
 // called from any goroutine, all else only by the owner.
 type Environment struct {
 	id     string
+	token  string // of the metadata endpoint
 	cfg    *Config
 	port   int
 	log    logrus.FieldLogger
@@ -149,7 +151,7 @@ type Environment struct {
 // New returns an environment that has not started. Port is a free port of this machine, for the function's own use.
 func New(cfg *Config, id string, port int) *Environment {
 	return &Environment{
-		id: id, cfg: cfg, port: port, cold: !cfg.Provisioned, broken: make(chan struct{}),
+		id: id, token: uuid.New(), cfg: cfg, port: port, cold: !cfg.Provisioned, broken: make(chan struct{}),
 		log: cfg.Log.WithFields(logrus.Fields{"function": cfg.Function, "environment": id}),
 	}
 }

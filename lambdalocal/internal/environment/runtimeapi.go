@@ -25,7 +25,7 @@ const (
 	runtimeAnswered   runtimeState = "RuntimeResponseSentState"
 )
 
-// handler serves the Runtime, Extensions and Telemetry APIs.
+// handler serves the Runtime, Extensions and Telemetry APIs, and the metadata endpoint.
 func (b *boot) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/ping", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "pong") })
@@ -33,6 +33,7 @@ func (b *boot) handler() http.Handler {
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", b.response)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", b.invocationError)
 	mux.HandleFunc("POST /2018-06-01/runtime/init/error", b.initError)
+	mux.HandleFunc("GET "+metadataPath, b.metadata)
 	mux.HandleFunc("POST /2020-01-01/extension/register", b.register)
 	mux.HandleFunc("GET /2020-01-01/extension/event/next", b.nextEvent)
 	mux.HandleFunc("POST /2020-01-01/extension/init/error", b.extensionError(extensionInitError))

@@ -77,6 +77,8 @@ func (e *Environment) reserved(runtimeAPI string) map[string]string {
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  cfg.initializationType(),
 		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + cfg.Function,
 		"AWS_LAMBDA_LOG_STREAM_NAME":      fmt.Sprintf("%s/[%s]%s", time.Now().UTC().Format("2006/01/02"), cfg.Version, e.id),
+		"AWS_LAMBDA_METADATA_API":         runtimeAPI,
+		"AWS_LAMBDA_METADATA_TOKEN":       e.token,
 		"AWS_LAMBDA_RUNTIME_API":          runtimeAPI,
 		"AWS_XRAY_CONTEXT_MISSING":        "LOG_ERROR",
 		"AWS_XRAY_DAEMON_ADDRESS":         xrayHost + ":" + xrayPort,
