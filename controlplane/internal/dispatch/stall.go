@@ -26,8 +26,9 @@ type beat struct {
 // Beat says that this process is running, and returns how often it has stalled.
 func (d *Dispatcher) Beat() int {
 	for {
+		last := d.beat.Load() // first: a stall that is counted from here on must not be overwritten
 		at := now()
-		stalls, last := d.stalls(at), d.beat.Load()
+		stalls := d.stalls(at)
 		if d.beat.CompareAndSwap(last, &beat{at, stalls}) {
 			return stalls
 		}

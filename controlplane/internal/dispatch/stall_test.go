@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,4 +79,27 @@ func (w *world) stopTimer() {
 		f.armed = time.Time{}
 		f.mu.Unlock()
 	}
+}
+
+// A stall that a step of a pool notices is not forgotten, whenever the process beats: nobody would take over anew.
+func TestAStallThatIsNoticedBesideABeatIsKept(t *testing.T) {
+	const stalls = 20_000
+	d := &Dispatcher{}
+	d.Beat()
+	ctx, stop := context.WithCancel(t.Context())
+	var beats sync.WaitGroup
+	beats.Go(func() {
+		for ctx.Err() == nil {
+			d.Beat()
+		}
+	})
+	at, before := now(), 0
+	for range stalls {
+		at = at.Add(time.Minute)
+		counted := d.stalls(at)
+		require.Greater(t, counted, before)
+		before = counted
+	}
+	stop()
+	beats.Wait()
 }
