@@ -27,6 +27,7 @@ type function struct {
 	unfollow context.CancelFunc       // ends follow; guarded by d.configuring
 
 	looking sync.Mutex // held by look, so that one reads the qualifier at a time; taken before mu
+	noting  sync.Mutex // held by writeNote, so that relays get notes in order; taken before mu
 
 	// mu guards the fields below. It is never held while calling a relay, a provider or Envoy.
 	mu         sync.Mutex

@@ -203,6 +203,8 @@ func (d *Dispatcher) Abandon() {
 }
 
 func (f *function) writeNote() {
+	f.noting.Lock()
+	defer f.noting.Unlock()
 	if text := f.note(); text != nil {
 		f.d.relay.Note(f.name, text)
 	}

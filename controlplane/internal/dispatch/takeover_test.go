@@ -5,12 +5,16 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
@@ -301,4 +305,44 @@ func TestAnInheritedInstanceThatWasUpIsForWhomNoOtherServes(t *testing.T) {
 		require.Equal(t, upstream.Degraded, w.health("/e/web/0000"))
 		require.Equal(t, upstream.Unhealthy, w.health("/e/web/0001"))
 	})
+}
+
+// noteOrder is a relay that reads how many requests the notes count.
+type noteOrder struct {
+	commands
+	last atomic.Uint64
+	back atomic.Bool // a note came after a later one
+}
+
+func (o *noteOrder) Note(_ string, text []byte) {
+	var n note
+	_ = json.Unmarshal(text, &n)
+	runtime.Gosched() // as a relay's lock would
+	o.back.Store(o.back.Load() || o.last.Swap(n.Bill.Requests) > n.Bill.Requests)
+}
+
+// Whoever writes notes at the same time, the next leader gets the latest.
+func TestNotesAreGivenInOrder(t *testing.T) {
+	w := newWaitingWorld(t, func(c *config.Function) { c.Scaling.Min = 1 })
+	order := &noteOrder{commands: commands{w}}
+	w.relay = order
+	w.Inherited(relays.Inheritance{Instance: "one", Function: "web", Endpoint: "web/0000", Age: time.Minute, UpFor: time.Minute})
+	w.comesUp("one")
+	w.Load("one", relays.Load{})
+	w.Start()
+	var writers sync.WaitGroup
+	for range 2 {
+		writers.Go(func() {
+			for range 1000 {
+				l, err := w.Acquire(t.Context(), admission.Request{Function: "web"})
+				if assert.NoError(t, err) {
+					l.Release()
+				}
+				w.WriteNotes()
+			}
+		})
+	}
+	writers.Wait()
+	require.Positive(t, order.last.Load())
+	require.False(t, order.back.Load())
 }
