@@ -52,14 +52,15 @@ func (d *Dispatcher) Shutdown(ctx context.Context) {
 	d.end()
 }
 
-// end stops background work, Invoke calls and timers, and returns when they have ended.
+// end stops background work, timers and Invoke calls, and returns when they have ended. The calls come last: until its timer is stopped
+// a pool may start another instance.
 func (d *Dispatcher) end() {
 	d.halt()
 	d.background.Wait()
-	d.invocations.Wait()
 	for _, f := range d.list() {
 		f.stopTimer()
 	}
+	d.invocations.Wait()
 }
 
 // serves tells whether an instance has requests in flight, has a peer, or has said goodbye and its invocation is about to end.
