@@ -149,7 +149,8 @@ type Function struct {
 // Invoke implements provider.Provider.
 func (f *Function) Invoke(ctx context.Context, version string, invocation wire.Invocation) provider.End {
 	end := f.invoke(ctx, version, invocation)
-	// A function without lambdapeer may answer with the event that it got. The token in it must not get into logs.
+	// A function without lambdapeer may answer with the event that it got. The token in it must not get into logs, nor a part of it: it
+	// is valid until the instance is forgotten.
 	end.Detail = wire.CutDetail(strings.ReplaceAll(end.Detail, invocation.Token, "(token)"))
 	return end
 }

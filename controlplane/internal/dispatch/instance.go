@@ -97,10 +97,7 @@ func (f *function) invokeExpected(i *instance) provider.End {
 	case <-f.d.stop.Done():
 		return provider.End{Cause: scaler.Unknown, Detail: "left to itself: the control plane stops", NeverRan: true}
 	}
-	invocation := f.invocation(i)
-	end := i.by.provider.Invoke(f.d.stop, i.core.Pin(), invocation)
-	end.Detail = withoutToken(end.Detail, invocation.Token)
-	return end
+	return i.by.provider.Invoke(f.d.stop, i.core.Pin(), f.invocation(i))
 }
 
 // returned handles the end of Invoke. If only the connection to the provider broke, the invocation goes on: an instance whose
@@ -357,7 +354,7 @@ func (f *function) ended(i *instance, end provider.End) {
 	f.wake(at, &todo)
 	killed := f.died(at, i, end)
 	f.noteFailure(at, i, end, killed.requests())
-	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Gone: f.endsWorn(i, end), Lost: end.Lost, Version: end.Version}), &todo)
+	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Gone: f.endsWorn(end), Lost: end.Lost, Version: end.Version}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))
 	dearer := f.charge(at, i, end)

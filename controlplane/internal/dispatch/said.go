@@ -18,7 +18,7 @@ type said map[scaler.Cause]string
 
 func (s said) note(end provider.End) {
 	if end.Cause != "" {
-		s[scaler.StartCause(end.Cause)] = oneLine(end.Detail, maxSaid)
+		s[scaler.StartCause(end.Cause)] = oneLine(end.Detail)
 	}
 }
 
@@ -30,21 +30,18 @@ func (s said) because(cause scaler.Cause) string {
 	return "; the last failure: " + s[cause]
 }
 
-// oneLine makes each run of white space one blank. It cuts what is longer than limit bytes, never within a character.
-func oneLine(s string, limit int) string {
+// oneLine makes each run of white space one blank. It cuts what is longer than maxSaid, never within a character.
+func oneLine(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
-	if len(s) <= limit {
+	if len(s) <= maxSaid {
 		return s
 	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
+	end := maxSaid
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
 	}
-	return s[:limit] + "…"
+	return s[:end] + "…"
 }
-
-// withoutToken removes an invocation's token from the detail of its failure, because an app may repeat the event in its error
-// and the token is valid until the instance is forgotten.
-func withoutToken(detail, token string) string { return strings.ReplaceAll(detail, token, "[token]") }
 
 // noteFailure records how an instance failed, if it did. The caller holds f.mu.
 func (f *function) noteFailure(at time.Time, i *instance, end provider.End, inFlight string) {
@@ -61,5 +58,5 @@ func (f *function) noteFailure(at time.Time, i *instance, end provider.End, inFl
 	if inFlight != "" {
 		detail = "in flight: " + inFlight + "; " + detail
 	}
-	f.recent.failed(failure{what: what, cause: string(end.Cause), at: at, instance: i.id, detail: oneLine(detail, maxSaid)})
+	f.recent.failed(failure{what: what, cause: string(end.Cause), at: at, instance: i.id, detail: oneLine(detail)})
 }

@@ -101,7 +101,7 @@ func (f *function) unread(err error) {
 	v.failures++
 	warn := v.trouble == "" && (errors.Is(err, provider.ErrForbidden) || v.failures >= failuresToWarn)
 	if warn {
-		v.trouble = unseenDetail + ": " + oneLine(err.Error(), maxSaid)
+		v.trouble = unseenDetail + ": " + oneLine(err.Error())
 	}
 	plan := v.take()
 	blind := v.trouble != "" || plan != nil

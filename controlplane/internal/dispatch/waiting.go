@@ -78,7 +78,7 @@ func (f *function) waiting(i *instance, w relays.Waiting) {
 	if i.wait.app == "" {
 		i.wait.since = at
 	}
-	i.wait.app, i.wait.lost = oneLine(w.What, maxSaid), false
+	i.wait.app, i.wait.lost = oneLine(w.What), false
 	i.environment, i.peer, i.met = w.Environment, w.Peer, true
 	i.core.AwaitsApp()
 	i.wait.lines++

@@ -25,7 +25,7 @@ func (f *function) wears(i *instance, word wire.Notice) {
 func wornBy(word wire.Notice) string { return strings.TrimPrefix(string(word), "worn_") }
 
 // endsWorn tells whether a worn environment has ended with its instance, and counts it. The caller holds f.mu.
-func (f *function) endsWorn(i *instance, end provider.End) bool {
+func (f *function) endsWorn(end provider.End) bool {
 	if end.Report == nil || !end.Report.Worn.Wears() {
 		return false
 	}

@@ -36,7 +36,7 @@ type Routing struct {
 // An End says how an invocation ended.
 type End struct {
 	Cause    scaler.Cause // why it counts as failed; empty after a report
-	Detail   string       // for the operator's log, never for clients
+	Detail   string       // for the operator's log, never for clients; the invocation's token is not in it
 	Report   *wire.Report // the peer's own account; nil when the function did not live to give one
 	Version  string       // of the code that ran, as Lambda says; empty: it does not
 	Request  string       // Lambda's id of the invocation, which its log lines have; empty: not known
