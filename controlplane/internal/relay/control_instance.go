@@ -170,12 +170,7 @@ func (i *instance) lose(c *controlStream, report *wire.Report, err error) {
 		i.suspend(c, err)
 		return
 	}
-	i.mu.Lock()
-	current := i.control == c
-	i.mu.Unlock()
-	if current {
-		i.end(ending{report: report}, linger)
-	}
+	i.endIf(func() bool { return i.control == c }, ending{report: report}, linger)
 }
 
 // suspend takes an instance out of service whose control stream broke off, and gives its peer time to come back. It closes the
@@ -198,10 +193,5 @@ func (i *instance) suspend(c *controlStream, err error) {
 
 // giveUp ends an instance whose peer did not come back.
 func (i *instance) giveUp(err error) {
-	i.mu.Lock()
-	back := i.control != nil
-	i.mu.Unlock()
-	if !back {
-		i.end(ending{err: err}, 0)
-	}
+	i.endIf(func() bool { return i.control == nil }, ending{err: err}, 0)
 }

@@ -79,12 +79,7 @@ func newInstance(r *Relay, e relays.Expectation) *instance {
 
 // expire ends an instance whose peer has not dialled.
 func (i *instance) expire() {
-	i.mu.Lock()
-	dialled := i.owner != ""
-	i.mu.Unlock()
-	if !dialled {
-		i.end(ending{err: relays.ErrNeverDialled}, 0)
-	}
+	i.endIf(func() bool { return i.owner == "" }, ending{err: relays.ErrNeverDialled}, 0)
 }
 
 // comeUp opens the socket as soon as everything is there: a welcomed control stream, an app that takes requests, and an idle
@@ -136,16 +131,21 @@ func (i *instance) listen() (*net.UnixListener, error) {
 
 // end takes the instance out of service, and reports Down when its tunnels are closed. They have at most wait to end by themselves.
 // Only the first end counts. It must not be called from within a method of Commands.
-func (i *instance) end(how ending, wait time.Duration) {
-	if i.stop(how, wait) {
+func (i *instance) end(how ending, wait time.Duration) { i.endIf(always, how, wait) }
+
+func always() bool { return true }
+
+// endIf is end if still holds then. It is called with the lock held: a peer may come back while its end is decided.
+func (i *instance) endIf(still func() bool, how ending, wait time.Duration) {
+	if i.stop(still, how, wait) {
 		i.finish()
 	}
 }
 
-// stop is end without the report. It tells whether no tunnel is left, so that finish must be called.
-func (i *instance) stop(how ending, wait time.Duration) (done bool) {
+// stop is endIf without the report. It tells whether no tunnel is left, so that finish must be called.
+func (i *instance) stop(still func() bool, how ending, wait time.Duration) (done bool) {
 	i.mu.Lock()
-	if i.ended {
+	if i.ended || !still() {
 		i.mu.Unlock()
 		return false
 	}

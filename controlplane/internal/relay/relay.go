@@ -158,7 +158,7 @@ func (r *Relay) Drain(id string, reason wire.Reason) {
 // Forget implements relays.Commands.
 func (r *Relay) Forget(id string) {
 	i := r.find(id)
-	if i != nil && i.stop(ending{err: relays.ErrForgotten}, 0) {
+	if i != nil && i.stop(always, ending{err: relays.ErrForgotten}, 0) {
 		go i.finish() // the instance's own count keeps Run waiting for it
 	}
 }
