@@ -134,6 +134,18 @@ func TestARelayMayNotTakeAnothersName(t *testing.T) {
 	require.NotEqual(t, codes.PermissionDenied, status.Code(l.Serve(ctx, &flood{ctx: ctx, first: hello("one")})))
 }
 
+// A hasty control plane answers before it is greeted, and ends.
+type hasty struct{}
+
+func (hasty) Send(*Up) error       { return io.EOF }
+func (hasty) Recv() (*Down, error) { return &Down{}, nil }
+
+func TestAControlPlaneThatAnswersBeforeItIsGreetedIsNoStream(t *testing.T) {
+	r := NewRelay(Options{Log: quiet(t)})
+	err := r.attach(t.Context(), func(context.Context) (Stream[Up, Down], error) { return hasty{}, nil })
+	require.ErrorIs(t, err, io.EOF)
+}
+
 func TestMessagesBeyondTheLimitsAreRefused(t *testing.T) {
 	require.ErrorContains(t, codec{}.Unmarshal(make([]byte, tables.MaxMessage+1), new(Up)), "at most")
 	many := Up{Register: make([]Registration, maxTogether+1)}

@@ -192,7 +192,9 @@ func (r *Relay) attach(ctx context.Context, dial Dial) error {
 	session, l, greeting := r.open()
 	defer r.close(session, l)
 	if err := stream.Send(&Up{Observed: &greeting}); err != nil {
-		_, err = stream.Recv()
+		if _, why := stream.Recv(); why != nil {
+			err = why
+		}
 		return err
 	}
 	return converse(ctx, stream, side[Up, Down]{
