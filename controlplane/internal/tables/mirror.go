@@ -45,9 +45,8 @@ type mirrored struct {
 	drain            wire.Reason
 	forget           bool
 	queued           bool
-	seen             bool   // on this stream
-	past             bool   // what is known is of the relay's process before
-	number           uint64 // of the last want that was sent
+	seen             bool // on this stream
+	past             bool // what is known is of the relay's process before
 }
 
 // unrepeated is in place of the message's number for an end that the relay's process before has told.

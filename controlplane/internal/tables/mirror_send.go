@@ -48,7 +48,7 @@ func (m *Mirror) nextWants(now time.Time, d *Desired) {
 
 func (m *Mirror) want(now time.Time, i *mirrored) Want {
 	m.number++
-	i.queued, i.number = false, m.number
+	i.queued = false
 	w := Want{Number: m.number, Instance: i.ID, Drain: i.drain, Forget: i.forget}
 	if i.expect {
 		w.Expect = &Expectation{
