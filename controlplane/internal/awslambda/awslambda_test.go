@@ -85,7 +85,7 @@ func TestInvocationCarriesThePayloadAndReturnsTheReport(t *testing.T) {
 	require.EqualValues(t, 7, end.Report.Requests)
 	require.Equal(t, "r-1", end.Request)
 	require.Equal(t, bill.Usage{
-		Billed: 1013 * time.Millisecond, Init: 200100 * time.Microsecond, MemoryMB: 512, MaxMB: 81,
+		Billed: 1013 * time.Millisecond, Init: 200100 * time.Microsecond, MemoryMB: 512,
 	}, end.Usage)
 }
 

@@ -15,7 +15,6 @@ var (
 	billed     = regexp.MustCompile(`Billed Duration: ([0-9.]+) ms`)
 	initial    = regexp.MustCompile(`Init Duration: ([0-9.]+) ms`)
 	memory     = regexp.MustCompile(`Memory Size: ([0-9]+) MB`)
-	maxMemory  = regexp.MustCompile(`Max Memory Used: ([0-9]+) MB`)
 )
 
 // parseTail reads the log tail of an Invoke answer, in base64. What cannot be read is zero.
@@ -33,7 +32,6 @@ func parseTail(encoded string) bill.Usage {
 		Billed:   time.Duration(number(billed, line) * float64(time.Millisecond)),
 		Init:     time.Duration(number(initial, line) * float64(time.Millisecond)),
 		MemoryMB: int(number(memory, line)),
-		MaxMB:    int(number(maxMemory, line)),
 	}
 }
 

@@ -11,7 +11,6 @@ type Usage struct {
 	Billed   time.Duration // init included, where Lambda bills that
 	Init     time.Duration
 	MemoryMB int // configured
-	MaxMB    int // used at most
 
 	Up time.Duration // from its start until its instance was up, as we saw it; 0: it never was
 }

@@ -49,9 +49,6 @@ func (p *plane) takes() bool {
 func (w *world) serve(r *request, id string) {
 	i := w.instances[id]
 	if i == nil || i.ended || !i.connected || i.inFlight >= slots {
-		if i != nil && i.connected && !i.ended {
-			w.refused++
-		}
 		r.release(w)
 		w.after(again, func() { w.offer(r) })
 		return
@@ -82,12 +79,6 @@ func (r *request) release(w *world) {
 			d.do(d.pool.Release(d.now, lease))
 		}
 	})
-}
-
-// lost is the end of a request that nobody serves.
-func (r *request) lost(w *world) {
-	r.over = true
-	w.unserved++
 }
 
 // beside is how long a request may wait while a slot is free and nothing goes wrong any more: a stream that has fallen silent is given up

@@ -69,7 +69,7 @@ func (d *desk) lose(r *request) {
 		return
 	}
 	r.lease = nil
-	r.lost(d.world)
+	r.over = true
 }
 
 // dispatch sends a request to its instance.

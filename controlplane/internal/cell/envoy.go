@@ -50,7 +50,7 @@ func (w *world) offer(r *request) {
 		w.after(hold, func() { w.offer(r) })
 		return
 	}
-	r.lost(w)
+	r.over = true
 }
 
 // serves tells whether the caretaker can be asked.

@@ -24,22 +24,22 @@ type world struct {
 	order  uint64
 	err    error // the first promise that was broken
 
-	store                               *store
-	relay                               *relay
-	planes                              []*plane
-	instances                           map[string]*instance // invoked, by id
-	running                             []*instance          // those that have not ended, in the order of their starts
-	environments                        []*environment
-	made                                int                   // environments
-	expected                            map[string]uint64     // by the relay, in that term
-	told                                map[string]leadership // to which leader, last: that it has ended
-	calm                                bool                  // no fault happens any more
-	severed                             bool                  // a plane is apart to the end
-	rate                                time.Duration         // between two requests
-	open                                []*request            // in the order of their arrival, those served among them
-	busy                                time.Time             // when no slot was free last that Envoy could reach, or something went wrong
-	starts, needless, refused, unserved int
-	log                                 []string
+	store            *store
+	relay            *relay
+	planes           []*plane
+	instances        map[string]*instance // invoked, by id
+	running          []*instance          // those that have not ended, in the order of their starts
+	environments     []*environment
+	made             int                   // environments
+	expected         map[string]uint64     // by the relay, in that term
+	told             map[string]leadership // to which leader, last: that it has ended
+	calm             bool                  // no fault happens any more
+	severed          bool                  // a plane is apart to the end
+	rate             time.Duration         // between two requests
+	open             []*request            // in the order of their arrival, those served among them
+	busy             time.Time             // when no slot was free last that Envoy could reach, or something went wrong
+	starts, needless int
+	log              []string
 }
 
 // A leadership is a term of a process. Terms alone may come again, where the store has lost its record.

@@ -16,13 +16,12 @@ import (
 type Material struct {
 	ID    ID
 	Pair  keypair.Pair
-	CA    []byte // PEM
 	roots *x509.CertPool
 }
 
 // NewMaterial checks that the CA, PEM, vouches for a certificate, and that this names a part of the domain in that role.
 func NewMaterial(domain string, role Role, pair keypair.Pair, ca []byte) (Material, error) {
-	m := Material{Pair: pair, CA: ca, roots: x509.NewCertPool()}
+	m := Material{Pair: pair, roots: x509.NewCertPool()}
 	if !m.roots.AppendCertsFromPEM(ca) {
 		return Material{}, errors.New("the CA's file holds no PEM certificate")
 	}

@@ -239,13 +239,12 @@ type Standing struct {
 	Leads   bool
 	Term    uint64
 	Relays  []string // the relays that the record names
-	Holder  string   // who leads as last read, for people
-	Address string   // of the holder, for people
+	Address string   // of who leads as last read, for people
 }
 
 // Standing says whether the candidate leads now.
 func (c *Candidate) Standing(now time.Time) Standing {
-	return Standing{Leads: c.leads(now), Term: c.term, Relays: c.known.Relays, Holder: c.known.Holder, Address: c.known.Address}
+	return Standing{Leads: c.leads(now), Term: c.term, Relays: c.known.Relays, Address: c.known.Address}
 }
 
 // Until is the time until which it leads if it hears nothing more.

@@ -65,10 +65,9 @@ type model struct {
 	startedWell map[*pool.Instance]bool      // had dialled before they were inherited
 	gaveUp      map[*pool.Instance]bool      // drained or timed out: no lease any more
 	startedAt   []time.Time
-	unclaimed   []time.Time // of those, the starts for which no frozen environment was there
-	lost        []time.Time // until when instances that were lost may run on
-	settling    []time.Time // until when environments may not be found that have just frozen
-	adopted     int
+	unclaimed   []time.Time            // of those, the starts for which no frozen environment was there
+	lost        []time.Time            // until when instances that were lost may run on
+	settling    []time.Time            // until when environments may not be found that have just frozen
 	others      map[*pool.Instance]int // requests that somebody else has leased
 	answers     uint64
 	ended       int
@@ -576,7 +575,6 @@ func (m *model) adopt(t *rapid.T) {
 		return
 	}
 	m.instances = append(m.instances, i)
-	m.adopted++
 	m.check()
 }
 

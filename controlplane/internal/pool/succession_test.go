@@ -58,7 +58,7 @@ func (m *model) learn(t *rapid.T, n pool.Note) {
 
 // reset forgets what was between a pool that is gone and its caller.
 func (m *model) reset() {
-	m.waiting, m.leased, m.instances, m.startedAt, m.unclaimed, m.lost, m.settling, m.adopted, m.ended = nil, nil, nil, nil, nil, nil, nil, 0, 0
+	m.waiting, m.leased, m.instances, m.startedAt, m.unclaimed, m.lost, m.settling, m.ended = nil, nil, nil, nil, nil, nil, nil, 0
 	for _, of := range []map[*pool.Instance]time.Time{m.drainAt, m.deadlines, m.answered} {
 		clear(of)
 	}

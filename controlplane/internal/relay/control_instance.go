@@ -134,7 +134,6 @@ func (i *instance) lastDoubtful(old, c *controlStream) uint64 {
 
 // welcomed lets the instance come up, and sends a drain that was ordered before.
 func (i *instance) welcomed(c *controlStream) {
-	i.relay.counters.controlStreams.Add(1)
 	i.mu.Lock()
 	if i.control != c {
 		i.mu.Unlock()

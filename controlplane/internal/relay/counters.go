@@ -89,8 +89,6 @@ type Stats struct {
 	Waiting     int64 // connections of Envoy that wait for a tunnel
 
 	Accepted       uint64 // connections that peers dialled
-	Tunnels        uint64 // tunnels that were let in
-	ControlStreams uint64 // control streams that were welcomed
 	BytesToPeers   uint64
 	BytesFromPeers uint64
 	Dropped        map[Drop]uint64 // every Drop has an entry
@@ -98,8 +96,7 @@ type Stats struct {
 
 type counters struct {
 	connections, instances, up, tunnelsIdle, spliced, waiting atomic.Int64
-	accepted, tunnels, controlStreams                         atomic.Uint64
-	toPeers, fromPeers                                        atomic.Uint64
+	accepted, toPeers, fromPeers                              atomic.Uint64
 	dropped                                                   [drops]atomic.Uint64
 }
 
@@ -109,8 +106,7 @@ func (c *counters) snapshot() Stats {
 	s := Stats{
 		Connections: c.connections.Load(), Instances: c.instances.Load(), Up: c.up.Load(),
 		TunnelsIdle: c.tunnelsIdle.Load(), Spliced: c.spliced.Load(), Waiting: c.waiting.Load(),
-		Accepted: c.accepted.Load(), Tunnels: c.tunnels.Load(), ControlStreams: c.controlStreams.Load(),
-		BytesToPeers: c.toPeers.Load(), BytesFromPeers: c.fromPeers.Load(),
+		Accepted: c.accepted.Load(), BytesToPeers: c.toPeers.Load(), BytesFromPeers: c.fromPeers.Load(),
 		Dropped: make(map[Drop]uint64, drops),
 	}
 	for d := range drops {

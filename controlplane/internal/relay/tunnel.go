@@ -71,7 +71,6 @@ func (i *instance) unreserveTunnel() {
 // standTunnel puts a tunnel into service, for the oldest waiter if there is one. It takes over the connection.
 func (i *instance) standTunnel(conn *peerConn) {
 	t := &tunnel{conn: conn, inst: i}
-	i.relay.counters.tunnels.Add(1)
 	i.mu.Lock()
 	i.reserved--
 	if i.ended || conn.serial <= i.doubtful {

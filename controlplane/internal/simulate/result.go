@@ -25,7 +25,6 @@ type Result struct {
 
 	// With Settings.Peers.
 	Overloaded int           // were refused by two instances
-	Returned   int           // were refused by one
 	Foreign    time.Duration // slots times time that they counted as foreign
 
 	All     Waits // of the requests that got a slot
@@ -33,7 +32,6 @@ type Result struct {
 
 	ColdStarts   int
 	WarmStarts   int
-	Refused      int // Invokes that Lambda throttled, or whose init failed
 	Invoked      int
 	Environments int // that existed at once, running and frozen, at most
 
@@ -248,6 +246,6 @@ func (r *Result) inHindsight(s Settings, leases []workload.Request) {
 
 // with adds the pool's counts.
 func (r Result) with(s pool.Stats) Result {
-	r.Returned, r.Refused, r.Invoked, r.Learned = int(s.Returned), int(s.Failed.Total()), int(s.Started), s.Concurrency
+	r.Invoked, r.Learned = int(s.Started), s.Concurrency
 	return r
 }

@@ -58,9 +58,6 @@ var statuses = map[string]int{
 	TypePrecondition:   http.StatusPreconditionFailed,
 }
 
-// Known says whether there is an error of this type.
-func Known(kind string) bool { return statuses[kind] != 0 }
-
 // New returns an error of a known type.
 func New(kind, format string, args ...any) *Error {
 	return &Error{Type: kind, Status: statuses[kind], Message: fmt.Sprintf(format, args...)}

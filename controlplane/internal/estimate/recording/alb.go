@@ -203,7 +203,7 @@ func (a *ALB) Recording() (Recording, error) {
 	}
 	n := float64(a.served)
 	r := Recording{
-		From: a.from, To: a.to, Requests: a.served, Latency: seconds(a.seconds / n), RequestBytes: a.in / n, ResponseBytes: a.out / n,
+		Requests: a.served, Latency: seconds(a.seconds / n), RequestBytes: a.in / n, ResponseBytes: a.out / n,
 		Notes: short(a.to.Sub(a.from)),
 	}
 	r.Traffic.Profile = a.counts.profile(a.from, a.to)

@@ -121,7 +121,7 @@ func (c *CloudWatch) Recording() (Recording, error) {
 	if err != nil {
 		return Recording{}, err
 	}
-	r := Recording{From: first, To: last.Add(step), RequestBytes: -1, ResponseBytes: -1, Notes: short(last.Add(step).Sub(first))}
+	r := Recording{RequestBytes: -1, ResponseBytes: -1, Notes: short(last.Add(step).Sub(first))}
 	r.Traffic.Profile = profileOf(counts, times, step)
 	sum := 0.0
 	for _, n := range counts {

@@ -13,7 +13,6 @@ import (
 // A Recording is what was read.
 type Recording struct {
 	Traffic       estimate.Traffic
-	From, To      time.Time
 	Requests      int           // that a target served
 	Latency       time.Duration // mean; 0: not known
 	RequestBytes  float64       // mean; negative: not known
