@@ -216,9 +216,9 @@ func awaitReady(
 	if wait == nil {
 		return wire.Report{}, true
 	}
-	waiting, cancel := context.WithCancel(ctx)
-	defer cancel()
+	waiting := ctx
 	if !deadline.IsZero() {
+		var cancel context.CancelFunc
 		waiting, cancel = context.WithDeadlineCause(ctx, instance.DrainAt(inv, deadline, time.Now()),
 			errors.New("the app was not ready when the invocation's deadline came near"))
 		defer cancel()

@@ -39,7 +39,7 @@ func ReadWorkers(getenv func(string) string) (int, error) {
 // Lambda Dispatch are refused, because such an environment serves many requests at once by itself. The first error ends all
 // workers.
 func (e *Environment) runManaged(ctx context.Context, api *runtimeapi.Client) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var workers sync.WaitGroup
 	ready := oneAtATime(e.Ready)
@@ -47,16 +47,16 @@ func (e *Environment) runManaged(ctx context.Context, api *runtimeapi.Client) er
 		worker := *e // each has a state of its own
 		worker.Hooks, worker.Settle, worker.Ready, worker.managed = Hooks{}, nil, ready, true
 		workers.Go(func() {
-			if err := worker.work(ctx, api); err != nil {
+			if err := worker.work(working, api); err != nil {
 				cancel(err)
 			}
 		})
 	}
 	workers.Wait()
-	if cause := context.Cause(ctx); cause != context.Canceled {
-		return cause
+	if ctx.Err() != nil {
+		return nil
 	}
-	return nil
+	return context.Cause(working)
 }
 
 // oneAtATime lets one caller at a time call ready.

@@ -1,9 +1,12 @@
 package lifecycle
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/events"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/instance"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimeapi"
+	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/internal/runtimetest"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 )
 
@@ -53,6 +59,27 @@ func TestManagedInstancesRefuseInstances(t *testing.T) {
 	require.Contains(t, answer.Body, "LambdaDispatch.ManagedInstances")
 	api.Invoke("event", `{"version":"2.0","rawPath":"/","requestContext":{"http":{"method":"GET"}}}`, time.Now().Add(time.Minute))
 	require.Contains(t, api.Answer(t).Body, `"statusCode":404`)
+}
+
+// Whatever makes the environment stop is no error; one of the API's is.
+func TestManagedInstancesStopInOrder(t *testing.T) {
+	api := runtimetest.Start(t)
+	client := runtimeapi.New(api.Address())
+	defer client.Close()
+	ctx, stop := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	e := &Environment{ID: "e", Logger: logger(t), Workers: 2}
+	go func() { ended <- e.RunLambda(ctx, client) }()
+	<-api.Asked
+	<-api.Asked
+	stop(&instance.Stop{Reason: wire.ReasonShutdown, Detail: "terminated"})
+	require.NoError(t, <-ended)
+
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	nobody := runtimeapi.New(strings.TrimPrefix(gone.URL, "http://"))
+	defer nobody.Close()
+	require.ErrorContains(t, e.RunLambda(t.Context(), nobody), "refused")
 }
 
 func TestHowManyInvocationsAreAskedFor(t *testing.T) {
