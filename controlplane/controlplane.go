@@ -124,12 +124,12 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 		Relays:  s.relays.dial,
 		Changed: s.xds.Changed,
 	})
-	// Last, because it has goroutines from the beginning.
 	s.tracer = newTracer(cfg, log)
 	s.metrics = emf.New(emf.Options{
 		Namespace: cfg.EMF.Namespace, Interval: cfg.EMF.Interval, Functions: s.dispatcher.Functions, Leads: s.deciding,
 		Out: os.Stdout, Log: s.log,
 	})
+	// Last, because it has goroutines from the beginning.
 	s.grpc, s.health = newDecider(s.part.server(cfg.Cell), grpc.ChainStreamInterceptor(s.unlessStandby))
 	s.xds.Register(s.grpc)
 	s.relays.leader.Register(s.grpc)

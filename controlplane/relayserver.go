@@ -79,17 +79,29 @@ func NewRelay(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*RelayS
 	}
 	s.care = newCaretaker(cfg, log)
 	before := &succession{dir: cfg.StateDir, patience: lastSteps, log: s.log}
-	if err = before.open(ctx, func() error { return s.openRelay(log) }); err != nil {
-		return nil, errors.Join(err, s.care.close())
+	if err = before.open(ctx, func() error { return s.openRelay(log) }); err == nil {
+		err = s.openBeside(ctx, before, log)
 	}
-	if err = s.openBeside(ctx, before, log); err == nil {
+	if err == nil {
 		s.uplink.Connect(overheard{s.relay, s.care.dispatcher})
 		s.book, err = remember(cfg.StateDir, s.uplink)
 	}
 	if err != nil {
-		return nil, errors.Join(err, closeOnly(s.relay.Run), s.care.close())
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// close closes what NewRelay opened before it failed.
+func (s *RelayServer) close() error {
+	errs := []error{s.care.close()}
+	if s.relay != nil {
+		errs = append(errs, closeOnly(s.relay.Run))
+	}
+	if s.admin != nil {
+		errs = append(errs, closeOnly(s.admin.Run))
+	}
+	return errors.Join(errs...)
 }
 
 // remember takes over the instances of the relay's former process, which has ended by now.

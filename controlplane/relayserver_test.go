@@ -235,6 +235,13 @@ func TestARelayIsAProcessOfItsOwnOnlyWhereThatIsConfigured(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(cfg.StateDir, "relay.term"), []byte("x"), 0o600))
 	_, err = controlplane.NewRelay(t.Context(), cfg, log)
 	require.ErrorContains(t, err, "relay.term")
+	cfg = apart(t)
+	cfg.Relay.Admin = freeAddress(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(cfg.StateDir, "relay.book"), 0o700))
+	_, err = controlplane.NewRelay(t.Context(), cfg, log)
+	require.ErrorContains(t, err, "relay.book")
+	require.NoError(t, os.Remove(filepath.Join(cfg.StateDir, "relay.book")))
+	serveRelay(t, cfg) // nothing has stayed open
 	require.ErrorContains(t, func() error { c := config.Default(); c.Relay.Admin = "127.0.0.1:1"; return c.Validate() }(), "relay.apart is false")
 }
 
