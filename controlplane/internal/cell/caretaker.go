@@ -7,11 +7,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
 )
 
-// Times of a caretaker, as packages controlplane and dispatch have them.
+// Times of a caretaker, as package controlplane has them.
 const (
-	looksEvery   = 100 * time.Millisecond
-	noticed      = 5                // looks
-	leaderWithin = 20 * time.Second // or a request is refused
+	looksEvery = 100 * time.Millisecond
+	noticed    = 5 // looks
 )
 
 // A caretaker decides about requests in the relay's process while nobody leads. It hears what the relay hears and is told, and
@@ -23,15 +22,12 @@ type caretaker struct {
 }
 
 func newCaretaker(r *relay) *caretaker {
-	c := &caretaker{desk: desk{process: &r.process, carry: func(*pool.Effects) {}, may: func() bool { return true }}}
-	return c
+	return &caretaker{desk: desk{process: &r.process, carry: func(*pool.Effects) {}, may: func() bool { return true }}}
 }
 
 func (c *caretaker) begin() {
 	c.known, c.led = map[string]*pool.Instance{}, 0
-	s := settings(c.rng.Uint64())
-	s.QueueTimeout, s.Scaling.Min, s.Scaling.StartsInProgress = leaderWithin, 0, 0
-	c.open(pool.New(s))
+	c.open(pool.New(settings(c.rng.Uint64()).Caretaker()))
 	c.every(looksEvery, c.look)
 }
 

@@ -11,27 +11,11 @@ import (
 // A caretaker decides about requests while nobody leads. It sees the same instances as a leader, through the same reports. It
 // starts and ends none. Slots that a leader has leased are foreign to it.
 
-// leaderWithin is how long a caretaker holds a request until there is a leader. The lease of a leader that hangs expires after
-// five seconds, and one that no relay reaches gives way after twelve. Then a standby must notice that, take over, and be noticed by
-// Envoy. Most clients would rather wait so long than get an error.
-const leaderWithin = 20 * time.Second
-
 // leaderSoon is when a client that was refused should try again: when most leaders have been replaced.
 const leaderSoon = 5 * time.Second
 
 // elsewhere is the cause of a request that leaves a caretaker's queue because there is a leader.
 const elsewhere pool.Cause = "elsewhere"
-
-// caretakerSettings are the pool's settings in a caretaker: nothing is learned, kept or started.
-func (p plan) caretakerSettings() pool.Settings {
-	s := p.settings
-	s.Learn, s.Linger = false, 0
-	s.Scaling.Min, s.Scaling.StartsInProgress, s.Scaling.Environments = 0, 0, 0
-	if s.QueueTimeout == 0 || s.QueueTimeout > leaderWithin {
-		s.QueueTimeout = leaderWithin
-	}
-	return s
-}
 
 // noLeader is the error of a request that a caretaker did not serve.
 func (f *function) noLeader(l *Lease) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
@@ -77,7 +78,7 @@ func TestACaretakerSaysThatNobodyLeads(t *testing.T) {
 		refused := (<-w.acquire(t.Context())).err.(*admission.Error)
 		require.Equal(t, admission.NoLeader, refused.Cause)
 		require.Equal(t, leaderSoon, refused.RetryAfter)
-		require.Equal(t, leaderWithin, time.Since(began))
+		require.Equal(t, pool.LeaderWithin, time.Since(began))
 	})
 }
 

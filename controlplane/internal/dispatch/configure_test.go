@@ -13,6 +13,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/provider"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
@@ -292,7 +293,7 @@ func TestACaretakerHoldsRequestsOfFunctionsUnheardOf(t *testing.T) {
 		w.Start()
 		began := time.Now()
 		require.Equal(t, admission.NoLeader, (<-w.acquireFrom(t.Context(), "shop")).err.(*admission.Error).Cause)
-		require.Equal(t, leaderWithin, time.Since(began))
+		require.Equal(t, pool.LeaderWithin, time.Since(began))
 		synctest.Wait()
 		require.Empty(t, w.names(), "it is forgotten")
 

@@ -34,7 +34,7 @@ func (d *Dispatcher) settingsFor(cfg config.Function, c Configuration) *settings
 		s.closed = admission.Disabled
 	}
 	if d.caretaker {
-		s.provider, s.plan.settings = nil, s.plan.caretakerSettings()
+		s.provider, s.plan.settings = nil, s.plan.settings.Caretaker()
 	}
 	return s
 }
