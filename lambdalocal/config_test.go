@@ -131,11 +131,15 @@ func TestValidateReportsAllMistakes(t *testing.T) {
 	bad.Aliases = []Alias{{Name: "7", Version: "2"}, {Name: "live", Version: "3", Weights: map[string]float64{"2": 1.5, "4": 0}}, {Name: "live", Version: "$LATEST", Weights: map[string]float64{"2": 1}}}
 	bad.Extensions, bad.Dir = []Extension{Program("a/x"), Program("b/x"), {}}, "/does/not/exist"
 	bad.ColdStartDelay, bad.IdleExpiry = Span{Min: 2, Max: 1}, Fixed(0)
-	err := Config{
-		Address: "nowhere", Direct: Direct{Address: "x"}, Prices: Prices{GBSecondARM: -1}, Functions: []Function{bad, bad},
-		Links:  []Link{{Listen: "a:1", To: "nowhere"}, {Listen: "a:1", To: "b:1"}},
+	all := Config{
+		Address: "nowhere", Direct: Direct{Address: "x"}, Prices: Prices{GBSecondARM: -1, ManagedFee: -1}, Functions: []Function{bad, bad},
+		Links:  []Link{{Listen: "a:1", To: "nowhere"}, {Listen: "a:1", To: "b:1"}, {}},
 		Faults: []Fault{{Kind: "flood"}, {Kind: FaultLinkSilence, Link: "a:2", Function: "other"}},
-	}.Validate()
+	}
+	err := all.Validate()
+	for range 20 {
+		require.EqualError(t, all.Validate(), err.Error(), "in the same order")
+	}
 	for _, want := range []string{
 		`address: must be host:port, got "nowhere"`,
 		"region: must be", "account_id: must be",

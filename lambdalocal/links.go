@@ -21,9 +21,9 @@ func (c Config) validateLinks(m *mistakes) {
 	listens := map[string]bool{}
 	for i, l := range c.Links {
 		at := fmt.Sprintf("links[%d]", i)
-		for key, address := range map[string]string{".listen": l.Listen, ".to": l.To} {
-			_, _, err := net.SplitHostPort(address)
-			m.check(err == nil, at+key, "must be host:port, got %q", address)
+		for _, one := range [][2]string{{".listen", l.Listen}, {".to", l.To}} {
+			_, _, err := net.SplitHostPort(one[1])
+			m.check(err == nil, at+one[0], "must be host:port, got %q", one[1])
 		}
 		m.check(!listens[l.Listen], at+".listen", "%q is taken", l.Listen)
 		listens[l.Listen] = true

@@ -66,13 +66,23 @@ func (d Direct) validate(m *mistakes) {
 }
 
 func (p Prices) validate(m *mistakes) {
-	for key, price := range map[string]float64{
-		"million_requests": p.MillionRequests, "gb_second_x86": p.GBSecondX86, "gb_second_arm": p.GBSecondARM,
-		"managed_million_requests": p.ManagedRequests, "managed_fee": p.ManagedFee,
-		"ec2_hour_c_x86": p.EC2HourCX86, "ec2_hour_c_arm": p.EC2HourCARM, "ec2_hour_m_x86": p.EC2HourMX86,
-		"ec2_hour_m_arm": p.EC2HourMARM, "ec2_hour_r_x86": p.EC2HourRX86, "ec2_hour_r_arm": p.EC2HourRARM,
+	for _, one := range []struct {
+		key   string
+		price float64
+	}{
+		{"million_requests", p.MillionRequests},
+		{"gb_second_x86", p.GBSecondX86},
+		{"gb_second_arm", p.GBSecondARM},
+		{"managed_million_requests", p.ManagedRequests},
+		{"managed_fee", p.ManagedFee},
+		{"ec2_hour_c_x86", p.EC2HourCX86},
+		{"ec2_hour_c_arm", p.EC2HourCARM},
+		{"ec2_hour_m_x86", p.EC2HourMX86},
+		{"ec2_hour_m_arm", p.EC2HourMARM},
+		{"ec2_hour_r_x86", p.EC2HourRX86},
+		{"ec2_hour_r_arm", p.EC2HourRARM},
 	} {
-		m.check(price >= 0, "prices."+key, "must not be negative, got %v", price)
+		m.check(one.price >= 0, "prices."+one.key, "must not be negative, got %v", one.price)
 	}
 }
 

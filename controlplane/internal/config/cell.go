@@ -174,8 +174,8 @@ var (
 func (l Lease) validate(p *problems) {
 	oneOf(p, "lease.store", l.Store, LeaseFile, LeaseDynamoDB)
 	if l.Store != LeaseDynamoDB {
-		for key, value := range map[string]string{"table": l.Table, "region": l.Region, "endpoint": l.Endpoint} {
-			unused(p, "lease."+key, value, "lease.store is "+l.Store)
+		for _, one := range [][2]string{{"lease.table", l.Table}, {"lease.region", l.Region}, {"lease.endpoint", l.Endpoint}} {
+			unused(p, one[0], one[1], "lease.store is "+l.Store)
 		}
 		return
 	}
