@@ -44,6 +44,20 @@ func (r result) served() bool {
 	return r.err == nil && r.status == http.StatusOK && r.body == "hello\n"
 }
 
+// coldWait is how long the request waited for an instance in a new environment. Its function tells that as Server-Timing.
+func (r result) coldWait(t *testing.T) time.Duration {
+	t.Helper()
+	timing := r.header.Get("Server-Timing")
+	require.Contains(t, timing, "queue;dur=")
+	_, ms, found := strings.Cut(timing, "start;desc=cold;dur=")
+	if !found {
+		return 0
+	}
+	wait, err := time.ParseDuration(ms + "ms")
+	require.NoError(t, err, timing)
+	return wait
+}
+
 // failure is the status and cause of a request that was not served, or what else became of it.
 func (r result) failure() string {
 	var problem struct{ Cause string }
