@@ -388,6 +388,16 @@ func drawFunctions(t *rapid.T) []config.Function {
 			f.Scaling.Max = rapid.IntRange(1, 3).Draw(t, "max")
 			f.Lambda.MemoryMB = rapid.SampledFrom([]int{0, 512, 1024}).Draw(t, "memory")
 			f.Lambda.FunctionName = rapid.SampledFrom([]string{"", "other"}).Draw(t, "function")
+			f.Scaling.Linger = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "linger")
+			f.Scaling.MaxEnvironments = rapid.IntRange(0, 2).Draw(t, "environments")
+			f.Scaling.Preference = rapid.SampledFrom([]string{config.PreferCost, config.PreferBalanced, config.PreferLatency}).Draw(t, "preference")
+			f.Scaling.DollarsPerHour = rapid.SampledFrom([]float64{0, 0.1, 10}).Draw(t, "dollars")
+			f.Lambda.Qualifier = rapid.SampledFrom([]string{"", "live"}).Draw(t, "qualifier")
+			f.Lambda.Region = rapid.SampledFrom([]string{"", "eu-west-1"}).Draw(t, "region")
+			f.Rollout.Watch = rapid.SampledFrom([]time.Duration{0, 10 * time.Second}).Draw(t, "watch")
+			if rapid.IntRange(0, 3).Draw(t, "provider") == 0 { // of a function that was gone and came back
+				f.Provider, f.Lambda, f.Scaling.Linger, f.Scaling.MaxEnvironments = config.ProviderStatic, config.DefaultFunction().Lambda, 0, 0
+			}
 			f.Timeouts.Total = rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(t, "total")
 		}))
 	}

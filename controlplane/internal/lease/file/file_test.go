@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,4 +83,22 @@ func TestAFileThatHoldsSomethingElseIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "leader.json")
 	_, err = New(filepath.Join(t.TempDir(), "missing"), "me").Read(t.Context())
 	require.ErrorContains(t, err, "missing")
+}
+
+// Whatever the file holds, a record is read that makes sense, or an error.
+func FuzzRecord(f *testing.F) {
+	f.Add([]byte(`{"version":3,"term":2,"holder":"a","address":"10.0.0.1","relays":["p1"],"alone":1}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		store := New(t.TempDir(), "me")
+		require.NoError(t, os.WriteFile(store.record(), text, 0o600))
+		found, err := store.Read(t.Context())
+		if err != nil {
+			require.Zero(t, found)
+			return
+		}
+		require.NoError(t, store.Swap(t.Context(), found.Version, found.Record))
+		again, err := store.Read(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(found.Record), fmt.Sprint(again.Record))
+	})
 }
