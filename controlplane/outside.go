@@ -105,7 +105,8 @@ func (o *outside) read(cfg *Config) (variable, error) {
 	return next, nil
 }
 
-// readListeners reads the certificates of listeners, by name, unless they are those that were read before.
+// readListeners reads the certificates of listeners, by name, unless they are those that were read before. While a process runs, one that
+// clients would refuse is an error; before is nil at its start.
 func readListeners(cfg *Config, before map[string]*files.Value[keypair.Pair]) (map[string]*files.Value[keypair.Pair], error) {
 	out := map[string]*files.Value[keypair.Pair]{}
 	for _, l := range cfg.Listeners {
@@ -113,6 +114,9 @@ func readListeners(cfg *Config, before map[string]*files.Value[keypair.Pair]) (m
 			continue
 		}
 		v, err := readUnless(before[l.Name], config.ParsePair, usable, l.TLS.CertificateFile, l.TLS.KeyFile)
+		if err == nil && before != nil && v != before[l.Name] {
+			err = usable(v.Get())
+		}
 		if err != nil {
 			return out, fmt.Errorf("certificate of listener %s: %w", l.Name, err)
 		}

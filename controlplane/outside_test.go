@@ -131,3 +131,35 @@ func TestWhenACertificateIsTaken(t *testing.T) {
 		require.WithinDuration(t, now.Add(20*24*time.Hour), o.status().Expires["listener/front"], 0)
 	})
 }
+
+// A reload may name other files. A certificate that clients would refuse is not taken then, whatever was there at the start.
+func TestAReloadDoesNotTakeAnExpiredCertificate(t *testing.T) {
+	now := time.Now()
+	listener := func(cfg *Config, wish keypairtest.Wish) {
+		wish.Names = []string{"front.test"}
+		cfg.Listeners = []config.Listener{{Name: "front", Address: "127.0.0.1:0", TLS: &config.ListenerTLS{}}}
+		cfg.Listeners[0].TLS.CertificateFile, cfg.Listeners[0].TLS.KeyFile = keypairtest.Files(t, wish)
+	}
+	var cfg, next Config
+	listener(&cfg, keypairtest.Wish{Until: now.Add(-time.Hour)})
+	log, _ := logtest.NewNullLogger()
+	o, err := readOutside(&cfg, log)
+	require.NoError(t, err, "the rest works")
+	_, err = o.read(&cfg)
+	require.NoError(t, err, "nothing new")
+	for says, wish := range map[string]keypairtest.Wish{
+		"expired":       {Until: now.Add(-time.Minute)},
+		"not valid yet": {From: now.Add(time.Hour), Until: now.Add(2 * time.Hour)},
+	} {
+		listener(&next, wish)
+		_, err = o.read(&next)
+		require.ErrorContains(t, err, "certificate of listener front")
+		require.ErrorContains(t, err, says)
+	}
+	listener(&next, keypairtest.Wish{CommonName: "good"})
+	read, err := o.read(&next)
+	require.NoError(t, err)
+	require.Equal(t, "good", read.listeners["front"].Get().Leaf().Subject.CommonName)
+	_, err = newOutside(log).read(&cfg)
+	require.NoError(t, err, "a start")
+}
