@@ -115,12 +115,20 @@ func (f *frugal) worthwhile(now time.Time, s *State, have int) int {
 		most = min(most, have+s.Fleet.maybeThere())
 	}
 	for n := have + 1; n <= most; n++ {
-		gain += f.peaks.Chance((n-1)*s.Concurrency)*saved - float64(init)
+		gain += within(s.Fleet.Relied(), f.peaks.Chance((n-1)*s.Concurrency))*saved - float64(init)
 		if gain > best {
 			best, need = gain, n
 		}
 	}
 	return need
+}
+
+// within is how likely it is in so short a time what has that chance in a window.
+func within(span time.Duration, chance float64) float64 {
+	if span >= peakWindow {
+		return chance
+	}
+	return 1 - math.Pow(1-chance, float64(span)/float64(peakWindow))
 }
 
 // beyond is how many starts to make so that up to n environments run, if frozen of them are frozen; 0 if none would be new. It

@@ -155,6 +155,28 @@ func TestCostKeepsEnvironmentsOfSparseFunctions(t *testing.T) {
 	}
 }
 
+// Where environments last for less than the windows that peaks are remembered in, what was needed in each window is not likely to be
+// needed while one lasts. A reserve that overlooks this makes environment after environment that nobody uses.
+func TestTheReserveKnowsThatEnvironmentsEndSoon(t *testing.T) {
+	for _, pause := range []time.Duration{5 * minute, 15 * minute} {
+		for _, memory := range []int{128, 1769} {
+			t.Run(fmt.Sprint("each ", pause, ", ", memory, " MB"), func(t *testing.T) {
+				load := workload.Steady("seldom", 12*60*minute, 1/pause.Seconds(), workload.Fixed(120*millisecond)).Make(1)
+				s := simulate.Defaults(10, 1)
+				s.Lambda.MemoryMB, s.Lambda.IdleLeast, s.Lambda.IdleMost = memory, 20*second, minute
+				s.Priced()
+				with := run(t, load, s)
+				tuning := scaler.Balanced.Tuning()
+				tuning.Reserve = -1
+				s.Pool.Scaling.Policy = scaler.Frugal(tuning)
+				without := run(t, load, s)
+				t.Logf("bill %.3f times, inits %d, %d", with.Dollars/without.Dollars, with.ColdStarts, without.ColdStarts)
+				require.LessOrEqual(t, with.Dollars, 1.5*without.Dollars)
+			})
+		}
+	}
+}
+
 // Functions whose requests have ended are left alone after twenty minutes, with a preference for latency after half an hour.
 func TestWhatIsNotUsedIsLeftAlone(t *testing.T) {
 	for p, after := range map[scaler.Preference]time.Duration{scaler.Cost: 20 * minute, scaler.Balanced: 20 * minute, scaler.Latency: 30 * minute} {
