@@ -86,11 +86,12 @@ test('a balancer that is there already gets Envoy as a target', () => {
     listenerArn: 'arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener/app/shared/50dc6c495c0c9188/f2f7dc8efc522ab2',
     securityGroup: ec2.SecurityGroup.fromSecurityGroupId(made.stack, 'SharedGroup', 'sg-0123456789abcdef0'),
   });
-  listener.addTargets('Envoy', {
-    port: 8080, protocol: elb.ApplicationProtocol.HTTP, priority: 10, conditions: [elb.ListenerCondition.hostHeaders(['www.example.com'])],
+  const envoy = new elb.ApplicationTargetGroup(made.stack, 'Envoy', {
+    vpc: made.vpc, port: 8080, protocol: elb.ApplicationProtocol.HTTP,
     targets: [made.dispatch.service.loadBalancerTarget({ containerName: 'envoy', containerPort: 8080 })],
     healthCheck: { path: '/lambda-dispatch/health' },
   });
+  listener.addTargetGroups('Envoy', { targetGroups: [envoy], priority: 10, conditions: [elb.ListenerCondition.hostHeaders(['www.example.com'])] });
   const template = made.template();
   template.resourceCountIs('AWS::ElasticLoadBalancingV2::LoadBalancer', 0);
   template.resourceCountIs('AWS::ElasticLoadBalancingV2::TargetGroup', 1);
