@@ -240,6 +240,9 @@ func (p *Pool) Down(now time.Time, i *Instance) *Effects {
 	now = p.enter(now)
 	p.undial(i)
 	if i.state == Ready || i.state == Draining {
+		if p.roll != nil && i.fresh && i.state == Ready {
+			p.roll.Unreachable(now)
+		}
 		p.move(i, Down)
 		p.failUnserved(now, i)
 		p.scale(now)

@@ -345,9 +345,13 @@ func (p *Pool) freshOrder() order {
 	return order{pin: p.pick(p.roll.to), fresh: true, fleet: p.roll.fleet}
 }
 
-// drainOld drains as many old instances as fresh ones have come, and in the end all.
+// drainOld drains as many old instances as fresh ones have come, and in the end all. None goes for code that is unproven, because
+// it may be needed again.
 func (p *Pool) drainOld(now time.Time) {
 	r := p.roll
+	if p.unproven() {
+		return
+	}
 	spare := p.fresh[Ready] - r.gone
 	if r.Phase() == rollout.Finishing {
 		spare = p.count[Ready]
@@ -406,7 +410,17 @@ func (p *Pool) giveUp(now time.Time) {
 	}
 	p.turnBack(now)
 	p.rejected = r.to
+	p.drainUnborn(now)
 	p.advance(now)
+}
+
+// drainUnborn drains what starts and does not run the route in force: nobody is to be served by what was given up.
+func (p *Pool) drainUnborn(now time.Time) {
+	for i := range p.Instances() {
+		if i.state == Starting && !i.adopted && p.route.share(i.version) == 0 {
+			p.drain(now, i, Rollout)
+		}
+	}
 }
 
 // turnBack replaces the instances that a rollout has brought by those of the route before.
@@ -471,8 +485,11 @@ func blames(cause Cause) bool {
 	return false
 }
 
+// unproven reports whether a rollout tries code that has not answered anybody yet.
+func (p *Pool) unproven() bool { return p.roll != nil && p.roll.Unproven() }
+
 // choose says what the next start that the policy wants runs. During a rollout it is the old version while that has frozen
-// environments, or while it is not known whether the new version comes up.
+// environments, while it is not known whether the new version comes up, and where the new one has its share already.
 func (p *Pool) choose(now time.Time) order {
 	r := p.roll
 	if r == nil {
@@ -484,8 +501,14 @@ func (p *Pool) choose(now time.Time) order {
 		return p.freshOrder()
 	case r.room && r.MayStart(now):
 		return p.freshOrder()
-	case !r.Tried(), !r.MayStart(now), r.fleet.Spare(now) == 0 && p.fleet.Spare(now) > 0:
+	case !r.Tried(), !r.MayStart(now), p.hasShare(), r.fleet.Spare(now) == 0 && p.fleet.Spare(now) > 0:
 		return old
 	}
 	return p.freshOrder()
+}
+
+// hasShare reports whether as many fresh instances are there as the step wants, counting one more instance than there are.
+func (p *Pool) hasShare() bool {
+	live := p.count[Ready] - p.adopted[Ready] + p.startsInProgress()
+	return p.fresh[Ready]+p.fresh[Starting] >= p.roll.Want(max(p.roll.n, live+1))
 }

@@ -27,12 +27,16 @@ type deployment struct {
 	silent bool          // peers do not say which version they run
 	starts map[string]int
 	waits  int
+	kills  string // the version whose instances end with the requests that they are given
+	killed int    // so many requests
+
+	answers map[*pool.Instance]uint64
 }
 
 const deployed = 5 // instances
 
 func deploy(t *testing.T, pinned bool, change func(*pool.Settings)) *deployment {
-	d := &deployment{world: story(t, change), lambda: func() string { return "1" }, starts: map[string]int{}}
+	d := &deployment{world: story(t, change), lambda: func() string { return "1" }, starts: map[string]int{}, answers: map[*pool.Instance]uint64{}}
 	if pinned {
 		d.did(d.p.Route(d.now, one, rollout.Plan{}, false))
 	}
@@ -69,7 +73,7 @@ func (d *deployment) serve(for_ time.Duration) {
 	for end := d.now.Add(for_); d.now.Before(end); {
 		d.run(100*time.Millisecond, nil)
 		for k := range d.busy {
-			d.release(d.busy[k])
+			d.answer(d.busy[k])
 			r := d.acquire()
 			if r.State() == pool.Waiting {
 				d.waits++
@@ -79,6 +83,30 @@ func (d *deployment) serve(for_ time.Duration) {
 		d.comeUp()
 		d.endDrained()
 	}
+}
+
+// answer ends a request, and its peer says so, unless it is one that dies of it.
+func (d *deployment) answer(r *pool.Request) {
+	i := r.Instance()
+	switch {
+	case r.State() != pool.Leased:
+	case d.kills != "" && i.Version() == d.kills:
+		d.killed++
+		d.release(r)
+		if i.InFlight() == 0 {
+			d.end(i, "crashed")
+		}
+		return
+	default:
+		d.reports(i, 1, 0)
+	}
+	d.release(r)
+}
+
+// reports says that an instance has given so many more answers, some of them with errors, of which there were none before.
+func (d *deployment) reports(i *pool.Instance, answers, errors uint64) {
+	d.answers[i] += answers
+	d.p.Answered(i, d.answers[i], errors)
 }
 
 // running are the versions of what is ready.
@@ -155,7 +183,7 @@ func TestABadVersionIsReplacedByTheOldOne(t *testing.T) {
 	require.Equal(t, map[string]int{"1": 2, "2": 3}, d.running())
 	for i := range d.p.Instances() {
 		if i.Version() == "2" {
-			d.p.Answered(i, 100, 50)
+			d.reports(i, 1000, 900)
 		}
 	}
 	d.serve(5 * time.Second)
@@ -437,6 +465,103 @@ func TestAVersionThatWasGivenUpIsNoNews(t *testing.T) {
 	require.LessOrEqual(t, len(d.causes()), 2)
 }
 
+// Code that dies of its first request takes one with it each time, and not all that its instance could have been given.
+func TestAVersionThatDiesOfItsFirstRequest(t *testing.T) {
+	for name, to := range map[string]pool.Route{"alone": two, "with a share": {Version: "1", Extra: "2", Share: 0.4}} {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, true, nil)
+			d.kills = "2"
+			d.did(d.p.Route(d.now, to, rollout.Plan{Hold: 3 * time.Second}, false))
+			for range 300 {
+				d.serve(100 * time.Millisecond)
+				d.did(d.p.Route(d.now, to, rollout.Plan{Hold: 3 * time.Second}, false)) // as each look at the alias says
+			}
+			require.Equal(t, rollout.Crashes, d.p.Rollout().Cause)
+			require.Equal(t, 3, d.starts["2"])
+			require.Equal(t, 3, d.killed)
+			require.Equal(t, map[string]int{"1": deployed}, d.running())
+			require.Zero(t, d.waits)
+		})
+	}
+}
+
+// Nobody asks for anything when the pause after a crash is over: the next start is made all the same.
+func TestARolloutGoesOnAfterACrash(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.Scaling.Min = 2 })
+	d.release(d.busy...)
+	d.busy = nil
+	d.serve(3 * time.Minute)
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: 1500 * time.Millisecond}, false))
+	for range 2 {
+		i := d.started[0]
+		d.comeUp()
+		d.run(1400*time.Millisecond, nil)
+		d.end(i, "crashed")
+		d.run(2500*time.Millisecond, d.endDrained)
+	}
+	d.comeUp()
+	d.serve(10 * time.Second)
+	require.Equal(t, map[string]int{"2": 2}, d.running())
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+}
+
+// More is asked for while a new version is tried or has a share: it gets no more than that.
+func TestAStepIsNoLargerThanItsShareWhileLoadGrows(t *testing.T) {
+	for name, tt := range map[string]struct {
+		steps []float64
+		to    pool.Route
+		most  func(all int) int
+	}{
+		"tried":   {nil, two, func(int) int { return 1 }},
+		"a fifth": {[]float64{0.2, 1}, two, func(all int) int { return (all + 4) / 5 }},
+		"a fifth of what the alias gives": {
+			[]float64{0.2}, pool.Route{Version: "1", Extra: "2", Share: 0.5}, func(all int) int { return (all + 9) / 10 },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, true, nil)
+			hold := time.Hour
+			if tt.steps != nil {
+				hold = 40 * time.Second
+			}
+			d.did(d.p.Route(d.now, tt.to, rollout.Plan{Steps: tt.steps, Hold: hold}, false))
+			d.serve(hold/time.Hour*10*time.Second + 42*time.Second) // the trial is over, where there are steps
+			for range 15 {
+				d.busy = append(d.busy, d.acquireN(10)...)
+				d.comeUp()
+				d.serve(time.Second)
+				running := d.running()
+				require.Equal(t, rollout.Watching, d.p.Rollout().Phase)
+				require.LessOrEqual(t, running["2"], tt.most(running["1"]+running["2"]), "%v", running)
+				require.Positive(t, running["2"])
+			}
+		})
+	}
+}
+
+// What starts when a version is given up was told to run it, and serves nobody.
+func TestAStartOfAVersionThatWasGivenUpServesNobody(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Second}, false))
+	d.serve(500 * time.Millisecond)
+	d.run(time.Second, nil)
+	late := d.started
+	require.NotEmpty(t, late, "the others start")
+	d.started = nil
+	e, _ := d.p.AbortRollout(d.now)
+	d.did(e)
+	more := d.acquireN(20)
+	for _, i := range late {
+		require.Equal(t, "2", i.Version())
+		i.Runs("2")
+		d.did(d.p.Up(d.now, i, 10))
+		require.Zero(t, i.InFlight())
+	}
+	d.busy = append(d.busy, more...)
+	d.serve(5 * time.Second)
+	require.Equal(t, map[string]int{"1": deployed + 2}, d.running())
+}
+
 // Starts fail now and then, also those of code that works.
 func TestARolloutOutlivesStartsThatFailNowAndThen(t *testing.T) {
 	d := deploy(t, true, nil)
@@ -515,7 +640,7 @@ func TestARolloutWithoutRoom(t *testing.T) {
 func TestARolloutOfTheOnlyEnvironment(t *testing.T) {
 	only := func(s *pool.Settings) { s.Scaling.Environments, s.Scaling.Max, s.Scaling.Min = 1, 1, 1 }
 	for _, fails := range []string{"", "2"} {
-		d := &deployment{world: story(t, only), lambda: func() string { return "1" }, starts: map[string]int{}, fails: fails}
+		d := &deployment{world: story(t, only), lambda: func() string { return "1" }, starts: map[string]int{}, fails: fails, answers: map[*pool.Instance]uint64{}}
 		d.did(d.p.Route(d.now, one, rollout.Plan{}, false))
 		d.did(d.p.Tick(d.now))
 		d.serve(time.Second)
@@ -534,7 +659,7 @@ func TestARolloutOfTheOnlyEnvironment(t *testing.T) {
 
 // Starts of the old version fail, and wait for the breaker: a new version is tried at once.
 func TestANewVersionDoesNotWaitForTheBreakerOfTheOldOne(t *testing.T) {
-	d := &deployment{world: story(t, nil), lambda: func() string { return "1" }, starts: map[string]int{}, fails: "1"}
+	d := &deployment{world: story(t, nil), lambda: func() string { return "1" }, starts: map[string]int{}, fails: "1", answers: map[*pool.Instance]uint64{}}
 	d.did(d.p.Route(d.now, one, rollout.Plan{}, false))
 	for range 20 {
 		d.acquire()
@@ -594,7 +719,7 @@ func TestABadVersionIsGivenUpByTheReport(t *testing.T) {
 	d.serve(time.Second)
 	for i := range d.p.Instances() {
 		if i.Version() == "2" {
-			d.p.Answered(i, 30, 30)
+			d.reports(i, 30, 30)
 			d.did(d.p.Report(d.now, i, i.InFlight(), pool.DefaultDelay))
 		}
 	}

@@ -130,7 +130,7 @@ func (p *Pool) Next() time.Time {
 		}
 	}
 	if p.roll != nil {
-		if at := p.roll.Next(); at.After(p.now) {
+		if at := p.roll.Next(p.now); !at.IsZero() {
 			next = earlier(next, at)
 		}
 	}

@@ -106,6 +106,7 @@ func (r *Rollout) Look(now time.Time, n, ready, surplus int) {
 	case Watching:
 		if r.judge(); r.phase == Watching && ready >= r.Want(n) && now.Sub(r.since) >= r.plan.Hold {
 			r.step++
+			r.crashes = 0
 			r.enter(now, Starting)
 			r.Look(now, n, ready, surplus)
 		}
@@ -124,7 +125,7 @@ func (r *Rollout) finish(now time.Time, surplus int) {
 
 // reached is the end of a step's starts.
 func (r *Rollout) reached(now time.Time) {
-	r.failures, r.crashes = 0, 0
+	r.failures = 0
 	if r.step == len(r.plan.Steps)-1 {
 		r.enter(now, Finishing)
 	} else {
@@ -158,11 +159,24 @@ func (r *Rollout) Failed(now, began time.Time, cause string) {
 // Up says that a start of the new version has come up: others do.
 func (r *Rollout) Up() { r.failures, r.again = 0, time.Time{} }
 
-// Crashed says that an instance of the new version which had come up ended by itself.
+// Crashed says that an instance of the new version which had come up ended by itself. A step that was watched is watched anew, from
+// when another instance has taken its place: what is not there cannot be seen to work.
 func (r *Rollout) Crashed(now time.Time) {
-	if !r.phase.Over() {
-		r.crashes++
-		r.setback(now, r.crashes, Crashes)
+	if r.phase.Over() {
+		return
+	}
+	if r.phase == Watching {
+		r.enter(now, Starting)
+	}
+	r.crashes++
+	r.setback(now, r.crashes, Crashes)
+}
+
+// Unreachable says that an instance of the new version which had come up cannot be reached. It may have crashed, which is known a
+// moment later: nothing is started in its place before.
+func (r *Rollout) Unreachable(now time.Time) {
+	if again := now.Add(firstPause); again.After(r.again) {
+		r.again = again
 	}
 }
 
@@ -198,15 +212,16 @@ func (r *Rollout) sample(fresh bool) *Sample {
 	return &r.before
 }
 
-// Next is when Look may have something new to say although nothing happens; zero: never.
-func (r *Rollout) Next() time.Time {
-	switch {
-	case r.phase == Watching:
-		return r.since.Add(r.plan.Hold)
-	case r.phase == Starting:
-		return r.again
+// Next is when, after now, Look may have something new to say or a start may be made although nothing happens; zero: never.
+func (r *Rollout) Next(now time.Time) time.Time {
+	next := time.Time{}
+	if held := r.since.Add(r.plan.Hold); r.phase == Watching && held.After(now) {
+		next = held
 	}
-	return time.Time{}
+	if !r.phase.Over() && r.again.After(now) && (next.IsZero() || r.again.Before(next)) {
+		next = r.again
+	}
+	return next
 }
 
 // Phase is what the rollout does now.
@@ -217,6 +232,9 @@ func (r *Rollout) Cause() Cause { return r.cause }
 
 // Tried reports whether an instance of the new version has come up, or had before.
 func (r *Rollout) Tried() bool { return r.step >= 0 || r.phase != Starting }
+
+// Unproven reports whether one instance of the new version is being tried, and has not answered anybody yet.
+func (r *Rollout) Unproven() bool { return r.step < 0 && r.after.answers == 0 }
 
 // Share is the part of the capacity that the new version gets in this step; 0: one instance is tried.
 func (r *Rollout) Share() float64 {

@@ -24,7 +24,7 @@ func TestOneInstanceIsTriedBeforeAllFollow(t *testing.T) {
 	reach(dawn, r)
 	require.Equal(t, rollout.Watching, r.Phase())
 	require.True(t, r.Tried())
-	require.Equal(t, dawn.Add(3*time.Second), r.Next())
+	require.Equal(t, dawn.Add(3*time.Second), r.Next(dawn))
 	r.Look(dawn.Add(2*time.Second), n, 1, n-1)
 	require.Equal(t, 1, r.Want(n))
 	r.Look(dawn.Add(3*time.Second), n, 1, n-1)
@@ -106,6 +106,34 @@ func TestAnInstanceThatKeepsCrashingAborts(t *testing.T) {
 	}
 	require.Equal(t, rollout.Aborted, r.Phase())
 	require.Equal(t, rollout.Crashes, r.Cause())
+}
+
+// What is not there cannot be seen to work: after a crash the step is watched anew, however long the next instance takes to come.
+func TestACrashBeginsTheWatchAnew(t *testing.T) {
+	r := rollout.Begin(dawn, rollout.Plan{Hold: 3 * time.Second, Steps: []float64{0.5, 1}}, 1)
+	now := dawn
+	for _, want := range []int{1, n / 2} {
+		for k := range 2 {
+			require.Equal(t, want, r.Want(n))
+			r.Look(now, n, want, n-want)
+			require.Equal(t, rollout.Watching, r.Phase())
+			now = now.Add(time.Second)
+			r.Unreachable(now)
+			require.False(t, r.MayStart(now), "it may have crashed")
+			r.Crashed(now)
+			r.Look(now, n, want-1, n-want)
+			require.False(t, r.MayStart(now))
+			require.Equal(t, now.Add(time.Second<<k), r.Next(now))
+			now = now.Add(time.Minute)
+		}
+		r.Look(now, n, want, n-want)
+		now = now.Add(2 * time.Second)
+		r.Look(now, n, want, n-want)
+		require.Equal(t, want, r.Want(n))
+		now = now.Add(time.Second)
+		r.Look(now, n, want, n-want)
+		require.Greater(t, r.Want(n), want)
+	}
 }
 
 func TestAVersionThatAnswersWithErrorsIsGivenUp(t *testing.T) {
