@@ -96,5 +96,24 @@ func EnvironmentWarnings(environ []string) []string {
 		warnings = append(warnings, fmt.Sprintf("%s is not read: the control plane's variables begin with %s%s",
 			v.name, EnvPrefix, hint(leaves, leaf.variable, EnvPrefix, today)))
 	}
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if known := astray(leaves, name); known != "" {
+			warnings = append(warnings, fmt.Sprintf("%s is not read: did you mean %s?", name, known))
+		}
+	}
 	return warnings
+}
+
+// astray is the variable of which a name without the project's prefix is a misspelling: in small letters, with dashes, or two bytes
+// from it. It is empty if there is none.
+func astray(leaves []leaf, name string) string {
+	meant := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	best, least := "", 3
+	for _, l := range leaves {
+		if d := distance(meant, l.variable()); d < least && !strings.HasPrefix(name, projectPrefix) {
+			best, least = l.variable(), d
+		}
+	}
+	return best
 }

@@ -73,3 +73,18 @@ func TestAMisspeltOldNameIsNamed(t *testing.T) {
 			"LAMBDA_DISPATCH_CONTROL_ADMIN_ADDRESS?",
 	}, EnvironmentWarnings([]string{"HOME=/", "LAMBDA_DISPATCH_ADMIN_ADRESS=x"}))
 }
+
+func TestAMisspeltPrefixIsNamed(t *testing.T) {
+	for name, meant := range map[string]string{
+		"LAMBDA_DISPACH_CONTROL_ADMIN_ADDRESS": "ADMIN_ADDRESS",
+		"LAMBDADISPATCH_CONTROL_LOG_LEVEL":     "LOG_LEVEL",
+		"lambda_dispatch_control_log_level":    "LOG_LEVEL",
+		"LAMBDA-DISPATCH-CONTROL-ADMIN-ADRESS": "ADMIN_ADDRESS",
+		"LAMBA_DISPATCH_CONTROL_STATE_DIR":     "STATE_DIR",
+	} {
+		require.Equal(t, []string{name + " is not read: did you mean LAMBDA_DISPATCH_CONTROL_" + meant + "?"}, EnvironmentWarnings([]string{name + "=x"}))
+	}
+	require.Empty(t, EnvironmentWarnings([]string{
+		"LAMBDA_DISPACH_PEER_PORT=1", "LAMBDA_TASK_ROOT=/", "LOG_LEVEL=debug", "ADMIN_ADDRESS=x", "DISPATCH_CONTROL_LOG_LEVEL=x", "",
+	}))
+}

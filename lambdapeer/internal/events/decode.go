@@ -25,22 +25,22 @@ func (k kind) String() string {
 }
 
 // recognize tells what an event is, by the fields that it has. Their types are looked at afterwards: an event that has the
-// marks of a request and one field of a wrong type is a bad request, and not an event for the app to guess at.
+// marks of a request and one field of a wrong type, or null, is a bad request, and not an event for the app to guess at.
 func recognize(event object) kind {
 	context := event.peek("requestContext")
-	broken := context.members == nil && event.has("requestContext")
+	broken := context.members == nil && event.marked("requestContext")
 	switch {
 	case event.has("type"): // of events for authorizers, which look like requests
 		return other
-	case context.has("http"), event.has("rawPath") && event.has("requestContext"):
+	case context.marked("http"), event.marked("rawPath") && event.marked("requestContext"):
 		return gatewayV2
-	case event.has("httpMethod") && context.has("elb"):
+	case event.marked("httpMethod") && context.marked("elb"):
 		return loadBalancer
-	case event.has("httpMethod") && event.has("requestContext") && event.has("path"):
+	case event.marked("httpMethod") && event.marked("requestContext") && event.marked("path"):
 		return gatewayV1
-	case event.has("raw_path") && event.has("method"):
+	case event.marked("raw_path") && event.marked("method"):
 		return latticeV1
-	case event.has("method") && event.has("path") && (context.has("targetGroupArn") || context.has("serviceArn") || broken):
+	case event.marked("method") && event.marked("path") && (context.marked("targetGroupArn") || context.marked("serviceArn") || broken):
 		return latticeV2
 	}
 	return other
@@ -104,9 +104,6 @@ func (p *payload) readGatewayV2(event object) {
 	p.method, p.client, p.domain = http.text("method"), http.text("sourceIp"), context.text("domainName")
 	p.stage = context.text("stage")
 	p.path, p.rawQuery = event.text("rawPath"), event.text("rawQueryString")
-	if !event.has("rawPath") {
-		event.fault("rawPath", "is missing")
-	}
 	p.single, p.cookies = event.texts("headers"), event.list("cookies")
 	p.readBody(event, "isBase64Encoded")
 }
@@ -146,8 +143,11 @@ func (p *payload) check(event object) {
 	if !token(p.method) {
 		event.fault(p.names.method, "is not an HTTP method")
 	}
-	if p.path != "" && !strings.HasPrefix(p.path, "/") {
+	switch {
+	case p.path != "" && !strings.HasPrefix(p.path, "/"):
 		event.fault(p.names.path, "does not begin with /")
+	case event.marked(p.names.path) && !event.has(p.names.path), p.kind == gatewayV2 && !event.marked(p.names.path):
+		event.fault(p.names.path, "is missing")
 	}
 	if strings.ContainsFunc(p.domain, outsideHost) {
 		event.fault("requestContext.domainName", "is not a host")

@@ -98,6 +98,44 @@ func fits(path string, value any) bool {
 	return isText && !isList
 }
 
+// null takes a field away, and not what the event is.
+func TestAFieldThatIsNullIsNamedOrLeftOut(t *testing.T) {
+	needed := map[string][]string{
+		"http_api":      {"rawPath", "requestContext.http.method", "requestContext.http", "requestContext"},
+		"rest_api":      {"httpMethod", "path"},
+		"load_balancer": {"httpMethod", "path"},
+		"lattice_v1":    {"raw_path", "method"},
+		"lattice_v2":    {"path", "method"},
+	}
+	for name, paths := range needed {
+		for _, path := range paths {
+			payload := null(t, name, path)
+			if strings.HasPrefix(path, "requestContext") {
+				path = "requestContext.http.method"
+			}
+			requireInvalid(t, payload, path)
+		}
+	}
+	for name, paths := range map[string][]string{
+		"http_api":      {"headers", "cookies", "body", "isBase64Encoded", "rawQueryString", "headers.x-a", "requestContext.domainName", "version"},
+		"rest_api":      {"headers", "multiValueHeaders", "body", "queryStringParameters", "requestContext", "requestContext.identity"},
+		"load_balancer": {"headers", "body", "queryStringParameters", "requestContext.elb"},
+		"lattice_v1":    {"headers", "body", "query_string_parameters", "is_base64_encoded"},
+		"lattice_v2":    {"headers", "body", "queryStringParameters", "requestContext"},
+	} {
+		for _, path := range paths {
+			require.NotEqual(t, "other", decode(t, null(t, name, path)).Kind, "%s: %s", name, path)
+		}
+	}
+}
+
+// null is an event of testdata in which the field at a path is null.
+func null(t *testing.T, name, path string) []byte {
+	t.Helper()
+	const mark = "\ue000null"
+	return []byte(strings.Replace(string(with(t, name, path, mark)), `"`+mark+`"`, "null", 1))
+}
+
 func TestWhatNoRequestCanHoldIsNamed(t *testing.T) {
 	for _, bell := range []string{"\a", "\x00", "\r\n", "\x7f"} {
 		requireInvalid(t, with(t, "http_api", "headers.x-bad", "a"+bell+"b"), "event: headers.x-bad: holds a control character")

@@ -26,6 +26,12 @@ func (o object) has(name string) bool {
 	return ok && string(raw) != "null"
 }
 
+// marked reports whether the event has a member, and be it null.
+func (o object) marked(name string) bool {
+	_, ok := o.members[name]
+	return ok
+}
+
 // maxFaults bounds how much of a bad event is explained.
 const maxFaults = 8
 

@@ -72,11 +72,30 @@ func Warnings(environ []string) []string {
 	var warnings []string
 	for _, entry := range environ {
 		name, text, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, projectPrefix) && !strings.HasPrefix(name, controlPrefix) && !link(name, text) {
+		switch ours := strings.HasPrefix(name, projectPrefix); {
+		case ours && !strings.HasPrefix(name, controlPrefix) && !link(name, text):
 			warnings = append(warnings, warning(environ, name)...)
+		case !ours:
+			warnings = append(warnings, astray(name)...)
 		}
 	}
 	return warnings
+}
+
+// astray holds a text if a name without the project's prefix is a misspelt one of ours: in small letters, with dashes, or two bytes
+// from it.
+func astray(name string) []string {
+	meant := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	best, least := "", 3
+	for _, short := range all {
+		if d := distance(meant, Prefix+short); d < least {
+			best, least = Prefix+short, d
+		}
+	}
+	if best == "" {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is not read: there is no such variable, did you mean %s?", name, best)}
 }
 
 // warning holds one text, or none.

@@ -47,6 +47,25 @@ func TestAMisspeltNameIsNamed(t *testing.T) {
 	}))
 }
 
+func TestAMisspeltPrefixIsNamed(t *testing.T) {
+	for name, meant := range map[string]string{
+		"LAMBDA_DISPACH_PEER_PORT":            "PORT",
+		"LAMBDADISPATCH_PEER_READINESS_PATH":  "READINESS_PATH",
+		"LAMDA_DISPATCH_PEER_PUBLIC_KEYS":     "PUBLIC_KEY",
+		"lambda_dispatch_peer_relays":         "RELAYS",
+		"Lambda-Dispatch-Peer-Log-Level":      "LOG_LEVEL",
+		"LAMBDA_DISPTACH_PEER_RELAY_CA":       "RELAY_CA",
+		"_LAMBDA_DISPATCH_PEER_REQUIRE_TRUST": "REQUIRE_TRUST",
+		"LAMBDA-DISPATCH-PEER-FREEZE_PATH":    "FREEZE_PATH",
+	} {
+		require.Equal(t, []string{name + " is not read: there is no such variable, did you mean " + Prefix + meant + "?"}, Warnings([]string{name + "=x"}))
+	}
+	require.Empty(t, Warnings([]string{
+		"LAMBDA_TASK_ROOT=/var/task", "LAMBDA_RUNTIME_DIR=/var/runtime", "AWS_LAMBDA_RUNTIME_API=x", "PORT=8080", "DISPATCH_PORT=1", "LAMBDA_PORT=1",
+		"MY_LAMBDA_DISPATCH_URL=x", "=C:=x", "",
+	}))
+}
+
 // Kubernetes sets these in each container for a Service of that name with two ports.
 func TestVariablesOfServicesAreNotOurs(t *testing.T) {
 	for _, service := range []string{"LAMBDA_DISPATCH", "LAMBDA_DISPATCH_PEER", "LAMBDA_DISPATCH_CONTROL", "LAMBDA_DISPATCH_PEER_RELAY"} {
