@@ -117,7 +117,7 @@ func (c Config) Certificates() ([]Certificate, error) {
 }
 
 // CheckValidity returns an error that names the certificates that clients refuse at that time. Warnings name those that clients will refuse in
-// less than keypair.Soon, and files with secrets that other users may read.
+// less than keypair.Soon, chains of which a part expires as soon or has expired, and files with secrets that other users may read.
 func (c Config) CheckValidity(now time.Time) (warnings []string, err error) {
 	all, err := c.Certificates()
 	errs := []error{err}
@@ -128,6 +128,10 @@ func (c Config) CheckValidity(now time.Time) (warnings []string, err error) {
 		case left < keypair.Soon:
 			warnings = append(warnings, fmt.Sprintf("%s.certificate_file: the certificate expires in %s, at %s",
 				one.Path, roughly(left), one.Pair.Expires().UTC().Format(time.RFC3339)))
+		}
+		if until := one.Pair.ChainExpires(); !until.IsZero() && until.Sub(now) < keypair.Soon {
+			warnings = append(warnings, fmt.Sprintf("%s.certificate_file: a certificate of the chain expires at %s: from then on clients that "+
+				"know no other chain refuse it", one.Path, until.UTC().Format(time.RFC3339)))
 		}
 	}
 	return append(warnings, c.Cell.exposed()...), errors.Join(errs...)

@@ -413,6 +413,18 @@ func TestValidity(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, warnings, 1)
 	require.Contains(t, warnings[0], "listeners[0].tls.certificate_file: the certificate expires in ")
+
+	leaf, err := os.ReadFile(certificate)
+	require.NoError(t, err)
+	above, err := os.ReadFile(soon)
+	require.NoError(t, err)
+	chain := filepath.Join(t.TempDir(), "chain.crt")
+	require.NoError(t, os.WriteFile(chain, append(leaf, above...), 0o600))
+	cfg.Listeners[0].TLS = &ListenerTLS{CertificateFile: chain, KeyFile: key}
+	warnings, err = cfg.CheckValidity(now.Add(20*24*time.Hour - 30*time.Minute))
+	require.NoError(t, err)
+	require.Len(t, warnings, 2)
+	require.Contains(t, warnings[1], "listeners[0].tls.certificate_file: a certificate of the chain expires at ")
 }
 
 func TestValidityOfACertificateInAVariable(t *testing.T) {

@@ -28,6 +28,8 @@ var (
 type Pair struct {
 	Certificate *tls.Certificate // with its leaf
 	Chain, Key  []byte           // PEM
+
+	between []*x509.Certificate // the chain above the leaf
 }
 
 // Parse reads a PEM chain, leaf first, and the leaf's PEM key. The error says what does not fit, and holds nothing of the key.
@@ -37,6 +39,13 @@ func Parse(chain, key []byte) (Pair, error) {
 		return Pair{}, err
 	}
 	pair := Pair{Certificate: &certificate, Chain: chain, Key: key}
+	for n, der := range certificate.Certificate[1:] {
+		between, err := x509.ParseCertificate(der)
+		if err != nil {
+			return Pair{}, fmt.Errorf("certificate %d of the chain: %w", n+2, err)
+		}
+		pair.between = append(pair.between, between)
+	}
 	return pair, pair.acceptable()
 }
 
@@ -64,6 +73,16 @@ func (p Pair) Leaf() *x509.Certificate { return p.Certificate.Leaf }
 
 // Expires is when the leaf does. Certificates above it may expire earlier without harm: clients build other chains.
 func (p Pair) Expires() time.Time { return p.Leaf().NotAfter }
+
+// ChainExpires is when the first certificate above the leaf does; zero: there is none.
+func (p Pair) ChainExpires() (first time.Time) {
+	for _, c := range p.between {
+		if first.IsZero() || c.NotAfter.Before(first) {
+			first = c.NotAfter
+		}
+	}
+	return first
+}
 
 // Usable tells whether clients take the leaf at now. The error wraps ErrExpired or ErrNotYetValid.
 func (p Pair) Usable(now time.Time) error {
@@ -97,10 +116,8 @@ func (p Pair) VouchedBy(ca []byte, name string) error {
 	if !roots.AppendCertsFromPEM(ca) {
 		return errors.New("holds no PEM certificate")
 	}
-	for _, der := range p.Certificate.Certificate[1:] {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			between.AddCert(c)
-		}
+	for _, c := range p.between {
+		between.AddCert(c)
 	}
 	at := time.Now()
 	if p.Usable(at) != nil {

@@ -86,6 +86,9 @@ func TestWhatIsNoPair(t *testing.T) {
 		"half a certificate":  {chain[:len(chain)/2], key, "certificate"},
 		"nothing":             {nil, nil, "certificate"},
 		"no name":             {nameless, itsKey, "no name"},
+		"garbage in the chain": {
+			append(append([]byte{}, chain...), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"...), key, "certificate 2 of the chain",
+		},
 	} {
 		_, err := keypair.Parse(c.chain, c.key)
 		require.ErrorContains(t, err, c.says, name)
@@ -101,6 +104,21 @@ func TestWhenItIsUsable(t *testing.T) {
 	require.ErrorIs(t, pair.Usable(now.Add(13*time.Hour)), keypair.ErrExpired)
 	require.ErrorContains(t, pair.Usable(now.Add(13*time.Hour)), "2026-11-29T00:00:00Z")
 	require.ErrorIs(t, pair.Usable(now.Add(-13*time.Hour)), keypair.ErrNotYetValid)
+}
+
+func TestWhenItsChainExpires(t *testing.T) {
+	chain, key := files(t, newECDSA(t, elliptic.P256()), "x.test")
+	pair, err := keypair.Parse(chain, key)
+	require.NoError(t, err)
+	require.Zero(t, pair.ChainExpires())
+	for _, until := range []time.Time{now.Add(time.Hour), now.Add(-time.Hour)} {
+		above, _ := keypairtest.PEM(t, keypairtest.Wish{Names: []string{"above"}, Until: until})
+		chain = append(chain, above...)
+		pair, err = keypair.Parse(chain, key)
+		require.NoError(t, err)
+		require.Equal(t, until, pair.ChainExpires().UTC())
+		require.Equal(t, now.Add(12*time.Hour), pair.Expires().UTC(), "clients may know another chain")
+	}
 }
 
 func TestWhatItVouchesFor(t *testing.T) {
