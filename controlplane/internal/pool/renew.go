@@ -272,7 +272,7 @@ func (p *Pool) advance(now time.Time) {
 	case rollout.Aborted:
 		p.giveUp(now)
 	case rollout.Done:
-		p.complete()
+		p.complete(now)
 	default:
 		p.startFresh(now)
 		p.drainOld(now)
@@ -303,7 +303,7 @@ func (p *Pool) oldToStay() int {
 	if r.share >= 1 {
 		return 0
 	}
-	return max(0, r.n-r.Want(r.n))
+	return max(0, r.n-min(r.Want(r.n), r.Last(r.n)))
 }
 
 // startFresh starts the fresh instances that the step still lacks, as far as the guards allow.
@@ -342,7 +342,14 @@ func (p *Pool) makeRoom(now time.Time) {
 }
 
 func (p *Pool) freshOrder() order {
-	return order{pin: p.pick(p.roll.to), fresh: true, fleet: p.roll.fleet}
+	r := p.roll
+	o := order{fresh: true, fleet: r.fleet}
+	if len(r.incoming) == 1 {
+		o.pin = r.incoming[0]
+	} else {
+		o.pin = p.pick(r.to)
+	}
+	return o
 }
 
 // drainOld drains as many old instances as fresh ones have come, and in the end all. None goes for code that is unproven, because
@@ -376,9 +383,15 @@ func (r *renewal) rank(i *Instance) int {
 	return 1
 }
 
-// complete makes the new route the one in force.
-func (p *Pool) complete() {
+// complete makes the new route the one in force. What was tried goes if its share is less than one instance.
+func (p *Pool) complete(now time.Time) {
 	r := p.roll
+	if spare := p.fresh[Ready] - r.Last(r.n); r.share < 1 && spare > 0 && p.count[Ready]-spare >= p.needed() {
+		fresh := p.drainable(func(i *Instance) bool { return i.fresh })
+		for _, i := range fresh[:min(spare, len(fresh))] {
+			p.drain(now, i, Rollout)
+		}
+	}
 	p.recordEnd("")
 	p.route, p.fleet = r.to, r.fleet
 	p.seen = nil

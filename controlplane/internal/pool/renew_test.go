@@ -239,6 +239,41 @@ func TestAnAliasWithWeightsHasBothVersions(t *testing.T) {
 	require.Equal(t, map[string]int{"1": 4, "2": 1}, d.running())
 }
 
+// A tenth of few instances is none of them: the version is tried, does not stay, and runs on one of ten later.
+func TestAShareThatIsNoWholeInstance(t *testing.T) {
+	for _, busy := range []int{5, 18} {
+		t.Run(fmt.Sprint(busy, " requests at once"), func(t *testing.T) {
+			d := &deployment{
+				world: story(t, func(s *pool.Settings) { s.Lifetime = time.Minute }), lambda: func() string { return "1" },
+				starts: map[string]int{}, answers: map[*pool.Instance]uint64{},
+			}
+			d.did(d.p.Route(d.now, one, rollout.Plan{}, false))
+			d.busy = d.acquireN(busy)
+			d.comeUp()
+			n := d.p.Stats().Ready
+			d.serve(10 * time.Second)
+			d.did(d.p.Route(d.now, pool.Route{Version: "1", Extra: "2", Share: 0.1}, rollout.Plan{Hold: 2 * time.Second}, false))
+			d.serve(time.Second)
+			require.Equal(t, map[string]int{"1": n, "2": 1}, d.running(), "beside the old ones")
+			d.serve(9 * time.Second)
+			require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+			require.Equal(t, map[string]int{"1": n}, d.running())
+			before := d.starts["2"] + d.starts["1"]
+			with := 0
+			for range 3000 {
+				d.serve(time.Second)
+				running := d.running()
+				require.LessOrEqual(t, running["2"], 1)
+				with += running["2"]
+			}
+			require.Greater(t, d.starts["2"]+d.starts["1"], before+40*n, "they rotated")
+			require.InDelta(t, 0.1*float64(n), float64(with)/3000, 0.1*float64(n), "in the mean")
+			require.Positive(t, with)
+			require.Zero(t, d.waits)
+		})
+	}
+}
+
 // Where nobody may read the alias, the first instance of another version tells that it has moved.
 func TestAnInstanceTellsThatTheAliasHasMoved(t *testing.T) {
 	d := deploy(t, false, nil)

@@ -50,7 +50,8 @@ func (r Route) incoming(from Route) []string {
 	return out
 }
 
-// pick chooses the version of the next start, so that each version has its share of the instances.
+// pick chooses the version of the next start, so that each version has its share of the instances: where that is no whole number of
+// them, by chance, so that it has it in the mean.
 func (p *Pool) pick(r Route) string {
 	if r.Extra == "" {
 		return r.Version
@@ -65,7 +66,7 @@ func (p *Pool) pick(r Route) string {
 			extra++
 		}
 	}
-	if float64(extra)+0.5 < r.Share*float64(all) {
+	if p.rand.Float64() < r.Share*float64(all)-float64(extra)-1e-9 {
 		return r.Extra
 	}
 	return r.Version

@@ -130,7 +130,8 @@ func (p *Pool) drainSurplus(now time.Time, n int) {
 // drainOldSurplus drains only idle instances that the rollout will replace.
 func (p *Pool) drainOldSurplus(now time.Time, n int) {
 	idle := p.drainable(func(i *Instance) bool { return !i.fresh && p.idle.has(i.index) })
-	for _, i := range idle[:min(n, len(idle))] {
+	spare := p.count[Ready] - p.fresh[Ready] - p.adopted[Ready] - p.oldToStay()
+	for _, i := range idle[:max(0, min(n, len(idle), spare))] {
 		p.drain(now, i, ScaleIn)
 		p.roll.gone++
 	}

@@ -89,7 +89,19 @@ func (r *Rollout) Want(n int) int {
 	if r.step < 0 {
 		return min(1, n)
 	}
-	return int(math.Ceil(r.plan.Steps[r.step]*r.share*float64(n) - 1e-9))
+	return r.part(r.plan.Steps[r.step], n)
+}
+
+// Last is how many of n instances should run the new version in the end.
+func (r *Rollout) Last(n int) int { return r.part(1, n) }
+
+// part is a step's part of n instances. Of a version that replaces another it is one at least. Of one that shares with another it is
+// the nearest number, which may be none: one of two instances is no tenth.
+func (r *Rollout) part(step float64, n int) int {
+	if r.share < 1 {
+		return int(math.Round(step * r.share * float64(n)))
+	}
+	return int(math.Ceil(step*float64(n) - 1e-9))
 }
 
 // MayStart reports whether an instance of the new version may be started now.

@@ -50,14 +50,14 @@ func TestStepsAreTakenInOrder(t *testing.T) {
 		now := dawn
 		for k := 0; !r.Phase().Over(); k++ {
 			require.Less(t, k, 30)
-			require.GreaterOrEqual(t, r.Want(size), want, "never less than before, but for the first")
+			require.True(t, r.Want(size) >= want || share < 1 && want == 1, "never less than before, but for one that was tried for a share of none")
 			want = r.Want(size)
 			now = now.Add(time.Second)
 			r.Look(now, size, want, 0)
 		}
 		require.Equal(t, rollout.Done, r.Phase())
-		require.GreaterOrEqual(t, float64(want), share*float64(size)-1e-6)
-		require.Less(t, float64(want), share*float64(size)+1)
+		require.Equal(t, r.Last(size), r.Want(size))
+		require.InDelta(t, share*float64(size), r.Last(size), 0.5)
 	})
 }
 
