@@ -30,6 +30,9 @@ first SIGTERM or Ctrl-C shuts environments down as Lambda does, a second one kil
 // what still runs is killed.
 func run(ctx, force context.Context, args, environ []string, release string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && slices.Contains([]string{"version", "-version", "--version"}, args[0]) {
+		if len(args) > 1 {
+			return usagef("unexpected argument %q", args[1])
+		}
 		fmt.Fprintln(stdout, "lambdalocal", version(release))
 		return nil
 	}
@@ -83,6 +86,11 @@ func parse(args, environ []string, stdout, stderr io.Writer) (lambdalocal.Config
 	}
 	if flags.NArg() > 0 {
 		return cfg, nil, usagef("unexpected argument %q", flags.Arg(0))
+	}
+	nameless := false
+	flags.Visit(func(f *flag.Flag) { nameless = nameless || f.Name == "config" && *file == "" })
+	if nameless {
+		return cfg, nil, usagef("--config: the name of the file is empty: is a variable not set?")
 	}
 	if *file == "" && len(functions) == 0 {
 		return cfg, nil, usagef("no functions: --config FILE or --function NAME=COMMAND names them")

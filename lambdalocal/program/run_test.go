@@ -45,15 +45,17 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 
 func TestMistakesOnTheCommandLine(t *testing.T) {
 	for want, args := range map[string][]string{
-		"the only command is run":  {},
-		"must be NAME=COMMAND":     {"run", "--function", "web"},
-		"unexpected argument":      {"run", "extra"},
-		"--log-level":              {"run", "--log-level", "loud", "--function", "web=x"},
-		"--log-format: must be":    {"run", "--log-format", "xml", "--function", "web=x"},
-		"no such file":             {"run", "--config", "does-not-exist.yaml"},
-		"no functions: --config":   {"run"},
-		"functions[0].command":     {"run", "--function", "web="},
-		"see lambdalocal run --he": {"run", "--nonsense"},
+		"the only command is run":   {},
+		"must be NAME=COMMAND":      {"run", "--function", "web"},
+		"unexpected argument":       {"run", "extra"},
+		"--log-level":               {"run", "--log-level", "loud", "--function", "web=x"},
+		"--log-format: must be":     {"run", "--log-format", "xml", "--function", "web=x"},
+		"no such file":              {"run", "--config", "does-not-exist.yaml"},
+		"no functions: --config":    {"run"},
+		"the name of the file":      {"run", "--config", "", "--function", "web=x"},
+		"unexpected argument \"x\"": {"version", "x"},
+		"functions[0].command":      {"run", "--function", "web="},
+		"see lambdalocal run --he":  {"run", "--nonsense"},
 	} {
 		var out bytes.Buffer
 		err := run(context.Background(), context.Background(), args, nil, "", io.Discard, &out)
