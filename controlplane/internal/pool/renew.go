@@ -209,6 +209,9 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 	r := &renewal{plan: plan, from: from, to: to, fleet: fleet, began: now, share: 1}
 	if to != from {
 		r.incoming = to.incoming(from)
+		if p.runsNeither(from, to) {
+			r.incoming = to.incoming(Route{}) // what is of neither would count as old, and stay
+		}
 		r.share = 0
 		for _, v := range r.incoming {
 			r.share += to.share(v)
@@ -224,6 +227,16 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 		p.setFresh(i, slices.Contains(r.incoming, i.version))
 	}
 	p.size(now)
+}
+
+// runsNeither reports whether an instance runs a version that is in neither route.
+func (p *Pool) runsNeither(from, to Route) bool {
+	for i := range p.Instances() {
+		if i.version != "" && !i.adopted && from.share(i.version)+to.share(i.version) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // setFresh says whether an instance is one of those that the rollout brings.
