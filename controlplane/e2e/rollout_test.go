@@ -19,7 +19,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
-// versioned is a function whose alias points to version 1. 2 is as good, 3 does not come up, 4 answers with errors and 5 is slow.
+// versioned is a function whose alias points to version 1. 2 is as good, 3 does not come up, 4 answers with errors, 5 is slow
+// and 6 dies of its first request.
 func versioned(t *testing.T, init time.Duration) controlplanetest.Function {
 	f := controlplanetest.App(t, "web", controlplanetest.Library)
 	f.Scaling.Preference = config.PreferBalanced
@@ -33,6 +34,7 @@ func versioned(t *testing.T, init time.Duration) controlplanetest.Function {
 		{Name: "3", Command: []string{"/bin/false"}},
 		{Name: "4", Env: map[string]string{contract.FailVariable: "1"}},
 		{Name: "5", Env: map[string]string{contract.SlowVariable: "300"}},
+		{Name: "6", Env: map[string]string{contract.DiesVariable: "1"}},
 	}
 	f.Local.Aliases = []lambdalocal.Alias{{Name: "live", Version: "1"}}
 	return f
@@ -189,6 +191,33 @@ func TestARolloutOfBrokenCode(t *testing.T) {
 	requireServed(t, l.stop())
 	require.EqualValues(t, 3, s.Function("web").StartFailures["crashed"])
 	require.Equal(t, map[string]uint64{"crashed": 1, "done": 1}, s.Function("web").Rollouts)
+}
+
+// Scenario 53: a version comes up and dies of its first request. It is tried three times, each time by one request, although its
+// init takes longer than a step is watched; then the old one goes on. The same for a version that has a weight.
+func TestARolloutOfCodeThatDiesOfItsFirstRequest(t *testing.T) {
+	t.Parallel()
+	f := versioned(t, 2*time.Second)
+	f.Rollout.Hold = time.Second
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
+	warm := requests(t, s, 50)
+	s.Eventually("version 1", versions(s, "1"))
+	warm.stop()
+	for k, move := range []func(){
+		func() { moveAlias(t, s, "6", nil) },
+		func() { moveAlias(t, s, "1", map[string]float64{"6": 0.5}) },
+	} {
+		l := requests(t, s, 50)
+		move()
+		s.Eventually("given up", func() error {
+			if f := s.Function("web"); f.Rollouts["crashes"] <= uint64(k) {
+				return fmt.Errorf("%+v", f.Rollout)
+			}
+			return versions(s, "1")()
+		})
+		requireServedOrLost(t, l.stop(), 3)
+	}
+	require.Equal(t, map[string]uint64{"crashes": 2}, s.Function("web").Rollouts)
 }
 
 // versions expects that only one version is ready, and that no rollout is under way.

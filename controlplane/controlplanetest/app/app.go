@@ -30,6 +30,7 @@ type app struct {
 	pool        pool
 	serial      bool
 	fails       bool
+	dies        bool
 	slower      time.Duration
 	leaks       leaks
 	turn        sync.Mutex // of requests, if serial
@@ -54,6 +55,7 @@ func newApp(getenv func(string) string) (*app, error) {
 		exit:        os.Exit,
 		serial:      getenv(contract.SerialVariable) == "1",
 		fails:       getenv(contract.FailVariable) == "1",
+		dies:        getenv(contract.DiesVariable) == "1",
 		slower:      slower,
 		grpc:        grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20)),
 	}
@@ -151,9 +153,12 @@ func (a *app) handler() http.Handler {
 	})
 }
 
-// degraded is what is wrong with a bad version of the app: it takes longer, or it fails, and reports that it has.
+// degraded is what is wrong with a bad version of the app: it takes longer, it dies, or it fails, and reports that it has.
 func (a *app) degraded(w http.ResponseWriter, r *http.Request) bool {
 	switch {
+	case a.dies:
+		a.exit(exitCode)
+		return true
 	case a.fails:
 		http.Error(w, "this version fails", http.StatusInternalServerError)
 		return true

@@ -107,17 +107,14 @@ func (p *Pool) Release(now time.Time, r *Request) *Effects {
 }
 
 // next is the index of the instance to lease from for a request: a fresh one if a rollout is under way, and a slow or worn one
-// last. Code that has not answered anybody yet gets one request at a time, as long as others have free slots: if that request
-// kills it, others do not die with it.
+// last.
 func (p *Pool) next(r *Request) int {
-	index := p.openFresh.next()
-	if index >= 0 && !(p.unproven() && p.table[index].leases.n > 0) {
-		return index
+	if p.fresh[Ready] > 0 {
+		if index := p.openFresh.next(); index >= 0 {
+			return index
+		}
 	}
-	if other := p.nextBesideStreams(r); other >= 0 {
-		return other
-	}
-	if index >= 0 {
+	if index := p.nextBesideStreams(r); index >= 0 {
 		return index
 	}
 	return p.openSlow.next()
@@ -167,6 +164,9 @@ func (p *Pool) unlease(r *Request) {
 	case Ready:
 		p.busy--
 		p.relist(i, free)
+		if i.fresh && p.unproven() {
+			p.setSlots(i)
+		}
 		p.startIdling(i)
 		p.distrust(i)
 		if !r.refused {

@@ -23,6 +23,13 @@ func (p *Pool) slotsOf(i *Instance) int {
 	if i.most > 0 {
 		n = min(n, i.most)
 	}
+	switch {
+	case !i.fresh || !p.unproven():
+	case i.granted == 0:
+		n = min(n, 1)
+	default:
+		n = min(n, i.leases.n) // what has ended may have killed it, which is known a moment later
+	}
 	return n
 }
 

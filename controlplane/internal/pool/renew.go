@@ -22,6 +22,7 @@ type renewal struct {
 	least    int // the least n may be
 	gone     int // old instances that fresh ones have replaced
 	share    float64
+	trusted  bool   // fresh instances have all their slots: see trust
 	room     bool   // an old instance was drained to make room for a fresh one, which has not been started yet
 	back     bool   // it undoes one that was given up
 	version  string // the version that made it begin, because an instance reported it; empty: something else did
@@ -221,6 +222,7 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 		r.least = 1 // the next request finds an instance or environment now, and should afterwards
 	}
 	r.Rollout = rollout.Begin(now, plan, r.share)
+	r.trusted = !r.Unproven()
 	p.roll = r
 	p.rejected = Route{}
 	for i := range p.Instances() {
@@ -276,6 +278,7 @@ func (p *Pool) advance(now time.Time) {
 		return
 	}
 	p.size(now)
+	p.trust(now)
 	phase, share := r.Phase(), r.Share()
 	r.Look(now, r.n, p.fresh[Ready], p.oldToGo())
 	if changed := phase != r.Phase() || share != r.Share(); changed && !r.Phase().Over() && !r.back {
@@ -511,8 +514,32 @@ func blames(cause Cause) bool {
 	return false
 }
 
-// unproven reports whether a rollout tries code that has not answered anybody yet.
-func (p *Pool) unproven() bool { return p.roll != nil && p.roll.Unproven() }
+// unproven reports whether a rollout tries code that has not answered anybody yet. Each instance of it gets one request: if that kills
+// it, others do not die with it.
+func (p *Pool) unproven() bool { return p.roll != nil && !p.roll.trusted }
+
+// survives is how long an instance is there after its first request before that counts as an answer, for peers that do not count them.
+const survives = 2 * time.Second
+
+// trust gives fresh instances all their slots, once the code has answered somebody, its trial is over, or the old code cannot serve the
+// others.
+func (p *Pool) trust(now time.Time) {
+	r := p.roll
+	if r.trusted || r.Unproven() && p.oldServes(now) && !p.survived(now) {
+		return
+	}
+	r.trusted = true
+	p.resizeReady()
+	p.serve(now)
+}
+
+// oldServes reports whether the old code serves, will soon, or can be started in a frozen environment. What ends will be one in a
+// moment.
+func (p *Pool) oldServes(now time.Time) bool {
+	serves := p.count[Ready] - p.fresh[Ready] - p.adopted[Ready] + p.startsInProgress() - p.fresh[Starting]
+	ending := p.count[Draining] - p.fresh[Draining] + p.count[Down] - p.fresh[Down]
+	return serves > 0 || p.roll.from.pinned() && p.fleet.Frozen(now)+ending > 0
+}
 
 // choose says what the next start that the policy wants runs. During a rollout it is the old version while that has frozen
 // environments, while it is not known whether the new version comes up, and where the new one has its share already.
@@ -531,6 +558,16 @@ func (p *Pool) choose(now time.Time) order {
 		return old
 	}
 	return p.freshOrder()
+}
+
+// survived reports whether a fresh instance lives although a request of its has ended.
+func (p *Pool) survived(now time.Time) bool {
+	for i := range p.Instances() {
+		if i.fresh && i.state == Ready && !i.answered.IsZero() && now.Sub(i.answered) >= survives {
+			return true
+		}
+	}
+	return false
 }
 
 // hasShare reports whether as many fresh instances are there as the step wants, counting one more instance than there are.

@@ -520,6 +520,47 @@ func TestAVersionThatDiesOfItsFirstRequest(t *testing.T) {
 	}
 }
 
+// A crowd comes while one instance of such code is all that is up: the old code starts for the others.
+func TestACrowdMeetsCodeThatDiesOfItsFirstRequest(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.release(d.busy...)
+	d.busy = nil
+	d.run(time.Minute, d.endDrained)
+	require.Zero(t, d.p.Stats().Live())
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: 3 * time.Second}, false))
+	d.comeUp()
+	require.Equal(t, map[string]int{"2": 1}, d.running())
+	crowd := d.acquireN(10)
+	require.Equal(t, 1, d.p.Stats().InFlight)
+	for _, i := range d.started {
+		require.Equal(t, "1", i.Pin())
+	}
+	d.comeUp()
+	d.requireStates(pool.Leased, crowd)
+	d.answer(crowd[0])
+	for _, r := range d.acquireN(10) {
+		require.Equal(t, "2", r.Instance().Version(), "that it has answered says that it lives")
+	}
+}
+
+// A peer of an older build does not count answers: what lives on after its first request is trusted all the same.
+func TestCodeThatLivesOnIsTrustedWithoutCounts(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour}, false))
+	d.comeUp()
+	r := d.acquire()
+	require.Equal(t, "2", r.Instance().Version())
+	d.release(r)
+	require.Equal(t, "1", d.acquire().Instance().Version(), "it may have died of it")
+	d.run(1900*time.Millisecond, nil)
+	require.Equal(t, "1", d.acquire().Instance().Version())
+	d.run(200*time.Millisecond, nil)
+	d.did(d.p.Tick(d.now))
+	for range 3 {
+		require.Equal(t, "2", d.acquire().Instance().Version())
+	}
+}
+
 // Nobody asks for anything when the pause after a crash is over: the next start is made all the same.
 func TestARolloutGoesOnAfterACrash(t *testing.T) {
 	d := deploy(t, true, func(s *pool.Settings) { s.Scaling.Min = 2 })
