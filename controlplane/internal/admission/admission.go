@@ -14,10 +14,12 @@ type Request struct {
 	Method   string
 	Path     string // its beginning, as the client sent it
 	Stream   bool   // it will probably hold its slot for long, as its headers say
+	// Began is when Envoy first got the request; zero if that is not known. Envoy's clock is another one where it is on another host.
+	Began time.Time
 	// RefusedBy is the id of the instance that had no slot for a request that has come back; empty if it comes for the first
-	// time. Arrived is when Envoy first got a request that has come back; zero if that is not known.
+	// time. Returned says that it has come back.
 	RefusedBy string
-	Arrived   time.Time
+	Returned  bool
 }
 
 // A Wait is what a request waited for before it got a slot.

@@ -46,7 +46,7 @@ func (d *desk) back(r *request) {
 }
 
 func (d *desk) acquire(r *request) {
-	lease := &pool.Request{Owner: r}
+	lease := &pool.Request{Owner: r, Began: r.arrived}
 	r.owner, r.life, r.opened, r.lease = d, d.life, d.opened, lease
 	d.do(d.pool.Acquire(d.now, lease)) // which may give it up at once
 	switch lease.State() {

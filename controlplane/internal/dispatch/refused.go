@@ -12,21 +12,18 @@ type entry func(*pool.Pool, time.Time, *pool.Request) *pool.Effects
 
 // entryFor is Acquire for a new request, and Return for one that an instance refused: it gets its old place in the queue.
 func (f *function) entryFor(r admission.Request) entry {
-	if r.RefusedBy == "" && r.Arrived.IsZero() {
+	if !r.Returned {
 		return (*pool.Pool).Acquire
 	}
 	refuser := f.d.instance(r.RefusedBy)
 	return func(p *pool.Pool, at time.Time, request *pool.Request) *pool.Effects {
-		return p.Return(at, request, f.refused(at, r, refuser))
+		return p.Return(at, request, f.refused(r, refuser))
 	}
 }
 
 // refused is what is known of a request that an instance refused. The caller holds f.mu.
-func (f *function) refused(at time.Time, r admission.Request, by *instance) pool.Refusal {
+func (f *function) refused(r admission.Request, by *instance) pool.Refusal {
 	var back pool.Refusal
-	if !r.Arrived.IsZero() {
-		back.Arrived = at.Add(-at.Sub(r.Arrived)) // with at's monotonic clock
-	}
 	if by == nil || by.function != f || by.ended {
 		return back
 	}

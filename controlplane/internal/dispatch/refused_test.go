@@ -37,7 +37,7 @@ func TestARefusedRequestIsServedElsewhere(t *testing.T) {
 				if releasedBefore {
 					lease.Release()
 				}
-				back := w.comeBack(admission.Request{Function: "web", ID: "a", RefusedBy: first, Arrived: began})
+				back := w.comeBack(admission.Request{Function: "web", ID: "a", RefusedBy: first, Began: began, Returned: true})
 				if !releasedBefore {
 					lease.Release()
 				}
@@ -70,7 +70,7 @@ func TestARefusalByNobodyKnown(t *testing.T) {
 		w := newWorld(t, nil)
 		_, lease := w.up()
 		for _, by := range []string{"nobody", ""} {
-			r := <-w.comeBack(admission.Request{Function: "web", RefusedBy: by, Arrived: time.Now().Add(time.Hour)})
+			r := <-w.comeBack(admission.Request{Function: "web", RefusedBy: by, Returned: true, Began: time.Now().Add(time.Hour)})
 			require.NoError(t, r.err)
 			r.lease.Release()
 		}
@@ -85,7 +85,7 @@ func TestARefusedRequestWhereNothingMayWait(t *testing.T) {
 		w.publish()
 		w.comesUp(id)
 		synctest.Wait()
-		requireRefused(t, <-w.comeBack(admission.Request{Function: "web", RefusedBy: id}), admission.Rejected, admission.Overload)
+		requireRefused(t, <-w.comeBack(admission.Request{Function: "web", RefusedBy: id, Returned: true}), admission.Rejected, admission.Overload)
 	})
 }
 

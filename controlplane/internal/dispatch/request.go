@@ -13,7 +13,7 @@ import (
 // acquire takes a slot or waits for one. The error is an *admission.Error.
 func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, error) {
 	l := &Lease{f: f, id: r.ID, what: culprit.Request{Method: r.Method, Path: r.Path}}
-	l.request.Owner, l.request.Stream = l, r.Stream
+	l.request.Owner, l.request.Stream, l.request.Began = l, r.Stream, r.Began
 	switch f.enter(l, f.entryFor(r)) {
 	case pool.Leased:
 		return l, nil
@@ -44,6 +44,9 @@ func (f *function) arrive(l *Lease, by entry, todo *effects) pool.RequestState {
 	f.arrived = at
 	f.wake(at, todo)
 	l.request.Deadly = f.culprits.Kills(at, l.what)
+	if !l.request.Began.IsZero() {
+		l.request.Began = at.Add(-at.Sub(l.request.Began)) // with at's monotonic clock
+	}
 	e := by(f.pool, at, &l.request)
 	state := l.request.State()
 	switch state {

@@ -35,15 +35,14 @@ var (
 // as new, whatever its headers say.
 func requestOf(ctx context.Context, headers []*corev3.HeaderValue) admission.Request {
 	r := admission.Request{Function: routeValue(ctx, FunctionKey), Stream: streams(headers), Method: valueOf(headers, methodHeader), Path: pathOf(headers)}
-	arrived := routeValue(ctx, ArrivedKey)
-	if arrived == "" {
-		r.ID = idOf(headers, routeValue(ctx, BeganKey))
-		return r
+	began := routeValue(ctx, BeganKey)
+	if arrived := routeValue(ctx, ArrivedKey); arrived != "" {
+		began, r.Returned = arrived, true
+		_, r.RefusedBy, _ = strings.Cut(valueOf(headers, RefusedHeader), "/")
 	}
-	r.ID = idOf(headers, arrived)
-	_, r.RefusedBy, _ = strings.Cut(valueOf(headers, RefusedHeader), "/")
-	if micros, err := strconv.ParseInt(arrived, 10, 64); err == nil {
-		r.Arrived = time.UnixMicro(micros)
+	r.ID = idOf(headers, began)
+	if micros, err := strconv.ParseInt(began, 10, 64); err == nil {
+		r.Began = time.UnixMicro(micros)
 	}
 	return r
 }

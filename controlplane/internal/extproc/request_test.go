@@ -29,25 +29,27 @@ func TestWhatEnvoySaysOfARequest(t *testing.T) {
 		"refused": {
 			[]string{FunctionKey, "web", ArrivedKey, "1795893555180978"},
 			headers,
-			admission.Request{Function: "web", ID: "0001 1795893555180978", RefusedBy: "i-1", Arrived: time.UnixMicro(1795893555180978)},
+			admission.Request{Function: "web", ID: "0001 1795893555180978", Began: time.UnixMicro(1795893555180978), RefusedBy: "i-1", Returned: true},
 		},
 		"first, with its time": {
 			[]string{FunctionKey, "web", BeganKey, "1795893555180978"},
 			headers[:1],
-			admission.Request{Function: "web", ID: "0001 1795893555180978"},
+			admission.Request{Function: "web", ID: "0001 1795893555180978", Began: time.UnixMicro(1795893555180978)},
 		},
 		"without a name": {
-			[]string{FunctionKey, "web", BeganKey, "1795893555180978"}, nil, admission.Request{Function: "web"},
+			[]string{FunctionKey, "web", BeganKey, "1795893555180978"},
+			nil,
+			admission.Request{Function: "web", Began: time.UnixMicro(1795893555180978)},
 		},
 		"no time": {
 			[]string{FunctionKey, "web", ArrivedKey, "-"},
 			headers,
-			admission.Request{Function: "web", ID: "0001 -", RefusedBy: "i-1"},
+			admission.Request{Function: "web", ID: "0001 -", RefusedBy: "i-1", Returned: true},
 		},
 		"no instance": {
 			[]string{FunctionKey, "web", ArrivedKey, "1"},
 			headers[:1],
-			admission.Request{Function: "web", ID: "0001 1", Arrived: time.UnixMicro(1)},
+			admission.Request{Function: "web", ID: "0001 1", Began: time.UnixMicro(1), Returned: true},
 		},
 		"server-sent events": {
 			[]string{FunctionKey, "web"},

@@ -12,8 +12,11 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	if r.state == Waiting || r.state == Leased {
 		return &p.effects
 	}
-	*r = Request{Owner: r.Owner, Stream: r.Stream, Deadly: r.Deadly, arrived: now, patience: p.settings.QueueTimeout}
+	*r = Request{Owner: r.Owner, Stream: r.Stream, Began: r.Began, Deadly: r.Deadly, arrived: now}
 	p.noteArrival(now)
+	if now.Before(p.held) {
+		r.arrived = p.began(r)
+	}
 	if !now.Before(p.settled) { // before, requests come that were held while nobody decided, and are no rate
 		p.counters.arrivals++
 	}
@@ -24,14 +27,39 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	if p.queue.n == 0 && p.leasable() {
 		p.waited = 0
 		p.lease(r)
+		r.waited = now.Sub(r.arrived)
 		p.scale(now)
 		return &p.effects
 	}
 	r.state = Waiting
-	p.queue.push(r)
+	p.line(r, p.due(now))
 	p.guards.Breaker.Arrived(now, p.queue.n == 1)
 	p.scale(now)
 	return p.arrived(r)
+}
+
+// began is when a request first came, which is now if nobody knows. It has not waited for longer than it may, whatever Envoy's clock says.
+func (p *Pool) began(r *Request) time.Time {
+	began := r.Began
+	if began.IsZero() || began.After(p.now) {
+		return p.now
+	}
+	if limit := p.settings.QueueTimeout; limit > 0 {
+		began = later(began, p.now.Add(-limit))
+	}
+	return began
+}
+
+// line puts r at its place in the queue. No waiter leaves before an earlier one.
+func (p *Pool) line(r *Request, due time.Time) {
+	r.due = due
+	next := p.queue.join(r)
+	if r.prev != nil {
+		r.due = later(r.due, r.prev.due)
+	}
+	if next != nil {
+		r.due = earlier(r.due, next.due)
+	}
 }
 
 // arrived ends the arrival of a request. What scaling has decided about it meanwhile is no news: nobody was told that it waits.

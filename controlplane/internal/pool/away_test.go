@@ -84,9 +84,9 @@ func TestARequestThatNobodyCanServeIsRefusedAtOnce(t *testing.T) {
 			w.fail(scaler.Denied)
 			w.run(scaler.ProbeEvery, nil)
 			w.did(w.p.Relay(w.now, false))
-			r := &pool.Request{}
+			r := &pool.Request{Began: w.now.Add(-time.Second)}
 			if back {
-				w.did(w.arrived(r, w.p.Return(w.now, r, pool.Refusal{Arrived: w.now.Add(-time.Second)})))
+				w.did(w.arrived(r, w.p.Return(w.now, r, pool.Refusal{})))
 			} else {
 				w.did(w.arrived(r, w.p.Acquire(w.now, r)))
 			}

@@ -153,8 +153,8 @@ func (p *Pool) checkQueue() error {
 		if r.returned {
 			returned++
 		}
-		if r.next != nil && p.deadline(r.next).Before(p.deadline(r)) {
-			return fmt.Errorf("queue: a later request may wait no longer than to %v, an earlier one to %v", p.deadline(r.next), p.deadline(r))
+		if r.next != nil && r.next.due.Before(r.due) {
+			return fmt.Errorf("queue: a later request may wait no longer than to %v, an earlier one to %v", r.next.due, r.due)
 		}
 		if r.next != nil && r.next.arrived.Before(r.arrived) {
 			return fmt.Errorf("queue: a later request stands before an earlier one")

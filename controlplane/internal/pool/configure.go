@@ -33,9 +33,7 @@ func (p *Pool) Configure(now time.Time, s Settings) *Effects {
 // shorten lets no waiter wait for longer than limit; 0: for ever.
 func (p *Pool) shorten(limit time.Duration) {
 	for r := p.queue.head; r != nil && limit > 0; r = r.next {
-		if r.patience <= 0 || r.patience > limit {
-			r.patience = limit
-		}
+		r.due = earlier(r.due, r.arrived.Add(limit))
 	}
 }
 

@@ -57,8 +57,9 @@ const unheardFor = time.Second
 func (p *Pool) Resume(now time.Time) *Effects {
 	now = p.enter(now)
 	p.awaits = false
+	p.unasked, p.held = true, now.Add(settles)
 	if p.sharing() {
-		p.settled, p.unasked = now.Add(settles), true
+		p.settled = p.held
 	}
 	p.serve(now)
 	p.scale(now)

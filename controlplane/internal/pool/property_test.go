@@ -303,13 +303,15 @@ func repeat(t *rapid.T, most int, f func(*rapid.T)) {
 }
 
 func (m *model) arrive(t *rapid.T) {
-	r := &pool.Request{Stream: rapid.Bool().Draw(t, "stream"), Deadly: rapid.Bool().Draw(t, "deadly")}
-	m.arrived[r] = m.now
+	began := m.now.Add(-rapid.SampledFrom([]time.Duration{0, 0, 0, time.Millisecond, time.Second, time.Hour}).Draw(t, "held elsewhere for"))
+	r := &pool.Request{Stream: rapid.Bool().Draw(t, "stream"), Deadly: rapid.Bool().Draw(t, "deadly"), Began: began}
 	free := m.p.Stats().Free
 	if m.still {
 		free = 0
 	}
 	e := m.p.Acquire(m.now, r)
+	m.arrived[r] = r.Arrived()
+	require.False(t, r.Arrived().Before(began) || r.Arrived().After(m.now))
 	switch r.State() {
 	case pool.Leased:
 		require.Positive(m.t, free)
@@ -317,7 +319,7 @@ func (m *model) arrive(t *rapid.T) {
 		require.Empty(m.t, m.waiting, "overtook a waiter")
 		m.lease(r)
 	case pool.Waiting:
-		m.waiting = append(m.waiting, r)
+		m.rejoin(r)
 	default:
 		require.NotEmpty(m.t, r.Cause())
 		require.Zero(m.t, free, "refused beside a free slot")
@@ -330,13 +332,13 @@ func (m *model) refuse(t *rapid.T) {
 	if len(m.leased) == 0 {
 		t.Skip("nothing is leased")
 	}
-	old, r := rapid.SampledFrom(m.leased).Draw(t, "refused"), &pool.Request{Stream: rapid.Bool().Draw(t, "stream"), Deadly: rapid.Bool().Draw(t, "deadly")}
-	back := pool.Refusal{Arrived: m.arrived[old], By: old.Instance()}
+	old := rapid.SampledFrom(m.leased).Draw(t, "refused")
+	r := &pool.Request{Stream: rapid.Bool().Draw(t, "stream"), Deadly: rapid.Bool().Draw(t, "deadly"), Began: m.arrived[old]}
+	back := pool.Refusal{By: old.Instance()}
 	release := func() {
 		m.leased = without(t, m.leased, old)
 		m.apply(m.p.Release(m.now, old), nil)
 	}
-	m.arrived[r] = back.Arrived
 	if before := rapid.Bool().Draw(t, "released before"); before {
 		release()
 	} else {
@@ -344,6 +346,7 @@ func (m *model) refuse(t *rapid.T) {
 		defer release()
 	}
 	e := m.p.Return(m.now, r, back)
+	m.arrived[r] = r.Arrived()
 	switch r.State() {
 	case pool.Leased:
 		require.Empty(t, m.waiting)
@@ -351,10 +354,10 @@ func (m *model) refuse(t *rapid.T) {
 		m.lease(r)
 	case pool.Waiting:
 		m.rejoin(r)
-	case pool.Rejected:
-		require.True(t, m.closed || m.s.QueueLimit == 0)
 	default:
-		require.Equal(t, pool.Evicted, r.State(), "starts fail")
+		require.Equal(t, pool.Rejected, r.State())
+		require.NotEmpty(t, r.Cause())
+		require.True(t, r.Cause() != pool.Overload || m.s.QueueLimit == 0, "it may wait")
 	}
 	m.apply(e, r)
 }

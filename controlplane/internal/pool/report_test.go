@@ -111,8 +111,8 @@ func TestARefusedRequestComesBackToItsPlace(t *testing.T) {
 	early, late := w.acquire(), w.acquire()
 	require.Equal(t, pool.Rejected, w.acquire().State(), "two wait, which is the limit")
 
-	back := &pool.Request{}
-	w.did(w.p.Return(w.now, back, pool.Refusal{Arrived: arrived, By: i, Lease: rs[0]}))
+	back := &pool.Request{Began: arrived}
+	w.did(w.p.Return(w.now, back, pool.Refusal{By: i, Lease: rs[0]}))
 	require.Equal(t, pool.Waiting, back.State())
 	require.Equal(t, 1, i.Foreign(), "somebody else has the tenth slot")
 	w.release(rs[0])
@@ -135,8 +135,8 @@ func TestARefusedRequestHasNoMoreTimeThanOthers(t *testing.T) {
 	w.acquire()
 	i := w.up()
 	w.acquireN(9)
-	back := &pool.Request{}
-	w.did(w.p.Return(w.now, back, pool.Refusal{Arrived: w.now.Add(-29 * time.Second), By: i}))
+	back := &pool.Request{Began: w.now.Add(-29 * time.Second)}
+	w.did(w.p.Return(w.now, back, pool.Refusal{By: i}))
 	w.run(1100*time.Millisecond, nil)
 	require.Equal(t, pool.Evicted, back.State())
 	require.Equal(t, pool.QueueTimeout, back.Cause())
@@ -171,7 +171,7 @@ func TestACrowdIsRefusedOnce(t *testing.T) {
 		backs := make([]*pool.Request, len(crowd))
 		for k := range crowd {
 			backs[k] = &pool.Request{}
-			w.did(w.p.Return(w.now, backs[k], pool.Refusal{Arrived: w.now, By: first, Lease: crowd[k]}))
+			w.did(w.p.Return(w.now, backs[k], pool.Refusal{By: first, Lease: crowd[k]}))
 		}
 		w.release(crowd...)
 		w.requireStates(pool.Waiting, backs)

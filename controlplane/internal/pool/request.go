@@ -37,6 +37,8 @@ type Request struct {
 	Owner any // the caller's; the pool never looks at it
 	// Stream says that the request will hold its slot for long, as far as can be told when it arrives.
 	Stream bool
+	// Began is when the request first came, maybe to a process that decided before this one; zero: not known.
+	Began time.Time
 	// Deadly says that the request may well kill its environment, and with it what else is in flight there.
 	Deadly bool
 
@@ -45,7 +47,7 @@ type Request struct {
 	after      time.Duration
 	instance   *Instance
 	arrived    time.Time
-	patience   time.Duration // how long it may wait; 0: for ever
+	due        time.Time // when it leaves the queue; no waiter does before an earlier one
 	waited     time.Duration
 	returned   bool // an instance has refused it before
 	refused    bool // while leased: the instance has refused it
@@ -94,6 +96,16 @@ func (l *requestList) push(r *Request) {
 	}
 	l.tail = r
 	l.n++
+}
+
+// join puts r behind all requests that arrived no later, and returns the one behind it; nil if r is the last.
+func (l *requestList) join(r *Request) (next *Request) {
+	before := l.tail
+	for ; before != nil && before.arrived.After(r.arrived); before = before.prev {
+		next = before
+	}
+	l.insert(r, next)
+	return next
 }
 
 // insert puts r before another request of the list, or at the end if before is nil.

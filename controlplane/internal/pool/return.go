@@ -4,9 +4,8 @@ import "time"
 
 // A Refusal is what is known of a request that came back because an instance had no slot for it. The app has not seen it.
 type Refusal struct {
-	Arrived time.Time // when it first came; zero: not known
-	By      *Instance // who refused it; nil: not known
-	Lease   *Request  // its lease there; nil if that has been released
+	By    *Instance // who refused it; nil: not known
+	Lease *Request  // its lease there; nil if that has been released
 }
 
 // Return is Acquire for a request that an instance has refused. Its place in the queue and its timeout are as if it had waited
@@ -16,10 +15,8 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 	if r.state == Waiting || r.state == Leased {
 		return &p.effects
 	}
-	*r = Request{Owner: r.Owner, Stream: r.Stream, Deadly: r.Deadly, arrived: now, patience: p.settings.QueueTimeout, returned: true}
-	if !back.Arrived.IsZero() && back.Arrived.Before(now) {
-		r.arrived = back.Arrived
-	}
+	*r = Request{Owner: r.Owner, Stream: r.Stream, Began: r.Began, Deadly: r.Deadly, arrived: now, returned: true}
+	r.arrived = p.began(r)
 	p.counters.returned++
 	p.noteArrival(now)
 	p.noteRefusal(now, back)
@@ -46,14 +43,7 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 // rejoin puts r into the queue before all requests that arrived later.
 func (p *Pool) rejoin(now time.Time, r *Request) {
 	r.state = Waiting
-	before := p.queue.head
-	for before != nil && !before.arrived.After(r.arrived) {
-		before = before.next
-	}
-	if before != nil {
-		r.patience = before.patience // no waiter leaves after one that came later
-	}
-	p.queue.insert(r, before)
+	p.line(r, p.due(r.arrived))
 	p.returned++
 	p.guards.Breaker.Arrived(now, p.queue.n == 1)
 }

@@ -12,9 +12,14 @@ const settles = 1500 * time.Millisecond
 
 // noteArrival records that a request has come. The first one after a takeover shows that Envoy has found this pool.
 func (p *Pool) noteArrival(now time.Time) {
-	if p.unasked {
-		p.unasked, p.settled = false, now.Add(settles)
+	if !p.unasked {
+		return
 	}
+	until := now.Add(settles)
+	if p.settled.Equal(p.held) {
+		p.settled = until
+	}
+	p.unasked, p.held = false, until
 }
 
 // unreported is how long a slot that another process has leased may be free before the pool hears of it.

@@ -94,3 +94,30 @@ func TestWhoWaitsAfterATakeoverIsServed(t *testing.T) {
 	}
 	require.Equal(t, 1, started, "four may come back: the fifth does not")
 }
+
+// What was held while nobody decided is served in the order in which it first came, in whatever order Envoy asks again, and before
+// what comes only now. It may wait as long as that, and its wait is told from its beginning.
+func TestHeldRequestsKeepTheirPlacesOverATakeover(t *testing.T) {
+	for name, instances := range map[string]int{"instances are taken over": 1, "there are none": 0} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1_000_000, 0)
+			p, _ := takenOver(t, now, instances, 10*instances)
+			ask := func(age time.Duration) *pool.Request {
+				r := &pool.Request{Began: now.Add(-age)}
+				p.Acquire(now, r)
+				require.NoError(t, p.Check())
+				require.Equal(t, pool.Waiting, r.State())
+				return r
+			}
+			second, first := ask(4*time.Second), ask(5*time.Second)
+			now = now.Add(time.Second)
+			fourth, third := ask(0), ask(2*time.Second)
+
+			i, err := p.Adopt(now)
+			require.NoError(t, err)
+			e := p.Up(now, i, 4)
+			require.Equal(t, []*pool.Request{first, second, third, fourth}, e.Dispatched)
+			require.Equal(t, 6*time.Second, first.Waited())
+		})
+	}
+}

@@ -28,7 +28,7 @@ func (p *Pool) Tick(now time.Time) *Effects {
 // evictLate evicts the waiters whose time is over.
 func (p *Pool) evictLate(now time.Time) {
 	var cause Cause
-	for r := p.queue.head; r != nil && !now.Before(p.deadline(r)); r = p.queue.head {
+	for r := p.queue.head; r != nil && !now.Before(r.due); r = p.queue.head {
 		if cause == "" {
 			cause = p.timeoutCause(now)
 		}
@@ -39,12 +39,12 @@ func (p *Pool) evictLate(now time.Time) {
 // never is later than any deadline.
 var never = time.Unix(1<<60, 0)
 
-// deadline is when a waiter leaves the queue. No waiter may stay longer than a later one, so the oldest leaves first.
-func (p *Pool) deadline(r *Request) time.Time {
-	if r.patience <= 0 {
+// due is when a request must leave the queue that waits from then on.
+func (p *Pool) due(from time.Time) time.Time {
+	if p.settings.QueueTimeout <= 0 {
 		return never
 	}
-	return r.arrived.Add(r.patience)
+	return from.Add(p.settings.QueueTimeout)
 }
 
 // timeoutCause is what waiters waited for in vain: starts that fail, a start whose app is not ready or whose peer does not dial, or
@@ -114,7 +114,7 @@ func (p *Pool) endDrain(now time.Time, i *Instance) {
 func (p *Pool) Next() time.Time {
 	next := never
 	if p.queue.n > 0 {
-		next = p.deadline(p.queue.head)
+		next = p.queue.head.due
 	}
 	for _, heap := range []timers{p.timers, p.lingering, p.reviews} {
 		if t := heap.first(); t != nil {

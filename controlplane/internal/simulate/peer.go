@@ -149,7 +149,8 @@ func (w *world) waited(r *request) {
 func (w *world) comeBack(old *request) {
 	r := w.fresh()
 	r.work, r.again, r.tries = old.work, true, old.tries
-	back := pool.Refusal{Arrived: epoch.Add(r.work.At), By: old.on.core, Lease: &old.Request}
+	r.Began = epoch.Add(r.work.At)
+	back := pool.Refusal{By: old.on.core, Lease: &old.Request}
 	w.admitted(r, w.pool.Return(w.clock(), &r.Request, back))
 	w.carryOut(w.pool.Release(w.clock(), &old.Request))
 }
