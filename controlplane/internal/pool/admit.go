@@ -14,7 +14,7 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	}
 	*r = Request{Owner: r.Owner, Stream: r.Stream, Began: r.Began, Deadly: r.Deadly, arrived: now}
 	p.noteArrival(now)
-	if now.Before(p.held) {
+	if now.Before(p.held) && r.Began.Before(p.resumed) {
 		r.arrived = p.began(r)
 	}
 	if !now.Before(p.settled) { // before, requests come that were held while nobody decided, and are no rate

@@ -57,7 +57,7 @@ const unheardFor = time.Second
 func (p *Pool) Resume(now time.Time) *Effects {
 	now = p.enter(now)
 	p.awaits = false
-	p.unasked, p.held = true, now.Add(settles)
+	p.unasked, p.resumed, p.held = true, now, now.Add(settles)
 	if p.sharing() {
 		p.settled = p.held
 	}

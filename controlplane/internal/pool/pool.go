@@ -79,7 +79,8 @@ type Pool struct {
 	away        int       // instances that are Down because their relay was gone
 	retiring    bool      // Close follows
 	settled     time.Time // until then requests come back that were held while nobody decided, and clients on slots of another process
-	held        time.Time // until then requests come back that were held, whether slots are shared or not
+	resumed     time.Time // since when it decides
+	held        time.Time // until then requests come back that were held before that, whether slots are shared or not
 	unasked     bool      // no request has come since this pool took over
 	awaits      bool      // instances are not all known yet, so nothing is decided
 

@@ -111,13 +111,14 @@ func TestHeldRequestsKeepTheirPlacesOverATakeover(t *testing.T) {
 			}
 			second, first := ask(4*time.Second), ask(5*time.Second)
 			now = now.Add(time.Second)
-			fourth, third := ask(0), ask(2*time.Second)
+			fifth, fourth, third := ask(0), ask(time.Millisecond), ask(2*time.Second)
 
 			i, err := p.Adopt(now)
 			require.NoError(t, err)
-			e := p.Up(now, i, 4)
-			require.Equal(t, []*pool.Request{first, second, third, fourth}, e.Dispatched)
+			e := p.Up(now, i, 5)
+			require.Equal(t, []*pool.Request{first, second, third, fifth, fourth}, e.Dispatched)
 			require.Equal(t, 6*time.Second, first.Waited())
+			require.Zero(t, fourth.Waited(), "it came after the takeover, whenever Envoy had it")
 		})
 	}
 }
