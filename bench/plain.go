@@ -28,12 +28,13 @@ func splitAddress(hostPort string) (address, error) {
 // plane.
 func startPlain(ctx context.Context, l *lab.Lab, apps int) (*system, error) {
 	s := &system{name: "plain", pids: map[string][]int{}}
-	var upstreams []string
-	for n := range apps {
-		at, err := lab.FreeAddress()
-		if err != nil {
-			return nil, err
-		}
+	addresses, err := lab.FreeAddresses(apps + 1)
+	if err != nil {
+		return nil, err
+	}
+	s.front = addresses[apps]
+	upstreams := addresses[:apps]
+	for n, at := range upstreams {
 		port := at[strings.LastIndexByte(at, ':')+1:]
 		app, err := l.Start(fmt.Sprintf("plain-app-%d", n), []string{"PORT=" + port}, appBinary)
 		if err != nil {
@@ -42,16 +43,12 @@ func startPlain(ctx context.Context, l *lab.Lab, apps int) (*system, error) {
 		if err := lab.Until(ctx, "app", app, lab.Listens(at)); err != nil {
 			return nil, err
 		}
-		upstreams = append(upstreams, at)
 		s.pids[roleApps] = append(s.pids[roleApps], app.PID())
 	}
 	return s, s.startPlainEnvoy(ctx, l, upstreams)
 }
 
-func (s *system) startPlainEnvoy(ctx context.Context, l *lab.Lab, upstreams []string) (err error) {
-	if s.front, err = lab.FreeAddress(); err != nil {
-		return err
-	}
+func (s *system) startPlainEnvoy(ctx context.Context, l *lab.Lab, upstreams []string) error {
 	config, err := plainConfig(s.front, upstreams)
 	if err != nil {
 		return err

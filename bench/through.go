@@ -77,12 +77,11 @@ type through struct {
 func startThrough(ctx context.Context, l *lab.Lab, w way, functions map[string]int, more string) (*through, error) {
 	t := &through{way: w, Dir: l.Path("s"), Functions: functions, More: more}
 	t.name, t.pids = w.String(), map[string][]int{}
-	for _, at := range []*string{&t.Front, &t.Admin, &t.Relay} {
-		var err error
-		if *at, err = lab.FreeAddress(); err != nil {
-			return nil, err
-		}
+	at, err := lab.FreeAddresses(3)
+	if err != nil {
+		return nil, err
 	}
+	t.Front, t.Admin, t.Relay = at[0], at[1], at[2]
 	t.front = t.Front
 	if err := t.prepare(l); err != nil {
 		return nil, err

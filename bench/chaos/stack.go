@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -97,7 +95,7 @@ type stack struct {
 
 // start returns when Envoy serves the app. With settings.Leader the parts are started again until ctx ends.
 func start(ctx context.Context, l *lab.Lab, o settings) (*stack, error) {
-	addresses, err := freeAddresses(10)
+	addresses, err := lab.FreeAddresses(10)
 	if err != nil {
 		return nil, err
 	}
@@ -199,23 +197,4 @@ func (s *stack) call(method, url string, body any) error {
 		return fmt.Errorf("%s %s: %s: %s", method, url, answer.Status, said)
 	}
 	return nil
-}
-
-// freeAddresses picks ports on loopback below those that the kernel gives to clients: a part that is away must find its
-// port again.
-func freeAddresses(n int) ([]string, error) {
-	var addresses []string
-	for tries := 0; len(addresses) < n && tries < 1000; tries++ {
-		at := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
-		l, err := net.Listen("tcp", at)
-		if err != nil {
-			continue
-		}
-		defer l.Close() // all at once, so that none is picked twice
-		addresses = append(addresses, at)
-	}
-	if len(addresses) < n {
-		return nil, errors.New("no free ports between 20000 and 32000")
-	}
-	return addresses, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -186,13 +187,23 @@ func Until(ctx context.Context, what string, p *Process, check func() error) err
 	}
 }
 
-// FreeAddress picks a port on loopback that nobody uses.
-func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// FreeAddresses picks ports on loopback that nobody uses, below those that the kernel gives to clients: a part that starts late, or is
+// away for a while, must find its port free.
+func FreeAddresses(n int) ([]string, error) {
+	var addresses []string
+	for tries := 0; len(addresses) < n && tries < 1000; tries++ {
+		at := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			continue
+		}
+		defer l.Close() // all at once, so that none is picked twice
+		addresses = append(addresses, at)
 	}
-	return l.Addr().String(), l.Close()
+	if len(addresses) < n {
+		return nil, errors.New("no free ports between 20000 and 32000")
+	}
+	return addresses, nil
 }
 
 // Listens checks that somebody accepts connections there.

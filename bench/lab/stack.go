@@ -97,13 +97,11 @@ type Stack struct {
 // StartStack returns when Envoy serves the functions. make build and make envoy come before it.
 func StartStack(ctx context.Context, l *Lab, functions []Function) (*Stack, error) {
 	s := &Stack{Dir: l.Path("s"), Functions: functions}
-	for _, at := range []*string{&s.Front, &s.Direct, &s.Admin, &s.Invoke, &s.Relay} {
-		var err error
-		if *at, err = FreeAddress(); err != nil {
-			return nil, err
-		}
+	at, err := FreeAddresses(5)
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	s.Front, s.Direct, s.Admin, s.Invoke, s.Relay = at[0], at[1], at[2], at[3], at[4]
 	if s.App, err = filepath.Abs("build/example-go"); err != nil {
 		return nil, err
 	}
