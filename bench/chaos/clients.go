@@ -113,15 +113,28 @@ func (r *request) run(ctx context.Context, client *http.Client, url string) {
 	}
 	answer, err := client.Do(out)
 	if err != nil {
-		r.failure = "no answer"
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			r.failure = "no connection"
-		}
+		r.failure = failureOf(err)
 		return
 	}
 	defer answer.Body.Close()
 	text, err := r.read(answer)
 	r.judge(answer, text, err)
+}
+
+// failureOf says why there is no answer.
+func failureOf(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "no connection"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer within " + patience.String()
+	case errors.Is(err, io.EOF):
+		return "connection closed"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "connection reset"
+	default:
+		return "no answer"
+	}
 }
 
 // last is the end of a whole answer.

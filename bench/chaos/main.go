@@ -33,6 +33,7 @@ type settings struct {
 	Workers  int           `json:"envoy_workers"`
 	out      string
 	docs     string
+	keep     bool
 }
 
 // concurrency is how many slots an instance has.
@@ -72,6 +73,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.Uint64Var(&s.Seed, "seed", uint64(time.Now().Unix()), "of the order of faults and of the requests")
 	flags.StringVar(&s.out, "out", "bench/results", "folder of the results")
 	flags.StringVar(&s.docs, "docs", "", "a Markdown file that gets the results too, in place of those that it has")
+	flags.BoolVar(&s.keep, "keep", false, "leave configurations, logs, Envoy's access log and the app's journal behind, and say where")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -96,6 +98,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer l.Close()
+	if s.keep {
+		fmt.Fprintln(stdout, "everything is kept in", l.Keep())
+	}
 	r, err := measure(ctx, l, s, stdout)
 	if err != nil {
 		return err

@@ -51,6 +51,7 @@ cell:
 {{- end}}
 aws: {endpoint: "http://{{.Invoke}}"}
 log: {level: {{if .Apart}}info{{else}}warn{{end}}}
+access_log: {to: "{{.AccessLog}}", query: true}
 functions:
 - name: app
   routes: [{path: /}]
@@ -111,7 +112,10 @@ func start(ctx context.Context, l *lab.Lab, o settings) (*stack, error) {
 		"Planes": planes,
 		"Apart":  o.Leader, "Concurrency": o.concurrency(),
 		"Front": addresses[0], "Admin": addresses[1], "Invoke": addresses[2], "Relay": addresses[3], "Link": addresses[4],
-		"App": app, "Dir": l.Path("s"), "Journal": l.Path("journal"),
+		"AccessLog": "", "App": app, "Dir": l.Path("s"), "Journal": l.Path("journal"),
+	}
+	if o.keep {
+		values["AccessLog"] = l.Path("access.log")
 	}
 	s := &stack{
 		lab: l, front: addresses[0], url: "http://" + addresses[0] + "/", admin: addresses[1], invoke: addresses[2], relay: addresses[3],

@@ -26,6 +26,7 @@ type Lab struct {
 	dir     string
 	envoy   string // binary
 	workers int    // of each Envoy
+	kept    bool   // the directory outlives Close
 
 	mu      sync.Mutex
 	cleanup []func()
@@ -42,8 +43,18 @@ func New(ctx context.Context, workers int) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{dir: dir, envoy: binary, workers: workers}
-	l.Defer(func() { _ = os.RemoveAll(dir) })
+	l.Defer(func() {
+		if !l.kept {
+			_ = os.RemoveAll(dir)
+		}
+	})
 	return l, nil
+}
+
+// Keep lets the directory outlive Close, and returns its path. It goes before anything is started.
+func (l *Lab) Keep() string {
+	l.kept = true
+	return l.dir
 }
 
 // Close stops all that was started, and removes the directory.
