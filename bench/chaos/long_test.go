@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { controlplanetest.Main(m) }
 
-// A minute of make chaos-leader: nothing runs twice, nobody gets another's answer, and a fault explains each request without one. How
+// Two minutes of make chaos-leader: nothing runs twice, nobody gets another's answer, and a fault explains each request without one. How
 // many are refused depends on how busy the machine is.
 func TestLongChaosAmongLeaders(t *testing.T) {
 	t.Setenv("ENVOY", envoytest.Binary(t))
@@ -30,7 +30,7 @@ func TestLongChaosAmongLeaders(t *testing.T) {
 	l, err := lab.New(t.Context(), 2)
 	require.NoError(t, err)
 	defer l.Close()
-	s := settings{Leader: true, Requests: 6000, Rate: 100, Every: time.Second, Seed: uint64(time.Now().Unix()), Workers: 2}
+	s := settings{Leader: true, Requests: 12_000, Rate: 100, Every: time.Second, Seed: uint64(time.Now().Unix()), Workers: 2}
 	r, err := measure(t.Context(), l, s, t.Output())
 	require.NoError(t, err)
 	t.Logf("%v %v", r.Ends, r.Causes)
