@@ -51,7 +51,9 @@ cell:
 {{- end}}
 aws: {endpoint: "http://{{.Invoke}}"}
 log: {level: {{if .Apart}}info{{else}}warn{{end}}}
-access_log: {to: "{{.AccessLog}}", query: true}
+{{- with .AccessLog}}
+access_log: {to: "{{.}}", query: true}
+{{- end}}
 functions:
 - name: app
   routes: [{path: /}]
