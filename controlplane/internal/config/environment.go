@@ -96,24 +96,24 @@ func EnvironmentWarnings(environ []string) []string {
 		warnings = append(warnings, fmt.Sprintf("%s is not read: the control plane's variables begin with %s%s",
 			v.name, EnvPrefix, hint(leaves, leaf.variable, EnvPrefix, today)))
 	}
+	return append(warnings, astray(leaves, environ)...)
+}
+
+// astray returns a text for each name without the project's prefix that is a misspelling of a variable: in small letters, with dashes,
+// or less than three bytes from it.
+func astray(leaves []leaf, environ []string) (warnings []string) {
+	known := make([]string, len(leaves))
+	for i, l := range leaves {
+		known[i] = l.variable()
+	}
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
-		if known := astray(leaves, name); known != "" {
-			warnings = append(warnings, fmt.Sprintf("%s is not read: did you mean %s?", name, known))
+		if strings.HasPrefix(name, projectPrefix) {
+			continue
+		}
+		if near := nearest(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), known, 3); near != "" {
+			warnings = append(warnings, fmt.Sprintf("%s is not read: did you mean %s?", name, near))
 		}
 	}
 	return warnings
-}
-
-// astray is the variable of which a name without the project's prefix is a misspelling: in small letters, with dashes, or two bytes
-// from it. It is empty if there is none.
-func astray(leaves []leaf, name string) string {
-	meant := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-	best, least := "", 3
-	for _, l := range leaves {
-		if d := distance(meant, l.variable()); d < least && !strings.HasPrefix(name, projectPrefix) {
-			best, least = l.variable(), d
-		}
-	}
-	return best
 }

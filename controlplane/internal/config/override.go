@@ -66,7 +66,7 @@ func hint(leaves []leaf, naming func(leaf) string, prefix, name string) string {
 	for i, l := range leaves {
 		known[i] = strings.TrimPrefix(naming(l), prefix)
 	}
-	if near := nearest(short, known); near != "" {
+	if near := nearest(short, known, 1+len(short)/2); near != "" {
 		return ", did you mean " + prefix + near + "?"
 	}
 	return ""

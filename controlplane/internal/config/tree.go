@@ -82,18 +82,20 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 
 // suggest returns ", did you mean X?" for the nearest of the known names, or nothing when none is near.
 func suggest(name string, known []string) string {
-	if near := nearest(name, known); near != "" {
+	if near := nearest(name, known, 1+len(name)/2); near != "" {
 		return ", did you mean " + near + "?"
 	}
 	return ""
 }
 
-// nearest returns the known name that is most like name, or nothing when none is near.
-func nearest(name string, known []string) string {
-	best, least := "", 1+len(name)/2
+// nearest returns the known name that is most like name, or nothing when none is nearer than limit.
+func nearest(name string, known []string, limit int) (best string) {
 	for _, candidate := range known {
-		if d := distance(name, candidate); d < least {
-			best, least = candidate, d
+		if max(len(name)-len(candidate), len(candidate)-len(name)) >= limit {
+			continue // at least so many bytes are to insert or delete
+		}
+		if d := distance(name, candidate); d < limit {
+			best, limit = candidate, d
 		}
 	}
 	return best

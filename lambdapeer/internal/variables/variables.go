@@ -82,20 +82,14 @@ func Warnings(environ []string) []string {
 	return warnings
 }
 
-// astray holds a text if a name without the project's prefix is a misspelt one of ours: in small letters, with dashes, or two bytes
-// from it.
+// astray holds a text if a name without the project's prefix is a misspelt one of ours: in small letters, with dashes, or less than
+// three bytes from it.
 func astray(name string) []string {
-	meant := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-	best, least := "", 3
-	for _, short := range all {
-		if d := distance(meant, Prefix+short); d < least {
-			best, least = Prefix+short, d
-		}
-	}
-	if best == "" {
+	near := nearest(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), Prefix, 3)
+	if near == "" {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s is not read: there is no such variable, did you mean %s?", name, best)}
+	return []string{fmt.Sprintf("%s is not read: there is no such variable, did you mean %s?", name, Prefix+near)}
 }
 
 // warning holds one text, or none.
@@ -122,16 +116,26 @@ func set(environ []string, name string) bool {
 
 // hint names the variable that is most like a name, if one is near.
 func hint(short string) string {
-	best, least := "", 1+len(short)/2
-	for _, name := range all {
-		if d := distance(short, name); d < least {
-			best, least = name, d
-		}
-	}
-	if best == "" {
+	near := nearest(short, "", 1+len(short)/2)
+	if near == "" {
 		return ""
 	}
-	return ", did you mean " + Prefix + best + "?"
+	return ", did you mean " + Prefix + near + "?"
+}
+
+// nearest returns the variable that, behind the prefix, is most like name, or nothing when none is nearer than limit. It is called at
+// every cold start, for each variable that there is.
+func nearest(name, prefix string, limit int) (best string) {
+	for _, short := range all {
+		longer := len(name) - len(prefix) - len(short)
+		if max(longer, -longer) >= limit {
+			continue // at least so many bytes are to insert or delete
+		}
+		if d := distance(name, prefix+short); d < limit {
+			best, limit = short, d
+		}
+	}
+	return best
 }
 
 // distance is the number of bytes to insert, delete or replace to turn a into b, one row at a time.
