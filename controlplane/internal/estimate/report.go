@@ -40,7 +40,7 @@ func (r Result) Table(w io.Writer) error {
 // fourDigits writes a number with four digits that count, and never as 1e+06.
 func fourDigits(v float64) string {
 	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
-	return strconv.FormatFloat(rounded, 'f', -1, 64)
+	return plainly(rounded)
 }
 
 // threeDigits rounds a time to what a reader wants of it.

@@ -122,7 +122,7 @@ func (s Service) Validate() error {
 	return nil
 }
 
-// plainly writes a bound in full.
+// plainly writes a number in full.
 func plainly(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 func oneOf(add func(string, ...any), name, got string, allowed ...string) {
