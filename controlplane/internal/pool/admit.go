@@ -12,12 +12,13 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 	if r.state == Waiting || r.state == Leased {
 		return &p.effects
 	}
-	*r = Request{Owner: r.Owner, Stream: r.Stream, Began: r.Began, Deadly: r.Deadly, arrived: now}
 	p.noteArrival(now)
+	arrived := now
 	if now.Before(p.held) && r.Began.Before(p.resumed) {
-		r.arrived = p.began(r)
+		arrived = p.began(r)
 	}
-	if !now.Before(p.settled) { // before, requests come that were held while nobody decided, and are no rate
+	r.begin(arrived)
+	if !now.Before(p.settled()) { // before, requests come that were held while nobody decided, and are no rate
 		p.counters.arrivals++
 	}
 	if cause := p.refusal(now); cause != "" {

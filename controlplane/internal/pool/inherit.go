@@ -57,10 +57,7 @@ const unheardFor = time.Second
 func (p *Pool) Resume(now time.Time) *Effects {
 	now = p.enter(now)
 	p.awaits = false
-	p.unasked, p.resumed, p.held = true, now, now.Add(settles)
-	if p.sharing() {
-		p.settled = p.held
-	}
+	p.unasked, p.resumed, p.held, p.shares = true, now, now.Add(settles), p.sharing()
 	p.serve(now)
 	p.scale(now)
 	return &p.effects

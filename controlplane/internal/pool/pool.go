@@ -78,9 +78,9 @@ type Pool struct {
 	back        time.Time // when peers should have dialled again a relay that has come back
 	away        int       // instances that are Down because their relay was gone
 	retiring    bool      // Close follows
-	settled     time.Time // until then requests come back that were held while nobody decided, and clients on slots of another process
 	resumed     time.Time // since when it decides
-	held        time.Time // until then requests come back that were held before that, whether slots are shared or not
+	held        time.Time // until then requests come back that were held before that
+	shares      bool      // another process had leased slots then
 	unasked     bool      // no request has come since this pool took over
 	awaits      bool      // instances are not all known yet, so nothing is decided
 

@@ -109,6 +109,14 @@ func (d *deployment) reports(i *pool.Instance, answers, errors uint64) {
 	d.p.Answered(i, d.answers[i], errors)
 }
 
+// atZero ends all requests, and then all instances; their environments are frozen.
+func (d *deployment) atZero() {
+	d.release(d.busy...)
+	d.busy = nil
+	d.run(time.Minute, d.endDrained)
+	require.Zero(d.t, d.p.Stats().Live())
+}
+
 // running are the versions of what is ready.
 func (d *deployment) running() map[string]int {
 	out := map[string]int{}
@@ -331,10 +339,7 @@ func TestARolloutStaysWithinTheGuards(t *testing.T) {
 // Nobody is there, but a warm environment is: the new version's becomes warm before the old one's is given up.
 func TestAFunctionAtZeroKeepsWarm(t *testing.T) {
 	d := deploy(t, true, nil)
-	d.release(d.busy...)
-	d.busy = nil
-	d.run(time.Minute, d.endDrained)
-	require.Zero(t, d.p.Stats().Live())
+	d.atZero()
 	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Second}, false))
 	r := d.acquire()
 	require.Len(t, d.world.started, 2)
@@ -523,10 +528,7 @@ func TestAVersionThatDiesOfItsFirstRequest(t *testing.T) {
 // A crowd comes while one instance of such code is all that is up: the old code starts for the others.
 func TestACrowdMeetsCodeThatDiesOfItsFirstRequest(t *testing.T) {
 	d := deploy(t, true, nil)
-	d.release(d.busy...)
-	d.busy = nil
-	d.run(time.Minute, d.endDrained)
-	require.Zero(t, d.p.Stats().Live())
+	d.atZero()
 	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: 3 * time.Second}, false))
 	d.comeUp()
 	require.Equal(t, map[string]int{"2": 1}, d.running())

@@ -57,6 +57,11 @@ type Request struct {
 	next, prev *Request // in the queue or among its instance's leases
 }
 
+// begin forgets all but what the caller has said of the request.
+func (r *Request) begin(arrived time.Time) {
+	*r = Request{Owner: r.Owner, Stream: r.Stream, Began: r.Began, Deadly: r.Deadly, arrived: arrived}
+}
+
 // State is how far the request has come.
 func (r *Request) State() RequestState { return r.state }
 

@@ -15,8 +15,8 @@ func (p *Pool) Return(now time.Time, r *Request, back Refusal) *Effects {
 	if r.state == Waiting || r.state == Leased {
 		return &p.effects
 	}
-	*r = Request{Owner: r.Owner, Stream: r.Stream, Began: r.Began, Deadly: r.Deadly, arrived: now, returned: true}
-	r.arrived = p.began(r)
+	r.begin(p.began(r))
+	r.returned = true
 	p.counters.returned++
 	p.noteArrival(now)
 	p.noteRefusal(now, back)

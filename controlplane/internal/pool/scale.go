@@ -19,7 +19,7 @@ func (p *Pool) scale(now time.Time) {
 	want := p.forWaiters(p.withhold(p.rule.Decide(now, p.look())))
 	p.order(now, want.Start, false)
 	p.order(now, want.Replace, true)
-	if want.Drain > 0 && p.queue.n == 0 && !p.leased && !now.Before(p.settled) {
+	if want.Drain > 0 && p.queue.n == 0 && !p.leased && !now.Before(p.settled()) {
 		p.drainSurplus(now, want.Drain) // not in an event that leased a slot: that may be of the same instance
 	}
 	p.advance(now)
@@ -49,7 +49,7 @@ func (p *Pool) look() *scaler.State {
 		Starts:      p.counters.started,
 		Unreachable: p.unreachable || p.relayless,
 		Failing:     p.guards.Breaker.Cause() != "",
-		Renewing:    p.roll != nil || p.now.Sub(p.lastRoll.Began) < unhurried || p.now.Before(p.settled),
+		Renewing:    p.roll != nil || p.now.Sub(p.lastRoll.Began) < unhurried || p.now.Before(p.settled()),
 		Fleet:       next.fleet,
 		Fee:         p.guards.Price().Fee(),
 	}

@@ -12,14 +12,17 @@ const settles = 1500 * time.Millisecond
 
 // noteArrival records that a request has come. The first one after a takeover shows that Envoy has found this pool.
 func (p *Pool) noteArrival(now time.Time) {
-	if !p.unasked {
-		return
+	if p.unasked {
+		p.unasked, p.held = false, now.Add(settles)
 	}
-	until := now.Add(settles)
-	if p.settled.Equal(p.held) {
-		p.settled = until
+}
+
+// settled is until when requests that were held, and clients on slots of another process, come back; it may be past.
+func (p *Pool) settled() time.Time {
+	if p.shares {
+		return p.held
 	}
-	p.unasked, p.held = false, until
+	return time.Time{}
 }
 
 // unreported is how long a slot that another process has leased may be free before the pool hears of it.
@@ -28,7 +31,7 @@ const unreported = reportEvery + maxDelay
 // comingBack is how many waiters may be clients whose former request has just ended on a slot that another process had leased. They
 // get that slot as soon as it is reported free.
 func (p *Pool) comingBack(now time.Time) (n int) {
-	if p.queue.n == 0 || !now.Before(p.settled) {
+	if p.queue.n == 0 || !now.Before(p.settled()) {
 		return 0
 	}
 	legacy := 0
@@ -45,13 +48,13 @@ func (p *Pool) comingBack(now time.Time) (n int) {
 
 // settling is when more waiters may count without an event; it may be past.
 func (p *Pool) settling(now time.Time) time.Time {
-	if p.queue.n == 0 || !now.Before(p.settled) {
-		return p.settled
+	if p.queue.n == 0 || !now.Before(p.settled()) {
+		return p.settled()
 	}
 	for r := p.queue.head; r != nil; r = r.next {
 		if at := r.arrived.Add(unreported); at.After(now) {
-			return earlier(at, p.settled)
+			return earlier(at, p.settled())
 		}
 	}
-	return p.settled
+	return p.settled()
 }
