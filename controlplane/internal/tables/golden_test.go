@@ -89,14 +89,15 @@ func TestMessagesOfEarlierBuilds(t *testing.T) {
 		for _, file := range files {
 			earlier, err := os.ReadFile(filepath.Join("testdata", build, file.Name()))
 			require.NoError(t, err)
-			message, err := decodeAny(file.Name(), earlier)
-			require.NoError(t, err, "%s/%s", build, file.Name())
-			again, err := json.Marshal(message)
-			require.NoError(t, err)
-			require.NoError(t, golden.Includes(again, earlier), "%s/%s: read and written again", build, file.Name())
 			today, err := json.Marshal(examples[file.Name()])
 			require.NoError(t, err)
-			require.NoError(t, golden.Includes(today, earlier), "%s/%s: as written today", build, file.Name())
+			require.NoError(t, golden.Survives(earlier, today, func(earlier []byte) ([]byte, error) {
+				message, err := decodeAny(file.Name(), earlier)
+				if err != nil {
+					return nil, err
+				}
+				return json.Marshal(message)
+			}), "%s/%s", build, file.Name())
 		}
 	}
 }

@@ -63,15 +63,16 @@ func TestTheStreamIsThatOfEarlierBuilds(t *testing.T) {
 		for _, build := range builds {
 			earlier, err := os.ReadFile(filepath.Join("testdata", build, name))
 			require.NoError(t, err)
-			require.NoError(t, golden.Includes(today, earlier), "%s/%s", build, name)
-			read := any(new(Up))
-			if name == "down.json" {
-				read = new(Down)
-			}
-			require.NoError(t, codec{}.Unmarshal(earlier, read))
-			again, err := codec{}.Marshal(read)
-			require.NoError(t, err)
-			require.NoError(t, golden.Includes(again, earlier), "%s/%s", build, name)
+			require.NoError(t, golden.Survives(earlier, today, func(earlier []byte) ([]byte, error) {
+				read := any(new(Up))
+				if name == "down.json" {
+					read = new(Down)
+				}
+				if err := (codec{}).Unmarshal(earlier, read); err != nil {
+					return nil, err
+				}
+				return codec{}.Marshal(read)
+			}), "%s/%s", build, name)
 		}
 	}
 }

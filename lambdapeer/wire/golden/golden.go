@@ -67,6 +67,22 @@ func Includes(today, earlier []byte) error {
 	return includes("", now, then)
 }
 
+// Survives tells whether a message of an earlier build can be exchanged with it still: what today's code writes has every field of it, and
+// so has what today's code makes of it when it reads it and writes it again.
+func Survives(earlier, today []byte, again func(earlier []byte) ([]byte, error)) error {
+	if err := Includes(today, earlier); err != nil {
+		return fmt.Errorf("as written today: %w", err)
+	}
+	text, err := again(earlier)
+	if err == nil {
+		err = Includes(text, earlier)
+	}
+	if err != nil {
+		return fmt.Errorf("read and written again: %w", err)
+	}
+	return nil
+}
+
 func includes(path string, now, then any) error {
 	if fmt.Sprintf("%T", now) != fmt.Sprintf("%T", then) {
 		return fmt.Errorf("%s: is %T, was %T", path, now, then)
