@@ -2,16 +2,15 @@ package cli
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dev"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/local"
 )
@@ -84,7 +83,7 @@ func (a *app) dev(o dev.Options) error {
 // checkDev refuses values that make no sense.
 func checkDev(o dev.Options) error {
 	switch {
-	case o.Front != "" && !hostPort(o.Front):
+	case o.Front != "" && !config.IsAddress(o.Front):
 		return usagef("dev: --front: must be host:port, got %q", o.Front)
 	case o.Port < 0 || o.Port > 65535:
 		return usagef("dev: --port: must be from 1 to 65535, got %d", o.Port)
@@ -98,15 +97,6 @@ func checkDev(o dev.Options) error {
 		return usagef("dev: --memory: must be from 128 to 10240, got %d", o.MemoryMB)
 	}
 	return nil
-}
-
-// hostPort tells whether an address has a host and the number of a port.
-func hostPort(address string) bool {
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	return err == nil
 }
 
 // absolute is the absolute path of a folder, which must exist.

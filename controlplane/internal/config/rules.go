@@ -59,13 +59,18 @@ func checkUnique(p *problems, path, name string, seen map[string]string) {
 
 // checkAddress accepts host:port with a numeric port; port 0 lets the system choose.
 func checkAddress(p *problems, path, address string) {
-	_, port, err := net.SplitHostPort(address)
+	if !IsAddress(address) {
+		p.add(path, "must be host:port, got %q", address)
+	}
+}
+
+// IsAddress tells whether a text is a host and the number of a port.
+func IsAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	if err != nil {
-		p.add(path, "must be host:port, got %q", address)
-	}
+	return err == nil
 }
 
 // checkListenAddress accepts ip:port, because Envoy resolves no name for a listener.

@@ -11,8 +11,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
 // timeout bounds one question to a control plane, which answers from memory.
@@ -83,13 +84,10 @@ func (c Client) unanswered(err error) error {
 }
 
 func (c Client) request(ctx context.Context, method, path string, body any) (*http.Request, error) {
-	host, port, err := net.SplitHostPort(c.Address)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil {
+	if !config.IsAddress(c.Address) {
 		return nil, fmt.Errorf("%w, got %q", ErrAddress, c.Address)
 	}
+	host, port, _ := net.SplitHostPort(c.Address)
 	if host == "" || host == "0.0.0.0" || host == "::" { // as a control plane listens, nobody dials
 		host = "localhost"
 	}
