@@ -371,10 +371,12 @@ func (p *Pool) Adopt(now time.Time) (*Instance, error) {
 	return i, nil
 }
 
-// Dismiss evicts all waiters with the cause.
+// Dismiss evicts all waiters with the cause, because another process decides. When this one is asked again it goes on where that one
+// was.
 func (p *Pool) Dismiss(now time.Time, cause Cause) *Effects {
 	now = p.enter(now)
 	p.evictAll(now, cause)
+	p.unasked, p.resumed = true, now
 	return &p.effects
 }
 

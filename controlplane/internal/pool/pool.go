@@ -78,7 +78,7 @@ type Pool struct {
 	back        time.Time // when peers should have dialled again a relay that has come back
 	away        int       // instances that are Down because their relay was gone
 	retiring    bool      // Close follows
-	resumed     time.Time // since when it decides
+	resumed     time.Time // when another process last decided
 	held        time.Time // until then requests come back that were held before that
 	shares      bool      // another process had leased slots then
 	unasked     bool      // no request has come since this pool took over

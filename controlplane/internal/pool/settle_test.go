@@ -122,3 +122,26 @@ func TestHeldRequestsKeepTheirPlacesOverATakeover(t *testing.T) {
 		})
 	}
 }
+
+// A caretaker is asked whenever there is no leader: what the leader held comes to it in any order.
+func TestACaretakerKeepsThePlacesOfALeadersRequests(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	p, _ := takenOver(t, now, 1, 10)
+	ask := func(age time.Duration) *pool.Request {
+		r := &pool.Request{Began: now.Add(-age)}
+		p.Acquire(now, r)
+		require.NoError(t, p.Check())
+		require.Equal(t, pool.Waiting, r.State())
+		return r
+	}
+	ask(0)
+	for range 600 { // a leader leads
+		now = now.Add(100 * time.Millisecond)
+		p.Dismiss(now, "elsewhere")
+	}
+	now = now.Add(time.Second)
+	third, first, second := ask(0), ask(5*time.Second), ask(2*time.Second)
+	i, err := p.Adopt(now)
+	require.NoError(t, err)
+	require.Equal(t, []*pool.Request{first, second, third}, p.Up(now, i, 3).Dispatched)
+}
