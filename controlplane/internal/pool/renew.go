@@ -210,9 +210,6 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 	r := &renewal{plan: plan, from: from, to: to, fleet: fleet, began: now, share: 1}
 	if to != from {
 		r.incoming = to.incoming(from)
-		if p.runsNeither(from, to) {
-			r.incoming = to.incoming(Route{}) // what is of neither would count as old, and stay
-		}
 		r.share = 0
 		for _, v := range r.incoming {
 			r.share += to.share(v)
@@ -229,16 +226,6 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 		p.setFresh(i, slices.Contains(r.incoming, i.version))
 	}
 	p.size(now)
-}
-
-// runsNeither reports whether an instance runs a version that is in neither route.
-func (p *Pool) runsNeither(from, to Route) bool {
-	for i := range p.Instances() {
-		if i.version != "" && !i.adopted && from.share(i.version)+to.share(i.version) == 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // setFresh says whether an instance is one of those that the rollout brings.
@@ -347,7 +334,10 @@ func (p *Pool) makeRoom(now time.Time) {
 	default:
 		return
 	}
-	if p.roll.room || p.queue.n > 0 || p.leased || p.count[Draining]+p.count[Down]+p.startsInProgress() > 0 {
+	if p.roll.room && p.block.Reason != scaler.AtMax { // of those one less need not be room for one more
+		return
+	}
+	if p.queue.n > 0 || p.leased || p.count[Draining]+p.count[Down]+p.startsInProgress() > 0 {
 		return
 	}
 	if old := p.drainable(func(i *Instance) bool { return !i.fresh }); len(old) > 0 {
@@ -399,7 +389,8 @@ func (r *renewal) rank(i *Instance) int {
 	return 1
 }
 
-// complete makes the new route the one in force. What was tried goes if its share is less than one instance.
+// complete makes the new route the one in force. What was tried goes if its share is less than one instance. What still serves and is not
+// of the route, because it counted among the old ones that stay, is replaced now.
 func (p *Pool) complete(now time.Time) {
 	r := p.roll
 	if spare := p.fresh[Ready] - r.Last(r.n); r.share < 1 && spare > 0 && p.count[Ready]-spare >= p.needed() {
@@ -412,6 +403,20 @@ func (p *Pool) complete(now time.Time) {
 	p.route, p.fleet = r.to, r.fleet
 	p.seen = nil
 	p.endRoll(true)
+	if p.route.pinned() && !r.back && p.outlived() {
+		p.turnBack(now)
+		p.advance(now)
+	}
+}
+
+// outlived reports whether an instance serves, or will, whose version is not of the route in force.
+func (p *Pool) outlived() bool {
+	for i := range p.Instances() {
+		if (i.state == Starting || i.state == Ready) && i.version != "" && !i.adopted && p.route.share(i.version) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // endRoll forgets which instances were fresh. Their versions are expected from now on. If everything was replaced, an old instance
@@ -452,7 +457,7 @@ func (p *Pool) drainUnborn(now time.Time) {
 	}
 }
 
-// turnBack replaces the instances that a rollout has brought by those of the route before.
+// turnBack replaces what is not of the route in force: what a rollout has brought that was given up, or has left.
 func (p *Pool) turnBack(now time.Time) {
 	brought := p.fresh[Starting] + p.fresh[Ready]
 	p.begin(now, p.route, rollout.Plan{Known: true}, p.fleet)

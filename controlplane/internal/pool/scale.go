@@ -105,8 +105,8 @@ func (p *Pool) start(now time.Time, o order) *Instance {
 		p.claimed++
 	}
 	p.setFresh(i, o.fresh)
-	if o.fresh && p.roll != nil {
-		p.roll.room = false
+	if p.roll != nil {
+		p.roll.room = false // taken, if there was any
 	}
 	p.counters.started++
 	p.effects.Start = append(p.effects.Start, i)
