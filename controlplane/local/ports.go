@@ -1,15 +1,17 @@
 package local
 
 import (
+	"errors"
 	"net"
 	"strconv"
+	"syscall"
 )
 
 // AnyPort lets the kernel pick a free one.
 const AnyPort = "0"
 
-// Ports are ports of loopback that are held, so that no two parts get the same one, until the parts start. The zero value
-// holds none.
+// Ports are ports of loopback, or of another host, each of which one part of one stack listens on. Nobody else who chooses ports here
+// gets one that is held, whether or not its part listens yet; programs of others may. The zero value holds none.
 type Ports struct{ held []net.Listener }
 
 // Release gives all of them free.
@@ -20,7 +22,7 @@ func (p *Ports) Release() {
 	p.held = nil
 }
 
-// Claim opens a port of a host, 127.0.0.1 if it is empty, and returns its address.
+// Claim holds a port of a host, 127.0.0.1 if it is empty, on which nobody listens, and returns its address.
 func (p *Ports) Claim(host, port string) (string, error) {
 	if host == "" {
 		host = "127.0.0.1"
@@ -29,7 +31,20 @@ func (p *Ports) Claim(host, port string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p.held = append(p.held, l)
+	defer l.Close() // its part is to listen there
+	_, number, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return "", err
+	}
+	// An abstract socket has a name in the network of this host, no file, and goes with the process.
+	name, err := net.Listen("unix", "@lambda-dispatch/port/"+number)
+	if errors.Is(err, syscall.EADDRINUSE) && port == AnyPort {
+		return p.Claim(host, port)
+	}
+	if err != nil {
+		return "", err
+	}
+	p.held = append(p.held, name)
 	return l.Addr().String(), nil
 }
 

@@ -44,14 +44,12 @@ func (a *addresses) choices(getenv func(string) string) []choice {
 	return list
 }
 
-// chooseAddresses reads the variables and makes sure that all ports are free; if not, the error names those that are taken,
-// and a command that uses others. It holds each port until all are chosen, so that no two are the same.
-func chooseAddresses(getenv func(string) string) (a addresses, err error) {
-	var held local.Ports
-	defer held.Release()
+// chooseAddresses reads the variables and holds the ports, if all are free; if not, the error names those that are taken,
+// and a command that uses others.
+func chooseAddresses(held *local.Ports, getenv func(string) string) (a addresses, err error) {
 	list, free := a.choices(getenv), true
 	for i, c := range list {
-		*c.address, err = claim(&held, c.port)
+		*c.address, err = claim(held, c.port)
 		list[i].taken = errors.Is(err, syscall.EADDRINUSE)
 		free = free && !list[i].taken
 		if err != nil && !list[i].taken {
@@ -59,7 +57,7 @@ func chooseAddresses(getenv func(string) string) (a addresses, err error) {
 		}
 	}
 	if !free {
-		return addresses{}, inUse(&held, list)
+		return addresses{}, inUse(held, list)
 	}
 	return a, nil
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/local"
 )
 
 // freePort is a port that was free a moment ago.
@@ -34,13 +36,20 @@ func anywhere(but map[string]string) func(string) string {
 	return func(name string) string { return of[name] }
 }
 
+// choose chooses addresses, as a demo does that ends at once.
+func choose(getenv func(string) string) (addresses, error) {
+	var held local.Ports
+	defer held.Release()
+	return chooseAddresses(&held, getenv)
+}
+
 func TestAllPortsInUseAreNamedWithACommandThatMovesThem(t *testing.T) {
 	front, frontPort := takenPort(t)
 	defer front.Close()
 	admin, adminPort := takenPort(t)
 	defer admin.Close()
 
-	_, err := chooseAddresses(anywhere(map[string]string{"FRONT_PORT": frontPort, "ADMIN_PORT": adminPort}))
+	_, err := choose(anywhere(map[string]string{"FRONT_PORT": frontPort, "ADMIN_PORT": adminPort}))
 	require.ErrorContains(t, err, "ports in use: "+frontPort+" (FRONT_PORT), "+adminPort+" (ADMIN_PORT). ")
 	_, command, found := strings.Cut(err.Error(), ": make demo ")
 	require.True(t, found, err)
@@ -50,29 +59,29 @@ func TestAllPortsInUseAreNamedWithACommandThatMovesThem(t *testing.T) {
 		name, port, _ := strings.Cut(assignment, "=")
 		proposed[name] = port
 	}
-	a, err := chooseAddresses(anywhere(proposed))
+	a, err := choose(anywhere(proposed))
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:"+proposed["FRONT_PORT"], a.front)
 }
 
 func TestWhatIsNoPortIsNamed(t *testing.T) {
-	_, err := chooseAddresses(anywhere(map[string]string{"FRONT_PORT": "http"}))
+	_, err := choose(anywhere(map[string]string{"FRONT_PORT": "http"}))
 	require.EqualError(t, err, `FRONT_PORT: not a port: "http"`)
 }
 
 func TestTheLocalLambdaIsWhereItsVariableSays(t *testing.T) {
-	a, err := chooseAddresses(anywhere(nil))
+	a, err := choose(anywhere(nil))
 	require.NoError(t, err)
 	require.NotEqual(t, a.relay, a.lambda)
 	port := freePort(t)
-	a, err = chooseAddresses(anywhere(map[string]string{"LAMBDA_PORT": port}))
+	a, err = choose(anywhere(map[string]string{"LAMBDA_PORT": port}))
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:"+port, a.lambda)
 }
 
 func TestTheSamePortForTwoPartsIsRefused(t *testing.T) {
 	port := freePort(t)
-	_, err := chooseAddresses(anywhere(map[string]string{"FRONT_PORT": port, "ADMIN_PORT": port}))
+	_, err := choose(anywhere(map[string]string{"FRONT_PORT": port, "ADMIN_PORT": port}))
 	require.ErrorContains(t, err, "ports in use: "+port+" (ADMIN_PORT). ")
 	require.NotContains(t, err.Error(), "ADMIN_PORT="+port)
 }

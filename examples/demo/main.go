@@ -30,7 +30,9 @@ func main() {
 
 // run brings the demo up, waits for ctx to end or a part to fail, and takes it down again: gently until force ends.
 func run(ctx, force context.Context, getenv func(string) string, out io.Writer) (err error) {
-	addresses, err := chooseAddresses(getenv)
+	var held local.Ports
+	defer held.Release()
+	addresses, err := chooseAddresses(&held, getenv)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func Run(ctx, force context.Context, o Options, out io.Writer) error {
 	return err
 }
 
-// placesTried is how often ports are chosen: between the choice and the start somebody may take one of them.
+// placesTried is how often ports are chosen: between the choice and the start another program may take one of them.
 const placesTried = 3
 
 // taken recognises, in the words of a part that has ended, that it could not listen.
@@ -70,7 +70,9 @@ func taken(err error) bool {
 }
 
 func (s *session) attempt(ctx, force context.Context) (err error) {
-	if s.places, err = choosePlaces(s.Front); err != nil {
+	var held local.Ports
+	defer held.Release()
+	if s.places, err = choosePlaces(&held, s.Front); err != nil {
 		return err
 	}
 	if s.dir, err = os.MkdirTemp("", "ld-dev-"); err != nil {

@@ -21,14 +21,12 @@ const (
 	adminPort = "9900"
 )
 
-// choosePlaces finds free ports. A front that was asked for and is taken is an error.
-func choosePlaces(front string) (p places, err error) {
-	var held local.Ports
-	defer held.Release()
-	if p.front, err = chooseFront(&held, front); err != nil {
+// choosePlaces holds free ports. A front that was asked for and is taken is an error.
+func choosePlaces(held *local.Ports, front string) (p places, err error) {
+	if p.front, err = chooseFront(held, front); err != nil {
 		return p, err
 	}
-	if p.admin, err = prefer(&held, adminPort); err != nil {
+	if p.admin, err = prefer(held, adminPort); err != nil {
 		return p, err
 	}
 	for _, at := range []*string{&p.lambda, &p.relay, &p.envoyAdmin} {
