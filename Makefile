@@ -79,6 +79,20 @@ extension-samples: .tools/aws-lambda-extensions-cfed93e ## fetch AWS's samples o
 	  GIT_TERMINAL_PROMPT=0 timeout 120 git clone -q https://github.com/aws-samples/aws-lambda-extensions $@.part && git -C $@.part checkout -q $* && mv $@.part $@ \
 	  || { rm -rf $@.part; echo "AWS's samples cannot be fetched, and are not tested"; }
 
+vendor-extensions: .tools/apm-aws-lambda-1.7.1 .tools/honeycomb-lambda-extension-12.0.0 ## build two vendors' extensions in .tools/, for tests; nothing without Go's module proxy
+
+# vendor_extension builds a layer's extension from the module that its vendor publishes: the module, and its version.
+define vendor_extension
+@echo "building $(1) in .tools (once)"; rm -rf $@.part; \
+  CGO_ENABLED=0 GOBIN=$(CURDIR)/$@.part/extensions go install -ldflags '-s -w' $(1)@$(2) && mv $@.part $@ || echo "$(1) cannot be built, and is not tested"
+endef
+
+.tools/apm-aws-lambda-%:
+	$(call vendor_extension,github.com/elastic/apm-aws-lambda,v$*)
+
+.tools/honeycomb-lambda-extension-12.0.0:
+	$(call vendor_extension,github.com/honeycombio/honeycomb-lambda-extension,2ff85d61936d)
+
 dynalite: .tools/dynalite-4.0.0 ## fetch the pinned emulator of DynamoDB into .tools/, for tests of the lease; nothing without npm
 
 .tools/dynalite-%:
@@ -152,7 +166,7 @@ $(EXAMPLES)/spring:
 $(EXAMPLES)/rust:
 	$(call build_example,cargo,cargo build --quiet --release)
 
-test-all: test cdk-test example-runtimes node-runtime extension-samples ## every test: those of make test, then the long ones
+test-all: test cdk-test example-runtimes node-runtime extension-samples vendor-extensions ## every test: those of make test, then the long ones
 	@echo "== the long tests of the pure packages"
 	@$(call suite,long-pure-tests,$(filter $(PURE:%=./controlplane/internal/%%),$(LONG_PACKAGES)),-run '^TestLong',build/long-pure-tests.json)
 	@echo "== the other long tests with the race detector"
@@ -285,5 +299,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help node-runtime control-groups extension-samples example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-cold bench-replay simulate simulate-numbers histories envoys cost pictures fuzz clean
+.PHONY: help node-runtime control-groups extension-samples vendor-extensions example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-cold bench-replay simulate simulate-numbers histories envoys cost pictures fuzz clean
 .SECONDARY:

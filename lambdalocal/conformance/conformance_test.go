@@ -32,6 +32,7 @@ type order struct {
 	Do   string `json:"do,omitempty"`
 	Text string `json:"text,omitempty"`
 	Size int    `json:"size,omitempty"`
+	To   string `json:"to,omitempty"` // URL that gets the text; the Go function only
 }
 
 // A machine is lambdalocal with one function, "web".

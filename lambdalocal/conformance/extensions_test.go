@@ -150,6 +150,11 @@ func dispatchTo(t *testing.T, r *runtimeClient) *environments {
 // twice has two environments serve at once, and ends both: they have the last word.
 func (m *machine) twice(check func(*machine, map[string]any)) {
 	m.t.Helper()
+	m.twiceServe(order{Do: "busy", Size: 2000}, check)
+}
+
+func (m *machine) twiceServe(o order, check func(*machine, map[string]any)) {
+	m.t.Helper()
 	if !m.Isolated() {
 		m.t.Skip("this machine does not permit isolation")
 	}
@@ -157,7 +162,7 @@ func (m *machine) twice(check func(*machine, map[string]any)) {
 	for range 2 {
 		both.Go(func() {
 			var got map[string]any
-			m.answer(order{Do: "busy", Size: 2000}, "", &got)
+			m.answer(o, "", &got)
 			require.Contains(m.t, got, "busy")
 			check(m, got)
 		})

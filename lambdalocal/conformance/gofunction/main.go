@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type order struct {
 	Do   string `json:"do"`
 	Text string `json:"text"`
 	Size int    `json:"size"`
+	To   string `json:"to"` // URL
 }
 
 func main() { lambda.Start(handle) }
@@ -46,6 +48,11 @@ func handle(ctx context.Context, o order) (any, error) {
 	case "context":
 		return describe(ctx), nil
 	case "busy":
+		if o.To != "" {
+			if err := post(ctx, o); err != nil {
+				return nil, err
+			}
+		}
 		time.Sleep(time.Duration(o.Size) * time.Millisecond)
 		return map[string]any{"busy": busy, "environment": os.Getenv("AWS_LAMBDA_LOG_STREAM_NAME")}, nil
 	case "stream":
@@ -63,6 +70,21 @@ func describe(ctx context.Context) map[string]any {
 		"deadline_ms": deadline.UnixMilli(), "custom": invocation.ClientContext.Custom,
 		"trace_id": os.Getenv("_X_AMZN_TRACE_ID"), "name": lambdacontext.FunctionName, "memory": lambdacontext.MemoryLimitInMB,
 	}
+}
+
+// post sends the text, with the invocation's id for $ID in it, as an agent inside the function sends what it has to tell.
+func post(ctx context.Context, o order) error {
+	invocation, _ := lambdacontext.FromContext(ctx)
+	text := strings.ReplaceAll(o.Text, "$ID", invocation.AwsRequestID)
+	response, err := http.Post(o.To, "application/x-ndjson", strings.NewReader(text))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode >= http.StatusBadRequest {
+		return errors.New(response.Status)
+	}
+	return nil
 }
 
 // stream is an answer in parts, each written when the one before was read. It fails in the end if there is a text.
