@@ -263,11 +263,10 @@ func TestServiceErrorsAreTheSDKsOwn(t *testing.T) {
 	var tooLarge *types.RequestTooLargeException
 	require.ErrorAs(t, err, &tooLarge)
 
-	var parameter *types.InvalidParameterValueException
-	for _, in := range []lambda.InvokeInput{{InvocationType: "Nonsense"}, {LogType: "Nonsense"}} {
+	for parameter, in := range map[string]lambda.InvokeInput{"invocationType": {InvocationType: "Nonsense"}, "logType": {LogType: "Nonsense"}} {
 		in.FunctionName = aws.String("web")
 		_, err = m.client.Invoke(ctx, &in)
-		require.ErrorAs(t, err, &parameter)
+		require.ErrorContains(t, err, "ValidationException: 1 validation error detected: Value 'Nonsense' at '"+parameter+"'")
 	}
 
 	out, err := m.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("web"), InvocationType: types.InvocationTypeDryRun})

@@ -40,7 +40,7 @@ func TestWhatToolsReadFirstIsThere(t *testing.T) {
 	var none *types.ResourceNotFoundException
 	require.ErrorAs(t, err, &none)
 
-	nowhere := aws.String("9")
+	nowhere := aws.String("dead")
 	_, err = m.client.GetFunctionUrlConfig(ctx, &lambda.GetFunctionUrlConfigInput{FunctionName: web, Qualifier: nowhere})
 	require.ErrorAs(t, err, &none)
 	_, err = m.client.GetFunctionEventInvokeConfig(ctx, &lambda.GetFunctionEventInvokeConfigInput{FunctionName: web, Qualifier: nowhere})
@@ -84,7 +84,7 @@ func TestReadsOutsideTheirConstraintsAreRefused(t *testing.T) {
 		"/2015-03-31/functions/web/aliases?FunctionVersion=live":                         "at 'functionVersion'",
 		"/2017-03-31/tags/web":                                                           "at 'resource'",
 		"/2017-03-31/tags/arn:aws:lambda:us-east-1:000000000000:function:web:live":       "not of a version or alias",
-		"/2015-03-31/functions/arn:aws:lambda:us-east-1:000000000000:function:web:a%20b": "at 'qualifier'",
+		"/2015-03-31/functions/arn:aws:lambda:us-east-1:000000000000:function:web:a%20b": "at 'functionName'",
 	} {
 		require.Contains(t, m.refused(http.MethodGet, path, ""), want, path)
 	}

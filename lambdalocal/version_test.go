@@ -51,6 +51,27 @@ func TestVersionsHaveEnvironmentsOfTheirOwn(t *testing.T) {
 	require.Equal(t, 3, m.Counters("web").Cold)
 }
 
+// The function learns by which ARN it was invoked: with $LATEST only if the caller said so.
+func TestTheLatestVersionIsNamedIfItWasAskedFor(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", nil)
+	for qualifier, want := range map[string]string{"": webARN, "$LATEST": webARN + ":$LATEST"} {
+		in := &lambda.InvokeInput{FunctionName: aws.String("web"), Payload: payload(order{Do: "headers"})}
+		described := &lambda.GetFunctionConfigurationInput{FunctionName: aws.String("web")}
+		if qualifier != "" {
+			in.Qualifier, described.Qualifier = aws.String(qualifier), aws.String(qualifier)
+		}
+		out, err := m.client.Invoke(context.Background(), in)
+		require.NoError(t, err)
+		var headers map[string][]string
+		require.NoError(t, json.Unmarshal(out.Payload, &headers))
+		require.Equal(t, []string{want}, headers["Lambda-Runtime-Invoked-Function-Arn"])
+		c, err := m.client.GetFunctionConfiguration(context.Background(), described)
+		require.NoError(t, err)
+		require.Equal(t, want, aws.ToString(c.FunctionArn))
+	}
+}
+
 func TestAnUnknownQualifierIsNotFound(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", twoVersions)

@@ -73,6 +73,15 @@ type Config struct {
 	Log         logrus.FieldLogger
 }
 
+// ARN names the function, with a version or alias unless that is empty.
+func (c *Config) ARN(qualifier string) string {
+	arn := "arn:aws:lambda:" + c.Region + ":" + c.Account + ":function:" + c.Function
+	if qualifier != "" {
+		arn += ":" + qualifier
+	}
+	return arn
+}
+
 // initAhead is how long the init phase may take at least where no invocation waits for it. Source: "Understanding the Lambda
 // execution environment lifecycle" in the Lambda developer guide.
 const initAhead = 130 * time.Second

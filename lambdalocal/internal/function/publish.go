@@ -35,7 +35,7 @@ func (f *Function) Version(name string) (Version, bool) {
 
 // errRevision is the answer to a caller who knows another state than the present one.
 var errRevision = serviceerror.New(serviceerror.TypePrecondition,
-	"The RevisionId provided does not match the latest RevisionId. Call the GetFunction/GetAlias API to retrieve the latest RevisionId")
+	"The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id")
 
 // expect refuses a revision that the caller names and that is not the present one.
 func expect(revision, present string) *serviceerror.Error {
@@ -162,27 +162,22 @@ func (f *Function) SetAlias(a Alias) (Alias, *serviceerror.Error) {
 // checkLocked says what is wrong with an alias.
 func (f *Function) checkLocked(a Alias) *serviceerror.Error {
 	if f.versions[a.Version] == nil {
-		return serviceerror.New(serviceerror.TypeNotFound, "Function not found: %s:%s", f.cfg.Function, a.Version)
+		return serviceerror.New(serviceerror.TypeNotFound, "Function not found: %s", f.cfg.ARN(a.Version))
 	}
 	if len(a.Weights) > MaxWeights {
-		return serviceerror.New(serviceerror.TypeInvalidValue, "An alias points at one version and at most %d more, got %d.", MaxWeights, len(a.Weights))
+		return serviceerror.New(serviceerror.TypeInvalidValue, "Number of items in AdditionalVersionWeights cannot be greater than %d", MaxWeights)
 	}
-	sum := 0.0
-	for version, weight := range a.Weights {
-		sum += weight
+	if len(a.Weights) > 0 && a.Version == Latest {
+		return serviceerror.New(serviceerror.TypeInvalidValue, "%s is not supported for an alias pointing to more than 1 version", Latest)
+	}
+	for version := range a.Weights {
 		switch {
-		case version == Latest || a.Version == Latest:
-			return serviceerror.New(serviceerror.TypeInvalidValue, "%s is not supported for an alias that shifts traffic.", Latest)
 		case version == a.Version:
-			return serviceerror.New(serviceerror.TypeInvalidValue, "The alias already points at version %s: it can have no additional weight.", version)
+			return serviceerror.New(serviceerror.TypeInvalidValue,
+				"Invalid function version %[1]s. Function version %[1]s is already included in routing configuration.", version)
 		case f.versions[version] == nil:
-			return serviceerror.New(serviceerror.TypeNotFound, "Function not found: %s:%s", f.cfg.Function, version)
-		case weight < 0 || weight > 1:
-			return serviceerror.New(serviceerror.TypeInvalidValue, "The weight of version %s must be 0 to 1, got %v.", version, weight)
+			return serviceerror.New(serviceerror.TypeNotFound, "Function not found: %s", f.cfg.ARN(version))
 		}
-	}
-	if sum > 1 {
-		return serviceerror.New(serviceerror.TypeInvalidValue, "The weights must sum to 1 at most, got %v.", sum)
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package invokeapi
 import (
 	"cmp"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 
@@ -76,7 +78,31 @@ type aliasChange struct {
 }
 
 func (c aliasChange) check() error {
-	return cmp.Or(matching(c.FunctionVersion, versionRule, "functionVersion"), notLonger(c.Description, maxDescription, "description"))
+	err := cmp.Or(matching(c.FunctionVersion, versionRule, "functionVersion"), notLonger(c.Description, maxDescription, "description"))
+	if err == nil && c.RoutingConfig != nil {
+		err = c.RoutingConfig.check()
+	}
+	return err
+}
+
+func (r routing) check() error {
+	const parameter = "routingConfig.additionalVersionWeights"
+	for version, weight := range r.AdditionalVersionWeights {
+		number := strconv.FormatFloat(weight, 'f', -1, 64)
+		if !strings.Contains(number, ".") {
+			number += ".0"
+		}
+		entry := "{" + version + "=" + number + "}"
+		switch {
+		case !numberRule.MatchString(version):
+			return serviceerror.Unsatisfied(entry, parameter, "Map keys must satisfy constraint: [Member must have length less than or equal to 1024, "+
+				"Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: [0-9]+]")
+		case weight < 0 || weight > 1:
+			return serviceerror.Unsatisfied(entry, parameter, "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, "+
+				"Member must have value greater than or equal to 0.0, Member must not be null]")
+		}
+	}
+	return nil
 }
 
 func (c aliasChange) over(a function.Alias) function.Alias {
@@ -129,7 +155,8 @@ func (h *Handler) updateAlias(r *http.Request) (int, any, error) {
 	}
 	a, ok := f.Alias(r.PathValue("alias"))
 	if !ok {
-		return 0, nil, h.noAlias(t, r.PathValue("alias"))
+		t.qualifier = r.PathValue("alias")
+		return 0, nil, serviceerror.New(serviceerror.TypeNotFound, "Alias not found: %s", h.arn(t))
 	}
 	return h.setAlias(http.StatusOK, t, f, c.over(a))
 }

@@ -1,6 +1,7 @@
 package invokeapi
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -45,23 +46,19 @@ func (c call) wanted() function.Call {
 
 // call reads the request. The invocation's id is valid even if it fails.
 func (h *Handler) call(r *http.Request) (call, error) {
-	c := call{inv: environment.Invocation{ID: uuid.New(), TraceID: request.TraceID(r)}, kind: kindSync}
+	c := call{inv: environment.Invocation{ID: uuid.New(), TraceID: request.TraceID(r)}}
 	var err error
-	if c.target, c.function, err = h.find(r); err != nil {
+	if c.target, err = h.target(r); err != nil {
 		return c, err
 	}
-	c.inv.ARN = h.arn(c.target)
-	var known bool
-	if c.inv.Version, known = c.function.Resolve(c.target.qualifier); !known {
-		return c, h.notFound(c.target)
-	}
-	if kind := r.Header.Get("X-Amz-Invocation-Type"); kind != "" {
-		c.kind = kind
-	}
-	if !slices.Contains([]string{kindSync, kindEvent, kindDryRun}, c.kind) {
-		return c, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not an invocation type", c.kind)
+	c.kind = cmp.Or(r.Header.Get("X-Amz-Invocation-Type"), kindSync)
+	if err = oneOf(c.kind, "invocationType", kindEvent, kindSync, kindDryRun); err != nil {
+		return c, err
 	}
 	if c.tail, err = tail(r); err != nil {
+		return c, err
+	}
+	if err = h.resolve(&c); err != nil {
 		return c, err
 	}
 	if c.inv.ClientContext, err = clientContext(r); err != nil {
@@ -71,37 +68,63 @@ func (h *Handler) call(r *http.Request) (call, error) {
 	return c, err
 }
 
-// find returns the function that the path and the query name, whose qualifier may not exist.
-func (h *Handler) find(r *http.Request) (target, *function.Function, error) {
+// resolve finds the function and the version to run.
+func (h *Handler) resolve(c *call) error {
+	known := false
+	if c.function = h.function(c.target); c.function != nil {
+		c.inv.Version, known = c.function.Resolve(c.target.version())
+	}
+	if !known {
+		c.target.qualifier = c.target.version()
+		return h.notFound(c.target)
+	}
+	c.inv.ARN = h.arn(c.target)
+	return nil
+}
+
+// target is the function that the path and the query name, which may not exist.
+func (h *Handler) target(r *http.Request) (target, error) {
 	t, err := parseTarget(r.PathValue("name"), r.URL.Query().Get("Qualifier"))
 	if err == nil {
 		err = h.foreign(t)
 	}
+	return t, err
+}
+
+// function is nil if there is none.
+func (h *Handler) function(t target) *function.Function {
+	i := slices.IndexFunc(h.Functions, func(f *function.Function) bool { return f.Config().Function == t.name })
+	if i < 0 {
+		return nil
+	}
+	return h.Functions[i]
+}
+
+// find returns the function that a request names, whose qualifier may not exist.
+func (h *Handler) find(r *http.Request) (target, *function.Function, error) {
+	t, err := h.target(r)
 	if err != nil {
 		return t, nil, err
 	}
-	i := slices.IndexFunc(h.Functions, func(f *function.Function) bool { return f.Config().Function == t.name })
-	if i < 0 {
+	f := h.function(t)
+	if f == nil {
 		return t, nil, h.notFound(t)
 	}
-	return t, h.Functions[i], nil
+	return t, f, nil
 }
 
-// findKnown is find where the version or alias must exist, too.
-func (h *Handler) findKnown(r *http.Request) (target, *function.Function, error) {
-	t, f, err := h.find(r)
-	if err == nil {
-		if _, known := f.Resolve(t.qualifier); !known {
-			err = h.notFound(t)
-		}
+// known tells whether the function exists, and the version or alias that the target names.
+func (h *Handler) known(t target) (ok bool) {
+	if f := h.function(t); f != nil {
+		_, ok = f.Resolve(t.version())
 	}
-	return t, f, err
+	return ok
 }
 
 // findWhole is find for a call about the function itself, which must not name a version of it: it would change another one.
 func (h *Handler) findWhole(r *http.Request) (*function.Function, error) {
 	t, f, err := h.find(r)
-	if err == nil && t.qualifier != function.Latest {
+	if err == nil && t.version() != function.Latest {
 		err = serviceerror.New(serviceerror.TypeInvalidValue, "This operation is of the function, not of a version or alias: %s", t.qualifier)
 	}
 	return f, err
@@ -126,7 +149,7 @@ func (h *Handler) notFound(t target) error {
 // arn names the function as it was invoked: without a qualifier if there was none.
 func (h *Handler) arn(t target) string {
 	arn := fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", h.Region, h.AccountID, t.name)
-	if t.qualifier != function.Latest {
+	if t.qualifier != "" {
 		arn += ":" + t.qualifier
 	}
 	return arn
@@ -144,21 +167,15 @@ func readPayload(r *http.Request, kind string) ([]byte, error) {
 	case len(payload) == 0:
 		return []byte("{}"), nil
 	case !json.Valid(payload) || !utf8.Valid(payload):
-		return nil, serviceerror.New(serviceerror.TypeInvalidContent, "Could not parse request body into json")
+		return nil, serviceerror.New(serviceerror.TypeInvalidContent, "Could not parse request body into json: Could not parse payload into json")
 	}
 	return payload, nil
 }
 
 // tail says whether the caller wants the log's.
 func tail(r *http.Request) (bool, error) {
-	switch kind := r.Header.Get("X-Amz-Log-Type"); kind {
-	case "", "None":
-		return false, nil
-	case "Tail":
-		return true, nil
-	default:
-		return false, serviceerror.New(serviceerror.TypeInvalidValue, "%q is not a log type", kind)
-	}
+	kind := cmp.Or(r.Header.Get("X-Amz-Log-Type"), "None")
+	return kind == "Tail", oneOf(kind, "logType", "None", "Tail")
 }
 
 // clientContext is the one that the caller sends, in JSON; empty: it sends none.

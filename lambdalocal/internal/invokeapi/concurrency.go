@@ -104,6 +104,9 @@ func (h *Handler) getProvisioned(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if version == function.Latest {
+		return 0, nil, errNeverProvisioned
+	}
 	p, ok := f.Provisioned(version)
 	if !ok {
 		return 0, nil, serviceerror.New(serviceerror.TypeNotProvisioned, "No Provisioned Concurrency Config found for this function")
@@ -133,6 +136,9 @@ func (h *Handler) deleteProvisioned(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if version == function.Latest {
+		return 0, nil, errNeverProvisioned
+	}
 	if err := f.Provision(version, 0); err != nil {
 		return 0, nil, err
 	}
@@ -141,16 +147,22 @@ func (h *Handler) deleteProvisioned(r *http.Request) (int, any, error) {
 
 // provisionable finds the version that a request is about. An alias stands for its main version.
 func (h *Handler) provisionable(r *http.Request) (*function.Function, string, error) {
-	t, f, err := h.find(r)
+	t, err := h.target(r)
 	if err != nil {
 		return nil, "", err
 	}
-	version, ok := mainVersion(f, t.qualifier)
-	if !ok {
+	f := h.function(t)
+	if f == nil || !h.known(t) {
+		if function.IsAliasName(t.qualifier) {
+			return nil, "", h.noAlias(t, t.qualifier)
+		}
 		return nil, "", h.notFound(t)
 	}
+	version, _ := mainVersion(f, t.version())
 	return f, version, nil
 }
+
+var errNeverProvisioned = serviceerror.New(serviceerror.TypeInvalidValue, "The function resource provided must be an alias or a published version.")
 
 func provisionedBody(p function.Provisioned) provisioned {
 	body := provisioned{

@@ -21,6 +21,7 @@ const (
 
 var (
 	versionRule = regexp.MustCompile(`^(\$LATEST|[0-9]+)$`)
+	numberRule  = regexp.MustCompile(`^[0-9]+$`)
 	handlerRule = regexp.MustCompile(`^[^\s]+$`)
 )
 

@@ -56,7 +56,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c call) error {
 		return nil
 	case kindEvent:
 		c.inv.ClientContext = "" // Lambda passes it on to synchronous invocations only
-		if err := c.function.Enqueue(c.target.qualifier, c.inv); err != nil {
+		if err := c.function.Enqueue(c.target.version(), c.inv); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusAccepted)

@@ -117,13 +117,13 @@ func (h *Handler) listVersions(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	list := append([]configuration{h.latest(f)}, h.published(f)...)
-	list[0].FunctionArn += ":" + function.Latest
+	list[0].FunctionArn = f.Config().ARN(function.Latest)
 	return page(r, "Versions", list, maxItems)
 }
 
 func (h *Handler) latest(f *function.Function) configuration {
 	v, _ := f.Version(function.Latest)
-	return h.configuration(f, target{name: v.Function, qualifier: v.Version}, v)
+	return h.configuration(f, target{name: v.Function}, v)
 }
 
 func (h *Handler) published(f *function.Function) (list []configuration) {
@@ -139,7 +139,7 @@ func (h *Handler) described(r *http.Request) (configuration, function.Version, *
 	if err != nil {
 		return configuration{}, function.Version{}, nil, err
 	}
-	name, ok := mainVersion(f, t.qualifier)
+	name, ok := mainVersion(f, t.version())
 	if !ok {
 		return configuration{}, function.Version{}, nil, h.notFound(t)
 	}

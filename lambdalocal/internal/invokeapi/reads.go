@@ -27,7 +27,7 @@ func (h *Handler) url(t target, f *function.Function) (functionURL, bool) {
 		return functionURL{}, false
 	}
 	name, mode := t.name, "BUFFERED"
-	if t.qualifier != function.Latest {
+	if t.qualifier != "" {
 		name += ":" + t.qualifier
 	}
 	if f.Config().StreamURL {
@@ -41,11 +41,16 @@ func (h *Handler) url(t target, f *function.Function) (functionURL, bool) {
 }
 
 func (h *Handler) getFunctionURL(r *http.Request) (int, any, error) {
-	t, f, err := h.findKnown(r)
-	if err != nil {
+	t, err := h.target(r)
+	switch {
+	case err != nil:
 		return 0, nil, err
+	case t.qualifier != "" && !function.IsAliasName(t.qualifier):
+		return 0, nil, serviceerror.Invalid(t.qualifier, "qualifier", `must satisfy regular expression pattern: ((?!^\d+$)^[0-9a-zA-Z-_]+$)`)
+	case !h.known(t):
+		return 0, nil, errNoResource
 	}
-	u, ok := h.url(t, f)
+	u, ok := h.url(t, h.function(t))
 	if !ok {
 		return 0, nil, errNoResource
 	}
@@ -53,9 +58,13 @@ func (h *Handler) getFunctionURL(r *http.Request) (int, any, error) {
 }
 
 func (h *Handler) listFunctionURLs(r *http.Request) (int, any, error) {
-	t, f, err := h.find(r)
+	t, err := h.target(r)
 	if err != nil {
 		return 0, nil, err
+	}
+	f := h.function(t)
+	if f == nil {
+		return 0, nil, serviceerror.New(serviceerror.TypeNotFound, "Function does not exist")
 	}
 	list := []functionURL{}
 	if u, ok := h.url(t, f); ok {
@@ -68,8 +77,12 @@ var errNoResource = serviceerror.New(serviceerror.TypeNotFound, "The resource yo
 
 // getPolicy: nobody is asked for a permission here.
 func (h *Handler) getPolicy(r *http.Request) (int, any, error) {
-	if _, _, err := h.findKnown(r); err != nil {
+	t, err := h.target(r)
+	switch {
+	case err != nil:
 		return 0, nil, err
+	case !h.known(t):
+		return 0, nil, h.notFound(t)
 	}
 	return 0, nil, errNoResource
 }
@@ -95,23 +108,20 @@ func (h *Handler) getCodeSigning(r *http.Request) (int, any, error) {
 
 // getEventInvokeConfig says what becomes of the function's events.
 func (h *Handler) getEventInvokeConfig(r *http.Request) (int, any, error) {
-	t, f, err := h.findKnown(r)
+	t, err := h.target(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	events := f.Config().Events
+	known := h.known(t)
+	t.qualifier = t.version()
+	if !known {
+		return 0, nil, serviceerror.New(serviceerror.TypeNotFound, "The function %s doesn't have an EventInvokeConfig", h.arn(t))
+	}
+	events := h.function(t).Config().Events
 	return http.StatusOK, map[string]any{
-		"FunctionArn":              h.arn(t) + suffix(t),
+		"FunctionArn":              h.arn(t),
 		"MaximumRetryAttempts":     events.MaxRetries,
 		"MaximumEventAgeInSeconds": int(events.MaxAge.Seconds()),
 		"DestinationConfig":        map[string]any{"OnSuccess": struct{}{}, "OnFailure": struct{}{}},
 	}, nil
-}
-
-// suffix is what the ARN of an event configuration has and others leave out.
-func suffix(t target) string {
-	if t.qualifier == function.Latest {
-		return ":" + function.Latest
-	}
-	return ""
 }

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/environment"
-	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
 // maxChunk is how much of an answer that is sent in pieces goes into one event.
@@ -18,8 +17,8 @@ const maxChunk = 64 << 10
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request) {
 	c, err := h.call(r)
 	w.Header().Set("X-Amzn-RequestId", c.inv.ID)
-	if err == nil && c.kind == kindEvent {
-		err = serviceerror.New(serviceerror.TypeInvalidValue, "%q is not an invocation type of a streamed invocation", c.kind)
+	if err == nil {
+		err = oneOf(c.kind, "invocationType", kindSync, kindDryRun)
 	}
 	if err != nil || c.kind == kindDryRun {
 		h.endEarly(w, r, c, err)

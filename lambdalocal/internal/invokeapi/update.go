@@ -1,7 +1,9 @@
 package invokeapi
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -144,7 +146,7 @@ func (h *Handler) updateConfiguration(r *http.Request) (int, any, error) {
 	return http.StatusOK, h.latest(f), nil
 }
 
-// maxVariables is the limit on all names and values together, in bytes.
+// maxVariables is the limit on all names and values together, in bytes of JSON.
 const maxVariables = 4 << 10
 
 var variableRule = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
@@ -179,9 +181,7 @@ func (c configurationChange) check(of *function.Config) error {
 }
 
 func (v variables) check() error {
-	size := 0
 	for _, name := range slices.Sorted(maps.Keys(v.Variables)) {
-		size += len(name) + len(v.Variables[name])
 		switch {
 		case slices.Contains(reserved, name):
 			return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided "+
@@ -190,9 +190,13 @@ func (v variables) check() error {
 			return invalid("%q is not a name for an environment variable: it must match %s", name, variableRule)
 		}
 	}
-	if size > maxVariables {
+	text := &bytes.Buffer{}
+	encoder := json.NewEncoder(text)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(v.Variables)
+	if measured := bytes.TrimSpace(text.Bytes()); len(measured) > maxVariables {
 		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided "+
-			"exceeded the 4KB limit. They have %d bytes", size)
+			"exceeded the 4KB limit. String measured: %s", measured)
 	}
 	return nil
 }
@@ -259,8 +263,8 @@ func (h *Handler) publishVersion(r *http.Request) (int, any, error) {
 	}
 	latest, _ := f.Version(function.Latest)
 	if p.CodeSha256 != "" && p.CodeSha256 != latest.Sha256 {
-		return 0, nil, invalid("CodeSha256 (%s) is different from current CodeSha256 in $LATEST (%s). "+
-			"Please try again with the CodeSha256 in $LATEST.", p.CodeSha256, latest.Sha256)
+		return 0, nil, invalid("CodeSHA256 (%s) is different from current CodeSHA256 in $LATEST (%s). "+
+			"Please try again with the CodeSHA256 in $LATEST.", p.CodeSha256, latest.Sha256)
 	}
 	if err := latest.Expect(p.RevisionID); err != nil {
 		return 0, nil, err

@@ -63,10 +63,14 @@ func New(kind, format string, args ...any) *Error {
 	return &Error{Type: kind, Status: statuses[kind], Message: fmt.Sprintf(format, args...)}
 }
 
-// Invalid says what is wrong with a parameter's value, in the words of the front door, which checks it before Lambda does.
+// Unsatisfied says which constraint a parameter's value fails, in the words of the front door, which checks it before Lambda does.
+func Unsatisfied(value, parameter, constraint string) *Error {
+	return New(TypeValidation, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s", value, parameter, constraint)
+}
+
+// Invalid is Unsatisfied for a constraint on the value itself, not on its parts: what it must be.
 func Invalid(value, parameter, format string, args ...any) *Error {
-	return New(TypeValidation, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member %s",
-		value, parameter, fmt.Sprintf(format, args...))
+	return Unsatisfied(value, parameter, "Member "+fmt.Sprintf(format, args...))
 }
 
 // Absent is Invalid for a parameter that must be given, and is not.
