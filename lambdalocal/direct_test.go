@@ -170,8 +170,12 @@ func TestWhatGoesWrongHasAStatus(t *testing.T) {
 	for path, want := range map[string]int{
 		"/web/error": 502, "/web/nonsense": 502, "/web/wrong": 502, "/nobody/": 404, "/web:dead/": 404, "/": 404,
 	} {
-		response, _ := m.do("GET", path, nil, nil)
+		response, answer := m.do("GET", path, nil, nil)
 		require.Equal(t, want, response.StatusCode, path)
+		if want == http.StatusBadGateway {
+			require.Equal(t, "Internal Server Error", string(answer), "as localstack has seen it of AWS")
+			require.Equal(t, "InternalServerErrorException", response.Header.Get("X-Amzn-ErrorType"))
+		}
 	}
 	m.stop() // the log is complete
 	require.Contains(t, m.log.String(), `level=warning msg="the function answered with an error" answer="{\"version\":\"2.0\"`)

@@ -80,7 +80,7 @@ func New(cfg Config, log logrus.FieldLogger) (*Server, error) {
 		return nil, errors.Join(err, s.closeFronts())
 	}
 	if cfg.Direct.Address != "" {
-		handler := &direct.Handler{Lookup: s.lookup, Region: cfg.Region, AccountID: cfg.AccountID, Log: log}
+		handler := &direct.Handler{Lookup: s.lookup, Log: log}
 		if err := s.listen("direct front end", cfg.Direct.Address, handler); err != nil {
 			return nil, errors.Join(err, s.closeFronts())
 		}

@@ -1,6 +1,7 @@
 package direct
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -62,7 +63,7 @@ func (s *status) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// A text is a string, or any other JSON value as it is written.
+// A text is a string, or any other JSON value, as short as it can be written.
 type text string
 
 // UnmarshalJSON accepts all of JSON.
@@ -70,20 +71,24 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	if data[0] == '"' {
 		return json.Unmarshal(data, (*string)(t))
 	}
-	*t = text(data)
-	return nil
+	var short bytes.Buffer
+	err := json.Compact(&short, data)
+	*t = text(short.String())
+	return err
 }
 
 var errNoResponse = errors.New("not JSON")
 
-// parseAnswer reads a function's answer. JSON without a statusCode is itself the body of a 200.
+// parseAnswer reads a function's answer. JSON without a statusCode is itself the body of a 200, without needless spaces; of a string
+// it is the text.
 func parseAnswer(payload []byte) (answer, error) {
-	if !json.Valid(payload) && len(payload) > 0 {
+	var body text
+	if len(payload) > 0 && json.Unmarshal(payload, &body) != nil {
 		return answer{}, errNoResponse
 	}
 	var object map[string]json.RawMessage
 	if json.Unmarshal(payload, &object) != nil || !says(object, "statusCode") { // no object, or one of the function's own
-		return answer{status: http.StatusOK, header: contentType(http.Header{}), body: payload}, nil
+		return answer{status: http.StatusOK, header: contentType(http.Header{}), body: []byte(body)}, nil
 	}
 	var r response
 	if err := r.read(object); err != nil {

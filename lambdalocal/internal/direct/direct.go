@@ -3,6 +3,9 @@
 package direct
 
 import (
+	"cmp"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 
@@ -20,17 +23,15 @@ import (
 // host, http://web.localhost/path, or else the first segment of the path, /web/path; the function sees /path.
 type Handler struct {
 	// Lookup finds a function by name, nil if there is none.
-	Lookup    func(name string) *function.Function
-	Region    string
-	AccountID string
-	Log       logrus.FieldLogger
+	Lookup func(name string) *function.Function
+	Log    logrus.FieldLogger
 }
 
 // A target is the function that a request is for.
 type target struct {
 	function  *function.Function
 	name      string
-	qualifier string
+	qualifier string // empty: the latest version
 	path      string // escaped, what the function sees
 }
 
@@ -46,13 +47,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		err = h.buffer(w, r, t, inv)
 	}
-	if err != nil && r.Context().Err() == nil { // else nobody is there to answer to; the invocation goes on
-		h.Log.WithError(err).WithField("request", id).Debug("direct request failed")
-		serviceerror.Send(w, err)
+	if err == nil || r.Context().Err() != nil { // nobody is there to answer to; the invocation goes on
+		return
 	}
+	h.Log.WithError(err).WithField("request", id).Debug("direct request failed")
+	if errors.Is(err, errFunction) {
+		w.Header().Set("X-Amzn-ErrorType", "InternalServerErrorException")
+		w.Header().Set("Content-Type", "application/json") // which it is not: so AWS answers
+		w.WriteHeader(http.StatusBadGateway)
+		_, _ = io.WriteString(w, "Internal Server Error")
+		return
+	}
+	serviceerror.Send(w, err)
 }
 
-var errFunction = &serviceerror.Error{Type: "InternalServerErrorException", Status: http.StatusBadGateway, Message: "Internal Server Error"}
+// errFunction: the function gave no answer that is an HTTP response. The log says why.
+var errFunction = errors.New("the function failed")
 
 // invocation makes one of the request.
 func (h *Handler) invocation(w http.ResponseWriter, r *http.Request, id string) (target, environment.Invocation, error) {
@@ -60,7 +70,7 @@ func (h *Handler) invocation(w http.ResponseWriter, r *http.Request, id string) 
 	if !ok {
 		return t, environment.Invocation{}, serviceerror.New(serviceerror.TypeNotFound, "no function for %s%s", r.Host, r.URL.Path)
 	}
-	version, ok := t.function.Resolve(t.qualifier)
+	version, ok := t.function.Resolve(cmp.Or(t.qualifier, function.Latest))
 	if !ok {
 		return t, environment.Invocation{}, serviceerror.New(serviceerror.TypeNotFound, "function %s has no version or alias %q", t.name, t.qualifier)
 	}
@@ -68,7 +78,7 @@ func (h *Handler) invocation(w http.ResponseWriter, r *http.Request, id string) 
 	if err != nil {
 		return t, environment.Invocation{}, err
 	}
-	inv := environment.Invocation{ID: id, ARN: h.arn(t), Version: version, TraceID: request.TraceID(r)}
+	inv := environment.Invocation{ID: id, ARN: t.function.Config().ARN(t.qualifier), Version: version, TraceID: request.TraceID(r)}
 	w.Header().Set(request.TraceHeader, inv.TraceID)
 	r.Header.Set(request.TraceHeader, inv.TraceID)
 	if inv.Payload = event(r, t, id, body); len(inv.Payload) > request.MaxPayload {
@@ -150,17 +160,6 @@ func (h *Handler) find(r *http.Request) (target, bool) {
 
 func (h *Handler) named(text string) (target, bool) {
 	name, qualifier, _ := strings.Cut(text, ":")
-	if qualifier == "" {
-		qualifier = function.Latest
-	}
 	f := h.Lookup(name)
 	return target{function: f, name: name, qualifier: qualifier}, f != nil
-}
-
-func (h *Handler) arn(t target) string {
-	arn := "arn:aws:lambda:" + h.Region + ":" + h.AccountID + ":function:" + t.name
-	if t.qualifier != function.Latest {
-		arn += ":" + t.qualifier
-	}
-	return arn
 }

@@ -19,8 +19,14 @@ func TestWhatIsAnAnswer(t *testing.T) {
 		kind    string
 		body    string
 	}{
-		{`"hello"`, 200, "application/json", `"hello"`},
-		{`{"a":1}`, 200, "application/json", `{"a":1}`},
+		// What AWS answered to these, localstack has recorded: test_lambda_url_invocation in its tests/aws/services/lambda_.
+		{`"hello"`, 200, "application/json", `hello`},
+		{`{"hello": "world"}`, 200, "application/json", `{"hello":"world"}`},
+		{`["hello", 3, true]`, 200, "application/json", `["hello",3,true]`},
+		{`{"statusCode": 200, "body": "{\"hello\": \"world\"}"}`, 200, "application/json", `{"hello": "world"}`},
+		{`3.1`, 200, "application/json", `3.1`},
+
+		{`{"a":"<b>"}`, 200, "application/json", `{"a":"<b>"}`},
 		{`[1]`, 200, "application/json", `[1]`},
 		{`null`, 200, "application/json", `null`},
 		{``, 200, "application/json", ``},
@@ -31,7 +37,7 @@ func TestWhatIsAnAnswer(t *testing.T) {
 		{`{"statusCode":500,"headers":{"content-type":"text/html","x-n":1,"x-b":true},"body":"<p>"}`, 500, "text/html", `<p>`},
 		{`{"statusCode":200,"body":"aGk=","isBase64Encoded":true}`, 200, "application/json", `hi`},
 		{`{"statusCode":"200","body":"OK"}`, 200, "application/json", `OK`},
-		{`{"statusCode":"302","headers":{"location":"/x"},"body":{"a": 1}}`, 302, "application/json", `{"a": 1}`},
+		{`{"statusCode":"302","headers":{"location":"/x"},"body":{"a": 1}}`, 302, "application/json", `{"a":1}`},
 		{`{"statusCode":200,"body":1}`, 200, "application/json", `1`},
 		{`{"statusCode":200,"headers":null,"multiValueHeaders":null,"cookies":null,"body":null,"isBase64Encoded":null}`, 200, "application/json", ``},
 		{`{"statusCode":200,"headers":{"x":null,"content-type":"a/b"},"multiValueHeaders":{"content-type":["c/d"]}}`, 200, "c/d", ``},
