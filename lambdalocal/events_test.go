@@ -88,20 +88,40 @@ func TestAnEventIsTriedThreeTimesThenDropped(t *testing.T) {
 func TestAThrottledEventWaits(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", impatient)
+	m.throttle()
+	m.send(order{})
+	m.eventually("throttled more often than an error is retried", func() bool { return m.Faults()[0].Struck > 3 })
+	require.Equal(t, 1, m.events().Queued)
+	require.NoError(t, m.SetFaults())
+	m.eventually("delivered", func() bool { return m.events().Succeeded == 1 })
+}
+
+// throttle refuses all invocations until the faults are changed.
+func (m *machine) throttle() {
+	m.t.Helper()
+	require.NoError(m.t, m.SetFaults(lambdalocal.Fault{Kind: lambdalocal.FaultThrottle}))
+}
+
+// No concurrency switches a function off. Lambda drops its events then, and does not try again.
+func TestEventsOfAFunctionThatIsSwitchedOffAreDropped(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", nil)
 	m.reserve(aws.Int32(0))
 	m.send(order{})
-	m.eventually("throttled more often than an error is retried", func() bool { return m.Counters("web").Throttled > 3 })
-	require.Equal(t, 1, m.events().Queued)
+	m.eventually("dropped", func() bool { return m.events().Dropped[lambdalocal.DropReserved] == 1 })
+	require.Zero(t, m.events().Retried)
 	m.reserve(nil)
+	m.send(order{})
 	m.eventually("delivered", func() bool { return m.events().Succeeded == 1 })
 }
 
 func TestAnEventThatIsTooOldIsDropped(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", func(f *lambdalocal.Function) {
-		f.Events.MaxAge, f.ReservedConcurrency = 100*time.Millisecond, new(0)
+		f.Events.MaxAge = 100 * time.Millisecond
 		impatient(f)
 	})
+	m.throttle()
 	m.send(order{})
 	m.eventually("dropped", func() bool { return m.events().Dropped[lambdalocal.DropAge] == 1 })
 	require.Zero(t, m.Counters("web").Started)
@@ -110,25 +130,27 @@ func TestAnEventThatIsTooOldIsDropped(t *testing.T) {
 func TestAnEventOfAnAliasThatIsDeletedIsDropped(t *testing.T) {
 	t.Parallel()
 	m := run(t, "runtime", func(f *lambdalocal.Function) {
-		f.Aliases, f.ReservedConcurrency = []lambdalocal.Alias{{Name: "live", Version: "$LATEST"}}, new(0)
+		f.Aliases = []lambdalocal.Alias{{Name: "live", Version: "$LATEST"}}
 		impatient(f)
 	})
+	m.throttle()
 	ctx, web, live := context.Background(), aws.String("web"), aws.String("live")
 	_, err := m.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: web, Qualifier: live, InvocationType: types.InvocationTypeEvent})
 	require.NoError(t, err)
-	m.eventually("throttled", func() bool { return m.Counters("web").Throttled > 0 })
+	m.eventually("throttled", func() bool { return m.Faults()[0].Struck > 0 })
 	_, err = m.client.DeleteAlias(ctx, &lambda.DeleteAliasInput{FunctionName: web, Name: live})
 	require.NoError(t, err)
 	m.eventually("dropped", func() bool { return m.events().Dropped[lambdalocal.DropGone] == 1 })
-	m.reserve(nil)
+	require.NoError(t, m.SetFaults())
 	require.Nil(t, m.invoke(order{}).FunctionError)
 }
 
 func TestEventsEndWithTheServer(t *testing.T) {
 	t.Parallel()
-	m := run(t, "runtime", func(f *lambdalocal.Function) { f.ReservedConcurrency = new(0) })
+	m := run(t, "runtime", nil)
+	m.throttle()
 	m.send(order{})
-	m.eventually("throttled", func() bool { return m.Counters("web").Throttled == 1 })
+	m.eventually("throttled", func() bool { return m.Faults()[0].Struck == 1 })
 	m.stop()
 	require.Equal(t, 1, m.events().Dropped[lambdalocal.DropShutdown])
 	require.Zero(t, m.events().Queued)

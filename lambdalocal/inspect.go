@@ -52,6 +52,7 @@ const (
 	DropAge      = function.DropAge
 	DropFull     = function.DropFull
 	DropGone     = function.DropGone
+	DropReserved = function.DropReserved
 	DropShutdown = function.DropShutdown
 )
 

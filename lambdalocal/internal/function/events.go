@@ -34,6 +34,7 @@ const (
 	DropAge      Drop = "age"       // too old for another try
 	DropFull     Drop = "full"      // too many waited
 	DropGone     Drop = "gone"      // its alias was deleted while it waited
+	DropReserved Drop = "reserved"  // no concurrency is reserved for the function
 	DropShutdown Drop = "shut_down" // lambdalocal ended
 )
 
@@ -120,6 +121,9 @@ func (e *event) deliver() Drop {
 func (e *event) again(err error, now time.Time) (time.Duration, Drop) {
 	cfg := e.f.cfg.Events
 	var delay time.Duration
+	if reserved := e.f.cfg.Share.Reserved(); err != nil && reserved != nil && *reserved == 0 {
+		return 0, DropReserved // a function that is switched off: Lambda gives its events up at once
+	}
 	if temporary(err) {
 		delay = cfg.ThrottleDelay * time.Duration(min(1<<min(e.throttles, 30), maxThrottleFactor))
 		e.throttles++

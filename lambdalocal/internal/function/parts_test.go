@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/account"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
@@ -46,7 +47,10 @@ func TestNewEnvironmentsAreRationed(t *testing.T) {
 }
 
 func newEvent() *event {
-	cfg := Config{Events: Events{MaxAge: 6 * time.Hour, MaxRetries: 2, RetryDelay: time.Minute, ThrottleDelay: time.Second}}
+	cfg := Config{
+		Events: Events{MaxAge: 6 * time.Hour, MaxRetries: 2, RetryDelay: time.Minute, ThrottleDelay: time.Second},
+		Share:  account.New(1000).Join(nil),
+	}
 	return &event{f: New(cfg), accepted: time.Now()}
 }
 
