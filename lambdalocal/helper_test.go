@@ -123,6 +123,8 @@ func obey(o order, h http.Header, body []byte) {
 		answer = []byte(strconv.Quote(shell(o.Text)))
 	case "get":
 		answer = []byte(strconv.Quote(fetched(o.Text)))
+	case "ping as":
+		answer = []byte(strconv.Quote(pinged(o.Text)))
 	case "sleep":
 		time.Sleep(time.Duration(o.Ms) * time.Millisecond)
 	case "exit":
@@ -220,6 +222,18 @@ func recorded() string {
 func shell(script string) string {
 	out, _ := exec.Command("sh", "-c", script).CombinedOutput()
 	return string(out)
+}
+
+// pinged is what the Runtime API answers to a caller who takes it for another host.
+func pinged(host string) string {
+	request, err := http.NewRequest(http.MethodGet, "http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/ping", nil)
+	check(err)
+	request.Host = host
+	request.Header.Set("Origin", "http://"+host)
+	response, err := http.DefaultClient.Do(request)
+	check(err)
+	defer func() { _ = response.Body.Close() }()
+	return response.Status
 }
 
 func fetched(url string) string {

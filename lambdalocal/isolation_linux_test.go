@@ -86,6 +86,17 @@ func TestALayerBringsExtensions(t *testing.T) {
 	require.Equal(t, "INVOKE\nSHUTDOWN spindown\n", m.recorded())
 }
 
+// What stands between a runtime and its API passes on what the runtime sent. Only where other programs of this machine reach the API
+// is it kept from browsers.
+func TestTheRuntimeAPITakesAnyHostFromItsOwnProcesses(t *testing.T) {
+	t.Parallel()
+	m := run(t, "runtime", nil)
+	requireIsolation(t, m)
+	require.Equal(t, `"200 OK"`, string(m.invoke(order{Do: "ping as", Text: "proxy.example:9000"}).Payload))
+	m = runWith(t, "runtime", func(c *lambdalocal.Config, _ *lambdalocal.Function) { c.Isolation = lambdalocal.IsolationOff })
+	require.Equal(t, `"403 Forbidden"`, string(m.invoke(order{Do: "ping as", Text: "proxy.example:9000"}).Payload))
+}
+
 // A server of this machine is reached at its own address.
 func TestServersOfTheMachineAreReached(t *testing.T) {
 	t.Parallel()

@@ -57,7 +57,11 @@ func newBoot(e *Environment) (*boot, error) {
 		env: e, door: listener, addr: listener.Addr().String(), events: telemetry.NewHub(e.dialer(), e.log), runtime: runtimeStarted,
 		dead: make(chan struct{}), changed: make(chan struct{}), beside: map[string]*invocation{}, late: map[string]bool{},
 	}
-	b.server = &http.Server{Handler: guard.Processes(b.handler()), ReadHeaderTimeout: 10 * time.Second}
+	handler := b.handler()
+	if e.inside == nil { // else only its own processes reach it, and they may say what they like of themselves, as in Lambda
+		handler = guard.Processes(handler)
+	}
+	b.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	b.ended.Go(func() { _ = b.server.Serve(patient.Listener(listener, e.cfg.Log)) })
 	return b, nil
 }
