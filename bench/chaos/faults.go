@@ -26,16 +26,26 @@ type fault struct {
 // faults are the names of those of this run.
 func (s settings) faults() (names []string) {
 	if s.Leader {
-		for _, f := range leaderFaults {
+		for _, f := range chosen(s, leaderFaults) {
 			names = append(names, f.name)
 		}
 		return names
 	}
-	for _, f := range faults {
+	for _, f := range chosen(s, faults) {
 		names = append(names, f.name)
 	}
 	return names
 }
+
+// chosen are those of the faults that the settings let strike.
+func chosen[F interface{ String() string }](s settings, all []F) []F {
+	if s.Only == nil {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(f F) bool { return !s.Only.MatchString(f.String()) })
+}
+
+func (f fault) String() string { return f.name }
 
 // faults strike in random order, each once before any strikes again.
 var faults = []fault{
@@ -73,6 +83,7 @@ func (s *stack) strike(f fault, do func() error, progress io.Writer) strike {
 // strikeAgain strikes until ctx ends, and returns what struck.
 func (s *stack) strikeAgain(ctx context.Context, o settings, progress io.Writer) (strikes []strike) {
 	dice := rand.New(rand.NewPCG(o.Seed, 1))
+	faults := chosen(o, faults)
 	for {
 		for _, n := range dice.Perm(len(faults)) {
 			select {

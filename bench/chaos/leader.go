@@ -160,13 +160,14 @@ func (s *stack) strikeBeside(ctx context.Context, o settings, progress io.Writer
 	dice := rand.New(rand.NewPCG(o.Seed, 1))
 	var mu sync.Mutex
 	var going sync.WaitGroup
+	faults := chosen(o, leaderFaults)
 	var waiting []int
 	for sleep(ctx, o.Every); ctx.Err() == nil; sleep(ctx, o.Every) {
 		if len(waiting) == 0 {
-			waiting = dice.Perm(len(leaderFaults))
+			waiting = dice.Perm(len(faults))
 		}
 		for n, which := range waiting {
-			f := leaderFaults[which]
+			f := faults[which]
 			p := f.of(s)
 			unlock, ok := f.tryLock(p)
 			if !ok {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/bench/command"
@@ -34,6 +35,7 @@ type settings struct {
 	out      string
 	docs     string
 	keep     bool
+	Only     *regexp.Regexp `json:"only,omitempty"` // matches the names of the faults that strike; nil: all do
 }
 
 // concurrency is how many slots an instance has.
@@ -74,6 +76,10 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.out, "out", "bench/results", "folder of the results")
 	flags.StringVar(&s.docs, "docs", "", "a Markdown file that gets the results too, in place of those that it has")
 	flags.BoolVar(&s.keep, "keep", false, "leave configurations, logs, Envoy's access log and the app's journal behind, and say where")
+	flags.Func("only", `strike only with faults whose names match an expression, such as "the leader|the lease"`, func(text string) (err error) {
+		s.Only, err = regexp.Compile(text)
+		return err
+	})
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -84,6 +90,9 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	s.Requests, s.Rate, s.Every = cmp.Or(s.Requests, normal.Requests), cmp.Or(s.Rate, normal.Rate), cmp.Or(s.Every, normal.Every)
 	if s.Requests < 1 || s.Rate <= 0 || s.Every <= 0 {
 		return s, errors.New("requests, rate and every must be positive")
+	}
+	if len(s.faults()) == 0 {
+		return s, fmt.Errorf("no fault's name matches %q", s.Only)
 	}
 	return s, nil
 }
