@@ -86,6 +86,11 @@ func detailed(details string) *condition {
 	return expression(fmt.Sprintf("response.code_details == '%s'", details))
 }
 
+// refusedStream holds for a request that nobody has begun, because the relay or the peer refused its stream (RFC 9113, 8.7).
+func refusedStream() *condition {
+	return expression("response.code_details.contains('{remote_refused_stream_reset}')")
+}
+
 // expression holds if a CEL expression is true.
 func expression(text string) *condition {
 	return &condition{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{

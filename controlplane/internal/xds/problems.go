@@ -50,6 +50,7 @@ var problems = []problem{
 	{flagged("SI"), 0, "Nothing was sent in either direction for too long", "idle_timeout"},
 	{flagged("UF"), 0, "The instance could not be reached", causeUnreachable},
 	{flagged("UC"), 502, "The instance ended before it answered", "instance_lost"},
+	{all(flagged("UR"), refusedStream()), 503, "The instance could not be reached", causeUnreachable},
 	{flagged("UR"), 502, "The function aborted its answer", "answer_aborted"},
 	{flagged("UPE"), 502, "The function's answer is malformed or its headers are too large", "answer_invalid"},
 	{flagged("UO"), 0, overloaded, causeOverload},

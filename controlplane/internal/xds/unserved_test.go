@@ -41,8 +41,8 @@ func TestARequestThatNobodyReadGoesToAnotherInstance(t *testing.T) {
 	require.Greater(t, ended(), before, "all upgrades went elsewhere at once")
 }
 
-// Where no instance can be reached, the client of an upgrade is told so by a document, like any other.
-func TestAnUpgradeThatNobodyReads(t *testing.T) {
+// Where no instance can be reached, the client is told so, and that its request may be sent again.
+func TestWhatNobodyReads(t *testing.T) {
 	f := startFront(t, testFunction("gone", config.Route{Path: "/gone"}))
 	require.Eventually(t, f.Ready, patience, time.Millisecond)
 	nobody := f.endpoint + ".gone"
@@ -50,10 +50,16 @@ func TestAnUpgradeThatNobodyReads(t *testing.T) {
 	f.Changed("gone")
 	f.eventuallyKnown(t, "gone", nobody)
 	ended := endUnserved(t, nobody)
-	answer := f.send(t, "GET /gone HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
-	require.Equal(t, "503 instance_unreachable", answer.outcome(t))
-	require.Empty(t, answer.Header.Get(wire.RefusedHeader))
-	require.NotZero(t, ended())
+	for _, request := range []string{
+		"GET /gone HTTP/1.1\r\nHost: a\r\n\r\n", "GET /gone HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+	} {
+		before := ended()
+		answer := f.send(t, request)
+		require.Equal(t, "503 instance_unreachable", answer.outcome(t), request)
+		require.NotEmpty(t, answer.Header.Get("Retry-After"))
+		require.Empty(t, answer.Header.Get(wire.RefusedHeader))
+		require.Greater(t, ended(), before)
+	}
 }
 
 // endUnserved listens on path as a relay that has no tunnel, and returns how many connections came.
