@@ -19,8 +19,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
-// versioned is a function whose alias points to version 1. 2 is as good, 3 does not come up, 4 answers with errors, 5 is slow
-// and 6 dies of its first request.
+// versioned is a function whose alias points to version 1. 2 is as good, 3 does not come up, 4 answers with errors, 5 is slow,
+// 6 dies of its first request and 7 never answers.
 func versioned(t *testing.T, init time.Duration) controlplanetest.Function {
 	f := controlplanetest.App(t, "web", controlplanetest.Library)
 	f.Scaling.Preference = config.PreferBalanced
@@ -35,6 +35,7 @@ func versioned(t *testing.T, init time.Duration) controlplanetest.Function {
 		{Name: "4", Env: map[string]string{contract.FailVariable: "1"}},
 		{Name: "5", Env: map[string]string{contract.SlowVariable: "300"}},
 		{Name: "6", Env: map[string]string{contract.DiesVariable: "1"}},
+		{Name: "7", Env: map[string]string{contract.HangsVariable: "1"}},
 	}
 	f.Local.Aliases = []lambdalocal.Alias{{Name: "live", Version: "1"}}
 	return f
@@ -218,6 +219,35 @@ func TestARolloutOfCodeThatDiesOfItsFirstRequest(t *testing.T) {
 		requireServedOrLost(t, l.stop(), 3)
 	}
 	require.Equal(t, map[string]uint64{"crashes": 2}, s.Function("web").Rollouts)
+}
+
+// Scenario 53: a version comes up, takes requests and never answers. Three run into their timeout, longer than a step is watched;
+// then the old one goes on.
+func TestARolloutOfCodeThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	f := versioned(t, 0)
+	f.Rollout.Hold = time.Second
+	f.Timeouts.FirstByte = 3 * time.Second
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
+	l := requests(t, s, 50)
+	s.Eventually("version 1", versions(s, "1"))
+	moveAlias(t, s, "7", nil)
+	s.Eventually("given up", func() error {
+		if f := s.Function("web"); f.Rollouts["hangs"] == 0 {
+			return fmt.Errorf("%+v", f.Rollout)
+		}
+		return versions(s, "1")()
+	})
+	late := 0
+	for _, r := range l.stop() {
+		if !r.served() {
+			require.Equal(t, "504 response_timeout", r.failure())
+			late++
+		}
+	}
+	require.Equal(t, 3, late)
+	require.Equal(t, map[string]uint64{"hangs": 1}, s.Function("web").Rollouts)
+	require.Contains(t, s.Function("web").Rollout.Detail, "answers none")
 }
 
 // versions expects that only one version is ready, and that no rollout is under way.

@@ -31,6 +31,7 @@ type app struct {
 	serial      bool
 	fails       bool
 	dies        bool
+	hangs       bool
 	slower      time.Duration
 	leaks       leaks
 	turn        sync.Mutex // of requests, if serial
@@ -56,6 +57,7 @@ func newApp(getenv func(string) string) (*app, error) {
 		serial:      getenv(contract.SerialVariable) == "1",
 		fails:       getenv(contract.FailVariable) == "1",
 		dies:        getenv(contract.DiesVariable) == "1",
+		hangs:       getenv(contract.HangsVariable) == "1",
 		slower:      slower,
 		grpc:        grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20)),
 	}
@@ -153,11 +155,14 @@ func (a *app) handler() http.Handler {
 	})
 }
 
-// degraded is what is wrong with a bad version of the app: it takes longer, it dies, or it fails, and reports that it has.
+// degraded is what is wrong with a bad version of the app: it takes longer, it dies, it hangs, or it fails, and reports that it has.
 func (a *app) degraded(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case a.dies:
 		a.exit(exitCode)
+		return true
+	case a.hangs:
+		<-r.Context().Done()
 		return true
 	case a.fails:
 		http.Error(w, "this version fails", http.StatusInternalServerError)

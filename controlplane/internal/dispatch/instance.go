@@ -196,6 +196,9 @@ func (f *function) up(i *instance, up relays.Up) {
 	if !up.Cold {
 		i.core.Reused()
 	}
+	if up.Peer.Features.Has(wire.FeatureAnswers) {
+		i.core.Counts()
+	}
 	i.core.Runs(up.Peer.FunctionVersion)
 	if up.Left > 0 && !i.core.Adopted() {
 		// Lambda's timeout does not count the init, so the peer knows better what is left. A shorter configured timeout

@@ -35,6 +35,7 @@ func planFor(cfg config.Function, pricing config.Pricing) plan {
 		Learn:        s.Concurrency == 0,
 		QueueLimit:   cfg.Queue.Limit,
 		QueueTimeout: cfg.Queue.Timeout,
+		FirstByte:    cfg.Timeouts.FirstByte,
 		StartTimeout: s.StartTimeout,
 		Linger:       s.Linger,
 		DrainTimeout: drainLimit(cfg),

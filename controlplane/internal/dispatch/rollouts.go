@@ -72,6 +72,8 @@ func (f *function) rolloutDetail(g pool.Progress) string {
 		return fmt.Sprintf("99 of 100 requests take up to %s on the new version, up to %s on the old one", rounded(after.P99()), rounded(before.P99()))
 	case g.Cause == rollout.Crashes:
 		return "instances of the new version ended by themselves" + f.said.because(scaler.Crashed)
+	case g.Cause == rollout.Hangs:
+		return "the new version takes requests and answers none of them"
 	case g.Cause == rollout.ByOperator:
 		return "an operator has ended it"
 	case g.Cause == rollout.Superseded:

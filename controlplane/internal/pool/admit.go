@@ -159,6 +159,7 @@ func (p *Pool) lease(r *Request) {
 	p.relist(i, free)
 	p.watchLeases(i)
 	i.granted++
+	i.tests.given(r)
 	r.leased, r.arm = p.now, arm
 	if p.limiter != nil {
 		r.sample = p.limiter.Began(p.now, i.leases.n+i.foreign, i == p.single)
@@ -186,6 +187,7 @@ func (p *Pool) unlease(r *Request) {
 		p.counters.departures++
 		p.learnTail(i, p.now.Sub(r.leased))
 	}
+	p.endTest(r)
 	if p.roll != nil && !r.refused {
 		p.roll.Took(i.fresh, p.now.Sub(r.leased))
 	}

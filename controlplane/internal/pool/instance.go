@@ -75,8 +75,10 @@ type Instance struct {
 	stale   bool   // a rollout that would have replaced it ended while it was away
 	fleet   *scaler.Fleet
 	claims  bool   // a frozen environment was there when it was started
+	counts  bool   // its peer counts answers
 	answers uint64 // answers that its peer has counted
 	errors  uint64 // of those, 5xx
+	tests   tests  // of its code, while that has answered nobody
 
 	environment string    // in which it runs; empty: not known
 	reused      bool      // its environment has served before
@@ -192,6 +194,9 @@ func (i *Instance) In(environment string) {
 
 // Reused says that its environment has served before, as its peer knows. After the first Dialled or Up it has no effect.
 func (i *Instance) Reused() { i.reused = true }
+
+// Counts says that its peer counts answers when they begin.
+func (i *Instance) Counts() { i.counts = true }
 
 // AwaitsApp says that the instance's peer is there and waits for its app. The start timeout runs on.
 func (i *Instance) AwaitsApp() { i.awaitsApp = true }

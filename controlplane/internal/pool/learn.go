@@ -23,12 +23,8 @@ func (p *Pool) slotsOf(i *Instance) int {
 	if i.most > 0 {
 		n = min(n, i.most)
 	}
-	switch {
-	case !i.fresh || !p.unproven():
-	case i.granted == 0:
-		n = min(n, 1)
-	default:
-		n = min(n, i.leases.n) // what has ended may have killed it, which is known a moment later
+	if i.fresh && p.unproven() {
+		n = min(n, p.testsOf(i))
 	}
 	return n
 }

@@ -19,6 +19,7 @@ type Settings struct {
 	Learn        bool          // slots are as many as the app serves well at once, and at most Concurrency
 	QueueLimit   int           // requests that may wait; with 0 nothing waits, and so nothing starts but Scaling.Min
 	QueueTimeout time.Duration // how long a request may wait; 0: for ever
+	FirstByte    time.Duration // how long a request may wait for the beginning of its answer; 0: for ever
 	StartTimeout time.Duration // a start that takes longer has failed; 0: it may take for ever
 	Linger       time.Duration // how long an instance is kept after its last lease, because its app may work on
 	// DrainTimeout is how long an instance may drain before Kill, if it has no end of its own, if its leases have all ended, or
@@ -125,6 +126,7 @@ type Pool struct {
 	limiter    *scaler.Limiter // learns slots per instance; nil if they are configured
 	single     *Instance       // serves one request at a time, as a yardstick for the limiter; nil: none does
 	tail       scaler.Tail     // learns how long the longest requests take
+	usual      rollout.Sample  // how long requests take on code that is not being tried, streams left out
 	state      scaler.State    // as the rule sees it
 	block      scaler.Block    // why the last wanted start was not made
 	rotating   int             // ready instances near their end

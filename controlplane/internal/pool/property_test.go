@@ -23,6 +23,7 @@ func drawSettings(t *rapid.T) pool.Settings {
 		Learn:        rapid.Bool().Draw(t, "learn"),
 		QueueLimit:   rapid.IntRange(0, 20).Draw(t, "queue limit"),
 		QueueTimeout: second("queue timeout", 60),
+		FirstByte:    second("first byte", 60),
 		StartTimeout: second("start timeout", 20),
 		DrainTimeout: second("drain timeout", 10) + time.Millisecond,
 		Linger:       rapid.SampledFrom([]time.Duration{0, 0, time.Second, 5 * time.Second}).Draw(t, "linger"),
@@ -461,6 +462,9 @@ func (m *model) up(t *rapid.T) {
 	if rapid.Bool().Draw(t, "reused") {
 		i.Reused()
 	}
+	if rapid.Bool().Draw(t, "counts") {
+		i.Counts()
+	}
 	m.apply(m.p.Up(m.now, i, rapid.IntRange(0, 6).Draw(t, "slots")), nil)
 	require.False(t, m.gaveUp[i] && i.State() == pool.Ready)
 }
@@ -714,6 +718,10 @@ func (m *model) behave(t *rapid.T, d time.Duration) {
 			m.free(r)
 		}
 		m.honest(t)
+		m.answers++
+		for _, i := range m.instances {
+			m.p.Answered(i, m.answers, 0)
+		}
 		m.obey(t)
 		next := m.p.Next()
 		if soon := m.now.Add(time.Second); next.IsZero() || next.After(soon) {

@@ -22,10 +22,14 @@ type renewal struct {
 	least    int // the least n may be
 	gone     int // old instances that fresh ones have replaced
 	share    float64
-	trusted  bool   // fresh instances have all their slots: see trust
-	room     bool   // an old instance was drained to make room for a fresh one, which has not been started yet
-	back     bool   // it undoes one that was given up
-	version  string // the version that made it begin, because an instance reported it; empty: something else did
+	trusted  bool      // fresh instances have all their slots: see trust
+	look     time.Time // when to look whether the new version still answers nobody; zero: there is no need
+	heard    time.Time // when an old instance last answered a request in time
+	unheard  bool      // the last request on an old instance ended too late
+	void     time.Time // when old instances did not answer either
+	room     bool      // an old instance was drained to make room for a fresh one, which has not been started yet
+	back     bool      // it undoes one that was given up
+	version  string    // the version that made it begin, because an instance reported it; empty: something else did
 }
 
 // unhurried is how long after the beginning of a rollout the reserve of environments is not filled. The reserve is not urgent, and
@@ -265,6 +269,7 @@ func (p *Pool) advance(now time.Time) {
 		return
 	}
 	p.size(now)
+	p.listen(now)
 	p.trust(now)
 	phase, share := r.Phase(), r.Share()
 	r.Look(now, r.n, p.fresh[Ready], p.oldToGo())
@@ -519,13 +524,6 @@ func blames(cause Cause) bool {
 	return false
 }
 
-// unproven reports whether a rollout tries code that has not answered anybody yet. Each instance of it gets one request: if that kills
-// it, others do not die with it.
-func (p *Pool) unproven() bool { return p.roll != nil && !p.roll.trusted }
-
-// survives is how long an instance is there after its first request before that counts as an answer, for peers that do not count them.
-const survives = 2 * time.Second
-
 // trust gives fresh instances all their slots, once the code has answered somebody, its trial is over, or the old code cannot serve the
 // others.
 func (p *Pool) trust(now time.Time) {
@@ -563,16 +561,6 @@ func (p *Pool) choose(now time.Time) order {
 		return old
 	}
 	return p.freshOrder()
-}
-
-// survived reports whether a fresh instance lives although a request of its has ended.
-func (p *Pool) survived(now time.Time) bool {
-	for i := range p.Instances() {
-		if i.fresh && i.state == Ready && !i.answered.IsZero() && now.Sub(i.answered) >= survives {
-			return true
-		}
-	}
-	return false
 }
 
 // hasShare reports whether as many fresh instances are there as the step wants, counting one more instance than there are.

@@ -30,6 +30,11 @@ type deployment struct {
 	kills  string // the version whose instances end with the requests that they are given
 	killed int    // so many requests
 
+	hangs     string        // the version whose instances never answer
+	patient   time.Duration // how long clients wait for it, before they leave or Envoy answers in its place
+	gaveUp    int           // so many requests ended so
+	uncounted bool          // peers do not count answers
+
 	answers map[*pool.Instance]uint64
 }
 
@@ -63,6 +68,9 @@ func (d *deployment) comeUp() {
 		if !d.silent {
 			i.Runs(version)
 		}
+		if !d.uncounted {
+			i.Counts()
+		}
 		i.In(fmt.Sprintf("%s-%d", version, d.starts[version]))
 		d.did(d.p.Up(d.now, i, 10))
 	}
@@ -73,7 +81,9 @@ func (d *deployment) serve(for_ time.Duration) {
 	for end := d.now.Add(for_); d.now.Before(end); {
 		d.run(100*time.Millisecond, nil)
 		for k := range d.busy {
-			d.answer(d.busy[k])
+			if d.answer(d.busy[k]); d.busy[k].State() == pool.Leased {
+				continue
+			}
 			r := d.acquire()
 			if r.State() == pool.Waiting {
 				d.waits++
@@ -90,6 +100,11 @@ func (d *deployment) answer(r *pool.Request) {
 	i := r.Instance()
 	switch {
 	case r.State() != pool.Leased:
+	case d.hangs != "" && i.Version() == d.hangs:
+		if d.now.Sub(r.Arrived()) < d.patient {
+			return
+		}
+		d.gaveUp++
 	case d.kills != "" && i.Version() == d.kills:
 		d.killed++
 		d.release(r)
@@ -548,6 +563,7 @@ func TestACrowdMeetsCodeThatDiesOfItsFirstRequest(t *testing.T) {
 // A peer of an older build does not count answers: what lives on after its first request is trusted all the same.
 func TestCodeThatLivesOnIsTrustedWithoutCounts(t *testing.T) {
 	d := deploy(t, true, nil)
+	d.uncounted = true
 	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour}, false))
 	d.comeUp()
 	r := d.acquire()

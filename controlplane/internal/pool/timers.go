@@ -130,8 +130,10 @@ func (p *Pool) Next() time.Time {
 		}
 	}
 	if p.roll != nil {
-		if at := p.roll.Next(p.now); !at.IsZero() {
-			next = earlier(next, at)
+		for _, at := range []time.Time{p.roll.Next(p.now), p.roll.look} {
+			if at.After(p.now) {
+				next = earlier(next, at)
+			}
 		}
 	}
 	if at := p.rule.Next(); p.closed == "" && !p.awaits && !at.IsZero() {

@@ -46,6 +46,7 @@ const (
 	Errors     Cause = "errors"     // too many 5xx answers
 	Slow       Cause = "slow"       // requests take too long
 	Crashes    Cause = "crashes"    // instances that had come up ended by themselves
+	Hangs      Cause = "hangs"      // requests were taken, and none was answered
 	ByOperator Cause = "operator"   // somebody asked for it
 	Superseded Cause = "superseded" // another version came
 )
@@ -54,6 +55,13 @@ const (
 const (
 	attempts   = 3
 	firstPause = time.Second
+)
+
+// How many requests show that a version hangs which has answered none: such as have waited for as long as an answer may take, or
+// such as have ended without one, although their clients may have left by themselves.
+const (
+	EnoughLate = 3
+	EnoughLeft = 10
 )
 
 // A Rollout is one replacement. It belongs to one caller at a time.
@@ -68,6 +76,7 @@ type Rollout struct {
 	failures int       // tries in a row in which starts failed
 	failed   time.Time // when the latest of them did so first
 	crashes  int       // in this step
+	silent   bool      // it has got requests, and answered none
 	before   Sample    // of the old version
 	after    Sample
 }
@@ -116,7 +125,7 @@ func (r *Rollout) Look(now time.Time, n, ready, surplus int) {
 			r.finish(now, surplus)
 		}
 	case Watching:
-		if r.judge(); r.phase == Watching && ready >= r.Want(n) && now.Sub(r.since) >= r.plan.Hold {
+		if r.judge(); r.phase == Watching && !r.silent && ready >= r.Want(n) && now.Sub(r.since) >= r.plan.Hold {
 			r.step++
 			r.crashes = 0
 			r.enter(now, Starting)
@@ -189,6 +198,15 @@ func (r *Rollout) Crashed(now time.Time) {
 func (r *Rollout) Unreachable(now time.Time) {
 	if again := now.Add(firstPause); again.After(r.again) {
 		r.again = again
+	}
+}
+
+// Silent says what the new version, which is unproven, has done with its requests: how many it was given, for how many it is too
+// late to answer, and how many have ended without an answer. It gets no larger share before it has answered one.
+func (r *Rollout) Silent(given, late, left int) {
+	r.silent = given > 0
+	if late >= EnoughLate || left >= EnoughLeft {
+		r.Abort(Hangs)
 	}
 }
 

@@ -10,6 +10,8 @@ const (
 	enoughAnswers = 20
 	enoughErrors  = 3
 	enoughTimes   = 200
+	fewTimes      = 20
+	manyTimes     = 4000
 )
 
 // Times are counted in steps of a fifth, from a millisecond up to half an hour.
@@ -42,6 +44,18 @@ func (s *Sample) took(d time.Duration) {
 	s.times++
 }
 
+// Took says how long a request was in flight. Of many, the earlier ones count less and less.
+func (s *Sample) Took(d time.Duration) {
+	if s.times >= manyTimes {
+		s.times = 0
+		for k := range s.buckets {
+			s.buckets[k] /= 2
+			s.times += uint64(s.buckets[k])
+		}
+	}
+	s.took(d)
+}
+
 // Answers is how many answers the peers have counted, and how many of them were 5xx.
 func (s *Sample) Answers() (answers, errors uint64) { return s.answers, s.errors }
 
@@ -58,6 +72,18 @@ func (s *Sample) P99() time.Duration {
 	if s.times < enoughTimes {
 		return 0
 	}
+	return s.p99()
+}
+
+// Usual is P99 from fewer requests, so that it may be what the longest one took; 0 before there were enough to say.
+func (s *Sample) Usual() time.Duration {
+	if s.times < fewTimes {
+		return 0
+	}
+	return s.p99()
+}
+
+func (s *Sample) p99() time.Duration {
 	beyond := s.times / 100
 	for k := timeBuckets - 1; k > 0; k-- {
 		if n := uint64(s.buckets[k]); n > beyond {

@@ -62,18 +62,19 @@ func (g *Gate) Counts() (requests, refused int64) {
 	return g.requests, g.refused
 }
 
-// Answers returns how many answers the handler has given, and how many of them with a status of 500 or more.
+// Answers returns how many answers the handler has begun, and how many of them with a status of 500 or more.
 func (g *Gate) Answers() (answers, errors int64) { return g.answers.Load(), g.errors.Load() }
 
 // answered counts an answer with that status.
 func (g *Gate) answered(status int) {
-	g.answers.Add(1)
 	if status >= http.StatusInternalServerError {
 		g.errors.Add(1)
 	}
+	g.answers.Add(1)
+	g.signal()
 }
 
-// Changed receives once after each Arm, as soon as a request is given a slot, gives it back, or is refused. It is for one
+// Changed receives once after each Arm, as soon as a request is given a slot, is answered, gives it back, or is refused. It is for one
 // receiver, which reads InFlight after Arm and so misses nothing. A gate that is not armed costs its requests nothing.
 func (g *Gate) Changed() <-chan struct{} { return g.changed }
 

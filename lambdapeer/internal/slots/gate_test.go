@@ -261,3 +261,23 @@ func TestAnswersAreCountedByStatus(t *testing.T) {
 	answers, errors := g.Answers()
 	require.Equal(t, []int64{5, 2}, []int64{answers, errors})
 }
+
+// An answer counts when it begins, so that a stream is one. A request whose client has left before got none.
+func TestAnAnswerCountsWhenItBegins(t *testing.T) {
+	g := New(10, "")
+	begun := func() int64 { answers, _ := g.Answers(); return answers }
+	answer(g.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		require.Zero(t, begun())
+		g.Arm()
+		w.(http.Flusher).Flush()
+		require.EqualValues(t, 1, begun())
+		<-g.Changed()
+	})))
+	ctx, leave := context.WithCancel(t.Context())
+	h := g.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		leave()
+		w.WriteHeader(http.StatusOK)
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
+	require.EqualValues(t, 1, begun())
+}

@@ -42,7 +42,6 @@ func (w *writer) done() {
 		return
 	}
 	defer w.gate.release()
-	defer func() { w.gate.answered(w.status) }()
 	w.clean() // net/http writes the header now, if nobody did
 	if w.sanitize() {
 		panic(http.ErrAbortHandler)
@@ -57,6 +56,9 @@ func (w *writer) clean() {
 	w.seen.Answered()
 	if w.sanitize() {
 		w.replace()
+	}
+	if w.ctx.Err() == nil { // a client that has left gets no answer
+		w.gate.answered(w.status)
 	}
 }
 
@@ -166,6 +168,7 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.hijacked = true
+	w.gate.answered(http.StatusSwitchingProtocols)
 	c := upgrade(conn, w.gate.HalfClosed, func() {
 		w.leave()
 		w.gate.release()

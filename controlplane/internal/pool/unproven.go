@@ -1,0 +1,170 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
+)
+
+// New code may die of its first request, or take it and never answer. So until it has answered somebody it gets few requests, and no
+// larger share. It is given up if it answers none of them in the time that an answer may take.
+
+// tests are the requests that an instance of unproven code has been given. Streams are left out: their answer may begin late.
+type tests struct {
+	n    int // all
+	late int // of those that have ended, such as waited for an answer for as long as one may take
+	left int // all that have ended
+}
+
+// survives is how long an instance is there after a request before that counts as an answer, for peers that do not count them. Of
+// others it is known by then whether they have answered.
+const survives = 2 * time.Second
+
+// How long is waited for an answer where nothing better is known.
+const (
+	usualWait   = 10 * time.Second
+	leastWait   = time.Minute // an answer may always take that long, unless it is configured otherwise
+	longestWait = 15 * time.Minute
+)
+
+// unproven reports whether a rollout tries code that has not answered anybody yet.
+func (p *Pool) unproven() bool { return p.roll != nil && !p.roll.trusted }
+
+// patience is how long an answer may take to begin: as long as is configured, but not much longer than requests have taken so far.
+func (p *Pool) patience() time.Duration {
+	limit := longestWait
+	if p.settings.FirstByte > 0 {
+		limit = p.settings.FirstByte
+	}
+	if usual := p.usual.Usual(); usual > 0 {
+		limit = min(limit, max(leastWait, 3*usual))
+	}
+	return limit
+}
+
+// testsOf is how many slots an instance of unproven code has. If the first request is not answered in the usual time, the code has not
+// died of it, and gets others beside it.
+func (p *Pool) testsOf(i *Instance) int {
+	oldest := i.leases.head
+	usual := usualWait
+	if known := p.usual.Usual(); known > 0 {
+		usual = max(time.Second, known)
+	}
+	more := max(0, min(rollout.EnoughLate-i.tests.late, rollout.EnoughLeft-i.tests.left))
+	switch {
+	case i.granted == 0:
+		return 1
+	case !i.counts:
+		return i.leases.n
+	case oldest == nil && p.now.Sub(i.answered) >= survives:
+		return i.foreign + min(1, more)
+	case oldest != nil && p.now.Sub(oldest.leased) >= min(usual, p.patience()/2):
+		return max(i.leases.n, i.streams+i.foreign+more)
+	}
+	return i.leases.n // what has ended may have killed it, which is known a moment later
+}
+
+// given counts a request that the instance gets.
+func (t *tests) given(r *Request) {
+	if !r.Stream {
+		t.n++
+	}
+}
+
+// endTest counts a request that has ended.
+func (p *Pool) endTest(r *Request) {
+	i, took := r.instance, p.now.Sub(r.leased)
+	switch {
+	case r.Stream:
+	case r.refused:
+		i.tests.n--
+	case i.fresh:
+		i.tests.left++
+		if took >= p.patience()*9/10 {
+			i.tests.late++
+		}
+	default:
+		p.usual.Took(took)
+		p.heardOld(took)
+	}
+}
+
+// listenEvery is how often it is looked whether unproven code has answered.
+const listenEvery = 250 * time.Millisecond
+
+// listen tells the rollout what unproven code has done with the requests that it was given.
+func (p *Pool) listen(now time.Time) {
+	r := p.roll
+	r.look = time.Time{}
+	if !r.Unproven() {
+		r.Silent(0, 0, 0)
+		return
+	}
+	void := p.oldHangs(now) // whatever they all wait for is no fault of new code
+	if void {
+		r.void = now
+	}
+	var given, late, left int
+	for i := range p.Instances() {
+		if !i.fresh || i.state != Ready || !i.counts || i.granted == 0 {
+			continue
+		}
+		r.look = now.Add(listenEvery)
+		if void {
+			i.tests.late, i.tests.left = 0, 0
+		}
+		given += i.tests.n
+		if now.Sub(r.void) >= p.patience() {
+			late += i.waiting(now, p.patience())
+		}
+		if now.Sub(i.answered) >= survives {
+			late += i.tests.late
+			left += i.tests.left
+		}
+		p.setSlots(i)
+	}
+	p.serve(now)
+	r.Silent(given, late, left)
+}
+
+// waiting is how many requests, streams left out, have been in flight on the instance for so long.
+func (i *Instance) waiting(now time.Time, d time.Duration) (n int) {
+	for r := i.leases.head; r != nil && now.Sub(r.leased) >= d; r = r.next {
+		if !r.Stream {
+			n++
+		}
+	}
+	return n
+}
+
+// heardOld records how the last request on an old instance ended: in time, or so late that nobody may have answered it.
+func (p *Pool) heardOld(took time.Duration) {
+	switch {
+	case p.roll == nil:
+	case took < p.patience()*9/10:
+		p.roll.heard, p.roll.unheard = p.now, false
+	default:
+		p.roll.unheard = true
+	}
+}
+
+// oldHangs reports whether old instances do not answer either.
+func (p *Pool) oldHangs(now time.Time) bool {
+	half := p.patience() / 2
+	for i := range p.Instances() {
+		if !i.fresh && i.waiting(now, half) > 0 && now.Sub(p.roll.heard) >= half {
+			return true
+		}
+	}
+	return p.roll.unheard
+}
+
+// survived reports whether a fresh instance whose peer does not count answers lives although a request of its has ended.
+func (p *Pool) survived(now time.Time) bool {
+	for i := range p.Instances() {
+		if i.fresh && i.state == Ready && !i.counts && !i.answered.IsZero() && now.Sub(i.answered) >= survives {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,125 @@
+package pool_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
+)
+
+var held = rollout.Plan{Hold: 3 * time.Second}
+
+// Code that takes requests and answers none gets a few, and replaces nothing, whoever ends them.
+func TestAVersionThatAnswersNothing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		firstByte, patient, within time.Duration
+		harmed                     int
+	}{
+		"until timeouts.first_byte":       {time.Minute, time.Minute, 90 * time.Second, 3},
+		"until a short one":               {2 * time.Second, 2 * time.Second, 10 * time.Second, 3},
+		"for ever":                        {0, time.Hour, 90 * time.Second, 3},
+		"until their clients have left":   {time.Minute, 5 * time.Second, 90 * time.Second, 10},
+		"and their clients leave at once": {time.Minute, 100 * time.Millisecond, 90 * time.Second, 10},
+	} {
+		for to, route := range map[string]pool.Route{"alone": two, "with a share": {Version: "1", Extra: "2", Share: 0.4}} {
+			t.Run(name+", "+to, func(t *testing.T) {
+				d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = tt.firstByte })
+				d.serve(5 * time.Second)
+				d.hangs, d.patient = "2", tt.patient
+				d.did(d.p.Route(d.now, route, held, false))
+				for end := d.now.Add(tt.within); d.p.Rollout().Cause == ""; {
+					require.True(t, d.now.Before(end), "%+v", d.p.Rollout())
+					d.serve(100 * time.Millisecond)
+					require.LessOrEqual(t, d.running()["2"], 1)
+				}
+				require.Equal(t, rollout.Hangs, d.p.Rollout().Cause)
+				harmed := d.gaveUp
+				for i := range d.p.Instances() {
+					if i.Version() == "2" {
+						harmed += i.InFlight()
+					}
+				}
+				require.LessOrEqual(t, harmed, tt.harmed)
+				d.serve(5 * time.Second)
+				require.Equal(t, map[string]int{"1": deployed}, d.running())
+				require.Zero(t, d.waits)
+				require.Equal(t, 1, d.starts["2"])
+			})
+		}
+	}
+}
+
+// Code whose first answer takes long is not given up, and gets no more than a trial before it.
+func TestAVersionWhoseFirstAnswerTakesLong(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = time.Minute })
+	d.serve(5 * time.Second)
+	d.hangs, d.patient = "2", 55*time.Second // long polls, of which the first ends then
+	d.did(d.p.Route(d.now, two, held, false))
+	d.serve(50 * time.Second)
+	require.Equal(t, rollout.Watching, d.p.Rollout().Phase)
+	require.Equal(t, 1, d.running()["2"])
+	d.hangs = ""
+	d.serve(5 * time.Second)
+	require.Equal(t, map[string]int{"2": deployed}, d.running())
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+}
+
+// What has a header is answered, however long it goes on.
+func TestAVersionWhoseFirstRequestsGoOn(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = time.Minute })
+	d.serve(5 * time.Second)
+	d.hangs, d.patient = "2", time.Hour
+	d.did(d.p.Route(d.now, two, held, false))
+	d.serve(time.Second)
+	for i := range d.p.Instances() {
+		if i.Version() == "2" {
+			d.reports(i, 1, 0)
+		}
+	}
+	d.serve(10 * time.Second)
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+}
+
+// A stream may say nothing until there is something to say.
+func TestAVersionWhoseFirstRequestsAreStreams(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = time.Minute })
+	d.serve(5 * time.Second)
+	d.release(d.busy...)
+	d.busy = nil
+	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour}, false))
+	d.serve(time.Second)
+	streams := make([]*pool.Request, 8)
+	for k := range streams {
+		streams[k] = &pool.Request{Stream: true}
+		d.collect(d.arrived(streams[k], d.p.Acquire(d.now, streams[k])))
+		d.serve(20 * time.Second)
+	}
+	require.Equal(t, rollout.Watching, d.p.Rollout().Phase)
+	require.Equal(t, "2", streams[0].Instance().Version())
+	r := d.acquire()
+	require.Equal(t, "2", r.Instance().Version(), "it is tried by other requests beside them")
+	d.answer(r)
+	require.Equal(t, "2", d.acquire().Instance().Version())
+}
+
+// What the old code waits for as well is no fault of the new one. The rollout goes on when they answer again.
+func TestAVersionThatHangsAsTheOldOneDoes(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = time.Minute })
+	d.serve(5 * time.Second)
+	d.did(d.p.Route(d.now, two, held, false))
+	d.run(time.Second, nil)
+	d.comeUp()
+	for range 4 { // nothing is answered for minutes: all run into their timeout, and others come
+		d.release(d.busy...)
+		d.busy = d.acquireN(len(d.busy))
+		d.run(time.Minute, nil)
+		d.endDrained()
+		require.Equal(t, rollout.Watching, d.p.Rollout().Phase)
+		require.Equal(t, 1, d.running()["2"])
+	}
+	d.serve(10 * time.Second)
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+}
