@@ -204,7 +204,7 @@ func (b *boot) invoke(ctx context.Context, inv *invocation) (*answer, error) {
 	defer inv.endStream()
 	b.events.Emit("platform.start", startRecord(inv))
 	b.update(func() {
-		b.inv = inv
+		b.inv, inv.offered = inv, time.Now()
 		for _, x := range b.extensions {
 			x.offer(invokeEvent(inv))
 		}
@@ -223,7 +223,18 @@ func (b *boot) invoke(ctx context.Context, inv *invocation) (*answer, error) {
 	if b.mustEnd(err) {
 		b.shutdown(Spindown)
 	}
+	b.update(func() {
+		if err == nil && len(b.extensions) > 0 {
+			inv.idle = time.Now()
+		}
+	})
 	return b.outcome(inv, err)
+}
+
+// missed tells of an invocation that its own init has failed: it never came to the runtime.
+func (b *boot) missed(inv *invocation, err error) {
+	b.events.Emit("platform.start", startRecord(inv))
+	b.events.Emit("platform.runtimeDone", b.runtimeDone(inv, nil, err))
 }
 
 // mustEnd tells whether the wait ended because the environment was told to end, and not because the function failed.

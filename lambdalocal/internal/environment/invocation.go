@@ -67,8 +67,11 @@ type invocation struct {
 	answer    *answer
 
 	began     time.Time
+	offered   time.Time // to the runtime; zero: never
 	responded time.Time // the first byte of the answer
 	answered  time.Time // the last
+	done      time.Time // the runtime has asked for the next event, or has failed
+	idle      time.Time // so have the extensions, if there are some; zero: they have not
 	produced  int       // bytes of the answer
 
 	streaming sync.Mutex

@@ -58,6 +58,9 @@ func (e *Environment) answer(ctx context.Context, inv *invocation) (*answer, err
 		began := time.Now()
 		if err := e.start(ctx, "invoke"); err != nil {
 			e.reportInit("invoke", time.Since(began), err)
+			if b := e.current(); b != nil {
+				b.missed(inv, err)
+			}
 			return nil, err
 		}
 	}

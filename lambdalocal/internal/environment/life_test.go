@@ -109,7 +109,8 @@ func TestTelemetryOfAWholeLife(t *testing.T) {
 		`platform.start {"requestId":"id-1","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1"},"version":"3"}`,
 		`platform.runtimeDone {"requestId":"id-1","status":"success","metrics":{"durationMs":#,"producedBytes":6},"tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1"},` +
 			`"spans":[{"name":"responseLatency","start":"#","durationMs":#},{"name":"responseDuration","start":"#","durationMs":#},{"name":"runtimeOverhead","start":"#","durationMs":#}]}`,
-		`platform.report {"requestId":"id-1","status":"success","metrics":{"billedDurationMs":#,"durationMs":#,"initDurationMs":#,"maxMemoryUsedMB":#,"memorySizeMB":128},"tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1"}}`,
+		`platform.report {"requestId":"id-1","status":"success","metrics":{"billedDurationMs":#,"durationMs":#,"initDurationMs":#,"maxMemoryUsedMB":#,"memorySizeMB":128},"tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1"},` +
+			`"spans":[{"name":"extensionOverhead","start":"#","durationMs":#}]}`,
 	}, c.take(t, 3))
 
 	result = s.invoke(Invocation{})
@@ -120,6 +121,25 @@ func TestTelemetryOfAWholeLife(t *testing.T) {
 	last := c.take(t, 3)
 	require.Contains(t, last[1], `platform.runtimeDone {"requestId":"id-1","status":"error","errorType":"Runtime.ExitError"`)
 	require.Contains(t, last[2], `platform.report {"requestId":"id-1","status":"error","errorType":"Runtime.ExitError"`)
+}
+
+// Extensions learn of the invocation whose own init has failed, as of any other, and in the order of AWS's runtime interface emulator.
+func TestTelemetryOfAnInvocationThatNeverCameToTheRuntime(t *testing.T) {
+	seen := collect(t)
+	s := newStage(t, withExternal)
+	initialized := s.begin()
+	s.call("POST", initErrorPath, nil, "{}")
+	<-initialized
+	result := s.invoke(Invocation{TraceID: "Root=1"})
+	s.eventuallyBoot("the extension runs", func(b *boot) bool { return len(b.processes) > 0 })
+	id := s.register("sleep", `["INVOKE"]`)
+	s.call("PUT", telemetryPath, id, seen.subscription(`["platform"]`))
+	s.call("POST", initErrorPath, nil, "{}")
+	require.Equal(t, InitFailed, (<-result).Outcome)
+	require.Equal(t, []string{
+		`platform.start {"requestId":"id-1","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1"},"version":""}`,
+		`platform.runtimeDone {"requestId":"id-1","status":"error","errorType":"Runtime.Unknown","metrics":{"durationMs":#,"producedBytes":0},"tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1"}}`,
+	}, seen.take(t, 8)[5:7])
 }
 
 // An extension is told of an init that failed, and of why, before its process is killed.

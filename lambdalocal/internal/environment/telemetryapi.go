@@ -155,18 +155,22 @@ func (b *boot) runtimeDone(inv *invocation, a *answer, err error) invokeDoneReco
 		r = a.result()
 	}
 	status, kind := statusWord(r.Outcome, r.ErrorType)
-	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	inv.done = time.Now()
+	took := time.Duration(0)
+	if !inv.offered.IsZero() {
+		took = inv.done.Sub(inv.offered)
+	}
 	record := invokeDoneRecord{
 		RequestID: inv.ID, Status: status, ErrorType: kind, Tracing: inv.tracing(),
-		Metrics: map[string]any{"durationMs": asMillis(now.Sub(inv.began)), "producedBytes": inv.produced},
+		Metrics: map[string]any{"durationMs": asMillis(took), "producedBytes": inv.produced},
 	}
 	if inv.answer != nil {
 		record.Spans = []span{
-			spanOf("responseLatency", inv.began, inv.responded),
+			spanOf("responseLatency", inv.offered, inv.responded),
 			spanOf("responseDuration", inv.responded, inv.answered),
-			spanOf("runtimeOverhead", inv.answered, now),
+			spanOf("runtimeOverhead", inv.answered, inv.done),
 		}
 	}
 	return record
@@ -186,5 +190,9 @@ func (e *Environment) reportRecord(inv *invocation, r *Result) invokeDoneRecord 
 	if r.Init > 0 {
 		metrics["initDurationMs"] = asMillis(r.Init)
 	}
-	return invokeDoneRecord{RequestID: inv.ID, Status: status, ErrorType: kind, Metrics: metrics, Tracing: inv.tracing()}
+	record := invokeDoneRecord{RequestID: inv.ID, Status: status, ErrorType: kind, Metrics: metrics, Tracing: inv.tracing()}
+	if !inv.idle.IsZero() {
+		record.Spans = []span{spanOf("extensionOverhead", inv.done, inv.idle)}
+	}
+	return record
 }
