@@ -1,10 +1,12 @@
 // Package serial finds out whether an app serves one request at a time, from the times of those that overlap.
 //
 // It looks at pairs: a request A that came when nothing was in flight, and the next one, B, of the same kind, that came when the
-// app had A for certain, and within the first quarter of A's time. An app that serves them together answers B about as long after
-// A as B came after A, or before A. One that serves one at a time begins with B when A has ended: B's answer comes after A's end,
-// and that takes about as long as A took. Apps whose times vary do so by chance now and then, and so it takes many pairs in a
-// row; one pair that contradicts begins the count anew.
+// app had A for certain. An app that serves one at a time begins with B when A has ended: B never ends before A, and mostly a good
+// while after it. In an app that serves them together, whatever their times are, B takes longer than A by so much as often as A takes
+// longer than B by so much. So B ends before A at least as often as it ends twice as long after A as it came after A.
+// A pair that does the second agrees, and is a coin that fell on one side; a pair that does the first contradicts, and begins the count anew.
+// Where requests share a processor the same holds in the processor's own time, which runs slower the more is in flight: so a pair must agree
+// in that time, too. A pair that does neither says little.
 //
 // Under load nothing comes when nothing is in flight. So it also looks at lines: requests that wait while others are served. An
 // app that serves one at a time ends them one after the other, each as long after the one before as it takes alone. One that
@@ -13,6 +15,8 @@
 package serial
 
 import (
+	"math"
+	"math/bits"
 	"net/http"
 	"strings"
 	"sync"
@@ -21,11 +25,16 @@ import (
 )
 
 const (
-	// enough is how many pairs in a row say that the app serves one at a time. Of pairs that say anything, one in four says so
-	// by chance where times vary without bound; this many in a row do once in four thousand million.
-	enough = 16
+	// enough is how many pairs must agree, and none contradict, if the app serves one at a time. By chance they do once in a million
+	// times.
+	enough = 20
 	// doubts is how many pairs may contradict before nobody looks any more.
 	doubts = 20
+	// mute is how many pairs that say little take back one that agrees: an app that serves together may stand still now and then,
+	// just between two ends.
+	mute = 10
+	// dull is how many more of those than that there may be before nobody looks any more.
+	dull = 500
 	// lined is how many ends in a row have such a distance when the app serves one at a time. Requests that share a processor
 	// have it for as long as their rounds stay the same.
 	lined = 64
@@ -35,7 +44,7 @@ const (
 	// kinds bounds how many kinds are remembered.
 	kinds = 64
 	// apart is how long after A a B that counts comes. Those that come together reach the app in any order. So what counts
-	// takes 20 ms at least; shorter ones follow each other on one processor whatever the app does.
+	// takes 20 ms mostly; shorter ones follow each other on one processor whatever the app does.
 	apart = 5 * time.Millisecond
 )
 
@@ -49,17 +58,21 @@ type Watch struct {
 	inFlight int
 	first    *Request // A; nil: none, or the pair is of no use
 	second   *Request // B
-	pairs    int      // in a row
+	score    int      // of pairs, in parts of mute
 	against  int
+	neither  int // pairs that say little
 
-	alone map[string]time.Duration // by kind
-	last  time.Time                // the last end; zero: none that says anything
-	row   int                      // ends in a row as of an app that serves one at a time
+	processed float64   // seconds that a processor has had for each request, if those in flight share one
+	moved     time.Time // when that was so
+
+	alone map[string]*alone // by kind
+	last  time.Time         // the last end; zero: none that says anything
+	row   int               // ends in a row as of an app that serves one at a time
 }
 
 // New returns a Watch that has seen nothing.
 func New() *Watch {
-	return &Watch{found: make(chan struct{}), now: time.Now, alone: make(map[string]time.Duration)}
+	return &Watch{found: make(chan struct{}), now: time.Now, alone: make(map[string]*alone)}
 }
 
 // Found is closed when the app is known to serve one request at a time. It is nil for a nil Watch.
@@ -78,7 +91,29 @@ type Request struct {
 	began    time.Time
 	answered time.Time // zero: not yet
 	ended    time.Time // zero: not yet
+	from, to float64   // Watch.processed when it began and when it ended
 }
+
+// alone is how long requests of a kind took that came when nothing was in flight.
+type alone struct {
+	least time.Duration
+	n     float64
+	logs  float64 // sum of logarithms
+}
+
+// remembered is about how many requests an alone remembers.
+const remembered = 64
+
+func (a *alone) add(took time.Duration) {
+	if a.n == 0 || took < a.least {
+		a.least = took
+	}
+	keep := min(1, remembered/(a.n+1))
+	a.n, a.logs = a.n*keep+1, a.logs*keep+math.Log(float64(max(1, took)))
+}
+
+// usual is about how long they take. A few long ones hardly count.
+func (a *alone) usual() time.Duration { return time.Duration(math.Exp(a.logs / a.n)) }
 
 // Begin takes note of a request that the app gets. Answered, which may be left out, and Ended follow.
 func (w *Watch) Begin(r *http.Request) *Request {
@@ -89,6 +124,7 @@ func (w *Watch) Begin(r *http.Request) *Request {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	q.began = w.now()
+	q.from = w.advance(q.began)
 	w.inFlight++
 	q.inFlight = w.inFlight
 	switch {
@@ -125,45 +161,62 @@ func (q *Request) Ended(cut bool) {
 	w := q.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.inFlight--
 	q.ended = w.now()
+	q.to = w.advance(q.ended)
+	w.inFlight--
 	w.look(q, cut)
 	switch {
 	case q != w.first && q != w.second || w.first == nil:
 	case cut:
 		w.first, w.second = nil, nil
 	case q == w.first:
-		w.firstEnded(q.ended.Sub(q.began))
+		if w.second == nil {
+			w.first = nil
+		}
 	default:
 		w.compare()
 	}
 }
 
-// firstEnded keeps the pair if it can tell anything.
-func (w *Watch) firstEnded(took time.Duration) {
-	if w.second == nil || w.second.began.Sub(w.first.began) > took/4 {
-		w.first, w.second = nil, nil
+// advance counts what a processor has done until now, and returns it.
+func (w *Watch) advance(now time.Time) float64 {
+	if w.inFlight > 0 {
+		w.processed += now.Sub(w.moved).Seconds() / float64(w.inFlight)
 	}
+	w.moved = now
+	return w.processed
 }
 
 // compare looks at a pair whose second request has ended.
 func (w *Watch) compare() {
 	a, b := w.first, w.second
-	took, later := a.ended.Sub(a.began), b.ended.Sub(a.ended)
-	switch {
-	case a.ended.IsZero() || later < took*35/100:
+	w.first, w.second = nil, nil
+	known := w.alone[a.kind]
+	if a.ended.IsZero() {
 		w.contradict()
-	case later < took/2 || later > 2*took: // it says nothing
-		w.first, w.second = nil, nil
-	default:
+		return
+	}
+	gap, later := b.began.Sub(a.began), b.ended.Sub(a.ended)
+	switch {
+	case known == nil || known.usual() < 4*apart: // it says nothing
+	case later >= gap+max(gap, known.usual()/4) && b.to-a.to > 2*(b.from-a.from):
 		w.agree()
+	default:
+		w.doubt()
 	}
 }
 
 func (w *Watch) agree() {
-	w.first, w.second = nil, nil
-	if w.pairs++; w.pairs == enough {
+	w.neither = max(0, w.neither-mute)
+	if w.score += mute; w.score >= enough*mute {
 		w.find()
+	}
+}
+
+func (w *Watch) doubt() {
+	w.score = max(0, w.score-1)
+	if w.neither++; w.neither == dull {
+		w.over.Store(true)
 	}
 }
 
@@ -181,18 +234,24 @@ func (w *Watch) look(q *Request, cut bool) {
 		w.last = time.Time{} // the app may still work on it
 		return
 	}
-	alone, known := w.alone[q.kind]
-	if took := q.ended.Sub(q.began); q.inFlight == 1 && (known && took < alone || !known && len(w.alone) < kinds) {
-		w.alone[q.kind] = took
+	known := w.alone[q.kind]
+	if q.inFlight == 1 {
+		if known == nil && len(w.alone) < kinds {
+			known = &alone{}
+			w.alone[q.kind] = known
+		}
+		if known != nil {
+			known.add(q.ended.Sub(q.began))
+		}
 	}
-	if alone < 4*apart || q.inFlight < company || before.Sub(q.began) < apart {
+	if known == nil || known.least < 4*apart || q.inFlight < company || before.Sub(q.began) < apart {
 		return
 	}
 	distance := q.ended.Sub(before)
 	switch {
-	case distance < alone*8/10, !q.answered.IsZero() && q.answered.Before(before):
+	case distance < known.least*8/10, !q.answered.IsZero() && q.answered.Before(before):
 		w.row = 0
-	case distance <= 2*alone:
+	case distance <= 2*known.least:
 		if w.row++; w.row == lined {
 			w.find()
 		}
@@ -200,22 +259,29 @@ func (w *Watch) look(q *Request, cut bool) {
 }
 
 func (w *Watch) contradict() {
-	w.first, w.second, w.pairs = nil, nil, 0
+	w.first, w.second, w.score = nil, nil, 0
 	if w.against++; w.against == doubts {
 		w.over.Store(true)
 	}
 }
 
-// kindOf groups requests that are likely to take as long: those of one method and path, whatever number is in it.
+// kindOf groups requests that are likely to take as long: those of one method and path, whatever number is in it, with the same
+// parameters and a body of about the same size.
 func kindOf(r *http.Request) string {
 	var kind strings.Builder
 	kind.WriteString(r.Method)
+	kind.WriteByte(byte('0' + bits.Len64(uint64(max(0, r.ContentLength)))))
 	for part := range strings.SplitSeq(r.URL.Path, "/") {
 		if strings.ContainsAny(part, "0123456789") {
 			part = "*"
 		}
 		kind.WriteByte('/')
 		kind.WriteString(part)
+	}
+	for parameter := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		name, _, _ := strings.Cut(parameter, "=")
+		kind.WriteByte('&')
+		kind.WriteString(name)
 	}
 	return kind.String()
 }

@@ -2,6 +2,7 @@ package serial
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -157,6 +158,116 @@ func TestAnAppThatServesTogetherIsNotFound(t *testing.T) {
 	}
 }
 
+// times are how long requests take alone.
+var times = map[string]func(r *rand.Rand) time.Duration{
+	"fixed":     func(*rand.Rand) time.Duration { return 100 * time.Millisecond },
+	"by half":   func(r *rand.Rand) time.Duration { return time.Duration(50+r.IntN(100)) * time.Millisecond },
+	"exp":       func(r *rand.Rand) time.Duration { return 5*time.Millisecond + poisson(r, 95*time.Millisecond) },
+	"lognormal": func(r *rand.Rand) time.Duration { return time.Duration(73e6 * math.Exp(0.8*r.NormFloat64())) },
+	"pareto":    func(r *rand.Rand) time.Duration { return time.Duration(35e6 * math.Pow(1-r.Float64(), -1/1.5)) },
+	"two kinds": func(r *rand.Rand) time.Duration {
+		if r.IntN(5) == 0 {
+			return 400 * time.Millisecond
+		}
+		return 25 * time.Millisecond
+	},
+}
+
+func at(mean time.Duration, times func(*rand.Rand) time.Duration) load {
+	return func(r *rand.Rand) (time.Duration, string, time.Duration) { return poisson(r, mean), "/", times(r) }
+}
+
+// bursts are eight requests within moments, again and again.
+func bursts(times func(*rand.Rand) time.Duration) load {
+	n := 0
+	return func(r *rand.Rand) (time.Duration, string, time.Duration) {
+		if n++; n%8 == 0 {
+			return time.Second + poisson(r, time.Second), "/", times(r)
+		}
+		return poisson(r, 8*time.Millisecond), "/", times(r)
+	}
+}
+
+// An app that serves one at a time is found, soon, however its times vary.
+func TestAnAppWhoseTimesVaryIsFound(t *testing.T) {
+	for name, times := range times {
+		for _, mean := range []time.Duration{333 * time.Millisecond, 200 * time.Millisecond, 143 * time.Millisecond} {
+			t.Run(fmt.Sprint(name, " each ", mean), func(t *testing.T) {
+				for seed := range uint64(4) {
+					yes, after := found(t, seed, 2500, oneAtATime, at(mean, times))
+					require.True(t, yes, "seed %d", seed)
+					t.Logf("after %d", after)
+				}
+			})
+		}
+	}
+}
+
+// turns are processors, or a lock on the interpreter, of which each request gets turns.
+func turns(n int, turn time.Duration) func() app {
+	return func() app {
+		free := make(chan struct{}, n)
+		return func(_ string, work time.Duration) {
+			for left := work; left > 0; left -= turn {
+				free <- struct{}{}
+				time.Sleep(min(turn, left))
+				<-free
+			}
+		}
+	}
+}
+
+// eventLoop computes a part of the work at its beginning and another at its end, one request at a time, and waits in between.
+func eventLoop(part float64) func() app {
+	return func() app {
+		loop := make(chan struct{}, 1)
+		return func(_ string, work time.Duration) {
+			computes := time.Duration(part * float64(work))
+			for _, wait := range []time.Duration{work - computes, 0} {
+				loop <- struct{}{}
+				time.Sleep(computes / 2)
+				<-loop
+				time.Sleep(wait)
+			}
+		}
+	}
+}
+
+// pausing stands still now and then, with all that it serves.
+func pausing(pause, every time.Duration) func() app {
+	return func() app {
+		start := time.Now()
+		return func(_ string, work time.Duration) {
+			for left := work; left > 0; left -= 5 * time.Millisecond {
+				if at := time.Since(start) % every; at < pause {
+					time.Sleep(pause - at)
+				}
+				time.Sleep(min(left, 5*time.Millisecond))
+			}
+		}
+	}
+}
+
+// An app that serves together is not found, however its times vary and whatever its requests share.
+func TestAnAppThatServesTogetherIsNotFoundWhateverItShares(t *testing.T) {
+	for name, newApp := range map[string]func() app{
+		"nothing": together, "two workers": workers(2), "three workers": workers(3), "a processor": turns(1, 2*time.Millisecond),
+		"an interpreter": turns(1, 5*time.Millisecond), "two processors": turns(2, 2*time.Millisecond), "a loop": eventLoop(0.1), "a busy loop": eventLoop(0.3),
+		"short pauses": pausing(20*time.Millisecond, 201*time.Millisecond), "long pauses": pausing(300*time.Millisecond, 3001*time.Millisecond),
+	} {
+		for kind, times := range times {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				for seed := range uint64(2) {
+					for _, next := range []load{at(333*time.Millisecond, times), at(143*time.Millisecond, times), bursts(times)} {
+						yes, after := found(t, seed, 800, newApp, next)
+						require.False(t, yes, "seed %d, after %d", seed, after)
+					}
+				}
+			})
+		}
+	}
+}
+
 // workers is a server that serves n at a time.
 func workers(n int) func() app {
 	return func() app {
@@ -281,7 +392,7 @@ func TestWhatSaysNothing(t *testing.T) {
 					b := w.Begin(request)
 					end(a, b)
 				}
-				require.Zero(t, w.pairs)
+				require.Zero(t, w.score)
 				require.Zero(t, w.inFlight)
 			})
 		})
@@ -296,7 +407,7 @@ func TestRequestsThatComeTogetherSayNothing(t *testing.T) {
 	b.Answered()
 	b.Ended(false)
 	a.Ended(false)
-	require.Zero(t, w.against+w.pairs)
+	require.Zero(t, w.against+w.score)
 }
 
 func TestNobodyLooksAnyMore(t *testing.T) {
@@ -320,6 +431,12 @@ func TestKinds(t *testing.T) {
 	require.Equal(t, kind("GET", "/items/7"), kind("GET", "/items/12345"))
 	require.NotEqual(t, kind("GET", "/items/7"), kind("GET", "/items"))
 	require.NotEqual(t, kind("GET", "/items"), kind("POST", "/items"))
+	asked := func(query string, length int64) string {
+		return kindOf(&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/graphql", RawQuery: query}, ContentLength: length})
+	}
+	require.Equal(t, asked("id=1&all", 100), asked("id=2&all", 90))
+	require.NotEqual(t, asked("id=1", 100), asked("all", 100))
+	require.NotEqual(t, asked("id=1", 100), asked("id=1", 1000))
 }
 
 func BenchmarkRequest(b *testing.B) {
