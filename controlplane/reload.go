@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 )
 
@@ -34,6 +35,7 @@ type reloader struct {
 	mu   sync.Mutex // guards the fields below
 	runs *Config    // what holds: never altered
 	last admin.Reload
+	sum  files.Digest // of what was last read; zero: nothing was
 }
 
 func newReloader(cfg *Config, apply func(*Config) error, log logrus.FieldLogger) *reloader {
@@ -57,6 +59,30 @@ func (r *reloader) Last() admin.Reload {
 	return r.last
 }
 
+// A try is one reading of the file, and what came of it.
+type try struct {
+	why     string
+	sum     files.Digest // of what the file held
+	next    *Config      // what would hold
+	changes config.Changes
+	err     error // why it does not
+}
+
+// fileChanged is why a file is read for which nobody has asked.
+const fileChanged = "the file has changed"
+
+// Reload implements admin.Reloader.
+func (r *reloader) Reload(why string) admin.Reload {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	t := try{why: why, sum: files.Sum(r.source.File)} // before it is read: what is written meanwhile is another change
+	t.next, t.changes, t.err = r.read(r.current())
+	if t.err == nil && len(t.changes.Taken) > 0 {
+		t.err = r.apply(t.next)
+	}
+	return r.note(t)
+}
+
 // Why nothing is read.
 var (
 	errNoSource = errors.New("this process has no configuration file to read")
@@ -64,55 +90,66 @@ var (
 	errEmptied  = errors.New("functions: not there, and until now there are some: the file may be half written. To have none, write functions: []")
 )
 
-// Reload implements admin.Reloader.
-func (r *reloader) Reload(why string) admin.Reload {
-	r.reloading.Lock()
-	defer r.reloading.Unlock()
-	now := r.current()
-	next, changed, restart, err := r.read(now)
-	if err == nil && len(changed) > 0 {
-		err = r.apply(next)
-	}
-	return r.note(why, next, changed, restart, err)
-}
-
 // read returns what would hold next. The caller holds reloading.
-func (r *reloader) read(now *Config) (next *Config, changed, restart []string, err error) {
+func (r *reloader) read(now *Config) (*Config, config.Changes, error) {
 	switch {
 	case r.ended:
-		return nil, nil, nil, errEnding
+		return nil, config.Changes{}, errEnding
 	case r.source.Load == nil:
-		return nil, nil, nil, errNoSource
+		return nil, config.Changes{}, errNoSource
 	}
-	if next, err = r.source.Load(); err != nil {
-		return nil, nil, nil, err
+	next, err := r.source.Load()
+	if err != nil {
+		return nil, config.Changes{}, err
 	}
 	if next.Functions == nil && len(now.Functions) > 0 {
-		return nil, nil, nil, errEmptied // all that runs would end
+		return nil, config.Changes{}, errEmptied // all that runs would end
 	}
 	effective, changes, err := now.Over(*next)
-	return &effective, changes.Taken, changes.Restart, err
+	return &effective, changes, err
 }
 
 // note takes down what came of a try, and tells who should know.
-func (r *reloader) note(why string, next *Config, changed, restart []string, err error) admin.Reload {
+func (r *reloader) note(t try) admin.Reload {
 	r.mu.Lock()
-	was, at := r.last, time.Now()
-	r.last.At, r.last.Refused = at, ""
-	if err != nil {
-		r.last.Refused = err.Error()
+	was, at, again := r.last, time.Now(), r.again(t)
+	r.sum, r.last.At = t.sum, at
+	switch {
+	case again:
+	case t.err != nil:
+		r.last.Refused = t.err.Error()
 		r.last.NotTaken++
-	} else {
-		r.runs, r.last.TakenAt, r.last.Changed, r.last.Restart = next, at, changed, restart
+	default:
+		r.runs, r.last.Refused, r.last.TakenAt, r.last.Changed, r.last.Restart = t.next, "", at, t.changes.Taken, t.changes.Restart
 		r.last.Taken++
 	}
 	last := r.last
 	r.mu.Unlock()
-	r.say(why, was, last)
-	if err == nil && r.source.Taken != nil {
-		r.source.Taken(next)
+	if !again {
+		r.say(t.why, was, last)
+	}
+	if t.err == nil && r.source.Taken != nil {
+		r.source.Taken(t.next)
 	}
 	return last
+}
+
+// again tells whether the same contents are refused for the same reason as before, and nobody has asked. The caller holds mu.
+func (r *reloader) again(t try) bool {
+	return t.err != nil && t.why == fileChanged && t.sum == r.sum && t.err.Error() == r.last.Refused
+}
+
+// retryAfter is when contents that were refused are read again: a file that they name may be there by then.
+const retryAfter = 5 * time.Second
+
+// known is the digest of what was last read. It is zero if that is to be read again.
+func (r *reloader) known() files.Digest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last.Refused != "" && time.Since(r.last.At) >= retryAfter {
+		return files.Digest{}
+	}
+	return r.sum
 }
 
 func (r *reloader) say(why string, was, is admin.Reload) {
@@ -141,7 +178,7 @@ func (r *reloader) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	files.Follow(ctx, r.source.File, func() { r.Reload("the file has changed") })
+	files.Follow(ctx, r.source.File, r.known, func() { r.Reload(fileChanged) })
 	return nil
 }
 

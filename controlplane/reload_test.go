@@ -2,10 +2,14 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
@@ -51,4 +55,110 @@ func TestAFileWithoutFunctionsIsNoConfigurationWithNone(t *testing.T) {
 		require.Equal(t, refused, len(r.current().Functions) == 1, "%q", text)
 		require.Empty(t, r.Reload("again").Changed)
 	}
+}
+
+// A followed is a reloader that follows a file, in a bubble of synctest.
+type followed struct {
+	*reloader
+	t    *testing.T
+	file string
+	said *logtest.Hook
+}
+
+func (f followed) write(text string) {
+	f.t.Helper()
+	require.NoError(f.t, os.WriteFile(f.file, []byte(text), 0o600))
+}
+
+// later lets time pass, in which the file is looked at several times.
+func (f followed) later() {
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+}
+
+const (
+	tenWait    = "functions:\n- name: web\n  queue: {limit: 10}\n  routes: [{path: /}]\n"
+	twentyWait = "functions:\n- name: web\n  queue: {limit: 20}\n  routes: [{path: /}]\n"
+)
+
+func follow(t *testing.T, apply func(*Config) error, do func(followed)) {
+	f := followed{t: t, file: filepath.Join(t.TempDir(), "controlplane.yaml")}
+	f.write(tenWait)
+	load := func() (*Config, error) { return LoadConfig(f.file, nil, nil) }
+	cfg, err := load()
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		log, said := logtest.NewNullLogger()
+		f.t, f.said, f.reloader = t, said, newReloader(cfg, apply, log)
+		f.source = Source{File: f.file, Load: load}
+		ctx, end := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- f.Run(ctx) }()
+		f.later()
+		do(f)
+		end()
+		require.NoError(t, <-done)
+	})
+}
+
+func takeAll(*Config) error { return nil }
+
+// An operator tries something, and puts back what was there before the file was looked at again.
+func TestWhatIsPutBackAtOnceIsInUseAgain(t *testing.T) {
+	follow(t, takeAll, func(f followed) {
+		f.write(twentyWait)
+		require.Equal(t, []string{"functions[web].queue.limit"}, f.Reload("an operator asks for it").Changed)
+		f.write(tenWait)
+		f.later()
+		require.Equal(t, 10, f.current().Functions[0].Queue.Limit)
+
+		f.write("functions: [")
+		require.NotEmpty(t, f.Reload("an operator asks for it").Refused)
+		f.write(tenWait)
+		f.later()
+		require.Empty(t, f.Last().Refused)
+	})
+}
+
+// What an operator has had read is not read once more: its result stays to be seen.
+func TestAChangeIsReadOnce(t *testing.T) {
+	follow(t, takeAll, func(f followed) {
+		f.write(twentyWait)
+		did := f.Reload("SIGHUP")
+		f.later()
+		require.Equal(t, did, f.Last())
+
+		f.said.Reset()
+		f.write("functions: [")
+		did = f.Reload("SIGHUP")
+		f.later()
+		require.Equal(t, did, f.Last())
+		require.Len(t, f.said.AllEntries(), 1)
+	})
+}
+
+// A configuration and the certificate that it names may come in any order, as from Kubernetes.
+func TestWhatWasRefusedIsTakenWhenItFits(t *testing.T) {
+	missing := errors.New("certificate of listener front: no such file")
+	why := missing
+	follow(t, func(*Config) error { return why }, func(f followed) {
+		f.write(twentyWait)
+		for range 10 {
+			f.later()
+		}
+		require.Equal(t, missing.Error(), f.Last().Refused)
+		require.EqualValues(t, 1, f.Last().NotTaken)
+		require.Equal(t, 10, f.current().Functions[0].Queue.Limit)
+		require.Len(t, f.said.AllEntries(), 1, "it is said once")
+		require.Equal(t, logrus.ErrorLevel, f.said.LastEntry().Level)
+		require.NotEmpty(t, f.Reload("SIGHUP").Refused)
+		require.Len(t, f.said.AllEntries(), 2, "and whenever somebody asks")
+
+		why = nil
+		for range 3 {
+			f.later()
+		}
+		require.Empty(t, f.Last().Refused)
+		require.Equal(t, 20, f.current().Functions[0].Queue.Limit)
+	})
 }

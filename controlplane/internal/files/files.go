@@ -17,8 +17,8 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/source"
 )
 
-// maxSize is more than any certificate chain or token has, in bytes.
-const maxSize = 1 << 20
+// maxSize is more than any of these files has, in bytes. A configuration of thousands of functions has a few MiB.
+const maxSize = 16 << 20
 
 // A Value is what one or more files hold together. Get and Refused may be called by any goroutine.
 type Value[T any] struct {
@@ -28,15 +28,16 @@ type Value[T any] struct {
 	fit   func(next T) error
 
 	// Owned by the goroutine that looks.
-	seen digest // at the last look
+	seen Digest // at the last look
 
 	mu      sync.Mutex // guards the fields below
 	value   T
-	taken   digest // that value was made of
+	taken   Digest // that value was made of
 	refused error
 }
 
-type digest [sha256.Size]byte
+// A Digest tells contents apart. The zero Digest is of none.
+type Digest [sha256.Size]byte
 
 // Read reads the files. parse gets their contents in the order of the names. fit has to agree before what was read later
 // replaces the value; nil agrees with all.
@@ -103,14 +104,14 @@ func (v *Value[T]) note(refused error) {
 	v.refused = refused
 }
 
-func (v *Value[T]) take(next T, sum digest) {
+func (v *Value[T]) take(next T, sum Digest) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.value, v.taken, v.refused = next, sum, nil
 }
 
 // read returns the files' contents and a digest of them, or else of the error.
-func read(names []string) ([][]byte, digest, error) {
+func read(names []string) ([][]byte, Digest, error) {
 	hash := sha256.New()
 	var contents [][]byte
 	for _, name := range names {
@@ -122,7 +123,7 @@ func read(names []string) ([][]byte, digest, error) {
 		_ = binary.Write(hash, binary.BigEndian, int64(len(text))) // to a hash, which takes all
 		hash.Write(text)
 	}
-	return contents, digest(hash.Sum(nil)), nil
+	return contents, Digest(hash.Sum(nil)), nil
 }
 
 func readFile(name string) ([]byte, error) {
