@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -71,6 +72,11 @@ func (s *Store) Swap(ctx context.Context, seen uint64, next lease.Record) error 
 	if err != nil {
 		return err
 	}
+	if now.Version == 0 && s.life != nil {
+		if _, othersLive := s.lost(); !othersLive {
+			now.Version = seen // the record was lost, and nobody else has led meanwhile
+		}
+	}
 	if now.Version != seen {
 		return &lease.ConflictError{Now: now}
 	}
@@ -129,25 +135,36 @@ func flock(ctx context.Context, f *os.File) error {
 	}
 }
 
+// read returns the record. What is no record, or not there, was lost. If another process lives that has led, that is an error where the
+// file holds something: the other one writes it again.
 func (s *Store) read() (lease.Record, error) {
-	var r lease.Record
 	text, err := os.ReadFile(s.record())
 	if errors.Is(err, fs.ErrNotExist) {
+		r, _ := s.lost()
 		return r, nil
-	}
-	switch {
-	case err != nil:
-	case len(text) > maxRecord:
-		err = fmt.Errorf("%s: %d bytes, at most %d", s.record(), len(text), maxRecord)
-	default:
-		if err = json.Unmarshal(text, &r); err != nil {
-			err = fmt.Errorf("%s: %w", s.record(), err)
-		}
 	}
 	if err != nil {
 		return lease.Record{}, fmt.Errorf("lease: %w", err)
 	}
+	r, err := parse(text)
+	if err == nil {
+		return r, nil
+	}
+	r, othersLive := s.lost()
+	if othersLive {
+		return lease.Record{}, fmt.Errorf("lease: %s: %w", s.record(), err)
+	}
 	return r, nil
+}
+
+func parse(text []byte) (r lease.Record, err error) {
+	if len(text) > maxRecord {
+		return r, fmt.Errorf("%d bytes, at most %d", len(text), maxRecord)
+	}
+	if err = json.Unmarshal(text, &r); err == nil {
+		err = r.Validate()
+	}
+	return r, err
 }
 
 // live locks the file of a term.
@@ -178,10 +195,33 @@ func (s *Store) die() {
 
 // gone tells whether the lock of a term is not held any more. Without such a file that is not known, and gone is false.
 func (s *Store) gone(term uint64) bool {
+	held, known := s.held(term)
+	return known && !held
+}
+
+// held tells whether another process holds the lock of a term, if there is such a file.
+func (s *Store) held(term uint64) (held, known bool) {
 	f, err := os.Open(s.lives(term))
 	if err != nil {
-		return false
+		return false, false
 	}
 	defer func() { _ = f.Close() }()
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil, true
+}
+
+// lost returns what the locks of terms tell where the record is lost: the highest term, and whether another process lives that has led.
+func (s *Store) lost() (r lease.Record, othersLive bool) {
+	entries, _ := os.ReadDir(s.dir) // what cannot be read tells nothing
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), "leader.")
+		term, err := strconv.ParseUint(strings.TrimSuffix(number, ".lock"), 10, 64)
+		if !ok || err != nil {
+			continue
+		}
+		r.Term = max(r.Term, term)
+		if held, _ := s.held(term); held && (s.life == nil || s.term != term) {
+			othersLive = true
+		}
+	}
+	return r, othersLive
 }

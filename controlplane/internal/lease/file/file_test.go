@@ -76,13 +76,57 @@ func TestTheDeathOfAHolderIsSeen(t *testing.T) {
 	require.NoFileExists(t, store.lives(2))
 }
 
-func TestAFileThatHoldsSomethingElseIsNamed(t *testing.T) {
-	store := New(t.TempDir(), "me")
-	require.NoError(t, os.WriteFile(store.record(), []byte("{"), 0o600))
-	_, err := store.Read(t.Context())
-	require.ErrorContains(t, err, "leader.json")
-	_, err = New(filepath.Join(t.TempDir(), "missing"), "me").Read(t.Context())
+func TestADirectoryThatIsMissingIsNamed(t *testing.T) {
+	_, err := New(filepath.Join(t.TempDir(), "missing"), "me").Read(t.Context())
 	require.ErrorContains(t, err, "missing")
+}
+
+// While its holder lives a record that is lost is no reason to elect another one: it is written again. After that anybody may lead, in a
+// higher term.
+func TestARecordThatIsLostIsWrittenAgainByItsHolder(t *testing.T) {
+	for _, text := range []string{"", "{", "[]", `{"version":9,"holder":"nobody"}`, "\x00\x00\x00\x00"} {
+		dir := t.TempDir()
+		holder, standby := New(dir, "holder"), New(dir, "standby")
+		require.NoError(t, holder.Swap(t.Context(), 0, lease.Record{Version: 1, Term: 7, Holder: "holder", Relays: []string{"p"}}))
+		require.NoError(t, os.WriteFile(holder.record(), []byte(text), 0o600))
+		_, err := standby.Read(t.Context())
+		require.ErrorContains(t, err, "leader.json", "%q", text)
+		require.Error(t, standby.Swap(t.Context(), 1, lease.Record{Version: 2, Term: 8, Holder: "standby"}))
+
+		renewed := lease.Record{Version: 2, Term: 7, Holder: "holder", Relays: []string{"p"}}
+		require.NoError(t, holder.Swap(t.Context(), 1, renewed), "%q", text)
+		found, err := standby.Read(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, lease.Found{Record: renewed}, found)
+
+		require.NoError(t, os.WriteFile(holder.record(), []byte(text), 0o600))
+		require.NoError(t, holder.life.Close(), "it dies")
+		found, err = standby.Read(t.Context())
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, lease.Record{Term: 7}, found.Record)
+		require.NoError(t, standby.Swap(t.Context(), 0, lease.Record{Version: 1, Term: 8, Holder: "standby"}))
+		require.Error(t, holder.Swap(t.Context(), 2, renewed), "another has led")
+		standby.die()
+	}
+}
+
+// Whoever comes first may lead if the file is removed. If that is its holder, nothing changes.
+func TestARecordThatIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	holder, standby := New(dir, "holder"), New(dir, "standby")
+	defer holder.die()
+	defer standby.die()
+	require.NoError(t, holder.Swap(t.Context(), 0, lease.Record{Version: 1, Term: 7, Holder: "holder"}))
+	require.NoError(t, os.Remove(holder.record()))
+	require.NoError(t, holder.Swap(t.Context(), 1, lease.Record{Version: 2, Term: 7, Holder: "holder"}))
+	require.NoError(t, os.Remove(holder.record()))
+	found, err := standby.Read(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, lease.Record{Term: 7}, found.Record)
+	require.NoError(t, standby.Swap(t.Context(), 0, lease.Record{Version: 1, Term: 8, Holder: "standby"}))
+	var conflict *lease.ConflictError
+	require.ErrorAs(t, holder.Swap(t.Context(), 2, lease.Record{Version: 3, Term: 7, Holder: "holder"}), &conflict)
+	require.Equal(t, "standby", conflict.Now.Holder)
 }
 
 // Whatever the file holds, a record is read that makes sense, or an error.
