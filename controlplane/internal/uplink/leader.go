@@ -41,9 +41,10 @@ type Leader struct {
 	me   string // this process, for relays
 
 	mu      sync.Mutex
-	sockets string           // directory of endpoints' sockets, as Envoys are told; empty: not known
-	term    uint64           // 0: it does not lead
-	sites   map[string]*site // by relay; before the first one attaches, that of nobody collects wants
+	sockets string             // directory of endpoints' sockets, as Envoys are told; empty: not known
+	term    uint64             // 0: it does not lead
+	said    map[string]refused // by relay; nil: nothing yet
+	sites   map[string]*site   // by relay; before the first one attaches, that of nobody collects wants
 }
 
 // NewLeader returns a Leader that does not lead yet.
@@ -210,7 +211,7 @@ func (l *Leader) Serve(ctx context.Context, stream Stream[Down, Up]) error {
 	}
 	s, err := l.siteOf(*first.Observed)
 	if err != nil {
-		if !errors.Is(err, ErrStandby) {
+		if !errors.Is(err, ErrStandby) && l.isNews(first.Observed.Hello.Relay, err) {
 			l.log.WithField("relay", first.Observed.Hello.Relay).WithError(err).Warn("a relay is refused")
 		}
 		return err
@@ -239,12 +240,38 @@ func (l *Leader) siteOf(greeting tables.Observed) (*site, error) {
 	case hello.Sockets != "" && l.sockets != "" && hello.Sockets != l.sockets:
 		return nil, fmt.Errorf("%w: in %s, and not in %s: give relays and control planes the same state_dir", ErrSockets, hello.Sockets, l.sockets)
 	}
-	return l.siteLocked(hello.Relay)
+	return l.siteLocked(hello.Relay, hello.Boot)
 }
 
-func (l *Leader) siteLocked(name string) (*site, error) {
+// sayAgain is after how long a refusal is no old news any more. Relays dial several times a second.
+const sayAgain = time.Minute
+
+// refused is what was said of a relay, and when.
+type refused struct {
+	why string
+	at  time.Time
+}
+
+// isNews tells whether to say why a relay is refused: not again and again.
+func (l *Leader) isNews(relay string, err error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if said := l.said[relay]; said.why == err.Error() && now.Sub(said.at) < sayAgain {
+		return false
+	}
+	if l.said == nil || len(l.said) >= maxRelays {
+		l.said = map[string]refused{}
+	}
+	l.said[relay] = refused{err.Error(), now}
+	return true
+}
+
+func (l *Leader) siteLocked(name, boot string) (*site, error) {
 	s, first := l.sites[name], l.sites[nobody]
 	switch {
+	case s != nil && s.isAnothers(boot):
+		return nil, ErrTwice
 	case s != nil:
 	case first != nil:
 		s = first

@@ -41,6 +41,14 @@ func (s *site) with(do func(*tables.Mirror)) {
 	wake(s.wake)
 }
 
+// isAnothers tells whether a relay of the name is attached that is another process. One that has ended is not, two seconds after its host
+// has fallen silent at the latest.
+func (s *site) isAnothers(boot string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mirror.Attached() && s.mirror.Hello().Boot != boot
+}
+
 // enter ends the present stream, and waits for its last call of the sink. leave ends the turn.
 func (s *site) enter(why error) (leave func()) {
 	s.mu.Lock()

@@ -49,6 +49,7 @@ var (
 	ErrAnew     = errors.New("the control plane takes over anew, because it has stalled")
 	ErrTooOften = errors.New("the relay opens streams too often")
 	ErrTerm     = errors.New("the relay says that it has seen an impossible term")
+	ErrTwice    = errors.New("another relay of this name is attached: two relays need two names")
 	ErrSockets  = errors.New("the relay's sockets are not where Envoys are told")
 )
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -239,6 +240,44 @@ func TestAnotherLeaderInheritsWhatStandsAndHearsWhatHasEnded(t *testing.T) {
 	second.hears(t, "inherited i1 cold", "up i1 10", "inherited i2 cold", "down i2 too_often", "noted learned", "synced")
 	second.Forget("i1")
 	s.does(t, "forget i1")
+}
+
+// Two relays of one name, by mistake, must not end each other's streams again and again. The one that was there first stays, and the
+// other one takes its place when it has gone.
+func TestOfTwoRelaysOfOneNameOneIsAttached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, said := logtest.NewNullLogger()
+		p := &plane{}
+		p.Leader = NewLeader(&p.listener, log)
+		p.Lead(1)
+		relayOf := func(boot string) *Relay {
+			return NewRelay(Options{Hello: tables.Hello{Relay: "pair", Boot: boot}, Dials: map[string]Dial{"cp": p.Here()}, Log: quiet(t)})
+		}
+		first := running(relayOf("b1"))
+		synctest.Wait()
+		second := running(relayOf("b2"))
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		require.Equal(t, []string{"attached pair", "synced"}, p.events)
+		require.Equal(t, "b1", p.Relays()["pair"].Hello.Boot)
+		require.Equal(t, 1, warnings(said), "it is said once")
+		first()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, "b2", p.Relays()["pair"].Hello.Boot)
+		require.True(t, p.Relays()["pair"].Synced)
+		second()
+		p.Resign()
+	})
+}
+
+func warnings(said *logtest.Hook) (n int) {
+	for _, e := range said.AllEntries() {
+		if e.Level <= logrus.WarnLevel {
+			n++
+		}
+	}
+	return n
 }
 
 func TestAStandbyRefusesUntilItLeads(t *testing.T) {
