@@ -1,6 +1,10 @@
 package pool
 
-import "time"
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
 
 // Instances are reached through their relay. When a relay ends, their sockets are gone. As a rule the relay is soon started again,
 // and their peers dial it. So they are worth waiting for, and a new instance could not come up sooner.
@@ -48,6 +52,11 @@ func (p *Pool) returning() int {
 		return p.away
 	}
 	return 0
+}
+
+// unanswered tells whether a start failed because there was no relay that its peer could dial. That says nothing about the next start.
+func (p *Pool) unanswered(cause Cause) bool {
+	return (cause == scaler.StartTimeout || cause == scaler.Network) && (p.relayless || p.now.Before(p.back))
 }
 
 // missing is when the pool stops waiting for instances that are away; zero: it waits for none.

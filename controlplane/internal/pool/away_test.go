@@ -63,6 +63,28 @@ func TestWhatDoesNotComeBackWithItsRelayIsReplaced(t *testing.T) {
 	require.Equal(t, pool.Leased, r.State())
 }
 
+// Starts that are under way when the relay ends cannot come up. That is no reason to hold back others when the relay is back.
+func TestStartsThatFoundNoRelayHoldNoOthersBack(t *testing.T) {
+	for cause, wait := range map[pool.Cause]time.Duration{scaler.StartTimeout: settings().StartTimeout, scaler.Network: 0} {
+		t.Run(string(cause), func(t *testing.T) {
+			s := settings()
+			s.QueueTimeout = time.Hour
+			w := newWorld(t, s)
+			waiting := w.acquireN(25)
+			require.Equal(t, 3, w.starts)
+			w.did(w.p.Relay(w.now, false))
+			w.run(wait, nil)
+			for range 3 {
+				w.fail(cause)
+			}
+			w.did(w.p.Relay(w.now, true))
+			require.Equal(t, 6, w.starts)
+			w.upAll()
+			w.requireStates(pool.Leased, waiting)
+		})
+	}
+}
+
 // Without a relay not even the minimum is started, and the operator is told why.
 func TestNothingIsStartedWithoutARelay(t *testing.T) {
 	w := newWorldWithoutTick(t)

@@ -337,6 +337,9 @@ func (p *Pool) fail(now time.Time, i *Instance, cause Cause) {
 		return
 	}
 	p.counters.failed.add(cause)
+	if p.unanswered(cause) {
+		return
+	}
 	if p.roll != nil && i.fresh && blames(cause) {
 		p.setBack(now, i, cause) // a fault of new code must not hold back starts of the old code
 		return
