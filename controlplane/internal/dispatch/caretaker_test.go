@@ -95,3 +95,21 @@ func TestACaretakerGivesBackWhatWaits(t *testing.T) {
 		require.NoError(t, (<-w.acquire(t.Context())).err, "it serves on, for Envoys that have not noticed")
 	})
 }
+
+// A function that is not configured comes and goes with its requests. One that was looked up just before it goes must not wait in it.
+func TestNoRequestWaitsInAFunctionThatIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWaitingWorldWith(t, Options{Caretaker: true})
+		w.Start()
+		lookedUp, err := w.stranger("web")
+		require.NoError(t, err)
+		w.drop(lookedUp)
+		_, err = lookedUp.acquire(t.Context(), admission.Request{Function: "web"})
+		require.ErrorIs(t, err, errForgotten)
+		require.ErrorIs(t, lookedUp.inherit(relays.Inheritance{Instance: "one", Function: "web", Endpoint: "web/0000"}), errForgotten)
+
+		w.Inherited(relays.Inheritance{Instance: "one", Function: "web", Endpoint: "web/0000"})
+		w.comesUp("one")
+		require.NoError(t, (<-w.acquire(t.Context())).err)
+	})
+}

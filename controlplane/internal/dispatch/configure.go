@@ -191,12 +191,9 @@ func (d *Dispatcher) dropIfEmpty(f *function) {
 func (d *Dispatcher) drop(f *function) {
 	d.configuring.Lock()
 	defer d.configuring.Unlock()
-	if d.named(f.name) != f || !f.settings().leaving || !f.empty() {
+	if d.named(f.name) != f || !f.settings().leaving || !f.forget() {
 		return
 	}
-	functions := maps.Clone(d.directory.Load().functions)
-	delete(functions, f.name)
-	d.directory.Store(newDirectory(functions))
 	f.stopTimer()
 	f.unfollow()
 	f.unreserve()
@@ -208,9 +205,31 @@ func (d *Dispatcher) drop(f *function) {
 func (f *function) empty() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.emptyLocked()
+}
+
+func (f *function) emptyLocked() bool {
 	s := f.pool.Stats()
 	return s.Live() == 0 && s.InFlight == 0 && s.Waiting == 0
 }
+
+// forget takes the function out of the directory, unless something has come meanwhile. What comes later gets errForgotten. The caller
+// holds d.configuring.
+func (f *function) forget() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.emptyLocked() {
+		return false
+	}
+	functions := maps.Clone(f.d.directory.Load().functions)
+	delete(functions, f.name)
+	f.d.directory.Store(newDirectory(functions))
+	f.forgotten = true
+	return true
+}
+
+// errForgotten says that a function was looked up just before it was forgotten. The directory does not have it any more.
+var errForgotten = errors.New("the function was forgotten meanwhile")
 
 // maxStrangers bounds the unconfigured functions that relays can make us create.
 const maxStrangers = 1000

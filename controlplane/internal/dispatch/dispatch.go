@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -135,18 +136,23 @@ func (d *Dispatcher) Acquire(ctx context.Context, r admission.Request) (*Lease, 
 	case <-ctx.Done():
 		return nil, admission.Evict(admission.Canceled)
 	}
-	f := d.named(r.Function)
-	if f == nil && d.caretaker {
-		f, _ = d.stranger(r.Function)
+	for {
+		f := d.named(r.Function)
+		if f == nil && d.caretaker {
+			f, _ = d.stranger(r.Function)
+		}
+		if f == nil {
+			return nil, d.refused()
+		}
+		l, err := f.acquire(ctx, r)
+		if errors.Is(err, errForgotten) {
+			continue
+		}
+		if err != nil {
+			d.dropIfEmpty(f)
+		}
+		return l, err
 	}
-	if f == nil {
-		return nil, d.refused()
-	}
-	l, err := f.acquire(ctx, r)
-	if err != nil {
-		d.dropIfEmpty(f)
-	}
-	return l, err
 }
 
 // Endpoints implements upstream.Source.

@@ -37,6 +37,7 @@ type function struct {
 	armed      time.Time // when timer fires; zero: not armed
 	stalls     int       // stalls of the process that the pool knows of
 	stopped    bool      // the timer must not be armed any more
+	forgotten  bool      // it is not in the directory any more, and takes nothing
 	endpoints  endpoints
 	strange    int // endpoints that d.strange counts
 	outcomes   outcomes

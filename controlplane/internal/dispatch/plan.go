@@ -22,12 +22,16 @@ type plan struct {
 	rates       bill.Rates
 }
 
+// clocksDiffer is how far the clock of a relay on another host may be ahead, which must not take a token for expired. The end of its
+// instance ends a token sooner.
+const clocksDiffer = time.Hour
+
 func planFor(cfg config.Function, pricing config.Pricing) plan {
 	p := plan{tokenLife: 365 * 24 * time.Hour, audience: signature.Static(cfg.Name)} // a registered peer's token ends with the instance
 	if cfg.Provider == config.ProviderLambda {
 		p.rates = pricing.Rates(cfg.Lambda.Architecture)
 		p.audience = signature.Of(cmp.Or(cfg.Lambda.FunctionName, cfg.Name))
-		p.tokenLife = cfg.Lambda.Timeout + cfg.Scaling.StartTimeout + time.Minute
+		p.tokenLife = cfg.Lambda.Timeout + cfg.Scaling.StartTimeout + clocksDiffer
 	}
 	s := cfg.Scaling
 	p.settings = pool.Settings{

@@ -10,36 +10,40 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 )
 
-// acquire takes a slot or waits for one. The error is an *admission.Error.
+// acquire takes a slot or waits for one. The error is an *admission.Error, or errForgotten.
 func (f *function) acquire(ctx context.Context, r admission.Request) (*Lease, error) {
 	l := &Lease{f: f, id: r.ID, what: culprit.Request{Method: r.Method, Path: r.Path}}
 	l.request.Owner, l.request.Stream, l.request.Began = l, r.Stream, r.Began
-	switch f.enter(l, f.entryFor(r)) {
-	case pool.Leased:
+	state, err := f.enter(l, f.entryFor(r))
+	switch {
+	case err != nil:
+		return nil, err
+	case state == pool.Leased:
 		return l, nil
-	case pool.Waiting:
+	case state == pool.Waiting:
 		return f.wait(ctx, l)
-	case pool.Fresh:
-		return nil, admission.Reject(f.settings().closed)
 	}
 	return nil, f.refusal(l)
 }
 
-// enter offers a new request to the pool. If the function is closed, the request stays fresh.
-func (f *function) enter(l *Lease, by entry) pool.RequestState {
+// enter offers a new request to the pool. The error says why it does not even see it.
+func (f *function) enter(l *Lease, by entry) (pool.RequestState, error) {
 	var todo effects
-	state := f.arrive(l, by, &todo)
+	state, err := f.arrive(l, by, &todo)
 	todo.carryOut(f)
-	return state
+	return state, err
 }
 
 // arrive is the part of enter that needs the lock. It releases the lock even after a panic, because extproc recovers from that.
-func (f *function) arrive(l *Lease, by entry, todo *effects) pool.RequestState {
+func (f *function) arrive(l *Lease, by entry, todo *effects) (pool.RequestState, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := now()
-	if f.settings().closed != "" {
-		return l.request.State()
+	if f.forgotten {
+		return l.request.State(), errForgotten
+	}
+	if closed := f.settings().closed; closed != "" {
+		return l.request.State(), admission.Reject(closed)
 	}
 	f.arrived = at
 	f.wake(at, todo)
@@ -58,7 +62,7 @@ func (f *function) arrive(l *Lease, by entry, todo *effects) pool.RequestState {
 		f.turnedAway(at, l, admission.Rejected)
 	}
 	f.apply(at, e, todo)
-	return state
+	return state, nil
 }
 
 // wait blocks until the pool hands l a slot or gives up on it, or until the client leaves.

@@ -14,6 +14,7 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/signing"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/token"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire/signature"
 )
@@ -120,5 +121,22 @@ func TestTheLargestCAFits(t *testing.T) {
 		f.mu.Unlock()
 		_, err = reopened(t, key, f.invocation(i), "lambda:"+f.name, 0)
 		require.NoError(t, err)
+	})
+}
+
+// A relay on another host checks tokens by its own clock, which may be ahead of ours.
+func TestATokenIsGoodByAClockThatIsAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *config.Function) { c.Lambda.Timeout, c.Scaling.StartTimeout = 10*time.Second, 5*time.Second })
+		w.acquire(t.Context())
+		synctest.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		ahead := time.Now().Add(15*time.Second + 59*time.Minute)
+		claims, err := w.key.Verify(w.invoked[0].Token, ahead)
+		require.NoError(t, err)
+		require.Equal(t, w.invoked[0].Instance, claims.Instance)
+		_, err = w.key.Verify(w.invoked[0].Token, ahead.Add(2*time.Minute))
+		require.ErrorIs(t, err, token.ErrExpired)
 	})
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -41,7 +42,11 @@ func (d *Dispatcher) Inherited(in relays.Inheritance) {
 	}
 	f, err := d.stranger(in.Function)
 	if err == nil {
-		if err = f.inherit(in); err != nil {
+		if err = f.inherit(in); errors.Is(err, errForgotten) {
+			d.Inherited(in)
+			return
+		}
+		if err != nil {
 			d.dropIfEmpty(f)
 		}
 	}
@@ -65,6 +70,9 @@ func (f *function) inherit(in relays.Inheritance) error {
 	_ = json.Unmarshal(in.Memo, &m) // it may be missing or of a later build; the relay knows the rest
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.forgotten {
+		return errForgotten
+	}
 	at := now()
 	if err := f.reserve(index); err != nil {
 		return err

@@ -68,10 +68,14 @@ func (f *function) followAgain(place int) {
 func (f *function) look(ctx context.Context) time.Duration {
 	f.looking.Lock()
 	defer f.looking.Unlock()
+	s := f.settings()
+	if s.provider == nil {
+		return neverChanges // its peers register by themselves since a moment ago
+	}
 	reading, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	r, err := f.settings().provider.Routing(reading)
-	next := max(f.settings().config.Rollout.Watch, time.Duration(len(f.d.list()))*readEach)
+	r, err := s.provider.Routing(reading)
+	next := max(s.config.Rollout.Watch, time.Duration(len(f.d.list()))*readEach)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
