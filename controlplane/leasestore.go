@@ -20,11 +20,19 @@ func (s *Server) newElector(ctx context.Context) (*lease.Elector, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := lease.NewElector(me, s.AdminAddr(), store, s.log)
+	e := lease.NewElector(me, s.whereabouts(), store, s.log)
 	if s.config.Cell.Address != "" {
 		e.Remote()
 	}
 	return e, nil
+}
+
+// whereabouts tells people where the admin address of this control plane is. On another host it means another process.
+func (s *Server) whereabouts() string {
+	if host, err := hostname(); err == nil && s.config.Cell.Address != "" {
+		return fmt.Sprintf("%s on %s", s.AdminAddr(), host)
+	}
+	return s.AdminAddr()
 }
 
 func leaseStore(ctx context.Context, cfg *Config, me string, log logrus.FieldLogger) (lease.Store, error) {

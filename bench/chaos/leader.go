@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -207,7 +208,7 @@ func (s *stack) holder() int {
 	if err != nil {
 		return 0
 	}
-	return max(0, slices.Index(s.admins, record.Address))
+	return max(0, slices.IndexFunc(s.admins, func(admin string) bool { return strings.HasPrefix(record.Address, admin+" ") }))
 }
 
 // startLeader starts two control planes, a relay and an Envoy, each to be started again whenever it ends, until ctx does.
