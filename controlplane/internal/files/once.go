@@ -20,7 +20,7 @@ func Once(name string, fresh func() ([]byte, error)) ([]byte, error) {
 	}
 	draft, err := write(filepath.Dir(name), contents)
 	if err != nil {
-		return nil, err
+		return nil, of(name, err)
 	}
 	defer func() { _ = os.Remove(draft) }()
 	// A link is there whole or not at all, and does not replace one that another process made.
@@ -35,10 +35,10 @@ func Once(name string, fresh func() ([]byte, error)) ([]byte, error) {
 func Replace(name string, contents []byte) error {
 	draft, err := write(filepath.Dir(name), contents)
 	if err != nil {
-		return err
+		return of(name, err)
 	}
 	if err := os.Rename(draft, name); err != nil {
-		return errors.Join(err, os.Remove(draft))
+		return errors.Join(of(name, err), os.Remove(draft))
 	}
 	return nil
 }
@@ -54,7 +54,20 @@ func write(dir string, contents []byte) (name string, err error) {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(fmt.Errorf("%s: %w", f.Name(), err), os.Remove(f.Name()))
+		return "", errors.Join(err, os.Remove(f.Name()))
 	}
 	return f.Name(), nil
+}
+
+// of says to which file an error belongs, and not to which draft: the same failure has the same text each time.
+func of(name string, err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		err = path.Err
+	case errors.As(err, &link):
+		err = link.Err
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }

@@ -49,3 +49,18 @@ func TestAFileIsReplacedWhole(t *testing.T) {
 	_, err := Once(filepath.Join(name, "beneath"), nil)
 	require.Error(t, err)
 }
+
+// Who tries again says so once: the text of the error is the same each time, and names no draft.
+func TestTheSameFailureHasTheSameText(t *testing.T) {
+	dir := t.TempDir()
+	taken := filepath.Join(dir, "taken")
+	require.NoError(t, os.MkdirAll(filepath.Join(taken, "by a folder"), 0o700))
+	for _, name := range []string{filepath.Join(dir, "missing", "term"), taken} {
+		err := Replace(name, []byte("1"))
+		require.ErrorContains(t, err, name+": ")
+		require.EqualError(t, Replace(name, []byte("1")), err.Error())
+	}
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "drafts are left behind")
+}

@@ -127,7 +127,7 @@ func (e *Elector) lead(ctx context.Context, lead Lead, s Standing) {
 
 // campaign does the candidate's steps until ctx ends.
 func (e *Elector) campaign(ctx context.Context) {
-	said := ""
+	var trouble trouble
 	for ctx.Err() == nil {
 		e.mu.Lock()
 		now, over := time.Now(), e.candidate.over
@@ -141,14 +141,37 @@ func (e *Elector) campaign(ctx context.Context) {
 			pause.Unless(ctx, step.At.Sub(now), changed)
 			continue
 		}
-		text := ""
-		if err := e.do(ctx, step); err != nil && ctx.Err() == nil {
-			text = err.Error()
+		if err := e.do(ctx, step); ctx.Err() == nil {
+			trouble.say(e.log, time.Now(), err)
 		}
-		if text != said && text != "" {
-			e.log.WithField("error", text).Warn("the lease cannot be read or renewed: it is tried again")
-		}
-		said = text
+	}
+}
+
+// A trouble is what is wrong with the store, for the log: the same once a minute, also if the store fails only now and then, and no more
+// than one every few seconds, because an error may name a port that is another one each time.
+type trouble struct {
+	said string // empty: nothing is wrong
+	at   time.Time
+	last time.Time // when it failed last
+}
+
+const (
+	saySame  = time.Minute
+	sayOther = 5 * time.Second
+	mended   = 5 * time.Second // without a failure
+)
+
+func (t *trouble) say(log logrus.FieldLogger, now time.Time, err error) {
+	switch {
+	case err == nil && t.said != "" && now.Sub(t.last) >= mended:
+		log.Info("the lease can be read and renewed again")
+		t.said = ""
+	case err == nil:
+	case err.Error() != t.said && now.Sub(t.at) >= sayOther, now.Sub(t.at) >= saySame:
+		log.WithField("error", err.Error()).Warn("the lease cannot be read or renewed: it is tried again")
+		t.said, t.at, t.last = err.Error(), now, now
+	default:
+		t.last = now
 	}
 }
 

@@ -26,8 +26,9 @@ const maxRecord = 1 << 20
 
 // A Store is a lease.Store in a directory.
 type Store struct {
-	dir string
-	me  string
+	dir     string
+	me      string
+	replace func(name string, contents []byte) error
 
 	mu   sync.Mutex
 	life *os.File // locked while this process holds the record; otherwise nil
@@ -35,7 +36,7 @@ type Store struct {
 }
 
 // New returns the store of a directory, for the candidate me.
-func New(dir, me string) *Store { return &Store{dir: dir, me: me} }
+func New(dir, me string) *Store { return &Store{dir: dir, me: me, replace: files.Replace} }
 
 func (s *Store) record() string { return filepath.Join(s.dir, "leader.json") }
 
@@ -87,9 +88,12 @@ func (s *Store) Swap(ctx context.Context, seen uint64, next lease.Record) error 
 	}
 	text, err := json.Marshal(next)
 	if err == nil {
-		err = files.Replace(s.record(), append(text, '\n'))
+		err = s.replace(s.record(), append(text, '\n'))
 	}
 	if err != nil {
+		if now.Term != next.Term {
+			s.die() // it was not elected, and must not keep others from being it
+		}
 		return fmt.Errorf("lease: %w", err)
 	}
 	if next.Holder != s.me {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,6 +128,26 @@ func TestARecordThatIsRemoved(t *testing.T) {
 	var conflict *lease.ConflictError
 	require.ErrorAs(t, holder.Swap(t.Context(), 2, lease.Record{Version: 3, Term: 7, Holder: "holder"}), &conflict)
 	require.Equal(t, "standby", conflict.Now.Holder)
+}
+
+// Who could not write the record, because the disk was full say, does not keep another process from leading the term.
+func TestWhoCannotWriteTheRecordLocksNoTerm(t *testing.T) {
+	dir := t.TempDir()
+	full, other := New(dir, "full"), New(dir, "other")
+	defer other.die()
+	full.replace = func(string, []byte) error { return syscall.ENOSPC }
+	next := lease.Record{Version: 1, Term: 1, Holder: "full"}
+	require.ErrorIs(t, full.Swap(t.Context(), 0, next), syscall.ENOSPC)
+	next.Holder = "other"
+	require.NoError(t, other.Swap(t.Context(), 0, next))
+
+	// The leader itself stays alive for others.
+	next.Version++
+	other.replace = full.replace
+	require.ErrorIs(t, other.Swap(t.Context(), 1, next), syscall.ENOSPC)
+	found, err := full.Read(t.Context())
+	require.NoError(t, err)
+	require.False(t, found.Gone)
 }
 
 // Whatever the file holds, a record is read that makes sense, or an error.
