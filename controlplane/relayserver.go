@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -250,15 +252,20 @@ func (s *RelayServer) led() bool {
 
 func (s *RelayServer) status() admin.UplinkStatus {
 	u := s.uplink.Status()
-	return admin.UplinkStatus{Term: u.Term, Attached: u.Attached, Instances: u.Kept, Untold: u.Ended}
+	return admin.UplinkStatus{Term: u.Term, Attached: u.Attached, Instances: u.Kept, Untold: u.Ended, Unheard: u.Unheard}
 }
 
 // ready: a relay still serves while no control plane leads, but it must have been told once whom to expect.
 func (s *RelayServer) ready() admin.Readiness {
-	if u := s.uplink.Status(); !u.Settled && !u.Attached {
-		return admin.Readiness{Reason: "no control plane leads, and none has said yet whom to expect"}
+	u := s.uplink.Status()
+	if u.Settled || u.Attached {
+		return admin.Readiness{}
 	}
-	return admin.Readiness{}
+	reason := "no control plane leads, and none has said yet whom to expect"
+	for _, address := range slices.Sorted(maps.Keys(u.Unheard)) {
+		reason += fmt.Sprintf("; %s: %s", address, u.Unheard[address])
+	}
+	return admin.Readiness{Reason: reason}
 }
 
 // lastWord is how long the relay waits, at its end, until the leader knows what has happened to its instances.

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,8 +181,11 @@ func (a *app) relayStatus(api *api, p place, name string) error {
 	if p.Uplink.Attached {
 		led = fmt.Sprintf("the control plane of term %d is attached", p.Uplink.Term)
 	}
-	_, err := fmt.Fprintf(a.stdout, "a relay with %d instances; %s\n", p.Uplink.Instances, led)
-	return err
+	fmt.Fprintf(a.stdout, "a relay with %d instances; %s\n", p.Uplink.Instances, led)
+	for _, address := range slices.Sorted(maps.Keys(p.Uplink.Unheard)) {
+		fmt.Fprintf(a.stdout, "%s: %s\n", address, p.Uplink.Unheard[address])
+	}
+	return nil
 }
 
 func (a *app) printJSON(value any) error {

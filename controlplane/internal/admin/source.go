@@ -45,6 +45,9 @@ type UplinkStatus struct {
 	Attached  bool   `json:"attached"`  // to whoever leads
 	Instances int    `json:"instances"` // kept, those that have ended included
 	Untold    int    `json:"untold"`    // instances that have ended, which no leader has heard of yet
+
+	// Unheard says why there is no stream to a control plane, by its address. It is empty while one leads.
+	Unheard map[string]string `json:"unheard,omitempty"`
 }
 
 // A LeaderStatus is a control plane's role in its cell.

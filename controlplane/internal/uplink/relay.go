@@ -3,12 +3,14 @@ package uplink
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc/status"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/kept"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pause"
@@ -53,6 +55,7 @@ type Relay struct {
 	session tables.Session
 	streams map[tables.Session]*line
 	leader  *line                      // the stream that was last obeyed
+	unheard map[string]string          // why there is no stream to a control plane, by its address
 	asked   uint64                     // registrations so far
 	asking  map[uint64]chan Registered // registrations under way
 }
@@ -72,7 +75,7 @@ func NewRelay(o Options) *Relay {
 	}
 	return &Relay{
 		options: o, log: o.Log.WithField("component", "uplink"), keeper: tables.NewKeeper(o.Hello, o.Term),
-		streams: map[tables.Session]*line{}, asking: map[uint64]chan Registered{},
+		streams: map[tables.Session]*line{}, asking: map[uint64]chan Registered{}, unheard: map[string]string{},
 	}
 }
 
@@ -112,7 +115,7 @@ func (r *Relay) writeLocked(now time.Time) {
 func (r *Relay) Run(ctx context.Context) error {
 	var streams sync.WaitGroup
 	for address, dial := range r.options.Dials {
-		streams.Go(func() { r.follow(ctx, r.log.WithField("control_plane", address), dial) })
+		streams.Go(func() { r.follow(ctx, address, dial) })
 	}
 	streams.Wait()
 	return nil
@@ -146,6 +149,8 @@ type Status struct {
 	Ended    int // instances whose end no leader has acknowledged
 	Notes    int
 	InFlight int // requests as peers count them
+
+	Unheard map[string]string // why there is no stream to a control plane, by its address; empty while one leads
 }
 
 // Status returns the present state.
@@ -153,14 +158,26 @@ func (r *Relay) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	kept, ended := r.keeper.Len()
-	return Status{
+	s := Status{
 		Term: r.keeper.Term(), Attached: r.keeper.Attached(), Settled: r.keeper.Settled(),
 		Kept: kept, Ended: ended, Notes: r.keeper.Notes(), InFlight: r.keeper.InFlight(),
 	}
+	if !s.Attached {
+		s.Unheard = maps.Clone(r.unheard)
+	}
+	return s
+}
+
+// unheardOf notes why there is no stream to a control plane.
+func (r *Relay) unheardOf(address string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unheard[address] = status.Convert(err).Message()
 }
 
 // follow keeps opening a stream to one control plane.
-func (r *Relay) follow(ctx context.Context, log logrus.FieldLogger, dial Dial) {
+func (r *Relay) follow(ctx context.Context, address string, dial Dial) {
+	log := r.log.WithField("control_plane", address)
 	wait, said := firstPause, ""
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -171,6 +188,7 @@ func (r *Relay) follow(ctx context.Context, log logrus.FieldLogger, dial Dial) {
 		if time.Since(began) >= stood {
 			wait, said = firstPause, ""
 		}
+		r.unheardOf(address, err)
 		if text := err.Error(); text != said {
 			log.WithError(err).Info("no stream to this control plane: it is dialled again")
 			said = text
