@@ -23,7 +23,7 @@ type configuration struct {
 	MemorySize       int
 	LastModified     string
 	Architectures    []string
-	Environment      variables
+	Environment      *variables `json:",omitempty"` // nil: there are none
 	Description      string
 	CodeSha256       string `json:",omitempty"` // where the code is a copy
 	RevisionId       string
@@ -31,6 +31,9 @@ type configuration struct {
 	State            string
 	LastUpdateStatus string
 	EphemeralStorage storage
+	LoggingConfig    logging
+	TracingConfig    tracing
+	SnapStart        snapStart
 
 	CapacityProviderConfig *capacityProvider `json:",omitempty"` // on Managed Instances
 }
@@ -38,6 +41,9 @@ type configuration struct {
 type (
 	variables struct{ Variables map[string]string }
 	storage   struct{ Size int }
+	logging   struct{ LogFormat, LogGroup string }
+	tracing   struct{ Mode string }
+	snapStart struct{ ApplyOn, OptimizationStatus string }
 
 	capacityProvider struct {
 		LambdaManagedInstancesCapacityProviderConfig managedInstances
@@ -69,15 +75,23 @@ func state(f *function.Function, version string) string {
 	return "Active"
 }
 
+func environmentOf(cfg function.Version) *variables {
+	if len(cfg.Env) == 0 {
+		return nil
+	}
+	return &variables{cfg.Env}
+}
+
 // configuration describes a version of the function, named as t names it.
 func (h *Handler) configuration(f *function.Function, t target, cfg function.Version) configuration {
 	return configuration{
 		FunctionName: cfg.Function, FunctionArn: h.arn(t), Version: cfg.Version, Runtime: "provided.al2023",
 		Role: fmt.Sprintf("arn:aws:iam::%s:role/lambdalocal", h.AccountID), Handler: cfg.Handler,
 		Timeout: int(math.Ceil(cfg.Timeout.Seconds())), MemorySize: cfg.MemoryMB, LastModified: cfg.Modified.UTC().Format(timestamp),
-		Architectures: []string{string(f.Config().Architecture)}, Environment: variables{cfg.Env}, PackageType: "Zip",
+		Architectures: []string{string(f.Config().Architecture)}, Environment: environmentOf(cfg), PackageType: "Zip",
 		Description: cfg.Description, CodeSha256: cfg.Sha256, RevisionId: cfg.Revision,
 		State: state(f, cfg.Version), LastUpdateStatus: "Successful", EphemeralStorage: storage{cfg.TempMB},
+		LoggingConfig: logging{"Text", "/aws/lambda/" + cfg.Function}, TracingConfig: tracing{"PassThrough"}, SnapStart: snapStart{"None", "Off"},
 		CapacityProviderConfig: h.capacity(f.Config().Managed, cfg),
 	}
 }

@@ -69,8 +69,9 @@ func (h *Handler) getAccountSettings(*http.Request) (int, any, error) {
 	return http.StatusOK, map[string]any{
 		"AccountLimit": map[string]any{
 			"ConcurrentExecutions": h.Account.Limit(), "UnreservedConcurrentExecutions": h.Account.Unreserved(),
+			"TotalCodeSize": 75 << 30, "CodeSizeUnzipped": 250 << 20, "CodeSizeZipped": 50 << 20, // Lambda's
 		},
-		"AccountUsage": map[string]any{"FunctionCount": len(h.Functions)},
+		"AccountUsage": map[string]any{"FunctionCount": len(h.Functions), "TotalCodeSize": 0},
 	}, nil
 }
 
@@ -84,9 +85,10 @@ func (h *Handler) listFunctions(r *http.Request) (int, any, error) {
 		}
 	}
 	for _, f := range h.Functions {
-		list = append(list, h.latest(f))
 		if versions != "" {
-			list = append(list, h.published(f)...)
+			list = append(list, h.all(f)...)
+		} else {
+			list = append(list, h.latest(f))
 		}
 	}
 	return page(r, "Functions", list, maxItems)
@@ -116,9 +118,7 @@ func (h *Handler) listVersions(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	list := append([]configuration{h.latest(f)}, h.published(f)...)
-	list[0].FunctionArn = f.Config().ARN(function.Latest)
-	return page(r, "Versions", list, maxItems)
+	return page(r, "Versions", h.all(f), maxItems)
 }
 
 func (h *Handler) latest(f *function.Function) configuration {
@@ -126,8 +126,11 @@ func (h *Handler) latest(f *function.Function) configuration {
 	return h.configuration(f, target{name: v.Function}, v)
 }
 
-func (h *Handler) published(f *function.Function) (list []configuration) {
-	for _, v := range f.Versions() {
+// all are all versions, the latest first and by its name.
+func (h *Handler) all(f *function.Function) []configuration {
+	latest, _ := f.Version(function.Latest)
+	var list []configuration
+	for _, v := range append([]function.Version{latest}, f.Versions()...) {
 		list = append(list, h.configuration(f, target{name: v.Function, qualifier: v.Version}, v))
 	}
 	return list
