@@ -40,13 +40,14 @@ type machine struct {
 	*lambdalocal.Server
 	t      *testing.T
 	client *lambda.Client
+	end    func() // ends it, and returns when all environments have ended
 }
 
 // run starts lambdalocal; quick is a short timeout, or zero.
 func run(t *testing.T, r runtimeClient, quick time.Duration) *machine {
 	f := lambdalocal.DefaultFunction("web")
 	f.Command, f.Env, f.Handler = r.command, r.env, "app.handle"
-	f.Layers, f.MemoryMB = r.layers, max(r.memoryMB, f.MemoryMB)
+	f.Layers, f.MemoryMB, f.Managed = r.layers, max(r.memoryMB, f.MemoryMB), r.managed
 	if f.Timeout = patience; quick > 0 {
 		f.Timeout = quick
 	}
@@ -63,12 +64,13 @@ func run(t *testing.T, r runtimeClient, quick time.Duration) *machine {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	transport := &http.Transport{}
-	t.Cleanup(func() {
+	end := sync.OnceFunc(func() {
 		transport.CloseIdleConnections()
 		cancel()
 		require.NoError(t, <-ended)
 	})
-	return &machine{Server: s, t: t, client: lambda.New(lambda.Options{
+	t.Cleanup(end)
+	return &machine{Server: s, t: t, end: end, client: lambda.New(lambda.Options{
 		BaseEndpoint: aws.String(s.InvokeURL()), Region: "us-east-1", RetryMaxAttempts: 1,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "x", SecretAccessKey: "y"}, nil

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 // awslambdaric is where make runtimes puts Python's client.
@@ -24,6 +26,7 @@ type runtimeClient struct {
 	layers    []string
 	output    *output // of all processes; nil: nobody reads it
 	memoryMB  int     // 0: the default
+	managed   *lambdalocal.Managed
 }
 
 // javaClientFolder is where make runtimes puts Java's client.

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"bufio"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -10,9 +11,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal"
 )
 
 // vendorsFolder is where make vendor-extensions builds extensions from what their vendors publish.
@@ -87,15 +93,50 @@ func (s *apmServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Honeycomb's extension takes telemetry on sandbox:3000, and sends it on when it is told of the next invocation or of the end.
 func TestLongHoneycombsExtension(t *testing.T) {
-	r := goClient(t)
+	r, sent := honeycomb(t)
+	run(t, r, 0).twice(func(*machine, map[string]any) {})
+	requireSentOn(t, r.output)
+	require.GreaterOrEqual(t, sent(), 2)
+}
+
+// On Managed Instances it is told of the end only, and asks for the newest schema. AWS's client for Go serves several invocations at once there.
+func TestLongHoneycombsExtensionOnManagedInstances(t *testing.T) {
+	r, sent := honeycomb(t)
+	managed := lambdalocal.DefaultManaged()
+	managed.MinEnvironments, managed.MaxEnvironments, managed.MaxConcurrency = 2, 2, 4
+	r.managed, r.memoryMB = &managed, 2048
+	m := run(t, r, 0)
+	if !m.Isolated() {
+		t.Skip("this machine does not permit isolation")
+	}
+	waiter := lambda.NewFunctionActiveV2Waiter(m.client)
+	require.NoError(t, waiter.Wait(context.Background(), &lambda.GetFunctionInput{FunctionName: aws.String("web")}, patience))
+	var all sync.WaitGroup
+	var most atomic.Int64 // beside each other in one environment
+	for range 8 {
+		all.Go(func() {
+			var got struct{ Busy int64 }
+			m.answer(order{Do: "busy", Size: 2000}, "", &got)
+			for seen := most.Load(); got.Busy > seen && !most.CompareAndSwap(seen, got.Busy); seen = most.Load() {
+			}
+		})
+	}
+	all.Wait()
+	require.Greater(t, most.Load(), int64(1))
+	require.Equal(t, 8, m.Counters("web").Outcomes[lambdalocal.Succeeded])
+	m.end()
+	requireSentOn(t, r.output)
+	require.GreaterOrEqual(t, sent(), 2)
+}
+
+// honeycomb is a function with the extension, and how many batches of events have come.
+func honeycomb(t *testing.T) (r runtimeClient, sent func() int) {
+	r = goClient(t)
 	r.layers, r.memoryMB, r.output = []string{vendor(t, "honeycomb-lambda-extension-12.0.0")}, 512, &output{}
-	var mu sync.Mutex
-	batches := 0
+	var batches atomic.Int64
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
 		if r.Method == http.MethodPost && r.URL.Path == "/1/batch/web" && strings.Contains(r.UserAgent(), "honeycomb-lambda-extension") {
-			batches++
+			batches.Add(1)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte("[" + strings.Repeat(`{"status":202},`, 99) + `{"status":202}]`))
@@ -104,13 +145,15 @@ func TestLongHoneycombsExtension(t *testing.T) {
 	r.env = map[string]string{
 		"LIBHONEY_API_KEY": "x", "LIBHONEY_DATASET": "web", "LIBHONEY_API_HOST": front.URL, "HONEYCOMB_DEBUG": "true",
 	}
-	run(t, r, 0).twice(func(*machine, map[string]any) {})
-	require.Len(t, r.output.environments(), 2)
-	for _, environment := range r.output.environments() {
-		require.Contains(t, r.output.of(environment, "honeycomb"), "Successfully sent event to Honeycomb")
-		require.Contains(t, r.output.of(environment, "flushed"), "events flushed and extension is shutting down")
+	return r, func() int { return int(batches.Load()) }
+}
+
+// requireSentOn wants events of each of two environments to have been sent to Honeycomb, and its extension to have heard of the end.
+func requireSentOn(t *testing.T, o *output) {
+	t.Helper()
+	require.Len(t, o.environments(), 2)
+	for _, environment := range o.environments() {
+		require.Contains(t, o.of(environment, "honeycomb"), "Successfully sent event to Honeycomb")
+		require.Contains(t, o.of(environment, "flushed"), "events flushed and extension is shutting down")
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	require.GreaterOrEqual(t, batches, 2)
 }
