@@ -23,7 +23,7 @@ func (c *CloudWatch) csv(text []byte) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf(" %w", err) // it names the line
+			return fmt.Errorf(" neither JSON of the AWS CLI nor CSV: %w", err) // it names the line
 		}
 		line, _ := rows.FieldPos(0)
 		at, err := instant(row[0])

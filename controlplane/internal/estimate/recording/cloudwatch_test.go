@@ -93,7 +93,7 @@ func TestBadExportsAreNamed(t *testing.T) {
 		"two functions":   {"time,Invocations,Invocations\n2026-11-02T12:00:00Z,60,61\n", "x:2: column 3: a second value for 2026-11-02T12:00:00Z, 60 and 61: export one"},
 		"CSV value":       {"time,Invocations\n2026-11-02T12:00:00Z,60\n2026-11-02T12:01:00Z,some\n", `x:3: column 2: "some" is not a number`},
 		"CSV row":         {"time,Invocations\n2026-11-02T12:00:00Z,60\ntotal,60\n", `x:3: "total" is not a time`},
-		"CSV quote":       {"time,\"Invo\"cations\n", "x: parse error on line 1"},
+		"CSV quote":       {"time,\"Invo\"cations\n", "x: neither JSON of the AWS CLI nor CSV: parse error on line 1"},
 		"nothing at all":  {"", "x:1: no row that begins with a time"},
 		"header and none": {"time,Invocations\n", "x:1: no row that begins with a time"},
 	} {
