@@ -65,7 +65,7 @@ const endpointSuffix = "/e/" + "-9999.sock"
 
 var (
 	namePattern      = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
-	regionPattern    = regexp.MustCompile(`^[a-z0-9-]*$`)
+	regionPattern    = regexp.MustCompile(`^([a-z]*|[a-z0-9-]+-[0-9]+)$`) // eu-central-1a is a zone; a word may be an emulator's
 	qualifierPattern = regexp.MustCompile(`^[A-Za-z0-9_$-]{0,128}$`)
 )
 

@@ -137,6 +137,8 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.Relay.TunnelWait = 0 }, "relay.tunnel_wait: must be between 1ms and 1m0s, got 0s"},
 		{func(c *Config) { c.Relay.MaxConnections = 1 }, "relay.max_connections: must be between 2 and 1000000, got 1"},
 		{func(c *Config) { c.AWS.Region = "EU!" }, `aws.region: must be a region such as eu-central-1, got "EU!"`},
+		{func(c *Config) { c.AWS.Region = "eu-central-1a" }, `aws.region: must be a region such as eu-central-1, got "eu-central-1a"`},
+		{func(c *Config) { c.AWS.Region = "eu-central" }, `aws.region: must be a region such as eu-central-1, got "eu-central"`},
 		{
 			func(c *Config) { c.AWS.Endpoint = "localhost:9001" },
 			`aws.endpoint: must be a URL such as http://127.0.0.1:9001, got "localhost:9001"`,
