@@ -45,13 +45,14 @@ export GOFLAGS := $(strip -trimpath $(GOFLAGS))
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
-demo: build envoy ## run everything on this machine: Envoy, control plane, a local Lambda, three functions
+# Of the build only what it runs; and without C, as what it has built, so that nothing of Go's library is compiled twice.
+demo: build/lambda-dispatch build/lambdapeer build/demo build/example-go envoy ## run everything on this machine: Envoy, control plane, a local Lambda, three functions
 	@exec ./build/demo
 
 build: $(BINARIES) build/demo build/example-go ## build the binaries into build/
 
 envoy: ## fetch the pinned Envoy into .tools/, unless an envoy of that version is on the PATH
-	@path=$$(go run ./envoy/cmd/fetch .tools) && echo "using Envoy at $$path"
+	@path=$$(CGO_ENABLED=0 go run ./envoy/cmd/fetch .tools) && echo "using Envoy at $$path"
 
 runtimes: .tools/awslambdaric-4.2.2 .tools/aws-lambda-java-2.10.1 ## fetch the pinned Lambda runtime clients for Python and Java into .tools/, for tests
 
@@ -261,7 +262,7 @@ ENVOY_TESTS  = ARequestReachesAFunctionOverItsTunnel|ABurstMeetsAStoppedFunction
 
 envoys: envoy runtimes ## run a dozen end-to-end tests against the other versions of Envoy that SUPPORT.md names
 	@mkdir -p build; go test -c -o build/e2e.test ./controlplane/e2e
-	@for v in $(ENVOYS); do path=$$(go run ./envoy/cmd/fetch .tools $$v) || exit 1; echo "== Envoy $$v"; \
+	@for v in $(ENVOYS); do path=$$(CGO_ENABLED=0 go run ./envoy/cmd/fetch .tools $$v) || exit 1; echo "== Envoy $$v"; \
 	  (cd controlplane/e2e && ENVOY=$$path TEST_PARTS=required ../../build/e2e.test -test.run '^Test($(ENVOY_TESTS))$$') || exit 1; done
 
 cost: ## remake the tables of docs/cost.md with estimate and its price file
