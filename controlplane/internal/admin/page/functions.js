@@ -81,7 +81,7 @@ export class Card {
     const t = this.#tables;
     t.ended.show(f.requests.filter((r) => r.cause).map((r) => [`${words(r.cause)} (${r.outcome})`, count(r.count)]));
     t.failures.show(pairs(f.start_failures));
-    t.waited.show(waited.slice(0, 8).map((w) => [`${clock(new Date(w.at))}  ${w.request_id}`, `${duration(w.queue_ms / 1000)}, ${starts[w.start] ?? w.start}`]));
+    t.waited.show(waited.slice(0, 8).map((w) => [`${clock(new Date(w.at))}  ${w.request_id}`, `${w.queue_ms} ms, ${starts[w.start] ?? w.start}`])); // as log and trace have it
     t.ends.show(pairs(f.ends));
     const versions = Object.entries(f.versions);
     t.versions.show(versions.length > 1 ? versions.map(([version, n]) => [version, count(n)]) : []);
@@ -156,6 +156,8 @@ class Table {
   }
 }
 
+const atRest = "at rest"; // nothing runs, and the next request may start something
+
 // stateOf is a function's state in a word or two, and how it is to be looked at.
 function stateOf(f) {
   if (f.leaving) return ["leaves", "warn"];
@@ -164,7 +166,7 @@ function stateOf(f) {
   if (f.blocked && f.blocked !== "never") return [`no more starts: ${words(f.blocked)}`, "warn"];
   if (f.ready > 0) return ["serving", "good"];
   if (f.starting > 0) return ["starting", "warn"];
-  return ["at rest", ""];
+  return [atRest, ""];
 }
 
 function briefOf(f, perSecond) {
@@ -179,8 +181,9 @@ function notesOf(f) {
   if (f.leaving) notes.push(["info", "The configuration does not have it any more. It is gone when its last request and instance have ended."]);
   if (f.blocked_detail && f.blocked !== "never") notes.push([f.ready === 0 ? "bad" : "warn", f.blocked_detail]);
   for (const w of f.warnings ?? []) notes.push(["info", w.detail]);
-  if (!f.disabled && !f.leaving && f.ready + f.starting + f.draining + f.down === 0) {
-    notes.push(["info", f.provider === "static" ? "No peer has registered." : restText(f)]);
+  if (stateOf(f)[0] === atRest && f.draining + f.down === 0) {
+    if (f.provider === "static") notes.push(["info", "No peer has registered."]);
+    else if (f.queue_depth === 0) notes.push(["info", restText(f)]);
   }
   return notes;
 }

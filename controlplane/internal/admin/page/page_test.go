@@ -168,7 +168,7 @@ func TestThePageShowsWhatGoesOn(t *testing.T) {
 
 	b.shows(".failures", "connect ECONNREFUSED 10.0.3.8:5432")
 	b.shows(".failures .pill", "queue full × 7")
-	b.shows(".table", "2.1 s, cold start")
+	b.shows(".table", "2140 ms, cold start")
 	b.click(".tile[data-id='checkout-0024']")
 	b.shows(".instance", "its app: GET / is answered with 503")
 	b.click(".tile[data-id='checkout-0005']")
@@ -242,6 +242,13 @@ func TestNothingToShow(t *testing.T) {
 	b.open(serve(t, &scene{functions: []operator.Function{{Name: "web", Provider: "lambda", Frozen: 2}}}, nil))
 	b.shows(".pill", "at rest")
 	b.shows(".note", "No instance runs, and nothing is billed. The next request starts one. Lambda probably keeps 2 environments frozen")
+
+	b.open(serve(t, &scene{functions: []operator.Function{{
+		Name: "web", Provider: "lambda", QueueDepth: 29, Blocked: "denied", BlockedDetail: "starts fail: denied",
+	}}}, nil))
+	b.shows(".pill", "no start: denied")
+	b.shows(".note", "starts fail: denied")
+	b.holds("document.querySelectorAll('.function .note').length === 1") // not that the next request starts one
 
 	b.open(serve(t, nil, func(o *admin.Options) {
 		o.Uplink = func() admin.UplinkStatus { return admin.UplinkStatus{Term: 4, Attached: true, Instances: 31} }

@@ -29,7 +29,7 @@ func TestPictures(t *testing.T) {
 	b.view(1200, false)
 	b.open(serve(t, s, leads))
 	b.shows("h2", "checkout")
-	require.Eventually(t, func() bool { return s.seen() > 40 }, time.Minute, time.Second) // something for the lines
+	require.Eventually(t, func() bool { return s.seen() > 40 }, 2*time.Minute, time.Second) // something for the lines
 	b.picture(1200, 1180, false, "desktop-light.png")
 	b.picture(1200, 1180, true, "desktop-dark.png")
 	b.picture(390, 844, false, "phone-light.png")
