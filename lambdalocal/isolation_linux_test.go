@@ -62,6 +62,8 @@ func TestAnEnvironmentSeesWhatLambdaShows(t *testing.T) {
 	require.Equal(t, "169.254.100.1:9001", shell("echo $AWS_LAMBDA_RUNTIME_API"))
 	require.Equal(t, "1024 1024", shell("echo $(ulimit -Sn) $(ulimit -Hn)"))
 	require.Equal(t, "512M", shell("df -h /tmp | tail -1 | awk '{print $2}'"))
+	require.Empty(t, shell("ls -A /dev/shm"), "nothing is shared with the machine or with other environments")
+	require.Contains(t, shell("touch /dev/shm/new 2>&1"), "Read-only file system", "Lambda has no shared memory that has a name")
 	shell("touch /tmp/isolation-test-file")
 	require.NoFileExists(t, "/tmp/isolation-test-file")
 	require.Equal(t, "/tmp/isolation-test-file", shell("ls /tmp/isolation-test-file"), "it stays as long as the environment does")

@@ -21,7 +21,21 @@ func arrange(s Spec) error {
 	if err := ownTemp(s); err != nil {
 		return fmt.Errorf("/tmp: %w", err)
 	}
+	if err := withoutSharedMemory(); err != nil {
+		return fmt.Errorf("%s: %w", sharedMemory, err)
+	}
 	return os.Chdir("/")
+}
+
+// sharedMemory is where the C library keeps semaphores and memory that have a name. Lambda does not mount it.
+const sharedMemory = "/dev/shm"
+
+// withoutSharedMemory leaves an empty folder, in which nothing can be made, where the machine has shared memory.
+func withoutSharedMemory() error {
+	if _, err := os.Stat(sharedMemory); err != nil {
+		return nil
+	}
+	return unix.Mount("tmpfs", sharedMemory, "tmpfs", unix.MS_RDONLY, "size=4k,mode=755")
 }
 
 func readOnly(folder, at string) error {
