@@ -76,6 +76,15 @@ func TestErrorsAreThoseOfAWS(t *testing.T) {
 		{"POST " + functions + "web/versions", `{"CodeSha256":"x"}`, 400, "InvalidParameterValueException", "CodeSHA256 (x) is different from current CodeSHA256 in $LATEST"},
 
 		{
+			"PUT " + functions + "web/code", strings.Repeat("x", 70167212), 413, "RequestEntityTooLargeException",
+			"Request must be smaller than 70167211 bytes for the UpdateFunctionCode operation",
+		},
+		{
+			"PUT " + functions + "web/code", `{"ZipFile":"` + strings.Repeat("x", (50<<20+3)/3*4) + `"}`, 413, "RequestEntityTooLargeException",
+			"Zipped size must be smaller than 52428800 bytes",
+		},
+
+		{
 			"GET " + provisioned + "web/provisioned-concurrency?Qualifier=2", "", 404, "ProvisionedConcurrencyConfigNotFoundException",
 			"No Provisioned Concurrency Config found for this function",
 		},
@@ -108,10 +117,11 @@ func TestErrorsAreThoseOfAWS(t *testing.T) {
 		{"GET " + events + "web/event-invoke-config?Qualifier=none", "", 404, "ResourceNotFoundException", "The function ARN:none doesn't have an EventInvokeConfig"},
 	} {
 		status, kind, message := m.error(tt.call, tt.body, nil)
-		require.Equal(t, tt.status, status, "%s %s: %s", tt.call, tt.body, message)
-		require.Equal(t, tt.kind, kind, "%s %s: %s", tt.call, tt.body, message)
+		about := tt.call + " " + tt.body[:min(len(tt.body), 100)]
+		require.Equal(t, tt.status, status, "%s: %s", about, message)
+		require.Equal(t, tt.kind, kind, "%s: %s", about, message)
 		want := strings.NewReplacer("ARN of ", strings.TrimSuffix(webARN, "web"), "ARN", webARN).Replace(tt.message)
-		require.Contains(t, message, want, "%s %s", tt.call, tt.body)
+		require.Contains(t, message, want, about)
 	}
 	// This one is of ex-aws/ex_aws, pull request 442.
 	_, kind, message := m.error("POST "+functions+"web/invocations", "", http.Header{"X-Amz-Invocation-Type": {"dry_run"}})

@@ -20,8 +20,11 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/serviceerror"
 )
 
-// maxCode bounds the body of UpdateFunctionCode: an archive of 50 MB in base64.
-const maxCode = 70 << 20
+// Lambda's limits in bytes: on the body of UpdateFunctionCode, an archive in base64, and on the archive.
+const (
+	maxCode    = 70167211
+	maxArchive = 50 << 20
+)
 
 // local is the bucket that stands for this machine: keys in it are folders.
 const local = "local"
@@ -44,7 +47,9 @@ func (h *Handler) updateCode(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	var c codeChange
-	if err := decode(r, &c, maxCode); err != nil {
+	if err := decode(r, &c, maxCode); isTooLarge(err) {
+		return 0, nil, serviceerror.New(serviceerror.TypeEntityTooLarge, "Request must be smaller than %d bytes for the UpdateFunctionCode operation", maxCode)
+	} else if err != nil {
 		return 0, nil, err
 	}
 	latest, _ := f.Version(function.Latest)
@@ -69,6 +74,11 @@ func (h *Handler) updateCode(r *http.Request) (int, any, error) {
 	return http.StatusOK, h.latest(f), nil
 }
 
+func isTooLarge(err error) bool {
+	var e *serviceerror.Error
+	return errors.As(err, &e) && e.Type == serviceerror.TypeTooLarge
+}
+
 // source is where the new code is.
 func (h *Handler) source(c codeChange, latest function.Version) (code.Code, error) {
 	switch {
@@ -76,8 +86,13 @@ func (h *Handler) source(c codeChange, latest function.Version) (code.Code, erro
 		return code.Code{}, invalid("ImageUri: lambdalocal runs no images; give ZipFile, or S3Bucket %q and a folder as S3Key", local)
 	case len(c.ZipFile) > 0 && c.S3Bucket != "":
 		return code.Code{}, invalid("Please do not provide more than one source for function code.")
+	case len(c.ZipFile) > maxArchive:
+		return code.Code{}, serviceerror.New(serviceerror.TypeEntityTooLarge, "Zipped size must be smaller than %d bytes", maxArchive)
 	case len(c.ZipFile) > 0:
 		kept, err := h.Code.Unzip(c.ZipFile)
+		if errors.Is(err, code.ErrTooLarge) {
+			return code.Code{}, invalid("Unzipped size must be smaller than %d bytes", code.MaxSize)
+		}
 		if err != nil {
 			return code.Code{}, invalid("Could not unzip uploaded file: %v", err)
 		}

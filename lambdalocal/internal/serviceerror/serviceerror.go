@@ -25,6 +25,7 @@ const (
 	TypeNotFound       = "ResourceNotFoundException"
 	TypeThrottled      = "TooManyRequestsException"
 	TypeTooLarge       = "RequestTooLargeException"
+	TypeEntityTooLarge = "RequestEntityTooLargeException" // the front door's
 	TypeInvalidContent = "InvalidRequestContentException"
 	TypeInvalidValue   = "InvalidParameterValueException"
 	TypeAccessDenied   = "AccessDeniedException"
@@ -47,6 +48,7 @@ var statuses = map[string]int{
 	TypeNotFound:       http.StatusNotFound,
 	TypeThrottled:      http.StatusTooManyRequests,
 	TypeTooLarge:       http.StatusRequestEntityTooLarge,
+	TypeEntityTooLarge: http.StatusRequestEntityTooLarge,
 	TypeInvalidContent: http.StatusBadRequest,
 	TypeInvalidValue:   http.StatusBadRequest,
 	TypeAccessDenied:   http.StatusForbidden,
