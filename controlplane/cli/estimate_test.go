@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -29,6 +30,16 @@ func TestEstimate(t *testing.T) {
 	require.Equal(t, "eu-central-1", out.Prices["region"])
 	require.Equal(t, "arm64", out.Service["architecture"])
 	require.EqualValues(t, 1.5*(1<<20), out.Service["response_bytes"])
+}
+
+func TestEstimateAsTheReadmeSays(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	command := regexp.MustCompile("`build/lambda-dispatch (estimate [^`]+)`").FindSubmatch(readme)
+	require.NotNil(t, command)
+	stdout, _, err := try(t, strings.Fields(string(command[1]))...)
+	require.NoError(t, err)
+	require.Regexp(t, "(?m)^(It pays|Leave it): ", stdout)
 }
 
 // Prices can be printed, changed and read again.
