@@ -189,7 +189,7 @@ func (r *Relay) follow(ctx context.Context, address string, dial Dial) {
 			wait, said = firstPause, ""
 		}
 		r.unheardOf(address, err)
-		if text := err.Error(); text != said {
+		if text := err.Error(); text != said && !Ours(err) { // the leader of this process ends its stream when the process ends
 			log.WithError(err).Info("no stream to this control plane: it is dialled again")
 			said = text
 		}

@@ -271,6 +271,23 @@ func TestOfTwoRelaysOfOneNameOneIsAttached(t *testing.T) {
 	})
 }
 
+// A process that has both ends its leader first. Nothing is wrong with that.
+func TestALeaderInTheSameProcessEndsQuietly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, said := logtest.NewNullLogger()
+		p := &plane{}
+		p.Leader = NewLeader(&p.listener, quiet(t))
+		p.Lead(1)
+		stop := running(NewRelay(Options{Hello: tables.Hello{Relay: "here", Boot: "b1"}, Dials: map[string]Dial{"here": p.Here()}, Log: log}))
+		time.Sleep(time.Second)
+		said.Reset()
+		p.Resign()
+		time.Sleep(time.Second)
+		require.Empty(t, said.AllEntries())
+		stop()
+	})
+}
+
 func warnings(said *logtest.Hook) (n int) {
 	for _, e := range said.AllEntries() {
 		if e.Level <= logrus.WarnLevel {
