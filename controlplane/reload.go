@@ -142,14 +142,11 @@ func (r *reloader) again(t try) bool {
 // retryAfter is when contents that were refused are read again: a file that they name may be there by then.
 const retryAfter = 5 * time.Second
 
-// known is the digest of what was last read. It is zero if that is to be read again.
-func (r *reloader) known() files.Digest {
+// known is the digest of what was last read, and whether that is to be read again.
+func (r *reloader) known() (last files.Digest, again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last.Refused != "" && time.Since(r.last.At) >= retryAfter {
-		return files.Digest{}
-	}
-	return r.sum
+	return r.sum, r.last.Refused != "" && time.Since(r.last.At) >= retryAfter
 }
 
 func (r *reloader) say(why string, was, is admin.Reload) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +160,23 @@ func TestWhatWasRefusedIsTakenWhenItFits(t *testing.T) {
 			f.later()
 		}
 		require.Empty(t, f.Last().Refused)
+		require.Equal(t, 20, f.current().Functions[0].Queue.Limit)
+	})
+}
+
+// A file that was refused and is written anew, slowly, is not read in between.
+func TestWhatWasRefusedIsNotTriedAgainHalfWritten(t *testing.T) {
+	follow(t, takeAll, func(f followed) {
+		f.write("functions: [")
+		f.later()
+		require.NotEmpty(t, f.Last().Refused)
+		for n := range 40 {
+			f.write(twentyWait + strings.Repeat("#", n))
+			time.Sleep(400 * time.Millisecond)
+			synctest.Wait()
+			require.Equal(t, 10, f.current().Functions[0].Queue.Limit)
+		}
+		f.later()
 		require.Equal(t, 20, f.current().Functions[0].Queue.Limit)
 	})
 }

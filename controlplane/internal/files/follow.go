@@ -11,15 +11,16 @@ func Sum(name string) Digest {
 	return sum
 }
 
-// Follow calls changed while the file holds something else than known, the Sum of what was last read there, by whomever, until ctx ends.
-// Like all changes these are seen at the second look that finds them. If known is zero, changed is called at once.
-func Follow(ctx context.Context, name string, known func() Digest, changed func()) {
+// Follow calls changed while the file holds something else than last, the Sum of what was last read there, by whomever, until ctx ends.
+// If that is to be read again, changed is called too. Like all changes these are seen at the second look that finds them: what was not
+// there at the look before may be half written. If last is zero, changed is called at once.
+func Follow(ctx context.Context, name string, known func() (last Digest, again bool), changed func()) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var seen Digest
 	for {
 		sum := Sum(name)
-		if last := known(); last == (Digest{}) || sum == seen && sum != last {
+		if last, again := known(); last == (Digest{}) || sum == seen && (again || sum != last) {
 			changed()
 		}
 		seen = sum
