@@ -88,7 +88,7 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (co
 	if e == nil {
 		f.cameCold = now
 		f.known[name] = &environment{name: name, runs: 1}
-		f.Cold.Add(min(took, longestCold))
+		f.Cold.Add(min(took, longestCold), 1)
 		if f.Claims(s) {
 			f.surprise(now, s)
 		}
@@ -100,7 +100,7 @@ func (f *Fleet) Up(now time.Time, name string, took time.Duration, s *Start) (co
 			f.found(now.Add(-took).Sub(e.since))
 		}
 		f.thaw(e)
-		f.Warm.Add(min(took, longestWarm))
+		f.Warm.Add(min(took, longestWarm), len(f.known)) // all may start at once
 	}
 	f.Over(now, s)
 	return e == nil
@@ -118,10 +118,10 @@ func (f *Fleet) Found(name string) {
 func (f *Fleet) Runs(now time.Time, name string, took time.Duration, cold bool) {
 	f.forget(now)
 	if cold && f.Cold.n == 0 {
-		f.Cold.Add(min(took, longestCold))
+		f.Cold.Add(min(took, longestCold), 1)
 	}
 	if !cold && f.Warm.n == 0 {
-		f.Warm.Add(min(took, longestWarm))
+		f.Warm.Add(min(took, longestWarm), 1)
 	}
 	if name == "" {
 		return
@@ -299,9 +299,13 @@ type Estimate struct {
 	n    int
 }
 
-// Add adds a value.
-func (e *Estimate) Add(d time.Duration) {
-	e.n = min(e.n+1, 8)
+// memory is how many values an Estimate remembers at least.
+const memory = 8
+
+// Add adds a value. If more of them come together than an Estimate remembers, it remembers all of these: what began at the same time
+// ends in the order of its length, so the last few are the longest.
+func (e *Estimate) Add(d time.Duration, together int) {
+	e.n = min(e.n+1, max(memory, together))
 	e.mean += (float64(d) - e.mean) / float64(e.n)
 }
 

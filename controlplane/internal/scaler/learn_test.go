@@ -1,6 +1,7 @@
 package scaler_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -41,6 +42,23 @@ func TestLearnedTimesAreBounded(t *testing.T) {
 	}
 	require.Equal(t, 2*time.Minute, f.Cold.Mean(0))
 	require.Equal(t, time.Second, f.Warm.Mean(0))
+}
+
+// Starts that are made together come up in the order of how long they take. The last ones are no better sample than the first.
+func TestStartsTogetherTakeAsLongAsTheirMean(t *testing.T) {
+	f := scaler.NewFleet()
+	const n = 40
+	for round := range 10 {
+		begin := time.Duration(round) * time.Minute
+		for k := range n {
+			took := time.Duration(10+k) * time.Millisecond
+			f.Up(at(begin+took), fmt.Sprint(k), took, nil)
+		}
+		for k := range n {
+			f.Ended(at(begin+time.Second), fmt.Sprint(k), false)
+		}
+	}
+	require.InDelta(t, 29.5, f.Warm.Mean(0).Seconds()*1000, 4)
 }
 
 // An environment may live on after it is not counted on any more: its start is warm then, too.

@@ -36,7 +36,7 @@ func (e Estimate) note() EstimateNote { return EstimateNote{e.mean, e.n} }
 // learn takes over an estimate, unless it makes no sense.
 func (e *Estimate) learn(n EstimateNote, most time.Duration) {
 	if n.N > 0 && n.Mean >= 0 && n.Mean <= float64(most) {
-		e.mean, e.n = n.Mean, min(n.N, 8)
+		e.mean, e.n = n.Mean, min(n.N, memory)
 	}
 }
 

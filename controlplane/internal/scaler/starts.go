@@ -147,7 +147,7 @@ func (f *Fleet) Over(now time.Time, s *Start) {
 	}
 	if s.ends {
 		s.ends = false
-		f.finish.Add(min(now.Sub(s.at), longestFinish))
+		f.finish.Add(min(now.Sub(s.at), longestFinish), 1)
 	}
 	if s.in == nil {
 		return
