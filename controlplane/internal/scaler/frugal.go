@@ -19,7 +19,7 @@ type frugal struct {
 	beat     Beat
 	foreseen int           // instances that the next crowd of a beat needs by now
 	changes  time.Time     // when foreseen changes; zero: nothing is foreseen
-	recent   Window        // instances that demand needed
+	lapses   time.Time     // when fewer instances may be kept; zero: not without an event
 	peaks    Peaks         // of demand
 	idle     bool          // an instance may become surplus without an event
 	calm     time.Time     // the reserve is not filled before
@@ -32,11 +32,11 @@ type frugal struct {
 // Frugal returns the policy with that tuning.
 func Frugal(t Tuning) Policy {
 	return func(s Settings) Rule {
-		return &frugal{tuning: t, most: s.StartsInProgress, keeper: NewKeeper(), recent: NewWindow(0)}
+		return &frugal{tuning: t, most: s.StartsInProgress, keeper: NewKeeper()}
 	}
 }
 
-// longestKeep is the longest time that an idle instance is kept. With what the window adds it is a second.
+// longestKeep is the longest time that an idle instance is kept.
 const longestKeep = 850 * time.Millisecond
 
 // calmAfter is how long no request must have waited for a new environment before the reserve is filled. The reserve is not urgent,
@@ -92,22 +92,25 @@ func (f *frugal) foresee(now time.Time, s *State) {
 // keep is how many instances demand needs, or needed a moment ago.
 func (f *frugal) keep(now time.Time, s *State, head int) int {
 	restart := time.Duration(f.tuning.Restart*float64(s.Fleet.Warm.Mean(assumedWarm))) + s.Fee
-	needed := ceilDiv(s.taken()+head, s.Concurrency)
-	f.keeper.Observe(now, needed, restart)
-	span := restart
-	if f.tuning.Learn {
-		span = f.keeper.Keep(restart)
+	f.keeper.Observe(now, ceilDiv(s.taken()+head, s.Concurrency), restart)
+	var kept int
+	kept, f.lapses = f.keeper.Kept(now, func(n int) time.Duration { return f.span(n, restart) })
+	if head > 0 { // it falls with time, without an event
+		f.lapses = sooner(f.lapses, now.Add(rateMemory))
 	}
-	span = min(span, longestKeep)
-	if f.ledger.Dearer() {
-		span = 0
+	return kept
+}
+
+// span is how long to keep the nth instance while it is idle.
+func (f *frugal) span(n int, restart time.Duration) time.Duration {
+	switch {
+	case f.ledger.Dearer():
+		return 0
+	case f.tuning.Learn:
+		return min(f.keeper.Span(n, restart), longestKeep)
+	default:
+		return min(restart, longestKeep)
 	}
-	f.recent.SetSpan(span)
-	f.recent.Observe(now, needed)
-	if span == 0 {
-		return needed
-	}
-	return f.recent.Peak(now)
 }
 
 // headroom is how many slots to keep free, so that demand seldom rises beyond them during a warm start. It is at most a small
@@ -125,7 +128,7 @@ func (f *frugal) Next() time.Time {
 		next = sooner(next, f.fleet.expires())
 	}
 	if f.idle {
-		next = sooner(next, f.recent.Boundary())
+		next = sooner(next, f.lapses)
 	}
 	return next
 }

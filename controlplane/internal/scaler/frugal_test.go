@@ -152,6 +152,22 @@ func TestOnlyIdleInstancesDrainAndSoon(t *testing.T) {
 	require.Equal(t, 2, r.Decide(at(now+time.Minute), &s).Drain, "min stays")
 }
 
+// An instance that is idle only because slots are held free drains when requests come no more, though nothing happens that would
+// call the rule.
+func TestWhatIsHeldFreeIsLetGo(t *testing.T) {
+	r, s := frugal(scaler.Latency), state(fleet(20))
+	now := at(busy(r, &s))
+	s.Leased, s.Ready, s.Live, s.Free, s.Idle = 17, 3, 3, 13, 1
+	require.Zero(t, r.Decide(now, &s).Drain)
+	for began, drained := now, 0; drained == 0; {
+		next := r.Next()
+		require.True(t, next.After(now), "it must say when to ask again")
+		require.Less(t, next.Sub(began), time.Minute)
+		now = next
+		drained = r.Decide(now, &s).Drain
+	}
+}
+
 // After a peak, environments are kept for it and one more, by starting all that do not run at once; not if nothing came up
 // yet, or if starts fail. With a preference for cost there is not one more. An idle function is left alone in the end.
 func TestReserve(t *testing.T) {

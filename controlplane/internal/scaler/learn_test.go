@@ -277,10 +277,64 @@ func TestKeeper(t *testing.T) {
 			k.Observe(at(now+time.Second), 0, restart)
 			now += time.Second + pause
 		}
-		return k.Keep(restart)
+		return k.Span(1, restart)
 	}
 	fresh := scaler.NewKeeper()
-	require.Equal(t, restart, fresh.Keep(restart))
+	require.Equal(t, restart, fresh.Span(1, restart))
 	require.Zero(t, after(time.Minute))
 	require.Equal(t, restart, after(80*time.Millisecond))
+}
+
+// What was needed within the span is kept, to the moment, however short the span. Unless something happens nobody need look before.
+func TestWhatIsKeptIsKeptToTheMoment(t *testing.T) {
+	const span = 20 * time.Millisecond
+	always, never := func(int) time.Duration { return span }, func(int) time.Duration { return 0 }
+	k := scaler.NewKeeper()
+	k.Observe(at(0), 5, span)
+	k.Observe(at(time.Millisecond), 3, span)
+	k.Observe(at(4*time.Millisecond), 1, span)
+	for _, tt := range []struct {
+		after time.Duration
+		kept  int
+		until time.Duration // zero: for ever
+	}{
+		{4 * time.Millisecond, 5, time.Millisecond + span},
+		{time.Millisecond + span - 1, 5, time.Millisecond + span},
+		{time.Millisecond + span, 3, 4*time.Millisecond + span},
+		{4*time.Millisecond + span, 1, 0},
+	} {
+		kept, until := k.Kept(at(tt.after), always)
+		require.Equal(t, tt.kept, kept, "after %v", tt.after)
+		if tt.until == 0 {
+			require.True(t, until.IsZero())
+		} else {
+			require.Equal(t, at(tt.until), until)
+		}
+	}
+	kept, _ := k.Kept(at(4*time.Millisecond), never)
+	require.Equal(t, 1, kept, "a span of nothing")
+	k.Observe(at(5*time.Millisecond), 2, span)
+	kept, _ = k.Kept(at(5*time.Millisecond), never)
+	require.Equal(t, 2, kept)
+}
+
+// One instance is needed every 50 ms, and four of them once a minute: what pauses have taught of the first says nothing of the others.
+func TestPausesOfABurstSayNothingOfTheFirstInstance(t *testing.T) {
+	const restart = 100 * time.Millisecond
+	k, now := scaler.NewKeeper(), time.Duration(0)
+	pulse := func(instances int, pause time.Duration) {
+		k.Observe(at(now), instances, restart)
+		k.Observe(at(now+10*time.Millisecond), 0, restart)
+		now += 10*time.Millisecond + pause
+	}
+	for range 20 {
+		for range 10 {
+			pulse(1, 50*time.Millisecond)
+		}
+		pulse(7, 50*time.Millisecond)
+	}
+	require.Equal(t, restart, k.Span(1, restart))
+	require.Zero(t, k.Span(4, restart))
+	require.Zero(t, k.Span(7, restart))
+	require.Equal(t, restart, k.Span(8, restart), "nothing is known")
 }

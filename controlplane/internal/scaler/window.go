@@ -23,9 +23,6 @@ func NewWindow(span time.Duration) Window {
 	return Window{width: max(span/(buckets-1), minWidth)}
 }
 
-// SetSpan changes how far the window looks back, from now on.
-func (w *Window) SetSpan(span time.Duration) { w.width = max(span/(buckets-1), minWidth) }
-
 // Observe sets the level from now on.
 func (w *Window) Observe(now time.Time, level int) {
 	if !now.Before(w.end) {
