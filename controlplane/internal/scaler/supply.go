@@ -34,8 +34,8 @@ func (f *frugal) warmStarts(now time.Time, s *State, head int) int {
 	return min(ceilDiv(int(short), s.Concurrency), spare)
 }
 
-// coldStarts is how many starts in new environments are worth it, beside the warm ones. They take too long to foresee the
-// requests of that time, so they are for requests that already wait, and for those that come beside them.
+// coldStarts is how many starts in new environments are worth it, beside the warm ones. They are for requests that already wait: what
+// comes in the next moment says little about the time that they take, and to start a moment sooner spares little of it.
 func (f *frugal) coldStarts(now time.Time, s *State, head, warm int) int {
 	soon := s.Starting - s.Fleet.lost.n + warm
 	if s.Waiting == 0 {
@@ -49,7 +49,7 @@ func (f *frugal) coldStarts(now time.Time, s *State, head, warm int) int {
 	if short <= 0 {
 		return 0
 	}
-	short += math.Floor(f.tuning.Rise*f.flow.Rise(s.demand(), lead)) - f.givenBack(now, s, lead)
+	short -= f.givenBack(now, s, lead)
 	return ceilDiv(int(min(short, f.lasting(now, s, lead, warm))), s.Concurrency)
 }
 

@@ -43,6 +43,27 @@ func TestACrowdIsNoRate(t *testing.T) {
 	}
 }
 
+// A crowd that is larger than the one before gets new environments for those who find none, and no more: inits are dear.
+func TestACrowdThatOutgrowsItsEnvironments(t *testing.T) {
+	for _, p := range []scaler.Preference{scaler.Cost, scaler.Balanced, scaler.Latency} {
+		seeds(t, string(p), func(t *testing.T, seed uint64) {
+			service := workload.Lognormal(120*millisecond, 1)
+			load := workload.Beside("crowds",
+				workload.Every("", second, second, 60, 40*millisecond, service),
+				workload.Pulses("", 200*second, 200*second, 60*millisecond, 0, 1500, service)).Make(seed) // some ninety, after 100 s
+			s := simulate.Defaults(10, seed)
+			s.Lambda.Preset.Init = lambda.Spread{Median: 5 * second, Sigma: 0.2}
+			tuning := p.Tuning()
+			tuning.Reserve = -1
+			s.Pool.Scaling.Policy = scaler.Frugal(tuning)
+			r := run(t, load, s)
+			need := (len(load.Requests) - 60 + 9) / 10
+			t.Log(r.ColdStarts, "environments for", need)
+			require.LessOrEqual(t, r.ColdStarts, need+1)
+		})
+	}
+}
+
 // What has gathered while the first start took its time is no demand: 200 requests a second of 50 ms fill one instance.
 func TestABacklogIsNoDemand(t *testing.T) {
 	for _, init := range []time.Duration{2 * second, 5 * second, 15 * second} {
