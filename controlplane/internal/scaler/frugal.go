@@ -95,6 +95,9 @@ func (f *frugal) keep(now time.Time, s *State, head int) int {
 	f.keeper.Observe(now, ceilDiv(s.taken()+head, s.Concurrency), restart)
 	var kept int
 	kept, f.lapses = f.keeper.Kept(now, func(n int) time.Duration { return f.span(n, restart) })
+	if !f.lapses.IsZero() {
+		f.lapses = sooner(f.lapses, f.ledger.Turns())
+	}
 	if head > 0 { // it falls with time, without an event
 		f.lapses = sooner(f.lapses, now.Add(rateMemory))
 	}

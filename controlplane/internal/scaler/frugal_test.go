@@ -168,6 +168,19 @@ func TestWhatIsHeldFreeIsLetGo(t *testing.T) {
 	}
 }
 
+// Requests have ended that came together, so plain Lambda would have been dearer for a while. When it would not any more nothing is
+// spent on the idle instance, though nothing happens that would call the rule.
+func TestWhatPlainLambdaWouldNotCostIsLetGoInTime(t *testing.T) {
+	r, s := frugal(scaler.Latency), state(fleet(20))
+	s.Ready, s.Live, s.Leased, s.Free, s.Arrivals = 1, 1, 3, 7, 3
+	r.Decide(begin, &s)
+	s.Leased, s.Free, s.Idle, s.Departures = 0, 10, 1, 3
+	now := at(40 * time.Millisecond) // 120 ms of plain Lambda
+	require.Zero(t, r.Decide(now, &s).Drain)
+	require.InDelta(t, 0.12, r.Next().Sub(begin).Seconds(), 0.002)
+	require.Equal(t, 1, r.Decide(r.Next(), &s).Drain)
+}
+
 // After a peak, environments are kept for it and one more, by starting all that do not run at once; not if nothing came up
 // yet, or if starts fail. With a preference for cost there is not one more. An idle function is left alone in the end.
 func TestReserve(t *testing.T) {

@@ -30,6 +30,16 @@ func (l *Ledger) Observe(now time.Time, s *State) {
 	l.starts, l.arrivals = s.Starts, s.Arrivals
 }
 
+// Turns is when Dearer becomes true if nothing happens until then; zero: it does not. Both bills fade meanwhile.
+func (l *Ledger) Turns() time.Time {
+	lead, idle := l.plain-l.ours, float64(l.serving-l.leased)
+	if lead < 0 || idle <= 0 {
+		return time.Time{}
+	}
+	memory := ledgerMemory.Seconds()
+	return l.at.Add(time.Duration(memory*math.Log1p(lead/idle/memory)*float64(time.Second)) + time.Millisecond)
+}
+
 // Dearer reports whether plain Lambda would have been cheaper lately. Then requests are so short or so rare that nothing should be
 // spent on idle instances.
 func (l *Ledger) Dearer() bool { return l.ours > l.plain }
