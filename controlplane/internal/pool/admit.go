@@ -176,6 +176,7 @@ func (p *Pool) unlease(r *Request) {
 	p.carries(i, r, -1)
 	free := i.free()
 	i.leases.remove(r)
+	p.trial.ended(r)
 	if r.refused {
 		i.refused--
 	}

@@ -115,6 +115,7 @@ type Pool struct {
 	slowOnes    map[string]time.Time // environments that were found slow, and when
 	paces       scaler.Pace          // of all requests
 	trial       *trial               // nil: none is under way
+	looked      int                  // the index of the instance that was looked at last, whether it seems slow
 	idle        indexSet             // ready instances without a lease that we started and that need not linger
 	nIdle       int
 	timers      timers // deadlines of instances

@@ -28,8 +28,39 @@ func (p *Pool) pace(r *Request, took time.Duration) {
 	switch {
 	case p.trial != nil:
 		p.witness(r, took)
-	case i.mayBeTried(p.now) && p.count[Ready]-p.slow >= 2 && i.pace.SlowerThan(&p.paces):
+	case p.count[Ready]-p.slow >= 2:
+		p.accuse(i, &i.pace)
+		p.lookAtNext()
+	}
+}
+
+// accuse begins a trial of an instance if it seems slow.
+func (p *Pool) accuse(i *Instance, pace *scaler.Pace) {
+	if p.trial == nil && i.mayBeTried(p.now) && pace.SlowerThan(&p.paces) {
 		p.trial = &trial{of: i, until: p.now.Add(longestTrial)}
+	}
+}
+
+// fewOldest is how many requests in flight an instance is judged by.
+const fewOldest = 8
+
+// lookAtNext looks at one instance after the other, by its oldest requests in flight: the first answers of one that takes several
+// times longer need not be waited for. Later, what is in flight for long is what takes long anywhere.
+func (p *Pool) lookAtNext() {
+	p.looked = (p.looked + 1) % len(p.table)
+	i := p.table[p.looked]
+	if i == nil || i.adopted || i.state != Ready || i.foreign > 0 || !i.pace.Few() { // clients that leave hide how long requests take
+		return
+	}
+	pace, n := i.pace, 0
+	for r := i.leases.head; r != nil && n < fewOldest; r = r.next {
+		if !r.Stream {
+			pace.Add(p.now.Sub(r.leased), scaler.KeepOwn)
+			n++
+		}
+	}
+	if n == fewOldest {
+		p.accuse(i, &pace)
 	}
 }
 

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
@@ -19,6 +20,7 @@ type trial struct {
 	owed   arm       // where the next request goes, so that both sides count as many at any time: all may be slow for a while
 	own    scaler.Pace
 	others scaler.Pace
+	open   []*Request // those of both sides that are in flight
 }
 
 // An arm is the side of a trial on which a request counts.
@@ -34,9 +36,11 @@ const (
 	longestTrial = 10 * time.Second
 	// retrial is how long an instance is not tried again that was not found slow. It doubles each time.
 	retrial = 10 * time.Second
-	// alike is by how many leases two instances may differ to be compared, because an app that computes is slower when it is
-	// full.
+	// alike is by how many leases more an instance may have to be compared, because an app that computes is slower when it is full.
+	// One that has fewer, and is slower all the same, is slow.
 	alike = 2
+	// mostOpen bounds the requests of a trial that are in flight.
+	mostOpen = 128
 )
 
 // mayBeTried reports whether a trial of the instance may begin.
@@ -53,8 +57,35 @@ func (p *Pool) tries() *trial {
 		p.trial = nil
 	case !p.now.Before(t.until):
 		p.acquit()
+	case t.drags(p.now):
+		p.condemn(t.of)
 	}
 	return p.trial
+}
+
+// drags reports whether the instance is found slow by now, if those in flight end at once. Both sides have as many of them, and of
+// the same age, so that nothing but the instance makes a difference. It need not be waited for the answers of one that is slow.
+func (t *trial) drags(now time.Time) bool {
+	own, others := t.own, t.others
+	for _, r := range t.open {
+		side := &others
+		if r.arm == onSuspect {
+			side = &own
+		}
+		side.Add(now.Sub(r.leased), 1)
+	}
+	return scaler.Compare(&own, &others) == scaler.Slower
+}
+
+// out is how many of its requests are in flight on the instance. If they are enough to find it slow it gets no more before
+// some have ended.
+func (t *trial) out() (n int) {
+	for _, r := range t.open {
+		if r.arm == onSuspect {
+			n++
+		}
+	}
+	return n
 }
 
 // acquit ends the trial: the instance was not found slow.
@@ -67,31 +98,29 @@ func (p *Pool) acquit() {
 
 // assign returns the instance to lease from for a request, and the arm of the trial on which it counts.
 func (p *Pool) assign(r *Request) (*Instance, arm) {
-	usual := p.table[p.next(r)]
 	t := p.tries()
+	usual := p.table[p.next(r)]
 	switch {
 	case t == nil || usual.isLast() || r.Deadly:
 		return usual, none
 	case r.state == Waiting:
-		return usual, t.count(t.armOf(usual))
+		return usual, t.count(r, t.armOf(usual))
 	}
 	other := p.beside(t.of, r)
 	switch {
 	case other == nil || t.of.free() == 0:
 		return usual, none
-	case t.of.leases.n > other.leases.n+alike:
+	case t.of.leases.n > other.leases.n+alike, t.out() >= scaler.CompareLeast:
 		return other, none
-	case t.of.leases.n < other.leases.n-alike:
-		return t.of, none
 	}
 	next := t.owed
 	if next == none {
 		next = onSuspect + arm(p.rand.Uint64()&1)
 	}
 	if next == onOthers {
-		return other, t.count(next)
+		return other, t.count(r, next)
 	}
-	return t.of, t.count(next)
+	return t.of, t.count(r, next)
 }
 
 func (t *trial) armOf(i *Instance) arm {
@@ -102,16 +131,31 @@ func (t *trial) armOf(i *Instance) arm {
 }
 
 // count returns the arm if a request may count on it now, otherwise none. It keeps both arms equally full.
-func (t *trial) count(a arm) arm {
-	switch t.owed {
-	case none:
+func (t *trial) count(r *Request, a arm) arm {
+	switch {
+	case len(t.open) >= mostOpen:
+		return none
+	case t.owed == none:
 		t.owed = onSuspect + onOthers - a
-	case a:
+	case t.owed == a:
 		t.owed = none
 	default:
 		return none
 	}
+	t.open = append(t.open, r)
 	return a
+}
+
+// ended says that a request is in flight no more. One that counts in another trial counts no more.
+func (t *trial) ended(r *Request) {
+	if t == nil || r.arm == none {
+		return
+	}
+	if k := slices.Index(t.open, r); k >= 0 {
+		t.open = slices.Delete(t.open, k, k+1)
+	} else {
+		r.arm = none
+	}
 }
 
 // beside is the instance to lease from if i were not there; nil if only slow or worn ones remain.
@@ -129,8 +173,8 @@ func (p *Pool) beside(i *Instance, r *Request) *Instance {
 func (p *Pool) witness(r *Request, took time.Duration) {
 	t := p.tries()
 	switch {
-	case t == nil || r.arm == none || r.leased.Before(t.until.Add(-longestTrial)):
-		return // it counted in another trial
+	case t == nil || r.arm == none:
+		return
 	case r.arm == onSuspect:
 		t.own.Add(took, 1)
 	default:

@@ -25,6 +25,8 @@ type loop struct {
 	takes map[*pool.Request]func() time.Duration
 	asks  int
 	holds bool // what is started does not come up
+
+	onSlow func() // a slow one gets a request; nil: nobody asks
 }
 
 // An answer comes at a time. A nil request is a client's next one.
@@ -73,6 +75,9 @@ func (l *loop) serve(r *pool.Request) {
 	took := l.takes[r]()
 	if times := l.slow[r.Instance()]; times > 0 {
 		took = time.Duration(float64(took) * times)
+		if l.onSlow != nil {
+			l.onSlow()
+		}
 	}
 	heap.Push(&l.ends, answer{l.now.Add(took), r, l.takes[r]})
 	delete(l.takes, r)
@@ -183,6 +188,20 @@ func TestASlowInstanceIsFoundAmongMixedClients(t *testing.T) {
 			}
 			require.Equal(t, 2, found)
 		})
+	}
+}
+
+// It is found by the requests that it has in flight, before many have ended: twice as many as it has slots at most meet it.
+func TestASlowInstanceIsFoundByWhatItHasInFlight(t *testing.T) {
+	for seed := range uint64(5) {
+		met := 0
+		l := newLoop(t, seed+1, 4, 5)
+		l.onSlow = func() { met++ }
+		l.clients(5*4, 200*time.Millisecond)
+		l.goOn(10 * time.Second)
+		require.Equal(t, 1, l.marked(), "seed %d", seed)
+		require.LessOrEqual(t, met, 20, "seed %d", seed)
+		t.Log(met)
 	}
 }
 

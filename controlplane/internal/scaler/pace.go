@@ -24,6 +24,9 @@ const (
 	slowOthers = 2 // how many times as many are needed of all instances
 )
 
+// Few reports whether an instance has answered too few requests to be judged by them.
+func (p *Pace) Few() bool { return p.n < slowEnough }
+
 // KeepOwn is the keep for the Pace of one instance. It forgets within some 30 requests.
 const KeepOwn = 0.97
 
@@ -52,7 +55,7 @@ const (
 
 // How many requests of each side a comparison needs to find a difference, and after how many it finds none.
 const (
-	compareLeast = 8
+	CompareLeast = 8
 	compareMost  = 60
 )
 
@@ -60,7 +63,7 @@ const (
 // the requests to the sides.
 func Compare(own, others *Pace) Verdict {
 	n := min(own.n, others.n)
-	if n < compareLeast {
+	if n < CompareLeast {
 		return Open
 	}
 	more := own.sum/own.n - others.sum/others.n
