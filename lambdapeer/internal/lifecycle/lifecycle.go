@@ -65,6 +65,9 @@ type Environment struct {
 func (e *Environment) watched() *serial.Watch {
 	if e.watch == nil {
 		e.watch = serial.New()
+		if e.Wear.Small() {
+			e.watch.Small()
+		}
 	}
 	return e.watch
 }

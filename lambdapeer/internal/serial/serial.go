@@ -62,6 +62,8 @@ type Watch struct {
 	against  int
 	neither  int // pairs that say little
 
+	turn time.Duration // what is shorter says nothing, because the processor stands still for as long
+
 	processed float64   // seconds that a processor has had for each request, if those in flight share one
 	moved     time.Time // when that was so
 
@@ -74,6 +76,12 @@ type Watch struct {
 func New() *Watch {
 	return &Watch{found: make(chan struct{}), now: time.Now, alone: make(map[string]*alone)}
 }
+
+// stands is for how long a small share of a processor stands still, and a little more: Lambda gives it in turns of a tenth of a second.
+const stands = 150 * time.Millisecond
+
+// Small says that the app has a small share of a processor. It is called before the first request.
+func (w *Watch) Small() { w.turn = stands }
 
 // Found is closed when the app is known to serve one request at a time. It is nil for a nil Watch.
 func (w *Watch) Found() <-chan struct{} {
@@ -199,7 +207,7 @@ func (w *Watch) compare() {
 	gap, later := b.began.Sub(a.began), b.ended.Sub(a.ended)
 	switch {
 	case known == nil || known.usual() < 4*apart: // it says nothing
-	case later >= gap+max(gap, known.usual()/4) && b.to-a.to > 2*(b.from-a.from):
+	case later >= gap+max(gap, known.usual()/4, w.turn) && b.to-a.to > 2*(b.from-a.from):
 		w.agree()
 	default:
 		w.doubt()

@@ -65,9 +65,13 @@ func poisson(r *rand.Rand, mean time.Duration) time.Duration {
 
 // found runs n requests of the load against the app and tells whether it is found to serve one at a time.
 func found(t *testing.T, seed uint64, n int, newApp func() app, next load) (yes bool, after int) {
+	return foundBy(t, New, seed, n, newApp, next)
+}
+
+func foundBy(t *testing.T, newWatch func() *Watch, seed uint64, n int, newApp func() app, next load) (yes bool, after int) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 7))
-		w, serve := New(), newApp()
+		w, serve := newWatch(), newApp()
 		var all sync.WaitGroup
 		for i := range n {
 			wait, path, work := next(r)
@@ -345,6 +349,41 @@ func TestAnAppThatServesTogetherIsNotFoundUnderLoad(t *testing.T) {
 			}
 		})
 	}
+}
+
+// quota is a processor that runs for so long in each tenth of a second, as that of a small environment.
+func quota(run time.Duration) func() app {
+	return func() app {
+		free, start := make(chan struct{}, 1), time.Now()
+		return func(_ string, work time.Duration) {
+			for left := work; left > 0; left -= 3 * time.Millisecond {
+				free <- struct{}{}
+				if at := time.Since(start) % (100 * time.Millisecond); at >= run {
+					time.Sleep(100*time.Millisecond - at)
+				}
+				time.Sleep(min(left, 3*time.Millisecond))
+				<-free
+			}
+		}
+	}
+}
+
+// Where a processor stands still most of the time, requests that it serves together end a turn apart.
+func TestAnAppWithASmallShareOfAProcessor(t *testing.T) {
+	for _, work := range []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond} {
+		for seed := range uint64(6) {
+			yes, _ := foundBy(t, small, seed, 1500, quota(7*time.Millisecond), fixed(333*time.Millisecond, work))
+			require.False(t, yes, "%v, seed %d", work, seed)
+		}
+	}
+	yes, _ := foundBy(t, small, 1, 1500, oneAtATime, fixed(500*time.Millisecond, 300*time.Millisecond))
+	require.True(t, yes)
+}
+
+func small() *Watch {
+	w := New()
+	w.Small()
+	return w
 }
 
 // A lock on something that all requests of a kind need is found as well: it serves those one at a time.

@@ -53,6 +53,12 @@ type sample struct {
 	used int64
 }
 
+// small is the memory below which an environment has less than about a seventh of a processor.
+const small = 256 << 20
+
+// Small reports whether the environment has little memory, and so a small share of a processor. A nil Gauge does not know.
+func (g *Gauge) Small() bool { return g != nil && g.limit > 0 && g.limit < small }
+
 // New returns a gauge of an environment that begins, with so many bytes of memory (0: not known).
 func New(began time.Time, limit int64, memory func() int64) *Gauge {
 	return &Gauge{limit: limit, memory: memory, began: began.Round(0)}
