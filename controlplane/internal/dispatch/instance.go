@@ -145,6 +145,10 @@ func (f *function) servesOn(i *instance) bool {
 func (f *function) adopt(r wire.Registration) (wire.Invocation, error) {
 	f.mu.Lock()
 	at := now()
+	if f.forgotten {
+		f.mu.Unlock()
+		return wire.Invocation{}, relays.ErrUnauthorized
+	}
 	if !f.registers.Try(at) {
 		f.mu.Unlock()
 		return wire.Invocation{}, relays.ErrRegisterTooOften

@@ -25,7 +25,7 @@ func Once(name string, fresh func() ([]byte, error)) ([]byte, error) {
 	defer func() { _ = os.Remove(draft) }()
 	// A link is there whole or not at all, and does not replace one that another process made.
 	if err := os.Link(draft, name); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
+		return nil, of(name, err)
 	}
 	return os.ReadFile(name)
 }

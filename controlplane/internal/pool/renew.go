@@ -223,12 +223,13 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 		r.least = 1 // the next request finds an instance or environment now, and should afterwards
 	}
 	r.Rollout = rollout.Begin(now, plan, r.share)
-	r.trusted = !r.Unproven()
 	p.roll = r
 	p.rejected = Route{}
 	for i := range p.Instances() {
+		i.tests = tests{}
 		p.setFresh(i, slices.Contains(r.incoming, i.version))
 	}
+	r.trusted = !r.Unproven() || p.haveAnswered()
 	p.size(now)
 }
 
@@ -528,7 +529,7 @@ func blames(cause Cause) bool {
 // others.
 func (p *Pool) trust(now time.Time) {
 	r := p.roll
-	if r.trusted || r.Unproven() && p.oldServes(now) && !p.survived(now) {
+	if r.trusted || r.Unproven() && p.oldServes(now) && !p.survived(now) && !p.haveAnswered() {
 		return
 	}
 	r.trusted = true

@@ -9,7 +9,7 @@ import (
 
 // An instance whose requests take longer than those of others may be slow, or may have got the long requests: a client that asks
 // again at once gets the slot that it has just given back, so that the same kind of request gathers on an instance. A trial tells
-// the two apart. For a while it assigns requests at random to this instance or to another one that is about as full, and compares
+// the two apart. For a while it assigns requests at random to this instance or to another one, and compares
 // the times of these requests, which differ in nothing but the instance. Requests from the queue count too, because chance
 // decides whose slot they get.
 

@@ -96,7 +96,7 @@ const listenEvery = 250 * time.Millisecond
 func (p *Pool) listen(now time.Time) {
 	r := p.roll
 	r.look = time.Time{}
-	if !r.Unproven() {
+	if !r.Unproven() || p.haveAnswered() {
 		r.Silent(0, 0, 0)
 		return
 	}
@@ -137,13 +137,14 @@ func (i *Instance) waiting(now time.Time, d time.Duration) (n int) {
 	return n
 }
 
-// heardOld records how the last request on an old instance ended: in time, or so late that nobody may have answered it.
+// heardOld records how the last request on an old instance ended: in time, or so late that nobody may have answered it, nor any other
+// meanwhile.
 func (p *Pool) heardOld(took time.Duration) {
 	switch {
 	case p.roll == nil:
 	case took < p.patience()*9/10:
 		p.roll.heard, p.roll.unheard = p.now, false
-	default:
+	case p.now.Sub(p.roll.heard) >= took: // else it is a long answer of code that answers others
 		p.roll.unheard = true
 	}
 }
@@ -157,6 +158,16 @@ func (p *Pool) oldHangs(now time.Time) bool {
 		}
 	}
 	return p.roll.unheard
+}
+
+// haveAnswered reports whether fresh instances have answered somebody, perhaps before the rollout began: as those that had a share already.
+func (p *Pool) haveAnswered() bool {
+	for i := range p.Instances() {
+		if i.fresh && i.state == Ready && i.answers > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // survived reports whether a fresh instance whose peer does not count answers lives although a request of its has ended.

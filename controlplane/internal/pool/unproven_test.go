@@ -105,6 +105,49 @@ func TestAVersionWhoseFirstRequestsAreStreams(t *testing.T) {
 	require.Equal(t, "2", d.acquire().Instance().Version())
 }
 
+// A version that has had a share is not tried again when it gets all, though it is idle then, or what it has is answered for long.
+func TestAShareThatGrowsNeedsNoTrial(t *testing.T) {
+	for name, rest := range map[string]func(*deployment){
+		"idle": func(d *deployment) {
+			d.release(d.busy...)
+			d.busy = nil
+			d.run(5*time.Second, d.endDrained)
+		},
+		"long answers": func(d *deployment) {
+			d.hangs, d.patient = "2", time.Hour // they have begun
+			d.serve(90 * time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, true, func(s *pool.Settings) { s.FirstByte, s.Scaling.Min = time.Minute, deployed })
+			d.did(d.p.Route(d.now, pool.Route{Version: "1", Extra: "2", Share: 0.2}, rollout.Plan{}, false))
+			d.serve(5 * time.Second)
+			require.Equal(t, map[string]int{"1": 4, "2": 1}, d.running())
+			rest(d)
+			d.did(d.p.Route(d.now, pool.Route{Version: "1", Extra: "2", Share: 0.6}, held, false))
+			d.run(5*time.Second, d.comeUp)
+			d.endDrained()
+			require.Equal(t, rollout.Done, d.p.Rollout().Phase, d.p.Rollout().Cause)
+			require.Equal(t, map[string]int{"1": 2, "2": 3}, d.running())
+		})
+	}
+}
+
+// Long answers of the old code are no sign that it hangs, too, while it answers others.
+func TestAVersionThatAnswersNothingBesideLongAnswers(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.serve(5 * time.Second)
+	downloads := d.acquireN(5)
+	d.hangs, d.patient = "2", time.Hour
+	d.did(d.p.Route(d.now, two, held, false))
+	for _, r := range downloads {
+		d.serve(55 * time.Second)
+		require.Equal(t, "1", r.Instance().Version())
+		d.release(r)
+	}
+	require.Equal(t, rollout.Hangs, d.p.Rollout().Cause)
+}
+
 // What the old code waits for as well is no fault of the new one. The rollout goes on when they answer again.
 func TestAVersionThatHangsAsTheOldOneDoes(t *testing.T) {
 	d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = time.Minute })

@@ -6,7 +6,8 @@
 // longer than B by so much. So B ends before A at least as often as it ends twice as long after A as it came after A.
 // A pair that does the second agrees, and is a coin that fell on one side; a pair that does the first contradicts, and begins the count anew.
 // Where requests share a processor the same holds in the processor's own time, which runs slower the more is in flight: so a pair must agree
-// in that time, too. A pair that does neither says little.
+// in that time, too. A pair that does neither says little. Where each A is short and each B long, because a page asks for them in that order,
+// all pairs agree: so the time from A's end to B's must also be one that A's kind takes alone.
 //
 // Under load nothing comes when nothing is in flight. So it also looks at lines: requests that wait while others are served. An
 // app that serves one at a time ends them one after the other, each as long after the one before as it takes alone. One that
@@ -33,6 +34,8 @@ const (
 	// mute is how many pairs that say little take back one that agrees: an app that serves together may stand still now and then,
 	// just between two ends.
 	mute = 10
+	// alike is how many times as long as alone requests of agreeing pairs may take, in the mean: those that agree are the longer ones.
+	alike = 3
 	// dull is how many more of those than that there may be before nobody looks any more.
 	dull = 500
 	// lined is how many ends in a row have such a distance when the app serves one at a time. Requests that share a processor
@@ -59,6 +62,8 @@ type Watch struct {
 	first    *Request // A; nil: none, or the pair is of no use
 	second   *Request // B
 	score    int      // of pairs, in parts of mute
+	longer   float64  // of the pairs that agreed: sum of logarithms of how many times as long as alone B took, if it began when A had ended
+	agreed   int      // so many
 	against  int
 	neither  int // pairs that say little
 
@@ -208,16 +213,23 @@ func (w *Watch) compare() {
 	switch {
 	case known == nil || known.usual() < 4*apart: // it says nothing
 	case later >= gap+max(gap, known.usual()/4, w.turn) && b.to-a.to > 2*(b.from-a.from):
-		w.agree()
+		w.agree(float64(later) / float64(known.usual()))
 	default:
 		w.doubt()
 	}
 }
 
-func (w *Watch) agree() {
+func (w *Watch) agree(longer float64) {
 	w.neither = max(0, w.neither-mute)
-	if w.score += mute; w.score >= enough*mute {
+	w.longer += math.Log(longer)
+	w.agreed++
+	w.score += mute
+	switch {
+	case w.score < enough*mute:
+	case w.longer <= float64(w.agreed)*math.Log(alike):
 		w.find()
+	default:
+		w.contradict()
 	}
 }
 
@@ -267,7 +279,7 @@ func (w *Watch) look(q *Request, cut bool) {
 }
 
 func (w *Watch) contradict() {
-	w.first, w.second, w.score = nil, nil, 0
+	w.first, w.second, w.score, w.longer, w.agreed = nil, nil, 0, 0, 0
 	if w.against++; w.against == doubts {
 		w.over.Store(true)
 	}

@@ -129,6 +129,18 @@ func TestAnAppThatServesOneAtATimeIsFound(t *testing.T) {
 	}
 }
 
+// inTurn are requests of one kind that a page asks for, always in that order: they take so long.
+func inTurn(times ...time.Duration) load {
+	n := -1
+	return func(r *rand.Rand) (time.Duration, string, time.Duration) {
+		wait := 10 * time.Millisecond
+		if n++; n%len(times) == 0 {
+			wait = time.Second + poisson(r, time.Second)
+		}
+		return wait, "/graphql", times[n%len(times)]
+	}
+}
+
 // A false alarm sends somebody to look for what is not there: none in thousands of requests of each kind.
 func TestAnAppThatServesTogetherIsNotFound(t *testing.T) {
 	page := func(r *rand.Rand) (time.Duration, string, time.Duration) { // a fast answer and a slow one, always together
@@ -148,6 +160,8 @@ func TestAnAppThatServesTogetherIsNotFound(t *testing.T) {
 		"wildly varied":  {together, varied(time.Second, 5*time.Second)},
 		"one processor":  {sharing, fixed(200*time.Millisecond, 50*time.Millisecond)},
 		"pages":          {together, page},
+		"two of a kind":  {together, inTurn(40*time.Millisecond, 200*time.Millisecond)},
+		"three of one":   {together, inTurn(30*time.Millisecond, 300*time.Millisecond, 90*time.Millisecond)},
 		"too short":      {oneAtATime, fixed(10*time.Millisecond, 5*time.Millisecond)},
 		"never two": {oneAtATime, func(*rand.Rand) (time.Duration, string, time.Duration) {
 			return time.Second, "/", 500 * time.Millisecond

@@ -198,5 +198,6 @@ func (g *Gate) Wrap(next http.Handler) http.Handler {
 			guarded.leave, r = cancel, r.WithContext(ctx)
 		}
 		next.ServeHTTP(guarded, r)
+		guarded.returned = true
 	})
 }

@@ -262,6 +262,24 @@ func TestAnswersAreCountedByStatus(t *testing.T) {
 	require.Equal(t, []int64{5, 2}, []int64{answers, errors})
 }
 
+// A handler that panics has answered nobody, and its version is judged by that.
+func TestAPanicIsAnError(t *testing.T) {
+	g := New(10, "")
+	for n, write := range []bool{false, true} {
+		require.Panics(t, func() {
+			answer(g.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if write {
+					w.WriteHeader(http.StatusOK)
+				}
+				panic("x")
+			})))
+		})
+		answers, errors := g.Answers()
+		require.Equal(t, []int64{int64(n) + 1, 1}, []int64{answers, errors})
+	}
+	require.Zero(t, g.InFlight())
+}
+
 // An answer counts when it begins, so that a stream is one. A request whose client has left before got none.
 func TestAnAnswerCountsWhenItBegins(t *testing.T) {
 	g := New(10, "")

@@ -33,6 +33,7 @@ type writer struct {
 	replaced bool // the answer is the peer's, in place of the app's
 	own      bool // the answer is the peer's, as its handler has said
 	hijacked bool
+	returned bool // the handler has, and has not panicked
 }
 
 // done runs when the handler has returned, and aborts the answer if its trailers would end the tunnel.
@@ -42,6 +43,9 @@ func (w *writer) done() {
 		return
 	}
 	defer w.gate.release()
+	if !w.returned && !w.cleaned {
+		w.status = http.StatusInternalServerError // which nobody gets: net/http ends the request without an answer
+	}
 	w.clean() // net/http writes the header now, if nobody did
 	if w.sanitize() {
 		panic(http.ErrAbortHandler)
