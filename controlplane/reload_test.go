@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,8 +142,14 @@ func TestAChangeIsReadOnce(t *testing.T) {
 // A configuration and the certificate that it names may come in any order, as from Kubernetes.
 func TestWhatWasRefusedIsTakenWhenItFits(t *testing.T) {
 	missing := errors.New("certificate of listener front: no such file")
-	why := missing
-	follow(t, func(*Config) error { return why }, func(f followed) {
+	var there atomic.Bool
+	apply := func(*Config) error {
+		if there.Load() {
+			return nil
+		}
+		return missing
+	}
+	follow(t, apply, func(f followed) {
 		f.write(twentyWait)
 		for range 10 {
 			f.later()
@@ -155,7 +162,7 @@ func TestWhatWasRefusedIsTakenWhenItFits(t *testing.T) {
 		require.NotEmpty(t, f.Reload("SIGHUP").Refused)
 		require.Len(t, f.said.AllEntries(), 2, "and whenever somebody asks")
 
-		why = nil
+		there.Store(true)
 		for range 3 {
 			f.later()
 		}

@@ -430,6 +430,7 @@ func (p *Pool) outlived() bool {
 func (p *Pool) endRoll(replaced bool) {
 	p.see(p.roll.version) // although none of it may be left
 	p.roll = nil
+	p.unticked = true // what it has left may be more than is needed
 	for i := range p.Instances() {
 		if i.fresh {
 			p.see(i.version)

@@ -338,6 +338,22 @@ func TestADrainOfAllIsMakeBeforeBreak(t *testing.T) {
 }
 
 // The guards hold: at the maximum a quarter more is there for the time of the rollout.
+// What a rollout has replaced is drained like anything else that nobody needs, though nothing happens any more.
+func TestWhatARolloutLeavesIdleIsDrained(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.Scaling.Policy = scaler.Frugal(scaler.Cost.Tuning()) })
+	d.release(d.busy...)
+	d.did(d.p.Route(d.now, two, rollout.Plan{}, false))
+	for end := d.now.Add(time.Second); d.p.Rollout().Phase != rollout.Done; {
+		require.True(t, d.now.Before(end), "%+v", d.p.Rollout())
+		d.run(10*time.Millisecond, nil)
+		d.comeUp()
+		d.endDrained()
+	}
+	require.NotZero(t, d.running()["2"])
+	d.run(2*time.Second, d.endDrained)
+	require.Zero(t, d.p.Stats().Live())
+}
+
 func TestARolloutStaysWithinTheGuards(t *testing.T) {
 	d := deploy(t, true, func(s *pool.Settings) { s.Scaling.Max = deployed })
 	most := 0
