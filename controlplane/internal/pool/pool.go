@@ -132,7 +132,7 @@ type Pool struct {
 	block      scaler.Block    // why the last wanted start was not made
 	rotating   int             // ready instances near their end
 	unreplaced int             // rotating instances without a replacement on its way
-	unticked   bool            // Tick has something to look at: Min at first, and what a rollout has left
+	unticked   bool            // Tick has not been called yet, so Min was not looked at
 	counters   counters
 
 	route    Route         // of new instances; during a rollout the old one

@@ -263,6 +263,14 @@ func (p *Pool) index(i *Instance) *slotIndex {
 	return &p.open
 }
 
+// proceed advances the rollout. What it has left when it ends may be more than is needed, and nothing else may happen for long.
+func (p *Pool) proceed(now time.Time) {
+	rolls := p.roll != nil
+	if p.advance(now); rolls && p.roll == nil {
+		p.scale(now)
+	}
+}
+
 // advance takes the rollout a step on, if it is time.
 func (p *Pool) advance(now time.Time) {
 	r := p.roll
@@ -430,7 +438,6 @@ func (p *Pool) outlived() bool {
 func (p *Pool) endRoll(replaced bool) {
 	p.see(p.roll.version) // although none of it may be left
 	p.roll = nil
-	p.unticked = true // what it has left may be more than is needed
 	for i := range p.Instances() {
 		if i.fresh {
 			p.see(i.version)

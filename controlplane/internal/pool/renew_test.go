@@ -349,7 +349,7 @@ func TestWhatARolloutLeavesIdleIsDrained(t *testing.T) {
 		d.comeUp()
 		d.endDrained()
 	}
-	require.NotZero(t, d.running()["2"])
+	require.NotZero(t, d.starts["2"])
 	d.run(2*time.Second, d.endDrained)
 	require.Zero(t, d.p.Stats().Live())
 }

@@ -21,7 +21,7 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 		p.serve(now)
 		p.scale(now)
 	} else {
-		p.advance(now) // a rollout judges the answers that came with the report
+		p.proceed(now) // a rollout judges the answers that came with the report
 	}
 	if i.heard = true; first && i.state == Draining {
 		p.finishIdle(i)

@@ -22,7 +22,7 @@ func (p *Pool) scale(now time.Time) {
 	if want.Drain > 0 && p.queue.n == 0 && !p.leased && !now.Before(p.settled()) {
 		p.drainSurplus(now, want.Drain) // not in an event that leased a slot: that may be of the same instance
 	}
-	p.advance(now)
+	p.proceed(now)
 	p.useAside(now)
 	p.evictHopeless(now)
 }
