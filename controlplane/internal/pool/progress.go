@@ -65,7 +65,7 @@ func (p *Pool) Answered(i *Instance, answers, errors uint64) {
 	if p.roll != nil && i.state == Ready && answers >= i.answers && errors >= i.errors {
 		p.roll.Answered(i.fresh, answers-i.answers, errors-i.errors)
 		if !i.fresh && answers > i.answers {
-			p.roll.heard, p.roll.unheard = p.now, false
+			p.roll.hear(p.now)
 		}
 	}
 	i.answers, i.errors = answers, errors

@@ -229,7 +229,7 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 		i.tests = tests{}
 		p.setFresh(i, slices.Contains(r.incoming, i.version))
 	}
-	r.trusted = !r.Unproven() || p.haveAnswered()
+	r.trusted = !r.Unproven() || p.proven(now)
 	p.size(now)
 }
 
@@ -537,7 +537,7 @@ func blames(cause Cause) bool {
 // others.
 func (p *Pool) trust(now time.Time) {
 	r := p.roll
-	if r.trusted || r.Unproven() && p.oldServes(now) && !p.survived(now) && !p.haveAnswered() {
+	if r.trusted || r.Unproven() && p.oldServes(now) && !p.proven(now) {
 		return
 	}
 	r.trusted = true

@@ -96,7 +96,7 @@ const listenEvery = 250 * time.Millisecond
 func (p *Pool) listen(now time.Time) {
 	r := p.roll
 	r.look = time.Time{}
-	if !r.Unproven() || p.haveAnswered() {
+	if !r.Unproven() || p.proven(now) {
 		r.Silent(0, 0, 0)
 		return
 	}
@@ -137,13 +137,16 @@ func (i *Instance) waiting(now time.Time, d time.Duration) (n int) {
 	return n
 }
 
+// hear notes that an old instance answers.
+func (r *renewal) hear(now time.Time) { r.heard, r.unheard = now, false }
+
 // heardOld records how the last request on an old instance ended: in time, or so late that nobody may have answered it, nor any other
 // meanwhile.
 func (p *Pool) heardOld(took time.Duration) {
 	switch {
 	case p.roll == nil:
 	case took < p.patience()*9/10:
-		p.roll.heard, p.roll.unheard = p.now, false
+		p.roll.hear(p.now)
 	case p.now.Sub(p.roll.heard) >= took: // else it is a long answer of code that answers others
 		p.roll.unheard = true
 	}
@@ -160,20 +163,12 @@ func (p *Pool) oldHangs(now time.Time) bool {
 	return p.roll.unheard
 }
 
-// haveAnswered reports whether fresh instances have answered somebody, perhaps before the rollout began: as those that had a share already.
-func (p *Pool) haveAnswered() bool {
+// proven reports whether a fresh instance has answered somebody, perhaps before the rollout began: one of a version that had a share already.
+// One whose peer does not count answers has done so if it lives although a request of its has ended.
+func (p *Pool) proven(now time.Time) bool {
 	for i := range p.Instances() {
-		if i.fresh && i.state == Ready && i.answers > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// survived reports whether a fresh instance whose peer does not count answers lives although a request of its has ended.
-func (p *Pool) survived(now time.Time) bool {
-	for i := range p.Instances() {
-		if i.fresh && i.state == Ready && !i.counts && !i.answered.IsZero() && now.Sub(i.answered) >= survives {
+		survived := !i.counts && !i.answered.IsZero() && now.Sub(i.answered) >= survives
+		if i.fresh && i.state == Ready && (i.answers > 0 || survived) {
 			return true
 		}
 	}
