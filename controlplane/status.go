@@ -6,6 +6,7 @@ import (
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/dispatch"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relay"
 	"github.com/lambda-dispatch/lambda-dispatch/lambdapeer/wire"
@@ -33,10 +34,19 @@ func relayStatus(one *relay.Relay) admin.RelayStatus {
 func (s *Server) leaderStatus() admin.LeaderStatus {
 	names, _ := s.relays.attached()
 	l := admin.LeaderStatus{Term: s.leads.Load(), Relays: names, Leader: s.elector.Standing().Address}
+	l.Lease = leaseStatus(s.elector.Health())
 	if l.Leads = l.Term > 0; l.Leads {
 		l.Took, l.Observed = time.Duration(s.took.Load()), s.relays.observed()
 	}
 	return l
+}
+
+func leaseStatus(h lease.Health) admin.LeaseStatus {
+	out := admin.LeaseStatus{Age: h.Age, Detail: h.Why, Cause: string(h.Cause), Errors: map[string]uint64{}}
+	for _, cause := range lease.Causes {
+		out.Errors[string(cause)] = h.Errors[cause] // zeros too: a rate needs a value before the first one
+	}
+	return out
 }
 
 // led are the dispatcher's orders for operators, who must give them to the control plane that leads.

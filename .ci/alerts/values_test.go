@@ -92,6 +92,13 @@ func TestRulesFireWhenTheyShould(t *testing.T) {
 		{"LambdaDispatchNobodyLeads", "one leads", `
 			leads{instance="a"} 0x40
 			leads{instance="b"} 1x40`, ""},
+		{"LambdaDispatchLeaseFails", "the leader's disk is full", `
+			lease_age_seconds{instance="a"} 0.5x32 15+15x7
+			lease_age_seconds{instance="b"} 0.2x40`, `{instance="a", job="cell"}`},
+		{"LambdaDispatchLeaseFails", "an answer now and then", `
+			lease_age_seconds{instance="a"} 40 0.5 40 0.5 40 0.5 40 0.5 40 0.5 40 0.5 40 0.5`, `{instance="a", job="cell"}`},
+		{"LambdaDispatchLeaseFails", "for some seconds", `
+			lease_age_seconds{instance="a"} 0.5x32 12 0.5x7`, ""},
 		{"LambdaDispatchLeadersChange", "every two minutes", `
 			term{instance="a"} 3x8 0x8 5x8 0x8 7x8
 			term{instance="b"} 0x8 4x8 0x8 6x8 0x8`, `{job="cell"}`},

@@ -125,6 +125,10 @@ type standing struct {
 	Detail string   `json:"detail"` // why not
 	Leader string   `json:"leader"` // the admin address of whoever leads
 	Relays []string `json:"relays"` // attached to this leader
+	Lease  struct {
+		AgeSeconds float64 `json:"age_seconds"`
+		Detail     string  `json:"detail"` // what is wrong with the lease's store
+	} `json:"lease"`
 }
 
 // print writes a line for each thing that is wrong with the control plane itself.
@@ -137,6 +141,9 @@ func (p standing) print(w io.Writer) {
 	}
 	if p.Role == admin.RoleLeader && len(p.Relays) == 0 {
 		fmt.Fprintln(w, "no relay is attached: nothing starts, and it is not known which instances still serve")
+	}
+	if p.Lease.Detail != "" {
+		fmt.Fprintf(w, "the lease has not been read or renewed for %.0fs, so no other control plane can follow the one that leads: %s\n", p.Lease.AgeSeconds, p.Lease.Detail)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -91,6 +92,9 @@ func TestStatusOfAStandbySaysWhoLeads(t *testing.T) {
 	says(leads, "no relay is attached: nothing starts, and it is not known which instances still serve\n")
 	says(standsBy, "not ready: this control plane does not lead: it is a standby\n"+
 		"a standby does not know what runs; the leader does, whose admin address is "+leads+"\n")
+	require.NoError(t, os.RemoveAll(leader.dir)) // the store of the lease
+	says(standsBy, "the lease has not been read or renewed for ")
+	says(standsBy, "so no other control plane can follow the one that leads: lease: open "+leader.dir)
 	for _, p := range []*process{standby, leader} {
 		p.signal()
 		require.NoError(t, p.end())

@@ -202,8 +202,12 @@ func newLeaderCollector(snapshot func() LeaderStatus) collector {
 	relays := gauge("relays", "Relays that are attached.")
 	takeover := gauge("takeover_seconds", "Time from this control plane's election until it decided; 0 while it is a standby.")
 	observed := gauge("observed_age_seconds", "Time since an attached relay last answered; what is known of its instances is no older.", "relay")
-	return collector{[]metric{leads, term, relays, takeover, observed}, func(s sink) {
+	lease := gauge("lease_age_seconds", "Time since the store of the lease last answered this control plane.")
+	errors := counter("lease_errors_total", "Attempts to read or renew the lease that failed.", "cause")
+	return collector{[]metric{leads, term, relays, takeover, observed, lease, errors}, func(s sink) {
 		l := snapshot()
+		s.put(lease, l.Lease.Age.Seconds())
+		s.putAll(errors, l.Lease.Errors)
 		s.put(takeover, l.Took.Seconds())
 		for relay, age := range l.Observed {
 			s.put(observed, age.Seconds(), relay)

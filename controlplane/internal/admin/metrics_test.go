@@ -36,6 +36,7 @@ func relayStatus() RelayStatus {
 func leaderStatus() LeaderStatus {
 	return LeaderStatus{
 		Leads: true, Term: 3, Relays: []string{"edge-1"}, Took: 1500 * time.Millisecond, Observed: map[string]time.Duration{"edge-1": 250 * time.Millisecond},
+		Lease: LeaseStatus{Age: 90 * time.Second, Detail: "no space left on device", Cause: "full", Errors: map[string]uint64{"full": 360, "denied": 0}},
 	}
 }
 
@@ -93,6 +94,9 @@ queue_wait_seconds_sum{function="web"} 1.5
 queue_wait_seconds_count{function="web"} 7
 queue_wait_seconds_count{function="api"} 0
 leads 1
+lease_age_seconds 90
+lease_errors_total{cause="denied"} 0
+lease_errors_total{cause="full"} 360
 observed_age_seconds{relay="edge-1"} 0.25
 relay_bytes_total{direction="from_peer"} 200
 relay_bytes_total{direction="to_peer"} 100

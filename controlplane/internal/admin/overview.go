@@ -16,11 +16,20 @@ type overview struct {
 	Certificates  map[string]time.Time `json:"certificates_expire"` // those in use, by name
 	Configuration *Reload              `json:"configuration"`       // how it was last read; null: it is not read again
 
+	Lease *lease `json:"lease"` // of a control plane that is not alone; null: this is none
+
 	Term   uint64        `json:"term"`   // of a leader, or the highest that a relay has seen; 0: none
 	Leader string        `json:"leader"` // the admin address of whoever leads, as this process read it last
 	Relays []string      `json:"relays"` // attached to this leader, by name
 	Relay  *RelayStatus  `json:"relay"`  // in this process; null: none
 	Uplink *UplinkStatus `json:"uplink"` // of a relay that runs by itself; null: this is none
+}
+
+// A lease is how the store of the lease answers this process.
+type lease struct {
+	AgeSeconds float64 `json:"age_seconds"` // since it last did
+	Detail     string  `json:"detail"`      // what is wrong with it; empty: nothing
+	Cause      string  `json:"cause"`       // the same in a word
 }
 
 // Roles of a process.
@@ -63,6 +72,7 @@ func (v *overview) place(o Options) {
 	if o.Leader != nil {
 		l := o.Leader()
 		v.Role, v.Term, v.Leader, v.Relays = RoleStandby, l.Term, l.Leader, l.Relays
+		v.Lease = &lease{l.Lease.Age.Seconds(), l.Lease.Detail, l.Lease.Cause}
 		if l.Leads {
 			v.Role = RoleLeader
 		}

@@ -32,9 +32,17 @@ func TestStatusSaysWhereAProcessStands(t *testing.T) {
 		require.Equal(t, role == "alone" || role == "relay", v.Relay != nil)
 		require.Equal(t, role == "relay", v.Uplink != nil)
 		require.Equal(t, role == "leader" || role == "standby", v.Leader == "10.0.0.7:9900")
+		require.Equal(t, role == "leader" || role == "standby", v.Lease != nil)
 		require.Len(t, v.Relays, map[string]int{"leader": 2}[role])
 		require.WithinDuration(t, time.Now(), v.Now, time.Minute)
 	}
+}
+
+func TestStatusSaysWhatIsWrongWithTheLease(t *testing.T) {
+	_, body := open(t, func(o *Options) { o.Leader = leaderStatus }).do(t, "GET", "/api/v1/status", "")
+	var v struct{ Lease json.RawMessage }
+	require.NoError(t, json.Unmarshal([]byte(body), &v))
+	require.JSONEq(t, `{"age_seconds":90,"detail":"no space left on device","cause":"full"}`, string(v.Lease))
 }
 
 func TestStatusIsComplete(t *testing.T) {
@@ -54,6 +62,6 @@ func TestStatusIsComplete(t *testing.T) {
 	require.JSONEq(t, `{"version":"1.2.3","role":"alone","ready":false,"detail":"no Envoy is connected","envoys":0,"refused":[],
 		"files_not_taken":{"relay":"the key does not fit"},"certificates_expire":{"listener/front":"2027-01-15T08:00:00Z"},
 		"configuration":{"at":"2026-11-29T12:00:00Z","taken_at":"2026-11-29T11:00:00Z","refused":"line 3: no","changed":["log.level"],"needs_restart":[]},
-		"term":0,"leader":"","relays":[],"uplink":null,"relay":{"strangers":8,"admitted":9,"idle_tunnels":5,"spliced_tunnels":6,
+		"term":0,"leader":"","relays":[],"lease":null,"uplink":null,"relay":{"strangers":8,"admitted":9,"idle_tunnels":5,"spliced_tunnels":6,
 		"control_streams":7,"bytes_to_peers":100,"bytes_from_peers":200,"refused":{"bad_token":3}}}`, string(text))
 }

@@ -59,6 +59,16 @@ type LeaderStatus struct {
 
 	Took     time.Duration            // from its election until it decided; 0 while it does not lead
 	Observed map[string]time.Duration // by attached relay: since it last answered
+
+	Lease LeaseStatus
+}
+
+// A LeaseStatus is how a control plane fares with the store of its lease.
+type LeaseStatus struct {
+	Age    time.Duration
+	Detail string            // what is wrong with the store; empty: nothing
+	Cause  string            // the same in a word
+	Errors map[string]uint64 // answers that failed, by cause
 }
 
 // An XDSStatus is what Envoys were told since the control plane started, by the resource type's short name.

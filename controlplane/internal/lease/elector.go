@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type Elector struct {
 
 	mu        sync.Mutex
 	candidate *Candidate
+	answers   answers
 	changed   chan struct{} // closed, and replaced, when the candidate has changed
 }
 
@@ -32,7 +34,7 @@ type Elector struct {
 func NewElector(me, address string, store Store, log logrus.FieldLogger) *Elector {
 	e := &Elector{
 		store: store, log: log.WithField("component", "lease"),
-		candidate: NewCandidate(me, address), changed: make(chan struct{}),
+		candidate: NewCandidate(me, address), answers: answers{last: time.Now(), errors: map[Cause]uint64{}}, changed: make(chan struct{}),
 	}
 	if quick, ok := store.(interface{ Watch() time.Duration }); ok {
 		e.candidate.watch = quick.Watch()
@@ -60,6 +62,13 @@ func (e *Elector) Standing() Standing {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.candidate.Standing(time.Now())
+}
+
+// Health says how the store answers.
+func (e *Elector) Health() Health {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.answers.health(time.Now())
 }
 
 // with changes the candidate.
@@ -182,17 +191,28 @@ func (e *Elector) do(ctx context.Context, step Step) error {
 	if step.Kind == StepRead {
 		found, err := e.store.Read(ctx)
 		if err == nil {
-			err = found.Validate()
+			if err = found.Validate(); err != nil {
+				err = Because(Unreadable, fmt.Errorf("lease: the record: %w", err))
+			}
 		}
-		e.with(func(c *Candidate, now time.Time) { c.Read(now, found, err) })
+		e.answered(err, func(c *Candidate, now time.Time) { c.Read(now, found, err) })
 		return err
 	}
-	err := e.store.Swap(ctx, step.Seen, step.Next)
-	e.with(func(c *Candidate, now time.Time) { c.Swapped(now, err) })
+	swapped := e.store.Swap(ctx, step.Seen, step.Next)
+	err := swapped
 	if errors.As(err, new(*ConflictError)) {
-		return nil
+		err = nil
 	}
+	e.answered(err, func(c *Candidate, now time.Time) { c.Swapped(now, swapped) })
 	return err
+}
+
+// answered notes how the store has answered, and tells the candidate.
+func (e *Elector) answered(err error, tell func(*Candidate, time.Time)) {
+	e.with(func(c *Candidate, now time.Time) {
+		e.answers.note(now, err)
+		tell(c, now)
+	})
 }
 
 // leave waits until the lease is given back, but at most maxStep.

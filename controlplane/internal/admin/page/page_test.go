@@ -278,6 +278,16 @@ func TestThePageTellsOfTheConfiguration(t *testing.T) {
 	b.shows(".note", "gone when its last request and instance have ended")
 }
 
+func TestThePageTellsThatTheLeaseFails(t *testing.T) {
+	b := openBrowser(t)
+	b.open(serve(t, busy(), func(o *admin.Options) {
+		o.Leader = func() admin.LeaderStatus {
+			return admin.LeaderStatus{Leads: true, Term: 4, Lease: admin.LeaseStatus{Age: 90 * time.Second, Detail: "no space left on device"}}
+		}
+	}))
+	b.shows(".note", "The lease has not been read or renewed for 90 s: no space left on device. This control plane leads on while its relays answer it")
+}
+
 func TestAThousandInstances(t *testing.T) {
 	b, s := openBrowser(t), &scene{functions: []operator.Function{checkout()}}
 	for n := range 1000 {

@@ -52,6 +52,10 @@ function nextEnd(s) {
 function notesOf(s) {
   const notes = [];
   if (!s.ready) notes.push([s.role === "standby" ? "info" : "bad", `Not ready: ${s.detail}.`]);
+  if (s.lease?.detail) {
+    const means = s.role === "leader" ? "This control plane leads on while its relays answer it, and none can follow it" : "This standby cannot lead";
+    notes.push(["bad", `The lease has not been read or renewed for ${duration(s.lease.age_seconds)}: ${s.lease.detail}. ${means}.`]);
+  }
   for (const r of s.refused) notes.push(["bad", `Envoy ${r.envoy} refuses ${r.service} ${r.resource}: ${r.detail}`]);
   const c = s.configuration;
   if (c?.refused) notes.push(["bad", `The configuration was read ${duration(since(s, c.at))} ago and is not used; the one before is: ${c.refused}`]);

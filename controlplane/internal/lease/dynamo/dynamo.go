@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,7 +77,7 @@ func (s *Store) Read(ctx context.Context) (lease.Found, error) {
 	if err != nil {
 		return lease.Found{}, err
 	}
-	r, err := record(out.Item)
+	r, err := read(out.Item)
 	return lease.Found{Record: r}, err
 }
 
@@ -120,11 +121,19 @@ func (s *Store) conflict(ctx context.Context, old item) error {
 		}
 		return &lease.ConflictError{Now: found.Record}
 	}
-	now, err := record(old)
+	now, err := read(old)
 	if err != nil {
 		return err
 	}
 	return &lease.ConflictError{Now: now}
+}
+
+func read(i item) (lease.Record, error) {
+	r, err := record(i)
+	if err != nil {
+		err = lease.Because(lease.Unreadable, err)
+	}
+	return r, err
 }
 
 // record decodes an item. A missing item is the zero Record.
@@ -157,14 +166,42 @@ type apiError struct {
 	Message string `json:"message"`
 	Item    item   `json:"Item"`
 	status  int
+	text    []byte // the whole answer: one of a proxy has no type
 }
 
 func (e *apiError) Error() string {
+	if e.Type == "" {
+		return fmt.Sprintf("lease: DynamoDB, or a proxy before it, answered %d %s: %.200q", e.status, http.StatusText(e.status), e.text)
+	}
 	_, word, _ := strings.Cut(e.Type, "#")
 	return fmt.Sprintf("lease: DynamoDB answered %d %s: %.200s", e.status, word, e.Message)
 }
 
-func (e *apiError) is(word string) bool { return strings.HasSuffix(e.Type, "#"+word) }
+func (e *apiError) is(words ...string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return strings.HasSuffix(e.Type, "#"+word) })
+}
+
+// Words of DynamoDB's for one cause.
+var (
+	denied    = []string{"AccessDeniedException"}
+	strange   = []string{"UnrecognizedClientException", "InvalidSignatureException", "MissingAuthenticationTokenException", "ExpiredTokenException"}
+	throttled = []string{"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
+)
+
+func (e *apiError) cause() lease.Cause {
+	switch {
+	case e.is("ResourceNotFoundException"):
+		return lease.NotFound
+	case e.is(denied...), e.is(strange...), e.status == http.StatusForbidden:
+		return lease.Denied
+	case e.is(throttled...), e.status == http.StatusTooManyRequests:
+		return lease.Throttled
+	case e.status >= http.StatusInternalServerError:
+		return lease.Unavailable
+	default:
+		return lease.Unknown
+	}
+}
 
 // call makes one call. It does not retry, because the candidate knows best whether a lost answer matters.
 func (s *Store) call(ctx context.Context, operation string, in, out any) error {
@@ -178,23 +215,23 @@ func (s *Store) call(ctx context.Context, operation string, in, out any) error {
 	}
 	answer, err := s.o.Client.Do(request)
 	if err != nil {
-		return fmt.Errorf("lease: %w", err)
+		return lease.Because(lease.Network, fmt.Errorf("lease: %w", err))
 	}
 	defer func() { _ = answer.Body.Close() }()
 	got, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("lease: %w", err)
+		return lease.Because(lease.Network, fmt.Errorf("lease: %w", err))
 	}
 	if answer.StatusCode != http.StatusOK {
-		refused := &apiError{status: answer.StatusCode}
+		refused := &apiError{status: answer.StatusCode, text: got}
 		_ = json.Unmarshal(got, refused) // a proxy's answer has none of it
-		return refused
+		return lease.Because(refused.cause(), refused)
 	}
 	if out == nil {
 		return nil
 	}
 	if err := json.Unmarshal(got, out); err != nil {
-		return fmt.Errorf("lease: DynamoDB's answer: %w", err)
+		return lease.Because(lease.Unreadable, fmt.Errorf("lease: DynamoDB's answer: %w", err))
 	}
 	return nil
 }
@@ -208,7 +245,7 @@ func (s *Store) signed(ctx context.Context, operation string, body []byte) (*htt
 	request.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
 	credentials, err := s.o.Credentials.Retrieve(ctx)
 	if err != nil {
-		return nil, err
+		return nil, lease.Because(lease.NoCredentials, err)
 	}
 	digest := sha256.Sum256(body)
 	return request, s.signer.SignHTTP(ctx, credentials, request, hex.EncodeToString(digest[:]), "dynamodb", s.o.Region, time.Now())

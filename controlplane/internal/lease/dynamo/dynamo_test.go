@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/stretchr/testify/require"
@@ -109,6 +110,56 @@ func TestACheckNamesWhatIsWrong(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
 	_, err = Open(t.Context(), Options{Table: "t", Name: "cell"})
 	require.ErrorIs(t, err, ErrNoRegion)
+}
+
+// Metrics name what is wrong with the table.
+func TestWhatFailsHasACause(t *testing.T) {
+	coral := func(word string) string {
+		return `{"__type":"com.amazon.coral.service#` + word + `","Message":"in words"}`
+	}
+	for _, c := range []struct {
+		status int
+		body   string
+		cause  lease.Cause
+		says   string
+	}{
+		{400, coral("AccessDeniedException"), lease.Denied, "400 AccessDeniedException: in words"},
+		{400, coral("ExpiredTokenException"), lease.Denied, "ExpiredTokenException"},
+		{400, coral("ResourceNotFoundException"), lease.NotFound, "ResourceNotFoundException"},
+		{400, coral("ProvisionedThroughputExceededException"), lease.Throttled, "in words"},
+		{400, coral("ThrottlingException"), lease.Throttled, "in words"},
+		{400, coral("ValidationException"), lease.Unknown, "in words"},
+		{500, coral("InternalServerError"), lease.Unavailable, "500 InternalServerError"},
+		{503, "no healthy upstream", lease.Unavailable, `a proxy before it, answered 503 Service Unavailable: "no healthy upstream"`},
+		{403, "<html>no</html>", lease.Denied, "403 Forbidden"},
+		{200, "<html>hello</html>", lease.Unreadable, "DynamoDB's answer"},
+		{200, `{"Item":{"name":{"S":"written by hand"}}}`, lease.Unreadable, "the item's"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			_, _ = io.WriteString(w, c.body)
+		}))
+		_, err := store(server.URL, "", nil).Read(t.Context())
+		require.Equal(t, c.cause, lease.CauseOf(err), "%d %s", c.status, c.body)
+		require.ErrorContains(t, err, c.says)
+		server.Close()
+		_, err = store(server.URL, "", nil).Read(t.Context())
+		require.Equal(t, lease.Network, lease.CauseOf(err))
+	}
+	hangs := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hangs }))
+	defer server.Close()
+	defer close(hangs)
+	over, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err := store(server.URL, "", nil).Read(over)
+	require.Equal(t, lease.TimedOut, lease.CauseOf(err))
+	s := store(server.URL, "", nil)
+	s.o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{}, errors.New("no EC2 IMDS role found")
+	})
+	_, err = s.Read(t.Context())
+	require.Equal(t, lease.NoCredentials, lease.CauseOf(err))
 }
 
 func TestAnAnswerThatIsNone(t *testing.T) {

@@ -59,9 +59,9 @@ func (s *Store) Check(ctx context.Context) error {
 	switch {
 	case refused.is("ResourceNotFoundException"):
 		return fmt.Errorf("%s: %w", where, ErrNoTable)
-	case refused.is("AccessDeniedException"):
+	case refused.is(denied...):
 		return fmt.Errorf("%s: %w: dynamodb:GetItem and dynamodb:PutItem are needed: %.300s", where, ErrDenied, refused.Message)
-	case refused.is("UnrecognizedClientException"), refused.is("InvalidSignatureException"), refused.is("MissingAuthenticationTokenException"):
+	case refused.is(strange...):
 		return fmt.Errorf("%s: %w: AWS does not know the credentials: %.300s", where, ErrDenied, refused.Message)
 	case refused.is("ValidationException"):
 		return fmt.Errorf("%s: %w: %.300s", where, ErrKey, refused.Message)

@@ -156,7 +156,7 @@ func (s *Store) read() (lease.Record, error) {
 	}
 	r, othersLive := s.lost()
 	if othersLive {
-		return lease.Record{}, fmt.Errorf("lease: %s: %w", s.record(), err)
+		return lease.Record{}, lease.Because(lease.Unreadable, fmt.Errorf("lease: %s: %w", s.record(), err))
 	}
 	return r, nil
 }

@@ -80,6 +80,30 @@ func TestTheDeathOfAHolderIsSeen(t *testing.T) {
 func TestADirectoryThatIsMissingIsNamed(t *testing.T) {
 	_, err := New(filepath.Join(t.TempDir(), "missing"), "me").Read(t.Context())
 	require.ErrorContains(t, err, "missing")
+	require.Equal(t, lease.NotFound, lease.CauseOf(err))
+}
+
+// Metrics name what is wrong with the directory.
+func TestWhatFailsHasACause(t *testing.T) {
+	dir := t.TempDir()
+	holder, standby := New(dir, "holder"), New(dir, "standby")
+	defer holder.die()
+	require.NoError(t, holder.Swap(t.Context(), 0, lease.Record{Version: 1, Term: 7, Holder: "holder"}))
+	for errno, cause := range map[syscall.Errno]lease.Cause{syscall.EROFS: lease.ReadOnly, syscall.EACCES: lease.Denied, syscall.ENOSPC: lease.Full} {
+		holder.replace = func(name string, _ []byte) error { return &os.PathError{Op: "open", Path: name, Err: errno} }
+		require.Equal(t, cause, lease.CauseOf(holder.Swap(t.Context(), 1, lease.Record{Version: 2, Term: 7, Holder: "holder"})))
+	}
+	require.NoError(t, os.WriteFile(holder.record(), []byte("{"), 0o600))
+	_, err := standby.Read(t.Context())
+	require.Equal(t, lease.Unreadable, lease.CauseOf(err))
+	hung, err := os.OpenFile(filepath.Join(dir, "leader.lock"), os.O_RDWR, 0)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Flock(int(hung.Fd()), syscall.LOCK_EX))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_, err = standby.Read(ctx)
+	require.Equal(t, lease.TimedOut, lease.CauseOf(err))
+	require.NoError(t, hung.Close())
 }
 
 // While its holder lives a record that is lost is no reason to elect another one: it is written again. After that anybody may lead, in a

@@ -1,0 +1,77 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCauses(t *testing.T) {
+	for cause, err := range map[Cause]error{
+		Denied:     &os.PathError{Op: "open", Path: "leader.lock", Err: syscall.EACCES},
+		Full:       syscall.EDQUOT,
+		NotFound:   &os.PathError{Op: "open", Path: "leader.lock", Err: syscall.ENOENT},
+		ReadOnly:   syscall.EROFS,
+		TimedOut:   context.DeadlineExceeded,
+		Unreadable: Because(Unreadable, errors.New("no record")),
+		Unknown:    errors.New("anything"),
+	} {
+		require.Equal(t, cause, CauseOf(fmt.Errorf("lease: %w", err)))
+		require.Contains(t, Causes, cause)
+	}
+}
+
+// What an operator sees of a store that fails, hangs, and comes back.
+func TestHealthTellsSinceWhenAStoreHasNotAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, _ := logtest.NewNullLogger()
+		store := &moody{}
+		well := func(int) error { return nil }
+		store.fails.Store(well)
+		e := NewElector("c0", "", store, log)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			e.Run(ctx, func(term context.Context, _ uint64, _ []string) { <-term.Done() })
+		}()
+		time.Sleep(time.Minute)
+		require.LessOrEqual(t, e.Health().Age, Renew)
+		require.Empty(t, e.Health().Why)
+
+		store.fails.Store(func(int) error { return syscall.ENOSPC })
+		time.Sleep(time.Minute)
+		h := e.Health()
+		require.InDelta(t, time.Minute, h.Age, float64(Renew))
+		require.Equal(t, syscall.ENOSPC.Error(), h.Why)
+		require.Equal(t, Full, h.Cause)
+		require.InDelta(t, time.Minute/Retry, h.Errors[Full], 5)
+
+		store.fails.Store(well)
+		time.Sleep(Renew)
+		h = e.Health()
+		require.LessOrEqual(t, h.Age, Renew)
+		require.Empty(t, h.Why)
+		require.Positive(t, h.Errors[Full])
+
+		hangs := make(chan struct{}) // a file system may, and no call ends
+		store.fails.Store(func(int) error { <-hangs; return nil })
+		time.Sleep(time.Minute)
+		h = e.Health()
+		require.InDelta(t, time.Minute, h.Age, float64(2*Renew))
+		require.NotEmpty(t, h.Why)
+		require.Equal(t, TimedOut, h.Cause)
+		store.fails.Store(well)
+		close(hangs)
+		cancel()
+		<-ended
+	})
+}
