@@ -61,7 +61,9 @@ func startSeen(t *testing.T, query bool, functions ...config.Function) (f *front
 	quiet := logrus.New()
 	quiet.SetOutput(testWriter{t})
 	server := extproc.New(desk{func() string { return f.endpoint }}, quiet)
-	f = startFrontWith(t, server, func(c *config.Config) { c.AccessLog = config.AccessLog{To: log, Query: query} }, functions...)
+	f = startFrontWith(t, frontOptions{processor: server, change: func(c *config.Config) {
+		c.AccessLog = config.AccessLog{To: log, Query: query}
+	}}, functions...)
 	require.Eventually(t, f.Ready, patience, time.Millisecond)
 	for _, one := range functions {
 		if !one.Disabled {

@@ -43,11 +43,13 @@ func (n *state) has(function string) bool {
 	return found
 }
 
-// resources are the resources of a type, by name.
-func (n *state) resources(url string) map[string]types.Resource {
-	switch url {
+// resources are the resources of a cache, by name.
+func (n *state) resources(cache string) map[string]types.Resource {
+	switch cache {
 	case resourcev3.ListenerType:
 		return byName(n.set.Listeners)
+	case elderListeners:
+		return byName(n.set.Elder)
 	case resourcev3.RouteType:
 		return byName(n.set.Routes)
 	case resourcev3.ClusterType:
@@ -129,8 +131,10 @@ func (s *Server) settle() error {
 	if err := errors.Join(s.updateSecrets(false), s.updateRoutes(false)); err != nil {
 		return err
 	}
-	if err := s.update(resourcev3.ListenerType, s.state.resources(resourcev3.ListenerType), true); err != nil {
-		return err
+	for _, listeners := range []string{resourcev3.ListenerType, elderListeners} {
+		if err := s.update(listeners, s.state.resources(listeners), true); err != nil {
+			return err
+		}
 	}
 	// No listener needs the others any more.
 	if err := errors.Join(s.updateRoutes(true), s.updateSecrets(true)); err != nil {
@@ -161,13 +165,16 @@ func (s *Server) breakCircles() (bool, error) {
 		s.opens = time.Time{}
 		return false, nil
 	}
-	cache := s.caches[resourcev3.ListenerType]
-	circles := circlesOf(addressesOf(cache.GetResources()), addressesOf(s.state.resources(resourcev3.ListenerType)))
+	now := s.caches[resourcev3.ListenerType].GetResources()
+	circles := circlesOf(addressesOf(now), addressesOf(s.state.resources(resourcev3.ListenerType)))
 	if len(circles) == 0 {
 		return false, nil
 	}
 	s.opens = time.Now().Add(closedFor)
-	return true, cache.UpdateResources(nil, circles)
+	return true, errors.Join(
+		s.caches[resourcev3.ListenerType].UpdateResources(nil, circles),
+		s.caches[elderListeners].UpdateResources(nil, circles),
+	)
 }
 
 // circlesOf returns one listener of each circle of those that take each other's addresses.
@@ -214,9 +221,9 @@ func (s *Server) updateRoutes(whole bool) error {
 	return s.update(resourcev3.RouteType, routes, whole)
 }
 
-// update publishes the resources of a type that have changed. whole also removes those that next does not have.
-func (s *Server) update(url string, next map[string]types.Resource, whole bool) error {
-	cache := s.caches[url]
+// update publishes the resources of a cache that have changed. whole also removes those that next does not have.
+func (s *Server) update(name string, next map[string]types.Resource, whole bool) error {
+	cache := s.caches[name]
 	now := cache.GetResources()
 	changed := map[string]types.Resource{}
 	for name, r := range next {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -198,13 +199,17 @@ type front struct {
 
 func startFront(t *testing.T, functions ...config.Function) *front {
 	t.Helper()
-	return startFrontWith(t, nil, nil, functions...)
+	return startFrontWith(t, frontOptions{}, functions...)
 }
 
-// startFrontWith has another decider than the usual one, and another configuration; either may be nil.
-func startFrontWith(
-	t *testing.T, processor extprocv3.ExternalProcessorServer, change func(*config.Config), functions ...config.Function,
-) *front {
+// frontOptions are what may be other than usual; each may be nil.
+type frontOptions struct {
+	processor extprocv3.ExternalProcessorServer // the decider
+	change    func(*config.Config)
+	bootstrap func(dir string) []byte
+}
+
+func startFrontWith(t *testing.T, o frontOptions, functions ...config.Function) *front {
 	t.Helper()
 	binary := envoytest.Binary(t)
 	dir, err := os.MkdirTemp("", "ld")
@@ -212,14 +217,21 @@ func startFrontWith(
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 
 	f := &front{dir: dir, decider: &decider{endpoint: filepath.Join(dir, "app.sock"), asked: make(map[string]int)}}
-	f.change, f.processor = change, processor
-	if processor == nil {
-		f.change, f.processor = func(*config.Config) {}, f.decider
+	f.change, f.processor = func(*config.Config) {}, f.decider
+	if o.change != nil {
+		f.change = o.change
+	}
+	if o.processor != nil {
+		f.processor = o.processor
+	}
+	var bootstrap []byte
+	if o.bootstrap != nil {
+		bootstrap = o.bootstrap(dir)
 	}
 	serveApp(t, f.endpoint)
 	f.serveControl(t, functions)
 	f.process, err = envoy.Start(context.Background(), envoy.Options{
-		Binary: binary, StateDir: dir, AdminAddress: "127.0.0.1:0", Concurrency: 1, Log: testWriter{t},
+		Binary: binary, Bootstrap: bootstrap, StateDir: dir, AdminAddress: "127.0.0.1:0", Concurrency: 1, Log: testWriter{t},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { f.process.Stop(patience) })
@@ -517,10 +529,27 @@ func (f *front) upgrade(t *testing.T, path, protocol string) net.Conn {
 	return conn
 }
 
-// A held request is offered to the next process, and Envoy takes over the next state, what is gone included.
+// A held request is offered to the next process, and Envoy takes over the next state, what is gone included. The Envoy may have the
+// bootstrap of an elder release, which does not ask again by itself.
 func TestARestartOfTheControlPlane(t *testing.T) {
+	for name, bootstrap := range map[string]func(string) []byte{"bootstrap": nil, "elder bootstrap": elderBootstrap} {
+		t.Run(name, func(t *testing.T) { aRestartIsSurvived(t, bootstrap) })
+	}
+}
+
+// elderBootstrap is bootstrap.yaml without what asks again about requests.
+func elderBootstrap(dir string) []byte {
+	text, err := envoy.Bootstrap(dir, "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	text = regexp.MustCompile(`(?m)^  metadata: .*\n`).ReplaceAll(text, nil)
+	return regexp.MustCompile(`(?m)^        retry_policy:\n          retry_on: .*\n          num_retries: .*\n          retry_back_off: .*\n`).ReplaceAll(text, nil)
+}
+
+func aRestartIsSurvived(t *testing.T, bootstrap func(dir string) []byte) {
 	old, held := testFunction("old", config.Route{Path: "/old"}), testFunction("held", config.Route{Path: "/held"})
-	f := startFront(t, old, held)
+	f := startFrontWith(t, frontOptions{bootstrap: bootstrap}, old, held)
 	require.Eventually(t, f.Ready, patience, time.Millisecond)
 	f.appSees(t, "/old")
 

@@ -16,26 +16,18 @@ import (
 
 const extProcName = "envoy.filters.http.ext_proc"
 
-// How often, and how far apart, Envoy asks again about a request while the control plane restarts: for about 15 seconds. Then it
-// balances the request over the healthy endpoints.
-const (
-	offers        = 40
-	offerInterval = 100 * time.Millisecond
-	offerPauseMax = 500 * time.Millisecond
-)
-
 // decisionMargin is how much longer than the queue allows Envoy waits for a decision.
 const decisionMargin = 5 * time.Second
 
 // extProc is the filter that asks the control plane about each request. It is off unless a route turns it on, so that unknown
 // paths and hosts cost nothing.
-func extProc(cfg *config.Config) *hcmv3.HttpFilter {
+func extProc(service *corev3.GrpcService) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{
 		Name:     extProcName,
 		Disabled: true,
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&extprocv3.ExternalProcessor{
 			StatPrefix:     "dispatch",
-			GrpcService:    controlService(cfg),
+			GrpcService:    service,
 			MessageTimeout: durationpb.New(decisionLimit),
 			// False would end requests in flight when the control plane restarts, because their streams are still open.
 			FailureModeAllow: true,
@@ -59,24 +51,6 @@ func extProc(cfg *config.Config) *hcmv3.HttpFilter {
 				ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{extproc.MetadataNamespace}},
 			},
 		})},
-	}
-}
-
-func controlService(cfg *config.Config) *corev3.GrpcService {
-	return &corev3.GrpcService{
-		TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
-			ClusterName: deciders(cfg),
-			// The control plane does not read x-envoy- and x-forwarded- headers, and they cost CPU on both sides.
-			SkipEnvoyHeaders: true,
-		}},
-		RetryPolicy: &corev3.RetryPolicy{
-			RetryOn:    "connect-failure,reset,refused-stream,unavailable",
-			NumRetries: number(offers),
-			RetryBackOff: &corev3.BackoffStrategy{
-				BaseInterval: durationpb.New(offerInterval),
-				MaxInterval:  durationpb.New(offerPauseMax),
-			},
-		},
 	}
 }
 

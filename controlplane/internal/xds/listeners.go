@@ -41,10 +41,10 @@ const (
 	tlsName    = "envoy.transport_sockets.tls"
 )
 
-func listener(cfg *config.Config, l config.Listener) *listenerv3.Listener {
+func listener(cfg *config.Config, l config.Listener, decide *corev3.GrpcService) *listenerv3.Listener {
 	chain := &listenerv3.FilterChain{Filters: []*listenerv3.Filter{{
 		Name:       hcmName,
-		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(connectionManager(cfg, l))},
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(connectionManager(cfg, l, decide))},
 	}}}
 	if l.TLS != nil {
 		chain.TransportSocketConnectTimeout = durationpb.New(shakeHands)
@@ -74,11 +74,11 @@ func socketAddress(address string) *corev3.Address {
 }
 
 // connectionManager configures HTTP as clients see it: HTTP/1 and HTTP/2, WebSocket, with paths and headers passed on unchanged.
-func connectionManager(cfg *config.Config, l config.Listener) *hcmv3.HttpConnectionManager {
+func connectionManager(cfg *config.Config, l config.Listener, decide *corev3.GrpcService) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix:     l.Name,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: adsSource(), RouteConfigName: l.Name}},
-		HttpFilters:    append(keepPath(cfg), extProc(cfg), router()),
+		HttpFilters:    append(keepPath(cfg), extProc(decide), router()),
 
 		// Who the client is. No address is trusted as internal: the only internal one is an address that no client has,
 		// because an empty list would mean all private networks.

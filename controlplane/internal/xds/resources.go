@@ -2,6 +2,7 @@ package xds
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -16,30 +17,16 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 )
 
-// Clusters of the bootstrap, for xDS and ext_proc: the control plane that leads, and while none does the caretaker beside Envoy,
-// in the relay's process. Envoy finds out by itself which one answers.
-const (
-	controlCluster = "control"
-	splitCluster   = "control/decide" // where control planes are on other hosts; no function's name holds a slash
-)
-
 // Sockets in the state directory.
 const (
 	ControlSocket   = "control.sock"   // of the control plane that leads
 	CaretakerSocket = "caretaker.sock" // of the relay's process
 )
 
-// deciders names the cluster that is asked about requests.
-func deciders(cfg *config.Config) string {
-	if cfg.Cell.Split() {
-		return splitCluster
-	}
-	return controlCluster
-}
-
 // A ResourceSet has all resources that depend only on the configuration, in a stable order. Endpoints are not in it.
 type ResourceSet struct {
 	Listeners []*listenerv3.Listener
+	Elder     []*listenerv3.Listener        // the same, for Envoys with an elder bootstrap
 	Routes    []*routev3.RouteConfiguration // one per listener, with its name
 	Clusters  []*clusterv3.Cluster          // two per function: its own, and the twin for upgrades
 }
@@ -48,7 +35,8 @@ type ResourceSet struct {
 func Resources(cfg *config.Config) ResourceSet {
 	var set ResourceSet
 	for _, l := range cfg.Listeners {
-		set.Listeners = append(set.Listeners, listener(cfg, l))
+		set.Listeners = append(set.Listeners, listener(cfg, l, decisionService(cfg)))
+		set.Elder = append(set.Elder, listener(cfg, l, elderDecisionService(cfg)))
 		set.Routes = append(set.Routes, withHealth(routeConfiguration(cfg, l), l, false))
 	}
 	if traced(cfg) {
@@ -63,7 +51,7 @@ func Resources(cfg *config.Config) ResourceSet {
 // validate checks the rules that Envoy's types declare, as Envoy will.
 func (s ResourceSet) validate() error {
 	var errs []error
-	for _, r := range s.Listeners {
+	for _, r := range slices.Concat(s.Listeners, s.Elder) {
 		errs = append(errs, r.ValidateAll())
 	}
 	for _, r := range s.Routes {

@@ -41,7 +41,8 @@ const (
 // A Server serves xDS to any number of Envoys, each over one aggregated delta stream.
 type Server struct {
 	// Static after New.
-	caches    map[string]*cachev3.LinearCache
+	deciders  string                          // the cluster of bootstraps that is asked about requests
+	caches    map[string]*cachev3.LinearCache // by type URL; listeners for some are in elderListeners
 	acks      *tracker
 	log       logrus.FieldLogger
 	populated chan struct{} // closed when the first full state is in the caches
@@ -84,6 +85,7 @@ func New(cfg *config.Config, log logrus.FieldLogger) (*Server, error) {
 	}
 	s := &Server{
 		log:       log.WithField("component", "xds"),
+		deciders:  deciders(cfg),
 		state:     first,
 		retired:   first.retired,
 		unsent:    make(map[string]bool),
@@ -109,6 +111,7 @@ func New(cfg *config.Config, log logrus.FieldLogger) (*Server, error) {
 func caches(set ResourceSet) map[string]*cachev3.LinearCache {
 	return map[string]*cachev3.LinearCache{
 		resourcev3.ListenerType: linear(resourcev3.ListenerType, set.Listeners),
+		elderListeners:          linear(resourcev3.ListenerType, set.Elder),
 		resourcev3.RouteType:    linear(resourcev3.RouteType, set.Routes),
 		resourcev3.ClusterType:  linear(resourcev3.ClusterType, set.Clusters),
 		resourcev3.EndpointType: cachev3.NewLinearCache(resourcev3.EndpointType),
@@ -132,7 +135,7 @@ func (s *Server) Register(g *grpc.Server) {
 func (s *Server) service() service {
 	mux := &cachev3.MuxCache{
 		Classify:      func(r *cachev3.Request) string { return r.GetTypeUrl() },
-		ClassifyDelta: func(r *cachev3.DeltaRequest) string { return r.GetTypeUrl() },
+		ClassifyDelta: s.cacheOf,
 		Caches:        make(map[string]cachev3.Cache),
 	}
 	for url, c := range s.caches {

@@ -81,14 +81,8 @@ func certificate(t *testing.T) *config.ListenerTLS {
 // Envoy looks for the control plane that leads several times a second. The policy for that is at a place of its own: without it Envoy
 // backs off to half a minute, and where it stands for other services nobody reads it.
 func TestEnvoyIsQuickToFindAnotherControlPlane(t *testing.T) {
-	split := testConfig()
-	split.Relay.Apart = true
-	split.Cell.ControlPlanes = []string{"127.0.0.1:7444", "127.0.0.1:7445"}
-	for name, cfg := range map[string]*config.Config{"one host": testConfig(), "several": split} {
-		static, err := xds.StaticConfig(cfg)
-		require.NoError(t, err)
-		boot := &bootstrapv3.Bootstrap{}
-		require.NoError(t, protojson.Unmarshal(static, boot))
+	for name, cfg := range layouts() {
+		boot := bootstrapOf(t, cfg)
 		services := boot.GetDynamicResources().GetAdsConfig().GetGrpcServices()
 		require.Len(t, services, 1)
 		backOff := services[0].GetEnvoyGrpc().GetRetryPolicy().GetRetryBackOff()
@@ -96,4 +90,21 @@ func TestEnvoyIsQuickToFindAnotherControlPlane(t *testing.T) {
 		require.LessOrEqual(t, backOff.GetMaxInterval().AsDuration(), time.Second, name)
 		require.Nil(t, services[0].GetRetryPolicy(), name)
 	}
+}
+
+// layouts are the two that have a bootstrap of their own.
+func layouts() map[string]*config.Config {
+	split := testConfig()
+	split.Relay.Apart = true
+	split.Cell.ControlPlanes = []string{"127.0.0.1:7444", "127.0.0.1:7445"}
+	return map[string]*config.Config{"one host": testConfig(), "several": split}
+}
+
+func bootstrapOf(t *testing.T, cfg *config.Config) *bootstrapv3.Bootstrap {
+	t.Helper()
+	static, err := xds.StaticConfig(cfg)
+	require.NoError(t, err)
+	boot := &bootstrapv3.Bootstrap{}
+	require.NoError(t, protojson.Unmarshal(static, boot))
+	return boot
 }

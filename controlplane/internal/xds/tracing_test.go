@@ -20,9 +20,9 @@ func startTraced(t *testing.T, sampling float64) (*front, *tracingtest.Collector
 	quiet.SetOutput(testWriter{t})
 	var f *front
 	server := extproc.New(desk{func() string { return f.endpoint }}, quiet)
-	f = startFrontWith(t, server, func(c *config.Config) {
+	f = startFrontWith(t, frontOptions{processor: server, change: func(c *config.Config) {
 		c.Tracing = config.Tracing{Endpoint: collector.URL, Sampling: sampling}
-	}, testFunction("cold", config.Route{Path: "/cold", StripPrefix: true}))
+	}}, testFunction("cold", config.Route{Path: "/cold", StripPrefix: true}))
 	require.Eventually(t, f.Ready, patience, time.Millisecond)
 	f.eventuallyKnown(t, "cold", f.endpoint)
 	return f, collector
