@@ -36,7 +36,8 @@ type order struct {
 // A verdict is an instance to cut off, with what it waited for if it never came up.
 type verdict struct {
 	*instance
-	waited string
+	waited  string
+	doubted bool
 }
 
 func (e *effects) carryOut(f *function) {

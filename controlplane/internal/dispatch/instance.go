@@ -330,17 +330,20 @@ func (f *function) drain(i *instance) {
 // killed is the verdict on an instance that the pool wants cut off. The caller holds f.mu.
 func (f *function) killed(i *instance, at time.Time) verdict {
 	if i.core.Late() {
-		return verdict{i, f.missed(i, at)}
+		return verdict{instance: i, waited: f.missed(i, at)}
 	}
-	return verdict{instance: i}
+	return verdict{instance: i, doubted: i.core.Doubted()}
 }
 
 // kill cuts off an instance that has passed its deadline. The relay reports Down afterwards.
 func (f *function) kill(v verdict) {
 	log := f.log.WithField("instance", v.id)
-	if v.waited != "" {
+	switch {
+	case v.waited != "":
 		log.WithField("waited_for", v.waited).Warn("instance did not start in time: cut off")
-	} else {
+	case v.doubted:
+		log.Info("a start of the former leader gives way: it has not come up, and may never have been made")
+	default:
 		log.Warn("instance missed its deadline: cut off")
 	}
 	v.setExpected(false)

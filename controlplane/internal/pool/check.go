@@ -86,7 +86,7 @@ func (p *Pool) checkLeases(i *Instance) error {
 }
 
 func (p *Pool) checkCounts() error {
-	leases, capacity, busy, free, foreign, live, rotating, unreplaced, away := p.lost, 0, 0, 0, 0, 0, 0, 0, 0
+	leases, capacity, busy, free, foreign, live, rotating, unreplaced, away, doubted := p.lost, 0, 0, 0, 0, 0, 0, 0, 0, 0
 	var count, adopted, fresh [Gone]int
 	slow := 0
 	for i := range p.Instances() {
@@ -111,6 +111,9 @@ func (p *Pool) checkCounts() error {
 		if i.away && i.state == Down {
 			away++
 		}
+		if i.doubted && i.state == Down {
+			doubted++
+		}
 		if i.rotating {
 			rotating++
 		}
@@ -118,10 +121,10 @@ func (p *Pool) checkCounts() error {
 			unreplaced++
 		}
 	}
-	got := [...]int{p.inFlight, p.capacity, p.busy, p.free, p.foreign, p.live, p.rotating, p.unreplaced, p.away}
-	want := [...]int{leases, capacity, busy, free, foreign, live, rotating, unreplaced, away}
+	got := [...]int{p.inFlight, p.capacity, p.busy, p.free, p.foreign, p.live, p.rotating, p.unreplaced, p.away, p.doubted}
+	want := [...]int{leases, capacity, busy, free, foreign, live, rotating, unreplaced, away, doubted}
 	if slow != p.slow || got != want || count != p.count || adopted != p.adopted || fresh != p.fresh {
-		return fmt.Errorf("in-flight, capacity, busy, free, foreign, live, rotating, unreplaced, away are counted as %v, but are %v", got, want)
+		return fmt.Errorf("in-flight, capacity, busy, free, foreign, live, rotating, unreplaced, away, doubted are counted as %v, but are %v", got, want)
 	}
 	return nil
 }

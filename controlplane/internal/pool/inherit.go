@@ -125,10 +125,38 @@ func (p *Pool) reserveIndex(index int) {
 }
 
 // giveUpInherited stops counting on a start of another pool that takes longer than usual. It may still come up, so the money that
-// it claims stays claimed.
+// it claims stays claimed. One that has never dialled may not have been made, or has ended while nobody led.
 func (p *Pool) giveUpInherited(i *Instance) {
 	i.fleet.Over(p.now, i.start)
 	p.move(i, Down)
+	if !i.startedWell {
+		i.doubted, i.failed = true, true // it says nothing about starts
+		p.doubted++
+	}
+}
+
+// giveWay cuts off as many doubted starts as Max holds wanted ones back for. Their money stays claimed, in case they run.
+func (p *Pool) giveWay(want int) {
+	if p.doubted == 0 || p.block.Reason != scaler.AtMax {
+		return
+	}
+	for i := range p.Instances() {
+		if i.doubted && !i.awaitsApp && want > 0 {
+			want--
+			if !i.killed {
+				i.final, i.killed = true, true
+				p.effects.Kill = append(p.effects.Kill, i)
+			}
+		}
+	}
+}
+
+// believe uncounts a doubted start that has come up or ended.
+func (p *Pool) believe(i *Instance) {
+	if i.doubted {
+		i.doubted = false
+		p.doubted--
+	}
 }
 
 // unheard reports whether it is not known yet how much the instance has in flight.

@@ -132,6 +132,41 @@ func TestAStartThatNobodyMadeIsNotWaitedForLong(t *testing.T) {
 	require.Equal(t, pool.Leased, r.State(), "it came up after all")
 }
 
+// As many instances as may exist, and none of them was ever invoked: they give way to starts that are wanted, and nobody takes them
+// for failed starts. One whose peer waits for its app exists.
+func TestStartsThatNobodyMadeGiveWayToOthers(t *testing.T) {
+	s := settings()
+	s.Concurrency, s.Scaling.Max = 1, 4
+	w := newWorld(t, s)
+	w.acquireN(4)
+	after, heirs := succeed(t, s, w.now, w.p)
+	require.Len(t, heirs, 4)
+	for _, heir := range heirs {
+		heir.AwaitsApp()
+		break
+	}
+	after.Resume(w.now)
+	for range 3 {
+		after.Acquire(w.now, &pool.Request{})
+	}
+	var cut []*pool.Instance
+	for after.Stats().Starting > 0 {
+		w.now = after.Next()
+		cut = append(cut, after.Tick(w.now).Kill...)
+		require.NoError(t, after.Check())
+	}
+	require.Len(t, cut, 3)
+	started := 0
+	for _, i := range cut {
+		require.NotContains(t, after.Tick(w.now).Kill, i, "it is cut off once")
+		after.Down(w.now, i)
+		started += len(after.Ended(w.now, i, pool.End{Cause: scaler.StartTimeout, Lost: true}).Start)
+		require.NoError(t, after.Check())
+	}
+	require.Equal(t, 3, started)
+	require.Empty(t, after.Stats().Failed)
+}
+
 // A relay may yet obey the leader before, until it hears of the new one: an instance can come late, with an index that one of our own
 // has just given back.
 func TestAnInstanceThatComesLateTakesAnIndexThatRests(t *testing.T) {

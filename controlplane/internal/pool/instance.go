@@ -90,6 +90,7 @@ type Instance struct {
 	late        bool      // given up because it was not up in time
 	awaitsApp   bool      // its peer is there and waits for the app
 	away        bool      // Down, because its relay was gone
+	doubted     bool      // Down, because nobody knows whether the pool before has made the start
 	final       bool      // it can never be ready again
 	reason      Reason    // why we drain it
 	drained     time.Time // when its drain began
@@ -204,6 +205,9 @@ func (i *Instance) AwaitsApp() { i.awaitsApp = true }
 // Late reports whether it was given up because it was not up in time.
 func (i *Instance) Late() bool { return i.late }
 
+// Doubted reports whether it is a start of another pool of which nobody knows whether it was made.
+func (i *Instance) Doubted() bool { return i.doubted }
+
 // isLast reports whether it is leased after all others, and replaced.
 func (i *Instance) isLast() bool { return i.slow || i.worn }
 
@@ -313,6 +317,7 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 	}
 	p.lingering.unset(&i.linger)
 	p.comeBack(i)
+	p.believe(i)
 	if i.state == Starting {
 		i.fleet.Over(p.now, i.start)
 	}

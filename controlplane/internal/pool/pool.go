@@ -78,6 +78,7 @@ type Pool struct {
 	relayless   bool      // no relay is attached
 	back        time.Time // when peers should have dialled again a relay that has come back
 	away        int       // instances that are Down because their relay was gone
+	doubted     int       // starts of another pool of which nobody knows whether they were made
 	retiring    bool      // Close follows
 	resumed     time.Time // when another process last decided
 	held        time.Time // until then requests come back that were held before that

@@ -87,6 +87,7 @@ func (p *Pool) order(now time.Time, want int, replace bool) {
 	for ; want > 0 && p.block.Reason == ""; want-- {
 		o, n := p.choose(now), 0
 		if n, p.block = p.guards.Take(now, p.loadOf(o), 1); n == 0 {
+			p.giveWay(want)
 			return
 		}
 		i := p.start(now, o)
