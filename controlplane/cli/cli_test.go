@@ -238,6 +238,7 @@ type process struct {
 	t    *testing.T
 	dir  string
 	file string // of its configuration
+	pipe io.Closer
 	log  *bufio.Scanner
 }
 
@@ -257,7 +258,7 @@ func startCommand(t *testing.T, command, config string, more ...string) *process
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill() }) // in vain, unless the test has failed
-	return &process{Cmd: cmd, t: t, dir: dir, file: name, log: bufio.NewScanner(log)}
+	return &process{Cmd: cmd, t: t, dir: dir, file: name, pipe: log, log: bufio.NewScanner(log)}
 }
 
 // write gives the process another configuration, at once as editors and orchestrators do.

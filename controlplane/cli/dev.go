@@ -70,6 +70,7 @@ func (a *app) dev(o dev.Options) error {
 	if o.Dir, err = absolute(o.Dir); err != nil {
 		return fmt.Errorf("dev: --dir: %w", err)
 	}
+	outliveReaders()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -87,10 +88,10 @@ func checkDev(o dev.Options) error {
 		return usagef("dev: --front: must be host:port, got %q", o.Front)
 	case o.Port < 0 || o.Port > 65535:
 		return usagef("dev: --port: must be from 1 to 65535, got %d", o.Port)
-	case o.Concurrency < 1:
-		return usagef("dev: --concurrency: must be at least 1, got %d", o.Concurrency)
-	case o.Min < 0 || o.Max < 1 || o.Min > o.Max:
-		return usagef("dev: --max must be at least 1, and --min from 0 to --max, got --min %d --max %d", o.Min, o.Max)
+	case o.Concurrency < 1 || o.Concurrency > config.MaxConcurrency:
+		return usagef("dev: --concurrency: must be from 1 to %d, got %d", config.MaxConcurrency, o.Concurrency)
+	case o.Min < 0 || o.Max < 1 || o.Max > config.MaxInstances || o.Min > o.Max:
+		return usagef("dev: --max must be from 1 to %d, and --min from 0 to --max, got --min %d --max %d", config.MaxInstances, o.Min, o.Max)
 	case o.ColdStart < 0 || o.ColdStart > time.Minute:
 		return usagef("dev: --cold-start: must be from 0s to 1m, got %v", o.ColdStart)
 	case o.MemoryMB < 128 || o.MemoryMB > 10240:

@@ -137,9 +137,10 @@ func setLevel(log *logrus.Logger, cfg *controlplane.Config) {
 	}
 }
 
-// logger makes a process's log, and warns in it about environment variables that look wrong. It writes colours only to a
+// logger makes the log of a process that serves, and warns in it about environment variables that look wrong. It writes colours only to a
 // terminal, and not if NO_COLOR is set (no-color.org).
 func (a *app) logger(cfg *controlplane.Config) *logrus.Logger {
+	outliveReaders()
 	log := logrus.New()
 	log.SetFormatter(&logrus.TextFormatter{DisableColors: valueOf(a.environ, "NO_COLOR") != ""})
 	log.SetOutput(a.stderr)

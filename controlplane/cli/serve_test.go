@@ -50,3 +50,14 @@ func coresOf(t *testing.T, command string) (cores int) {
 	require.NoError(t, p.end())
 	return cores
 }
+
+// Whatever collects the log may end, and be started again.
+func TestAServerOutlivesWhoReadsItsLog(t *testing.T) {
+	for command, config := range map[string]string{"run": valid, "relay": "relay: {apart: true}"} {
+		p := startCommand(t, command, config)
+		p.says(" runs")
+		require.NoError(t, p.pipe.Close())
+		p.signal() // which it logs
+		require.NoError(t, p.Wait(), command)
+	}
+}

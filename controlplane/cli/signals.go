@@ -24,6 +24,10 @@ func untilSignal() context.Context {
 	return ctx
 }
 
+// outliveReaders lets writes to a pipe that nobody reads fail, where they would end the process: a server outlives what collects its log.
+// The signal is caught and not ignored, because programs that are started would inherit that.
+func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
 // hangups receives SIGHUP. An operator sends it to have files read again, a terminal when it closes. It does not end the program.
 type hangups chan os.Signal
 

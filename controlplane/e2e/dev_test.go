@@ -273,6 +273,59 @@ func TestDevServesAnAppThatChoosesItsPort(t *testing.T) {
 	require.Zero(t, d.stop())
 }
 
+// A file that is saved as it was, or put back, is no failure.
+func TestDevTakesWhatIsSavedUnchanged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "app.py", fmt.Sprintf(pythonApp, "one"))
+	d := develop(t, dir, "--front", "127.0.0.1:0", "--", python(t), "app.py")
+	until(t, d.url(), "one")
+	for _, again := range []time.Duration{time.Hour, 2 * time.Hour} {
+		require.NoError(t, os.Chtimes(filepath.Join(dir, "app.py"), time.Time{}, time.Now().Add(-again)))
+		d.says(`(app\.py changed: version 1 is on its way|app\.py has changed)`)
+	}
+	write(t, dir, "app.py", fmt.Sprintf(pythonApp, "two"))
+	until(t, d.url(), "two")
+	require.NotContains(t, d.printed(), "is not served")
+	require.Zero(t, d.stop())
+}
+
+// What reads the output may end first, as tee does with Ctrl-C: requests in flight are answered, and nothing is left.
+func TestDevEndsWithWhoeverReadsWhatItPrints(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	temporary, err := os.MkdirTemp("", "ld") // t.TempDir is too long for unix sockets
+	require.NoError(t, err)
+	defer os.RemoveAll(temporary)
+	write(t, dir, "app.py", strings.Replace(fmt.Sprintf(pythonApp, "one"), "def do_GET(self):", "def do_GET(self):\n"+
+		`        if self.path == "/held": print("held", flush=True); import time; time.sleep(2)`, 1))
+	d := &development{t: t, ended: make(chan struct{})}
+	read, printed, err := os.Pipe()
+	require.NoError(t, err)
+	d.cmd = exec.Command(controlplanetest.Build(t, "cmd/lambda-dispatch"), "dev", "--front", "127.0.0.1:0", "--", python(t), "app.py")
+	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = dir, printed, printed
+	d.cmd.Env = append(os.Environ(), "ENVOY="+envoytest.Binary(t), "TMPDIR="+temporary)
+	d.start()
+	require.NoError(t, printed.Close())
+	copied := make(chan struct{})
+	go func() { defer close(copied); _, _ = io.Copy(d, read) }()
+	url, answered := d.url(), make(chan error, 1)
+	go func() {
+		_, _, err := devAnswer(url + "held")
+		answered <- err
+	}()
+	d.says(`app 1 \| (held)`)
+	require.NoError(t, read.Close())
+	<-copied
+	require.NoError(t, d.cmd.Process.Signal(os.Interrupt))
+	require.NoError(t, <-answered)
+	<-d.ended
+	require.Zero(t, d.cmd.ProcessState.ExitCode())
+	left, err := os.ReadDir(temporary)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
 // What cannot work ends at once, with one line.
 func TestDevRefusesWhatCannotWork(t *testing.T) {
 	t.Parallel()
@@ -289,10 +342,11 @@ func TestDevRefusesWhatCannotWork(t *testing.T) {
 		`dev: there is no program "A=b" on the PATH; a line for a shell is written: -- sh -c 'A=b node x.js'`:                       {[]string{"--", "A=b", "node", "x.js"}, 1},
 		"dev: --front: port " + port + " is in use; without --front a free one is chosen":                                           {[]string{"--front", "127.0.0.1:" + port, "--", "true"}, 1},
 		"dev: no command given: lambda-dispatch dev [FLAG]... -- COMMAND [ARGUMENT]...":                                             {nil, 2},
-		"dev: unknown flag: --cold":                           {[]string{"--cold", "8s", "--", "true"}, 2},
-		"dev: --concurrency: must be at least 1, got 0":       {[]string{"--concurrency", "0", "--", "true"}, 2},
-		"dev: --dir: stat nowhere: no such file or directory": {[]string{"--dir", "nowhere", "--", "true"}, 1},
-		`dev: --front: must be host:port, got "8080"`:         {[]string{"--front", "8080", "--", "true"}, 2},
+		"dev: unknown flag: --cold":                                                            {[]string{"--cold", "8s", "--", "true"}, 2},
+		"dev: --concurrency: must be from 1 to 1000, got 0":                                    {[]string{"--concurrency", "0", "--", "true"}, 2},
+		"dev: --max must be from 1 to 5000, and --min from 0 to --max, got --min 1 --max 5001": {[]string{"--max", "5001", "--", "true"}, 2},
+		"dev: --dir: stat nowhere: no such file or directory":                                  {[]string{"--dir", "nowhere", "--", "true"}, 1},
+		`dev: --front: must be host:port, got "8080"`:                                          {[]string{"--front", "8080", "--", "true"}, 2},
 	} {
 		d := develop(t, t.TempDir(), c.args...)
 		<-d.ended

@@ -131,7 +131,7 @@ func (s Scaling) Slots() int {
 }
 
 func (s Scaling) validate(p *problems, path string) {
-	within(p, path+".concurrency", s.Concurrency, 0, 1000)
+	within(p, path+".concurrency", s.Concurrency, 0, MaxConcurrency)
 	within(p, path+".min", s.Min, 0, MaxInstances)
 	within(p, path+".max", s.Max, 1, MaxInstances)
 	if s.Min > s.Max {

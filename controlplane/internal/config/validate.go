@@ -57,8 +57,14 @@ func IsName(name string) bool { return len(name) <= MaxNameLength && namePattern
 // beside it.
 const MaxInstances = 5000
 
+// MaxConcurrency limits scaling.concurrency.
+const MaxConcurrency = 1000
+
 // maxSocketPath is the longest path of a socket on Linux, in bytes: what fits sockaddr_un without the final zero.
 const maxSocketPath = 107
+
+// MaxStateDir limits the length of state_dir, in bytes.
+const MaxStateDir = maxSocketPath - MaxNameLength - len(endpointSuffix)
 
 // endpointSuffix is the longest that an endpoint's socket adds to the state directory and the function's name.
 const endpointSuffix = "/e/" + "-9999.sock"
@@ -102,7 +108,7 @@ func (c Config) validateStateDir(p *problems) {
 		p.add("state_dir", "must be an absolute path, got %q", c.StateDir)
 		return
 	}
-	if limit := maxSocketPath - MaxNameLength - len(endpointSuffix); len(filepath.Clean(c.StateDir)) > limit {
+	if limit := MaxStateDir; len(filepath.Clean(c.StateDir)) > limit {
 		p.add("state_dir", "must be at most %d bytes long, because a socket's path may have %d; got %d",
 			limit, maxSocketPath, len(filepath.Clean(c.StateDir)))
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin/client"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/local"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 )
@@ -35,9 +36,11 @@ type Options struct {
 	Verbose     bool          // everything is logged
 }
 
-// Run runs the app until ctx ends, which is no error, or something fails that cannot mend itself. When force ends, requests in
-// flight are cut off.
+// Run runs the app until ctx ends or nobody reads out any more, which is no error, or something fails that cannot mend itself. When
+// force ends, requests in flight are cut off.
 func Run(ctx, force context.Context, o Options, out io.Writer) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	if err := o.findProgram(); err != nil {
 		return err
 	}
@@ -48,7 +51,7 @@ func Run(ctx, force context.Context, o Options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := &session{Options: o, say: &printer{out: out}, envoy: binary}
+	s := &session{Options: o, say: &printer{out: readers{out, end}}, envoy: binary}
 	for range placesTried {
 		err = s.attempt(ctx, force)
 		if ctx.Err() != nil { // what the user wanted
@@ -75,11 +78,23 @@ func (s *session) attempt(ctx, force context.Context) (err error) {
 	if s.places, err = choosePlaces(&held, s.Front); err != nil {
 		return err
 	}
-	if s.dir, err = os.MkdirTemp("", "ld-dev-"); err != nil {
+	if s.dir, err = shortDir(); err != nil {
 		return err
 	}
 	defer os.RemoveAll(s.dir)
 	return s.run(ctx, force)
+}
+
+// shortDir makes a folder for sockets, whose paths must be short.
+func shortDir() (string, error) {
+	dir, err := os.MkdirTemp("", "ld-dev-")
+	if err != nil || len(dir) <= config.MaxStateDir {
+		return dir, err
+	}
+	if err := os.Remove(dir); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp("/tmp", "ld-dev-")
 }
 
 // findProgram fails where no environment could start the app.
@@ -144,8 +159,7 @@ func (s *session) run(ctx, force context.Context) error {
 		ControlPlaneLog: newLog(s.fromControlPlane),
 		Prepare: func(ctx context.Context) error {
 			served = look(s.Dir) // before the copy: what is saved from now on is another version's
-			_, err := s.lambda.publish(ctx)
-			return err
+			return s.lambda.begin(ctx)
 		},
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
@@ -57,41 +58,70 @@ func (f *follower) seeWaiting(ctx context.Context, instances []operator.Instance
 	for _, i := range instances {
 		long := time.Duration(i.AgeSeconds*float64(time.Second)) > patience+f.ColdStart
 		what := since.ReplaceAllString(i.WaitsFor, "")
+		if i.Environment == "" {
+			what = undialled
+		}
 		quiet := sayEvery
 		if what == f.waited {
 			quiet = sayAgain
 		}
-		if i.State == "starting" && long && what != "" && time.Since(f.at) > quiet {
+		if i.State == "starting" && long && time.Since(f.at) > quiet {
 			f.waited, f.at = what, time.Now()
-			f.say.line("%s", f.waiting(what, f.lambda.listening(ctx)))
+			rightly, elsewhere := f.listening(ctx, i.RequestID)
+			f.say.line("%s", f.waiting(what, rightly, elsewhere))
 		}
 	}
 }
 
-// undialled is what a start waits for whose app does not listen yet, and has not done so for long.
-const undialled = "its peer to dial"
+// undialled is what a start waits for whose peer has not been heard: its app does not listen yet, and has not done so for long.
+const undialled = ""
 
-// waiting tells what a start waits for, and where the app listens meanwhile.
-func (f *follower) waiting(what string, listening []int) string {
-	if what == undialled {
-		what = "it does not listen yet"
+// listening tells whether the app of a start listens where it should, and where else it does.
+func (f *follower) listening(ctx context.Context, requestID string) (rightly bool, elsewhere []int) {
+	for _, e := range f.lambda.starting(ctx, requestID) {
+		for _, port := range e.listening() {
+			if port == cmp.Or(f.Port, e.Port) {
+				rightly = true
+			} else {
+				elsewhere = append(elsewhere, port)
+			}
+		}
 	}
-	return "waiting for the app: " + what + ". " + f.portHint(listening)
+	return rightly, elsewhere
 }
+
+// waiting tells what a start waits for, and where the app should listen if it does not.
+func (f *follower) waiting(what string, rightly bool, elsewhere []int) string {
+	switch {
+	case what == undialled && rightly:
+		return "waiting for the app: it listens, and does not answer yet"
+	case what == undialled:
+		return "waiting for the app: it does not listen yet. " + f.portHint(elsewhere)
+	case strings.HasSuffix(what, ": connection refused") && !rightly:
+		return "waiting for the app: " + what + ". " + f.portHint(elsewhere)
+	case strings.HasSuffix(what, onSix):
+		return "waiting for the app: " + what + ". It should listen on 127.0.0.1, or on all addresses"
+	default:
+		return "waiting for the app: " + what
+	}
+}
+
+// onSix ends what a peer says of an app that does not listen on IPv4.
+const onSix = "the app listens on IPv6 only"
 
 // since is how a peer says for how long it has waited for its app.
 var since = regexp.MustCompile(`^its app, for [^:]*: `)
 
 // portHint tells where the app should listen, and where it does.
-func (f *follower) portHint(listening []int) string {
+func (f *follower) portHint(elsewhere []int) string {
 	hint := "It should listen on the port that is in the variable PORT"
 	if f.Port != 0 {
 		hint = fmt.Sprintf("It should listen on port %d, as --port says", f.Port)
 	}
-	if len(listening) == 0 {
+	if len(elsewhere) == 0 {
 		return hint + ", and listens nowhere yet"
 	}
-	return fmt.Sprintf("%s, and listens on %d: --port %[2]d tells us so", hint, listening[0])
+	return fmt.Sprintf("%s, and listens on %d: --port %[2]d tells us so", hint, elsewhere[0])
 }
 
 // seeFailures says why starts fail, once for each reason.
@@ -141,6 +171,7 @@ func (s *session) changed(ctx context.Context, files []string) {
 	}
 	version, err := s.lambda.publish(ctx)
 	if err == nil {
+		s.say.line("%s changed: version %s is on its way", what, version)
 		_, err = s.admin.Do(ctx, http.MethodPost, "/api/v1/functions/"+function+"/rollout", operator.RolloutPlan{Steps: []float64{}})
 	}
 	if ctx.Err() != nil {
@@ -148,9 +179,7 @@ func (s *session) changed(ctx context.Context, files []string) {
 	}
 	if err != nil {
 		s.say.line("%s has changed, and is not served: %v", what, err)
-		return
 	}
-	s.say.line("%s changed: version %s is on its way", what, version)
 }
 
 // welcome tells what is where, and what to do next.

@@ -2,7 +2,13 @@ package dev
 
 import (
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,13 +27,45 @@ func TestWhereTheAppIsIsToldOnceItCanBeAsked(t *testing.T) {
 	}
 }
 
-// What an app is waited for is said in words about the app, and nobody there knows what a peer is.
-func TestAnAppThatDoesNotListenIsToldWhereItShould(t *testing.T) {
+// What an app is waited for is said in words about the app: nobody there knows what a peer is, and a port of its own is no advice.
+func TestAnAppThatIsNotReadyIsToldWhatToDo(t *testing.T) {
 	f := &follower{session: &session{}}
-	require.Equal(t, "waiting for the app: it does not listen yet. It should listen on the port that is in the variable PORT, and listens nowhere yet",
-		f.waiting("its peer to dial", nil))
-	require.Equal(t, "waiting for the app: GET http://127.0.0.1:1/: connection refused. It should listen on the port that is in the variable PORT, "+
-		"and listens on 3000: --port 3000 tells us so", f.waiting("GET http://127.0.0.1:1/: connection refused", []int{3000}))
+	const refused, should = "GET http://127.0.0.1:1/: connection refused", "It should listen on the port that is in the variable PORT, and listens "
+	for _, c := range []struct {
+		what      string
+		rightly   bool
+		elsewhere []int
+		says      string
+	}{
+		{undialled, false, nil, "it does not listen yet. " + should + "nowhere yet"},
+		{undialled, false, []int{3000}, "it does not listen yet. " + should + "on 3000: --port 3000 tells us so"},
+		{undialled, true, []int{9229}, "it listens, and does not answer yet"},
+		{refused, false, []int{3000}, refused + ". " + should + "on 3000: --port 3000 tells us so"},
+		{refused, true, nil, refused}, // it listens by now
+		{refused + "; [::1]:1 accepts connections: the app listens on IPv6 only", true, nil, refused +
+			"; [::1]:1 accepts connections: the app listens on IPv6 only. It should listen on 127.0.0.1, or on all addresses"},
+		{"GET http://127.0.0.1:1/ answered 503", true, []int{9229}, "GET http://127.0.0.1:1/ answered 503"},
+	} {
+		require.Equal(t, "waiting for the app: "+c.says, f.waiting(c.what, c.rightly, c.elsewhere))
+	}
+}
+
+// The ports of other environments, of the version that serves say, are no place where this app listens.
+func TestOnlyTheEnvironmentOfAStartIsLookedAt(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	port := listener.Addr().(*net.TCPAddr).Port
+	all := fmt.Sprintf(`[{"state": "busy", "request_id": "old", "pids": [%d], "port": 1}, {"state": "busy", "request_id": "new", "pids": [], "port": 2},
+		{"state": "busy", "request_id": "right", "pids": [%[1]d], "port": %d}]`, syscall.Getpgrp(), port)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, all) }))
+	defer server.Close()
+	f := &follower{session: &session{lambda: lambda{server.Listener.Addr().String()}}}
+	for id, c := range map[string]struct{ rightly, elsewhere bool }{"new": {}, "": {}, "old": {elsewhere: true}, "right": {rightly: true}} {
+		rightly, elsewhere := f.listening(t.Context(), id)
+		require.Equal(t, c.rightly, rightly, id)
+		require.Equal(t, c.elsewhere, slices.Contains(elsewhere, port), id)
+	}
 }
 
 // Without --port each environment has a port of its own for {port}, with it all have that one.

@@ -16,22 +16,25 @@ import (
 	"time"
 )
 
-// listening are the ports on which the app listens in its environments.
-func (l lambda) listening(ctx context.Context) (ports []int) {
-	for _, leader := range l.processes(ctx) {
-		for _, pid := range group(leader) {
-			held := sockets(pid)
-			for _, file := range []string{"tcp", "tcp6"} {
-				ports = append(ports, listeners(fmt.Sprintf("/proc/%d/net/%s", pid, file), held)...)
-			}
-		}
-	}
-	slices.Sort(ports)
-	return slices.Compact(ports)
+// An environment is what lambdalocal says of one.
+type environment struct {
+	State     string `json:"state"`
+	RequestID string `json:"request_id"`
+	PIDs      []int  `json:"pids"` // the leaders of its process groups
+	Port      int    `json:"port"` // that its app is told in PORT
 }
 
-// processes are the leaders of the process groups of all environments.
-func (l lambda) processes(ctx context.Context) (pids []int) {
+// starting are the environments of a start: of its invocation, or where that is not known yet all whose app has not been invoked.
+func (l lambda) starting(ctx context.Context, requestID string) (list []environment) {
+	for _, e := range l.environments(ctx) {
+		if requestID != "" && e.RequestID == requestID || requestID == "" && e.State == "init" {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+func (l lambda) environments(ctx context.Context) (list []environment) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.address+"/lambdalocal/environments", nil)
@@ -43,14 +46,24 @@ func (l lambda) processes(ctx context.Context) (pids []int) {
 		return nil
 	}
 	defer response.Body.Close()
-	var environments []struct{ PIDs []int }
-	if json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&environments) != nil {
+	if json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&list) != nil {
 		return nil
 	}
-	for _, e := range environments {
-		pids = append(pids, e.PIDs...)
+	return list
+}
+
+// listening are the ports on which an environment's app listens.
+func (e environment) listening() (ports []int) {
+	for _, leader := range e.PIDs {
+		for _, pid := range group(leader) {
+			held := sockets(pid)
+			for _, file := range []string{"tcp", "tcp6"} {
+				ports = append(ports, listeners(fmt.Sprintf("/proc/%d/net/%s", pid, file), held)...)
+			}
+		}
 	}
-	return pids
+	slices.Sort(ports)
+	return slices.Compact(ports)
 }
 
 // group are the processes of a group.

@@ -92,6 +92,20 @@ type printer struct {
 	numbers map[string]int // of environments, in the order in which they first spoke
 }
 
+// readers are who reads what is written, and what is called when they have gone.
+type readers struct {
+	io.Writer
+	gone func()
+}
+
+func (r readers) Write(p []byte) (int, error) {
+	n, err := r.Writer.Write(p)
+	if err != nil {
+		r.gone()
+	}
+	return n, err
+}
+
 // line prints what dev has to say.
 func (p *printer) line(format string, args ...any) {
 	p.mu.Lock()

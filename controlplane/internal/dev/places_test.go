@@ -2,10 +2,14 @@ package dev
 
 import (
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/local"
 )
 
@@ -41,4 +45,20 @@ func TestAPortIsHeldForItsPartOnly(t *testing.T) {
 	held.Release()
 	_, err = chooseFront(&other, first)
 	require.NoError(t, err)
+}
+
+// A folder for temporary files whose path is long is no reason to fail.
+func TestTheFolderOfSocketsIsShort(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("long", 12))
+	require.NoError(t, os.Mkdir(long, 0o700))
+	for _, temporary := range []string{"/tmp", long} {
+		t.Setenv("TMPDIR", temporary)
+		dir, err := shortDir()
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(dir))
+		require.LessOrEqual(t, len(dir), config.MaxStateDir)
+	}
+	left, err := os.ReadDir(long)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

@@ -168,6 +168,9 @@ func New(cfg *Config, id string, port int) *Environment {
 // ID names the environment among all.
 func (e *Environment) ID() string { return e.id }
 
+// Port is the free port of this machine that is the function's own.
+func (e *Environment) Port() int { return e.port }
+
 // Served counts the invocations that ended.
 func (e *Environment) Served() int { return int(e.served.Load()) }
 

@@ -27,6 +27,7 @@ type Snapshot struct {
 	Version  string `json:"version"`
 	State    State  `json:"state"`
 	PIDs     []int  `json:"pids"`   // leaders of process groups: the extensions first, the command last
+	Port     int    `json:"port"`   // of its own, which PORT names where the configuration does not
 	Served   int    `json:"served"` // invocations that ended
 	// RequestID is the invocation's that is under way, or of the last one; empty before the first.
 	RequestID string `json:"request_id"`
@@ -72,8 +73,8 @@ func (f *Function) Environments() []Snapshot {
 	list := make([]Snapshot, 0, len(f.all))
 	for _, l := range f.all {
 		list = append(list, Snapshot{
-			ID: l.env.ID(), Function: f.cfg.Function, Version: l.version.cfg.Version, State: l.state, PIDs: l.env.PIDs(), Served: l.env.Served(),
-			RequestID: l.request,
+			ID: l.env.ID(), Function: f.cfg.Function, Version: l.version.cfg.Version, State: l.state, PIDs: l.env.PIDs(), Port: l.env.Port(),
+			Served: l.env.Served(), RequestID: l.request,
 		})
 	}
 	slices.SortFunc(list, func(a, b Snapshot) int { return strings.Compare(a.ID, b.ID) })
