@@ -93,10 +93,11 @@ func TestMistakesWithPairs(t *testing.T) {
 // What is wrong with a table is said before a control plane is started, and when it is.
 func TestALeaseThatCannotBeUsedIsNamed(t *testing.T) {
 	e := dynamotest.Start(t)
+	dir, _ := stateDir(t)
 	with := func(command, table string) []string {
 		return []string{
 			command, "--set", "lease.store=dynamodb", "--set", "lease.endpoint=" + e.URL, "--set", "lease.table=" + table,
-			"--set", "state_dir=" + filepath.Join(t.TempDir(), "s"), "--set", "admin.address=127.0.0.1:0", file(t, oneHost),
+			"--set", "state_dir=" + dir, "--set", "admin.address=127.0.0.1:0", file(t, oneHost),
 		}
 	}
 	stdout, _, err := try(t, with("check", dynamotest.Table)...)
