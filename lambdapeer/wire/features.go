@@ -31,7 +31,7 @@ const (
 	// as far as it decides about the end: a peer that drains by itself ends at once.
 	FeatureLinger Feature = "linger"
 	// FeatureAnswers, of a peer: its load counts answers, and those that are 5xx. Without it a rollout does not see that a
-	// version answers with errors, or not at all.
+	// version answers with errors, or not at all, and an instance that alone does so is not let go.
 	FeatureAnswers Feature = "answers"
 	// FeatureWear, of a peer: its load tells memory; it says by a notice that its environment is worn, and ends that after the
 	// invocation. Of a control plane: it has another one take its place meanwhile, and counts on it no more. Without it, of
@@ -51,7 +51,7 @@ var ofPeers = []Description{
 	{FeatureEarlyHello, "a start that waits for its app does not say what for"},
 	{FeatureRequeue, "a request that it has no slot for fails"},
 	{FeatureLinger, "what its app does after an answer may be cut off near the end of an invocation"},
-	{FeatureAnswers, "a rollout does not see that a new version answers with errors, or not at all"},
+	{FeatureAnswers, "it is not seen that a new version, or one of its instances, answers with errors, or not at all"},
 	{FeatureWear, "an environment whose memory runs out is not replaced before, and environment.max_requests and max_age do nothing"},
 }
 

@@ -135,6 +135,7 @@ const (
 	ReasonRollout          Reason = "rollout"           // the control plane: another one has taken its place, of another version say
 	ReasonOperator         Reason = "operator"          // the control plane: somebody asked
 	ReasonNoEnvoy          Reason = "no_envoy"          // the control plane: no Envoy takes the instance's endpoint
+	ReasonFailing          Reason = "failing"           // the control plane: it answers with errors, and other instances do not
 	ReasonStopping         Reason = "stopping"          // the control plane itself shuts down
 	ReasonDeadline         Reason = "deadline"          // the peer: its invocation's deadline is near
 	ReasonShutdown         Reason = "shutdown"          // the peer: SHUTDOWN event or SIGTERM
@@ -199,11 +200,12 @@ const (
 	NoticeWornMemory   Notice = "worn_memory"   // its memory will not last
 	NoticeWornRequests Notice = "worn_requests" // it has served Invocation.MaxRequests
 	NoticeWornAge      Notice = "worn_age"      // it is as old as Invocation.MaxAge
+	NoticeWornErrors   Notice = "worn_errors"   // the control plane let its instance go for ReasonFailing; in reports only
 )
 
 // Wears tells whether the notice is one of a worn environment.
 func (n Notice) Wears() bool {
-	return n == NoticeWornMemory || n == NoticeWornRequests || n == NoticeWornAge
+	return n == NoticeWornMemory || n == NoticeWornRequests || n == NoticeWornAge || n == NoticeWornErrors
 }
 
 // A Kind names a control message.

@@ -62,7 +62,7 @@ func newFunctionCollector(snapshot func() []operator.Function) collector {
 		foreign: gauge("foreign_slots",
 			"Slots of ready instances that are taken without a lease: clients have left, and the app works on.", function),
 		worn: counter("worn_environments_total",
-			"Environments that ended because they were worn, by memory, requests or age.", function, "cause"),
+			"Environments that ended because they were worn, by memory, requests or age, or because they answered with errors.", function, "cause"),
 		killers: gauge("killing_route_deaths",
 			"Environments that died while they served a request of this route, of routes that are known to kill them and did in the last day.", function, "route"),
 		frozen:        gauge("frozen_environments", "Environments that served, and are likely to be kept frozen by Lambda.", function),

@@ -3,6 +3,8 @@ package pool
 import (
 	"fmt"
 	"slices"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
 // Check returns an error for the first invariant that does not hold. It looks at everything, so it is for tests and simulations.
@@ -89,6 +91,7 @@ func (p *Pool) checkCounts() error {
 	leases, capacity, busy, free, foreign, live, rotating, unreplaced, away, doubted := p.lost, 0, 0, 0, 0, 0, 0, 0, 0, 0
 	var count, adopted, fresh [Gone]int
 	slow := 0
+	var outcomes scaler.Outcomes
 	for i := range p.Instances() {
 		live++
 		leases += i.leases.n
@@ -108,6 +111,7 @@ func (p *Pool) checkCounts() error {
 		if i.state == Ready && i.slow {
 			slow++
 		}
+		outcomes.Add(i.outcomes)
 		if i.away && i.state == Down {
 			away++
 		}
@@ -123,6 +127,9 @@ func (p *Pool) checkCounts() error {
 	}
 	got := [...]int{p.inFlight, p.capacity, p.busy, p.free, p.foreign, p.live, p.rotating, p.unreplaced, p.away, p.doubted}
 	want := [...]int{leases, capacity, busy, free, foreign, live, rotating, unreplaced, away, doubted}
+	if outcomes != p.outcomes {
+		return fmt.Errorf("answers and errors are counted as %v, but are %v", p.outcomes, outcomes)
+	}
 	if slow != p.slow || got != want || count != p.count || adopted != p.adopted || fresh != p.fresh {
 		return fmt.Errorf("in-flight, capacity, busy, free, foreign, live, rotating, unreplaced, away, doubted are counted as %v, but are %v", got, want)
 	}

@@ -35,6 +35,7 @@ const (
 	Operator Reason = "operator"
 	Stopping Reason = "stopping"
 	NoEnvoy  Reason = "no_envoy"
+	Failing  Reason = "failing"
 )
 
 // An Instance is one invocation, or one peer that registered by itself. Its exported fields belong to the caller, the rest
@@ -80,6 +81,10 @@ type Instance struct {
 	errors  uint64 // of those, 5xx
 	tests   tests  // of its code, while that has answered nobody
 
+	judged   scaler.Outcomes // what its peer had counted when it was last judged
+	outcomes scaler.Outcomes // of the latest of them
+	failing  bool            // it is let go because of its errors
+
 	environment string    // in which it runs; empty: not known
 	reused      bool      // its environment has served before
 	heldUntil   time.Time // when it is drained if no Envoy knows its endpoint then
@@ -107,11 +112,11 @@ type Instance struct {
 	linger   timer // end of the time that it is kept after its last lease
 	review   timer // when slots of it may have become foreign
 
-	pace     scaler.Pace
-	trials   int       // trials that did not find it slow
-	tryAgain time.Time // the earliest time of its next trial
-	slow     bool      // its requests take several times longer than those of others
-	aside    bool      // it is slow, and not leased while others are there
+	pace      scaler.Pace
+	cleared   acquittals // trials that did not find it slow
+	faultless acquittals // trials that did not find it failing
+	slow      bool       // its requests take several times longer than those of others
+	aside     bool       // it is slow, and not leased while others are there
 
 	worn bool // its environment ends with it, so it is replaced
 
@@ -311,6 +316,10 @@ func (p *Pool) move(i *Instance, to InstanceState) {
 		p.foreign -= i.foreign
 		p.stopIdling(i)
 		p.stopRotating(i)
+		p.outcomes.Sub(i.outcomes)
+		p.past.Add(i.outcomes)
+		p.past.Fade()
+		i.outcomes = scaler.Outcomes{}
 		if i.slow {
 			p.slow--
 		}

@@ -116,6 +116,9 @@ type Pool struct {
 	slowOnes    map[string]time.Time // environments that were found slow, and when
 	paces       scaler.Pace          // of all requests
 	trial       *trial               // nil: none is under way
+	outcomes    scaler.Outcomes      // of ready instances
+	past        scaler.Outcomes      // of those that were ready
+	failed      []time.Time          // when instances were let go because of their errors
 	looked      int                  // the index of the instance that was looked at last, whether it seems slow
 	idle        indexSet             // ready instances without a lease that we started and that need not linger
 	nIdle       int

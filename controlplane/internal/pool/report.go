@@ -23,6 +23,7 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 	} else {
 		p.proceed(now) // a rollout judges the answers that came with the report
 	}
+	p.outcome(i)
 	if i.heard = true; first && i.state == Draining {
 		p.finishIdle(i)
 	}

@@ -123,7 +123,7 @@ func (p *Pool) rotate(now time.Time, i *Instance) {
 	case now.Before(last.Add(-i.lead(margin))) && !i.rotating:
 		p.setRotation(now, i)
 	case unused, !now.Before(end), !now.Before(last) && p.free-i.free() >= i.leases.n:
-		p.drain(now, i, Rotation)
+		p.drain(now, i, i.rotationOf())
 	case !now.Before(last) && i.rotating:
 		p.timers.set(&i.deadline, earlier(end, now.Add(i.life/64))) // the others have no room for its requests yet
 	default:
@@ -161,7 +161,7 @@ func (p *Pool) finishReplacement(now time.Time, n *Instance) {
 	old := n.replaces
 	n.replaces = nil
 	if old != nil && old.rotating && p.queue.n == 0 {
-		p.drain(now, old, Rotation)
+		p.drain(now, old, old.rotationOf())
 	}
 }
 

@@ -20,7 +20,9 @@ const mostSlow = 64
 func (p *Pool) pace(r *Request, took time.Duration) {
 	i := r.instance
 	if p.roll != nil || p.settings.Learn || i.adopted {
-		p.trial = nil
+		if p.trial != nil && p.trial.faults == nil {
+			p.trial = nil
+		}
 		return // requests take longer for other reasons while code is new or concurrency is learned
 	}
 	i.pace.Add(took, scaler.KeepOwn)
@@ -36,8 +38,8 @@ func (p *Pool) pace(r *Request, took time.Duration) {
 
 // accuse begins a trial of an instance if it seems slow.
 func (p *Pool) accuse(i *Instance, pace *scaler.Pace) {
-	if p.trial == nil && i.mayBeTried(p.now) && pace.SlowerThan(&p.paces) {
-		p.trial = &trial{of: i, until: p.now.Add(longestTrial)}
+	if p.trial == nil && i.mayBeTried(p.now, i.cleared) && pace.SlowerThan(&p.paces) {
+		p.try(i, longestTrial)
 	}
 }
 

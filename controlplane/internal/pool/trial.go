@@ -16,11 +16,13 @@ import (
 // A trial compares one instance with the others.
 type trial struct {
 	of     *Instance
+	from   time.Time // from then on reports tell of its answers
 	until  time.Time // when it ends without a verdict
 	owed   arm       // where the next request goes, so that both sides count as many at any time: all may be slow for a while
 	own    scaler.Pace
 	others scaler.Pace
-	open   []*Request // those of both sides that are in flight
+	open   []*Request  // those of both sides that are in flight
+	faults *faultTrial // not nil: it looks for errors, and not for how long requests take
 }
 
 // An arm is the side of a trial on which a request counts.
@@ -34,7 +36,7 @@ const (
 
 const (
 	longestTrial = 10 * time.Second
-	// retrial is how long an instance is not tried again that was not found slow. It doubles each time.
+	// retrial is how long an instance is not tried again after a trial that found nothing. It doubles each time.
 	retrial = 10 * time.Second
 	// alike is by how many leases more an instance may have to be compared, because an app that computes is slower when it is full.
 	// One that has fewer, and is slower all the same, is slow.
@@ -43,9 +45,20 @@ const (
 	mostOpen = 128
 )
 
-// mayBeTried reports whether a trial of the instance may begin.
-func (i *Instance) mayBeTried(now time.Time) bool {
-	return i.state == Ready && !i.isLast() && !now.Before(i.tryAgain)
+// try begins a trial of an instance.
+func (p *Pool) try(i *Instance, longest time.Duration) {
+	p.trial = &trial{of: i, from: p.now.Add(toldWithin), until: p.now.Add(longest)}
+}
+
+// Acquittals are trials that found nothing. The next one waits for longer each time.
+type acquittals struct {
+	n     int
+	again time.Time // the earliest time of the next trial
+}
+
+// mayBeTried reports whether a trial of the instance may begin, after those of its kind that found nothing.
+func (i *Instance) mayBeTried(now time.Time, before acquittals) bool {
+	return i.state == Ready && !i.isLast() && !now.Before(before.again)
 }
 
 // tries returns the trial under way; nil if there is none, or if it has just ended.
@@ -57,7 +70,7 @@ func (p *Pool) tries() *trial {
 		p.trial = nil
 	case !p.now.Before(t.until):
 		p.acquit()
-	case t.drags(p.now):
+	case t.faults == nil && t.drags(p.now):
 		p.condemn(t.of)
 	}
 	return p.trial
@@ -88,11 +101,14 @@ func (t *trial) out() (n int) {
 	return n
 }
 
-// acquit ends the trial: the instance was not found slow.
+// acquit ends the trial: nothing was found.
 func (p *Pool) acquit() {
-	i := p.trial.of
-	i.tryAgain = p.now.Add(min(retrial<<min(i.trials, 8), slowFor))
-	i.trials++
+	a := &p.trial.of.cleared
+	if p.trial.faults != nil {
+		a = &p.trial.of.faultless
+	}
+	a.again = p.now.Add(min(retrial<<min(a.n, 8), slowFor))
+	a.n++
 	p.trial = nil
 }
 
@@ -173,7 +189,7 @@ func (p *Pool) beside(i *Instance, r *Request) *Instance {
 func (p *Pool) witness(r *Request, took time.Duration) {
 	t := p.tries()
 	switch {
-	case t == nil || r.arm == none:
+	case t == nil || r.arm == none || t.faults != nil:
 		return
 	case r.arm == onSuspect:
 		t.own.Add(took, 1)
@@ -190,6 +206,9 @@ func (p *Pool) witness(r *Request, took time.Duration) {
 
 // condemn makes an instance slow, unless a quarter of all already is: then the load has changed, not the instance.
 func (p *Pool) condemn(i *Instance) {
+	if i.counts && p.now.Before(p.trial.from) {
+		return // others may be quick because they fail, which is known by then
+	}
 	if p.slow >= max(1, p.count[Ready]/4) {
 		p.acquit()
 		return

@@ -22,18 +22,29 @@ type loop struct {
 	dice  *rand.Rand
 	ends  answers
 	slow  map[*pool.Instance]float64 // how many times longer a request takes
-	takes map[*pool.Request]func() time.Duration
+	kinds map[*pool.Request]*kind
 	asks  int
 	holds bool // what is started does not come up
 
 	onSlow func() // a slow one gets a request; nil: nobody asks
+
+	broken  map[*pool.Instance]bool // answers every request with an error, at once
+	counted map[*pool.Instance]*scaler.Outcomes
+	tellAt  time.Time // of the next reports; zero: no peer reports
 }
 
 // An answer comes at a time. A nil request is a client's next one.
 type answer struct {
 	at      time.Time
 	request *pool.Request
-	takes   func() time.Duration
+	kind    *kind
+	failed  bool
+}
+
+// A kind of requests.
+type kind struct {
+	takes func() time.Duration
+	fails bool // at once, wherever it is served
 }
 
 type answers []answer
@@ -54,7 +65,8 @@ func newLoop(t *testing.T, seed uint64, instances int, slowest float64) *loop {
 	s.Seed, s.Scaling.Policy, s.Scaling.Preference = seed, nil, scaler.Cost
 	s.Scaling.Min = instances
 	l := &loop{
-		world: newWorld(t, s), dice: rand.New(rand.NewPCG(seed, 1)), slow: map[*pool.Instance]float64{}, takes: map[*pool.Request]func() time.Duration{},
+		world: newWorld(t, s), dice: rand.New(rand.NewPCG(seed, 1)), slow: map[*pool.Instance]float64{}, kinds: map[*pool.Request]*kind{},
+		broken: map[*pool.Instance]bool{}, counted: map[*pool.Instance]*scaler.Outcomes{},
 	}
 	for n := 0; len(l.started) > 0; n++ {
 		i := l.started[0]
@@ -68,23 +80,35 @@ func newLoop(t *testing.T, seed uint64, instances int, slowest float64) *loop {
 
 // client asks for the first time within half a second.
 func (l *loop) client(takes func() time.Duration) {
-	heap.Push(&l.ends, answer{at: l.now.Add(time.Duration(l.dice.Int64N(int64(500 * time.Millisecond)))), takes: takes})
+	l.clientOf(&kind{takes: takes})
+}
+
+func (l *loop) clientOf(k *kind) {
+	heap.Push(&l.ends, answer{at: l.now.Add(time.Duration(l.dice.Int64N(int64(500 * time.Millisecond)))), kind: k})
 }
 
 func (l *loop) serve(r *pool.Request) {
-	took := l.takes[r]()
+	k := l.kinds[r]
+	took := k.takes()
 	if times := l.slow[r.Instance()]; times > 0 {
 		took = time.Duration(float64(took) * times)
 		if l.onSlow != nil {
 			l.onSlow()
 		}
 	}
-	heap.Push(&l.ends, answer{l.now.Add(took), r, l.takes[r]})
-	delete(l.takes, r)
+	failed := k.fails || l.broken[r.Instance()]
+	if failed {
+		took = time.Millisecond
+	}
+	heap.Push(&l.ends, answer{l.now.Add(took), r, k, failed})
+	delete(l.kinds, r)
 }
 
 func (l *loop) goOn(d time.Duration) {
 	for end := l.now.Add(d); l.ends[0].at.Before(end); {
+		if !l.tellAt.IsZero() && l.tellAt.Before(l.ends[0].at) {
+			l.tell()
+		}
 		if next := l.p.Next(); !next.IsZero() && next.Before(l.ends[0].at) {
 			l.now = latest(l.now, next)
 			l.collect(l.p.Tick(l.now))
@@ -106,12 +130,13 @@ func (l *loop) goOn(d time.Duration) {
 func (l *loop) next(a answer) {
 	l.now = a.at
 	if a.request != nil {
+		l.count(a)
 		l.collect(l.p.Release(l.now, a.request))
-		heap.Push(&l.ends, answer{at: l.now.Add(time.Millisecond), takes: a.takes})
+		heap.Push(&l.ends, answer{at: l.now.Add(time.Millisecond), kind: a.kind})
 		return
 	}
 	r := &pool.Request{}
-	l.takes[r] = a.takes
+	l.kinds[r] = a.kind
 	l.asks++
 	l.collect(l.p.Acquire(l.now, r))
 	if r.State() == pool.Leased {
@@ -236,6 +261,10 @@ func TestAnythingMayHappenDuringATrial(t *testing.T) {
 			func(i *pool.Instance) *pool.Effects { return l.p.Away(l.now, i) },
 			func(i *pool.Instance) *pool.Effects { return l.p.Up(l.now, i, 10) },
 			func(i *pool.Instance) *pool.Effects { return l.p.Report(l.now, i, dice.IntN(12), pool.DefaultDelay) },
+			func(i *pool.Instance) *pool.Effects {
+				l.broken[i], l.tellAt = !l.broken[i], l.now // from now on peers report
+				return l.p.Tick(l.now)
+			},
 			func(*pool.Instance) *pool.Effects {
 				s.Learn, s.Concurrency = dice.IntN(2) == 0, 1+dice.IntN(12)
 				return l.p.Configure(l.now, s)

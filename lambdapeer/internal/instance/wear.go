@@ -59,5 +59,8 @@ func (i *instance) endsWorn(requests int64) wire.Notice {
 	}
 	word, _ := i.look()
 	i.config.Wear.Served(requests)
+	if word == "" && i.reason == wire.ReasonFailing {
+		return wire.NoticeWornErrors // what is broken here may work in a new environment
+	}
 	return word
 }

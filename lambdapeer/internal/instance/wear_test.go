@@ -34,6 +34,21 @@ func TestAnEnvironmentThatHasServedEnoughSaysSo(t *testing.T) {
 	require.Equal(t, wire.NoticeWornRequests, report.Worn)
 }
 
+// The control plane may find that the app answers with errors here and not elsewhere. Then the environment ends with the instance.
+func TestAnEnvironmentThatFailsEnds(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	for reason, worn := range map[wire.Reason]wire.Notice{wire.ReasonFailing: wire.NoticeWornErrors, wire.ReasonScaleIn: ""} {
+		gauge := wear.New(time.Now(), 0, nil)
+		r := serve(t, instance.Config{Invocation: relaytest.Invocation(2, relay), Handler: http.NotFoundHandler(), Wear: gauge})
+		control, _ := relay.Welcome(t)
+		control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: reason})
+		report := r.end(t)
+		require.Equal(t, reason, report.Reason)
+		require.Equal(t, worn, report.Worn)
+	}
+}
+
 // One whose memory runs out drains by its own decision, before it is used up.
 func TestAnEnvironmentWhoseMemoryRunsOutDrains(t *testing.T) {
 	leaks(t)

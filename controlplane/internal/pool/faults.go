@@ -1,0 +1,122 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
+)
+
+// An environment may break so that it answers every request with an error. Such an instance is often quick about it: it has free slots
+// when all others are full, gets most of the requests, and nobody waits, so that nothing is started. Peers count answers and errors.
+// An instance that answers with far more errors than the others is tried: errors may be the fault of the requests, which gather on an
+// instance by themselves. If chance sends both sides as many and it alone has the errors, it is let go, and its environment with it.
+
+const (
+	// toldWithin is how long after an answer it is surely told of.
+	toldWithin = 2 * reportEvery
+	// longestFaultTrial is longer than that of a slow instance, because few requests may come and many of them are needed.
+	longestFaultTrial = time.Minute
+	// enoughAnswers of each side end a trial that has not found a fault.
+	enoughAnswers = 200
+)
+
+// A faultTrial is what a trial knows that looks for errors.
+type faultTrial struct {
+	skip        uint64 // as many answers of the suspect may be of requests that it had before
+	own, others scaler.Outcomes
+}
+
+// outcome takes in what the instance has answered since its last report, and judges it by that.
+func (p *Pool) outcome(i *Instance) {
+	now := scaler.Outcomes{N: i.answers, Errors: i.errors}
+	last := i.judged
+	i.judged = now
+	if !i.counts || i.adopted || i.state != Ready || now.N <= last.N || now.Errors < last.Errors {
+		return
+	}
+	now.Sub(last)
+	p.outcomes.Sub(i.outcomes)
+	i.outcomes.Add(now)
+	i.outcomes.Fade()
+	p.outcomes.Add(i.outcomes)
+	switch {
+	case p.roll != nil: // the rollout compares versions
+	case p.trial != nil && p.trial.faults != nil:
+		p.tryFaults(i, now)
+	case p.count[Ready] > 1:
+		p.suspectFaults(i)
+	default:
+		p.compareWithPast(i)
+	}
+}
+
+// suspectFaults begins a trial of an instance that answers with more errors than the others, or mostly with errors while the others get
+// too few requests to be compared.
+func (p *Pool) suspectFaults(i *Instance) {
+	others := p.outcomes
+	others.Sub(i.outcomes)
+	if (i.outcomes.WorseThan(others) || others.Few() && i.outcomes.Mostly()) && i.mayBeTried(p.now, i.faultless) && p.mayExpel() {
+		p.try(i, longestFaultTrial)
+		p.trial.faults = &faultTrial{skip: uint64(i.leases.n + i.foreign)}
+	}
+}
+
+// tryFaults counts answers of the trial, and decides it if they are enough.
+func (p *Pool) tryFaults(i *Instance, answers scaler.Outcomes) {
+	t := p.tries()
+	if t == nil || p.now.Before(t.from) {
+		return
+	}
+	f := t.faults
+	if i == t.of {
+		skipped := min(f.skip, answers.N)
+		f.skip -= skipped
+		answers.Sub(scaler.Outcomes{N: skipped, Errors: min(skipped, answers.Errors)})
+		f.own.Add(answers)
+	} else {
+		f.others.Add(answers)
+	}
+	switch {
+	case f.own.WorseThan(f.others) && f.own.MoreErrorsThan(f.others):
+		p.expel(t.of)
+		p.drain(p.now, t.of, Failing)
+		p.scale(p.now)
+	case min(f.own.N, f.others.N) >= enoughAnswers:
+		p.acquit()
+	}
+}
+
+// compareWithPast replaces an only instance that answers most requests with errors, if those before it did not. No trial can tell
+// whether the requests have changed, so the other one is up before it goes.
+func (p *Pool) compareWithPast(i *Instance) {
+	if i.outcomes.Mostly() && i.outcomes.WorseThan(p.past) && !i.isLast() && p.mayExpel() {
+		p.expel(i)
+		p.setSlow(i, true)
+		p.beginRotation(p.now, i)
+		p.scale(p.now)
+	}
+}
+
+// mayExpel reports whether another instance may be let go because it fails: one in ten minutes, or a quarter of all. If more fail, it
+// is not for their environments.
+func (p *Pool) mayExpel() bool {
+	for len(p.failed) > 0 && p.now.Sub(p.failed[0]) >= slowFor {
+		p.failed = p.failed[1:]
+	}
+	return len(p.failed) < max(1, p.count[Ready]/4)
+}
+
+func (p *Pool) expel(i *Instance) {
+	p.trial = nil
+	p.failed = append(p.failed, p.now)
+	p.remember(i.environment)
+	i.failing = true
+}
+
+// rotationOf is why an instance is drained that another one replaces.
+func (i *Instance) rotationOf() Reason {
+	if i.failing {
+		return Failing
+	}
+	return Rotation
+}
