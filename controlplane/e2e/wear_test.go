@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"testing"
@@ -56,5 +57,28 @@ func TestEnvironmentsServeAsMuchAsTheyMay(t *testing.T) {
 			return nil
 		})
 		require.Empty(t, s.Function(name).StartFailures)
+	})
+}
+
+// An environment breaks and answers every request with an error at once, when it alone has free slots. It ends, and the others serve.
+func TestAnEnvironmentThatBreaksIsLetGo(t *testing.T) {
+	t.Parallel()
+	s := startBoth(t, func(f *controlplanetest.Function) { f.Scaling.Concurrency, f.Scaling.Min = 2, 3 })
+	forBoth(t, s, func(t *testing.T, s *controlplanetest.Stack, name string) {
+		requireServed(t, startLoad(t, s, 8, 100, "/"+name+"/sleep?ms=20").wait())
+		requireServed(t, startLoad(t, s, 1, 1, "/"+name+"/break").wait())
+		l := newLoad(t, s, "/"+name+"/sleep?ms=20")
+		l.start(8, math.MaxInt64)
+		s.Eventually("the environment has ended", func() error {
+			if f := s.Function(name); f.Ends["failing"] != 1 || f.Worn["errors"] != 1 {
+				return fmt.Errorf("ends %v, worn %v", f.Ends, f.Worn)
+			}
+			return nil
+		})
+		results := l.stop()
+		requireServed(t, startLoad(t, s, 8, 100, "/"+name+"/sleep?ms=20").wait())
+		require.Zero(t, s.Function(name).Ends["rotation"], "no other one was taken for slow")
+		require.Empty(t, s.Function(name).StartFailures)
+		t.Log(len(results), "requests until it had ended")
 	})
 }

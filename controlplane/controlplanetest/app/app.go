@@ -36,6 +36,7 @@ type app struct {
 	leaks       leaks
 	turn        sync.Mutex // of requests, if serial
 
+	broken      atomic.Bool // this process fails from now on
 	inFlight    atomic.Int64
 	maxInFlight atomic.Int64
 }
@@ -108,6 +109,7 @@ func (a *app) routes() map[string]http.HandlerFunc {
 		"abort": abortAfter,
 		"exit":  a.exitAfter,
 		"leak":  a.leak,
+		"break": a.breaks,
 	}
 }
 
@@ -155,7 +157,7 @@ func (a *app) handler() http.Handler {
 	})
 }
 
-// degraded is what is wrong with a bad version of the app: it takes longer, it dies, it hangs, or it fails, and reports that it has.
+// degraded is what is wrong with a bad version of the app, or a broken process: it takes longer, it dies, it hangs, or it fails, and reports that it has.
 func (a *app) degraded(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case a.dies:
@@ -164,8 +166,8 @@ func (a *app) degraded(w http.ResponseWriter, r *http.Request) bool {
 	case a.hangs:
 		<-r.Context().Done()
 		return true
-	case a.fails:
-		http.Error(w, "this version fails", http.StatusInternalServerError)
+	case a.fails, a.broken.Load():
+		http.Error(w, "this version or process fails", http.StatusInternalServerError)
 		return true
 	case a.slower > 0:
 		return !pause(r, a.slower)

@@ -61,3 +61,9 @@ func (a *app) leak(w http.ResponseWriter, r *http.Request) {
 	a.leaks.mu.Unlock()
 	hello(w, r)
 }
+
+// breaks makes every later request of this process fail.
+func (a *app) breaks(w http.ResponseWriter, r *http.Request) {
+	a.broken.Store(true)
+	hello(w, r)
+}
