@@ -11,7 +11,7 @@ import (
 
 // Ablations returns our policy with one of its ideas left out each, and with the other preferences.
 func Ablations() []baseline.Contender {
-	return []baseline.Contender{
+	return append([]baseline.Contender{
 		tuned(baseline.Ours, "the default", func(*scaler.Tuning) {}),
 		{Name: "spread", About: "leases from the emptiest instance", Apply: func(s *simulate.Settings, _ workload.Workload) { s.Pool.Spread = true }},
 		untold(),
@@ -24,9 +24,12 @@ func Ablations() []baseline.Contender {
 		tuned("no-rise", "starts for those who wait, not for those who will come", func(t *scaler.Tuning) { t.Rise = 0 }),
 		tuned("no-headroom", "holds no slot free", func(t *scaler.Tuning) { t.Headroom = 0 }),
 		tuned("no-reserve", "keeps no environments for the next peak", func(t *scaler.Tuning) { t.Reserve = -1 }),
-		preferring(scaler.Cost),
-		preferring(scaler.Latency),
-	}
+	}, Preferences()...)
+}
+
+// Preferences returns our policy with the preferences that are not the default.
+func Preferences() []baseline.Contender {
+	return []baseline.Contender{preferring(scaler.Cost), preferring(scaler.Latency)}
 }
 
 func tuned(name, about string, change func(*scaler.Tuning)) baseline.Contender {
