@@ -479,6 +479,39 @@ func TestPeersRegisterWithTheFunctionsToken(t *testing.T) {
 	})
 }
 
+// A peer that registers again has left the instance before: its answer came too late, or nobody could reach it.
+func TestAPeerThatRegistersAgainTakesOnePlace(t *testing.T) {
+	secret, registering := static(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(f *config.Function) {
+			registering(f)
+			f.Scaling.Max = 2
+		})
+		register := func(environment string) string {
+			inv, err := w.Register(t.Context(), secret, wire.Registration{Function: "web", Environment: environment})
+			require.NoError(t, err)
+			return inv.Instance
+		}
+		w.publish()
+		other := register("other")
+		up := func(id, environment string) { w.Up(relays.Up{Instance: id, Environment: environment, Slots: 10}) }
+		up(other, "other")
+		first := register("laptop")
+		second := register("laptop")
+		require.NotEqual(t, first, second)
+		require.Len(t, w.Instances(), 2)
+		up(second, "laptop")
+		w.Lost(second, relays.ErrControlEnded)
+		up(register("laptop"), "laptop")
+		require.Len(t, w.Instances(), 2)
+		_, err := w.Register(t.Context(), secret, wire.Registration{Function: "web", Environment: "third"})
+		require.Error(t, err)
+		require.Contains(t, w.forgot, first)
+		require.Contains(t, w.forgot, second)
+		require.NotContains(t, w.forgot, other)
+	})
+}
+
 // A token that was replaced is worth nothing from then on; instances that have registered with it stay.
 func TestATokenIsReplaced(t *testing.T) {
 	secret, registering := static(t)

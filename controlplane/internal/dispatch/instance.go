@@ -141,17 +141,42 @@ func (f *function) servesOn(i *instance) bool {
 	return i.unanswered
 }
 
+// mayRegister returns the instances that an environment leaves by registering again, because a peer serves one at a time: those that
+// nobody can reach. Without that, each registration whose answer came too late would take a place until the start timeout.
+func (f *function) mayRegister(environment string) (left []*instance, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.forgotten:
+		return nil, relays.ErrUnauthorized
+	case !f.registers.Try(now()):
+		return nil, relays.ErrRegisterTooOften
+	case environment == "":
+		return nil, nil
+	}
+	for core := range f.pool.Instances() {
+		i := core.Owner.(*instance)
+		if core.Adopted() && i.environment == environment && (core.State() == pool.Starting || core.State() == pool.Down) {
+			left = append(left, i)
+		}
+	}
+	return left, nil
+}
+
 // adopt makes an instance of a peer that registered by itself. It is like any other, but has no invocation.
 func (f *function) adopt(r wire.Registration) (wire.Invocation, error) {
+	left, err := f.mayRegister(r.Environment)
+	if err != nil {
+		return wire.Invocation{}, err
+	}
+	for _, i := range left {
+		f.ended(i, provider.End{Cause: scaler.Unknown, Detail: "its peer has registered again"})
+	}
 	f.mu.Lock()
 	at := now()
 	if f.forgotten {
 		f.mu.Unlock()
 		return wire.Invocation{}, relays.ErrUnauthorized
-	}
-	if !f.registers.Try(at) {
-		f.mu.Unlock()
-		return wire.Invocation{}, relays.ErrRegisterTooOften
 	}
 	core, err := f.pool.Adopt(at)
 	if err != nil {

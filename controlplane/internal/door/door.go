@@ -59,6 +59,13 @@ func (d *Door) Standing() int {
 	return d.standingLocked()
 }
 
+// Busy tells whether a stranger has spoken that was neither admitted nor sent away yet.
+func (d *Door) Busy() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.spoken.Len()+d.begun.Len() > 0
+}
+
 // Crowd is the part of the places that is taken, 0 to 1.
 func (d *Door) Crowd() float64 { return float64(d.Standing()) / float64(d.limits.Places) }
 

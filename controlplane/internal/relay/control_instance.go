@@ -118,6 +118,9 @@ func (i *instance) adopt(c *controlStream) (old *controlStream, again bool, err 
 	if again {
 		i.doubtLocked(i.lastDoubtful(old, c))
 	}
+	if !again && i.StartBy.IsZero() {
+		i.relay.returned.Store(time.Now().UnixNano())
+	}
 	i.control, i.owner, i.ready, i.waits = c, c.hello.Environment, false, c.hello.Waiting != ""
 	stopTimers(i.expiry, i.lost)
 	return old, again, nil

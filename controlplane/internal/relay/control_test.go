@@ -65,6 +65,37 @@ func TestAnInstanceThatNobodyDialsForExpires(t *testing.T) {
 	require.ErrorIs(t, err, relays.ErrNeverDialled)
 }
 
+// After a restart of the relay thousands of peers dial again. As long as some come, none is given up.
+func TestAnInstanceThatMayYetReturnIsWaitedFor(t *testing.T) {
+	for name, tt := range map[string]struct {
+		startBy time.Time
+		others  func(*bed)
+		waited  bool
+	}{
+		"another has just returned": {others: func(b *bed) { b.expect("b"); b.control("b") }, waited: true},
+		"a stranger is in the middle": {others: func(b *bed) {
+			_, err := b.dial().Write([]byte("GET"))
+			require.NoError(b, err)
+			b.eventually(b.door.Busy, "nobody has spoken")
+		}, waited: true},
+		"nobody comes":         {others: func(*bed) {}},
+		"it has never been up": {startBy: time.Now().Add(time.Minute), others: func(b *bed) { b.expect("b"); b.control("b") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, plain)
+			b.Expect(relays.Expectation{
+				Instance: "a", Function: "web", Endpoint: "web/0001", Expires: time.Now().Add(time.Minute), StartBy: tt.startBy,
+			})
+			tt.others(b)
+			b.find("a").expire()
+			require.Equal(t, !tt.waited, b.events.has("down a"))
+			if tt.waited {
+				b.control("a")
+			}
+		})
+	}
+}
+
 func TestForgetClosesEverything(t *testing.T) {
 	b := newBed(t)
 	c, peer := b.up("a")

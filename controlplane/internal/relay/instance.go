@@ -77,9 +77,29 @@ func newInstance(r *Relay, e relays.Expectation) *instance {
 	return i
 }
 
+// An instance that was up is expected for a while after a restart of the relay. While others of that kind come, it may be among those
+// that wait: with thousands of them, or on a busy machine, that takes longer. Its peer tries for about as long.
+const (
+	longReturn = 25 * time.Second // beyond Expires
+	lastReturn = 2 * time.Second  // after another has come, if nobody is in the middle of it
+)
+
 // expire ends an instance whose peer has not dialled.
 func (i *instance) expire() {
-	i.endIf(func() bool { return i.owner == "" }, ending{err: relays.ErrNeverDialled}, 0)
+	i.mu.Lock()
+	later := !i.ended && i.owner == "" && i.StartBy.IsZero() && time.Since(i.Expires) < longReturn && i.relay.returning()
+	if later {
+		i.expiry.Reset(lastReturn / 4)
+	}
+	i.mu.Unlock()
+	if !later {
+		i.endIf(func() bool { return i.owner == "" }, ending{err: relays.ErrNeverDialled}, 0)
+	}
+}
+
+// returning tells whether peers come that dial again: one is in the middle of it, or the last came a moment ago.
+func (r *Relay) returning() bool {
+	return r.door.Busy() || time.Since(time.Unix(0, r.returned.Load())) < lastReturn
 }
 
 // comeUp opens the socket as soon as everything is there: a welcomed control stream, an app that takes requests, and an idle

@@ -60,6 +60,9 @@ type Config struct {
 	// wire.FeatureWear.
 	Wear *wear.Gauge
 
+	// Registered says that the peer has registered by itself: a relay was there a moment ago, and nobody is billed while it is busy.
+	Registered bool
+
 	// Watch finds out, over the instances of an environment, whether the app serves one request at a time. Nil: this is not
 	// watched.
 	Watch *serial.Watch
@@ -156,7 +159,7 @@ func newInstance(c Config) (*instance, error) {
 		}
 		d.ConnectLimit = i.dialTimeout
 		i.links = append(i.links, &link{
-			dialer: d, hello: hello, waiting: i.app.waiting, deadline: c.Deadline, timeout: i.dialTimeout, serve: i.server.tunnels.hand, events: i.events,
+			dialer: d, hello: hello, waiting: i.app.waiting, deadline: c.Deadline, timeout: i.dialTimeout, serve: i.server.tunnels.hand, events: i.events, reached: c.Registered,
 		})
 	}
 	return i, nil
@@ -378,10 +381,10 @@ func (i *instance) unreachable() {
 	}
 }
 
-// there tells whether a link's relay is there. One that was never reached must have let a connection in, because an accepted TCP
+// there tells whether a link's relay is there. One that was never heard of must have let a connection in, because an accepted TCP
 // connection says little.
 func (i *instance) there(l *link) bool {
-	if i.reached {
+	if i.reached || i.config.Registered {
 		return l.dialer.Alive()
 	}
 	return l.dialer.Answered()

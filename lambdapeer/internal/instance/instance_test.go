@@ -443,6 +443,20 @@ func TestABusyRelayIsWaitedFor(t *testing.T) {
 	require.Greater(t, time.Since(lost), 2*inv.DialTimeout.Duration(), "or this test shows nothing")
 }
 
+// A relay has just answered the registration of a peer, and those of a thousand others.
+func TestARelayThatAnsweredARegistrationIsWaitedFor(t *testing.T) {
+	leaks(t)
+	relay := relaytest.Start(t)
+	relay.Delay(100 * time.Millisecond) // one way
+	inv := relaytest.Invocation(2, relay)
+	inv.DialTimeout = wire.Millis(150 * time.Millisecond)
+	r := serve(t, instance.Config{Invocation: inv, Registered: true})
+	control, _ := relay.Welcome(t)
+	get(t, relay.Client(t, true), "/")
+	control.Send(t, wire.Message{Kind: wire.KindDrain, Reason: wire.ReasonScaleIn})
+	require.Equal(t, wire.ReasonScaleIn, r.end(t).Reason)
+}
+
 // One that has let the control stream in counts the instance as up a moment later.
 func TestARelayThatHasAnsweredIsWaitedFor(t *testing.T) {
 	leaks(t)

@@ -27,7 +27,7 @@ type link struct {
 	events   chan<- event
 	tunnels  tunnels // in service
 
-	reached bool // owned by run: a control stream was up
+	reached bool // owned by run: a control stream was up, or the relay answered a registration
 
 	// Owned by the instance's loop.
 	control *control  // nil: down

@@ -186,12 +186,12 @@ func failureType(err error) string {
 }
 
 // serve serves one instance to its end. If the control plane understands an early hello, the instance waits for the app; otherwise
-// serve waits first. request is Lambda's id of the invocation; empty: it has none.
+// serve waits first. request is Lambda's id of the invocation; empty: the environment has registered by itself.
 func (e *Environment) serve(ctx context.Context, inv wire.Invocation, request string, deadline time.Time) wire.Report {
 	c := instance.Config{
 		Invocation: inv, Relays: e.Trust.Relays, Features: e.Trust.Features(), Deadline: deadline,
 		Environment: e.ID, Version: e.Version, RequestID: fitting(request), LogStream: e.LogStream, Cold: !e.served, Watch: e.watched(),
-		Handler: e.dispatched(), Logger: e.Logger, ShutdownLimit: e.ShutdownLimit,
+		Handler: e.dispatched(), Logger: e.Logger, ShutdownLimit: e.ShutdownLimit, Registered: request == "",
 	}
 	e.served = true
 	if inv.Features.Has(wire.FeatureWear) && !deadline.IsZero() {

@@ -33,7 +33,10 @@ const (
 )
 
 const (
-	registerLimit = 5 * time.Second
+	// registerLimit is longer than a relay works on a registration: 15 s, of which it may wait 10 for its turn when thousands come.
+	// Who leaves before has made that work for nobody, and asks for it again.
+	registerLimit = 20 * time.Second
+	connectLimit  = 5 * time.Second
 	maxErrorText  = 1 << 10
 )
 
@@ -97,7 +100,7 @@ func NewRegistrar(getenv func(string) string) (*Registrar, error) {
 func (r *Registrar) client(log *slog.Logger) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext:       (&net.Dialer{KeepAliveConfig: tunnel.KeepAlive}).DialContext,
+			DialContext:       (&net.Dialer{Timeout: connectLimit, KeepAliveConfig: tunnel.KeepAlive}).DialContext,
 			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: r.roots.get(log)},
 			DisableKeepAlives: true,
 		},
