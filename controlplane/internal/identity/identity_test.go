@@ -148,6 +148,17 @@ func TestACertificateOfItsOwnIsRenewed(t *testing.T) {
 	require.NoError(t, after.Usable(time.Now().Add(-slack/2)), "clocks differ")
 }
 
+// A host whose clock was wrong when a certificate was made has another one as soon as its clock is set.
+func TestACertificateIsMadeAnewWhenTheClockIsSet(t *testing.T) {
+	for _, was := range []time.Duration{-2 * Life, 48 * time.Hour} {
+		s, err := NewSelf(ID{Domain, Relay, "r"}, Secrets{one})
+		require.NoError(t, err)
+		require.NoError(t, s.issueLocked(s.authorities, time.Now().Add(was)))
+		s.renew = time.Now().Add(Life / 2) // by the monotonic clock, which nobody sets
+		require.NoError(t, s.Get().Pair.Usable(time.Now()), "made %v from now", was)
+	}
+}
+
 func TestAnExpiredCertificateIsRefused(t *testing.T) {
 	a, err := NewAuthority(one)
 	require.NoError(t, err)

@@ -136,7 +136,7 @@ func (s *Self) issueLocked(authorities []Authority, now time.Time) error {
 func (s *Self) Get() Material {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); now.After(s.renew) {
+	if now := time.Now(); now.After(s.renew) || s.now.Pair.Usable(now) != nil { // the second if the clock was set
 		_ = s.issueLocked(s.authorities, now) // it worked before; if not, the old one lasts as long again
 	}
 	return s.now

@@ -137,10 +137,13 @@ func (c *Candidate) Read(now time.Time, found Found, err error) {
 	c.see(now, found.Record)
 	c.gone = found.Gone && !c.holds()
 	c.next = now.Add(c.watch)
-	if c.holds() || c.enters && c.free(now) {
+	if c.wouldSwap(now) {
 		c.next = now
 	}
 }
+
+// wouldSwap tells whether what was read is followed by a swap at once.
+func (c *Candidate) wouldSwap(now time.Time) bool { return c.holds() || c.enters && c.free(now) }
 
 // Swapped reports how a StepSwap went.
 func (c *Candidate) Swapped(now time.Time, err error) {

@@ -190,29 +190,38 @@ func (e *Elector) do(ctx context.Context, step Step) error {
 	defer cancel()
 	if step.Kind == StepRead {
 		found, err := e.store.Read(ctx)
+		err = inTime(err)
 		if err == nil {
 			if err = found.Validate(); err != nil {
 				err = Because(Unreadable, fmt.Errorf("lease: the record: %w", err))
 			}
 		}
-		e.answered(err, func(c *Candidate, now time.Time) { c.Read(now, found, err) })
+		e.with(func(c *Candidate, now time.Time) {
+			c.Read(now, found, err)
+			if err != nil || !c.wouldSwap(now) { // else the swap will tell: a store may be readable and no more
+				e.answers.note(now, err)
+			}
+		})
 		return err
 	}
-	swapped := e.store.Swap(ctx, step.Seen, step.Next)
+	swapped := inTime(e.store.Swap(ctx, step.Seen, step.Next))
 	err := swapped
 	if errors.As(err, new(*ConflictError)) {
 		err = nil
 	}
-	e.answered(err, func(c *Candidate, now time.Time) { c.Swapped(now, swapped) })
+	e.with(func(c *Candidate, now time.Time) {
+		e.answers.note(now, err)
+		c.Swapped(now, swapped)
+	})
 	return err
 }
 
-// answered notes how the store has answered, and tells the candidate.
-func (e *Elector) answered(err error, tell func(*Candidate, time.Time)) {
-	e.with(func(c *Candidate, now time.Time) {
-		e.answers.note(now, err)
-		tell(c, now)
-	})
+// inTime says in people's words that a store did not answer.
+func inTime(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %s: %w", maxStep, err)
+	}
+	return err
 }
 
 // leave waits until the lease is given back, but at most maxStep.

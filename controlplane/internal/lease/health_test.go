@@ -29,6 +29,37 @@ func TestCauses(t *testing.T) {
 	}
 }
 
+// readOnly is a store that can be read alone, such as a full disk or a table that a role may not write.
+type readOnly struct{ memory }
+
+func (*readOnly) Swap(context.Context, uint64, Record) error { return syscall.EROFS }
+
+// Who leads, or would, needs more than to read; who stands by does not.
+func TestAStoreThatCanOnlyBeReadFails(t *testing.T) {
+	for holder, well := range map[string]bool{"me": false, "": false, "another": true} {
+		synctest.Test(t, func(t *testing.T) {
+			log, _ := logtest.NewNullLogger()
+			store := &readOnly{memory{Record{Version: 1, Term: 1, Holder: holder}}}
+			e := NewElector("me", "", store, log)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				e.Run(ctx, func(term context.Context, _ uint64, _ []string) { <-term.Done() })
+			}()
+			for range 60 {
+				time.Sleep(time.Second)
+				store.record.Version++ // the holder renews
+			}
+			h := e.Health()
+			require.Equal(t, well, h.Why == "", "%q holds it: %+v", holder, h)
+			require.Equal(t, well, h.Age < Duration)
+			cancel()
+			<-ended
+		})
+	}
+}
+
 // What an operator sees of a store that fails, hangs, and comes back.
 func TestHealthTellsSinceWhenAStoreHasNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ const (
 )
 
 type recent struct {
+	origin  time.Time // moments are counted from here, so that setting the clock moves none
 	highest [moments]int32 // by moment, modulo their number
 	at      int64          // number of the present moment
 	level   int32
@@ -16,7 +17,8 @@ type recent struct {
 
 // reset sets the level for the present and for all moments before.
 func (r *recent) reset(now time.Time, level int) {
-	r.at, r.level = momentOf(now), int32(level)
+	r.origin = now.Add(-moments*moment - time.Duration(now.UnixNano()%int64(moment)))
+	r.at, r.level = r.moment(now), int32(level)
 	for k := range r.highest {
 		r.highest[k] = r.level
 	}
@@ -34,7 +36,7 @@ func (r *recent) set(now time.Time, level int) {
 func (r *recent) most(now, since time.Time) int {
 	r.pass(now)
 	most := r.level
-	for at := max(momentOf(since), r.at-moments+1); at < r.at; at++ {
+	for at := max(r.moment(since), r.at-moments+1); at < r.at; at++ {
 		most = max(most, r.highest[at%moments])
 	}
 	return int(max(most, r.highest[r.at%moments]))
@@ -42,11 +44,12 @@ func (r *recent) most(now, since time.Time) int {
 
 // pass fills the moments until now with the level.
 func (r *recent) pass(now time.Time) {
-	at := momentOf(now)
+	at := r.moment(now)
 	for n := max(r.at, at-moments) + 1; n <= at; n++ {
 		r.highest[n%moments] = r.level
 	}
 	r.at = max(r.at, at)
 }
 
-func momentOf(t time.Time) int64 { return t.UnixNano() / int64(moment) }
+// moment is the number of the moment that holds t.
+func (r *recent) moment(t time.Time) int64 { return int64(t.Sub(r.origin) / moment) }

@@ -43,6 +43,7 @@ func newAuthority() (*authority, error) {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
 	template := template("Lambda Dispatch relay CA", authorityLife)
+	template.NotBefore = time.Unix(0, 0) // it is kept, also if the clock is set back meanwhile
 	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
 	template.KeyUsage = x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -101,8 +102,8 @@ func (a *authority) pem() string {
 func (a *authority) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.leaf != nil && time.Until(a.leaf.Leaf.NotAfter) > leafLife/3 {
-		return a.leaf, nil
+	if now := time.Now(); a.leaf != nil && a.leaf.Leaf.NotAfter.Sub(now) > leafLife/3 && !now.Before(a.leaf.Leaf.NotBefore) {
+		return a.leaf, nil // if the clock was set back, it may not be valid yet
 	}
 	leaf, err := a.sign()
 	if err != nil {

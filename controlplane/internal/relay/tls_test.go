@@ -76,6 +76,19 @@ func TestTheLeafIsRenewedInTime(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A certificate that was made while the clock of the relay's host was ahead is not valid yet when the clock is right.
+func TestTheLeafIsMadeAnewWhenTheClockIsSetBack(t *testing.T) {
+	a, err := newAuthority()
+	require.NoError(t, err)
+	require.True(t, a.cert.NotBefore.Before(time.Now().AddDate(-1, 0, 0)), "the CA is kept, and the clock may be set back by more than a day")
+	first, err := a.certificate(nil)
+	require.NoError(t, err)
+	first.Leaf.NotBefore, first.Leaf.NotAfter = time.Now().Add(clockSkew), time.Now().Add(leafLife+2*clockSkew)
+	again, err := a.certificate(nil)
+	require.NoError(t, err)
+	require.NotSame(t, first, again)
+}
+
 // operators returns an identity of a CA's, with a new certificate.
 func operators(t *testing.T, ca *authority) Identity {
 	t.Helper()
