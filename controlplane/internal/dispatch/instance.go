@@ -40,6 +40,7 @@ type instance struct {
 	broke       time.Time // the first sign that it has died; zero: none
 	unanswered  bool      // its invocation goes on, but nobody listens for the answer: Down is its end
 	givenUp     bool      // it was not up when its answer was lost: it is about to be ended
+	letGo       string    // why the relay has ended it; empty: it has not
 	ended       bool
 }
 
@@ -326,6 +327,9 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 		i.wait.lost = i.isUp || i.wait.app != ""
 		last, served = last || i.unanswered, i.isUp || i.core.Slots() > 0
 		i.isUp, i.dialled, i.goodbye = false, 0, report
+		if err != nil {
+			i.letGo = err.Error()
+		}
 		return p.Down(at, i.core)
 	})
 	if last {
@@ -384,6 +388,9 @@ func (f *function) ended(i *instance, end provider.End) {
 		return
 	}
 	i.ended = true
+	if i.letGo != "" && end.Report != nil && end.Report.Reason == wire.ReasonRefused {
+		end.Detail = i.letGo // the peer was refused because of that
+	}
 	i.stopWaiting()
 	at := now()
 	f.wake(at, &todo)

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -72,6 +73,20 @@ func TestARequestKnowsWhatItWaitedFor(t *testing.T) {
 		}
 		require.Equal(t, []string{"xxxxxx 20 warm false", "second 1000 none true", "first 1.234 cold true"}, waited, "newest first")
 		require.Len(t, w.Recent().Waited[0].RequestID, maxRequestID)
+	})
+}
+
+// What the relay said says more than its peer, which was turned away because of that.
+func TestAStartThatTheRelayEndedSaysWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.ask("one")
+		id := w.instances()[0]
+		w.publish()
+		w.Down(id, nil, errors.New("the relay cannot open the endpoint's socket: read-only file system"))
+		w.end(id, provider.End{Cause: scaler.Unknown, Detail: "refused: relay answered 401: no such instance is expected here", Report: &wire.Report{Reason: wire.ReasonRefused}})
+		synctest.Wait()
+		require.Equal(t, "the relay cannot open the endpoint's socket: read-only file system", w.Recent().Failures[0].Detail)
 	})
 }
 

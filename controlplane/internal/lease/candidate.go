@@ -34,6 +34,8 @@ type Candidate struct {
 	read    bool      // known was read or written
 	gone    bool      // the process of known's holder has ended
 	since   time.Time // when known's version was first seen
+	blind   bool      // the store did not answer the last read
+	sighted time.Time // when it first answered again since then; zero: it always has
 	next    time.Time // when the next step is due
 	trying  Record    // the record that was last swapped in, perhaps; version 0: none was
 	tried   time.Time // when that swap began
@@ -87,7 +89,7 @@ func (c *Candidate) holds() bool { return c.known.Holder == c.me }
 func (c *Candidate) free(now time.Time) bool {
 	switch held := now.Sub(c.since); {
 	case c.known.Holder != "":
-		return c.gone || held >= Duration
+		return c.gone || held >= Duration && now.Sub(c.sighted) >= Recovery
 	case c.known.Alone > 0 && !c.witness:
 		return held >= 4*c.watch
 	default:
@@ -131,10 +133,14 @@ func (c *Candidate) swap(now time.Time, next Record) Step {
 // Read reports how a StepRead went.
 func (c *Candidate) Read(now time.Time, found Found, err error) {
 	if err != nil {
-		c.next = now.Add(Retry)
+		c.blind, c.next = true, now.Add(Retry)
 		return
 	}
 	c.see(now, found.Record)
+	if c.blind && c.sighted.IsZero() {
+		c.sighted = now
+	}
+	c.blind = false
 	c.gone = found.Gone && !c.holds()
 	c.next = now.Add(c.watch)
 	if c.wouldSwap(now) {
@@ -170,7 +176,7 @@ func (c *Candidate) Swapped(now time.Time, err error) {
 // see sets the record that the store is known to have.
 func (c *Candidate) see(now time.Time, r Record) {
 	if !c.read && c.since.IsZero() || r.Version != c.known.Version {
-		c.since, c.gone = now, false
+		c.since, c.gone, c.sighted = now, false, time.Time{}
 		c.witness = c.known.Holder != "" && !c.holds()
 	}
 	mine := c.trying.Version == r.Version && c.trying.Holder == r.Holder && r.Holder == c.me

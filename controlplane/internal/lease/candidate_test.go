@@ -256,6 +256,47 @@ func TestARelayThatAttachesIsRecordedAtOnce(t *testing.T) {
 	require.Equal(t, version+1, s.record.Version, "nothing is to be added")
 }
 
+// A store that comes back is no reason for another leader, whoever asks it first.
+func TestALeaderThatWentOnWithoutItsStoreKeepsItsRecord(t *testing.T) {
+	s := newStack(t, 2)
+	s.run(Watch)
+	leader := s.leaders()[0]
+	standby := s.all[1]
+	if standby == leader {
+		standby = s.all[0]
+	}
+	attach := func() { leader.Relays(s.now, []string{"p"}, s.now) }
+	attach()
+	s.run(2 * Renew)
+	for end := s.now.Add(3 * Duration); s.now.Before(end); s.now = s.now.Add(50 * time.Millisecond) {
+		attach()
+		for _, r := range s.all {
+			s.begin(r)
+			s.answer(r, true)
+		}
+	}
+	for end := s.now.Add(maxStep + Retry); s.now.Before(end); s.now = s.now.Add(50 * time.Millisecond) { // the leader's attempt is slow
+		attach()
+		s.begin(standby)
+		s.serve(standby)
+		s.answer(standby, false)
+	}
+	s.run(Retry)
+	require.Equal(t, []*runner{leader}, s.leaders())
+	require.EqualValues(t, 1, s.record.Term)
+
+	// One that has died meanwhile is followed, though every second attempt fails.
+	s.all = []*runner{standby}
+	for n, end := 0, s.now.Add(Duration+Recovery+Renew); s.now.Before(end); s.now = s.now.Add(50 * time.Millisecond) {
+		if s.begin(standby) {
+			n++
+			s.serve(standby)
+			s.answer(standby, n%2 == 0)
+		}
+	}
+	require.Equal(t, []*runner{standby}, s.leaders())
+}
+
 // A relay may remember more than a store that was wiped.
 func TestANewTermIsHigherThanAnyThatARelayHasSeen(t *testing.T) {
 	s := newStack(t, 1)

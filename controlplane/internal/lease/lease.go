@@ -69,6 +69,10 @@ const (
 	Retry    = 250 * time.Millisecond // after an error
 )
 
+// Recovery is how long a holder has for its next renewal when the store answers again, which it may have to find out by an attempt that
+// takes maxStep. Without it a standby that looks sooner would take the record from a leader that has gone on without the store.
+const Recovery = maxStep + 2*Retry
+
 // Patience is how long a leader on another host than its relays goes on when none of them reaches it: they may reach a standby. Each
 // leader that had to give way like this doubles it for the next one, up to MostPatience, because the relays themselves may be away.
 const (

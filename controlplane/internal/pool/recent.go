@@ -9,7 +9,7 @@ const (
 )
 
 type recent struct {
-	origin  time.Time // moments are counted from here, so that setting the clock moves none
+	origin  time.Time      // moments are counted from here, so that setting the clock moves none
 	highest [moments]int32 // by moment, modulo their number
 	at      int64          // number of the present moment
 	level   int32

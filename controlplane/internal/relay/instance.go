@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -114,7 +115,7 @@ func (i *instance) comeUp() {
 	if err != nil {
 		i.mu.Unlock()
 		i.log.WithError(err).Error("endpoint's socket could not be opened")
-		i.end(ending{err: err}, 0)
+		i.end(ending{err: fmt.Errorf("the relay cannot open the endpoint's socket: %w", err)}, 0)
 		return
 	}
 	i.listener = listener
