@@ -130,7 +130,7 @@ func New(ctx context.Context, cfg *Config, log logrus.FieldLogger) (*Server, err
 		Out: os.Stdout, Log: s.log,
 	})
 	// Last, because it has goroutines from the beginning.
-	s.grpc, s.health = newDecider(s.part.server(cfg.Cell), grpc.ChainStreamInterceptor(s.unlessStandby))
+	s.grpc, s.health = newDecider(s.part.server(cfg.Cell, log), grpc.ChainStreamInterceptor(s.unlessStandby))
 	s.xds.Register(s.grpc)
 	s.relays.leader.Register(s.grpc)
 	extprocv3.RegisterExternalProcessorServer(s.grpc, extproc.New(s.dispatcher, log).Witnessed(s.tracer))

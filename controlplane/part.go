@@ -3,8 +3,12 @@ package controlplane
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
+	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -40,15 +44,53 @@ type part struct {
 }
 
 // server is the credentials of a control plane's address.
-func (p part) server(c config.Cell) credentials.TransportCredentials {
+func (p part) server(c config.Cell, log logrus.FieldLogger) credentials.TransportCredentials {
 	switch {
 	case c.Address == "":
 		return trust.Socket()
 	case p.source == nil:
 		return trust.Loopback()
 	default:
-		return trust.Server(p.source, identity.Envoy, identity.Relay)
+		return trust.Server(p.source, (&refusals{log: log.WithField("component", "cell")}).note, identity.Envoy, identity.Relay)
 	}
+}
+
+// refusals says in the log whose certificates are refused, the same once a minute.
+type refusals struct {
+	log logrus.FieldLogger
+
+	mu   sync.Mutex // guards the fields below
+	said map[string]time.Time
+	last time.Time
+}
+
+const (
+	refusalAgain = time.Minute
+	refusalOther = time.Second
+	maxRefusals  = 64
+)
+
+func (r *refusals) note(remote net.Addr, err error) {
+	what, _, _ := strings.Cut(err.Error(), ": current time") // which is another one each time
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if now.Sub(r.last) < refusalOther || now.Sub(r.said[what]) < refusalAgain {
+		return
+	}
+	if r.said == nil || len(r.said) >= maxRefusals {
+		r.said = map[string]time.Time{}
+	}
+	r.said[what], r.last = now, now
+	r.log.WithField("remote", remote.String()).WithError(err).Warn("the certificate of one that dials this control plane is not accepted")
+}
+
+// wrong says what is wrong with this process's own certificate; nil: nothing is, by this host's clock.
+func (p part) wrong() error {
+	if p.source == nil {
+		return nil
+	}
+	return p.source().Pair.Usable(time.Now())
 }
 
 // client is the credentials of a process that dials control planes.

@@ -195,6 +195,7 @@ func (s *RelayServer) newUplink(log logrus.FieldLogger) (*uplink.Relay, error) {
 		Hello: tables.Hello{Relay: s.name, Boot: newBoot(), Sockets: socketDir(s.config), Build: Version()},
 		Dial:  func() []wire.Relay { return []wire.Relay{s.relay.Advertised()} },
 		Dials: dials,
+		Wrong: s.part.wrong,
 		Term:  term,
 		Seen: func(term uint64) error {
 			return files.Replace(filepath.Join(dir, relayTermFile), []byte(strconv.FormatUint(term, 10)+"\n"))

@@ -2,7 +2,10 @@ package trust
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 
@@ -11,30 +14,42 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
 )
 
-// Server is the credentials of a control plane beyond its host: parts of these roles may connect.
-func Server(source identity.Source, by ...identity.Role) credentials.TransportCredentials {
-	return mutual{credentials.NewTLS(source.Server(by...)), source}
+// Server is the credentials of a control plane beyond its host: parts of these roles may connect. refused is told whose certificate was
+// not accepted, and why; any goroutine may call it.
+func Server(source identity.Source, refused func(remote net.Addr, err error), by ...identity.Role) credentials.TransportCredentials {
+	return mutual{credentials.NewTLS(source.Server(by...)), source, refused}
 }
 
 // Client is the credentials of who dials a control plane beyond its host.
 func Client(source identity.Source) credentials.TransportCredentials {
-	return mutual{credentials.NewTLS(source.Client(identity.Control)), source}
+	return mutual{credentials.NewTLS(source.Client(identity.Control)), source, func(net.Addr, error) {}}
 }
 
 // mutual is TLS in which both ends are known by certificate.
 type mutual struct {
 	credentials.TransportCredentials
-	source identity.Source
+	source  identity.Source
+	refused func(remote net.Addr, err error)
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (m mutual) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return m.named(m.TransportCredentials.ServerHandshake(conn))
+	remote := conn.RemoteAddr()
+	secure, info, err := m.TransportCredentials.ServerHandshake(conn)
+	if err != nil && judged(err) {
+		m.refused(remote, err)
+	}
+	return m.named(secure, info, err)
 }
 
 // ClientHandshake implements credentials.TransportCredentials.
 func (m mutual) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	return m.named(m.TransportCredentials.ClientHandshake(ctx, authority, conn))
+}
+
+// judged tells an error of ours about a certificate from those of connections: load balancers and scanners open some and close them.
+func judged(err error) bool {
+	return !errors.Is(err, io.EOF) && !errors.As(err, new(net.Error)) && !errors.As(err, new(tls.RecordHeaderError))
 }
 
 // named reads once for each connection what the certificate says, which the handshake has checked.
@@ -49,7 +64,7 @@ func (m mutual) named(conn net.Conn, info credentials.AuthInfo, err error) (net.
 
 // Clone implements credentials.TransportCredentials.
 func (m mutual) Clone() credentials.TransportCredentials {
-	return mutual{m.TransportCredentials.Clone(), m.source}
+	return mutual{m.TransportCredentials.Clone(), m.source, m.refused}
 }
 
 // Loopback is the credentials of TCP within one host, without TLS: whoever is on the host may call.

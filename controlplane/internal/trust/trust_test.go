@@ -65,7 +65,7 @@ func part(t *testing.T, role identity.Role) identity.Source {
 
 // Who may connect may not therefore ask for everything.
 func TestARoleAsksForWhatIsItsOwnAlone(t *testing.T) {
-	plane := trust.Server(part(t, identity.Control), identity.Envoy, identity.Relay)
+	plane := trust.Server(part(t, identity.Control), unheard, identity.Envoy, identity.Relay)
 	for role, want := range map[identity.Role]codes.Code{identity.Relay: codes.OK, identity.Envoy: codes.PermissionDenied} {
 		address := serve(t, "tcp", "127.0.0.1:0", plane, trust.Services{healthService: {identity.Relay}})
 		err := call(t, "tcp", address, trust.Client(part(t, role)))
@@ -78,8 +78,34 @@ func TestARoleAsksForWhatIsItsOwnAlone(t *testing.T) {
 	require.Equal(t, codes.PermissionDenied, status.Code(call(t, "tcp", address, trust.Client(part(t, identity.Relay)))))
 }
 
+func unheard(net.Addr, error) {}
+
+// The other end hears no more than that a connection broke off, so the control plane says why. It says nothing of connections that bring no
+// certificate, as those of load balancers.
+func TestWhoseCertificateIsNotAcceptedIsTold(t *testing.T) {
+	secret := identity.Secrets{[]byte("a secret of a cell that is long enough")}
+	authorities, err := identity.Authorities(secret)
+	require.NoError(t, err)
+	told := make(chan error, 10)
+	plane := trust.Server(part(t, identity.Control), func(_ net.Addr, err error) { told <- err }, identity.Relay)
+	address := serve(t, "tcp", "127.0.0.1:0", plane, trust.Services{healthService: {identity.Relay}})
+	for issued, says := range map[time.Duration]string{-2 * time.Hour: "has expired", 2 * time.Hour: "not yet valid"} {
+		pair, err := authorities[0].Issue(identity.ID{Domain: identity.Domain, Role: identity.Relay, Name: "edge"}, time.Now().Add(issued), time.Hour)
+		require.NoError(t, err)
+		m, err := identity.NewMaterial(identity.Domain, identity.Relay, pair, identity.CA(authorities))
+		require.NoError(t, err)
+		silent, err := net.Dial("tcp", address)
+		require.NoError(t, err)
+		require.NoError(t, silent.Close())
+		require.Error(t, call(t, "tcp", address, trust.Client(func() identity.Material { return m })))
+		why := <-told
+		require.ErrorContains(t, why, "/relay/edge")
+		require.ErrorContains(t, why, says)
+	}
+}
+
 func TestAControlPlaneDoesNotDialAnother(t *testing.T) {
-	plane := trust.Server(part(t, identity.Control), identity.Envoy, identity.Relay)
+	plane := trust.Server(part(t, identity.Control), unheard, identity.Envoy, identity.Relay)
 	address := serve(t, "tcp", "127.0.0.1:0", plane, trust.Services{healthService: {identity.Relay}})
 	require.Equal(t, codes.Unavailable, status.Code(call(t, "tcp", address, trust.Client(part(t, identity.Control)))))
 }

@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -26,7 +27,8 @@ var ErrNoLeader = errors.New("no control plane leads at the moment: try again")
 const (
 	firstPause = 25 * time.Millisecond
 	maxPause   = 250 * time.Millisecond
-	stood      = time.Second // after a stream that has stayed up this long, pauses begin at firstPause again
+	stood      = time.Second     // after a stream that has stayed up this long, pauses begin at firstPause again
+	sayOther   = 5 * time.Second // between two lines about one address: an error may name a port, which is another one each time
 )
 
 // A Dial opens a stream to one control plane. The stream ends with ctx.
@@ -37,6 +39,7 @@ type Options struct {
 	Hello tables.Hello
 	Dials map[string]Dial         // by the control plane's address
 	Dial  func() []wire.Relay     // how peers dial the relay now; nil: as the Hello says
+	Wrong func() error            // what is wrong with this process's certificate, and may be why a dial fails; nil: nothing ever is
 	Term  uint64                  // the highest term seen by earlier processes
 	Seen  func(term uint64) error // stores a higher term before it is obeyed; nil: it is not stored
 	Log   logrus.FieldLogger
@@ -178,7 +181,7 @@ func (r *Relay) unheardOf(address string, err error) {
 // follow keeps opening a stream to one control plane.
 func (r *Relay) follow(ctx context.Context, address string, dial Dial) {
 	log := r.log.WithField("control_plane", address)
-	wait, said := firstPause, ""
+	wait, said, at := firstPause, "", time.Time{}
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := r.attach(ctx, dial)
@@ -186,16 +189,29 @@ func (r *Relay) follow(ctx context.Context, address string, dial Dial) {
 			return
 		}
 		if time.Since(began) >= stood {
-			wait, said = firstPause, ""
+			wait, said, at = firstPause, "", time.Time{}
 		}
+		ours := Ours(err) // the leader of this process ends its stream when the process ends
+		err = r.explain(err)
 		r.unheardOf(address, err)
-		if text := err.Error(); text != said && !Ours(err) { // the leader of this process ends its stream when the process ends
+		if text := err.Error(); text != said && time.Since(at) >= sayOther && !ours {
 			log.WithError(err).Info("no stream to this control plane: it is dialled again")
-			said = text
+			said, at = text, time.Now()
 		}
 		pause.For(ctx, wait/2+rand.N(wait/2))
 		wait = min(2*wait, maxPause)
 	}
+}
+
+// explain adds what is wrong with this process's certificate: the other end refuses it, and often only the connection's end is seen.
+func (r *Relay) explain(err error) error {
+	if r.options.Wrong == nil {
+		return err
+	}
+	if wrong := r.options.Wrong(); wrong != nil {
+		return fmt.Errorf("this relay's own certificate: %w; it is dialled all the same: %w", wrong, err)
+	}
+	return err
 }
 
 // attach opens a stream and serves it until it ends.

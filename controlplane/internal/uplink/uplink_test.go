@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/tables"
@@ -486,6 +489,42 @@ func FuzzDown(f *testing.F) {
 }
 
 // What is wanted before a relay attaches is wanted of the first that does.
+// A control plane that refuses a relay's certificate cuts the connection, which looks different each time.
+func TestARelayWhoseCertificateHasExpiredSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, said := logtest.NewNullLogger()
+		dials := 0
+		r := NewRelay(Options{
+			Hello: tables.Hello{Relay: "edge", Boot: "b"}, Log: log, Wrong: func() error { return errors.New("the certificate has expired") },
+			Dials: map[string]Dial{"10.0.0.7:9902": func(context.Context) (Stream[Up, Down], error) {
+				dials++
+				return nil, status.Errorf(codes.Unavailable, "write tcp 10.0.0.9:%d->10.0.0.7:9902: broken pipe", 40_000+dials)
+			}},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = r.Run(ctx)
+		}()
+		time.Sleep(time.Minute)
+		require.Contains(t, r.Status().Unheard["10.0.0.7:9902"], "own certificate: the certificate has expired")
+		require.Contains(t, r.Status().Unheard["10.0.0.7:9902"], "broken pipe")
+		cancel()
+		<-ended
+		lines := 0
+		for _, entry := range said.AllEntries() {
+			if strings.Contains(entry.Message, "no stream to this control plane") {
+				lines++
+				require.ErrorContains(t, entry.Data[logrus.ErrorKey].(error), "has expired")
+			}
+		}
+		require.Greater(t, dials, 200)
+		require.LessOrEqual(t, lines, 12)
+		require.Positive(t, lines)
+	})
+}
+
 func TestWhatWasWantedBeforeARelayAttached(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	p := serve(t, socket, 1)
