@@ -60,8 +60,10 @@ func (p *Pool) recordEnd(cause rollout.Cause) {
 	p.effects.Rollout = append(p.effects.Rollout, p.lastRoll)
 }
 
-// Answered says how many answers the instance's peer has counted since it began, and how many of them were 5xx.
+// Answered says how many answers the instance's peer has counted since it began, and how many of them were 5xx. A peer counts both at
+// slightly different moments, so an answer and its error may come in different reports.
 func (p *Pool) Answered(i *Instance, answers, errors uint64) {
+	errors = min(errors, answers) // what is beyond is counted with its answer
 	if p.roll != nil && i.state == Ready && answers >= i.answers && errors >= i.errors {
 		p.roll.Answered(i.fresh, answers-i.answers, errors-i.errors)
 		if !i.fresh && answers > i.answers {

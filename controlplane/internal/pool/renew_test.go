@@ -217,6 +217,27 @@ func TestABadVersionIsReplacedByTheOldOne(t *testing.T) {
 	require.Zero(t, d.waits)
 }
 
+// A peer counts an answer and its error one after the other, and may report between the two.
+func TestErrorsAreNotLostBetweenReports(t *testing.T) {
+	for name, between := range map[string][2]uint64{"the answer first": {1, 0}, "the error first": {0, 1}} {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, true, nil)
+			d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour}, false))
+			d.serve(time.Second)
+			for i := range d.p.Instances() {
+				if i.Version() == "2" {
+					n := d.answers[i]
+					d.p.Answered(i, n+between[0], between[1])
+					d.p.Answered(i, n+1, 1)
+				}
+			}
+			after := d.p.Rollout().After
+			_, errors := after.Answers()
+			require.EqualValues(t, 1, errors)
+		})
+	}
+}
+
 func TestAnOperatorAborts(t *testing.T) {
 	d := deploy(t, true, nil)
 	d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour}, false))

@@ -32,7 +32,7 @@ type Sample struct {
 
 func (s *Sample) answered(answers, errors uint64) {
 	s.answers += answers
-	s.errors += min(errors, answers)
+	s.errors += errors
 }
 
 func (s *Sample) took(d time.Duration) {
