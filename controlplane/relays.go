@@ -227,7 +227,9 @@ func (a *attached) tell(relay string, event tables.Event) {
 			Instance: e.Instance, Environment: e.Environment, Slots: e.Slots, Cold: e.Cold, Left: e.Left.Duration(), Peer: relays.Peer(e.Peer),
 		})
 	case tables.Load:
-		d.Load(e.Instance, relays.Load{InFlight: e.InFlight, Answers: e.Answers, Errors: e.Errors, Memory: e.Memory, Way: e.Way.Duration()})
+		d.Load(e.Instance, relays.Load{
+			InFlight: e.InFlight, Requests: e.Requests, Answers: e.Answers, Errors: e.Errors, Memory: e.Memory, Way: e.Way.Duration(),
+		})
 	case tables.Notice:
 		d.Notice(e.Instance, e.Word)
 	case tables.Draining:

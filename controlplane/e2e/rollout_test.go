@@ -250,6 +250,39 @@ func TestARolloutOfCodeThatNeverAnswers(t *testing.T) {
 	require.Contains(t, s.Function("web").Rollout.Detail, "answers none")
 }
 
+// Its health check answers, and nothing else. The old version goes on, although the step that is watched is shorter than the timeout.
+func TestARolloutOfCodeThatAnswersItsHealthCheckOnly(t *testing.T) {
+	t.Parallel()
+	f := versioned(t, 0)
+	f.Rollout.Hold = 2 * time.Second
+	f.Timeouts.FirstByte = 5 * time.Second
+	s := controlplanetest.Start(t, controlplanetest.Options{Functions: []controlplanetest.Function{f}})
+	l := requests(t, s, 100)
+	checks := newLoad(t, s, "/web/hello")
+	checks.pause = 50 * time.Millisecond
+	checks.start(1, endless)
+	s.Eventually("version 1", versions(s, "1"))
+	moveAlias(t, s, "7", nil)
+	s.Eventually("given up", func() error {
+		if f := s.Function("web"); f.Rollouts["hangs"] == 0 {
+			return fmt.Errorf("%+v", f.Rollout)
+		}
+		return versions(s, "1")()
+	})
+	late := 0
+	for _, r := range l.stop() {
+		if !r.served() {
+			require.Equal(t, "504 response_timeout", r.failure())
+			late++
+		}
+	}
+	require.LessOrEqual(t, late, 20, "what one instance takes at once, twice at most")
+	for _, r := range checks.stop() {
+		require.True(t, r.served())
+	}
+	require.Equal(t, map[string]uint64{"hangs": 1}, s.Function("web").Rollouts)
+}
+
 // versions expects that only one version is ready, and that no rollout is under way.
 func versions(s *controlplanetest.Stack, want string) func() error {
 	return func() error {

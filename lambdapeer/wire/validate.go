@@ -112,7 +112,8 @@ func (m Message) Validate() error {
 	case KindReady:
 		err = checkLimit("left_ms", m.Left)
 	case KindLoad:
-		err = errors.Join(checkRange("in_flight", m.InFlight, 0, MaxSlots), checkCount("answers", m.Answers), checkCount("errors", m.Errors), checkCount("memory", m.Memory))
+		err = errors.Join(checkRange("in_flight", m.InFlight, 0, MaxSlots), checkCount("requests", m.Requests), checkCount("answers", m.Answers),
+			checkCount("errors", m.Errors), checkCount("memory", m.Memory))
 	case KindDrain:
 		err = errors.Join(checkReason(m.Reason), checkDetail("detail", m.Detail))
 	case KindGoodbye:

@@ -180,9 +180,10 @@ type Message struct {
 
 	// load
 	InFlight int   `json:"in_flight,omitempty"`
-	Answers  int64 `json:"answers,omitempty"` // begun since the instance began, refusals not included
-	Errors   int64 `json:"errors,omitempty"`  // of those, with a status of 500 or more
-	Memory   int64 `json:"memory,omitempty"`  // bytes that the environment's processes held a moment ago; 0: not known
+	Requests int64 `json:"requests,omitempty"` // given a slot since the instance began; 0: not known
+	Answers  int64 `json:"answers,omitempty"`  // begun since the instance began, refusals not included
+	Errors   int64 `json:"errors,omitempty"`   // of those, with a status of 500 or more
+	Memory   int64 `json:"memory,omitempty"`   // bytes that the environment's processes held a moment ago; 0: not known
 
 	// drain, goodbye, refused
 	Reason Reason  `json:"reason,omitempty"`

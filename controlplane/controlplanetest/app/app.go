@@ -164,6 +164,9 @@ func (a *app) degraded(w http.ResponseWriter, r *http.Request) bool {
 		a.exit(exitCode)
 		return true
 	case a.hangs:
+		if r.URL.Path == "/hello" {
+			return false
+		}
 		<-r.Context().Done()
 		return true
 	case a.fails, a.broken.Load():

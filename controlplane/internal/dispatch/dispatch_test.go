@@ -44,6 +44,7 @@ type world struct {
 	routing    provider.Routing  // what may be read of the function's versions
 	unreadable error
 	reads      int
+	reading    func()                    // happens while it is read; nil: nothing
 	failing    func(version string) bool // whether a start fails; nil: none does
 	failure    provider.End              // how
 }
@@ -145,8 +146,14 @@ func (w *world) Invoke(ctx context.Context, version string, inv wire.Invocation)
 // Routing is what the test has set.
 func (w *world) Routing(context.Context) (provider.Routing, error) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.reads++
+	reading := w.reading
+	w.mu.Unlock()
+	if reading != nil {
+		reading()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return w.routing, w.unreadable
 }
 

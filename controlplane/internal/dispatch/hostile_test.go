@@ -69,7 +69,7 @@ func (l *liar) tells() {
 		l.Up(relays.Up{Instance: id, Environment: pick(l, "", "e1", "e2"), Slots: pick(l, 0, 1, 10, wire.MaxSlots), Cold: l.rand.IntN(2) == 0, Left: l.span(), Peer: l.peer()})
 	case 6:
 		l.Load(id, relays.Load{
-			InFlight: pick(l, 0, 1, 5, wire.MaxSlots), Answers: l.count(), Errors: l.count(), Memory: pick[int64](l, 0, -1, math.MaxInt64), Way: l.span(),
+			InFlight: pick(l, 0, 1, 5, wire.MaxSlots), Requests: l.count(), Answers: l.count(), Errors: l.count(), Memory: pick[int64](l, 0, -1, math.MaxInt64), Way: l.span(),
 		})
 	case 7:
 		l.Notice(id, wire.Notice(l.word()))

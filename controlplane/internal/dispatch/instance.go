@@ -264,6 +264,9 @@ func (f *function) reported(i *instance, load relays.Load) {
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.reported, i.memory = load.InFlight, cmp.Or(load.Memory, i.memory)
 		p.Answered(i.core, load.Answers, load.Errors)
+		if load.Requests > 0 {
+			p.Unanswered(i.core, load.Requests-min(load.Answers, load.Requests), load.InFlight)
+		}
 		return p.Report(at, i.core, load.InFlight, pool.DefaultDelay+load.Way)
 	})
 }

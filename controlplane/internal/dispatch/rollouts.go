@@ -73,7 +73,7 @@ func (f *function) rolloutDetail(g pool.Progress) string {
 	case g.Cause == rollout.Crashes:
 		return "instances of the new version ended by themselves" + f.said.because(scaler.Crashed)
 	case g.Cause == rollout.Hangs:
-		return "the new version takes requests and answers none of them"
+		return "the new version takes requests and answers none of them, or far fewer than the old one"
 	case g.Cause == rollout.ByOperator:
 		return "an operator has ended it"
 	case g.Cause == rollout.Superseded:

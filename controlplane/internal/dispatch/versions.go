@@ -78,6 +78,8 @@ func (f *function) look(ctx context.Context) time.Duration {
 	next := max(s.config.Rollout.Watch, time.Duration(len(f.d.list()))*readEach)
 	switch {
 	case ctx.Err() != nil:
+	case f.settings().provider == nil: // since then
+		return neverChanges
 	case err != nil:
 		f.unread(err)
 		if errors.Is(err, provider.ErrForbidden) {

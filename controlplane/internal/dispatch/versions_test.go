@@ -262,6 +262,33 @@ func TestAnOperatorStartsAndAbortsARollout(t *testing.T) {
 	})
 }
 
+// A function may be removed, and be back as one whose peers register by themselves, before Lambda has answered.
+func TestARolloutOfAFunctionThatBecomesStaticMeanwhile(t *testing.T) {
+	for name, unreadable := range map[string]error{"": nil, "unreadable": provider.ErrForbidden} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newDeployed(t, to("1"), func(f *config.Function) { f.Rollout.Watch = 0 })
+				before := len(w.instances())
+				w.mu.Lock()
+				w.routing, w.unreadable = to("2"), unreadable
+				w.reading = func() {
+					w.Configure(Configuration{Pricing: config.Default().Pricing})
+					w.Configure(Configuration{
+						Pricing:   config.Default().Pricing,
+						Functions: webFunctions(func(f *config.Function) { f.Provider = config.ProviderStatic }),
+						Tokens:    map[string]func() string{"web": func() string { return staticToken }},
+					})
+				}
+				w.mu.Unlock()
+				require.NoError(t, w.StartRollout("web", operator.RolloutPlan{}))
+				w.pass(5 * time.Second)
+				require.Len(t, w.instances(), before, "nothing can be started")
+				require.Nil(t, w.status().Rollout)
+			})
+		})
+	}
+}
+
 // An operator who deploys learns at once what makes no sense.
 func TestARolloutThatMakesNoSense(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

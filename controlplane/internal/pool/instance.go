@@ -79,7 +79,7 @@ type Instance struct {
 	counts  bool   // its peer counts answers
 	answers uint64 // answers that its peer has counted
 	errors  uint64 // of those, 5xx
-	tests   tests  // of its code, while that has answered nobody
+	tests   tests  // what it has done with its requests since the rollout began
 
 	judged   scaler.Outcomes // what its peer had counted when it was last judged
 	outcomes scaler.Outcomes // of the latest of them

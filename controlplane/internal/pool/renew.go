@@ -23,7 +23,8 @@ type renewal struct {
 	gone     int // old instances that fresh ones have replaced
 	share    float64
 	trusted  bool      // fresh instances have all their slots: see trust
-	look     time.Time // when to look whether the new version still answers nobody; zero: there is no need
+	look     time.Time // when to look again what the new version does not answer; zero: there is no need
+	listened time.Time // when that was last done for code that has answered somebody
 	heard    time.Time // when an old instance last answered a request in time
 	unheard  bool      // the last request on an old instance ended too late
 	void     time.Time // when old instances did not answer either
@@ -226,7 +227,7 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 	p.roll = r
 	p.rejected = Route{}
 	for i := range p.Instances() {
-		i.tests = tests{}
+		i.tests = tests{n: i.leases.n - i.streams}
 		p.setFresh(i, slices.Contains(r.incoming, i.version))
 	}
 	r.trusted = !r.Unproven() || p.proven(now)

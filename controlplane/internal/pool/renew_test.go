@@ -30,18 +30,31 @@ type deployment struct {
 	kills  string // the version whose instances end with the requests that they are given
 	killed int    // so many requests
 
-	hangs     string        // the version whose instances never answer
+	takes     time.Duration // the longest request; others take half of it at least
+	slower    string        // the version of which that is true; empty: of all
+	hangs     string        // the version whose instances never answer; or everywhere
+	but       int           // but for each so-manieth request; 0: none
 	patient   time.Duration // how long clients wait for it, before they leave or Envoy answers in its place
 	gaveUp    int           // so many requests ended so
 	uncounted bool          // peers do not count answers
 
 	answers map[*pool.Instance]uint64
+	open    map[*pool.Instance]uint64 // requests that have ended without an answer
+	asked   map[*pool.Request]bool    // whether it is one that never gets an answer
+	lasts   map[*pool.Request]time.Duration
+	tells   bool // peers say how many requests they have not answered
 }
 
-const deployed = 5 // instances
+const (
+	deployed   = 5 // instances
+	everywhere = "every version"
+)
 
 func deploy(t *testing.T, pinned bool, change func(*pool.Settings)) *deployment {
-	d := &deployment{world: story(t, change), lambda: func() string { return "1" }, starts: map[string]int{}, answers: map[*pool.Instance]uint64{}}
+	d := &deployment{
+		world: story(t, change), lambda: func() string { return "1" }, starts: map[string]int{}, answers: map[*pool.Instance]uint64{},
+		open: map[*pool.Instance]uint64{}, asked: map[*pool.Request]bool{}, lasts: map[*pool.Request]time.Duration{},
+	}
 	if pinned {
 		d.did(d.p.Route(d.now, one, rollout.Plan{}, false))
 	}
@@ -90,8 +103,19 @@ func (d *deployment) serve(for_ time.Duration) {
 			}
 			d.busy[k] = r
 		}
+		d.tell()
 		d.comeUp()
 		d.endDrained()
+	}
+}
+
+// tell lets peers say what they have not answered. What is in flight has not been.
+func (d *deployment) tell() {
+	for i := range d.p.Instances() {
+		if n := i.InFlight(); d.tells && i.State() == pool.Ready {
+			d.p.Unanswered(i, d.open[i]+uint64(n), n)
+			d.did(d.p.Report(d.now, i, n, pool.DefaultDelay))
+		}
 	}
 }
 
@@ -100,11 +124,12 @@ func (d *deployment) answer(r *pool.Request) {
 	i := r.Instance()
 	switch {
 	case r.State() != pool.Leased:
-	case d.hangs != "" && i.Version() == d.hangs:
+	case d.stuck(r):
 		if d.now.Sub(r.Arrived()) < d.patient {
 			return
 		}
 		d.gaveUp++
+		d.open[i]++
 	case d.kills != "" && i.Version() == d.kills:
 		d.killed++
 		d.release(r)
@@ -112,10 +137,38 @@ func (d *deployment) answer(r *pool.Request) {
 			d.end(i, "crashed")
 		}
 		return
+	case d.goesOn(r):
+		return
 	default:
 		d.reports(i, 1, 0)
 	}
 	d.release(r)
+}
+
+// goesOn reports whether a request takes longer.
+func (d *deployment) goesOn(r *pool.Request) bool {
+	if d.takes == 0 || d.slower != "" && d.slower != r.Instance().Version() {
+		return false
+	}
+	takes, known := d.lasts[r]
+	if !known {
+		takes = d.takes/2 + d.takes/2*time.Duration(len(d.lasts)%10)/9
+		d.lasts[r] = takes
+	}
+	return d.now.Sub(r.Arrived()) < takes
+}
+
+// stuck reports whether a request that is leased never gets an answer.
+func (d *deployment) stuck(r *pool.Request) bool {
+	if d.hangs != everywhere && (d.hangs == "" || r.Instance().Version() != d.hangs) {
+		return false
+	}
+	stuck, known := d.asked[r]
+	if !known {
+		stuck = d.but == 0 || (len(d.asked)+1)%d.but > 0
+		d.asked[r] = stuck
+	}
+	return stuck
 }
 
 // reports says that an instance has given so many more answers, some of them with errors, of which there were none before.
@@ -289,7 +342,7 @@ func TestAShareThatIsNoWholeInstance(t *testing.T) {
 		t.Run(fmt.Sprint(busy, " requests at once"), func(t *testing.T) {
 			d := &deployment{
 				world: story(t, func(s *pool.Settings) { s.Lifetime = time.Minute }), lambda: func() string { return "1" },
-				starts: map[string]int{}, answers: map[*pool.Instance]uint64{},
+				starts: map[string]int{}, answers: map[*pool.Instance]uint64{}, open: map[*pool.Instance]uint64{},
 			}
 			d.did(d.p.Route(d.now, one, rollout.Plan{}, false))
 			d.busy = d.acquireN(busy)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
@@ -8,12 +9,20 @@ import (
 
 // New code may die of its first request, or take it and never answer. So until it has answered somebody it gets few requests, and no
 // larger share. It is given up if it answers none of them in the time that an answer may take.
+//
+// It may also answer some requests, such as health checks, and hang on all others. So once it has answered somebody it gets no larger
+// share while many more of its requests than of the old code's have no answer. It is given up if they have gone on for longer than is
+// usual.
 
-// tests are the requests that an instance of unproven code has been given. Streams are left out: their answer may begin late.
+// tests are the requests that an instance has been given during a rollout. Streams are left out: their answer may begin late.
 type tests struct {
 	n    int // all
+	long int // of those that have ended, such as took longer than usual
 	late int // of those that have ended, such as waited for an answer for as long as one may take
 	left int // all that have ended
+
+	open     int // requests of all kinds that its peer has counted and no answer has begun to
+	openGone int // of those, such as have ended
 }
 
 // survives is how long an instance is there after a request before that counts as an answer, for peers that do not count them. Of
@@ -30,26 +39,34 @@ const (
 // unproven reports whether a rollout tries code that has not answered anybody yet.
 func (p *Pool) unproven() bool { return p.roll != nil && !p.roll.trusted }
 
-// patience is how long an answer may take to begin: as long as is configured, but not much longer than requests have taken so far.
+// patience is how long an answer may take to begin: as long as is configured, but not much longer than requests have taken so far. Where
+// many take longer than is configured they are uploads, which Envoy does not count before they are complete.
 func (p *Pool) patience() time.Duration {
 	limit := longestWait
 	if p.settings.FirstByte > 0 {
 		limit = p.settings.FirstByte
 	}
-	if usual := p.usual.Usual(); usual > 0 {
+	switch usual := p.usual.Usual(); {
+	case usual >= limit:
+		limit = min(longestWait, 3*usual)
+	case usual > 0:
 		limit = min(limit, max(leastWait, 3*usual))
 	}
 	return limit
+}
+
+// usually is how long nearly all requests take.
+func (p *Pool) usually() time.Duration {
+	if known := p.usual.Usual(); known > 0 {
+		return max(time.Second, known)
+	}
+	return usualWait
 }
 
 // testsOf is how many slots an instance of unproven code has. If the first request is not answered in the usual time, the code has not
 // died of it, and gets others beside it.
 func (p *Pool) testsOf(i *Instance) int {
 	oldest := i.leases.head
-	usual := usualWait
-	if known := p.usual.Usual(); known > 0 {
-		usual = max(time.Second, known)
-	}
 	more := max(0, min(rollout.EnoughLate-i.tests.late, rollout.EnoughLeft-i.tests.left))
 	switch {
 	case i.granted == 0:
@@ -58,7 +75,7 @@ func (p *Pool) testsOf(i *Instance) int {
 		return i.leases.n
 	case oldest == nil && p.now.Sub(i.answered) >= survives:
 		return i.foreign + min(1, more)
-	case oldest != nil && p.now.Sub(oldest.leased) >= min(usual, p.patience()/2):
+	case oldest != nil && p.now.Sub(oldest.leased) >= min(p.usually(), p.patience()/2):
 		return max(i.leases.n, i.streams+i.foreign+more)
 	}
 	return i.leases.n // what has ended may have killed it, which is known a moment later
@@ -76,17 +93,35 @@ func (p *Pool) endTest(r *Request) {
 	i, took := r.instance, p.now.Sub(r.leased)
 	switch {
 	case r.Stream:
+		return
 	case r.refused:
 		i.tests.n--
-	case i.fresh:
-		i.tests.left++
-		if took >= p.patience()*9/10 {
-			i.tests.late++
-		}
-	default:
+		return
+	}
+	if p.roll != nil {
+		i.tests.ended(took, p.usually(), p.patience()*9/10)
+	}
+	if !i.fresh {
 		p.usual.Took(took)
 		p.heardOld(took)
 	}
+}
+
+func (t *tests) ended(took, usually, late time.Duration) {
+	t.left++
+	if took >= usually {
+		t.long++
+	}
+	if took >= late {
+		t.late++
+	}
+}
+
+// Unanswered says how many requests the instance's peer has counted to which no answer has begun, the ended ones included, and how many
+// requests were in flight then.
+func (p *Pool) Unanswered(i *Instance, requests uint64, inFlight int) {
+	i.tests.open = int(min(requests, math.MaxInt32))
+	i.tests.openGone = max(0, i.tests.open-inFlight)
 }
 
 // listenEvery is how often it is looked whether unproven code has answered.
@@ -95,16 +130,16 @@ const listenEvery = 250 * time.Millisecond
 // listen tells the rollout what unproven code has done with the requests that it was given.
 func (p *Pool) listen(now time.Time) {
 	r := p.roll
-	r.look = time.Time{}
 	if !r.Unproven() || p.proven(now) {
-		r.Silent(0, 0, 0)
+		p.listenOn(now)
 		return
 	}
+	r.look = time.Time{}
 	void := p.oldHangs(now) // whatever they all wait for is no fault of new code
 	if void {
 		r.void = now
 	}
-	var given, late, left int
+	var all rollout.Silence
 	for i := range p.Instances() {
 		if !i.fresh || i.state != Ready || !i.counts || i.granted == 0 {
 			continue
@@ -113,18 +148,56 @@ func (p *Pool) listen(now time.Time) {
 		if void {
 			i.tests.late, i.tests.left = 0, 0
 		}
-		given += i.tests.n
+		all.Given += i.tests.n
 		if now.Sub(r.void) >= p.patience() {
-			late += i.waiting(now, p.patience())
+			all.Late += i.waiting(now, p.patience())
 		}
 		if now.Sub(i.answered) >= survives {
-			late += i.tests.late
-			left += i.tests.left
+			all.Late += i.tests.late
+			all.Left += i.tests.left
 		}
 		p.setSlots(i)
 	}
 	p.serve(now)
-	r.Silent(given, late, left)
+	r.Silent(now, all)
+}
+
+// listenOn tells the rollout what code that has answered somebody does not answer, beside the old code.
+func (p *Pool) listenOn(now time.Time) {
+	r := p.roll
+	if again := r.listened.Add(listenEvery); now.Before(again) {
+		r.look = again
+		return
+	}
+	r.listened, r.look = now, time.Time{}
+	var sides [2]rollout.Silence // of the old code and of the new
+	for i := range p.Instances() {
+		if i.state != Ready || !i.counts {
+			continue
+		}
+		side := &sides[0]
+		if i.fresh {
+			side = &sides[1]
+			if i.leases.n > 0 {
+				r.look = now.Add(listenEvery)
+			}
+		}
+		p.addSilence(now, i, side)
+	}
+	r.PartlySilent(now, sides[1], sides[0])
+}
+
+// addSilence adds what the instance has not answered. Which requests those are nobody knows: as many at most as its peer has counted, and
+// as may be, by the time that they have taken.
+func (p *Pool) addSilence(now time.Time, i *Instance, s *rollout.Silence) {
+	t := &i.tests
+	waits := i.waiting(now, p.usually())
+	long := min(t.open, t.long+waits)
+	s.Given += t.n
+	s.Long += long
+	s.Open += long + min(t.open-long, i.leases.n-i.streams-waits)
+	s.Late += min(t.open, t.late+i.waiting(now, p.patience()))
+	s.Left += min(t.openGone+i.foreign, t.long)
 }
 
 // waiting is how many requests, streams left out, have been in flight on the instance for so long.

@@ -10,7 +10,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
 )
 
-var held = rollout.Plan{Hold: 3 * time.Second}
+var (
+	held   = rollout.Plan{Hold: 3 * time.Second}
+	judged = rollout.Plan{Hold: 3 * time.Second, MaxErrors: 0.2}
+)
 
 // Code that takes requests and answers none gets a few, and replaces nothing, whoever ends them.
 func TestAVersionThatAnswersNothing(t *testing.T) {
@@ -164,5 +167,78 @@ func TestAVersionThatHangsAsTheOldOneDoes(t *testing.T) {
 		require.Equal(t, 1, d.running()["2"])
 	}
 	d.serve(10 * time.Second)
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+}
+
+// Code that answers some requests at once, such as health checks, and hangs on all others replaces nothing.
+func TestAVersionThatAnswersSomeOnly(t *testing.T) {
+	for name, tt := range map[string]struct {
+		patient time.Duration // of the clients, or timeouts.first_byte
+		within  time.Duration
+		but     int           // one of so many is answered
+		takes   time.Duration // an answer
+	}{
+		"half, until timeouts.first_byte":           {time.Minute, 90 * time.Second, 2, 0},
+		"one of ten, until timeouts.first_byte":     {time.Minute, 90 * time.Second, 10, 0},
+		"half, where answers take longer than hold": {time.Minute, 2 * time.Minute, 2, 6 * time.Second},
+		"half, until their clients have left":       {5 * time.Second, 20 * time.Second, 2, 0},
+		"half, for ever":                            {time.Hour, 90 * time.Second, 2, 0},
+		"two of three, and clients leave earlier":   {2 * time.Second, 20 * time.Second, 3, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = time.Minute })
+			d.tells, d.takes = true, tt.takes
+			d.serve(5*time.Second + 5*tt.takes)
+			d.hangs, d.but, d.patient = "2", tt.but, tt.patient
+			d.did(d.p.Route(d.now, two, judged, false))
+			for end := d.now.Add(tt.within); d.p.Rollout().Cause == ""; {
+				require.True(t, d.now.Before(end), "%+v", d.p.Rollout())
+				d.serve(100 * time.Millisecond)
+				require.LessOrEqual(t, d.running()["2"], 1)
+			}
+			require.Equal(t, rollout.Hangs, d.p.Rollout().Cause)
+			require.LessOrEqual(t, d.gaveUp, 2*10, "what one instance holds, twice")
+			if tt.patient < time.Hour {
+				d.serve(tt.patient)
+				require.Equal(t, map[string]int{"1": deployed}, d.running())
+			}
+		})
+	}
+}
+
+// What old and new code do not answer alike is no fault of the new one, nor is that it takes longer than the old one did.
+func TestAVersionThatIsAsSilentAsTheOldOne(t *testing.T) {
+	d := deploy(t, true, nil)
+	d.tells = true
+	d.serve(5 * time.Second)
+	d.hangs, d.but, d.patient = everywhere, 2, time.Hour
+	d.did(d.p.Route(d.now, two, judged, false))
+	d.serve(90 * time.Second)
+	require.Empty(t, d.p.Rollout().Cause)
+	d.hangs = ""
+	d.serve(20 * time.Second)
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+}
+
+// Code is not given up because it is slower, where nobody asks for that, but it has shown that it answers before it replaces the other.
+func TestAVersionThatIsMuchSlower(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = time.Minute })
+	d.tells = true
+	d.serve(5 * time.Second)
+	d.takes, d.slower = 10*time.Second, "2"
+	d.did(d.p.Route(d.now, two, judged, false))
+	d.serve(8 * time.Second)
+	require.Equal(t, 1, d.running()["2"])
+	d.serve(3 * time.Minute)
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+}
+
+// Where many requests take longer than timeouts.first_byte they are uploads, during which that does not run.
+func TestAVersionThatGetsUploadsFirst(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = 2 * time.Second })
+	d.takes = 10 * time.Second
+	d.serve(time.Minute)
+	d.did(d.p.Route(d.now, two, held, false))
+	d.serve(time.Minute)
 	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
 }

@@ -102,7 +102,10 @@ func (c *controlStream) follow() (*wire.Report, error) {
 		case m.Kind == wire.KindReady:
 			c.inst.appReady(c, m.Left)
 		case m.Kind == wire.KindLoad:
-			load := relays.Load{InFlight: m.InFlight, Answers: uint64(m.Answers), Errors: uint64(m.Errors), Memory: m.Memory, Way: roundTrip(c.conn.tcp)}
+			load := relays.Load{
+				InFlight: m.InFlight, Requests: uint64(m.Requests), Answers: uint64(m.Answers), Errors: uint64(m.Errors),
+				Memory: m.Memory, Way: roundTrip(c.conn.tcp),
+			}
 			c.inst.tell(func(b *mailbox) { b.load = &load })
 		case m.Kind == wire.KindNotice:
 			c.inst.tell(func(b *mailbox) { b.noticed(m.Notice) })

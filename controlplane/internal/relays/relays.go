@@ -95,6 +95,7 @@ type Up struct {
 // A Load is what a peer counted a short while ago.
 type Load struct {
 	InFlight int
+	Requests uint64        // since the instance began; 0: not known
 	Answers  uint64        // since the instance began
 	Errors   uint64        // answers that were 5xx
 	Memory   int64         // bytes that the environment's processes hold; 0: not known

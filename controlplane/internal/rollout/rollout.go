@@ -57,8 +57,8 @@ const (
 	firstPause = time.Second
 )
 
-// How many requests show that a version hangs which has answered none: such as have waited for as long as an answer may take, or
-// such as have ended without one, although their clients may have left by themselves.
+// How many requests show that a version hangs: such as have waited for as long as an answer may take, or such as have ended without
+// one, although their clients may have left by themselves.
 const (
 	EnoughLate = 3
 	EnoughLeft = 10
@@ -76,7 +76,7 @@ type Rollout struct {
 	failures int       // tries in a row in which starts failed
 	failed   time.Time // when the latest of them did so first
 	crashes  int       // in this step
-	silent   bool      // it has got requests, and answered none
+	silent   bool      // it has got requests, and answered none, or many of them not
 	before   Sample    // of the old version
 	after    Sample
 }
@@ -201,11 +201,45 @@ func (r *Rollout) Unreachable(now time.Time) {
 	}
 }
 
-// Silent says what the new version, which is unproven, has done with its requests: how many it was given, for how many it is too
-// late to answer, and how many have ended without an answer. It gets no larger share before it has answered one.
-func (r *Rollout) Silent(given, late, left int) {
-	r.silent = given > 0
-	if late >= EnoughLate || left >= EnoughLeft {
+// A Silence is what a version has not answered, streams left out.
+type Silence struct {
+	Given int // requests that it got
+	Open  int // those of them that have no answer
+	Long  int // those of them that have gone on for longer than usual
+	Late  int // those of them for which it is too late
+	Left  int // those of them that have ended without an answer
+}
+
+// Silent says what the new version, which is unproven, has not answered. It gets no larger share before it has answered one.
+func (r *Rollout) Silent(now time.Time, s Silence) {
+	r.hold(now, s.Given > 0)
+	r.convict(s)
+}
+
+// PartlySilent says what the new version, which has answered somebody, and the old one have not answered. It gets no larger share while
+// more may be silent on it.
+func (r *Rollout) PartlySilent(now time.Time, after, before Silence) {
+	more := func(n int) bool {
+		return r.plan.MaxErrors > 0 && n >= EnoughLate && float64(n) > (before.share()+r.plan.MaxErrors)*float64(after.Given)
+	}
+	r.hold(now, more(after.Open))
+	if more(after.Long) {
+		r.convict(after)
+	}
+}
+
+// hold says whether the new version is silent. A step is watched from when it last was.
+func (r *Rollout) hold(now time.Time, silent bool) {
+	if r.silent && r.phase == Watching {
+		r.since = now
+	}
+	r.silent = silent
+}
+
+func (s Silence) share() float64 { return float64(s.Long) / float64(max(1, s.Given)) }
+
+func (r *Rollout) convict(s Silence) {
+	if s.Late >= EnoughLate || s.Left >= EnoughLeft {
 		r.Abort(Hangs)
 	}
 }

@@ -25,7 +25,7 @@ var ended = Instance{
 	Peer:  Peer{Build: "v1", Features: wire.Features{"word"}, FunctionVersion: "3", RequestID: "r", LogStream: "l"},
 	Waits: 1, What: "connection refused", Ups: 2, Notices: 1, Notice: wire.NoticeSerialApp, Leaves: wire.ReasonDeadline,
 	Drain: wire.ReasonRotation, Why: "reset",
-	Load: &Load{Instance: "i1", Number: 5, InFlight: 3, Answers: 100, Errors: 2, Way: Micros(300 * time.Microsecond), Age: Micros(time.Millisecond)},
+	Load: &Load{Instance: "i1", Number: 5, InFlight: 3, Requests: 103, Answers: 100, Errors: 2, Way: Micros(300 * time.Microsecond), Age: Micros(time.Millisecond)},
 	End: &End{
 		Cause: EndControlEnded, Detail: "detail",
 		Report: &wire.Report{Version: wire.Version, Instance: "i1", Reason: wire.ReasonScaleIn, Requests: 100, Served: wire.Millis(time.Second)},

@@ -80,11 +80,12 @@ type Load struct {
 	Instance string `json:"instance"`
 	Number   uint64 `json:"number"` // the relay numbers the loads of an instance
 	InFlight int    `json:"in_flight,omitempty"`
-	Answers  uint64 `json:"answers,omitempty"` // since the instance began
-	Errors   uint64 `json:"errors,omitempty"`  // answers that were 5xx
-	Memory   int64  `json:"memory,omitempty"`  // bytes that the environment's processes hold; 0: not known
-	Way      Micros `json:"way_us,omitempty"`  // bound on its way from peer to relay; 0: not known
-	Age      Micros `json:"age_us,omitempty"`  // since the relay received it
+	Requests uint64 `json:"requests,omitempty"` // since the instance began; 0: not known
+	Answers  uint64 `json:"answers,omitempty"`  // since the instance began
+	Errors   uint64 `json:"errors,omitempty"`   // answers that were 5xx
+	Memory   int64  `json:"memory,omitempty"`   // bytes that the environment's processes hold; 0: not known
+	Way      Micros `json:"way_us,omitempty"`   // bound on its way from peer to relay; 0: not known
+	Age      Micros `json:"age_us,omitempty"`   // since the relay received it
 }
 
 // Waiting is an event: a peer is there whose app takes no requests yet.

@@ -32,7 +32,10 @@ func (r *Relay) Up(u relays.Up) {
 func (r *Relay) Load(instance string, l relays.Load) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.keeper.Load(time.Now(), tables.Load{Instance: instance, InFlight: l.InFlight, Answers: l.Answers, Errors: l.Errors, Memory: l.Memory, Way: tables.Micros(l.Way)})
+	r.keeper.Load(time.Now(), tables.Load{
+		Instance: instance, InFlight: l.InFlight, Requests: l.Requests, Answers: l.Answers, Errors: l.Errors,
+		Memory: l.Memory, Way: tables.Micros(l.Way),
+	})
 	for _, line := range r.streams {
 		wake(line.stir)
 	}

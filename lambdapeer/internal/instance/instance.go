@@ -490,6 +490,7 @@ func (i *instance) reportLoad() {
 	i.server.gate.Arm()
 	m := wire.Message{Kind: wire.KindLoad, InFlight: i.server.gate.InFlight()}
 	m.Answers, m.Errors = i.server.gate.Answers()
+	m.Requests, _ = i.server.gate.Counts() // after the answers, of which there are no more than requests
 	if i.config.Wear != nil {
 		m.Memory = i.config.Wear.Memory()
 	}

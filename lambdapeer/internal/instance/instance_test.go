@@ -711,5 +711,6 @@ func TestAnswersAreReported(t *testing.T) {
 		messages++
 	}
 	require.EqualValues(t, 10, last.Errors)
+	require.EqualValues(t, 50, last.Requests)
 	require.Less(t, messages, 50)
 }

@@ -29,7 +29,7 @@ const (
 	ReadyAfterVariable = "APP_READY_AFTER_MS" // answer 503 at / until so long after the start
 	FailVariable       = "APP_FAIL"           // 1: answer 500 to everything but /
 	DiesVariable       = "APP_DIES"           // 1: end at the first request, but for /
-	HangsVariable      = "APP_HANGS"          // 1: take requests and never answer, but for /
+	HangsVariable      = "APP_HANGS"          // 1: take requests and never answer, but for / and /hello
 	SlowVariable       = "APP_SLOWER_MS"      // take so much longer, but for /
 )
 
