@@ -7,18 +7,13 @@ package files
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"sync"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/source"
 )
-
-// maxSize is more than any of these files has, in bytes. A configuration of thousands of functions has a few MiB.
-const maxSize = 16 << 20
 
 // A Value is what one or more files hold together. Get and Refused may be called by any goroutine.
 type Value[T any] struct {
@@ -137,13 +132,5 @@ func readFile(name string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s: not a file", name) // to read from a pipe might never end
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err == nil && len(text) > maxSize {
-		err = fmt.Errorf("%s: has more than %d bytes", name, maxSize)
-	}
-	return text, errors.Join(err, f.Close())
+	return source.Read(name)
 }

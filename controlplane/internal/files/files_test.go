@@ -151,7 +151,7 @@ func TestFilesThatAreNone(t *testing.T) {
 	whatever := func(c [][]byte) (int, error) { return len(c), nil }
 	pipe, large := filepath.Join(dir, "pipe"), filepath.Join(dir, "large")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
-	require.NoError(t, os.WriteFile(large, make([]byte, maxSize+1), 0o600))
+	require.NoError(t, os.WriteFile(large, make([]byte, 16<<20+1), 0o600))
 	for name, says := range map[string]string{pipe: "not a file", dir: "not a file", large: "more than", dir + "/none": "no such file"} {
 		_, err := Read(whatever, nil, name)
 		require.ErrorContains(t, err, says)

@@ -3,6 +3,8 @@ package source_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,4 +31,43 @@ func TestAFileOrAVariable(t *testing.T) {
 		_, err := source.Read(name)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// Whoever reads must get on: reloads wait for each other.
+func TestWhatIsNoPlainFile(t *testing.T) {
+	dir := t.TempDir()
+	_, err := source.Read(dir)
+	require.ErrorContains(t, err, "is a directory")
+
+	large := filepath.Join(dir, "large")
+	require.NoError(t, os.WriteFile(large, nil, 0o600))
+	require.NoError(t, os.Truncate(large, 1<<30))
+	_, err = source.Read(large)
+	require.ErrorContains(t, err, "large: has more than 16777216 bytes")
+
+	pipe := filepath.Join(dir, "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	text, err := source.Read(pipe)
+	require.NoError(t, err)
+	require.Empty(t, text, "nobody writes")
+
+	writer, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = writer.Close() })
+	_, err = source.Read(pipe)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "somebody may, but does not")
+}
+
+// As for check <(...) of a shell.
+func TestAPipeIsRead(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = reader.Close() })
+	go func() {
+		_, _ = writer.WriteString("in the pipe")
+		_ = writer.Close()
+	}()
+	text, err := source.Read(filepath.Join("/dev/fd", strconv.Itoa(int(reader.Fd()))))
+	require.NoError(t, err)
+	require.Equal(t, "in the pipe", string(text))
 }
