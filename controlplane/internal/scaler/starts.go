@@ -71,14 +71,13 @@ func (b *batch) newest() *Start {
 	return b.queue[k]
 }
 
-// all are the starts, the oldest first.
-func (b *batch) all() iter.Seq[*Start] {
+// latest are the starts, the newest first.
+func (b *batch) latest() iter.Seq[*Start] {
 	return func(yield func(*Start) bool) {
-		if b.n == 0 {
+		if b.newest() == nil { // which drops what has left after it
 			return
 		}
-		b.oldest() // drops what has left before it
-		for _, s := range b.queue {
+		for _, s := range slices.Backward(b.queue) {
 			if s.in == b && !yield(s) {
 				return
 			}
@@ -190,8 +189,8 @@ func (f *Fleet) overdue() time.Duration {
 // have become slow; those that hang alone do not count. It has no meaning before a cold start was seen.
 func (f *Fleet) late() time.Duration {
 	together := 0
-	for s := range f.lost.all() {
-		if together == doublings {
+	for s := range f.lost.latest() {
+		if together == doublings || f.cameCold.After(s.at) { // then all that began before hang alone
 			break
 		}
 		if !f.Alone(s) {
