@@ -82,8 +82,9 @@ func (e endpoint) describe() upstream.Endpoint {
 	return out
 }
 
-// reach tells the pool whether an Envoy is connected.
+// reach tells the pool whether an Envoy is connected, and that one more or one less is.
 func (f *function) reach(reachable bool) {
+	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Interrupted(at) })
 	f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Reach(at, reachable) })
 }
 

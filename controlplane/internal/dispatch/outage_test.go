@@ -34,6 +34,8 @@ func TestNoReserveWhileNoEnvoyIsConnected(t *testing.T) {
 		w.Connected(0)
 		lease.Release()
 		time.Sleep(time.Second)
+		require.Empty(t, w.drainedFor(id), "Envoy may be back in a moment")
+		time.Sleep(time.Second)
 		w.finish(id)
 		time.Sleep(time.Hour)
 		require.Len(t, w.instances(), 1)

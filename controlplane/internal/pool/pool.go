@@ -84,6 +84,8 @@ type Pool struct {
 	held        time.Time // until then requests come back that were held before that
 	shares      bool      // another process had leased slots then
 	unasked     bool      // no request has come since this pool took over
+	asked       bool      // a request has come since an Envoy's stream last began or ended
+	kept        time.Time // until then idle instances are kept for what was asked on a stream that has ended
 	awaits      bool      // instances are not all known yet, so nothing is decided
 
 	exceeded struct{ waiting, starting, live int } // how many there were when the settings last changed: limits may be lower

@@ -19,7 +19,7 @@ func (p *Pool) scale(now time.Time) {
 	want := p.forWaiters(p.withhold(p.rule.Decide(now, p.look())))
 	p.order(now, want.Start, false)
 	p.order(now, want.Replace, true)
-	if want.Drain > 0 && p.queue.n == 0 && !p.leased && !now.Before(p.settled()) {
+	if want.Drain > 0 && p.queue.n == 0 && !p.leased && !now.Before(p.settled()) && !now.Before(p.kept) {
 		p.drainSurplus(now, want.Drain) // not in an event that leased a slot: that may be of the same instance
 	}
 	p.proceed(now)

@@ -12,6 +12,7 @@ const settles = 1500 * time.Millisecond
 
 // noteArrival records that a request has come. The first one after a takeover shows that Envoy has found this pool.
 func (p *Pool) noteArrival(now time.Time) {
+	p.asked = true
 	if p.unasked {
 		p.unasked, p.held = false, now.Add(settles)
 	}
@@ -23,6 +24,17 @@ func (p *Pool) settled() time.Time {
 		return p.held
 	}
 	return time.Time{}
+}
+
+// Interrupted says that the stream of an Envoy has begun or ended, and with it, as a rule, what that Envoy had asked for: it will soon be
+// asked for again. Until then idle instances are kept, once for what has been asked since the last time.
+func (p *Pool) Interrupted(now time.Time) *Effects {
+	now = p.enter(now)
+	if p.asked {
+		p.asked, p.kept = false, now.Add(settles)
+	}
+	p.scale(now)
+	return &p.effects
 }
 
 // unreported is how long a slot that another process has leased may be free before the pool hears of it.

@@ -73,6 +73,24 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
+// An Envoy that is started again, or whose connections were reset, asks again for what it had asked for. Instances are kept for that,
+// for a moment, and not again before something was asked.
+func TestIdleInstancesAreKeptForAnEnvoyThatComesBack(t *testing.T) {
+	w := story(t, func(s *pool.Settings) { s.Scaling.Policy, s.Scaling.Preference = nil, scaler.Cost })
+	asked := w.acquireN(40)
+	w.upAll()
+	ready := w.p.Stats().Ready
+	require.Greater(t, ready, 1)
+	w.run(2*time.Second, nil)
+	w.did(w.p.Interrupted(w.now))
+	w.release(asked...)
+	w.run(1400*time.Millisecond, nil)
+	require.Equal(t, ready, w.p.Stats().Ready)
+	w.did(w.p.Interrupted(w.now))
+	w.run(200*time.Millisecond, nil)
+	require.Less(t, w.p.Stats().Ready, ready, "nobody has asked since")
+}
+
 // Who waits for longer than a report takes needs an instance, and so does who comes beside those who were served before.
 func TestWhoWaitsAfterATakeoverIsServed(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
