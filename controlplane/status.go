@@ -23,10 +23,13 @@ func relayStatus(one *relay.Relay) admin.RelayStatus {
 		Strangers: int(r.Strangers), Admitted: int(r.Connections),
 		IdleTunnels: int(r.TunnelsIdle), SplicedTunnels: int(r.Spliced), ControlStreams: int(r.Up),
 		BytesToPeers: r.BytesToPeers, BytesFromPeers: r.BytesFromPeers,
-		Refused: make(map[string]uint64, len(r.Dropped)),
+		Refused: make(map[string]uint64, len(r.Dropped)), RefusedAt: make(map[string]time.Time, len(r.LastDropped)),
 	}
 	for reason, n := range r.Dropped {
 		out.Refused[reason.String()] = n
+	}
+	for reason, at := range r.LastDropped {
+		out.RefusedAt[reason.String()] = at
 	}
 	return out
 }

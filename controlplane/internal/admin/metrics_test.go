@@ -30,7 +30,7 @@ func everything(t *testing.T) *prometheus.Registry {
 }
 
 func relayStatus() RelayStatus {
-	return RelayStatus{8, 9, 5, 6, 7, 100, 200, map[string]uint64{"bad_token": 3}}
+	return RelayStatus{8, 9, 5, 6, 7, 100, 200, map[string]uint64{"bad_token": 3}, map[string]time.Time{"bad_token": time.Unix(1_800_000_000, 0).UTC()}}
 }
 
 func leaderStatus() LeaderStatus {

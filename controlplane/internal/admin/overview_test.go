@@ -63,5 +63,5 @@ func TestStatusIsComplete(t *testing.T) {
 		"files_not_taken":{"relay":"the key does not fit"},"certificates_expire":{"listener/front":"2027-01-15T08:00:00Z"},
 		"configuration":{"at":"2026-11-29T12:00:00Z","taken_at":"2026-11-29T11:00:00Z","refused":"line 3: no","changed":["log.level"],"needs_restart":[]},
 		"term":0,"leader":"","relays":[],"lease":null,"uplink":null,"relay":{"strangers":8,"admitted":9,"idle_tunnels":5,"spliced_tunnels":6,
-		"control_streams":7,"bytes_to_peers":100,"bytes_from_peers":200,"refused":{"bad_token":3}}}`, string(text))
+		"control_streams":7,"bytes_to_peers":100,"bytes_from_peers":200,"refused":{"bad_token":3},"refused_at":{"bad_token":"2027-01-15T08:00:00Z"}}}`, string(text))
 }

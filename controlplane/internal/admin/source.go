@@ -37,6 +37,9 @@ type RelayStatus struct {
 	BytesToPeers   uint64            `json:"bytes_to_peers"`
 	BytesFromPeers uint64            `json:"bytes_from_peers"`
 	Refused        map[string]uint64 `json:"refused"` // connections, by reason
+
+	// RefusedAt is when a connection was refused last, by reason. What never was has no entry.
+	RefusedAt map[string]time.Time `json:"refused_at"`
 }
 
 // An UplinkStatus is what a relay that runs by itself knows of the leader.

@@ -1,6 +1,9 @@
 package relay
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // A Drop says why the relay refused or gave up a connection. Its text is a metric label.
 type Drop uint8
@@ -91,26 +94,34 @@ type Stats struct {
 	Accepted       uint64 // connections that peers dialled
 	BytesToPeers   uint64
 	BytesFromPeers uint64
-	Dropped        map[Drop]uint64 // every Drop has an entry
+	Dropped        map[Drop]uint64    // every Drop has an entry
+	LastDropped    map[Drop]time.Time // only those that have happened have one
 }
 
 type counters struct {
 	connections, instances, up, tunnelsIdle, spliced, waiting atomic.Int64
 	accepted, toPeers, fromPeers                              atomic.Uint64
 	dropped                                                   [drops]atomic.Uint64
+	lastDropped                                               [drops]atomic.Int64 // Unix nanoseconds; 0: never
 }
 
-func (c *counters) drop(d Drop) { c.dropped[d].Add(1) }
+func (c *counters) drop(d Drop) {
+	c.dropped[d].Add(1)
+	c.lastDropped[d].Store(time.Now().UnixNano())
+}
 
 func (c *counters) snapshot() Stats {
 	s := Stats{
 		Connections: c.connections.Load(), Instances: c.instances.Load(), Up: c.up.Load(),
 		TunnelsIdle: c.tunnelsIdle.Load(), Spliced: c.spliced.Load(), Waiting: c.waiting.Load(),
 		Accepted: c.accepted.Load(), BytesToPeers: c.toPeers.Load(), BytesFromPeers: c.fromPeers.Load(),
-		Dropped: make(map[Drop]uint64, drops),
+		Dropped: make(map[Drop]uint64, drops), LastDropped: map[Drop]time.Time{},
 	}
 	for d := range drops {
 		s.Dropped[d] = c.dropped[d].Load()
+		if last := c.lastDropped[d].Load(); last != 0 {
+			s.LastDropped[d] = time.Unix(0, last)
+		}
 	}
 	return s
 }

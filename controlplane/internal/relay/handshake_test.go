@@ -63,6 +63,7 @@ func TestWhatTheHandshakeRefuses(t *testing.T) {
 			require.Contains(t, body, c.says)
 			require.Less(t, len(body), 1024)
 			require.Equal(t, before+1, b.Stats().Dropped[c.drop])
+			require.WithinDuration(t, time.Now(), b.Stats().LastDropped[c.drop], time.Minute)
 			requireEnd(t, conn)
 		})
 	}

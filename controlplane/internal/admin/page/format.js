@@ -47,4 +47,9 @@ export const percent = (share) => `${Math.round(share * 100)} %`;
 // words makes a word of the API readable: queue_full is "queue full".
 export const words = (word) => word.replaceAll("_", " ");
 
-export const clock = (date) => date.toLocaleTimeString([], { hour12: false });
+// clock is a time of today, and of another day with the day.
+export function clock(date) {
+  const time = date.toLocaleTimeString([], { hour12: false });
+  if (date.toDateString() === new Date().toDateString()) return time;
+  return `${date.toLocaleDateString([], { day: "numeric", month: "short" })}, ${time}`;
+}

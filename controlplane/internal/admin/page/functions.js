@@ -23,10 +23,10 @@ export class Card {
     cost: new Figure("Cost per hour now"),
   };
   #tables = {
-    ended: new Table("Requests that got no slot"),
-    failures: new Table("Starts that failed"),
+    ended: new Table("Requests that got no slot, so far"),
+    failures: new Table("Starts that failed, so far"),
     waited: new Table("Requests that waited last"),
-    ends: new Table("Why instances ended"),
+    ends: new Table("Why instances ended, so far"),
     versions: new Table("Ready instances by version"),
     bill: new Table("Bill, since this control plane started"),
   };

@@ -288,6 +288,29 @@ func TestThePageTellsThatTheLeaseFails(t *testing.T) {
 	b.shows(".note", "The lease has not been read or renewed for 90 s: no space left on device. This control plane leads on while its relays answer it")
 }
 
+// Notes are of what is, or was a moment ago: what a port scanner did at night is no note in the morning. A failure of another day says so.
+func TestNotesEndAndTimesHaveDays(t *testing.T) {
+	b, s, now := openBrowser(t), busy(), time.Now()
+	s.change(func(s *scene) {
+		s.step, s.functions[0].BlockedDetail = nil, strings.Repeat("an error that has no end and no blank-", 300)
+		s.recent.Failures = []operator.Failure{{Function: s.functions[0].Name, At: now.Add(-50 * time.Hour), Cause: "crashed", What: operator.StartFailed}}
+	})
+	b.view(360, false)
+	b.open(serve(t, s, func(o *admin.Options) {
+		o.Relay = func() admin.RelayStatus {
+			return admin.RelayStatus{
+				Refused:   map[string]uint64{"token_forged": 3, "silent": 70, "unknown_path": 0},
+				RefusedAt: map[string]time.Time{"token_forged": now.Add(-2 * time.Minute), "silent": now.Add(-3 * time.Hour)},
+			}
+		}
+	}))
+	b.shows("#notes .note", "The relay has refused 3 connections so far, the last one 2 min ago: token forged.")
+	b.holds("document.querySelectorAll('#notes .note').length === 1")
+	b.holds(fmt.Sprintf("document.querySelector('.failures time').innerText.includes('%d')", now.Add(-50*time.Hour).Day()))
+	b.holds("document.querySelector('.function .note').offsetHeight < 200")
+	b.holds("document.documentElement.scrollWidth <= window.innerWidth")
+}
+
 func TestAThousandInstances(t *testing.T) {
 	b, s := openBrowser(t), &scene{functions: []operator.Function{checkout()}}
 	for n := range 1000 {

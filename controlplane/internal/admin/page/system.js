@@ -3,6 +3,7 @@
 import { el, fill, show } from "./dom.js";
 import { bytes, count, duration, plural, words } from "./format.js";
 
+const told = 600; // seconds for which a note tells of a connection that was refused
 const soon = 14 * 86400; // seconds before a certificate ends at which people are told
 
 // showSystem fills the strip at the top and the notes below it.
@@ -63,8 +64,9 @@ function notesOf(s) {
   for (const [name, why] of Object.entries(s.files_not_taken)) notes.push(["warn", `What the files of ${name} hold is not used: ${why}`]);
   const [name, left] = nextEnd(s);
   if (name && left < soon) notes.push(["warn", `The certificate of ${name} ${left < 0 ? "has ended" : `ends in ${duration(left)}`}.`]);
-  for (const [reason, n] of Object.entries(s.relay?.refused ?? {})) {
-    if (n > 0) notes.push(["info", `The relay has refused ${plural(n, "connection")}: ${words(reason)}.`]);
+  for (const [reason, at] of Object.entries(s.relay?.refused_at ?? {})) {
+    const ago = since(s, at);
+    if (ago < told) notes.push(["info", `The relay has refused ${plural(s.relay.refused[reason], "connection")} so far, the last one ${duration(Math.max(1, ago))} ago: ${words(reason)}.`]);
   }
   return notes;
 }
