@@ -36,6 +36,7 @@ type boot struct {
 	initOver   bool
 	stopping   bool // processes may end
 	closed     bool // no call is answered any more
+	answering  int  // calls that end the environment, and have no answer yet
 	runtime    runtimeState
 	waiting    int // calls of /invocation/next that wait
 	inv        *invocation
@@ -103,6 +104,14 @@ func (b *boot) update(change func()) {
 func (b *boot) wakeLocked() {
 	close(b.changed)
 	b.changed = make(chan struct{})
+}
+
+// failBy is fail for a call that reports the failure, and answers it. What the failure ends waits for the answer.
+func (b *boot) failBy(w http.ResponseWriter, f *Failure) {
+	b.update(func() { b.answering++ })
+	b.fail(f) // before the process that calls can exit
+	accept(w)
+	b.update(func() { b.answering-- })
 }
 
 // fail marks the boot as failed. Only the first failure counts.

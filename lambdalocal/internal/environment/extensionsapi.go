@@ -249,9 +249,8 @@ func (b *boot) extensionError(to extensionState) http.HandlerFunc {
 			refuse(w, refused)
 			return
 		}
-		b.fail(&Failure{ // before it can exit
+		b.failBy(w, &Failure{
 			Outcome: Crashed, Type: "Extension." + string(to), Message: fmt.Sprintf("extension %s: %s", x.name, kind),
 		})
-		accept(w)
 	}
 }

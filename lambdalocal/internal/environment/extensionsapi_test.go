@@ -2,6 +2,7 @@ package environment
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -232,6 +233,22 @@ func TestAnExtensionMayEndTheEnvironment(t *testing.T) {
 		<-initialized
 		require.Contains(t, s.log.text(), "Phase: init\tStatus: error\tError Type: Extension.InitError")
 	})
+	t.Run("and the API is there until it is told so", func(t *testing.T) {
+		s := newStage(t, withExternal)
+		initialized := s.begin()
+		id := s.register("sleep", `[]`)
+		b := s.current()
+		id.Set(extensionErrorType, "Mine.NoConfig")
+		r := httptest.NewRequest("POST", "/", http.NoBody)
+		r.Header = id
+		w := &held{ResponseRecorder: httptest.NewRecorder(), before: func() {
+			require.Never(t, func() bool { return closed(b) }, 100*time.Millisecond, time.Millisecond)
+		}}
+		b.extensionError(extensionInitError)(w, r)
+		<-initialized
+		require.Equal(t, http.StatusAccepted, w.Code)
+		require.Eventually(t, func() bool { return closed(b) }, soon, time.Millisecond)
+	})
 	t.Run("in an invocation", func(t *testing.T) {
 		s, id, event, _ := extended(t)
 		result := s.invoke(Invocation{})
@@ -256,4 +273,21 @@ func TestAnExtensionMayEndTheEnvironment(t *testing.T) {
 		r := <-s.invoke(Invocation{})
 		require.Equal(t, "Extension.LaunchError", r.ErrorType)
 	})
+}
+
+// held is a response that something goes before.
+type held struct {
+	*httptest.ResponseRecorder
+	before func()
+}
+
+func (h *held) WriteHeader(status int) {
+	h.before()
+	h.ResponseRecorder.WriteHeader(status)
+}
+
+func closed(b *boot) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
 }

@@ -1,6 +1,8 @@
 package environment
 
 import (
+	"context"
+
 	"github.com/lambda-dispatch/lambda-dispatch/lambdalocal/internal/process"
 )
 
@@ -133,7 +135,10 @@ func (b *boot) stop() {
 	if b.env.limits != nil {
 		b.env.limits.Kill()
 	}
-	b.update(func() { b.closed = true })
+	_ = b.wait(context.Background(), func() bool {
+		b.closed = b.answering == 0
+		return b.closed
+	})
 	hangUp(b.door)
 	_ = b.server.Close()
 	b.events.Close()

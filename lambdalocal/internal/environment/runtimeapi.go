@@ -184,8 +184,7 @@ func (b *boot) initError(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	kind := functionErrorType(r.Header.Get(errorTypeHeader))
-	b.fail(&Failure{Outcome: InitFailed, Type: kind, Message: "init failed: " + string(body), Body: body}) // before it can exit
-	accept(w)
+	b.failBy(w, &Failure{Outcome: InitFailed, Type: kind, Message: "init failed: " + string(body), Body: body})
 }
 
 func (b *boot) enterInitError() *refusal {
