@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,10 +30,12 @@ func demonstrate(t *testing.T) *development {
 	for _, name := range []string{"node", "python"} {
 		require.NoError(t, os.CopyFS(filepath.Join(dir, "examples", name), os.DirFS("../../examples/"+name)))
 	}
+	temporary := filepath.Join(dir, "as-long-as-the-path-of-a-socket-must-not-be")
+	require.NoError(t, os.Mkdir(temporary, 0o700))
 	d := &development{t: t, ended: make(chan struct{})}
 	d.cmd = exec.Command(controlplanetest.Build(t, "examples/demo"))
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = dir, d, d
-	d.cmd.Env = append(os.Environ(), "ENVOY="+envoytest.Binary(t), "FRONT_PORT=0", "ADMIN_PORT=0", "ENVOY_ADMIN_PORT=0")
+	d.cmd.Env = append(os.Environ(), "ENVOY="+envoytest.Binary(t), "TMPDIR="+temporary, "FRONT_PORT=0", "ADMIN_PORT=0", "ENVOY_ADMIN_PORT=0")
 	d.start()
 	return d
 }
@@ -67,4 +70,51 @@ func TestTheDemoAsItSays(t *testing.T) {
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Zero(t, d.stop())
 	require.Contains(t, d.printed(), "stopping")
+}
+
+// What README.md says of a fresh clone, and what the demo there says it is.
+func TestLongAFreshClone(t *testing.T) {
+	t.Parallel()
+	dir := clone(t)
+	run := func(arguments ...string) *exec.Cmd {
+		cmd := exec.Command("make", arguments...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "ENVOY="+envoytest.Binary(t))
+		return cmd
+	}
+	out, err := run("demo-parts").CombinedOutput() // takes as long as Go's caches have it
+	require.NoError(t, err, "%s", out)
+
+	d := &development{t: t, ended: make(chan struct{}), cmd: run("demo", "FRONT_PORT=0", "ADMIN_PORT=0", "ENVOY_ADMIN_PORT=0")}
+	d.cmd.Stdout, d.cmd.Stderr = d, d
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	d.start()
+	response, err := http.Get(d.says(`front door   (http://\S+)`) + "go/hello")
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.NoError(t, syscall.Kill(-d.cmd.Process.Pid, syscall.SIGINT)) // Ctrl-C is for all in the terminal
+	<-d.ended
+	require.Contains(t, d.printed(), "stopping")
+
+	out, err = run("build", "envoy").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.FileExists(t, filepath.Join(dir, "build/controlplane"))
+}
+
+// clone copies the repository's files as they are now.
+func clone(t *testing.T) string {
+	t.Helper()
+	list, err := exec.Command("git", "-C", "../..", "ls-files", "-z", "--cached").Output()
+	if err != nil {
+		t.Skip("no git repository")
+	}
+	dir := t.TempDir()
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+		text, err := os.ReadFile(filepath.Join("../..", name))
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o700))
+	}
+	return dir
 }

@@ -18,7 +18,7 @@ import (
 type Options struct {
 	Program string // the path of lambda-dispatch, which is lambdalocal and the control plane
 	Envoy   string // the path of Envoy
-	Dir     string // for configurations and sockets, which have short paths; whoever made it removes it
+	Dir     string // for configurations and sockets, from MakeDir; whoever called that removes it
 
 	// Where the parts listen, each host:port.
 	Lambda, Admin, Relay, EnvoyAdmin string

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/local"
 )
 
 //go:embed controlplane.yaml
@@ -26,7 +28,7 @@ type workspace struct {
 }
 
 func newWorkspace(a addresses) (*workspace, error) {
-	dir, err := os.MkdirTemp("", "lambda-dispatch-demo-")
+	dir, err := local.MakeDir()
 	if err != nil {
 		return nil, fmt.Errorf("workspace: %w", err)
 	}

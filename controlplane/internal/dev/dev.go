@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admin/client"
-	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/local"
 	"github.com/lambda-dispatch/lambda-dispatch/envoy"
 )
@@ -78,23 +77,11 @@ func (s *session) attempt(ctx, force context.Context) (err error) {
 	if s.places, err = choosePlaces(&held, s.Front); err != nil {
 		return err
 	}
-	if s.dir, err = shortDir(); err != nil {
+	if s.dir, err = local.MakeDir(); err != nil {
 		return err
 	}
 	defer os.RemoveAll(s.dir)
 	return s.run(ctx, force)
-}
-
-// shortDir makes a folder for sockets, whose paths must be short.
-func shortDir() (string, error) {
-	dir, err := os.MkdirTemp("", "ld-dev-")
-	if err != nil || len(dir) <= config.MaxStateDir {
-		return dir, err
-	}
-	if err := os.Remove(dir); err != nil {
-		return "", err
-	}
-	return os.MkdirTemp("/tmp", "ld-dev-")
 }
 
 // findProgram fails where no environment could start the app.

@@ -53,7 +53,7 @@ func TestTheFolderOfSocketsIsShort(t *testing.T) {
 	require.NoError(t, os.Mkdir(long, 0o700))
 	for _, temporary := range []string{"/tmp", long} {
 		t.Setenv("TMPDIR", temporary)
-		dir, err := shortDir()
+		dir, err := local.MakeDir()
 		require.NoError(t, err)
 		require.NoError(t, os.Remove(dir))
 		require.LessOrEqual(t, len(dir), config.MaxStateDir)
