@@ -39,15 +39,31 @@ $(TOOL) gotestsum --format pkgname-and-test-fails --jsonfile build/$(1).json --r
 endef
 
 export FRONT_PORT ADMIN_PORT ENVOY_ADMIN_PORT LAMBDA_PORT
-# What is compiled does not depend on the folder of this clone: another one finds it in Go's build cache. Tests build with it, too.
-export GOFLAGS := $(strip -trimpath $(GOFLAGS))
+# What is compiled does not depend on the folder of this clone: another one finds it in Go's build cache. It has nothing for
+# debuggers, which is a fifth of the compiler's work, and which no program or test here keeps. Tests build with it, too.
+export GOFLAGS := $(strip -trimpath -gcflags=all=-dwarf=false $(GOFLAGS))
+MAKEFLAGS += --no-builtin-rules
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
-# Of the build only what it runs; and without C, as what it has built, so that nothing of Go's library is compiled twice.
-demo: build/lambda-dispatch build/lambdapeer build/demo build/example-go envoy ## run everything on this machine: Envoy, control plane, a local Lambda, three functions
+demo: ## run everything on this machine: Envoy, control plane, a local Lambda, three functions
+	@$(MAKE) --no-print-directory -j3 demo-parts
 	@exec ./build/demo
+
+# Of the build only what the demo runs. lambdapeer comes first, as it needs nothing but Go's library, which is a third of the work:
+# meanwhile the modules of all others are fetched, and then Envoy.
+demo-parts: demo-modules build/lambda-dispatch build/lambdapeer build/demo build/example-go demo-envoy
+
+demo-modules:
+	@test -e build/lambda-dispatch || CGO_ENABLED=0 go list -deps ./cmd/lambda-dispatch > /dev/null
+
+demo-envoy: build/lambdapeer
+	@$(MAKE) --no-print-directory envoy
+
+# Two at once would compile much of the same.
+build/example-go build/lambda-dispatch: | build/lambdapeer
+build/demo: | build/lambda-dispatch
 
 build: $(BINARIES) build/demo build/example-go ## build the binaries into build/
 
@@ -300,5 +316,5 @@ build/cold-app: $(GO_SOURCES)
 build/%: $(GO_SOURCES)
 	$(call compile,./$*/cmd/$*)
 
-.PHONY: help node-runtime control-groups extension-samples vendor-extensions example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-cold bench-replay simulate simulate-numbers histories envoys cost pictures fuzz clean
+.PHONY: help node-runtime control-groups extension-samples vendor-extensions example-runtimes example-builds image-files image-test layer cdk-test aws-proof aws-proof-dry demo demo-parts demo-modules demo-envoy build envoy runtimes dynalite previous test test-all alerts faults leak check format bench chaos chaos-leader bench-bill bench-cold bench-replay simulate simulate-numbers histories envoys cost pictures fuzz clean
 .SECONDARY:
