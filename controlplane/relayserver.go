@@ -253,7 +253,7 @@ func (s *RelayServer) led() bool {
 
 func (s *RelayServer) status() admin.UplinkStatus {
 	u := s.uplink.Status()
-	return admin.UplinkStatus{Term: u.Term, Attached: u.Attached, Instances: u.Kept, Untold: u.Ended, Unheard: u.Unheard}
+	return admin.UplinkStatus{Term: u.Term, Attached: u.Attached, Instances: u.Kept, Untold: u.Ended, Unheard: u.Unheard, Unkept: u.Unkept}
 }
 
 // ready: a relay still serves while no control plane leads, but it must have been told once whom to expect.

@@ -128,6 +128,11 @@ func TestRulesFireWhenTheyShould(t *testing.T) {
 			config_last_reload_successful{instance="a"} 1x20 0x20`, `{instance="a", job="cell"}`},
 		{"LambdaDispatchConfigurationNotTaken", "mended at once", `
 			config_last_reload_successful{instance="a"} 1x20 0x2 1x18`, ""},
+		{"LambdaDispatchRelayCannotWrite", "a disk that is read-only", `
+			relay_unkept{instance="a"} 0x20 1x20
+			relay_unkept{instance="b"} 0x40`, `{instance="a", job="cell"}`},
+		{"LambdaDispatchRelayCannotWrite", "for a moment", `
+			relay_unkept{instance="a"} 0x37 1x2 0`, ""},
 		{"LambdaDispatchRelayAtItsLimit", "connections", `
 			relay_refused_total{reason="too_many_connections"} 0+10x40`, `{job="cell", reason="too_many_connections"}`},
 		{"LambdaDispatchRelayAtItsLimit", "strangers knock", `

@@ -189,6 +189,9 @@ func (a *app) relayStatus(api *api, p place, name string) error {
 		led = fmt.Sprintf("the control plane of term %d is attached", p.Uplink.Term)
 	}
 	fmt.Fprintf(a.stdout, "a relay with %d instances; %s\n", p.Uplink.Instances, led)
+	if p.Uplink.Unkept != "" {
+		fmt.Fprintln(a.stdout, "what is known of instances is not written down, and lost if relay and leader end together:", p.Uplink.Unkept)
+	}
 	for _, address := range slices.Sorted(maps.Keys(p.Uplink.Unheard)) {
 		fmt.Fprintf(a.stdout, "%s: %s\n", address, p.Uplink.Unheard[address])
 	}

@@ -186,8 +186,10 @@ func newUplinkCollector(snapshot func() UplinkStatus) collector {
 	attached := gauge("relay_attached", "1 while the relay has a stream to the control plane that leads, else 0.")
 	instances := gauge("relay_instances", "Instances that the relay keeps for leaders, those that have ended included.")
 	untold := gauge("relay_untold_ends", "Instances that have ended, which no leader has heard of yet.")
-	return collector{[]metric{term, attached, instances, untold}, func(s sink) {
+	unkept := gauge("relay_unkept", "1 while what the relay knows of its instances cannot be written down, else 0.")
+	return collector{[]metric{term, attached, instances, untold, unkept}, func(s sink) {
 		u := snapshot()
+		s.put(unkept, flag(u.Unkept != ""))
 		s.put(term, float64(u.Term))
 		s.put(attached, flag(u.Attached))
 		s.put(instances, float64(u.Instances))

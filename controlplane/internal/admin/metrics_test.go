@@ -64,6 +64,7 @@ func TestMetricsPassLint(t *testing.T) {
 func TestMetricValues(t *testing.T) {
 	d := open(t, func(o *Options) {
 		o.Relay, o.XDS, o.Files, o.Leader = relayStatus, xdsStatus, filesStatus, leaderStatus
+		o.Uplink = func() UplinkStatus { return UplinkStatus{Unkept: "read-only file system"} }
 	})
 	_, body := d.do(t, "GET", "/metrics", "")
 	for _, line := range strings.Split(strings.TrimSpace(`
@@ -103,6 +104,7 @@ relay_bytes_total{direction="to_peer"} 100
 relay_connections{state="admitted"} 9
 relay_connections{state="stranger"} 8
 relay_control_streams 7
+relay_unkept 1
 relay_refused_total{reason="bad_token"} 3
 relay_tunnels{state="idle"} 5
 relay_tunnels{state="spliced"} 6

@@ -20,7 +20,7 @@ func TestStatusSaysWhereAProcessStands(t *testing.T) {
 		},
 		"standby": func(o *Options) { o.Leader = func() LeaderStatus { return LeaderStatus{Leader: "10.0.0.7:9900"} } },
 		"relay": func(o *Options) {
-			o.Source, o.Relay, o.Uplink = nil, relayStatus, func() UplinkStatus { return UplinkStatus{3, true, 5, 1, nil} }
+			o.Source, o.Relay, o.Uplink = nil, relayStatus, func() UplinkStatus { return UplinkStatus{3, true, 5, 1, nil, ""} }
 		},
 	} {
 		_, body := open(t, change).do(t, "GET", "/api/v1/status", "")

@@ -51,6 +51,8 @@ type UplinkStatus struct {
 
 	// Unheard says why there is no stream to a control plane, by its address. It is empty while one leads.
 	Unheard map[string]string `json:"unheard,omitempty"`
+	// Unkept says why what is known of instances is not written down. It is empty if it is.
+	Unkept string `json:"unkept,omitempty"`
 }
 
 // A LeaderStatus is a control plane's role in its cell.

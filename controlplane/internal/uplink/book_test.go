@@ -30,11 +30,13 @@ func TestADiskThatIsFull(t *testing.T) {
 		}
 		require.Len(t, lines.AllEntries(), 1)
 		require.Contains(t, lines.LastEntry().Message, "is not written down")
+		require.NotEmpty(t, r.Status().Unkept)
 
 		require.NoError(t, os.Mkdir(dir, 0o700))
 		time.Sleep(time.Second)
 		r.Waiting(relays.Waiting{Instance: "a"})
 		require.FileExists(t, filepath.Join(dir, "book"))
+		require.Empty(t, r.Status().Unkept)
 		require.NoError(t, book.Close())
 	})
 }

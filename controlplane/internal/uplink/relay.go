@@ -154,6 +154,7 @@ type Status struct {
 	InFlight int // requests as peers count them
 
 	Unheard map[string]string // why there is no stream to a control plane, by its address; empty while one leads
+	Unkept  string            // why what is known of instances is not written down; empty: it is
 }
 
 // Status returns the present state.
@@ -163,7 +164,7 @@ func (r *Relay) Status() Status {
 	kept, ended := r.keeper.Len()
 	s := Status{
 		Term: r.keeper.Term(), Attached: r.keeper.Attached(), Settled: r.keeper.Settled(),
-		Kept: kept, Ended: ended, Notes: r.keeper.Notes(), InFlight: r.keeper.InFlight(),
+		Kept: kept, Ended: ended, Notes: r.keeper.Notes(), InFlight: r.keeper.InFlight(), Unkept: r.unkept,
 	}
 	if !s.Attached {
 		s.Unheard = maps.Clone(r.unheard)

@@ -57,6 +57,7 @@ function notesOf(s) {
     const means = s.role === "leader" ? "This control plane leads on while its relays answer it, and none can follow it" : "This standby cannot lead";
     notes.push(["bad", `The lease has not been read or renewed for ${duration(s.lease.age_seconds)}: ${s.lease.detail}. ${means}.`]);
   }
+  if (s.uplink?.unkept) notes.push(["bad", `What is known of instances is not written down, and lost if relay and leader end together: ${s.uplink.unkept}`]);
   for (const r of s.refused) notes.push(["bad", `Envoy ${r.envoy} refuses ${r.service} ${r.resource}: ${r.detail}`]);
   const c = s.configuration;
   if (c?.refused) notes.push(["bad", `The configuration was read ${duration(since(s, c.at))} ago and is not used; the one before is: ${c.refused}`]);
