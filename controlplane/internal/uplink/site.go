@@ -82,7 +82,11 @@ func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tabl
 		receive: func(up *Up) error { return s.receive(ctx, up) },
 	})
 	s.with(func(m *tables.Mirror) { events = m.Detach(ended(err)) })
-	s.log.WithError(err).Info("relay detached")
+	log := s.log
+	if !Ours(err) {
+		log = log.WithError(err)
+	}
+	log.Info("relay detached")
 	s.sink.Detached(s.name, err)
 	s.told(events)
 	return err
