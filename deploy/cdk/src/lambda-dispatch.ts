@@ -43,6 +43,7 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
   private readonly relayNetwork: RelayNetwork;
   private readonly functions: Tree[] = [];
   private readonly aliases = new Map<lambda.Function, lambda.Alias>();
+  private readonly layered = new Set<lambda.Function>();
   private readonly alarms: Alarms;
   private readonly secret: secretsmanager.ISecret;
   private readonly publicKey: string;
@@ -51,6 +52,9 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
   constructor(scope: Construct, id: string, props: LambdaDispatchProps) {
     super(scope, id);
     this.props = props;
+    this.requireFunction('app', props?.lambdaFunction);
+    if (!props.vpc) this.fail('vpc is missing: the network of the tasks and of the balancer');
+    [props.settings, props.configuration].forEach((keys) => this.requireKeys(keys));
     this.relayNetwork = props.relayNetwork ?? RelayNetwork.PRIVATE;
     this.alarms = new Alarms(this, props.alarmTopic);
     [this.secret, this.publicKey] = this.key();
@@ -86,6 +90,8 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
    * @param name how Envoy, metrics and the API call it: lower-case letters, digits and inner hyphens, at most 40
    */
   public addFunction(name: string, props: FunctionProps): void {
+    this.requireFunction(name, props.lambdaFunction);
+    this.requireKeys(props.settings);
     if (!props.settings?.routes) this.fail(`function ${name}: settings.routes must say which requests are its own`);
     this.add(name, props);
   }
@@ -96,10 +102,12 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
     const target = props.lambdaFunction;
     const seconds = target.timeout?.toSeconds() ?? 3;
     if (seconds < 60) this.fail(`function ${name}: its timeout is ${seconds} s; give it a minute at least, 15 minutes are best`);
-    target.addEnvironment('LAMBDA_DISPATCH_PEER_PUBLIC_KEY', this.publicKey);
-    if (props.peerLayer) target.addLayers(props.peerLayer);
+    this.claim(name, target);
+    if (props.peerLayer && !this.layered.has(target)) target.addLayers(props.peerLayer);
+    this.layered.add(target);
     this.letIn(name, target);
     const alias = props.alias ?? this.alias(name, target);
+    if (alias.lambda instanceof lambda.Function && alias.lambda !== target) this.fail(`function ${name}: alias is one of ${alias.lambda.node.path}`);
     this.grant(target, props.assumeRole);
     if (!this.isAbroad(target)) this.alarms.addFunction(name, alias); // there is no alarm of another region's metrics
     this.functions.push(laid(props.settings ?? {}, {
@@ -116,8 +124,37 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
   private alias(name: string, target: lambda.Function): lambda.Alias {
     if (this.isAbroad(target)) this.fail(`function ${name} is in another region or account: make its alias there, and name it by alias`);
     let alias = this.aliases.get(target);
-    if (!alias) this.aliases.set(target, alias = new lambda.Alias(this, `${name}-live`, { aliasName: 'live', version: target.currentVersion }));
+    if (alias) return alias;
+    const there = Stack.of(target).node.findAll().find((c) => c instanceof lambda.Alias && c.lambda === target && c.aliasName === 'live');
+    if (there) this.fail(`function ${name}: it has an alias live already, ${there.node.path}: name it by alias`);
+    this.aliases.set(target, alias = new lambda.Alias(this, `${name}-live`, { aliasName: 'live', version: target.currentVersion }));
     return alias;
+  }
+
+  // claim gives a function the key of those whom it obeys. It can obey one only.
+  private claim(name: string, target: lambda.Function) {
+    const other = claimed.get(target);
+    if (other && other.publicKey !== this.publicKey) {
+      this.fail(`function ${name}: it obeys ${other.node.path}: serve it there, by addFunction, or give both the same signingSecret and signingPublicKey`);
+    }
+    claimed.set(target, this);
+    target.addEnvironment('LAMBDA_DISPATCH_PEER_PUBLIC_KEY', this.publicKey);
+  }
+
+  private requireFunction(name: string, target?: lambda.Function) {
+    if (!target) this.fail(`function ${name}: lambdaFunction is missing`);
+    if (typeof target.addEnvironment !== 'function') { // languages without types, and casts
+      this.fail(`function ${name}: lambdaFunction must be a function that CDK makes, and no version or alias of it: an imported one cannot be given the public key`);
+    }
+  }
+
+  // requireKeys refuses keys of a configuration that are written as CDK writes its own.
+  private requireKeys(keys: unknown) {
+    if (typeof keys !== 'object' || keys === null) return;
+    for (const [key, value] of Object.entries(keys)) {
+      if (/[A-Z]/.test(key)) this.fail(`key ${key}: settings and configuration have the control plane's keys: ${key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)}`);
+      this.requireKeys(value);
+    }
   }
 
   // isAbroad tells whether a function is in another region or account. A region or account that is not known at synthesis is taken for ours.
@@ -235,9 +272,9 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
   // requirePorts refuses addresses with other ports than those of containers, security groups and the balancer's check.
   private requirePorts(whole: Tree) {
     const ends = (address: unknown, port: number) => `${address}`.endsWith(`:${port}`);
-    if (!ends(whole.relay.address, relayPort)) this.fail(`configuration: relay.address must have port ${relayPort}`);
-    if (this.cell && !ends(whole.cell.address, cellPort)) this.fail(`configuration: cell.address must have port ${cellPort}`);
-    if (!whole.listeners.some((l: Tree) => ends(l.address, frontPort) && l.health_path === healthPath)) {
+    if (!ends(whole.relay?.address, relayPort)) this.fail(`configuration: relay.address must have port ${relayPort}`);
+    if (this.cell && !ends(whole.cell?.address, cellPort)) this.fail(`configuration: cell.address must have port ${cellPort}`);
+    if (![whole.listeners].flat().some((l?: Tree) => ends(l?.address, frontPort) && l?.health_path === healthPath)) {
       this.fail(`configuration: listeners must have one with port ${frontPort} and health_path ${healthPath}, which the balancer asks`);
     }
   }
@@ -248,3 +285,6 @@ export class LambdaDispatch extends Construct implements ec2.IConnectable {
 }
 
 const openVariable = { id: 'AwsSolutions-ECS2', reason: 'The variable is the configuration, in which nothing is secret' };
+
+// claimed is who has given a function the key that it obeys.
+const claimed = new WeakMap<lambda.Function, LambdaDispatch>();

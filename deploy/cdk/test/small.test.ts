@@ -134,6 +134,39 @@ test('what cannot work is refused with what to do', () => {
   assert.throws(() => dispatch.addFunction('API', { lambdaFunction: fn, settings: { routes: [{ path: '/x' }] } }), /lower-case/);
 });
 
+test('what is no function, alias or key of the configuration is named', () => {
+  const refused = (dispatch: any, what: RegExp) => assert.throws(() => make({ dispatch }), what);
+  const { stack, fn, vpc, dispatch } = make();
+  refused({ lambdaFunction: undefined }, /Web\/Dispatch: function app: lambdaFunction is missing/);
+  refused({ vpc: undefined }, /Web\/Dispatch: vpc is missing/);
+  const imported = lambda.Function.fromFunctionArn(stack, 'Imported', 'arn:aws:lambda:us-east-1:123456789012:function:web');
+  for (const lambdaFunction of [imported, fn.currentVersion, fn.addAlias('other')]) {
+    refused({ lambdaFunction }, /function app: lambdaFunction must be a function that CDK makes, and no version or alias of it/);
+  }
+  assert.throws(() => dispatch.addFunction('api', { lambdaFunction: imported as any, settings: { routes: [] } }), /function api: lambdaFunction must be/);
+  refused({ settings: { scaling: { maxEnvironments: 3 } } }, /key maxEnvironments: .*: max_environments/);
+  refused({ configuration: { accounts: [{ accountId: '1' }] } }, /key accountId: .*: account_id/);
+  const shaped = (configuration: any) => () => make({ dispatch: { configuration } }).template();
+  assert.throws(shaped({ listeners: null }), /listeners must have one with port 8080/);
+  assert.throws(shaped({ relay: null }), /relay.address must have port 7443/);
+
+  const another = aFunction(stack, 'Another', { vpc });
+  const alias = another.addAlias('live');
+  assert.throws(() => dispatch.addFunction('api', { lambdaFunction: fn, alias, settings: { routes: [] } }), /function api: alias is one of Web\/Another/);
+  assert.throws(() => dispatch.addFunction('api', { lambdaFunction: another, settings: { routes: [] } }), /an alias live already, Web\/Another\/Aliaslive: name it by alias/);
+  dispatch.addFunction('also', { lambdaFunction: another, alias, settings: { routes: [] } });
+});
+
+test('a function obeys one key', () => {
+  const { stack, vpc, fn } = make();
+  assert.throws(() => new LambdaDispatch(stack, 'Second', { vpc, lambdaFunction: fn }), /Web\/Second: function app: it obeys Web\/Dispatch: serve it there, by addFunction/);
+  const signed = { vpc, signingSecret: secretsmanager.Secret.fromSecretNameV2(stack, 'Key', 'key'), signingPublicKey: 'x' };
+  const shared = aFunction(stack, 'Shared', { vpc });
+  const alias = shared.addAlias('shared');
+  new LambdaDispatch(stack, 'One', { ...signed, lambdaFunction: shared, alias });
+  new LambdaDispatch(stack, 'Two', { ...signed, lambdaFunction: shared, alias });
+});
+
 test('tasks in public subnets reach AWS by an address of their own, and a public relay is in no others', () => {
   const addresses = (made: Made) => Object.values(resources(made.template(), 'AWS::ECS::Service'))
     .map((s) => s.Properties.NetworkConfiguration.AwsvpcConfiguration.AssignPublicIp);
@@ -159,6 +192,14 @@ test('a function that is served by two names has one alias', () => {
   made.dispatch.addFunction('slow', { lambdaFunction: made.fn, settings: { routes: [{ path: '/slow' }], scaling: { concurrency: 1 } } });
   made.template().resourceCountIs('AWS::Lambda::Alias', 1);
   assert.deepEqual(configuration(made).functions.map((f: any) => f.lambda.qualifier), ['live', 'live']);
+});
+
+test('a function that is served by two names gets the layer once', () => {
+  const scope = new Stack(new App({ analyticsReporting: false }), 'Layers');
+  const peerLayer = lambda.LayerVersion.fromLayerVersionArn(scope, 'Peer', 'arn:aws:lambda:us-east-1:123456789012:layer:lambdapeer:1');
+  const made = make({ dispatch: { peerLayer } });
+  made.dispatch.addFunction('slow', { lambdaFunction: made.fn, peerLayer, settings: { routes: [{ path: '/slow' }] } });
+  made.template().hasResourceProperties('AWS::Lambda::Function', { Layers: [peerLayer.layerVersionArn], MemorySize: 1769 });
 });
 
 test('a function of another account and region is started by a role there', () => {
@@ -249,7 +290,8 @@ test('the function may be of another stack', () => {
 });
 
 test('dual-stack and imported networks are taken as they are', () => {
-  const { stack, fn } = make();
+  const { stack, vpc: own } = make();
+  const fn = aFunction(stack, 'Other', { vpc: own });
   const vpc = ec2.Vpc.fromVpcAttributes(stack, 'Imported', {
     vpcId: 'vpc-1', availabilityZones: ['a', 'b'], vpcCidrBlock: '10.9.0.0/16', privateSubnetIds: ['subnet-1', 'subnet-2'], publicSubnetIds: ['subnet-3', 'subnet-4'],
   });

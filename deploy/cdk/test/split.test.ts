@@ -39,7 +39,7 @@ test('control planes are in different zones', () => {
   assert.deepEqual(subnets(''), ['${VpcPrivateSubnet1Subnet}', '${VpcPrivateSubnet2Subnet}']);
   const made = make();
   const one = { subnets: [made.vpc.privateSubnets[0]] };
-  new LambdaDispatch(made.stack, 'One', { vpc: made.vpc, lambdaFunction: made.fn, layout: Layout.SPLIT, taskSubnets: one, alias: made.fn.addAlias('one') });
+  new LambdaDispatch(made.stack, 'One', { vpc: made.vpc, lambdaFunction: aFunction(made.stack, 'Other', { vpc: made.vpc }), layout: Layout.SPLIT, taskSubnets: one });
   const there = Object.entries(resources(made.template(), 'AWS::ECS::Service')).filter(([id]) => id.startsWith('OneControlPlane'));
   assert.equal(there.length, 2);
   for (const [, s] of there) assert.deepEqual(plain(s.Properties.NetworkConfiguration.AwsvpcConfiguration.Subnets), ['${VpcPrivateSubnet1Subnet}']);
@@ -182,7 +182,8 @@ test('sizes are properties', () => {
 });
 
 test('an imported network does', () => {
-  const { stack, fn } = make();
+  const { stack, vpc: own } = make();
+  const fn = aFunction(stack, 'Other', { vpc: own });
   const vpc = ec2.Vpc.fromVpcAttributes(stack, 'Imported', {
     vpcId: 'vpc-1', availabilityZones: ['x', 'y'], vpcCidrBlock: '10.9.0.0/16', privateSubnetIds: ['subnet-1', 'subnet-2'],
   });
