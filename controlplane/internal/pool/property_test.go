@@ -685,7 +685,7 @@ func TestAnySequenceOfEvents(t *testing.T) {
 	})
 }
 
-// Whatever happened before, a pool whose instances behave from now on serves whoever waits.
+// Whatever happened before, a pool whose instances and Envoy behave from now on serves whoever waits.
 func TestRecovers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t)
@@ -706,8 +706,9 @@ func TestRecovers(t *testing.T) {
 	})
 }
 
-// behave lets time pass with instances that come up at once, serve, and end when they are drained.
+// behave lets time pass with an Envoy, and instances that come up at once, serve, and end when they are drained.
 func (m *model) behave(t *rapid.T, d time.Duration) {
+	m.apply(m.p.Reach(m.now, true), nil)
 	m.apply(m.p.Relay(m.now, true), nil)
 	m.resume(t)
 	for end := m.now.Add(d); m.now.Before(end); {
@@ -748,7 +749,6 @@ func TestRolloutsEnd(t *testing.T) {
 		delete(actions, "close")
 		delete(actions, "adopt")
 		t.Repeat(actions)
-		m.apply(m.p.Reach(m.now, true), nil)
 		to := rapid.SampledFrom([]pool.Route{
 			{Version: "7"}, {Version: "7", Extra: "8", Share: 0.1}, {Version: "7", Extra: "8", Share: 0.6}, {Version: "1", Extra: "7", Share: 0.3},
 		}).Draw(t, "to")
