@@ -52,7 +52,7 @@ var leaderFaults = slices.Concat(
 	faultsOf("Envoy", func(s *stack) *part { return s.envoyPart }, refused),
 	[]partFault{
 		{
-			fault{name: "the lease cannot be read or renewed for 1 to 7 s", spares: []end{lost, cut, unknown}},
+			fault{name: "the lease cannot be renewed for 1 to 7 s", spares: []end{lost, cut, unknown}},
 			func(s *stack) *part { return &s.lease }, (*stack).holdLease, nil,
 		},
 		{
@@ -115,7 +115,7 @@ func (s *stack) deployAnother(context.Context, *part) error {
 	return s.moveAlias(s.version)
 }
 
-// holdLease keeps every control plane from the record of the lease.
+// holdLease keeps every control plane from changing the record of the lease.
 func (s *stack) holdLease(ctx context.Context, _ *part) error {
 	lock, err := os.OpenFile(filepath.Join(s.dir, "leader.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,11 +17,20 @@ import (
 )
 
 // A memory is a store of one process.
-type memory struct{ record Record }
+type memory struct {
+	mu     sync.Mutex
+	record Record
+}
 
-func (m *memory) Read(context.Context) (Found, error) { return Found{Record: m.record}, nil }
+func (m *memory) Read(context.Context) (Found, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Found{Record: m.record}, nil
+}
 
 func (m *memory) Swap(_ context.Context, seen uint64, next Record) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.record.Version != seen {
 		return &ConflictError{Now: m.record}
 	}
@@ -32,7 +42,7 @@ func (m *memory) Swap(_ context.Context, seen uint64, next Record) error {
 func TestALeaderSaysWhyItGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, said := logtest.NewNullLogger()
-		e := NewElector("c0", "", &memory{Record{Version: 1, Term: 1, Relays: []string{"p"}}}, log)
+		e := NewElector("c0", "", &memory{record: Record{Version: 1, Term: 1, Relays: []string{"p"}}}, log)
 		e.Remote()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})

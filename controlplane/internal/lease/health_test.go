@@ -39,7 +39,7 @@ func TestAStoreThatCanOnlyBeReadFails(t *testing.T) {
 	for holder, well := range map[string]bool{"me": false, "": false, "another": true} {
 		synctest.Test(t, func(t *testing.T) {
 			log, _ := logtest.NewNullLogger()
-			store := &readOnly{memory{Record{Version: 1, Term: 1, Holder: holder}}}
+			store := &readOnly{memory{record: Record{Version: 1, Term: 1, Holder: holder}}}
 			e := NewElector("me", "", store, log)
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan struct{})
@@ -49,7 +49,9 @@ func TestAStoreThatCanOnlyBeReadFails(t *testing.T) {
 			}()
 			for range 60 {
 				time.Sleep(time.Second)
+				store.mu.Lock()
 				store.record.Version++ // the holder renews
+				store.mu.Unlock()
 			}
 			h := e.Health()
 			require.Equal(t, well, h.Why == "", "%q holds it: %+v", holder, h)

@@ -1,6 +1,7 @@
-// Package file keeps the record of a lease in a file, for control planes on one host. The file is changed under a lock, which the
-// kernel releases when its process dies. The holder keeps another such lock as long as it lives, so that its death is noticed at
-// once. A holder that hangs loses the lease when that expires.
+// Package file keeps the record of a lease in a file, for control planes on one host. The file is replaced as a whole, under a lock
+// which the kernel releases when its process dies. Who only reads takes no lock: a standby looks many times a second, and one that is
+// stopped in that moment would keep all others from leading. The holder keeps another such lock as long as it lives, so that its
+// death is noticed at once. A holder that hangs loses the lease when that expires.
 package file
 
 import (
@@ -48,8 +49,18 @@ func (s *Store) lives(term uint64) string {
 // Watch is how often a standby reads the record. Reading a file costs next to nothing.
 func (s *Store) Watch() time.Duration { return 50 * time.Millisecond }
 
-// Read implements lease.Store.
+// Read implements lease.Store. What it finds may be older than a Swap of that moment, which then refuses what is made of it.
 func (s *Store) Read(ctx context.Context) (lease.Found, error) {
+	if text, err := os.ReadFile(s.record()); err == nil {
+		if r, err := parse(text); err == nil {
+			return s.found(r), nil
+		}
+	}
+	return s.readLost(ctx)
+}
+
+// readLost reads under the lock, because the locks of terms, which must not change meanwhile, tell what is lost.
+func (s *Store) readLost(ctx context.Context) (lease.Found, error) {
 	unlock, err := s.lock(ctx)
 	if err != nil {
 		return lease.Found{}, err
@@ -59,7 +70,11 @@ func (s *Store) Read(ctx context.Context) (lease.Found, error) {
 	if err != nil {
 		return lease.Found{}, err
 	}
-	return lease.Found{Record: r, Gone: r.Holder != "" && r.Holder != s.me && s.gone(r.Term)}, nil
+	return s.found(r), nil
+}
+
+func (s *Store) found(r lease.Record) lease.Found {
+	return lease.Found{Record: r, Gone: r.Holder != "" && r.Holder != s.me && s.gone(r.Term)}
 }
 
 // Swap implements lease.Store.

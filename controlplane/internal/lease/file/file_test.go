@@ -106,6 +106,23 @@ func TestWhatFailsHasACause(t *testing.T) {
 	require.NoError(t, hung.Close())
 }
 
+// A standby that is stopped while it looks at the record keeps nobody from leading, and one that looks waits for nobody.
+func TestWhoReadsTakesNoLock(t *testing.T) {
+	dir := t.TempDir()
+	holder, standby := New(dir, "holder"), New(dir, "standby")
+	defer holder.die()
+	first := lease.Record{Version: 1, Term: 7, Holder: "holder"}
+	require.NoError(t, holder.Swap(t.Context(), 0, first))
+	unlock, err := holder.lock(t.Context())
+	require.NoError(t, err)
+	defer unlock()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	found, err := standby.Read(over)
+	require.NoError(t, err)
+	require.Equal(t, lease.Found{Record: first}, found)
+}
+
 // While its holder lives a record that is lost is no reason to elect another one: it is written again. After that anybody may lead, in a
 // higher term.
 func TestARecordThatIsLostIsWrittenAgainByItsHolder(t *testing.T) {
