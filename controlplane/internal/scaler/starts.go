@@ -10,7 +10,8 @@ import (
 const (
 	overdueTimes = 4
 	overdueLeast = 100 * time.Millisecond
-	doublings    = 8 // the most by which late waits longer
+	doublings    = 8  // the most by which late waits longer
+	manyLeft     = 16 // starts that have left a batch, beyond as many as it holds
 )
 
 // A Start is a start in progress, or an instance that is about to free its environment. Its holder passes it back to Over.
@@ -26,7 +27,7 @@ type batch struct {
 	n     int
 	base  time.Time
 	since float64  // sum of the beginnings, in seconds after base
-	queue []*Start // by beginning; those that have left are skipped
+	queue []*Start // by beginning; those that have left are skipped, and are never many more than those that are there
 }
 
 func (b *batch) add(s *Start) {
@@ -48,6 +49,9 @@ func (b *batch) remove(s *Start) {
 	b.n--
 	b.since -= s.at.Sub(b.base).Seconds()
 	s.in = nil
+	if len(b.queue) > 2*b.n+manyLeft {
+		b.queue = slices.DeleteFunc(b.queue, func(s *Start) bool { return s.in != b })
+	}
 }
 
 // oldest is the start that began first. The batch must not be empty.
