@@ -70,16 +70,17 @@ type Instance struct {
 	refused int    // leases that its peer has refused
 	granted uint64 // leases ever
 
-	pin     string // the version that it was started as; empty: whatever the qualifier pointed to
-	version string // of the code that it runs; empty: not known
-	fresh   bool   // it is one that a rollout brings
-	stale   bool   // a rollout that would have replaced it ended while it was away
-	fleet   *scaler.Fleet
-	claims  bool   // a frozen environment was there when it was started
-	counts  bool   // its peer counts answers
-	answers uint64 // answers that its peer has counted
-	errors  uint64 // of those, 5xx
-	tests   tests  // what it has done with its requests since the rollout began
+	pin        string // the version that it was started as; empty: whatever the qualifier pointed to
+	version    string // of the code that it runs; empty: not known
+	fresh      bool   // it is one that a rollout brings
+	stale      bool   // a rollout that would have replaced it ended while it was away
+	fleet      *scaler.Fleet
+	claims     bool   // a frozen environment was there when it was started
+	counts     bool   // its peer counts answers
+	answers    uint64 // answers that its peer has counted
+	errors     uint64 // of those, 5xx
+	tests      tests  // what it has done with its requests since the rollout began
+	unanswered unanswered
 
 	judged   scaler.Outcomes // what its peer had counted when it was last judged
 	outcomes scaler.Outcomes // of the latest of them

@@ -227,7 +227,7 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 	p.roll = r
 	p.rejected = Route{}
 	for i := range p.Instances() {
-		i.tests = tests{n: i.leases.n - i.streams}
+		i.tests = tests{n: i.leases.n - i.streams, gone: i.unanswered.gone}
 		p.setFresh(i, slices.Contains(r.incoming, i.version))
 	}
 	r.trusted = !r.Unproven() || p.proven(now)

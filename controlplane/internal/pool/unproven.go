@@ -21,8 +21,14 @@ type tests struct {
 	late int // of those that have ended, such as waited for an answer for as long as one may take
 	left int // all that have ended
 
-	open     int // requests of all kinds that its peer has counted and no answer has begun to
-	openGone int // of those, such as have ended
+	gone int // requests that ended without an answer before the rollout began, as its peer has counted them
+}
+
+// Unanswered are the requests, of all kinds, that an instance's peer has counted and to which no answer has begun.
+type unanswered struct {
+	told bool // its peer counts them
+	all  int
+	gone int // such as have ended
 }
 
 // survives is how long an instance is there after a request before that counts as an answer, for peers that do not count them. Of
@@ -120,8 +126,12 @@ func (t *tests) ended(took, usually, late time.Duration) {
 // Unanswered says how many requests the instance's peer has counted to which no answer has begun, the ended ones included, and how many
 // requests were in flight then.
 func (p *Pool) Unanswered(i *Instance, requests uint64, inFlight int) {
-	i.tests.open = int(min(requests, math.MaxInt32))
-	i.tests.openGone = max(0, i.tests.open-inFlight)
+	all := int(min(requests, math.MaxInt32))
+	gone := max(0, all-inFlight)
+	if !i.unanswered.told {
+		i.tests.gone = gone // what was before nobody here knows
+	}
+	i.unanswered = unanswered{told: true, all: all, gone: gone}
 }
 
 // listenEvery is how often it is looked whether unproven code has answered.
@@ -171,6 +181,7 @@ func (p *Pool) listenOn(now time.Time) {
 	}
 	r.listened, r.look = now, time.Time{}
 	var sides [2]rollout.Silence // of the old code and of the new
+	var quiet bool               // peers of the old code do not say what they have not answered
 	for i := range p.Instances() {
 		if i.state != Ready || !i.counts {
 			continue
@@ -182,22 +193,27 @@ func (p *Pool) listenOn(now time.Time) {
 				r.look = now.Add(listenEvery)
 			}
 		}
+		quiet = quiet || !i.fresh && !i.unanswered.told
 		p.addSilence(now, i, side)
+	}
+	if quiet {
+		sides = [2]rollout.Silence{} // there is nothing to compare with
 	}
 	r.PartlySilent(now, sides[1], sides[0])
 }
 
-// addSilence adds what the instance has not answered. Which requests those are nobody knows: as many at most as its peer has counted, and
-// as may be, by the time that they have taken.
+// addSilence adds what the instance has not answered since the rollout began. Which requests those are nobody knows: as many at most as
+// its peer has counted, and as may be, by the time that they have taken.
 func (p *Pool) addSilence(now time.Time, i *Instance, s *rollout.Silence) {
 	t := &i.tests
-	waits := i.waiting(now, p.usually())
-	long := min(t.open, t.long+waits)
+	gone := max(0, i.unanswered.gone-t.gone) + i.foreign
+	open := min(max(0, i.unanswered.all-i.unanswered.gone-i.foreign), i.leases.n-i.streams)
 	s.Given += t.n
-	s.Long += long
-	s.Open += long + min(t.open-long, i.leases.n-i.streams-waits)
-	s.Late += min(t.open, t.late+i.waiting(now, p.patience()))
-	s.Left += min(t.openGone+i.foreign, t.long)
+	s.Open += gone + open
+	s.Long += gone + min(open, i.waiting(now, p.usually()))
+	s.Gone += gone
+	s.Late += min(gone, t.late) + min(open, i.waiting(now, p.patience()))
+	s.Left += min(gone, t.long)
 }
 
 // waiting is how many requests, streams left out, have been in flight on the instance for so long.

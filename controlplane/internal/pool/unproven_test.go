@@ -242,3 +242,85 @@ func TestAVersionThatGetsUploadsFirst(t *testing.T) {
 	d.serve(time.Minute)
 	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
 }
+
+// impatient lets requests end and come for that long. Both versions answer in 0.2 s, but one of slow requests takes version 2 1.5 s, and of
+// one of leave the client leaves after 0.2 s. Peers for which tells is false do not say what they have not answered.
+func (d *deployment) impatient(for_ time.Duration, leave, slow int, tells func(*pool.Instance) bool) {
+	which := map[*pool.Request]int{}
+	for end := d.now.Add(for_); d.now.Before(end); {
+		d.run(100*time.Millisecond, nil)
+		for k, r := range d.busy {
+			if i := r.Instance(); r.State() == pool.Leased {
+				n, known := which[r]
+				if !known {
+					n = len(which) * 7919 % 1000
+					which[r] = n
+				}
+				leaves, wait := leave > 0 && n < 1000/max(leave, 1), 200*time.Millisecond
+				if i.Version() == "2" && !leaves && n%slow == 1 {
+					wait = 1500 * time.Millisecond
+				}
+				switch {
+				case d.now.Sub(r.Arrived()) < wait:
+					continue
+				case leaves:
+					d.open[i]++
+				default:
+					d.reports(i, 1, 0)
+				}
+				d.release(r)
+			}
+			d.busy[k] = d.acquire()
+		}
+		for i := range d.p.Instances() {
+			if n := i.InFlight(); i.State() == pool.Ready && tells(i) {
+				d.p.Unanswered(i, d.open[i]+uint64(n), n)
+				d.did(d.p.Report(d.now, i, n, pool.DefaultDelay))
+			}
+		}
+		d.comeUp()
+		d.endDrained()
+	}
+}
+
+// Clients that leave either version before it answers are no sign that the new one hangs, however slow it is.
+func TestAVersionWhoseClientsLeave(t *testing.T) {
+	for _, most := range []float64{0.01, 0.1, 0.2} {
+		for _, leave := range []int{3, 5, 10} {
+			for _, slow := range []int{2, 3, 10} {
+				d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = time.Minute })
+				all := func(*pool.Instance) bool { return true }
+				d.impatient(10*time.Second, leave, slow, all)
+				d.did(d.p.Route(d.now, two, rollout.Plan{Hold: 3 * time.Second, MaxErrors: most}, false))
+				d.impatient(90*time.Second, leave, slow, all)
+				require.Empty(t, d.p.Rollout().Cause, "1 of %d leaves, 1 of %d is slow, %v", leave, slow, most)
+			}
+		}
+	}
+}
+
+// Nor is what clients have left long before, where a version that has a share gets a larger one.
+func TestAShareThatGrowsHasNoPast(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.FirstByte, s.Scaling.Min = time.Minute, deployed })
+	all := func(*pool.Instance) bool { return true }
+	d.did(d.p.Route(d.now, pool.Route{Version: "1", Extra: "2", Share: 0.2}, rollout.Plan{}, false))
+	d.impatient(30*time.Second, 0, 4, all)
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+	for i := range d.p.Instances() {
+		d.open[i] = 5000
+	}
+	d.impatient(time.Second, 0, 4, all)
+	d.did(d.p.Route(d.now, pool.Route{Version: "1", Extra: "2", Share: 0.6}, rollout.Plan{Hold: 30 * time.Second, MaxErrors: 0.1}, false))
+	d.impatient(time.Minute, 0, 2, all)
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+}
+
+// Peers of an earlier build do not say what they have not answered, so there is nothing to compare the new version with.
+func TestAVersionAfterPeersThatSayNothing(t *testing.T) {
+	d := deploy(t, true, func(s *pool.Settings) { s.FirstByte = time.Minute })
+	newOnes := func(i *pool.Instance) bool { return i.Version() == "2" }
+	d.impatient(10*time.Second, 3, 2, newOnes)
+	d.did(d.p.Route(d.now, two, judged, false))
+	d.impatient(time.Minute, 3, 2, newOnes)
+	require.Equal(t, rollout.Done, d.p.Rollout().Phase)
+}

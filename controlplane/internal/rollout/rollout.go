@@ -205,28 +205,39 @@ func (r *Rollout) Unreachable(now time.Time) {
 type Silence struct {
 	Given int // requests that it got
 	Open  int // those of them that have no answer
-	Long  int // those of them that have gone on for longer than usual
+	Long  int // those of them that have gone on for longer than usual, or have ended
 	Late  int // those of them for which it is too late
-	Left  int // those of them that have ended without an answer
+	Gone  int // those of them that have ended
+	Left  int // those of them that have ended after longer than usual
 }
 
 // Silent says what the new version, which is unproven, has not answered. It gets no larger share before it has answered one.
 func (r *Rollout) Silent(now time.Time, s Silence) {
 	r.hold(now, s.Given > 0)
-	r.convict(s)
+	if s.Late >= EnoughLate || s.Left >= EnoughLeft {
+		r.Abort(Hangs)
+	}
 }
 
 // PartlySilent says what the new version, which has answered somebody, and the old one have not answered. It gets no larger share while
-// more may be silent on it.
+// more may be silent on it. What clients did not wait for is no sign that it hangs, as far as they do not wait for the old one either.
 func (r *Rollout) PartlySilent(now time.Time, after, before Silence) {
-	more := func(n int) bool {
-		return r.plan.MaxErrors > 0 && n >= EnoughLate && float64(n) > (before.share()+r.plan.MaxErrors)*float64(after.Given)
+	more := func(n, then int) bool {
+		share := float64(then) / float64(max(1, before.Given))
+		given := float64(after.Given)
+		chance := silentByChance * math.Sqrt(share*(1-min(share, 1))*given)
+		return r.plan.MaxErrors > 0 && n >= EnoughLate && float64(n) > (share+r.plan.MaxErrors)*given+chance
 	}
-	r.hold(now, more(after.Open))
-	if more(after.Long) {
-		r.convict(after)
+	r.hold(now, more(after.Open, before.Long))
+	switch {
+	case !more(after.Long, before.Long):
+	case after.Late >= EnoughLate, after.Left >= EnoughLeft && more(after.Gone, before.Gone):
+		r.Abort(Hangs)
 	}
 }
+
+// silentByChance is how many standard errors more than of the old version have to be silent. It is looked at several times a second.
+const silentByChance = 3.7
 
 // hold says whether the new version is silent. A step is watched from when it last was.
 func (r *Rollout) hold(now time.Time, silent bool) {
@@ -234,14 +245,6 @@ func (r *Rollout) hold(now time.Time, silent bool) {
 		r.since = now
 	}
 	r.silent = silent
-}
-
-func (s Silence) share() float64 { return float64(s.Long) / float64(max(1, s.Given)) }
-
-func (r *Rollout) convict(s Silence) {
-	if s.Late >= EnoughLate || s.Left >= EnoughLeft {
-		r.Abort(Hangs)
-	}
 }
 
 // setback handles the nth failure in a row: it pauses, twice as long each time, or gives the rollout up.
