@@ -2,6 +2,7 @@ package identity
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,25 +35,40 @@ func (s Source) Client(to Role) *tls.Config {
 	}
 }
 
+// A CertificateError is why the certificate that the other end shows is not accepted.
+type CertificateError struct{ Err error }
+
+func (e *CertificateError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *CertificateError) Unwrap() error { return e.Err }
+
 // verify checks who the other end is, by the authorities that are trusted now.
 func (s Source) verify(roles []Role) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
-		m := s()
 		if len(state.PeerCertificates) == 0 {
 			return errors.New("the other end shows no certificate")
 		}
-		id, err := Of(state.PeerCertificates[0], m.ID.Domain)
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(roles, id.Role) {
-			return fmt.Errorf("the other end is %s, and must be of role %s", id, list(roles))
-		}
-		if err := m.verifyParsed(state.PeerCertificates, id.Role, time.Now()); err != nil {
-			return fmt.Errorf("the other end says that it is %s: %w", id, err)
+		if err := s().accept(state.PeerCertificates, roles); err != nil {
+			return &CertificateError{err}
 		}
 		return nil
 	}
+}
+
+// accept checks that the chain is of one of these roles.
+func (m Material) accept(chain []*x509.Certificate, roles []Role) error {
+	id, err := Of(chain[0], m.ID.Domain)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(roles, id.Role) {
+		return fmt.Errorf("the other end is %s, and must be of role %s", id, list(roles))
+	}
+	if err := m.verifyParsed(chain, id.Role, time.Now()); err != nil {
+		return fmt.Errorf("the other end says that it is %s: %w", id, err)
+	}
+	return nil
 }
 
 func list(roles []Role) string {

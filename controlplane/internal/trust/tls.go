@@ -2,10 +2,8 @@ package trust
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 
@@ -36,7 +34,7 @@ type mutual struct {
 func (m mutual) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	remote := conn.RemoteAddr()
 	secure, info, err := m.TransportCredentials.ServerHandshake(conn)
-	if err != nil && judged(err) {
+	if errors.As(err, new(*identity.CertificateError)) { // others are of load balancers and scanners, which show none
 		m.refused(remote, err)
 	}
 	return m.named(secure, info, err)
@@ -45,11 +43,6 @@ func (m mutual) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, 
 // ClientHandshake implements credentials.TransportCredentials.
 func (m mutual) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	return m.named(m.TransportCredentials.ClientHandshake(ctx, authority, conn))
-}
-
-// judged tells an error of ours about a certificate from those of connections: load balancers and scanners open some and close them.
-func judged(err error) bool {
-	return !errors.Is(err, io.EOF) && !errors.As(err, new(net.Error)) && !errors.As(err, new(tls.RecordHeaderError))
 }
 
 // named reads once for each connection what the certificate says, which the handshake has checked.

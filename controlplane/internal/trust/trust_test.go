@@ -2,6 +2,7 @@ package trust_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"path/filepath"
 	"sync"
@@ -97,11 +98,23 @@ func TestWhoseCertificateIsNotAcceptedIsTold(t *testing.T) {
 		silent, err := net.Dial("tcp", address)
 		require.NoError(t, err)
 		require.NoError(t, silent.Close())
+		requireRefused(t, address, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true})
+		requireRefused(t, address, &tls.Config{MaxVersion: tls.VersionTLS12, InsecureSkipVerify: true})
 		require.Error(t, call(t, "tcp", address, trust.Client(func() identity.Material { return m })))
 		why := <-told
 		require.ErrorContains(t, why, "/relay/edge")
 		require.ErrorContains(t, why, says)
 	}
+}
+
+// requireRefused dials as who has no certificate, and returns when the server has refused that.
+func requireRefused(t *testing.T, address string, as *tls.Config) {
+	conn, err := tls.Dial("tcp", address, as)
+	if err == nil { // in TLS 1.3 the client is done before the server has judged it
+		defer conn.Close()
+		_, err = conn.Read(make([]byte, 1))
+	}
+	require.ErrorContains(t, err, "remote error: tls")
 }
 
 func TestAControlPlaneDoesNotDialAnother(t *testing.T) {
