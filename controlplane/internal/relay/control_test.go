@@ -67,19 +67,27 @@ func TestAnInstanceThatNobodyDialsForExpires(t *testing.T) {
 
 // After a restart of the relay thousands of peers dial again. As long as some come, none is given up.
 func TestAnInstanceThatMayYetReturnIsWaitedFor(t *testing.T) {
+	another := func(b *bed) { b.expect("b"); b.control("b") }
 	for name, tt := range map[string]struct {
+		expired time.Duration // ago
 		startBy time.Time
 		others  func(*bed)
 		waited  bool
 	}{
-		"another has just returned": {others: func(b *bed) { b.expect("b"); b.control("b") }, waited: true},
+		"another has just returned": {others: another, waited: true},
 		"a stranger is in the middle": {others: func(b *bed) {
 			_, err := b.dial().Write([]byte("GET"))
 			require.NoError(b, err)
 			b.eventually(b.door.Busy, "nobody has spoken")
 		}, waited: true},
+		"another has just returned, and it is late":         {expired: 20 * time.Second, others: another, waited: true},
+		"another has just returned, and it is far too late": {expired: 26 * time.Second, others: another},
+		"another returned a while ago": {others: func(b *bed) {
+			another(b)
+			b.returned.Store(time.Now().Add(-3 * time.Second).UnixNano())
+		}},
 		"nobody comes":         {others: func(*bed) {}},
-		"it has never been up": {startBy: time.Now().Add(time.Minute), others: func(b *bed) { b.expect("b"); b.control("b") }},
+		"it has never been up": {startBy: time.Now().Add(time.Minute), others: another},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, plain)
@@ -87,7 +95,9 @@ func TestAnInstanceThatMayYetReturnIsWaitedFor(t *testing.T) {
 				Instance: "a", Function: "web", Endpoint: "web/0001", Expires: time.Now().Add(time.Minute), StartBy: tt.startBy,
 			})
 			tt.others(b)
-			b.find("a").expire()
+			a := b.find("a")
+			a.Expires = time.Now().Add(-tt.expired)
+			a.expire()
 			require.Equal(t, !tt.waited, b.events.has("down a"))
 			if tt.waited {
 				b.control("a")
