@@ -109,9 +109,9 @@ func (b *boot) wakeLocked() {
 // failBy is fail for a call that reports the failure, and answers it. What the failure ends waits for the answer.
 func (b *boot) failBy(w http.ResponseWriter, f *Failure) {
 	b.update(func() { b.answering++ })
+	defer b.update(func() { b.answering-- })
 	b.fail(f) // before the process that calls can exit
 	accept(w)
-	b.update(func() { b.answering-- })
 }
 
 // fail marks the boot as failed. Only the first failure counts.

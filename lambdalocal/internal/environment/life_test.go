@@ -286,3 +286,26 @@ func TestAKilledEnvironmentIsNotUsedAgain(t *testing.T) {
 	require.Equal(t, Crashed, (<-s.invoke(Invocation{})).Outcome)
 	require.True(t, strings.Contains(s.log.text(), "Phase: init\tStatus: timeout"))
 }
+
+// torn is the answer to a call that breaks off.
+type torn struct{}
+
+func (torn) Header() http.Header       { return http.Header{} }
+func (torn) WriteHeader(int)           {}
+func (torn) Write([]byte) (int, error) { panic(http.ErrAbortHandler) }
+
+func TestAnAnswerThatBreaksOffHoldsUpNoEnd(t *testing.T) {
+	b, err := newBoot(newStage(t, nil).Environment)
+	require.NoError(t, err)
+	require.Panics(t, func() { b.failBy(torn{}, &Failure{Outcome: Crashed}) })
+	stopped := make(chan struct{})
+	go func() {
+		b.stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(soon):
+		t.Fatal("the end waits for an answer that never comes")
+	}
+}
