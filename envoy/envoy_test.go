@@ -3,7 +3,9 @@ package envoy_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -85,6 +87,32 @@ func TestFindPrefersWhatSomebodyAskedFor(t *testing.T) {
 	require.NoError(t, os.WriteFile(asked, []byte("#!/bin/sh\necho hello\n"), 0o755))
 	_, err = envoy.Find(t.Context())
 	require.ErrorContains(t, err, `is not envoy but says "hello"`)
+}
+
+// Somebody runs build/lambda-dispatch in the folder of an app.
+func TestFindLooksBesideTheProgram(t *testing.T) {
+	if os.Getenv("FIND_ENVOY_HERE") != "" {
+		path, err := envoy.Find(t.Context())
+		require.NoError(t, err)
+		fmt.Println("found " + path)
+		return
+	}
+	root := t.TempDir()
+	fetched := filepath.Join(root, envoy.ToolsDir, "envoy-"+envoy.Version, "envoy")
+	fakeEnvoy(t, fetched, envoy.Version)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	binary, err := os.ReadFile(self)
+	require.NoError(t, err)
+	program := filepath.Join(root, "build", "program")
+	require.NoError(t, os.MkdirAll(filepath.Dir(program), 0o755))
+	require.NoError(t, os.WriteFile(program, binary, 0o755))
+
+	c := exec.CommandContext(t.Context(), program, "-test.run=^TestFindLooksBesideTheProgram$")
+	c.Dir, c.Env = t.TempDir(), append(os.Environ(), "FIND_ENVOY_HERE=yes", "ENVOY=", "PATH=/bin")
+	out, err := c.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "found "+fetched+"\n")
 }
 
 func requireFound(t *testing.T, want string) {

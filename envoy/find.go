@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// ToolsDir is the folder, in the working directory or above it, where Find looks for what Fetch installed.
+// ToolsDir is the folder, in the working directory, beside the program that runs, or above one of them, where Find looks for what Fetch installed.
 const ToolsDir = ".tools"
 
 // ErrNotFound says that no Envoy of the pinned version is here. Fetch gets one.
@@ -27,17 +27,31 @@ func Find(ctx context.Context) (string, error) {
 	if path, err := exec.LookPath("envoy"); err == nil && checkVersion(ctx, path, Version) == nil {
 		return path, nil
 	}
-	dir, err := os.Getwd()
+	here, err := os.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("find envoy: %w", err)
 	}
+	dirs := []string{here}
+	if program, err := os.Executable(); err == nil {
+		dirs = append(dirs, filepath.Dir(program))
+	}
+	for _, dir := range dirs {
+		if path := findAbove(ctx, dir); path != "" {
+			return path, nil
+		}
+	}
+	return "", ErrNotFound
+}
+
+// findAbove looks into the ToolsDir of a folder and of those above it. It returns "" if none has the pinned version.
+func findAbove(ctx context.Context, dir string) string {
 	for {
 		path := installed(filepath.Join(dir, ToolsDir), Version)
 		if checkVersion(ctx, path, Version) == nil {
-			return path, nil
+			return path
 		}
 		if dir == filepath.Dir(dir) {
-			return "", ErrNotFound
+			return ""
 		}
 		dir = filepath.Dir(dir)
 	}

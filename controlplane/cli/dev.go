@@ -24,7 +24,7 @@ does not start leaves the old one in service. Not watched: names that begin with
 
   lambda-dispatch dev -- node server.js
   lambda-dispatch dev -- python3 -m http.server {port}
-  lambda-dispatch dev --cold-start 8s --concurrency 1 -- python3 app.py      # how plain Lambda feels; then --concurrency 10`
+  lambda-dispatch dev --cold-start 8s --concurrency 1 -- python3 app.py      # one request at a time, as in Lambda; then --concurrency 10`
 
 func (a *app) devCommand() *cobra.Command {
 	var o dev.Options

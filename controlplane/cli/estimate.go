@@ -246,6 +246,21 @@ func (q *estimateFlags) set() (price.Set, error) {
 	return set, nil
 }
 
+// assumedTraffic is what of a rate and a latency was not given. An access log or an export has them.
+func (q *estimateFlags) assumedTraffic() []string {
+	var out []string
+	if q.given("rate") && !q.given("peak") {
+		out = append(out, fmt.Sprintf("--peak was not given: the highest rate is taken to be %v times the mean.", q.peak))
+	}
+	if q.given("rate") && !q.given("period") {
+		out = append(out, fmt.Sprintf("--period was not given: from peak to peak %.0fh. It decides whether servers can follow: bursts that come quickly are where Lambda Dispatch pays.", q.period.Hours()))
+	}
+	if q.given("rate") && !q.given("latency") {
+		out = append(out, fmt.Sprintf("--latency was not given: %s a request.", q.service.Latency))
+	}
+	return out
+}
+
 // assumed has a warning for each number that decides the result and was not given.
 func (q *estimateFlags) assumed() []string {
 	var out []string
@@ -260,5 +275,5 @@ func (q *estimateFlags) assumed() []string {
 			out = append(out, f.says)
 		}
 	}
-	return out
+	return slices.Concat(q.assumedTraffic(), out)
 }

@@ -19,6 +19,15 @@ func TestEstimate(t *testing.T) {
 	require.Contains(t, stdout, "Prices are those of us-east-1")
 	require.Contains(t, stdout, "--memory was not given: 1024 MB.")
 	require.NotContains(t, stdout, "--cpu was not given")
+	require.Contains(t, stdout, "--period was not given: from peak to peak 24h. ")
+	require.NotContains(t, stdout, "--peak was not given")
+	require.NotContains(t, stdout, "--latency was not given")
+
+	stdout, _, err = try(t, "estimate", "--rate", "0.05", "--period", "1h")
+	require.NoError(t, err)
+	require.NotContains(t, stdout, "--period was not given")
+	require.Contains(t, stdout, "--peak was not given: the highest rate is taken to be 3 times the mean.")
+	require.Contains(t, stdout, "--latency was not given: 200ms a request.")
 
 	stdout, _, err = try(t, "estimate", "--rate", "0.05", "--region", "eu-central-1", "--architecture", "arm64", "--response-bytes", "1.5MB", "--json")
 	require.NoError(t, err)
@@ -35,11 +44,13 @@ func TestEstimate(t *testing.T) {
 func TestEstimateAsTheReadmeSays(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
-	command := regexp.MustCompile("`build/lambda-dispatch (estimate [^`]+)`").FindSubmatch(readme)
-	require.NotNil(t, command)
-	stdout, _, err := try(t, strings.Fields(string(command[1]))...)
-	require.NoError(t, err)
-	require.Regexp(t, "(?m)^(It pays|Leave it): ", stdout)
+	commands := regexp.MustCompile("`build/lambda-dispatch (estimate [^`]+)`").FindAllSubmatch(readme, -1)
+	require.Len(t, commands, 2)
+	for k, says := range []string{"(?m)^(It pays|Leave it): ", "(?m)^It pays: "} {
+		stdout, _, err := try(t, strings.Fields(string(commands[k][1]))...)
+		require.NoError(t, err)
+		require.Regexp(t, says, stdout)
+	}
 }
 
 // Prices can be printed, changed and read again.

@@ -97,6 +97,7 @@ func TestAFunctionThatCannotRunHereIsLeftOutEverywhere(t *testing.T) {
 	require.Equal(t, []string{"go", "python"}, w.functions)
 	require.Contains(t, w.welcome(), "Note: /node is left out: no node on the PATH")
 	require.Contains(t, w.welcome(), "curl http://127.0.0.1:83/lambdalocal/ledger")
+	require.Regexp(t, `(?s)sleep\?ms=5000" & done\n +build/lambda-dispatch status --admin 127.0.0.1:82 +# while they run: an idle instance ends at once`, w.welcome())
 	for name, text := range map[string][]byte{"control plane": w.control, "lambdalocal": w.local} {
 		require.Equal(t, []string{"go", "python"}, namesIn(t, text), name)
 	}

@@ -18,8 +18,9 @@ Lambda Dispatch is up.
 %[7]s
 In a second terminal, try:
   curl http://%[1]s/%[5]s/hello
-  for i in $(seq 20); do curl -s "http://%[1]s/%[6]s/sleep?ms=500" & done; wait
-  build/lambda-dispatch status --admin %[2]s
+  for i in $(seq 20); do curl -s "http://%[1]s/%[6]s/sleep?ms=5000" & done
+  build/lambda-dispatch status --admin %[2]s   # while they run: an idle instance ends at once, because its
+      # environment stays warm and a start of it takes some 10 ms
   curl http://%[8]s/lambdalocal/ledger
 And deploy version 2 of /go: the log below says how it takes over.
   curl -X PUT http://%[8]s/2015-03-31/functions/go/aliases/live -d '{"FunctionVersion":"2"}'

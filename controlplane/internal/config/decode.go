@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -47,7 +48,11 @@ func indented(text []byte, err error) error {
 	for line := range bytes.Lines(text) {
 		number++
 		if indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.ContainsRune(indent, '\t') {
-			return fmt.Errorf("line %d: a tab indents it; YAML wants blanks: %w", number, err)
+			tab := fmt.Errorf("line %d: a tab indents it; YAML wants blanks", number)
+			if strings.Contains(err.Error(), "cannot start any token") || strings.Contains(err.Error(), "tab character") {
+				return tab // YAML may name the line before or after
+			}
+			return fmt.Errorf("%w: %w", tab, err)
 		}
 	}
 	return err

@@ -35,7 +35,7 @@ lisseners: line 11: unknown key, did you mean listeners?`)
 func TestDecodeRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"a: b: c":                   "mapping values are not allowed",
-		"admin:\n\taddress: x\n":    "line 2: a tab indents it; YAML wants blanks: yaml: ",
+		"admin:\n\taddress: x\n":    "line 2: a tab indents it; YAML wants blanks",
 		"[]":                        "(top level): line 1: must be a mapping of keys",
 		"text":                      "(top level): line 1: must be a mapping of keys",
 		"admin: {}\n---\nlog: {}\n": "line 2: a second document; only one is read",

@@ -189,9 +189,16 @@ func (s *session) welcome() string {
 		next = "Ctrl-C ends everything."
 	}
 	return fmt.Sprintf(`
-  http://%s/   your app: Envoy in front, %d requests at once in an instance
+  http://%s/   your app: Envoy in front, %s in an instance
   http://%s/   what happens to them: instances, queue, bill
   %s
 
-`, s.places.front, s.Concurrency, s.places.admin, next)
+`, s.places.front, together(s.Concurrency), s.places.admin, next)
+}
+
+func together(slots int) string {
+	if slots == 1 {
+		return "one request at a time"
+	}
+	return fmt.Sprintf("%d requests at once", slots)
 }

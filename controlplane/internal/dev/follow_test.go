@@ -98,3 +98,17 @@ func TestAFailureThatLastsIsToldOnce(t *testing.T) {
 	}
 	require.Equal(t, 2, strings.Count(out.String(), "\n"), out.String())
 }
+
+func TestTheBannerCountsRequests(t *testing.T) {
+	for slots, says := range map[int]string{1: "one request at a time in an instance\n", 10: "10 requests at once in an instance\n"} {
+		s := &session{Options: Options{Concurrency: slots}}
+		require.Contains(t, s.welcome(), says)
+	}
+}
+
+func TestAWarningNamesTheFlag(t *testing.T) {
+	var out strings.Builder
+	s := &session{say: &printer{out: &out}}
+	s.fromControlPlane(map[string]any{"level": "warning", "msg": "functions[0].scaling.concurrency: function app: that is odd"})
+	require.Equal(t, "dev | control plane: --concurrency: function app: that is odd \n", out.String())
+}

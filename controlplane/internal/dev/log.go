@@ -61,8 +61,15 @@ func (s *session) fromLambdalocal(entry map[string]any) {
 	s.logged("lambdalocal", entry, "environment")
 }
 
+// flags has the names that whoever runs dev has written in place of the keys that dev makes of them.
+var flags = strings.NewReplacer(
+	"functions[0].scaling.concurrency:", "--concurrency:", "functions[0].scaling.min:", "--min:", "functions[0].scaling.max:", "--max:",
+	"functions[0].lambda.memory_mb:", "--memory:",
+)
+
 // fromControlPlane prints what does not concern the function: that is told in words of its own.
 func (s *session) fromControlPlane(entry map[string]any) {
+	entry["msg"] = flags.Replace(text(entry, "msg"))
 	s.logged("control plane", entry, "function")
 }
 
