@@ -18,20 +18,52 @@ const (
 	longestFaultTrial = time.Minute
 	// enoughAnswers of each side end a trial that has not found a fault.
 	enoughAnswers = 200
+
+	// What all depend on may fail for a moment, of which one peer reports before the others do. So errors must be the suspect's alone in
+	// several periods, each longer than the time between what two peers tell of one moment.
+	faultPeriod   = 2 * toldWithin
+	enoughPeriods = 3
 )
 
 // A faultTrial is what a trial knows that looks for errors.
 type faultTrial struct {
 	skip        uint64 // as many answers of the suspect may be of requests that it had before
 	own, others scaler.Outcomes
+
+	began     time.Time       // of the period; zero: there has been none
+	ownThen   scaler.Outcomes // at its beginning
+	theirThen scaler.Outcomes
+	alone     int // periods in which it alone had errors, less twice those in which others had as well
+}
+
+// period ends a period that is over, and begins the next one.
+func (f *faultTrial) period(now time.Time) {
+	switch {
+	case now.Sub(f.began) < faultPeriod:
+		return
+	case !f.began.IsZero():
+		own, others := f.own, f.others
+		own.Sub(f.ownThen)
+		others.Sub(f.theirThen)
+		switch {
+		case 4*others.Share() > f.own.Share(): // what may be usual errors of the app is no sign
+			f.alone -= 2
+		case own.Errors > 0:
+			f.alone++
+		}
+	}
+	f.began, f.ownThen, f.theirThen = now, f.own, f.others
 }
 
 // outcome takes in what the instance has answered since its last report, and judges it by that.
 func (p *Pool) outcome(i *Instance) {
 	now := scaler.Outcomes{N: i.answers, Errors: i.errors}
 	last := i.judged
+	if now.N == last.N {
+		return // an error may be told before its answer, and counts with that
+	}
 	i.judged = now
-	if !i.counts || i.adopted || i.state != Ready || now.N <= last.N || now.Errors < last.Errors {
+	if !i.counts || i.adopted || i.state != Ready || now.N < last.N || now.Errors < last.Errors {
 		return
 	}
 	now.Sub(last)
@@ -68,6 +100,7 @@ func (p *Pool) tryFaults(i *Instance, answers scaler.Outcomes) {
 		return
 	}
 	f := t.faults
+	f.period(p.now)
 	if i == t.of {
 		skipped := min(f.skip, answers.N)
 		f.skip -= skipped
@@ -78,6 +111,9 @@ func (p *Pool) tryFaults(i *Instance, answers scaler.Outcomes) {
 	}
 	switch {
 	case f.own.WorseThan(f.others) && f.own.MoreErrorsThan(f.others):
+		if f.alone < enoughPeriods {
+			return
+		}
 		p.expel(t.of)
 		p.drain(p.now, t.of, Failing)
 		p.scale(p.now)

@@ -23,11 +23,20 @@ func (l *loop) count(a answer) {
 	}
 }
 
-// tell has all peers report, as they do each 100 ms.
+// tell has all peers report, as they do each 100 ms, or the next one.
 func (l *loop) tell() {
 	l.now = latest(l.now, l.tellAt)
+	ready := max(1, l.p.Stats().Ready)
 	l.tellAt = l.now.Add(100 * time.Millisecond)
+	if l.turn > 0 {
+		l.tellAt = l.now.Add(100 * time.Millisecond / time.Duration(ready))
+		l.turn++
+	}
+	n := 0
 	for i := range l.p.Instances() {
+		if n++; l.turn > 0 && n%ready != l.turn%ready {
+			continue
+		}
 		i.Counts()
 		if n := l.counted[i]; n != nil {
 			l.p.Answered(i, n.N, n.Errors)
@@ -122,6 +131,50 @@ func TestAnAppThatFailsLosesNoInstance(t *testing.T) {
 	}
 	l.goOn(10 * time.Second)
 	require.Zero(t, l.expelled())
+}
+
+// Nor does one that fails everywhere for a moment, again and again. One peer tells of each moment before the others do.
+func TestAnAppThatFailsForMomentsLosesNoInstance(t *testing.T) {
+	for _, instances := range []int{2, 4, 8} {
+		for _, mix := range []string{"half", "few", "mostly short"} {
+			for _, fails := range []time.Duration{100 * time.Millisecond, 300 * time.Millisecond} {
+				for _, works := range []time.Duration{300 * time.Millisecond, 3 * time.Second} {
+					for _, turn := range []int{0, 1} {
+						l := newFaults(t, 1, instances)
+						mixes[mix](l, instances)
+						l.turn = turn
+						for range 6 {
+							l.goOn(works)
+							for i := range l.p.Instances() {
+								l.broken[i] = true
+							}
+							l.goOn(fails)
+							clear(l.broken)
+						}
+						require.Zero(t, l.expelled(), "%d, %s, fails for %v, works for %v, turn %d", instances, mix, fails, works, turn)
+					}
+				}
+			}
+		}
+	}
+}
+
+// An instance that fails alone is found beside an app of which some requests fail everywhere.
+func TestAnInstanceThatFailsBesideUsualErrorsIsLetGo(t *testing.T) {
+	for _, share := range []float64{0.01, 0.1} {
+		for _, turn := range []int{0, 1} {
+			l := newFaults(t, 3, 4)
+			l.turn = turn
+			for range 20 {
+				l.clientOf(&kind{takes: l.about(50 * time.Millisecond), sometimes: share})
+			}
+			l.goOn(10 * time.Second)
+			require.Zero(t, l.expelled())
+			l.breakOne()
+			l.goOn(5 * time.Second)
+			require.Equal(t, 1, l.expelled(), "%v fail everywhere", share)
+		}
+	}
 }
 
 // If what takes the place of a failing instance fails as well, that ends: a quarter of the instances are replaced in ten minutes, or one.

@@ -172,6 +172,7 @@ func (p *Pool) takeRoute(to Route) {
 	}
 	if to.pinned() && p.route.pinned() && to.Version != p.route.Version {
 		p.fleet = p.fleet.Renew()
+		p.past = scaler.Outcomes{}
 		p.guards.Breaker.Retry() // what made the other one's starts fail may be mended
 	}
 	p.seen = nil
@@ -439,6 +440,9 @@ func (p *Pool) outlived() bool {
 func (p *Pool) endRoll(replaced bool) {
 	p.see(p.roll.version) // although none of it may be left
 	p.roll = nil
+	if replaced {
+		p.past = scaler.Outcomes{} // the code is another
+	}
 	for i := range p.Instances() {
 		if i.fresh {
 			p.see(i.version)

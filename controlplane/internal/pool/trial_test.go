@@ -31,6 +31,7 @@ type loop struct {
 	broken  map[*pool.Instance]bool // answers every request with an error, at once
 	counted map[*pool.Instance]*scaler.Outcomes
 	tellAt  time.Time // of the next reports; zero: no peer reports
+	turn    int       // of whose report is next, where peers report one after the other; zero: all do at once
 }
 
 // An answer comes at a time. A nil request is a client's next one.
@@ -45,6 +46,8 @@ type answer struct {
 type kind struct {
 	takes func() time.Duration
 	fails bool // at once, wherever it is served
+
+	sometimes float64 // part of them that fails, wherever it is served, but not at once
 }
 
 type answers []answer
@@ -99,6 +102,8 @@ func (l *loop) serve(r *pool.Request) {
 	failed := k.fails || l.broken[r.Instance()]
 	if failed {
 		took = time.Millisecond
+	} else if k.sometimes > 0 {
+		failed = l.dice.Float64() < k.sometimes
 	}
 	heap.Push(&l.ends, answer{l.now.Add(took), r, k, failed})
 	delete(l.kinds, r)

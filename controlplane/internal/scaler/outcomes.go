@@ -11,6 +11,9 @@ func (o *Outcomes) Add(more Outcomes) { o.N, o.Errors = o.N+more.N, o.Errors+mor
 // Sub takes away what was added.
 func (o *Outcomes) Sub(less Outcomes) { o.N, o.Errors = o.N-less.N, o.Errors-less.Errors }
 
+// Share is the part of the answers that were errors.
+func (o *Outcomes) Share() float64 { return float64(o.Errors) / float64(max(1, o.N)) }
+
 // lately bounds what is remembered of earlier answers.
 const lately = 64
 
