@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,6 +80,16 @@ func mistake(err error) error {
 		return usageError{err}
 	}
 	return err
+}
+
+// unknown adds to an error which functions there are, if it says that this one is not among them.
+func (p *api) unknown(ctx context.Context, err error, function string) error {
+	var refused *client.Refusal
+	var s shown
+	if !errors.As(err, &refused) || refused.Status != http.StatusNotFound || p.get(ctx, "/api/v1/functions", &s) != nil || slices.Contains(s.names(), function) {
+		return err
+	}
+	return s.unknown(function)
 }
 
 // again writes the flags with which another command asks the same control plane, each with a space before it.

@@ -75,7 +75,7 @@ func ordering(api *api, name, short string) *cobra.Command {
 func (a *app) order(c *cobra.Command, api *api, method, function, path string, body any, done string) error {
 	answer, err := api.do(c.Context(), method, "/api/v1/functions/"+url.PathEscape(function)+"/"+path, body)
 	if err != nil {
-		return fmt.Errorf("%s: %w", called(c), err)
+		return fmt.Errorf("%s: %w", called(c), api.unknown(c.Context(), err, function))
 	}
 	if api.json {
 		_, err := a.stdout.Write(answer)
@@ -110,6 +110,11 @@ func (a *app) statusCommand() *cobra.Command {
 type shown struct {
 	Functions []operator.Function `json:"functions"`
 	Instances []operator.Instance `json:"instances"`
+}
+
+// unknown is the error of a name that no function has. It says which there are.
+func (s shown) unknown(name string) error {
+	return fmt.Errorf("function %q: %w: there are %s", name, operator.ErrNotFound, cmp.Or(strings.Join(s.names(), ", "), "none"))
 }
 
 // A place is where a process stands among others.
@@ -166,7 +171,7 @@ func (a *app) status(ctx context.Context, api *api, name string) error {
 	if name != "" {
 		of := s.of(name)
 		if len(of.Functions) == 0 {
-			return fmt.Errorf("function %q: %w: there are %s", name, operator.ErrNotFound, cmp.Or(strings.Join(s.names(), ", "), "none"))
+			return s.unknown(name)
 		}
 		s = of
 	}

@@ -154,7 +154,8 @@ func TestDrainAndRolloutSayWhatBeginsOrWhyNot(t *testing.T) {
 		says string
 		code int
 	}{
-		{[]string{"drain", "wob"}, `drain: function "wob": not found`, 1},
+		{[]string{"drain", "wob"}, `drain: function "wob": not found: there are batch, web`, 1},
+		{[]string{"rollout", "wob"}, `rollout: function "wob": not found: there are batch, web`, 1},
 		{[]string{"rollout", "--abort", "web"}, "rollout: ", 1},
 		{[]string{"rollout", "--hold", "soon", "web"}, `rollout: --hold: must be a duration such as 30s or 1m30s, got "soon"`, 2},
 		{[]string{"rollout", "--hold", "2h", "web"}, "rollout: hold: must be between 0s and 1h0m0s, got 2h0m0s", 2},
@@ -234,5 +235,20 @@ func TestCompletion(t *testing.T) {
 		words, _, err := try(t, append([]string{"__complete"}, args...)...)
 		require.NoError(t, err)
 		require.Contains(t, words, want)
+	}
+}
+
+func TestStatusTellsADrainFromARollout(t *testing.T) {
+	ended := time.Now().Add(-3 * time.Minute)
+	for says, r := range map[string]operator.Rollout{
+		"draining, 1 of 2 replaced":                       {From: "1", To: "1", Phase: "starting", Fresh: 1, Want: 2},
+		"all instances replaced 3m0s ago":                 {From: "1", To: "1", Phase: "done", EndedAt: &ended},
+		"draining was given up: starts fail":              {From: "1", To: "1", Phase: "aborted", Cause: "init_error", Detail: "starts fail", EndedAt: &ended},
+		"rollout from 1 to 2: done":                       {From: "1", To: "2", Phase: "done", EndedAt: &ended},
+		"rollout from the qualifier's version to 2: done": {From: "the qualifier's version", To: "2", Phase: "done", EndedAt: &ended},
+	} {
+		var out strings.Builder
+		printNotes(&out, operator.Function{Name: "web", Rollout: &r})
+		require.Equal(t, "web: "+says+"\n", out.String())
 	}
 }

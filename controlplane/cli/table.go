@@ -114,6 +114,9 @@ func printNotes(w io.Writer, f operator.Function) {
 }
 
 func rolloutLine(r operator.Rollout) string {
+	if r.From == r.To {
+		return replacementLine(r)
+	}
 	text := fmt.Sprintf("rollout from %s to %s: %s", r.From, r.To, r.Phase)
 	if r.EndedAt == nil {
 		text += fmt.Sprintf(", %.0f %% of the capacity, %d of %d instances new", 100*r.Share, r.Fresh, r.Want)
@@ -125,6 +128,17 @@ func rolloutLine(r operator.Rollout) string {
 		text += ": " + r.Detail
 	}
 	return text
+}
+
+// replacementLine is of a rollout that brings no other version: somebody drains the function, or its instances are to be as configured.
+func replacementLine(r operator.Rollout) string {
+	switch {
+	case r.EndedAt == nil:
+		return fmt.Sprintf("draining, %d of %d replaced", r.Fresh, r.Want)
+	case r.Cause == "":
+		return fmt.Sprintf("all instances replaced %s ago", time.Since(*r.EndedAt).Round(time.Second))
+	}
+	return "draining was given up: " + cmp.Or(r.Detail, r.Cause)
 }
 
 // printInstances writes a table of instances, by the ids that the log and POST /api/v1/instances/ID/drain have.

@@ -55,7 +55,7 @@ func (t rolloutStep) log(log logrus.FieldLogger) {
 func routeName(r pool.Route) string {
 	switch {
 	case r.Version == "":
-		return "whatever the qualifier points to"
+		return "the qualifier's version"
 	case r.Extra == "":
 		return r.Version
 	}

@@ -229,7 +229,8 @@ function billOf(bill) {
 }
 
 function rolloutOf(r) {
-  const title = `Rollout ${r.from || "?"} → ${r.to || "?"}: ${words(r.phase)}${r.cause ? ` (${words(r.cause)})` : ""}`;
+  const what = r.from === r.to ? "All instances are replaced" : `Rollout ${r.from || "?"} → ${r.to || "?"}`;
+  const title = `${what}: ${words(r.phase)}${r.cause ? ` (${words(r.cause)})` : ""}`;
   const all = Math.max(1, r.fresh + r.starting + r.old);
   const bar = el("div", { class: "versions", role: "img", "aria-label": `${r.fresh} instances of ${r.to}, ${r.starting} starting, ${r.old} of ${r.from}` });
   bar.style.setProperty("--fresh", `${(100 * r.fresh) / all}%`);
