@@ -263,6 +263,28 @@ func TestDevShowsWhyAnAppDoesNotStart(t *testing.T) {
 	require.Zero(t, d.stop())
 }
 
+func TestDevSaysThatTheAppHasEnded(t *testing.T) {
+	t.Parallel()
+	const app = `import http.server as s, os
+class H(s.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/crash": os._exit(3)
+        self.send_response(204); self.end_headers()
+s.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()`
+	d := develop(t, t.TempDir(), "--front", "127.0.0.1:0", "--", python(t), "-c", app)
+	response, err := http.Get(d.url() + "crash")
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusBadGateway, response.StatusCode)
+	d.says(`dev \| (app 1 ended \(exit status 3\) while it served .*GET /crash; another one starts)\n`)
+	response, err = http.Get(d.url())
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusNoContent, response.StatusCode)
+	require.Zero(t, d.stop())
+	require.NotContains(t, d.printed(), "lambdapeer: ")
+}
+
 // An app with a port of its own, where environments have networks of their own.
 func TestDevServesAnAppThatChoosesItsPort(t *testing.T) {
 	t.Parallel()

@@ -122,12 +122,13 @@ func findEnvoy(ctx context.Context, out io.Writer) (string, error) {
 // A session is one run.
 type session struct {
 	Options
-	places places
-	say    *printer
-	envoy  string // the path of Envoy
-	dir    string // of configurations and sockets
-	lambda lambda
-	admin  client.Client
+	places  places
+	say     *printer
+	envoy   string // the path of Envoy
+	dir     string // of configurations and sockets
+	lambda  lambda
+	admin   client.Client
+	crashes crashes
 }
 
 func (s *session) run(ctx, force context.Context) error {

@@ -58,6 +58,7 @@ func (s *session) fromLambdalocal(entry map[string]any) {
 		s.say.line("lambdapeer: %s", text(entry, "msg"))
 		return
 	}
+	s.crashes.begun(entry)
 	s.logged("lambdalocal", entry, "environment")
 }
 
@@ -69,6 +70,9 @@ var flags = strings.NewReplacer(
 
 // fromControlPlane prints what does not concern the function: that is told in words of its own.
 func (s *session) fromControlPlane(entry map[string]any) {
+	if environment, crashed := s.crashes.see(entry); crashed {
+		s.sayCrash(environment, entry)
+	}
 	entry["msg"] = flags.Replace(text(entry, "msg"))
 	s.logged("control plane", entry, "function")
 }
@@ -129,6 +133,14 @@ func (p *printer) block(text string) {
 
 // app prints a line of an environment's app.
 func (p *printer) app(environment, line string) {
+	number := p.number(environment)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.out, "app %d | %s\n", number, line)
+}
+
+// number is that of an environment, which it keeps.
+func (p *printer) number(environment string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.numbers == nil || len(p.numbers) >= maxEnvironments {
@@ -139,5 +151,5 @@ func (p *printer) app(environment, line string) {
 		number = len(p.numbers) + 1
 		p.numbers[environment] = number
 	}
-	fmt.Fprintf(p.out, "app %d | %s\n", number, line)
+	return number
 }

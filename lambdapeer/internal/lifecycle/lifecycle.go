@@ -100,7 +100,10 @@ func (e *Environment) work(ctx context.Context, api *runtimeapi.Client) error {
 		if err != nil {
 			return err
 		}
-		if err := e.answer(ctx, api, event); err != nil {
+		switch err := e.answer(ctx, api, event); {
+		case err != nil && ctx.Err() != nil:
+			e.Logger.Warn("invocation not answered: the environment ends, as when the app has ended", "error", err)
+		case err != nil:
 			e.Logger.Error("invocation not answered", "error", err) // it may have timed out; the next one can succeed
 		}
 		if e.worn {
