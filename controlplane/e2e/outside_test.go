@@ -167,16 +167,16 @@ func TestTheRelaysCertificateAndATokenAreRenewed(t *testing.T) {
 	require.NoError(t, os.WriteFile(f.Static.TokenFile, []byte(newToken), 0o600))
 	door := relayDoor{t: t, stack: s.Stack}
 	s.Eventually("the new token", func() error {
-		if status, body := door.post("web", newToken); status != http.StatusOK {
+		if status, body := door.post("web", newToken, "a"); status != http.StatusOK {
 			return fmt.Errorf("%d %s", status, body)
 		}
 		return nil
 	})
-	status, _ := door.post("web", f.token)
+	status, _ := door.post("web", f.token, "a")
 	require.Equal(t, http.StatusUnauthorized, status)
 	require.NoError(t, os.WriteFile(f.Static.TokenFile, []byte("short"), 0o600))
 	s.eventuallyNotTaken("token/web", "at least 16 bytes")
-	status, _ = door.post("web", newToken)
+	status, _ = door.post("web", newToken, "a")
 	require.Equal(t, http.StatusOK, status)
 	s.get("/hello")
 	for _, socket := range sockets {

@@ -208,8 +208,8 @@ func TestTokensThatAreRefused(t *testing.T) {
 		Functions: []controlplanetest.Function{mine.Function, other.Function}, Config: withCertificate(t),
 	})
 	door := relayDoor{t: t, stack: s}
-	valid := door.register("mine", mine.token)
-	ended := door.register("mine", mine.token)
+	valid := door.register("mine", mine.token, "a")
+	ended := door.register("mine", mine.token, "b")
 	status, _ := s.AdminPost("/api/v1/instances/" + ended.Instance + "/drain")
 	require.Equal(t, http.StatusAccepted, status)
 	s.Eventually("ended", func() error {
@@ -234,7 +234,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 		}
 	}
 	for _, wrong := range [][2]string{{"mine", other.token}, {"other", mine.token}, {"mine", valid.Token}, {"nobody", mine.token}, {"mine", "x"}} {
-		code, _ := door.post(wrong[0], wrong[1])
+		code, _ := door.post(wrong[0], wrong[1], "c")
 		require.Equal(t, http.StatusUnauthorized, code, "%v", wrong)
 	}
 	want := maps.Clone(before)
@@ -304,17 +304,17 @@ func (d relayDoor) upgrade(path, token string) (int, string) {
 	return d.send("GET " + path + " HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: " + wire.Protocol + "\r\n" + authorization + "\r\n")
 }
 
-func (d relayDoor) post(function, token string) (int, string) {
+func (d relayDoor) post(function, token, environment string) (int, string) {
 	d.t.Helper()
-	body := fmt.Sprintf(`{"lambda_dispatch":%d,"function":%q,"environment":"test"}`, wire.Version, function)
+	body := fmt.Sprintf(`{"lambda_dispatch":%d,"function":%q,"environment":%q}`, wire.Version, function, environment)
 	return d.send(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
 		wire.RegisterPath, token, len(body), body))
 }
 
 // register becomes an instance of the function.
-func (d relayDoor) register(function, token string) wire.Invocation {
+func (d relayDoor) register(function, token, environment string) wire.Invocation {
 	d.t.Helper()
-	status, body := d.post(function, token)
+	status, body := d.post(function, token, environment)
 	require.Equal(d.t, http.StatusOK, status, body)
 	invocation, err := wire.DecodeInvocation([]byte(body))
 	require.NoError(d.t, err)
