@@ -194,6 +194,7 @@ func TestAResetPassesTheGateway(t *testing.T) {
 
 // The folder of the function is read-only, /tmp is empty and limited, layers lie over /opt, and what is shared is the machine's.
 func TestFiles(t *testing.T) {
+	t.Setenv("TMPDIR", "/tmp")      // which is what an environment has of its own
 	t.Setenv("TMPDIR", t.TempDir()) // where nobody else leaves anything
 	h := open(t)
 	task, under, over, together := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
