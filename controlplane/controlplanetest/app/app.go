@@ -169,8 +169,11 @@ func (a *app) degraded(w http.ResponseWriter, r *http.Request) bool {
 		}
 		<-r.Context().Done()
 		return true
-	case a.fails, a.broken.Load():
-		http.Error(w, "this version or process fails", http.StatusInternalServerError)
+	case a.fails:
+		http.Error(w, "this version fails", http.StatusInternalServerError)
+		return true
+	case a.broken.Load():
+		http.Error(w, "this process fails", http.StatusInternalServerError)
 		return true
 	case a.slower > 0:
 		return !pause(r, a.slower)
