@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// ToolsDir is the folder, in the working directory, beside the program that runs, or above one of them, where Find looks for what Fetch installed.
+// ToolsDir is the folder where Find looks for what Fetch installed: in the working directory, beside the program that runs, or above
+// one of them.
 const ToolsDir = ".tools"
 
 // ErrNotFound says that no Envoy of the pinned version is here. Fetch gets one.

@@ -232,20 +232,8 @@ func TestARolloutOfCodeThatNeverAnswers(t *testing.T) {
 	l := requests(t, s, 50)
 	s.Eventually("version 1", versions(s, "1"))
 	moveAlias(t, s, "7", nil)
-	s.Eventually("given up", func() error {
-		if f := s.Function("web"); f.Rollouts["hangs"] == 0 {
-			return fmt.Errorf("%+v", f.Rollout)
-		}
-		return versions(s, "1")()
-	})
-	late := 0
-	for _, r := range l.stop() {
-		if !r.served() {
-			require.Equal(t, "504 response_timeout", r.failure())
-			late++
-		}
-	}
-	require.Equal(t, 3, late)
+	s.Eventually("given up", gaveUp(s, "hangs"))
+	require.Equal(t, 3, timedOut(t, l.stop()))
 	require.Equal(t, map[string]uint64{"hangs": 1}, s.Function("web").Rollouts)
 	require.Contains(t, s.Function("web").Rollout.Detail, "answers none")
 }
@@ -263,24 +251,23 @@ func TestARolloutOfCodeThatAnswersItsHealthCheckOnly(t *testing.T) {
 	checks.start(1, endless)
 	s.Eventually("version 1", versions(s, "1"))
 	moveAlias(t, s, "7", nil)
-	s.Eventually("given up", func() error {
-		if f := s.Function("web"); f.Rollouts["hangs"] == 0 {
-			return fmt.Errorf("%+v", f.Rollout)
-		}
-		return versions(s, "1")()
-	})
-	late := 0
-	for _, r := range l.stop() {
+	s.Eventually("given up", gaveUp(s, "hangs"))
+	require.LessOrEqual(t, timedOut(t, l.stop()), 20, "what one instance takes at once, twice at most")
+	for _, r := range checks.stop() {
+		require.True(t, r.served())
+	}
+	require.Equal(t, map[string]uint64{"hangs": 1}, s.Function("web").Rollouts)
+}
+
+// timedOut is how many of the requests were not answered in time. All others must have been served.
+func timedOut(t *testing.T, results []result) (late int) {
+	for _, r := range results {
 		if !r.served() {
 			require.Equal(t, "504 response_timeout", r.failure())
 			late++
 		}
 	}
-	require.LessOrEqual(t, late, 20, "what one instance takes at once, twice at most")
-	for _, r := range checks.stop() {
-		require.True(t, r.served())
-	}
-	require.Equal(t, map[string]uint64{"hangs": 1}, s.Function("web").Rollouts)
+	return late
 }
 
 // versions expects that only one version is ready, and that no rollout is under way.

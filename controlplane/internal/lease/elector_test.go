@@ -38,21 +38,29 @@ func (m *memory) Swap(_ context.Context, seen uint64, next Record) error {
 	return nil
 }
 
+// candidacy lets an Elector run until stop is called. Its leader does nothing.
+func candidacy(t *testing.T, e *Elector) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		e.Run(ctx, func(term context.Context, _ uint64, _ []string) { <-term.Done() })
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
 // Nothing else in the log of such a leader tells why it has ended, because no relay was ever there to be lost.
 func TestALeaderSaysWhyItGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, said := logtest.NewNullLogger()
 		e := NewElector("c0", "", &memory{record: Record{Version: 1, Term: 1, Relays: []string{"p"}}}, log)
 		e.Remote()
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			e.Run(ctx, func(term context.Context, _ uint64, _ []string) { <-term.Done() })
-		}()
+		stop := candidacy(t, e)
 		time.Sleep(Patience + 2*Renew)
-		cancel()
-		<-ended
+		stop()
 		count := 0
 		for _, entry := range said.AllEntries() {
 			if entry.Level == logrus.WarnLevel && strings.Contains(entry.Message, "gives way") {
@@ -107,12 +115,7 @@ func TestAStoreThatFailsIsSpokenOfNowAndThen(t *testing.T) {
 				store, never := &moody{}, func(int) error { return nil }
 				store.fails.Store(never)
 				e := NewElector("c0", "", store, log)
-				ctx, cancel := context.WithCancel(t.Context())
-				ended := make(chan struct{})
-				go func() {
-					defer close(ended)
-					e.Run(ctx, func(term context.Context, _ uint64, _ []string) { <-term.Done() })
-				}()
+				stop := candidacy(t, e)
 				synctest.Wait()
 				said.Reset()
 				store.fails.Store(c.fails)
@@ -138,8 +141,7 @@ func TestAStoreThatFailsIsSpokenOfNowAndThen(t *testing.T) {
 				synctest.Wait()
 				count()
 				require.Equal(t, 1, well)
-				cancel()
-				<-ended
+				stop()
 			})
 		})
 	}

@@ -41,12 +41,7 @@ func TestAStoreThatCanOnlyBeReadFails(t *testing.T) {
 			log, _ := logtest.NewNullLogger()
 			store := &readOnly{memory{record: Record{Version: 1, Term: 1, Holder: holder}}}
 			e := NewElector("me", "", store, log)
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				e.Run(ctx, func(term context.Context, _ uint64, _ []string) { <-term.Done() })
-			}()
+			stop := candidacy(t, e)
 			for range 60 {
 				time.Sleep(time.Second)
 				store.mu.Lock()
@@ -56,8 +51,7 @@ func TestAStoreThatCanOnlyBeReadFails(t *testing.T) {
 			h := e.Health()
 			require.Equal(t, well, h.Why == "", "%q holds it: %+v", holder, h)
 			require.Equal(t, well, h.Age < Duration)
-			cancel()
-			<-ended
+			stop()
 		})
 	}
 }
@@ -70,12 +64,7 @@ func TestHealthTellsSinceWhenAStoreHasNotAnswered(t *testing.T) {
 		well := func(int) error { return nil }
 		store.fails.Store(well)
 		e := NewElector("c0", "", store, log)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			e.Run(ctx, func(term context.Context, _ uint64, _ []string) { <-term.Done() })
-		}()
+		stop := candidacy(t, e)
 		time.Sleep(time.Minute)
 		require.LessOrEqual(t, e.Health().Age, Renew)
 		require.Empty(t, e.Health().Why)
@@ -104,7 +93,6 @@ func TestHealthTellsSinceWhenAStoreHasNotAnswered(t *testing.T) {
 		require.Equal(t, TimedOut, h.Cause)
 		store.fails.Store(well)
 		close(hangs)
-		cancel()
-		<-ended
+		stop()
 	})
 }

@@ -228,7 +228,8 @@ func (p *Pool) begin(now time.Time, to Route, plan rollout.Plan, fleet *scaler.F
 	p.roll = r
 	p.rejected = Route{}
 	for i := range p.Instances() {
-		i.tests = tests{n: i.leases.n - i.streams, gone: i.unanswered.gone}
+		i.tests = tests{n: i.leases.n - i.streams}
+		i.unanswered.before = i.unanswered.gone
 		p.setFresh(i, slices.Contains(r.incoming, i.version))
 	}
 	r.trusted = !r.Unproven() || p.proven(now)

@@ -20,15 +20,14 @@ type tests struct {
 	long int // of those that have ended, such as took longer than usual
 	late int // of those that have ended, such as waited for an answer for as long as one may take
 	left int // all that have ended
-
-	gone int // requests that ended without an answer before the rollout began, as its peer has counted them
 }
 
 // Unanswered are the requests, of all kinds, that an instance's peer has counted and to which no answer has begun.
 type unanswered struct {
-	told bool // its peer counts them
-	all  int
-	gone int // such as have ended
+	told   bool // its peer counts them
+	all    int
+	gone   int // such as have ended
+	before int // of those, such as had ended before the rollout began, or before the peer was heard first
 }
 
 // survives is how long an instance is there after a request before that counts as an answer, for peers that do not count them. Of
@@ -126,12 +125,12 @@ func (t *tests) ended(took, usually, late time.Duration) {
 // Unanswered says how many requests the instance's peer has counted to which no answer has begun, the ended ones included, and how many
 // requests were in flight then.
 func (p *Pool) Unanswered(i *Instance, requests uint64, inFlight int) {
-	all := int(min(requests, math.MaxInt32))
-	gone := max(0, all-inFlight)
-	if !i.unanswered.told {
-		i.tests.gone = gone // what was before nobody here knows
+	u := &i.unanswered
+	u.all = int(min(requests, math.MaxInt32))
+	u.gone = max(0, u.all-inFlight)
+	if !u.told {
+		u.told, u.before = true, u.gone
 	}
-	i.unanswered = unanswered{told: true, all: all, gone: gone}
 }
 
 // listenEvery is how often it is looked whether unproven code has answered.
@@ -180,34 +179,34 @@ func (p *Pool) listenOn(now time.Time) {
 		return
 	}
 	r.listened, r.look = now, time.Time{}
-	var sides [2]rollout.Silence // of the old code and of the new
-	var quiet bool               // peers of the old code do not say what they have not answered
+	var after, before rollout.Silence
+	quiet := false // a peer of the old code does not say what it has not answered
 	for i := range p.Instances() {
 		if i.state != Ready || !i.counts {
 			continue
 		}
-		side := &sides[0]
-		if i.fresh {
-			side = &sides[1]
-			if i.leases.n > 0 {
-				r.look = now.Add(listenEvery)
-			}
+		if !i.fresh {
+			quiet = quiet || !i.unanswered.told
+			p.addSilence(now, i, &before)
+			continue
 		}
-		quiet = quiet || !i.fresh && !i.unanswered.told
-		p.addSilence(now, i, side)
+		p.addSilence(now, i, &after)
+		if i.leases.n > 0 {
+			r.look = now.Add(listenEvery)
+		}
 	}
 	if quiet {
-		sides = [2]rollout.Silence{} // there is nothing to compare with
+		after = rollout.Silence{} // there is nothing to compare it with
 	}
-	r.PartlySilent(now, sides[1], sides[0])
+	r.PartlySilent(now, after, before)
 }
 
 // addSilence adds what the instance has not answered since the rollout began. Which requests those are nobody knows: as many at most as
 // its peer has counted, and as may be, by the time that they have taken.
 func (p *Pool) addSilence(now time.Time, i *Instance, s *rollout.Silence) {
-	t := &i.tests
-	gone := max(0, i.unanswered.gone-t.gone) + i.foreign
-	open := min(max(0, i.unanswered.all-i.unanswered.gone-i.foreign), i.leases.n-i.streams)
+	t, u := &i.tests, &i.unanswered
+	gone := max(0, u.gone-u.before) + i.foreign
+	open := min(max(0, u.all-u.gone-i.foreign), i.leases.n-i.streams)
 	s.Given += t.n
 	s.Open += gone + open
 	s.Long += gone + min(open, i.waiting(now, p.usually()))

@@ -48,8 +48,8 @@ func (n *state) resources(cache string) map[string]types.Resource {
 	switch cache {
 	case resourcev3.ListenerType:
 		return byName(n.set.Listeners)
-	case elderListeners:
-		return byName(n.set.Elder)
+	case olderListeners:
+		return byName(n.set.Older)
 	case resourcev3.RouteType:
 		return byName(n.set.Routes)
 	case resourcev3.ClusterType:
@@ -131,7 +131,7 @@ func (s *Server) settle() error {
 	if err := errors.Join(s.updateSecrets(false), s.updateRoutes(false)); err != nil {
 		return err
 	}
-	for _, listeners := range []string{resourcev3.ListenerType, elderListeners} {
+	for _, listeners := range []string{resourcev3.ListenerType, olderListeners} {
 		if err := s.update(listeners, s.state.resources(listeners), true); err != nil {
 			return err
 		}
@@ -173,7 +173,7 @@ func (s *Server) breakCircles() (bool, error) {
 	s.opens = time.Now().Add(closedFor)
 	return true, errors.Join(
 		s.caches[resourcev3.ListenerType].UpdateResources(nil, circles),
-		s.caches[elderListeners].UpdateResources(nil, circles),
+		s.caches[olderListeners].UpdateResources(nil, circles),
 	)
 }
 
@@ -222,8 +222,8 @@ func (s *Server) updateRoutes(whole bool) error {
 }
 
 // update publishes the resources of a cache that have changed. whole also removes those that next does not have.
-func (s *Server) update(name string, next map[string]types.Resource, whole bool) error {
-	cache := s.caches[name]
+func (s *Server) update(key string, next map[string]types.Resource, whole bool) error {
+	cache := s.caches[key]
 	now := cache.GetResources()
 	changed := map[string]types.Resource{}
 	for name, r := range next {

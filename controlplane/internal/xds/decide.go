@@ -26,8 +26,8 @@ func deciders(cfg *config.Config) string {
 	return controlCluster
 }
 
-// decisionService is who is asked about requests. If the control plane restarts, Envoy asks again as the retry policy of the cluster
-// in the bootstrap says, which Envoy reads once: a policy in here is read anew for each request, for a fourteenth of the CPU.
+// decisionService is who is asked about requests. If the control plane restarts, Envoy asks again as the bootstrap's cluster says, whose
+// retry policy it reads once. A policy in here would be read anew for each request, and cost 7 % of the CPU that a request takes.
 func decisionService(cfg *config.Config) *corev3.GrpcService {
 	return &corev3.GrpcService{
 		TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
@@ -38,7 +38,7 @@ func decisionService(cfg *config.Config) *corev3.GrpcService {
 	}
 }
 
-// How often, and how far apart, an Envoy with an elder bootstrap asks again: as in the bootstrap of today. After about 15 seconds it
+// How often, and how far apart, an Envoy with an older bootstrap asks again: as in the bootstrap of today. After about 15 seconds it
 // balances the request over the healthy endpoints.
 const (
 	offers        = 40
@@ -46,8 +46,8 @@ const (
 	offerPauseMax = 500 * time.Millisecond
 )
 
-// elderDecisionService is the same for Envoys whose bootstrap has no retry policy.
-func elderDecisionService(cfg *config.Config) *corev3.GrpcService {
+// olderDecisionService is the same for Envoys whose bootstrap has no retry policy.
+func olderDecisionService(cfg *config.Config) *corev3.GrpcService {
 	service := decisionService(cfg)
 	service.RetryPolicy = &corev3.RetryPolicy{
 		RetryOn:    "connect-failure,reset,refused-stream,unavailable",
@@ -63,14 +63,14 @@ func elderDecisionService(cfg *config.Config) *corev3.GrpcService {
 // asksAgain is the key of an Envoy's metadata that names the cluster of its bootstrap which has a retry policy for decisions.
 const asksAgain = "asks_again"
 
-// elderListeners is the cache of listeners for Envoys whose bootstrap names no such cluster, or another one.
-const elderListeners = resourcev3.ListenerType + "/elder"
+// olderListeners is the cache of listeners for Envoys whose bootstrap names no such cluster, or another one.
+const olderListeners = resourcev3.ListenerType + "/older"
 
 // cacheOf tells which cache serves a request.
 func (s *Server) cacheOf(r *cachev3.DeltaRequest) string {
 	url := r.GetTypeUrl()
 	if url == resourcev3.ListenerType && r.GetNode().GetMetadata().GetFields()[asksAgain].GetStringValue() != s.deciders {
-		return elderListeners
+		return olderListeners
 	}
 	return url
 }

@@ -75,7 +75,7 @@ func TestEnvoysThatDoNotAskAgainAreToldTo(t *testing.T) {
 func TestBootstrapsAskAgain(t *testing.T) {
 	for name, cfg := range layouts() {
 		boot := bootstrapOf(t, cfg)
-		told := decidesBy(t, xds.Resources(cfg).Elder[0])
+		told := decidesBy(t, xds.Resources(cfg).Older[0])
 		asked := boot.GetNode().GetMetadata().GetFields()["asks_again"].GetStringValue()
 		require.Equal(t, told.GetEnvoyGrpc().GetClusterName(), asked, name)
 

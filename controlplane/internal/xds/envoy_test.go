@@ -530,15 +530,15 @@ func (f *front) upgrade(t *testing.T, path, protocol string) net.Conn {
 }
 
 // A held request is offered to the next process, and Envoy takes over the next state, what is gone included. The Envoy may have the
-// bootstrap of an elder release, which does not ask again by itself.
+// bootstrap of an older release, which does not ask again by itself.
 func TestARestartOfTheControlPlane(t *testing.T) {
-	for name, bootstrap := range map[string]func(string) []byte{"bootstrap": nil, "elder bootstrap": elderBootstrap} {
+	for name, bootstrap := range map[string]func(string) []byte{"bootstrap": nil, "older bootstrap": olderBootstrap} {
 		t.Run(name, func(t *testing.T) { aRestartIsSurvived(t, bootstrap) })
 	}
 }
 
-// elderBootstrap is bootstrap.yaml without what asks again about requests.
-func elderBootstrap(dir string) []byte {
+// olderBootstrap is bootstrap.yaml without what asks again about requests.
+func olderBootstrap(dir string) []byte {
 	text, err := envoy.Bootstrap(dir, "127.0.0.1:0")
 	if err != nil {
 		panic(err)

@@ -26,7 +26,7 @@ const (
 // A ResourceSet has all resources that depend only on the configuration, in a stable order. Endpoints are not in it.
 type ResourceSet struct {
 	Listeners []*listenerv3.Listener
-	Elder     []*listenerv3.Listener        // the same, for Envoys with an elder bootstrap
+	Older     []*listenerv3.Listener        // the same, for Envoys with an older bootstrap
 	Routes    []*routev3.RouteConfiguration // one per listener, with its name
 	Clusters  []*clusterv3.Cluster          // two per function: its own, and the twin for upgrades
 }
@@ -36,7 +36,7 @@ func Resources(cfg *config.Config) ResourceSet {
 	var set ResourceSet
 	for _, l := range cfg.Listeners {
 		set.Listeners = append(set.Listeners, listener(cfg, l, decisionService(cfg)))
-		set.Elder = append(set.Elder, listener(cfg, l, elderDecisionService(cfg)))
+		set.Older = append(set.Older, listener(cfg, l, olderDecisionService(cfg)))
 		set.Routes = append(set.Routes, withHealth(routeConfiguration(cfg, l), l, false))
 	}
 	if traced(cfg) {
@@ -51,7 +51,7 @@ func Resources(cfg *config.Config) ResourceSet {
 // validate checks the rules that Envoy's types declare, as Envoy will.
 func (s ResourceSet) validate() error {
 	var errs []error
-	for _, r := range slices.Concat(s.Listeners, s.Elder) {
+	for _, r := range slices.Concat(s.Listeners, s.Older) {
 		errs = append(errs, r.ValidateAll())
 	}
 	for _, r := range s.Routes {

@@ -42,7 +42,7 @@ const (
 type Server struct {
 	// Static after New.
 	deciders  string                          // the cluster of bootstraps that is asked about requests
-	caches    map[string]*cachev3.LinearCache // by type URL; listeners for some are in elderListeners
+	caches    map[string]*cachev3.LinearCache // by type URL; listeners for some are in olderListeners
 	acks      *tracker
 	log       logrus.FieldLogger
 	populated chan struct{} // closed when the first full state is in the caches
@@ -111,7 +111,7 @@ func New(cfg *config.Config, log logrus.FieldLogger) (*Server, error) {
 func caches(set ResourceSet) map[string]*cachev3.LinearCache {
 	return map[string]*cachev3.LinearCache{
 		resourcev3.ListenerType: linear(resourcev3.ListenerType, set.Listeners),
-		elderListeners:          linear(resourcev3.ListenerType, set.Elder),
+		olderListeners:          linear(resourcev3.ListenerType, set.Older),
 		resourcev3.RouteType:    linear(resourcev3.RouteType, set.Routes),
 		resourcev3.ClusterType:  linear(resourcev3.ClusterType, set.Clusters),
 		resourcev3.EndpointType: cachev3.NewLinearCache(resourcev3.EndpointType),
