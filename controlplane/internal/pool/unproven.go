@@ -196,7 +196,7 @@ func (p *Pool) listenOn(now time.Time) {
 		}
 	}
 	if quiet {
-		after = rollout.Silence{} // there is nothing to compare it with
+		before = rollout.Silence{} // there is nothing to compare with
 	}
 	r.PartlySilent(now, after, before)
 }

@@ -220,13 +220,14 @@ func (r *Rollout) Silent(now time.Time, s Silence) {
 }
 
 // PartlySilent says what the new version, which has answered somebody, and the old one have not answered. It gets no larger share while
-// more may be silent on it. What clients did not wait for is no sign that it hangs, as far as they do not wait for the old one either.
+// more may be silent on it. What clients did not wait for is no sign that it hangs, as far as they do not wait for the old one either: so
+// where nothing is known of the old one, nothing is said of the new one.
 func (r *Rollout) PartlySilent(now time.Time, after, before Silence) {
 	more := func(n, then int) bool {
 		share := float64(then) / float64(max(1, before.Given))
 		given := float64(after.Given)
 		chance := silentByChance * math.Sqrt(share*(1-min(share, 1))*given)
-		return r.plan.MaxErrors > 0 && n >= EnoughLate && float64(n) > (share+r.plan.MaxErrors)*given+chance
+		return r.plan.MaxErrors > 0 && before.Given > 0 && n >= EnoughLate && float64(n) > (share+r.plan.MaxErrors)*given+chance
 	}
 	r.hold(now, more(after.Open, before.Long))
 	switch {

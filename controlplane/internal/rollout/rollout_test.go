@@ -213,3 +213,22 @@ func TestARolloutThatLeavesNothingOldIsDoneAtOnce(t *testing.T) {
 	r.Look(dawn, n, n, 0)
 	require.Equal(t, rollout.Done, r.Phase())
 }
+
+// Clients that do not wait for the old version either are no sign that the new one hangs, and where nothing is known of the old one
+// nothing is.
+func TestSilenceIsComparedWithTheOldVersions(t *testing.T) {
+	after := rollout.Silence{Given: 100, Open: 40, Long: 40, Gone: 35, Left: 35}
+	for name, c := range map[string]struct {
+		before rollout.Silence
+		cause  rollout.Cause
+	}{
+		"the old one answers":  {rollout.Silence{Given: 1000}, rollout.Hangs},
+		"clients leave both":   {rollout.Silence{Given: 1000, Open: 300, Long: 300, Gone: 300}, ""},
+		"there is no old one":  {rollout.Silence{}, ""},
+		"the old one is young": {rollout.Silence{Given: 10, Open: 3, Long: 3, Gone: 3}, ""},
+	} {
+		r := rollout.Begin(dawn, rollout.Plan{MaxErrors: 0.2}, 1)
+		r.PartlySilent(dawn, after, c.before)
+		require.Equal(t, c.cause, r.Cause(), name)
+	}
+}
