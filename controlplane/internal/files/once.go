@@ -33,15 +33,36 @@ func Once(name string, fresh func() ([]byte, error)) ([]byte, error) {
 // Replace gives a file other contents, for its owner's eyes only. Whoever reads it finds the old or the new ones, also after
 // the machine has failed.
 func Replace(name string, contents []byte) error {
-	draft, err := write(filepath.Dir(name), contents)
+	draft, err := Prepare(name, contents)
 	if err != nil {
-		return of(name, err)
+		return err
 	}
-	if err := os.Rename(draft, name); err != nil {
-		return errors.Join(of(name, err), os.Remove(draft))
+	defer draft.Discard()
+	return draft.Place()
+}
+
+// A Draft is what a file may get as its contents. It is on the disk already.
+type Draft struct{ name, path string }
+
+// Prepare writes what a file is to hold, for its owner's eyes only, beside it. That takes as long as the disk does; to Place it does not.
+func Prepare(name string, contents []byte) (*Draft, error) {
+	path, err := write(filepath.Dir(name), contents)
+	if err != nil {
+		return nil, of(name, err)
+	}
+	return &Draft{name: name, path: path}, nil
+}
+
+// Place gives the file the contents of the draft.
+func (d *Draft) Place() error {
+	if err := os.Rename(d.path, d.name); err != nil {
+		return of(d.name, err)
 	}
 	return nil
 }
+
+// Discard removes the draft if it was not placed.
+func (d *Draft) Discard() { _ = os.Remove(d.path) }
 
 // write makes a file of a name that nobody has.
 func write(dir string, contents []byte) (name string, err error) {

@@ -1,7 +1,9 @@
 // Package file keeps the record of a lease in a file, for control planes on one host. The file is replaced as a whole, under a lock
-// which the kernel releases when its process dies. Who only reads takes no lock: a standby looks many times a second, and one that is
-// stopped in that moment would keep all others from leading. The holder keeps another such lock as long as it lives, so that its
+// which the kernel releases when its process dies. The holder of the record keeps another such lock as long as it lives, so that its
 // death is noticed at once. A holder that hangs loses the lease when that expires.
+//
+// A process may be stopped at any moment, and must not keep the others from leading. So who only reads takes no lock, and what the disk
+// takes its time for is done before. Whoever has the lock for longer than patience loses it, and notices that before it changes the record.
 package file
 
 import (
@@ -29,7 +31,7 @@ const maxRecord = 1 << 20
 type Store struct {
 	dir     string
 	me      string
-	replace func(name string, contents []byte) error
+	prepare func(name string, contents []byte) (*files.Draft, error)
 
 	mu   sync.Mutex
 	life *os.File // locked while this process holds the record; otherwise nil
@@ -37,7 +39,7 @@ type Store struct {
 }
 
 // New returns the store of a directory, for the candidate me.
-func New(dir, me string) *Store { return &Store{dir: dir, me: me, replace: files.Replace} }
+func New(dir, me string) *Store { return &Store{dir: dir, me: me, prepare: files.Prepare} }
 
 func (s *Store) record() string { return filepath.Join(s.dir, "leader.json") }
 
@@ -61,11 +63,11 @@ func (s *Store) Read(ctx context.Context) (lease.Found, error) {
 
 // readLost reads under the lock, because the locks of terms, which must not change meanwhile, tell what is lost.
 func (s *Store) readLost(ctx context.Context) (lease.Found, error) {
-	unlock, err := s.lock(ctx)
+	lock, err := s.lock(ctx)
 	if err != nil {
 		return lease.Found{}, err
 	}
-	defer unlock()
+	defer s.unlock(lock)
 	r, err := s.read()
 	if err != nil {
 		return lease.Found{}, err
@@ -79,11 +81,20 @@ func (s *Store) found(r lease.Record) lease.Found {
 
 // Swap implements lease.Store.
 func (s *Store) Swap(ctx context.Context, seen uint64, next lease.Record) error {
-	unlock, err := s.lock(ctx)
+	text, err := json.Marshal(next)
+	if err != nil {
+		return fmt.Errorf("lease: %w", err)
+	}
+	draft, err := s.prepare(s.record(), append(text, '\n'))
+	if err != nil {
+		return fmt.Errorf("lease: %w", err)
+	}
+	defer draft.Discard()
+	lock, err := s.lock(ctx)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer s.unlock(lock)
 	now, err := s.read()
 	if err != nil {
 		return err
@@ -101,9 +112,8 @@ func (s *Store) Swap(ctx context.Context, seen uint64, next lease.Record) error 
 			return err
 		}
 	}
-	text, err := json.Marshal(next)
-	if err == nil {
-		err = s.replace(s.record(), append(text, '\n'))
+	if err = s.counts(lock); err == nil {
+		err = draft.Place()
 	}
 	if err != nil {
 		if now.Term != next.Term {
@@ -120,31 +130,70 @@ func (s *Store) Swap(ctx context.Context, seen uint64, next lease.Record) error 
 	return nil
 }
 
-// lock keeps other processes out until unlock is called.
-func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
+// patience is how long one process may have the lock while another one waits. It takes far less than a millisecond to change the record.
+const patience = 500 * time.Millisecond
+
+// errStands says that another process has had a lock for longer than patience.
+var errStands = errors.New("another process has it and stands still")
+
+// lock keeps other processes, and other calls in this one, from changing the record until unlock is called. If another process has the
+// lock and stands still, that lock is removed and the next one counts.
+func (s *Store) lock(ctx context.Context) (f *os.File, err error) {
 	s.mu.Lock()
-	f, err := os.OpenFile(filepath.Join(s.dir, "leader.lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err == nil {
-		if err = flock(ctx, f); err != nil {
-			err = errors.Join(err, f.Close())
+	defer func() {
+		if err != nil {
+			s.mu.Unlock()
+			err = fmt.Errorf("lease: %w", err)
+		}
+	}()
+	for {
+		if f, err = os.OpenFile(filepath.Join(s.dir, "leader.lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+			return nil, err
+		}
+		err = flock(ctx, f)
+		counts := s.counts(f) == nil
+		if err == nil && counts {
+			return f, nil
+		}
+		if errors.Is(err, errStands) {
+			if err = nil; counts {
+				err = os.Remove(f.Name())
+			}
+		}
+		_ = f.Close()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // another process may have removed it first
+			return nil, err
 		}
 	}
-	if err != nil {
-		s.mu.Unlock()
-		return nil, fmt.Errorf("lease: %w", err)
-	}
-	return func() {
-		_ = f.Close()
-		s.mu.Unlock()
-	}, nil
 }
 
-// flock waits for a lock, which others hold only for a moment unless they hang.
+func (s *Store) unlock(f *os.File) {
+	_ = f.Close()
+	s.mu.Unlock()
+}
+
+// counts reports an error if others have removed the file of a lock: then it keeps nobody out any more.
+func (s *Store) counts(f *os.File) error {
+	mine, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := os.Stat(f.Name())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(mine, now) {
+		return fmt.Errorf("%s: this process had it for so long that another one took it", f.Name())
+	}
+	return err
+}
+
+// flock waits for a lock, which others hold only for a moment unless they stand still.
 func flock(ctx context.Context, f *os.File) error {
-	for {
+	for began := time.Now(); ; {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return err
+		}
+		if time.Since(began) > patience {
+			return errStands
 		}
 		select {
 		case <-time.After(time.Millisecond):

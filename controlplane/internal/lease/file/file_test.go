@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/files"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/leasetest"
 )
@@ -90,7 +91,9 @@ func TestWhatFailsHasACause(t *testing.T) {
 	defer holder.die()
 	require.NoError(t, holder.Swap(t.Context(), 0, lease.Record{Version: 1, Term: 7, Holder: "holder"}))
 	for errno, cause := range map[syscall.Errno]lease.Cause{syscall.EROFS: lease.ReadOnly, syscall.EACCES: lease.Denied, syscall.ENOSPC: lease.Full} {
-		holder.replace = func(name string, _ []byte) error { return &os.PathError{Op: "open", Path: name, Err: errno} }
+		holder.prepare = func(name string, _ []byte) (*files.Draft, error) {
+			return nil, &os.PathError{Op: "open", Path: name, Err: errno}
+		}
 		require.Equal(t, cause, lease.CauseOf(holder.Swap(t.Context(), 1, lease.Record{Version: 2, Term: 7, Holder: "holder"})))
 	}
 	require.NoError(t, os.WriteFile(holder.record(), []byte("{"), 0o600))
@@ -113,14 +116,34 @@ func TestWhoReadsTakesNoLock(t *testing.T) {
 	defer holder.die()
 	first := lease.Record{Version: 1, Term: 7, Holder: "holder"}
 	require.NoError(t, holder.Swap(t.Context(), 0, first))
-	unlock, err := holder.lock(t.Context())
+	lock, err := holder.lock(t.Context())
 	require.NoError(t, err)
-	defer unlock()
+	defer holder.unlock(lock)
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	found, err := standby.Read(over)
 	require.NoError(t, err)
 	require.Equal(t, lease.Found{Record: first}, found)
+}
+
+// A leader that is stopped while it changes the record keeps nobody from leading. When it goes on it changes nothing, and knows that.
+func TestALeaderThatIsStoppedAsItChangesTheRecordIsFollowed(t *testing.T) {
+	dir := t.TempDir()
+	holder, standby := New(dir, "holder"), New(dir, "standby")
+	defer holder.die()
+	defer standby.die()
+	require.NoError(t, holder.Swap(t.Context(), 0, lease.Record{Version: 1, Term: 7, Holder: "holder"}))
+	lock, err := holder.lock(t.Context())
+	require.NoError(t, err)
+
+	next := lease.Record{Version: 2, Term: 8, Holder: "standby"}
+	require.NoError(t, standby.Swap(t.Context(), 1, next))
+	require.ErrorContains(t, holder.counts(lock), "another one took it")
+	holder.unlock(lock)
+	var conflict *lease.ConflictError
+	require.ErrorAs(t, holder.Swap(t.Context(), 1, lease.Record{Version: 2, Term: 7, Holder: "holder"}), &conflict)
+	require.Equal(t, next, conflict.Now)
+	require.NoError(t, standby.Swap(t.Context(), 2, lease.Record{Version: 3, Term: 8, Holder: "standby"}))
 }
 
 // While its holder lives a record that is lost is no reason to elect another one: it is written again. After that anybody may lead, in a
@@ -176,16 +199,20 @@ func TestWhoCannotWriteTheRecordLocksNoTerm(t *testing.T) {
 	dir := t.TempDir()
 	full, other := New(dir, "full"), New(dir, "other")
 	defer other.die()
-	full.replace = func(string, []byte) error { return syscall.ENOSPC }
+	full.prepare = func(name string, contents []byte) (*files.Draft, error) {
+		draft, err := files.Prepare(name, contents)
+		draft.Discard() // the disk fails after the last moment at which that could be known
+		return draft, err
+	}
 	next := lease.Record{Version: 1, Term: 1, Holder: "full"}
-	require.ErrorIs(t, full.Swap(t.Context(), 0, next), syscall.ENOSPC)
+	require.ErrorIs(t, full.Swap(t.Context(), 0, next), syscall.ENOENT)
 	next.Holder = "other"
 	require.NoError(t, other.Swap(t.Context(), 0, next))
 
 	// The leader itself stays alive for others.
 	next.Version++
-	other.replace = full.replace
-	require.ErrorIs(t, other.Swap(t.Context(), 1, next), syscall.ENOSPC)
+	other.prepare = full.prepare
+	require.ErrorIs(t, other.Swap(t.Context(), 1, next), syscall.ENOENT)
 	found, err := full.Read(t.Context())
 	require.NoError(t, err)
 	require.False(t, found.Gone)
