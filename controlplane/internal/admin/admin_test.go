@@ -47,11 +47,7 @@ func (*fake) Functions() []operator.Function {
 			Killers: []operator.Killer{{Route: "GET /pdf/{id}", Deaths: 5, Of: 6, Others: 31, Share: 0.01, LastAt: time.Unix(1.8e9, 0).UTC()}}, Ends: map[string]uint64{"scale_in": 4},
 			Requests:  []operator.RequestCount{{Outcome: "rejected", Cause: "queue_full", Count: 2}, {Outcome: "dispatched", Count: 7}},
 			QueueWait: operator.Histogram{Bounds: []float64{0, .1}, Counts: []uint64{4, 2, 1}, Sum: 1.5},
-			Bill: operator.Bill{
-				MemoryMB: 512, Invocations: 4, Estimated: 1, BilledSeconds: 60, BilledGBSeconds: 30,
-				Running: 6, GBSeconds: 33, Dollars: 0.5, DollarsPerHour: 0.25,
-				Plain: operator.PlainBill{Requests: 7, ColdStarts: 2, BilledSeconds: 40, GBSeconds: 20, Dollars: 0.375}, SavedDollars: -0.125,
-			},
+			Bill:      whole, Own: own,
 		},
 		{Name: "api"},
 	}
@@ -120,6 +116,20 @@ func (f *fake) DrainInstance(id string) error {
 	}
 	return fmt.Errorf("instance %q: %w", id, operator.ErrNotFound)
 }
+
+// Bills of a function: the whole, which leaders before this one have begun, and what this one has added.
+var (
+	whole = operator.Bill{
+		MemoryMB: 512, Invocations: 4, Estimated: 1, BilledSeconds: 60, BilledGBSeconds: 30,
+		Running: 6, GBSeconds: 33, Dollars: 0.5, DollarsPerHour: 0.25,
+		Plain: operator.PlainBill{Requests: 7, ColdStarts: 2, BilledSeconds: 40, GBSeconds: 20, Dollars: 0.375}, SavedDollars: -0.125,
+	}
+	own = operator.Bill{
+		MemoryMB: 512, Invocations: 3, Estimated: 1, BilledSeconds: 20, BilledGBSeconds: 10,
+		Running: 6, GBSeconds: 13, Dollars: 0.25, DollarsPerHour: 0.25,
+		Plain: operator.PlainBill{Requests: 5, ColdStarts: 1, BilledSeconds: 30, GBSeconds: 15, Dollars: 0.125}, SavedDollars: -0.125,
+	}
+)
 
 // A door is a server under test.
 type door struct {

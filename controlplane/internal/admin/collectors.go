@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"sync"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
@@ -40,6 +42,8 @@ type functionCollector struct {
 	billed, billedMemory                        metric
 	billedInvocations, estimatedInvocations     metric
 	cost, costPerHour, plainCost, saved         metric
+
+	spent, plainSpent highest
 }
 
 func newFunctionCollector(snapshot func() []operator.Function) collector {
@@ -100,7 +104,10 @@ func (c *functionCollector) all() []metric {
 }
 
 func (c *functionCollector) collect(s sink) {
-	for _, f := range c.snapshot() {
+	functions := c.snapshot()
+	c.spent.keep(functions)
+	c.plainSpent.keep(functions)
+	for _, f := range functions {
 		c.collectState(s, f)
 		c.collectCounts(s, f)
 		c.collectBill(s, f)
@@ -149,14 +156,39 @@ func (c *functionCollector) collectCounts(s sink, f operator.Function) {
 }
 
 func (c *functionCollector) collectBill(s sink, f operator.Function) {
-	s.put(c.billed, f.Bill.BilledSeconds, f.Name)
-	s.put(c.billedMemory, f.Bill.BilledGBSeconds*bytesPerGB, f.Name)
-	s.put(c.billedInvocations, float64(f.Bill.Invocations), f.Name)
-	s.put(c.estimatedInvocations, float64(f.Bill.Estimated), f.Name)
-	s.put(c.cost, f.Bill.Dollars, f.Name)
-	s.put(c.costPerHour, f.Bill.DollarsPerHour, f.Name)
-	s.put(c.plainCost, f.Bill.Plain.Dollars, f.Name)
-	s.put(c.saved, f.Bill.SavedDollars, f.Name)
+	s.put(c.billed, f.Own.BilledSeconds, f.Name)
+	s.put(c.billedMemory, f.Own.BilledGBSeconds*bytesPerGB, f.Name)
+	s.put(c.billedInvocations, float64(f.Own.Invocations), f.Name)
+	s.put(c.estimatedInvocations, float64(f.Own.Estimated), f.Name)
+	s.put(c.cost, c.spent.of(f.Name, f.Own.Dollars), f.Name)
+	s.put(c.costPerHour, f.Own.DollarsPerHour, f.Name)
+	s.put(c.plainCost, c.plainSpent.of(f.Name, f.Own.Plain.Dollars), f.Name)
+	s.put(c.saved, f.Own.SavedDollars, f.Name)
+}
+
+// A highest holds what each function's bill has come to at most. An estimate that is corrected makes a bill fall by a little, which
+// increase() takes for a new beginning: it would count the whole bill once more.
+type highest struct {
+	mu      sync.Mutex
+	dollars map[string]float64 // by function
+}
+
+func (h *highest) of(function string, dollars float64) float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dollars[function] = max(h.dollars[function], dollars)
+	return h.dollars[function]
+}
+
+// keep forgets functions that are gone. One that comes back by the same name begins anew.
+func (h *highest) keep(functions []operator.Function) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	there := make(map[string]float64, len(functions))
+	for _, f := range functions {
+		there[f.Name] = h.dollars[f.Name]
+	}
+	h.dollars = there
 }
 
 // newRelayCollector does the same for the relay.

@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
@@ -68,11 +70,11 @@ func TestMetricValues(t *testing.T) {
 	})
 	_, body := d.do(t, "GET", "/metrics", "")
 	for _, line := range strings.Split(strings.TrimSpace(`
-billed_invocations_total{function="web"} 4
-billed_seconds_total{function="web"} 60
-billed_memory_byte_seconds_total{function="web"} 3.221225472e+10
+billed_invocations_total{function="web"} 3
+billed_seconds_total{function="web"} 20
+billed_memory_byte_seconds_total{function="web"} 1.073741824e+10
 capacity_slots{function="web"} 20
-cost_dollars{function="web"} 0.5
+cost_dollars{function="web"} 0.25
 cost_dollars_per_hour{function="web"} 0.25
 estimated_invocations_total{function="web"} 1
 free_slots{function="web"} 6
@@ -85,7 +87,7 @@ instances{function="web",state="down"} 0
 instances{function="web",state="draining"} 1
 instances{function="web",state="ready"} 2
 instances{function="web",state="starting"} 3
-plain_cost_dollars{function="web"} 0.375
+plain_cost_dollars{function="web"} 0.125
 queue_depth{function="web"} 1
 queue_limit{function="web"} 1000
 queue_wait_seconds_bucket{function="web",le="0"} 4
@@ -131,6 +133,31 @@ files_not_taken{file="relay"} 1`), "\n") {
 		require.Contains(t, body, "\n"+namespace+"_"+line+"\n")
 	}
 	require.NotContains(t, body, `starts_blocked{cause="",`)
+}
+
+// increase() would take a bill that is corrected downwards for one that has begun anew, and count all of it once more.
+func TestABillThatIsCorrectedFallsInNoMetric(t *testing.T) {
+	bills := operator.Function{Name: "web", Own: operator.Bill{Dollars: 3, Plain: operator.PlainBill{Dollars: 2}}}
+	var list []operator.Function
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(newFunctionCollector(func() []operator.Function { return list }))
+	at := func(functions ...operator.Function) string {
+		list = functions
+		w := httptest.NewRecorder()
+		promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+		return w.Body.String()
+	}
+	at(bills)
+	corrected := bills
+	corrected.Own = operator.Bill{Dollars: 2.75, Plain: operator.PlainBill{Dollars: 1.5}}
+	text := at(corrected)
+	require.Contains(t, text, `lambda_dispatch_cost_dollars{function="web"} 3`)
+	require.Contains(t, text, `lambda_dispatch_plain_cost_dollars{function="web"} 2`)
+	corrected.Own.Dollars = 3.25
+	require.Contains(t, at(corrected), `lambda_dispatch_cost_dollars{function="web"} 3.25`)
+
+	require.NotContains(t, at(), "cost_dollars{")
+	require.Contains(t, at(operator.Function{Name: "web"}), `lambda_dispatch_cost_dollars{function="web"} 0`, "another one of its name begins anew")
 }
 
 func TestMetricsAreServed(t *testing.T) {

@@ -58,6 +58,12 @@ type Account struct {
 
 	running level // invocations
 	plain   plain
+
+	before    Note // learned
+	inherited struct {
+		n   int
+		age total // when they were inherited
+	}
 }
 
 // NewAccount returns an empty account. memoryMB is the function's memory as configured; with 0 it is learned from reports.
@@ -146,6 +152,20 @@ func (a *Account) Statement(now time.Time) Statement {
 		DollarsPerHour: a.rates.PerHour(a.MemoryMB()) * float64(a.running.n),
 		Plain:          a.plain.statement(now, a),
 	}
+}
+
+// Own is the statement without what others have counted: the sums that were learned, and what inherited invocations had used when they
+// were. So the own statements of all leaders add up to the bill.
+func (a *Account) Own(now time.Time) Statement {
+	s, b := a.Statement(now), a.before
+	s.Invocations -= b.Invocations
+	s.Estimated -= b.Estimated
+	s.Billed -= b.Billed
+	s.GBSeconds -= b.GBSeconds
+	s.RunningGBSeconds -= a.inherited.age.sum() * gb(a.MemoryMB())
+	s.Dollars = a.rates.of(s.Invocations+uint64(s.Running), s.GBSeconds+s.RunningGBSeconds) - a.rates.of(uint64(a.inherited.n), 0)
+	s.Plain = s.Plain.less(b, a)
+	return s
 }
 
 // gb is what Lambda calls a gigabyte.

@@ -297,3 +297,42 @@ func BenchmarkRequest(b *testing.B) {
 		a.Released(now.Add(time.Millisecond), now)
 	}
 }
+
+// Each leader counts what it adds itself. So sums over all of them are the bill, whoever led when.
+func TestOwnStatementsOfLeadersAddUpToTheBill(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		lasts := func(name string) time.Duration {
+			return time.Duration(rapid.IntRange(1, 100_000).Draw(t, name)) * time.Millisecond
+		}
+		report := func(d time.Duration) bill.Usage { return bill.Usage{Billed: d, MemoryMB: 512} }
+		first := bill.NewAccount(rates, 512)
+		for range rapid.IntRange(0, 5).Draw(t, "before") {
+			d := lasts("lasted")
+			first.Started(at(-d))
+			first.Ended(at(0), at(-d), report(d))
+			first.Leased(at(-d))
+			first.Released(at(0), at(-d))
+		}
+		age, more := lasts("age"), lasts("more")
+		first.Started(at(-age)) // it outlives the leader
+		left := first.Statement(at(0))
+		require.Equal(t, left, first.Own(at(0)), "nobody led before")
+
+		second := bill.NewAccount(rates, 512)
+		second.Learn(first.Note())
+		second.Inherited(at(0), at(-age))
+		require.InDelta(t, 0, second.Own(at(0)).Dollars, 1e-12)
+		require.InDelta(t, left.Dollars, second.Statement(at(0)).Dollars, 1e-12)
+		second.Started(at(0))
+		second.Ended(at(more), at(0), report(more))
+		second.Ended(at(more), at(-age), report(age+more))
+		second.Leased(at(0))
+		second.Released(at(more), at(0))
+		whole, own := second.Statement(at(more)), second.Own(at(more))
+		require.InDelta(t, whole.Dollars, left.Dollars+own.Dollars, 1e-12)
+		require.InDelta(t, whole.Plain.Dollars, left.Plain.Dollars+own.Plain.Dollars, 1e-12)
+		require.InDelta(t, whole.Billed, left.Billed+own.Billed, 1e-9)
+		require.InDelta(t, whole.GBSeconds, left.GBSeconds+own.GBSeconds, 1e-9)
+		require.Equal(t, whole.Invocations, left.Invocations+own.Invocations)
+	})
+}

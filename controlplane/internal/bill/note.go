@@ -47,6 +47,7 @@ func (a *Account) Learn(n Note) {
 	if a.memory == 0 {
 		a.memory = n.MemoryMB
 	}
+	a.before = n
 	a.invocations, a.estimated, a.gbSeconds, a.inits = n.Invocations, n.Estimated, n.GBSeconds, n.Inits
 	a.billed, a.init = totalOf(n.Billed), totalOf(n.Init)
 	a.plain.requests, a.plain.cold, a.plain.duration = n.Requests, n.ColdStarts, totalOf(n.Duration)
@@ -54,8 +55,11 @@ func (a *Account) Learn(n Note) {
 
 // Inherited says that an invocation runs that somebody else has made then.
 func (a *Account) Inherited(now, started time.Time) {
+	age := max(0, now.Sub(started))
 	a.running.begin(now)
-	a.running.total.add(max(0, now.Sub(started)), 1)
+	a.running.total.add(age, 1)
+	a.inherited.n++
+	a.inherited.age.add(age, 1)
 }
 
 func totalOf(s Seconds) total {

@@ -63,3 +63,14 @@ func (p *plain) statement(now time.Time, a *Account) Plain {
 	out.Dollars = a.rates.of(out.Requests, out.GBSeconds)
 	return out
 }
+
+// less is what was counted after a note.
+func (p Plain) less(n Note, a *Account) Plain {
+	p.Requests -= n.Requests
+	p.Duration -= n.Duration
+	p.ColdStarts -= n.ColdStarts
+	p.Init = Seconds(p.ColdStarts) * a.init.mean(a.inits)
+	p.GBSeconds = (p.Duration + p.Init) * gb(a.MemoryMB())
+	p.Dollars = a.rates.of(p.Requests, p.GBSeconds)
+	return p
+}

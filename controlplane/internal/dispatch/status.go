@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/bill"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/pool"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
@@ -48,7 +49,7 @@ func (f *function) status() operator.Function {
 		Versions: f.readyByVersion(), Rollout: f.rolloutStatus(), Rollouts: f.rolloutsEnded(),
 		StartFailures: failures(s.Failed), Ends: maps.Clone(f.ends), Worn: maps.Clone(f.worn), Killers: f.killers(at),
 		Requests: f.outcomes.requests(), QueueWait: f.outcomes.histogram(),
-		Bill: f.billed(at),
+		Bill: f.billed(f.bill.Statement(at)), Own: f.billed(f.bill.Own(at)),
 	}
 }
 
@@ -114,11 +115,10 @@ func (f *function) blockedBy(reasons ...scaler.Reason) bool {
 }
 
 // billed is empty for a function whose peers register by themselves, because Lambda does not bill them. The caller holds f.mu.
-func (f *function) billed(at time.Time) operator.Bill {
+func (f *function) billed(s bill.Statement) operator.Bill {
 	if f.settings().provider == nil {
 		return operator.Bill{}
 	}
-	s := f.bill.Statement(at)
 	return operator.Bill{
 		MemoryMB: s.MemoryMB, Invocations: s.Invocations, Estimated: s.Estimated,
 		BilledSeconds: s.Billed, BilledGBSeconds: s.GBSeconds,

@@ -28,7 +28,7 @@ func web(served, full, left uint64, waits ...uint64) operator.Function {
 			{Outcome: "evicted", Cause: "canceled", Count: left},
 		},
 		QueueWait: operator.Histogram{Bounds: []float64{0, .1, 1}, Counts: append(waits, make([]uint64, 4-len(waits))...)},
-		Bill:      operator.Bill{MemoryMB: 512, GBSeconds: float64(served) / 2, BilledSeconds: 1},
+		Own:       operator.Bill{MemoryMB: 512, GBSeconds: float64(served) / 2, BilledSeconds: 1},
 	}
 }
 
@@ -148,7 +148,7 @@ func TestEveryLineIsOneThatCloudWatchTakes(t *testing.T) {
 	numbers := rapid.Uint64Range(0, 1_000_000)
 	function := rapid.Custom(func(t *rapid.T) operator.Function {
 		f := web(numbers.Draw(t, "served"), numbers.Draw(t, "full"), numbers.Draw(t, "left"), rapid.SliceOfN(numbers, 4, 4).Draw(t, "waits")...)
-		f.Bill.MemoryMB = rapid.SampledFrom([]int{0, 128}).Draw(t, "memory")
+		f.Own.MemoryMB = rapid.SampledFrom([]int{0, 128}).Draw(t, "memory")
 		return f
 	})
 	rapid.Check(t, func(t *rapid.T) {

@@ -75,10 +75,10 @@ func failures(f operator.Function) (n float64) {
 // billed is the time that all invocations have been billed for so far, those that run included where their memory is known: an
 // invocation would else count only when it ends, minutes later.
 func billed(f operator.Function) float64 {
-	if f.Bill.MemoryMB == 0 {
-		return f.Bill.BilledSeconds
+	if f.Own.MemoryMB == 0 {
+		return f.Own.BilledSeconds
 	}
-	return f.Bill.GBSeconds * 1024 / float64(f.Bill.MemoryMB)
+	return f.Own.GBSeconds * 1024 / float64(f.Own.MemoryMB)
 }
 
 // between is what a histogram has gained.

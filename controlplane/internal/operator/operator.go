@@ -56,6 +56,8 @@ type Function struct {
 	Requests      []RequestCount    `json:"requests"`
 	QueueWait     Histogram         `json:"queue_wait"`
 	Bill          Bill              `json:"bill"`
+	// Own is what this control plane has added to the bill: without what it took over from the leaders before it. Metrics add up.
+	Own Bill `json:"-"`
 }
 
 // A Killer is a kind of request that kills the environments which serve it.
