@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"cmp"
 	"os"
 	"strings"
 	"testing"
@@ -26,6 +27,7 @@ type service struct {
 	Image, User string
 	Volumes     []string
 	DependsOn   []string `yaml:"depends_on"`
+	Environment map[string]string
 }
 
 func TestTheComposeFilesFitTheRest(t *testing.T) {
@@ -47,4 +49,19 @@ func TestTheComposeFilesFitTheRest(t *testing.T) {
 func TestComposeStopsEnvoyAfterTheControlPlaneAndTheRelayAfterEnvoy(t *testing.T) {
 	require.Contains(t, composed(t, "compose.yaml")["controlplane"].DependsOn, "envoy")
 	require.Contains(t, composed(t, "compose-apart.yaml")["envoy"].DependsOn, "relay")
+}
+
+// Each process of ours can be asked and scraped: a leader, its standby and the relay, on one host's network.
+func TestEachProcessHasAnAdminAddressOfItsOwn(t *testing.T) {
+	services := composed(t, "compose-apart.yaml")
+	seen := map[string]string{}
+	for name, variable := range map[string]string{"relay": "RELAY_ADMIN", "leader": "ADMIN_ADDRESS", "standby": "ADMIN_ADDRESS"} {
+		address := services[name].Environment["LAMBDA_DISPATCH_CONTROL_"+variable]
+		if name == "leader" {
+			address = cmp.Or(address, "127.0.0.1:9900")
+		}
+		require.NotEmpty(t, address, name)
+		require.Empty(t, seen[address], "%s has the address of another", name)
+		seen[address] = name
+	}
 }

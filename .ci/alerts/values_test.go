@@ -86,6 +86,16 @@ func TestRulesFireWhenTheyShould(t *testing.T) {
 			relay_attached 1x40`, `{}`},
 		{"LambdaDispatchNotScraped", "one there", `
 			xds_envoys_connected 0x40`, ""},
+		{"LambdaDispatchNotScraped", "none any more, and its relay answers", `
+			xds_envoys_connected{instance="a"} 1x10
+			xds_envoys_connected{instance="b"} 1x10
+			relay_attached{instance="c"} 1x40`, `{job="cell"}`},
+		{"LambdaDispatchNotScraped", "none of one cell of two", `
+			xds_envoys_connected{instance="a"} 1x10
+			xds_envoys_connected{job="other", instance="d"} 1x40`, `{job="cell"}`},
+		{"LambdaDispatchNotScraped", "the standby is gone", `
+			xds_envoys_connected{instance="a"} 1x40
+			xds_envoys_connected{instance="b"} 1x10`, ""},
 		{"LambdaDispatchNobodyLeads", "two standbys", `
 			leads{instance="a"} 0x40
 			leads{instance="b"} 0x40`, `{job="cell"}`},
@@ -149,7 +159,7 @@ func TestRulesFireWhenTheyShould(t *testing.T) {
 		{"LambdaDispatchEnvoyRefuses", "for a moment", `
 			xds_refused{type="lds"} 0x38 1 1`, ""},
 		{"LambdaDispatchCertificateEnds", "too short a time", `
-			certificate_expiry_timestamp_seconds{certificate="listener/front"} 864000x400`, `{certificate="listener/front", job="cell"}`},
+			certificate_expiry_timestamp_seconds{certificate="cell", instance="a"} 864000x400`, `{certificate="cell", instance="a", job="cell"}`},
 		{"LambdaDispatchCertificateEnds", "a month", `
 			certificate_expiry_timestamp_seconds{certificate="listener/front"} 2592000x400`, ""},
 		{"LambdaDispatchCertificateEndsSoon", "tomorrow", `
@@ -157,8 +167,8 @@ func TestRulesFireWhenTheyShould(t *testing.T) {
 		{"LambdaDispatchCertificateEndsSoon", "in ten days", `
 			certificate_expiry_timestamp_seconds{certificate="relay"} 864000x40`, ""},
 		{"LambdaDispatchFileNotTaken", "a wrong key", `
-			files_not_taken{file="relay"} 1x40
-			files_not_taken{file="admin"} 0x40`, `{file="relay", job="cell"}`},
+			files_not_taken{file="secret", instance="a"} 1x40
+			files_not_taken{file="secret", instance="b"} 0x40`, `{file="secret", instance="a", job="cell"}`},
 		{"LambdaDispatchFileNotTaken", "one of two is replaced", `
 			files_not_taken{file="relay"} 0x36 1x3 0`, ""},
 		{"LambdaDispatchRouteKills", "one, after a takeover too", `
@@ -218,7 +228,9 @@ func loading(series string) (load string, steps int) {
 	for line := range strings.SplitSeq(strings.TrimSpace(series), "\n") {
 		name, values, _ := strings.Cut(strings.TrimSpace(line), "} ")
 		if metric, labels, labelled := strings.Cut(name, "{"); labelled {
-			name = metric + `{job="cell", ` + labels + "}"
+			if name = metric + `{job="cell", ` + labels + "}"; strings.Contains(labels, `job="`) {
+				name = metric + "{" + labels + "}"
+			}
 		} else {
 			name, values, _ = strings.Cut(name, " ")
 			name += `{job="cell"}`
