@@ -117,10 +117,18 @@ func (s shown) unknown(name string) error {
 	return fmt.Errorf("function %q: %w: there are %s", name, operator.ErrNotFound, cmp.Or(strings.Join(s.names(), ", "), "none"))
 }
 
-// A place is where a process stands among others.
+// A place is where a process stands among others, and what it does not take of its files.
 type place struct {
 	Role   string              `json:"role"`
 	Uplink *admin.UplinkStatus `json:"uplink"` // of a relay that runs by itself
+	Files  map[string]string   `json:"files_not_taken"`
+}
+
+// printFiles writes a line for each file whose new content is not in use.
+func (p place) printFiles(w io.Writer) {
+	for _, name := range slices.Sorted(maps.Keys(p.Files)) {
+		fmt.Fprintf(w, "%s: what its file holds is not taken, and what it held before is in use: %s\n", name, p.Files[name])
+	}
 }
 
 // A standing says whether a control plane's numbers can be believed.
@@ -130,7 +138,9 @@ type standing struct {
 	Detail string   `json:"detail"` // why not
 	Leader string   `json:"leader"` // the admin address of whoever leads
 	Relays []string `json:"relays"` // attached to this leader
-	Lease  struct {
+
+	Refused []admin.Refused `json:"refused"` // by Envoys
+	Lease   struct {
 		AgeSeconds float64 `json:"age_seconds"`
 		Detail     string  `json:"detail"` // what is wrong with the lease's store
 	} `json:"lease"`
@@ -147,6 +157,10 @@ func (p standing) print(w io.Writer) {
 	if p.Role == admin.RoleLeader && len(p.Relays) == 0 {
 		fmt.Fprintln(w, "no relay is attached: nothing starts, and it is not known which instances still serve")
 	}
+	for _, r := range p.Refused {
+		fmt.Fprintf(w, "an Envoy refuses %s %s, which is offered again: %s\n", r.Service, r.Resource, r.Why)
+	}
+	p.printFiles(w)
 	if p.Lease.Detail != "" {
 		fmt.Fprintf(w, "the lease has not been read or renewed for %.0fs, so no other control plane can follow the one that leads: %s\n", p.Lease.AgeSeconds, p.Lease.Detail)
 	}
@@ -197,6 +211,7 @@ func (a *app) relayStatus(api *api, p place, name string) error {
 	if p.Uplink.Unkept != "" {
 		fmt.Fprintln(a.stdout, "what is known of instances is not written down, and lost if relay and leader end together:", p.Uplink.Unkept)
 	}
+	p.printFiles(a.stdout)
 	for _, address := range slices.Sorted(maps.Keys(p.Uplink.Unheard)) {
 		fmt.Fprintf(a.stdout, "%s: %s\n", address, p.Uplink.Unheard[address])
 	}

@@ -101,6 +101,33 @@ func TestStatusOfAStandbySaysWhoLeads(t *testing.T) {
 	}
 }
 
+// What alerts tell of is told here as well: whoever is woken up looks here first.
+func TestStatusSaysWhatIsNotTaken(t *testing.T) {
+	p := standing{
+		place: place{Role: admin.RoleAlone, Files: map[string]string{"listener/front": "the key is another certificate's", "configuration": "queue.limit: must be positive"}},
+		Ready: true, Refused: []admin.Refused{{Service: "lds", Resource: "front", Why: "cannot bind '0.0.0.0:8080': Address already in use"}},
+	}
+	var out strings.Builder
+	p.print(&out)
+	require.Equal(t, "an Envoy refuses lds front, which is offered again: cannot bind '0.0.0.0:8080': Address already in use\n"+
+		"configuration: what its file holds is not taken, and what it held before is in use: queue.limit: must be positive\n"+
+		"listener/front: what its file holds is not taken, and what it held before is in use: the key is another certificate's\n", out.String())
+}
+
+// A configuration with a mistake is one of the files.
+func TestStatusSaysThatTheConfigurationIsNotTaken(t *testing.T) {
+	at := freeAddress(t)
+	p := startCommand(t, "relay", "relay: {apart: true, admin: '"+at+"'}")
+	p.says("relay runs")
+	p.write("{relay: {apart: true, admin: '" + at + "'}, functoins: []}")
+	require.Eventually(t, func() bool {
+		stdout, _, err := try(t, "status", "--admin", at)
+		return err == nil && strings.Contains(stdout, "configuration: what its file holds is not taken") && strings.Contains(stdout, "functoins")
+	}, 10*time.Second, 20*time.Millisecond)
+	p.signal()
+	require.NoError(t, p.end())
+}
+
 // A relay of its own has no functions. What watches its process may ask it all the same.
 func TestStatusShowsWhetherARelayIsLed(t *testing.T) {
 	at := freeAddress(t)
