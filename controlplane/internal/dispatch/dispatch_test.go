@@ -329,8 +329,13 @@ func TestAClientThatLeavesTheQueueIsForgotten(t *testing.T) {
 		w := newWorld(t, nil)
 		ctx, leave := context.WithCancel(t.Context())
 		got := w.acquire(ctx)
+		time.Sleep(3 * time.Second)
 		leave()
-		requireRefused(t, <-got, admission.Evicted, admission.Canceled)
+		left := <-got
+		requireRefused(t, left, admission.Evicted, admission.Canceled)
+		var e *admission.Error
+		require.ErrorAs(t, left.err, &e)
+		require.Equal(t, 3*time.Second, e.Waited)
 		w.publish()
 		w.comesUp(w.instances()[0])
 		stats := w.named("web").pool.Stats()

@@ -71,7 +71,9 @@ func (f *function) wait(ctx context.Context, l *Lease) (*Lease, error) {
 	case <-l.woken:
 	case <-ctx.Done():
 		l.leave()
-		return nil, admission.Evict(admission.Canceled)
+		left := admission.Evict(admission.Canceled)
+		left.Waited = admission.Micros(now().Sub(l.request.Arrived()))
+		return nil, left
 	}
 	if l.endpoint != "" {
 		return l, nil

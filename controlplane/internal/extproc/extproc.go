@@ -146,24 +146,32 @@ func (s *Server) reply(w wishes, lease Lease) *extprocv3.ProcessingResponse {
 
 // refuse answers the request with what err means for a client.
 func (s *Server) refuse(e *exchange, request admission.Request, err error) error {
-	if ctx := e.stream.Context(); ctx.Err() != nil {
-		return status.FromContextError(ctx.Err()).Err() // the client has gone
+	var refused *admission.Error
+	known := errors.As(err, &refused)
+	if ctx := e.stream.Context(); ctx.Err() != nil { // the client has gone
+		if known && refused.Cause == admission.Canceled {
+			s.tellRefused(e, request, refused)
+		}
+		return status.FromContextError(ctx.Err()).Err()
 	}
 	if errors.Is(err, admission.ErrElsewhere) {
 		return status.Error(codes.Unavailable, err.Error()) // Envoy asks again
 	}
-	var refused *admission.Error
-	if !errors.As(err, &refused) {
+	if !known {
 		s.log.WithError(err).Error("request refused for an unexpected reason")
 		refused = admission.Reject(admission.Internal)
 	}
 	if refused.Cause == admission.Malformed {
 		s.log.WithError(err).Error("Envoy broke the protocol: is its configuration ours?")
 	}
+	s.tellRefused(e, request, refused)
+	return e.refuse(refused)
+}
+
+func (s *Server) tellRefused(e *exchange, request admission.Request, refused *admission.Error) {
 	if wishesOf(e.stream.Context()).tell && s.witness != nil {
 		s.witness.Refused(routeValue(e.stream.Context(), traceparent), request, refused)
 	}
-	return e.refuse(refused)
 }
 
 // panicked turns a panic into a failed request. The process and the other requests go on.

@@ -91,3 +91,38 @@ func TestWhatIsKeptIsTheInstancesThatHasTheEndpointNow(t *testing.T) {
 		require.Equal(t, instance, name(instance))
 	}
 }
+
+// A witness keeps the causes of refusals.
+type witness struct{ refused []admission.Cause }
+
+func (*witness) Admitted(string, admission.Request, admission.Wait) {}
+
+func (w *witness) Refused(_ string, _ admission.Request, e *admission.Error) {
+	w.refused = append(w.refused, e.Cause)
+}
+
+// Without this a trace of a client that gave up says nothing of what it waited for. What another control plane is asked about is told there.
+func TestATraceTellsOfAClientThatLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		told []admission.Cause
+	}{
+		"in the queue":        {admission.Evict(admission.Canceled), []admission.Cause{admission.Canceled}},
+		"while it is refused": {admission.Reject(admission.QueueFull), nil},
+		"to another one":      {admission.ErrElsewhere, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log, _ := logtest.NewNullLogger()
+			ctx, leave := context.WithCancel(metadata.NewIncomingContext(t.Context(), metadata.Pairs(TellKey, TellLogs, FunctionKey, "web")))
+			w := &witness{}
+			server := New(acquirerFunc(func(context.Context, admission.Request) (*slot, error) {
+				leave()
+				return nil, c.err
+			}), log).Witnessed(w)
+			first, err := proto.Marshal(request())
+			require.NoError(t, err)
+			require.Error(t, server.Process(&scripted{ctx: ctx, received: [][]byte{first}}))
+			require.Equal(t, c.told, w.refused)
+		})
+	}
+}

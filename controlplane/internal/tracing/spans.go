@@ -47,7 +47,7 @@ func (t *Tracer) Admitted(traceparent string, r admission.Request, w admission.W
 	queue.End(trace.WithTimestamp(from.Add(w.Queue)))
 }
 
-// Refused implements extproc.Witness: a span queue that failed.
+// Refused implements extproc.Witness: a span queue that failed, unless it is the client that has left.
 func (t *Tracer) Refused(traceparent string, r admission.Request, e *admission.Error) {
 	tracer, parent := t.of(traceparent)
 	if tracer == nil {
@@ -58,7 +58,9 @@ func (t *Tracer) Refused(traceparent string, r admission.Request, e *admission.E
 		functionKey.String(r.Function), requestKey.String(clientsID(r.ID)),
 		queueKey.Float64(admission.Millis(e.Waited)), causeKey.String(string(e.Cause)),
 	))
-	queue.SetStatus(codes.Error, string(e.Cause))
+	if e.Cause != admission.Canceled {
+		queue.SetStatus(codes.Error, string(e.Cause))
+	}
 	queue.End(trace.WithTimestamp(now))
 }
 

@@ -92,6 +92,20 @@ func TestARefusalIsASpanThatFailed(t *testing.T) {
 	require.Equal(t, "queue_timeout", spans[0].Attributes["lambda_dispatch.cause"])
 }
 
+func TestAClientThatLeavesTheQueueIsNoFailure(t *testing.T) {
+	collector := tracingtest.Start(t)
+	tracer, _, stop := run(t, collector.URL)
+	left := admission.Evict(admission.Canceled)
+	left.Waited = 3 * time.Second
+	tracer.Refused(yes, request, left)
+	stop()
+	spans := collector.Spans(traceID)
+	require.Len(t, spans, 1)
+	require.False(t, spans[0].Failed)
+	require.Equal(t, 3*time.Second, spans[0].Took())
+	require.Equal(t, "canceled", spans[0].Attributes["lambda_dispatch.cause"])
+}
+
 func TestNothingIsTracedThatEnvoyDoesNotTrace(t *testing.T) {
 	collector := tracingtest.Start(t)
 	tracer, _, stop := run(t, collector.URL)
