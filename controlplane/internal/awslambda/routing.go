@@ -61,8 +61,11 @@ func (f *Function) revision(ctx context.Context) (provider.Routing, error) {
 }
 
 func unread(what string, err error) error {
-	if code := status(err); code == http.StatusForbidden || code == http.StatusUnauthorized {
+	switch status(err) {
+	case http.StatusForbidden, http.StatusUnauthorized:
 		return fmt.Errorf("%s: %w: %w", what, provider.ErrForbidden, err)
+	case http.StatusNotFound:
+		return fmt.Errorf("%s: %w: %w", what, provider.ErrGone, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

@@ -75,6 +75,7 @@ func TestErrorsOfReadingNameWhatWasRead(t *testing.T) {
 		_, err := routing(t, s, tt.qualifier)
 		require.ErrorContains(t, err, tt.says)
 		require.Equal(t, tt.forbidden, errors.Is(err, provider.ErrForbidden), "%d %s", tt.status, tt.code)
+		require.Equal(t, tt.status == 404, errors.Is(err, provider.ErrGone), "%d %s", tt.status, tt.code)
 		require.Equal(t, 1, s.calls)
 	}
 }

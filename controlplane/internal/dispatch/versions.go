@@ -94,10 +94,24 @@ func (f *function) look(ctx context.Context) time.Duration {
 	return next
 }
 
-// unseenDetail says what follows if the control plane cannot read what the qualifier points to.
-const unseenDetail = "what the function's qualifier points to cannot be read: a deployment is noticed by the first instance that runs the new " +
-	"version, so some requests wait for its start, and the old version cannot be started any more. Allow lambda:GetAlias and " +
-	"lambda:GetFunctionConfiguration, or set rollout.watch to 0s"
+// What follows if the control plane cannot read what the qualifier points to, and what to do.
+const (
+	unseenDetail = "what the function's qualifier points to cannot be read: a deployment is noticed by the first instance that runs the new " +
+		"version, so some requests wait for its start, and the old version cannot be started any more"
+	forbiddenDetail = unseenDetail + ". Allow lambda:GetAlias and lambda:GetFunctionConfiguration, or set rollout.watch to 0s"
+	goneDetail      = "Lambda has no such function or qualifier: what runs serves on, and nothing new starts. Look at lambda.function_name, " +
+		"lambda.qualifier and the region"
+)
+
+func unseenBecause(err error) string {
+	switch {
+	case errors.Is(err, provider.ErrForbidden):
+		return forbiddenDetail
+	case errors.Is(err, provider.ErrGone):
+		return goneDetail
+	}
+	return unseenDetail
+}
 
 // unread handles a failure to read the qualifier. It warns once, and from then on Lambda chooses what new instances run. A rollout
 // that an operator wants begins anyway.
@@ -107,13 +121,13 @@ func (f *function) unread(err error) {
 	v.failures++
 	warn := v.trouble == "" && (errors.Is(err, provider.ErrForbidden) || v.failures >= failuresToWarn)
 	if warn {
-		v.trouble = unseenDetail + ": " + oneLine(err.Error())
+		v.trouble = unseenBecause(err) + ": " + oneLine(err.Error())
 	}
 	plan := v.take()
 	blind := v.trouble != "" || plan != nil
 	f.mu.Unlock()
 	if warn {
-		f.log.WithError(err).Warn(unseenDetail)
+		f.log.WithError(err).Warn(unseenBecause(err))
 	}
 	if blind {
 		f.do(func(p *pool.Pool, at time.Time) *pool.Effects { return p.Unpin(at, false) })

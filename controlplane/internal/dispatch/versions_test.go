@@ -193,6 +193,21 @@ func TestAQualifierThatMayNotBeRead(t *testing.T) {
 	})
 }
 
+// Rights are not what is missing where there is nothing to read.
+func TestAQualifierThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDeployed(t, to("1"), nil)
+		w.routes(to("1"), fmt.Errorf("alias: %w: 404", provider.ErrGone))
+		w.pass(time.Minute)
+		f := w.status()
+		require.Len(t, f.Warnings, 1)
+		require.Equal(t, operator.Unseen, f.Warnings[0].Word)
+		require.Contains(t, f.Warnings[0].Detail, "Lambda has no such function or qualifier")
+		require.NotContains(t, f.Warnings[0].Detail, "Allow")
+		require.Equal(t, map[string]int{"1": 2}, f.Versions, "what runs serves on")
+	})
+}
+
 // Lambda may be away for a moment: that is no news.
 func TestAFewFailuresToReadAreNoNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

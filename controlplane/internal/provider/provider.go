@@ -17,12 +17,16 @@ type Provider interface {
 	// its invocation is over, minutes later as a rule. When ctx ends, Invoke stops listening; the invocation itself cannot be
 	// called back.
 	Invoke(ctx context.Context, version string, invocation wire.Invocation) End
-	// Routing reads what the function's qualifier points to. The error wraps ErrForbidden if that may not be read.
+	// Routing reads what the function's qualifier points to. The error wraps ErrForbidden if that may not be read, and ErrGone if there
+	// is no such function or qualifier.
 	Routing(ctx context.Context) (Routing, error)
 }
 
 // ErrForbidden says that the control plane has no right to read what it asked for.
 var ErrForbidden = errors.New("not permitted")
+
+// ErrGone says that Lambda has no such function or qualifier.
+var ErrGone = errors.New("no such function or qualifier")
 
 // A Routing is what a function's qualifier points to.
 type Routing struct {
