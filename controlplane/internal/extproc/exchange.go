@@ -10,7 +10,6 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
 )
@@ -44,8 +43,8 @@ func (e *exchange) dispatch(reply *extprocv3.ProcessingResponse) error {
 func (e *exchange) refuse(refused *admission.Error) error {
 	e.answered = true
 	reply := immediate(refused)
-	if wishesOf(e.stream.Context()).any() && refused.Waited > 0 {
-		reply.DynamicMetadata = metadataOf(map[string]*structpb.Value{QueueKey: structpb.NewNumberValue(admission.Millis(refused.Waited))})
+	if fields := wishesOf(e.stream.Context()).refusal(refused); len(fields) > 0 {
+		reply.DynamicMetadata = metadataOf(fields)
 	}
 	return e.stream.Send(reply)
 }

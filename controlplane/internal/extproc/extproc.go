@@ -38,7 +38,7 @@ const (
 	EndpointKey       = "endpoint"
 	// InstanceKey, QueueKey (a number, in milliseconds) and StartKey (none, warm or cold) are in the reply to a dispatched
 	// request if TellKey asks for them. QueueKey is also in the reply to one that was refused after a wait. ServerTimingKey
-	// is the value of the header Server-Timing.
+	// is the value of the header Server-Timing; a refusal has it, too.
 	InstanceKey     = "instance"
 	QueueKey        = "queue_ms"
 	StartKey        = "start"

@@ -48,6 +48,18 @@ func (w wishes) metadata(endpoint string, wait admission.Wait) map[string]*struc
 	return fields
 }
 
+// refusal is the dynamic metadata about a request that was refused. How long one waited that a bug refused is not known.
+func (w wishes) refusal(refused *admission.Error) map[string]*structpb.Value {
+	fields := map[string]*structpb.Value{}
+	if w.tell && refused.Waited > 0 {
+		fields[QueueKey] = structpb.NewNumberValue(admission.Millis(refused.Waited))
+	}
+	if w.timing && refused.Cause != admission.Internal {
+		fields[ServerTimingKey] = structpb.NewStringValue(serverTiming(admission.Wait{Queue: refused.Waited, Start: admission.NoStart}))
+	}
+	return fields
+}
+
 // serverTiming is the value of the header Server-Timing (W3C Server Timing). Times are in milliseconds.
 func serverTiming(wait admission.Wait) string {
 	queue := fmt.Sprintf("queue;dur=%v", admission.Millis(wait.Queue))

@@ -68,10 +68,15 @@ func TestARouteIsToldWhatItAsksFor(t *testing.T) {
 		"both": {wait: none, route: []string{TellKey, TellBoth, asks, "x", says, "x"}, want: map[string]any{
 			EndpointKey: endpoint, InstanceKey: "i-1", QueueKey: 0.0, StartKey: "none", ServerTimingKey: "queue;dur=0",
 		}},
-		"nobody says anything": {wait: warm, route: []string{TellKey, TellClients, asks, "", says, ""}, want: plain},
-		"a refusal":            {err: left, route: []string{TellKey, TellLogs}, want: map[string]any{QueueKey: 30000.0}},
-		"a refusal, unasked":   {err: left},
-		"a refusal at once":    {err: admission.Reject(admission.QueueFull), route: []string{TellKey, TellLogs}},
+		"nobody says anything":                 {wait: warm, route: []string{TellKey, TellClients, asks, "", says, ""}, want: plain},
+		"a refusal":                            {err: left, route: []string{TellKey, TellLogs}, want: map[string]any{QueueKey: 30000.0}},
+		"a refusal, unasked":                   {err: left},
+		"a refusal, the client":                {err: left, route: []string{TellKey, TellClients, asks, "x", says, "x"}, want: map[string]any{ServerTimingKey: "queue;dur=30000"}},
+		"a refusal, another word":              {err: left, route: []string{TellKey, TellClients, asks, "x", says, "y"}},
+		"a refusal, both":                      {err: left, route: []string{TellKey, TellBoth, asks, "x", says, "x"}, want: map[string]any{QueueKey: 30000.0, ServerTimingKey: "queue;dur=30000"}},
+		"a full queue":                         {err: admission.Reject(admission.QueueFull), route: []string{TellKey, TellClients, asks, "x", says, "x"}, want: map[string]any{ServerTimingKey: "queue;dur=0"}},
+		"a bug, which waited for unknown long": {err: admission.Reject(admission.Internal), route: []string{TellKey, TellClients, asks, "x", says, "x"}},
+		"a refusal at once":                    {err: admission.Reject(admission.QueueFull), route: []string{TellKey, TellLogs}},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, toldOf(t, c.wait, c.err, c.route...)) })
 	}

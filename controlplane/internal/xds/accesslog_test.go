@@ -181,7 +181,7 @@ func TestServerTimingIsToldToThoseWhoAskForIt(t *testing.T) {
 		return f
 	}
 	secret := &config.HeaderMatch{Name: "X-Timing", Value: "50% off"}
-	f, _ := startSeen(t, false, on("cold", secret), on("go", nil), testFunction("off", config.Route{Path: "/off"}), on("late", nil))
+	f, _ := startSeen(t, false, on("cold", secret), on("go", nil), testFunction("off", config.Route{Path: "/off"}), on("late", nil), on("full", secret))
 	timing := func(path string, headers ...string) []string {
 		answer, _, err := f.get(t, path, headers...)
 		require.NoError(t, err)
@@ -196,4 +196,7 @@ func TestServerTimingIsToldToThoseWhoAskForIt(t *testing.T) {
 	require.Empty(t, timing("/off", "X-Timing", "50% off"))
 	require.Equal(t, []string{"queue;dur=0"}, timing("/go"))
 	require.Equal(t, []string{"queue;dur=0"}, timing("/go/full"), "an instance refused it")
+	require.Equal(t, []string{"queue;dur=30000.001"}, timing("/late"), "it got no slot in time")
+	require.Equal(t, []string{"queue;dur=0"}, timing("/full", "X-Timing", "50% off"))
+	require.Empty(t, timing("/full"))
 }
