@@ -96,6 +96,17 @@ func TestRulesFireWhenTheyShould(t *testing.T) {
 		{"LambdaDispatchNotScraped", "the standby is gone", `
 			xds_envoys_connected{instance="a"} 1x40
 			xds_envoys_connected{instance="b"} 1x10`, ""},
+		{"LambdaDispatchProcessGone", "the standby hangs", `
+			up{instance="a"} 1x40
+			up{instance="b"} 1x10 0x29
+			build_info{instance="a"} 1x40`, `{instance="b", job="cell"}`},
+		{"LambdaDispatchProcessGone", "it was deployed", `
+			up{instance="a"} 1x40
+			up{instance="b"} 1x10 0x10 1x18
+			build_info{instance="a"} 1x40`, ""},
+		{"LambdaDispatchProcessGone", "somebody else's", `
+			up{job="other", instance="c"} 0x40
+			build_info{instance="a"} 1x40`, ""},
 		{"LambdaDispatchNobodyLeads", "two standbys", `
 			leads{instance="a"} 0x40
 			leads{instance="b"} 0x40`, `{job="cell"}`},
@@ -169,6 +180,8 @@ func TestRulesFireWhenTheyShould(t *testing.T) {
 		{"LambdaDispatchFileNotTaken", "a wrong key", `
 			files_not_taken{file="secret", instance="a"} 1x40
 			files_not_taken{file="secret", instance="b"} 0x40`, `{file="secret", instance="a", job="cell"}`},
+		{"LambdaDispatchFileNotTaken", "the configuration, which has its own alert", `
+			files_not_taken{file="configuration"} 1x40`, ""},
 		{"LambdaDispatchFileNotTaken", "one of two is replaced", `
 			files_not_taken{file="relay"} 0x36 1x3 0`, ""},
 		{"LambdaDispatchRouteKills", "one, after a takeover too", `
@@ -222,7 +235,7 @@ func whole(matrix promql.Matrix, points int) []string {
 	return found
 }
 
-// loading makes Prometheus' own notation of series without prefix and job, and counts the steps of the longest.
+// loading makes Prometheus' own notation of series without prefix and job, and counts the steps of the longest. up is Prometheus' own.
 func loading(series string) (load string, steps int) {
 	load = fmt.Sprintf("load %s\n", step)
 	for line := range strings.SplitSeq(strings.TrimSpace(series), "\n") {
@@ -235,7 +248,10 @@ func loading(series string) (load string, steps int) {
 			name, values, _ = strings.Cut(name, " ")
 			name += `{job="cell"}`
 		}
-		load += "  lambda_dispatch_" + name + " " + values + "\n"
+		if !strings.HasPrefix(name, "up{") {
+			name = "lambda_dispatch_" + name
+		}
+		load += "  " + name + " " + values + "\n"
 		steps = max(steps, length(values))
 	}
 	return load, steps
