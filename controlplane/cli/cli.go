@@ -64,9 +64,10 @@ type app struct {
 
 // run is the whole program but for signals and the exit status.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	root := (&app{environ, stdout, stderr}).root()
+	out := &output{to: stdout}
+	root := (&app{environ, out, stderr}).root()
 	root.SetArgs(args)
-	return root.ExecuteContext(ctx)
+	return out.check(root.ExecuteContext(ctx))
 }
 
 // root is the program's tree of commands.

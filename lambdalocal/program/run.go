@@ -1,6 +1,7 @@
 package program
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -33,8 +34,8 @@ func run(ctx, force context.Context, args, environ []string, release string, std
 		if len(args) > 1 {
 			return usagef("unexpected argument %q", args[1])
 		}
-		fmt.Fprintln(stdout, "lambdalocal", version(release))
-		return nil
+		_, err := fmt.Fprintln(stdout, "lambdalocal", version(release))
+		return err
 	}
 	if len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
 		args = []string{"run", "--help"}
@@ -79,9 +80,12 @@ func parse(args, environ []string, stdout, stderr io.Writer) (lambdalocal.Config
 		if !errors.Is(err, flag.ErrHelp) {
 			return cfg, nil, usagef("%w; see lambdalocal run --help", err)
 		}
-		flags.SetOutput(stdout)
-		_, _ = io.WriteString(stdout, usage)
+		text := bytes.NewBufferString(usage)
+		flags.SetOutput(text)
 		flags.PrintDefaults()
+		if _, failed := text.WriteTo(stdout); failed != nil {
+			err = failed
+		}
 		return cfg, nil, err
 	}
 	if flags.NArg() > 0 {

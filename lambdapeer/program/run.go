@@ -36,11 +36,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if len(args) == 2 {
 		switch args[1] {
 		case "--help", "-help", "-h", "help":
-			fmt.Fprint(stdout, usage)
-			return nil
+			_, err := fmt.Fprint(stdout, usage)
+			return err
 		case "--version", "-version", "version":
-			fmt.Fprintln(stdout, version())
-			return nil
+			_, err := fmt.Fprintln(stdout, version())
+			return err
 		}
 	}
 	for _, warning := range variables.Warnings(environ) { // a bad value must not hide them
