@@ -28,13 +28,13 @@ export class Card {
     waited: new Table("Requests that waited last"),
     ends: new Table("Why instances ended, so far"),
     versions: new Table("Ready instances by version"),
-    bill: new Table("Bill, since this control plane started"),
+    bill: new Table("Bill, so far"),
   };
 
   constructor(f, open) {
     this.node = el(
       "details",
-      { class: "card function", open: open ? "" : null },
+      { class: "card function", id: cardOf(f.name), open: open ? "" : null },
       el("summary", {}, el("h2", {}, f.name), this.#state, this.#brief),
       this.#notes,
       el("div", { class: "numbers" }, ...Object.values(this.#numbers).map((n) => n.node)),
@@ -155,6 +155,21 @@ class Table {
     fill(this.#rows, rows, (rows) => rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
   }
 }
+
+const cardOf = (name) => `function-${name}`;
+
+// stuck says which functions start nothing although they should, and why, with links to their cards: many functions do not fit a screen.
+export function stuck(functions, open) {
+  const of = (list, kind, what) =>
+    list.length === 0 ? null : el("p", { class: `note ${kind}` }, what, ...list.flatMap((f, n) => [n ? ", " : "", linkTo(f, open)]));
+  const held = functions.filter((f) => f.blocked && f.blocked !== "never" && !f.leaving && !f.disabled);
+  return [
+    of(held.filter((f) => f.ready === 0), "bad", "No start: "),
+    of(held.filter((f) => f.ready > 0), "warn", "No more starts: "),
+  ].filter(Boolean);
+}
+
+const linkTo = (f, open) => el("a", { href: `#${cardOf(f.name)}`, onclick: () => open(f.name) }, `${f.name} (${words(f.blocked)})`);
 
 const atRest = "at rest"; // nothing runs, and the next request may start something
 

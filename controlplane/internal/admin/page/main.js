@@ -1,9 +1,9 @@
 // Reads the API as long as somebody looks, and shows what it says.
 
 import { Unauthorized, get, hasToken, keepToken } from "./api.js";
-import { keyed, say, show } from "./dom.js";
+import { fill, keyed, say, show } from "./dom.js";
 import { plural } from "./format.js";
-import { Card } from "./functions.js";
+import { Card, stuck } from "./functions.js";
 import { showRole, showSystem } from "./system.js";
 
 const every = 1000; // milliseconds between two looks, at least
@@ -59,6 +59,8 @@ function render(status, functions, instances, recent) {
   keyed(at("functions"), cards, functions, (f) => f.name, (f) => new Card(f, open), (card, f) =>
     card.show(f, of(instances, f), { failures: of(recent.failures, f), waited: of(recent.waited, f) }, now),
   );
+  const states = open ? [] : functions.map(({ name, blocked, leaving, disabled, ready }) => ({ name, blocked, leaving, disabled, ready: Math.min(ready, 1) }));
+  fill(at("stuck"), states, (list) => stuck(list, (name) => (cards.get(name).node.open = true)));
   show(at("legend"), instances.length > 0);
   show(at("empty"), functions.length === 0);
   say(at("empty"), status.role === "relay" ? "A relay knows no functions. The control plane that leads shows them." : "No function is configured.");

@@ -334,9 +334,17 @@ func TestManyFunctions(t *testing.T) {
 		f.Name = fmt.Sprintf("function-%02d", n)
 		s.functions = append(s.functions, f)
 	}
+	s.functions[38].Blocked = "crashed"
+	s.functions[5].Blocked, s.functions[5].Ready = "max", 2
 	b.open(serve(t, s, nil))
 	b.shows("h2", "function-39")
 	b.holds("document.querySelectorAll('details[open]').length === 0")
+	b.shows("#stuck .bad", "No start: function-38 (crashed)")
+	b.shows("#stuck .warn", "No more starts: function-05 (max)")
+	b.click("#stuck .bad a")
+	b.holds("document.querySelector('details:nth-child(39)').open && scrollY > 0")
+	s.change(func(s *scene) { s.functions[38].Blocked, s.functions[5].Blocked = "", "" })
+	b.holds("document.querySelectorAll('#stuck p').length === 0")
 	b.click("details:nth-child(3) summary")
 	b.shows(".number", "81 % saved")
 }

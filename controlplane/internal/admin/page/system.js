@@ -62,7 +62,8 @@ function notesOf(s) {
   const c = s.configuration;
   if (c?.refused) notes.push(["bad", `The configuration was read ${duration(since(s, c.at))} ago and is not used; the one before is: ${c.refused}`]);
   if (c?.needs_restart.length) notes.push(["warn", `Changed in the file, and used after a restart: ${c.needs_restart.join(", ")}.`]);
-  for (const [name, why] of Object.entries(s.files_not_taken)) notes.push(["warn", `What the files of ${name} hold is not used: ${why}`]);
+  const { configuration, ...files } = s.files_not_taken; // said above
+  for (const [name, why] of Object.entries(files)) notes.push(["warn", `What the files of ${name} hold is not used: ${why}`]);
   const [name, left] = nextEnd(s);
   if (name && left < soon) notes.push(["warn", `The certificate of ${name} ${left < 0 ? "has ended" : `ends in ${duration(left)}`}.`]);
   for (const [reason, at] of Object.entries(s.relay?.refused_at ?? {})) {
