@@ -20,7 +20,8 @@ command, with lambdapeer beside it. It needs no account and no container engine.
 
 The app listens on the port in PORT, which also stands in place of {port} in its arguments, or on the one that --port names. It
 runs in a copy of the folder, as in Lambda. When a file changes, a new version takes over without a request that fails; one that
-does not start leaves the old one in service. Not watched: names that begin with a dot, node_modules, __pycache__, virtual environments, *.log.
+does not start leaves the old one in service. Not watched: names that begin with a dot, node_modules, __pycache__, virtual environments, *.log,
+and a file to which the output is redirected.
 
   lambda-dispatch dev -- node server.js
   lambda-dispatch dev -- python3 -m http.server {port}
@@ -70,6 +71,7 @@ func (a *app) dev(o dev.Options) error {
 	if o.Dir, err = absolute(o.Dir); err != nil {
 		return fmt.Errorf("dev: --dir: %w", err)
 	}
+	o.Outputs = []*os.File{os.Stdout, os.Stderr}
 	outliveReaders()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

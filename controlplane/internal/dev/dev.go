@@ -20,10 +20,11 @@ import (
 
 // Options say what is run.
 type Options struct {
-	Program string   // the path of lambda-dispatch
-	Command []string // the app and its arguments, in Dir
-	Dir     string   // the app's folder, which is watched
-	Environ []string // the app gets it, but for what Lambda sets itself
+	Program string     // the path of lambda-dispatch
+	Command []string   // the app and its arguments, in Dir
+	Dir     string     // the app's folder, which is watched
+	Environ []string   // the app gets it, but for what Lambda sets itself
+	Outputs []*os.File // what is printed goes there; such a file is not watched
 
 	Port        int           // where the app listens; 0: it is told a free port, in PORT
 	Front       string        // host:port for clients; empty: 127.0.0.1:8080, or another port if that is taken
@@ -50,7 +51,7 @@ func Run(ctx, force context.Context, o Options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := &session{Options: o, say: &printer{out: readers{out, end}}, envoy: binary}
+	s := &session{Options: o, say: &printer{out: readers{out, end}}, envoy: binary, folder: o.folder()}
 	for range placesTried {
 		err = s.attempt(ctx, force)
 		if ctx.Err() != nil { // what the user wanted
@@ -61,6 +62,17 @@ func Run(ctx, force context.Context, o Options, out io.Writer) error {
 		}
 	}
 	return err
+}
+
+// folder is the app's folder, and which files in it are our own.
+func (o Options) folder() folder {
+	f := folder{dir: o.Dir}
+	for _, output := range o.Outputs {
+		if info, err := output.Stat(); err == nil {
+			f.ours = append(f.ours, info)
+		}
+	}
+	return f
 }
 
 // placesTried is how often ports are chosen: between the choice and the start another program may take one of them.
@@ -122,6 +134,7 @@ func findEnvoy(ctx context.Context, out io.Writer) (string, error) {
 // A session is one run.
 type session struct {
 	Options
+	folder  folder
 	places  places
 	say     *printer
 	envoy   string // the path of Envoy
@@ -146,7 +159,7 @@ func (s *session) run(ctx, force context.Context) error {
 		LambdalocalLog:  newLog(s.fromLambdalocal),
 		ControlPlaneLog: newLog(s.fromControlPlane),
 		Prepare: func(ctx context.Context) error {
-			served = look(s.Dir) // before the copy: what is saved from now on is another version's
+			served = s.folder.look() // before the copy: what is saved from now on is another version's
 			return s.lambda.begin(ctx)
 		},
 	})
@@ -159,7 +172,7 @@ func (s *session) run(ctx, force context.Context) error {
 	defer end()
 	go s.follow(background)
 	if s.Reload {
-		go watch(background, s.Dir, served, s.changed)
+		go s.folder.watch(background, served, s.changed)
 	}
 	return stack.Failed(ctx)
 }

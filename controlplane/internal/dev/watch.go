@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,9 @@ const (
 // maxFiles bounds what is watched. Of a folder that has more, the others are not.
 const maxFiles = 20_000
 
+// rotated are logs that go on in another file: app.log.1, app.log.2026-11-30.
+var rotated = regexp.MustCompile(`\.log\.[0-9]`)
+
 // A stamp is what tells that a file has changed.
 type stamp struct {
 	size     int64
@@ -30,13 +34,20 @@ type stamp struct {
 	mode     fs.FileMode
 }
 
-// watch calls changed with the files of a folder that have changed since they were known, until ctx ends. It asks again and again,
-// which works on every file system; what begins with a dot, what others have installed and what programs leave behind is left out.
-func watch(ctx context.Context, dir string, known map[string]stamp, changed func(ctx context.Context, files []string)) {
+// A folder is the app's. What begins with a dot, what others have installed and what programs leave behind in it is not watched, nor
+// the files that dev itself writes to.
+type folder struct {
+	dir  string
+	ours []fs.FileInfo
+}
+
+// watch calls changed with the files that have changed since they were known, until ctx ends. It asks again and again, which works on
+// every file system.
+func (f folder) watch(ctx context.Context, known map[string]stamp, changed func(ctx context.Context, files []string)) {
 	interval := lookEvery
 	for pause.For(ctx, interval) {
 		began := time.Now()
-		now := look(dir)
+		now := f.look()
 		interval = max(lookEvery, share*time.Since(began))
 		if maps.Equal(known, now) {
 			continue
@@ -46,7 +57,7 @@ func watch(ctx context.Context, dir string, known map[string]stamp, changed func
 			if !pause.For(ctx, settle) {
 				return
 			}
-			if now = look(dir); maps.Equal(before, now) {
+			if now = f.look(); maps.Equal(before, now) {
 				break
 			}
 		}
@@ -59,9 +70,9 @@ func watch(ctx context.Context, dir string, known map[string]stamp, changed func
 }
 
 // look returns the stamps of the files that are watched, by their paths in the folder, to which a link may lead.
-func look(dir string) map[string]stamp {
+func (f folder) look() map[string]stamp {
 	files := map[string]stamp{}
-	dir, err := filepath.EvalSymlinks(dir)
+	dir, err := filepath.EvalSymlinks(f.dir)
 	if err != nil {
 		return files
 	}
@@ -79,13 +90,18 @@ func look(dir string) map[string]stamp {
 		case !d.Type().IsRegular():
 			return nil
 		}
-		if info, err := d.Info(); err == nil {
+		if info, err := d.Info(); err == nil && !f.writes(info) {
 			relative, _ := filepath.Rel(dir, path)
 			files[relative] = stamp{info.Size(), info.ModTime().UnixNano(), info.Mode()}
 		}
 		return nil
 	})
 	return files
+}
+
+// writes tells whether dev itself writes to a file, whatever its name is by now.
+func (f folder) writes(file fs.FileInfo) bool {
+	return slices.ContainsFunc(f.ours, func(own fs.FileInfo) bool { return os.SameFile(own, file) })
 }
 
 func ignored(path string, d fs.DirEntry) bool {
@@ -96,7 +112,7 @@ func ignored(path string, d fs.DirEntry) bool {
 	if d.IsDir() {
 		return name == "node_modules" || name == "__pycache__" || exists(filepath.Join(path, "pyvenv.cfg"))
 	}
-	return strings.HasSuffix(name, "~") || slices.Contains([]string{".log", ".pyc", ".tmp"}, filepath.Ext(name))
+	return strings.HasSuffix(name, "~") || rotated.MatchString(name) || slices.Contains([]string{".log", ".pyc", ".tmp"}, filepath.Ext(name))
 }
 
 func exists(path string) bool {
