@@ -75,7 +75,7 @@ func (i *instance) setExpected(expected bool) {
 
 // invoke starts an instance and follows it to its end.
 func (f *function) invoke(i *instance) {
-	log := f.log.WithField("instance", i.id)
+	log := f.log.WithFields(logrus.Fields{"instance": i.id, "reason": i.core.Need()})
 	if version := i.core.Pin(); version != "" {
 		log = log.WithField("version", version)
 	}

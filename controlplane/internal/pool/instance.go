@@ -86,10 +86,11 @@ type Instance struct {
 	outcomes scaler.Outcomes // of the latest of them
 	failing  bool            // it is let go because of its errors
 
-	environment string    // in which it runs; empty: not known
-	reused      bool      // its environment has served before
-	heldUntil   time.Time // when it is drained if no Envoy knows its endpoint then
-	dialled     bool      // its peer is there: the start timeout does not run
+	need        scaler.Need // what it was started for; empty: not known
+	environment string      // in which it runs; empty: not known
+	reused      bool        // its environment has served before
+	heldUntil   time.Time   // when it is drained if no Envoy knows its endpoint then
+	dialled     bool        // its peer is there: the start timeout does not run
 	wasUp       bool
 	startedWell bool      // its peer had dialled before it was inherited: whatever happens now, its start has not failed
 	failed      bool      // counted as a failed start
@@ -178,6 +179,9 @@ func (i *Instance) EndBy(t time.Time) {
 
 // Price is what its start has claimed.
 func (i *Instance) Price() scaler.Price { return i.price }
+
+// Need is what it was started for; empty if that is not known.
+func (i *Instance) Need() scaler.Need { return i.need }
 
 // Pin is the version to invoke; empty: whatever the function's qualifier points to.
 func (i *Instance) Pin() string { return i.pin }

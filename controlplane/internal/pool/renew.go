@@ -335,7 +335,7 @@ func (p *Pool) startFresh(now time.Time) {
 	}
 	n, block := p.guards.Take(now, p.loadOf(p.freshOrder()), short)
 	for range n {
-		p.start(now, p.freshOrder())
+		p.start(now, p.freshOrder(), scaler.ForRollout)
 	}
 	p.block = block
 	if n == 0 {

@@ -17,8 +17,8 @@ func (p *Pool) scale(now time.Time) {
 	}
 	p.peak.Observe(now, p.needed())
 	want := p.forWaiters(p.withhold(p.rule.Decide(now, p.look())))
-	p.order(now, want.Start, false)
-	p.order(now, want.Replace, true)
+	p.order(now, want.Start, want.For)
+	p.order(now, want.Replace, scaler.ForRotation)
 	if want.Drain > 0 && p.queue.n == 0 && !p.leased && !now.Before(p.settled()) && !now.Before(p.kept) {
 		p.drainSurplus(now, want.Drain) // not in an event that leased a slot: that may be of the same instance
 	}
@@ -79,8 +79,9 @@ func (p *Pool) loadOf(o order) scaler.Load {
 	}
 }
 
-// order makes as many of the wanted starts as the guards allow, and remembers what held the rest back.
-func (p *Pool) order(now time.Time, want int, replace bool) {
+// order makes as many of the wanted starts as the guards allow, and remembers what held the rest back. Those for rotation replace
+// the oldest instances.
+func (p *Pool) order(now time.Time, want int, need scaler.Need) {
 	if want <= 0 || p.block.Reason != "" {
 		return
 	}
@@ -90,15 +91,16 @@ func (p *Pool) order(now time.Time, want int, replace bool) {
 			p.giveWay(want)
 			return
 		}
-		i := p.start(now, o)
-		if replace {
+		i := p.start(now, o, need)
+		if need == scaler.ForRotation {
 			p.replaceOldest(i)
 		}
 	}
 }
 
-func (p *Pool) start(now time.Time, o order) *Instance {
+func (p *Pool) start(now time.Time, o order, need scaler.Need) *Instance {
 	i := p.add(now, false)
+	i.need = need
 	i.epoch, i.price = p.guards.Breaker.Epoch(), p.guards.Price()
 	i.pin, i.version, i.fleet = o.pin, o.pin, o.fleet
 	i.start = i.fleet.Begin(now)

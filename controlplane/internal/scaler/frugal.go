@@ -62,7 +62,14 @@ func (f *frugal) Decide(now time.Time, s *State) Want {
 	head := f.headroom(s)
 	keep := min(max(s.Min, f.keep(now, s, head), f.foreseen), s.Max)
 	ahead := min(f.foreseen-s.Ready-s.Starting, s.Fleet.Spare(now))
-	w := Want{Start: max(0, f.starts(now, s, head), ahead, min(s.Min, s.Max)-s.Ready-s.Starting)}
+	var w Want
+	if s.Waiting > 0 {
+		w.start(f.starts(now, s, head), ForWaiters)
+	} else {
+		w.start(f.starts(now, s, head), ForHeadroom)
+	}
+	w.start(ahead, ForBeat)
+	w.start(min(s.Min, s.Max)-s.Ready-s.Starting, ForMin)
 	w.Replace = s.replace(keep, w.Start)
 	if s.Waiting > 0 {
 		if s.Fleet.Frozen(now) == 0 {
@@ -73,7 +80,7 @@ func (f *frugal) Decide(now time.Time, s *State) Want {
 	}
 	w.Drain = min(s.Idle, max(0, s.Ready-keep))
 	if w.Start == 0 && w.Replace == 0 {
-		w.Start = f.reserve(now, s)
+		w.start(f.reserve(now, s), ForReserve)
 	}
 	return w
 }

@@ -40,20 +40,21 @@ func TestWaitersGetOneStartPerConcurrency(t *testing.T) {
 		name  string
 		state scaler.State
 		start int
+		need  scaler.Need
 	}{
-		{"nothing to do", scaler.State{}, 0},
-		{"first request", scaler.State{Waiting: 1}, 1},
-		{"a crowd", scaler.State{Waiting: 200}, 20},
-		{"rounded up", scaler.State{Waiting: 11}, 2},
-		{"on the way", scaler.State{Waiting: 11, Starting: 1}, 1},
-		{"all on the way", scaler.State{Waiting: 11, Starting: 5}, 0},
-		{"min", scaler.State{Min: 3, Ready: 1, Starting: 1}, 1},
-		{"min above max", scaler.State{Min: 300}, 100},
+		{"nothing to do", scaler.State{}, 0, ""},
+		{"first request", scaler.State{Waiting: 1}, 1, scaler.ForWaiters},
+		{"a crowd", scaler.State{Waiting: 200}, 20, scaler.ForWaiters},
+		{"rounded up", scaler.State{Waiting: 11}, 2, scaler.ForWaiters},
+		{"on the way", scaler.State{Waiting: 11, Starting: 1}, 1, scaler.ForWaiters},
+		{"all on the way", scaler.State{Waiting: 11, Starting: 5}, 0, ""},
+		{"min", scaler.State{Min: 3, Ready: 1, Starting: 1}, 1, scaler.ForMin},
+		{"min above max", scaler.State{Min: 300}, 100, scaler.ForMin},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.state.Max, tt.state.Concurrency, tt.state.Fleet = 100, 10, scaler.NewFleet()
 			w := frugal(scaler.Balanced).Decide(begin, &tt.state)
-			require.Equal(t, scaler.Want{Start: tt.start}, w)
+			require.Equal(t, scaler.Want{Start: tt.start, For: tt.need}, w)
 		})
 	}
 }
@@ -194,6 +195,7 @@ func TestReserve(t *testing.T) {
 		w := r.Decide(at(6*time.Second), &s)
 		if p == scaler.Balanced && !s.Failing && s.Fleet.Known() {
 			require.Equal(t, 4, w.Start, "three are frozen, a fourth is new")
+			require.Equal(t, scaler.ForReserve, w.For)
 		} else {
 			require.Zero(t, w.Start)
 		}

@@ -85,10 +85,32 @@ func (s *State) waited(now time.Time) time.Duration {
 
 // A Want is what a rule would like to happen. No field is negative.
 type Want struct {
-	Start   int // new instances, for waiters or for Min
-	Replace int // further new instances, each in place of an unreplaced rotating one
-	Drain   int // ready instances that are surplus; idle ones drain first
+	Start   int  // new instances
+	For     Need // what most of them are for; empty: the rule does not say
+	Replace int  // further new instances, each in place of an unreplaced rotating one
+	Drain   int  // ready instances that are surplus; idle ones drain first
 }
+
+// start wants n new instances in all for a need, if no other one has wanted as many.
+func (w *Want) start(n int, need Need) {
+	if n > w.Start {
+		w.Start, w.For = n, need
+	}
+}
+
+// A Need says what an instance is started for; also in logs.
+type Need string
+
+// Needs.
+const (
+	ForWaiters  Need = "waiting"  // requests wait
+	ForHeadroom Need = "headroom" // slots are held free for what demand moves
+	ForBeat     Need = "beat"     // a crowd is about to come, as others at regular times have
+	ForMin      Need = "min"      // instances are always kept
+	ForReserve  Need = "reserve"  // an environment is to be frozen when a peak comes again
+	ForRotation Need = "rotation" // another instance is near its end, worn, slow or failing
+	ForRollout  Need = "rollout"  // of a version of the code
+)
 
 // A Rule says how many instances to start and to drain. It belongs to one pool.
 type Rule interface {
