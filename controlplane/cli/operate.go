@@ -149,7 +149,7 @@ type standing struct {
 // print writes a line for each thing that is wrong with the control plane itself.
 func (p standing) print(w io.Writer) {
 	if !p.Ready {
-		fmt.Fprintln(w, "not ready:", p.Detail)
+		fmt.Fprintln(w, "not ready:", strings.TrimSpace(p.Detail))
 	}
 	if p.Role == admin.RoleStandby {
 		fmt.Fprintln(w, "a standby does not know what runs; the leader does, whose admin address is", cmp.Or(p.Leader, "not known"))
@@ -158,7 +158,7 @@ func (p standing) print(w io.Writer) {
 		fmt.Fprintln(w, "no relay is attached: nothing starts, and it is not known which instances still serve")
 	}
 	for _, r := range p.Refused {
-		fmt.Fprintf(w, "an Envoy refuses %s %s, which is offered again: %s\n", r.Service, r.Resource, r.Why)
+		fmt.Fprintf(w, "an Envoy refuses %s %s, which is offered again: %s\n", r.Service, r.Resource, strings.TrimSpace(r.Why))
 	}
 	p.printFiles(w)
 	if p.Lease.Detail != "" {

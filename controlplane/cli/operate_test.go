@@ -105,7 +105,7 @@ func TestStatusOfAStandbySaysWhoLeads(t *testing.T) {
 func TestStatusSaysWhatIsNotTaken(t *testing.T) {
 	p := standing{
 		place: place{Role: admin.RoleAlone, Files: map[string]string{"listener/front": "the key is another certificate's", "configuration": "queue.limit: must be positive"}},
-		Ready: true, Refused: []admin.Refused{{Service: "lds", Resource: "front", Why: "cannot bind '0.0.0.0:8080': Address already in use"}},
+		Ready: true, Refused: []admin.Refused{{Service: "lds", Resource: "front", Why: "cannot bind '0.0.0.0:8080': Address already in use\n"}},
 	}
 	var out strings.Builder
 	p.print(&out)

@@ -320,6 +320,10 @@ func TestOwnStatementsOfLeadersAddUpToTheBill(t *testing.T) {
 
 		second := bill.NewAccount(rates, 512)
 		second.Learn(first.Note())
+		fresh := second.Own(at(0))
+		require.Zero(t, fresh.Billed, "a counter is never below zero, by no rounding")
+		require.Zero(t, fresh.GBSeconds)
+		require.Zero(t, fresh.Plain.Duration)
 		second.Inherited(at(0), at(-age))
 		require.InDelta(t, 0, second.Own(at(0)).Dollars, 1e-12)
 		require.InDelta(t, left.Dollars, second.Statement(at(0)).Dollars, 1e-12)

@@ -1,6 +1,9 @@
 package bill
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // A Note is the sums of an account, for one that takes over. What runs is not in it: whoever takes over learns of that where it
 // runs.
@@ -47,10 +50,10 @@ func (a *Account) Learn(n Note) {
 	if a.memory == 0 {
 		a.memory = n.MemoryMB
 	}
-	a.before = n
 	a.invocations, a.estimated, a.gbSeconds, a.inits = n.Invocations, n.Estimated, n.GBSeconds, n.Inits
 	a.billed, a.init = totalOf(n.Billed), totalOf(n.Init)
 	a.plain.requests, a.plain.cold, a.plain.duration = n.Requests, n.ColdStarts, totalOf(n.Duration)
+	a.before = a.Note() // as this account rounds it
 }
 
 // Inherited says that an invocation runs that somebody else has made then.
@@ -64,5 +67,5 @@ func (a *Account) Inherited(now, started time.Time) {
 
 func totalOf(s Seconds) total {
 	whole := int64(s)
-	return total{seconds: whole, nanos: int64((s - Seconds(whole)) * float64(time.Second))}
+	return total{seconds: whole, nanos: int64(math.Round((s - Seconds(whole)) * float64(time.Second)))}
 }
