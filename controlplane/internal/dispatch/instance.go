@@ -337,7 +337,7 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	})
 	if last {
 		end := endWithoutAnswer(report, err, served)
-		end.Lost = report == nil
+		end.Lost, end.GivenUp = report == nil, errors.Is(err, relays.ErrForgotten)
 		f.ended(i, end)
 	}
 }
@@ -399,7 +399,7 @@ func (f *function) ended(i *instance, end provider.End) {
 	f.wake(at, &todo)
 	killed := f.died(at, i, end)
 	f.noteFailure(at, i, end, killed.requests())
-	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Gone: f.endsWorn(end), Lost: end.Lost, Version: end.Version}), &todo)
+	f.apply(at, f.pool.Ended(at, i.core, pool.End{Cause: end.Cause, Gone: f.endsWorn(end), Lost: end.Lost, GivenUp: end.GivenUp, Version: end.Version}), &todo)
 	f.endpoints.vacate(i, at)
 	f.countEnd(endReason(end))
 	dearer := f.charge(at, i, end)

@@ -99,6 +99,25 @@ func TestASuccessorWaitsForAStartThatIsOnItsWay(t *testing.T) {
 	})
 }
 
+// Starts that the leader before gave up have not failed by themselves: requests go on waiting, and other starts are made.
+func TestStartsThatWereGivenUpHoldNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := newWorld(t, func(f *config.Function) { f.Scaling.Concurrency = 1 })
+		for range 2 * scaler.OpenAfter {
+			before.acquire(t.Context())
+		}
+		given := before.instances()
+		require.GreaterOrEqual(t, len(given), scaler.OpenAfter)
+		after := inherit(before, func(f *config.Function) { f.Scaling.Concurrency = 1 })
+		for _, id := range given {
+			after.Down(id, nil, relays.ErrForgotten)
+		}
+		waiting := after.acquire(t.Context())
+		require.Empty(t, waiting, "it waits")
+		require.Len(t, after.instances(), 1, "for a start of its own")
+	})
+}
+
 // What has been learned is not learned anew: environments that are frozen are counted on.
 func TestASuccessorKnowsWhatWasLearned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -18,6 +18,7 @@ type End struct {
 	Cause   Cause  // a start cause; empty: without failure
 	Gone    bool   // its environment has ended with it
 	Lost    bool   // it is not known to have ended: it may run on for as long as a start may take
+	GivenUp bool   // a control plane had it cut off: its start has not failed by itself
 	Version string // of the code that ran; empty: not known
 }
 
@@ -290,7 +291,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	p.counters.ended++
 	i.fleet.Over(now, i.start)
 	i.fleet.Ended(now, i.environment, end.Cause != "" || end.Gone)
-	if p.mayFail(i) && !i.wasUp && !i.startedWell {
+	if p.mayFail(i) && !i.wasUp && !i.startedWell && !end.GivenUp {
 		p.fail(now, i, scaler.StartCause(end.Cause))
 	}
 	if i.late && !i.adopted {

@@ -47,5 +47,6 @@ type End struct {
 	Usage    bill.Usage   // what Lambda says it bills; zero where it did not say
 	NeverRan bool         // the call was refused, or did not reach Lambda: nothing is billed
 
-	Lost bool // nobody knows whether the invocation is over: no answer came, and its tunnels say nothing
+	Lost    bool // nobody knows whether the invocation is over: no answer came, and its tunnels say nothing
+	GivenUp bool // a control plane had it cut off before it came up, which says nothing about the function
 }
