@@ -211,11 +211,11 @@ func TestWhereNoControlPlaneAnswersTheErrorSaysSo(t *testing.T) {
 	require.NoError(t, l.Close())
 	for _, args := range [][]string{{"status"}, {"drain", "web"}, {"rollout", "web"}} {
 		_, _, err := try(t, append(args, "--admin", l.Addr().String())...)
-		require.EqualError(t, err, args[0]+": no control plane answers at "+l.Addr().String()+
-			" (connect: connection refused): does it run, and is that its admin.address? --admin HOST:PORT asks another")
+		require.EqualError(t, err, args[0]+": no control plane or relay answers at "+l.Addr().String()+
+			" (connect: connection refused): does it run, and is that its admin.address, of a relay relay.admin? --admin HOST:PORT asks another")
 	}
 	_, _, err = try(t, "status", "--admin", "an..impossible..name:9900")
-	require.ErrorContains(t, err, "status: no control plane answers at an..impossible..name:9900 (lookup an..impossible..name: ")
+	require.ErrorContains(t, err, "status: no control plane or relay answers at an..impossible..name:9900 (lookup an..impossible..name: ")
 	stranger := httptest.NewServer(http.NotFoundHandler())
 	defer stranger.Close()
 	address := stranger.Listener.Addr().String()

@@ -76,9 +76,9 @@ func (c Client) unanswered(err error) error {
 	var dial *net.OpError
 	switch {
 	case errors.As(err, &dial) && dial.Op == "dial":
-		return fmt.Errorf("no control plane answers at %s (%w): does it run, and is that its admin.address? --admin HOST:PORT asks another", c.Address, dial.Err)
+		return fmt.Errorf("no control plane or relay answers at %s (%w): does it run, and is that its admin.address, of a relay relay.admin? --admin HOST:PORT asks another", c.Address, dial.Err)
 	case os.IsTimeout(err):
-		return fmt.Errorf("%s has not answered in %s: is it a control plane's admin address, and does that work?", c.Address, timeout)
+		return fmt.Errorf("%s has not answered in %s: its process hangs, or it is no admin address; a standby, at its own, says who leads now", c.Address, timeout)
 	}
 	return fmt.Errorf("%s: %w", c.Address, err)
 }
