@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/admission"
@@ -310,30 +309,6 @@ func TestTheFirstRequestStartsAnInstanceAndGetsItsSlot(t *testing.T) {
 		again := <-w.acquire(t.Context())
 		require.NoError(t, again.err)
 		require.Len(t, w.instances(), 1)
-	})
-}
-
-func TestTheLogSaysWhyAnInstanceStarts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWaitingWorld(t, func(f *config.Function) { f.Scaling.Min = 1 })
-		log := logtest.NewLocal(w.log.(*logrus.Entry).Logger)
-		starts := func() (why []any) {
-			synctest.Wait()
-			for _, e := range log.AllEntries() {
-				if e.Message == "instance starts" {
-					why = append(why, e.Data["reason"])
-				}
-			}
-			return why
-		}
-		w.lead()
-		require.Equal(t, []any{scaler.ForMin}, starts())
-		w.publish()
-		w.comesUp(w.instances()[0])
-		for range config.DefaultFunction().Scaling.Concurrency + 1 {
-			w.acquire(t.Context())
-		}
-		require.Equal(t, []any{scaler.ForMin, scaler.ForWaiters}, starts())
 	})
 }
 

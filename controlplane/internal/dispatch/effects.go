@@ -13,6 +13,7 @@ type effects struct {
 	start   []*instance
 	kill    []verdict
 	ready   []arrival
+	leave   []leaving
 	finish  []order
 	steps   []rolloutStep
 	changed bool
@@ -31,6 +32,12 @@ type arrival struct {
 type order struct {
 	*instance
 	reason wire.Reason
+}
+
+// A leaving instance finishes its requests before it goes.
+type leaving struct {
+	order
+	requests int // in flight
 }
 
 // A verdict is an instance to cut off, with what it waited for if it never came up.
@@ -53,8 +60,11 @@ func (e *effects) carryOut(f *function) {
 			"instance": a.id, "environment": a.environment, "request_id": a.request, "slots": a.slots, "after": a.after.Round(time.Millisecond),
 		}).Info("instance is ready")
 	}
+	for _, l := range e.leave {
+		f.log.WithFields(logrus.Fields{"instance": l.id, "reason": l.reason, "in_flight": l.requests}).Info("instance drains")
+	}
 	for _, o := range e.finish {
-		f.log.WithFields(logrus.Fields{"instance": o.id, "reason": o.reason}).Info("instance drains")
+		f.log.WithFields(logrus.Fields{"instance": o.id, "reason": o.reason}).Debug("instance is told to finish")
 		f.d.relay.Drain(o.id, o.reason)
 	}
 	for _, v := range e.kill {

@@ -128,6 +128,11 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 		f.d.invocations.Add(1) // until invoke ends; counted here, so that Shutdown waits for it once the pool is closed
 		todo.start = append(todo.start, f.begin(at, i))
 	}
+	for _, i := range e.Drain {
+		if left := i.Owner.(*instance); !i.Finished() { // or its end is logged in a moment, for the same reason
+			todo.leave = append(todo.leave, leaving{order{left, left.drainReason()}, i.InFlight()})
+		}
+	}
 	for _, i := range e.Finish {
 		left := i.Owner.(*instance)
 		todo.finish = append(todo.finish, order{left, left.drainReason()})

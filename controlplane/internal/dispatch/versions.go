@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/config"
@@ -189,7 +190,7 @@ func (v *versions) hear(r provider.Routing) heard {
 func (f *function) routed(r provider.Routing) {
 	var todo effects
 	h := f.hear(r, &todo)
-	if h.moved {
+	if h.moved && !slices.ContainsFunc(todo.steps, func(t rolloutStep) bool { return t.To == r.Route }) { // or the rollout says it
 		f.log.WithField("version", routeName(r.Route)).Info("the qualifier points to this version")
 	}
 	if h.mended {

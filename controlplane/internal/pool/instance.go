@@ -167,6 +167,9 @@ func (i *Instance) Claims() bool { return i.claims }
 // Adopted reports whether it registered by itself.
 func (i *Instance) Adopted() bool { return i.adopted }
 
+// Finished reports whether it was told to finish: nothing is in flight on it, or its time is up.
+func (i *Instance) Finished() bool { return i.finished }
+
 // DrainReason is why the pool drains it; empty if it does not, or if the peer drains by its own decision.
 func (i *Instance) DrainReason() Reason { return i.reason }
 
