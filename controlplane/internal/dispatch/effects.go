@@ -48,17 +48,17 @@ type verdict struct {
 }
 
 func (e *effects) carryOut(f *function) {
+	for _, a := range e.ready {
+		f.log.WithFields(logrus.Fields{
+			"instance": a.id, "environment": a.environment, "request_id": a.request, "slots": a.slots, "after": a.after.Round(time.Millisecond),
+		}).Info("instance is ready")
+	}
 	for _, s := range e.steps {
 		s.log(f.log)
 		f.unwatch(s)
 	}
 	for _, i := range e.start {
 		f.invoke(i)
-	}
-	for _, a := range e.ready {
-		f.log.WithFields(logrus.Fields{
-			"instance": a.id, "environment": a.environment, "request_id": a.request, "slots": a.slots, "after": a.after.Round(time.Millisecond),
-		}).Info("instance is ready")
 	}
 	for _, l := range e.leave {
 		f.log.WithFields(logrus.Fields{"instance": l.id, "reason": l.reason, "in_flight": l.requests}).Info("instance drains")

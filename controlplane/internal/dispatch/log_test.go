@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +67,24 @@ func TestADrainIsLoggedWhereItLasts(t *testing.T) {
 		w.pass(time.Second)
 		require.Len(t, logged("instance ended"), 2)
 		require.Len(t, logged("instance drains"), 1)
+	})
+}
+
+// A reader goes from cause to effect: an instance is ready, hence the rollout is a step further.
+func TestTheLogHasARolloutsStepsAfterWhatLedToThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDeployed(t, to("1"), nil)
+		log := logtest.NewLocal(w.log.(*logrus.Entry).Logger)
+		w.routes(to("2"), nil)
+		var told []string
+		for _, e := range log.AllEntries() {
+			if e.Message == "rollout" {
+				told = append(told, fmt.Sprint(e.Data["phase"]))
+			} else if e.Message == "instance starts" || e.Message == "instance is ready" {
+				told = append(told, e.Message)
+			}
+		}
+		require.Equal(t, []string{"starting", "instance starts", "instance is ready", "watching"}, told[:4])
 	})
 }
 
