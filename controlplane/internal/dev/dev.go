@@ -142,6 +142,7 @@ type session struct {
 	lambda  lambda
 	admin   client.Client
 	crashes crashes
+	repeats repeats // of the goroutine that watches
 }
 
 func (s *session) run(ctx, force context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -180,6 +181,30 @@ func (s *session) changed(ctx context.Context, files []string) {
 	if err != nil {
 		s.say.line("%s has changed, and is not served: %v", what, err)
 	}
+	if s.repeats.many(time.Now(), files) {
+		s.say.line("%s has changed %d times in a row: if a program writes it and not you, let its name end in .log, which is not watched", what, manyRepeats)
+	}
+}
+
+const (
+	manyRepeats = 5
+	inARow      = 10 * time.Second // at most, from one change to the next
+)
+
+// repeats notices files that change again and again, as those do that each new version writes.
+type repeats struct {
+	files []string
+	n     int
+	last  time.Time
+}
+
+// many takes in a change, and says once for a row of them that it is long.
+func (r *repeats) many(now time.Time, files []string) bool {
+	if !slices.Equal(files, r.files) || now.Sub(r.last) > inARow {
+		r.n = 0
+	}
+	r.files, r.last, r.n = files, now, r.n+1
+	return r.n == manyRepeats
 }
 
 // welcome tells what is where, and what to do next.

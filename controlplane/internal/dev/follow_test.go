@@ -10,11 +10,34 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/operator"
 )
+
+// What each new version writes is the next change, and that for ever.
+func TestAFileThatChangesInARowIsNoticedOnce(t *testing.T) {
+	var r repeats
+	now := time.Unix(0, 0)
+	change := func(after time.Duration, files ...string) bool {
+		now = now.Add(after)
+		return r.many(now, files)
+	}
+	for range manyRepeats - 1 {
+		require.False(t, change(time.Second, "out.txt"))
+	}
+	require.True(t, change(time.Second, "out.txt"))
+	require.False(t, change(time.Second, "out.txt"), "once is enough")
+	for range 2 * manyRepeats {
+		require.False(t, change(time.Minute, "app.py"), "somebody saves it now and then")
+	}
+	for range manyRepeats {
+		require.False(t, change(time.Second, "app.py"))
+		require.False(t, change(time.Second, "page.html"))
+	}
+}
 
 func TestWhereTheAppIsIsToldOnceItCanBeAsked(t *testing.T) {
 	for _, c := range []struct{ least, ready, told int }{{0, 0, 1}, {1, 0, 0}, {1, 1, 1}} {
