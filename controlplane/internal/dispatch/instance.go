@@ -321,7 +321,8 @@ func (f *function) attached(one bool) {
 // down takes an instance out of service because its tunnels are gone. If no invocation's answer will come, this is also its end.
 func (f *function) down(i *instance, report *wire.Report, err error) {
 	i.setExpected(false)
-	if report == nil && !errors.Is(err, relays.ErrForgotten) {
+	givenUp := errors.Is(err, relays.ErrForgotten) || errors.Is(err, relays.ErrReplaced)
+	if report == nil && !givenUp {
 		f.log.WithField("instance", i.id).WithError(err).Warn("instance lost: it did not come back")
 	}
 	last, served := i.core.Adopted(), false // without an invocation, or without its answer
@@ -337,7 +338,7 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	})
 	if last {
 		end := endWithoutAnswer(report, err, served)
-		end.Lost, end.GivenUp = report == nil, errors.Is(err, relays.ErrForgotten)
+		end.Lost, end.GivenUp = report == nil, givenUp
 		f.ended(i, end)
 	}
 }
@@ -347,6 +348,8 @@ func endWithoutAnswer(report *wire.Report, err error, served bool) provider.End 
 	switch {
 	case report != nil:
 		return provider.End{Report: report}
+	case errors.Is(err, relays.ErrReplaced):
+		return provider.End{Cause: scaler.Network, Detail: err.Error()}
 	case served:
 		return provider.End{Cause: scaler.Crashed, Detail: err.Error()}
 	default:

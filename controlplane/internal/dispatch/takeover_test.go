@@ -118,6 +118,22 @@ func TestStartsThatWereGivenUpHoldNothingBack(t *testing.T) {
 	})
 }
 
+// The relay of an instance that was taken over is gone, and another one is there: nobody will say how it ended. It has not crashed.
+func TestAnInheritedInstanceEndsWhenItsRelayIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := newWorld(t, nil)
+		id, lease := before.up()
+		lease.Release()
+		after := inherit(before, nil)
+		after.publish()
+		after.Away(id)
+		require.Equal(t, 1, after.Functions()[0].Down)
+		after.Down(id, nil, relays.ErrReplaced)
+		require.Equal(t, map[string]uint64{"network": 1}, after.Functions()[0].Ends)
+		requireIdle(t, after)
+	})
+}
+
 // What has been learned is not learned anew: environments that are frozen are counted on.
 func TestASuccessorKnowsWhatWasLearned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -63,7 +63,7 @@ func (p *Pool) outcome(i *Instance) {
 		return // an error may be told before its answer, and counts with that
 	}
 	i.judged = now
-	if !i.counts || i.adopted || i.state != Ready || now.N < last.N || now.Errors < last.Errors {
+	if !i.counts || i.adopted || i.state != Ready {
 		return
 	}
 	now.Sub(last)

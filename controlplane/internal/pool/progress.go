@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/rollout"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
 // Progress is how far a rollout has come, or how the last one ended.
@@ -64,7 +65,14 @@ func (p *Pool) recordEnd(cause rollout.Cause) {
 // slightly different moments, so an answer and its error may come in different reports.
 func (p *Pool) Answered(i *Instance, answers, errors uint64) {
 	errors = min(errors, answers) // what is beyond is counted with its answer
-	if p.roll != nil && i.state == Ready && answers >= i.answers && errors >= i.errors {
+	if answers < i.answers || errors < i.errors {
+		return // a control stream that begins anew knows of none
+	}
+	if i.inherited && i.answers == 0 { // of the pool before
+		i.answers, i.errors, i.judged = answers, errors, scaler.Outcomes{N: answers, Errors: errors}
+		return
+	}
+	if p.roll != nil && i.state == Ready {
 		p.roll.Answered(i.fresh, answers-i.answers, errors-i.errors)
 		if !i.fresh && answers > i.answers {
 			p.roll.hear(p.now)

@@ -896,6 +896,50 @@ func TestAnOldVersionThatIsDeleted(t *testing.T) {
 	})
 }
 
+// A control stream that begins anew knows of no answers. Nor does a pool that takes over: what an instance has answered before says nothing
+// of a rollout.
+func TestOldAnswersAreNoNews(t *testing.T) {
+	t.Run("of a stream that begins anew", func(t *testing.T) {
+		d := deploy(t, true, nil)
+		d.did(d.p.Route(d.now, two, rollout.Plan{Hold: time.Hour, MaxErrors: 0.1}, false))
+		d.serve(time.Second)
+		for i := range d.p.Instances() {
+			if i.Version() != "1" {
+				continue
+			}
+			d.reports(i, 100, 5)
+			before := answersOf(d.p.Rollout().Before)
+			d.p.Answered(i, 0, 0)
+			require.Equal(t, before, answersOf(d.p.Rollout().Before))
+			d.reports(i, 1, 5)
+			require.Equal(t, before+1, answersOf(d.p.Rollout().Before))
+		}
+	})
+	t.Run("of the pool before", func(t *testing.T) {
+		d := deploy(t, true, nil)
+		p, heirs := succeed(t, settings(), d.now, d.p)
+		for _, heir := range heirs {
+			heir.Runs("1")
+			heir.Counts()
+		}
+		p.Resume(d.now)
+		p.Route(d.now, one, rollout.Plan{}, false)
+		p.Route(d.now, two, rollout.Plan{Hold: time.Hour, MaxErrors: 0.1}, false)
+		for _, heir := range heirs {
+			p.Answered(heir, 1000, 900)
+			p.Answered(heir, 1010, 901)
+		}
+		before := p.Rollout().Before
+		answers, errors := before.Answers()
+		require.Equal(t, []uint64{10 * deployed, deployed}, []uint64{answers, errors})
+	})
+}
+
+func answersOf(s rollout.Sample) uint64 {
+	answers, _ := s.Answers()
+	return answers
+}
+
 // A report says how many answers were errors: a bad version is given up by it, and not by the next request.
 func TestABadVersionIsGivenUpByTheReport(t *testing.T) {
 	d := deploy(t, true, nil)

@@ -77,6 +77,9 @@ func (c *controlStream) refuse(err error) {
 	}
 	c.inst.relay.counters.drop(r.drop)
 	c.inst.log.WithError(err).WithField("drop", r.drop.String()).Warn("control stream refused")
+	if r.drop == DropHelloTimeout {
+		return // which the peer takes for a lost connection, and dials again: a refusal would end it for good
+	}
 	if c.send(wire.Message{Kind: wire.KindRefused, Detail: wire.CutDetail(r.text)}) == nil {
 		_ = c.conn.CloseWrite()
 	}

@@ -74,7 +74,7 @@ type Events interface {
 	Lost(instance string, err error)
 	// Down: the control stream has ended, all tunnels are closed, the socket is gone, and the instance's token opens nothing
 	// any more. report is nil if the peer said no goodbye. Then err says why: it wraps ErrNeverDialled, ErrForgotten,
-	// ErrControlEnded, ErrTooOften or ErrStopped, or is the error of the connection.
+	// ErrControlEnded, ErrTooOften, ErrStopped or ErrReplaced, or is the error of the connection.
 	Down(instance string, report *wire.Report, err error)
 	// Register answers a peer that registers by itself. The peer is shown the text of an error. The status is 401, 404 or 429
 	// for an error that wraps ErrUnauthorized, ErrUnknownFunction or ErrRegisterTooOften, and 503 for any other. After 429
@@ -126,6 +126,7 @@ var (
 	ErrControlEnded = errors.New("the control stream ended without a goodbye")
 	ErrTooOften     = errors.New("the peer sent control messages more often than it may")
 	ErrStopped      = errors.New("the relay stops")
+	ErrReplaced     = errors.New("its relay is gone, and another is there")
 )
 
 // Errors that Events.Register may wrap.

@@ -73,6 +73,7 @@ const (
 	EndStopped      EndCause = "relay_stopped"
 	EndBroken       EndCause = "broken" // its connection; Detail is the error
 	EndFull         EndCause = "relay_full"
+	EndReplaced     EndCause = "relay_replaced" // said by the leader, not by the relay
 )
 
 // A Load is what a peer counted a short while ago.

@@ -128,6 +128,22 @@ func (m *Mirror) Detach(ended bool) (events []Event) {
 	return events
 }
 
+// Replace says that the relay is gone for good, and that another is there: what its peers served has ended, as far as requests are
+// concerned. It changes nothing while there is a stream.
+func (m *Mirror) Replace() (events []Event) {
+	if m.attached {
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.instances)) {
+		if i := m.instances[id]; i.Ups > 0 || i.Waits > 0 {
+			delete(m.instances, id)
+			m.ended[id] = unrepeated
+			events = append(events, Down{id, End{Cause: EndReplaced}})
+		}
+	}
+	return events
+}
+
 // Expect makes the relay let the instance's peer in. Expected or Down follows.
 func (m *Mirror) Expect(now time.Time, e Expectation) {
 	if m.instances[e.Instance] != nil {

@@ -26,6 +26,7 @@ var ends = map[tables.EndCause]error{
 	tables.EndControlEnded: relays.ErrControlEnded,
 	tables.EndTooOften:     relays.ErrTooOften,
 	tables.EndStopped:      relays.ErrStopped,
+	tables.EndReplaced:     relays.ErrReplaced,
 }
 
 func endOf(report *wire.Report, err error) tables.End {

@@ -21,7 +21,7 @@ import (
 )
 
 // A Sink receives what relays tell a Leader. Calls for one relay come in order and do not overlap. They may call the Leader's
-// methods except Lead and Resign.
+// methods except Lead, Renew, Resign and Serve.
 type Sink interface {
 	// Attached: the relay has opened a stream. Its events follow; those up to tables.Synced are about what it had.
 	Attached(relay string, hello tables.Hello)
@@ -34,7 +34,7 @@ type Sink interface {
 }
 
 // A Leader accepts streams of relays while it leads, and refuses them otherwise. Its methods do not block on the network, except
-// Serve.
+// Serve; Renew and Resign wait for calls of the sink that are under way.
 type Leader struct {
 	sink Sink
 	log  logrus.FieldLogger
@@ -127,6 +127,22 @@ func (l *Leader) gone(now time.Time) map[string]bool {
 	return gone
 }
 
+// replace tells the sink that what relays had that are gone has ended.
+func (l *Leader) replace() {
+	l.mu.Lock()
+	gone := l.gone(time.Now())
+	var sites []*site
+	for name, s := range l.sites {
+		if gone[name] {
+			sites = append(sites, s)
+		}
+	}
+	l.mu.Unlock()
+	for _, s := range sites {
+		s.replace()
+	}
+}
+
 func unheard(m *tables.Mirror, now time.Time) bool {
 	return !m.Attached() && now.Sub(m.Confirmed()) > goneAfter
 }
@@ -216,7 +232,7 @@ func (l *Leader) Serve(ctx context.Context, stream Stream[Down, Up]) error {
 		}
 		return err
 	}
-	return s.serve(ctx, stream, *first.Observed)
+	return s.serve(ctx, stream, *first.Observed, l.replace)
 }
 
 // Sockets sets the directory in which Envoys are told that the endpoints' sockets are. A relay with another directory is refused,

@@ -63,8 +63,22 @@ func (s *site) enter(why error) (leave func()) {
 	return s.turn.Unlock
 }
 
-// serve serves a stream from its first message to its end.
-func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tables.Observed) error {
+// replace tells the sink that what the relay had has ended, unless the relay attaches just now.
+func (s *site) replace() {
+	if !s.turn.TryLock() {
+		return
+	}
+	defer s.turn.Unlock()
+	var events []tables.Event
+	s.with(func(m *tables.Mirror) { events = m.Replace() })
+	if len(events) > 0 {
+		s.log.WithField("instances", len(events)).Warn("the relay is gone, and another is there: its instances are given up")
+		s.told(events)
+	}
+}
+
+// serve serves a stream from its first message to its end. It calls tick now and then.
+func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tables.Observed, tick func()) error {
 	defer s.enter(ErrReplaced)()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -78,7 +92,11 @@ func (s *site) serve(ctx context.Context, stream Stream[Down, Up], greeting tabl
 	pacer := newPacer()
 	err = converse(ctx, stream, side[Down, Up]{
 		pace: func(up *Up) time.Duration { return pacer.took(time.Now(), up.size) },
-		next: func() *Down { return s.next(wake) }, wake: wake, tick: func() { s.with((*tables.Mirror).Ping) },
+		next: func() *Down { return s.next(wake) }, wake: wake,
+		tick: func() {
+			s.with((*tables.Mirror).Ping)
+			tick()
+		},
 		receive: func(up *Up) error { return s.receive(ctx, up) },
 	})
 	s.with(func(m *tables.Mirror) { events = m.Detach(ended(err)) })

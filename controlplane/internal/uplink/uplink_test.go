@@ -579,6 +579,65 @@ func TestWhatEndsWithTheRelayIsLostForTheMoment(t *testing.T) {
 	})
 }
 
+// What a relay served that another has replaced is told to have ended, once and only then, because no stream will ever say so. If the
+// relay was cut off and comes back, it says what it still has.
+func TestWhatAReplacedRelayHadHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{}
+		p.Leader = NewLeader(&p.listener, quiet(t))
+		p.Lead(1)
+		relayOf := func(name, boot string) *Relay {
+			return NewRelay(Options{Hello: tables.Hello{Relay: name, Boot: boot}, Dials: map[string]Dial{"cp": p.Here()}, Log: quiet(t)})
+		}
+		events := func() []string {
+			synctest.Wait()
+			p.listener.mu.Lock()
+			defer p.listener.mu.Unlock()
+			return slices.Clone(p.listener.events)
+		}
+		old := relayOf("old", "b1")
+		old.Connect(&obedient{})
+		stop := running(old)
+		time.Sleep(time.Second)
+		p.want("served")
+		p.want("starts")
+		time.Sleep(time.Second)
+		old.Up(relays.Up{Instance: "served", Environment: "e", Slots: 10})
+		time.Sleep(time.Second)
+		stop()
+		time.Sleep(time.Hour)
+		require.Contains(t, events(), "lost served")
+		require.NotContains(t, events(), "down served relay_replaced", "there is no other")
+
+		stopOther := running(relayOf("new", "b2"))
+		time.Sleep(time.Minute)
+		var ended []string
+		for _, e := range events() {
+			if strings.HasPrefix(e, "down") {
+				ended = append(ended, e)
+			}
+		}
+		require.Equal(t, []string{"down served relay_replaced"}, ended, "what has not dialled may dial the other one")
+
+		stop = running(old)
+		time.Sleep(time.Second)
+		require.Equal(t, []string{"attached old", "inherited served cold", "up served 10"}, after(events(), "attached old")[:3])
+		stop()
+		stopOther()
+		p.Resign()
+	})
+}
+
+// after is what came from the last such event on.
+func after(events []string, event string) []string {
+	for i := len(events) - 1; i >= 0; i-- {
+		if events[i] == event {
+			return events[i:]
+		}
+	}
+	return nil
+}
+
 // A relay that is away for a moment comes back. One that another has replaced does not: peers need not dial it, and nothing is kept for
 // it.
 func TestARelayThatWasReplacedIsGone(t *testing.T) {
