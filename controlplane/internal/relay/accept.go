@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -62,9 +63,24 @@ func (r *Relay) relieve(err error) bool {
 }
 
 // A seldom limits a log line to one a second. The zero value is ready.
-type seldom struct{ last atomic.Int64 }
+type seldom struct{ last moment }
 
 func (s *seldom) due() bool {
-	now, last := time.Now().UnixNano(), s.last.Load()
-	return now-last >= int64(time.Second) && s.last.CompareAndSwap(last, now)
+	now, last := time.Now(), s.last.Load()
+	return (last == nil || now.Sub(*last) >= time.Second) && s.last.CompareAndSwap(last, &now)
+}
+
+// A moment is the time of something that happens again and again. It keeps to the monotonic clock, so it outlives a change of the host's
+// time. The zero value: it has not happened.
+type moment struct{ atomic.Pointer[time.Time] }
+
+func (m *moment) set(at time.Time) { m.Store(&at) }
+
+// since is how long ago that was at now. What has not happened was long ago.
+func (m *moment) since(now time.Time) time.Duration {
+	last := m.Load()
+	if last == nil {
+		return math.MaxInt64
+	}
+	return now.Sub(*last)
 }

@@ -119,7 +119,7 @@ func (i *instance) adopt(c *controlStream) (old *controlStream, again bool, err 
 		i.doubtLocked(i.lastDoubtful(old, c))
 	}
 	if !again && i.StartBy.IsZero() {
-		i.relay.returned.Store(time.Now().UnixNano())
+		i.relay.returned.set(time.Now())
 	}
 	i.control, i.owner, i.ready, i.waits = c, c.hello.Environment, false, c.hello.Waiting != ""
 	stopTimers(i.expiry, i.lost)

@@ -84,7 +84,7 @@ func TestAnInstanceThatMayYetReturnIsWaitedFor(t *testing.T) {
 		"another has just returned, and it is far too late": {expired: 26 * time.Second, others: another},
 		"another returned a while ago": {others: func(b *bed) {
 			another(b)
-			b.returned.Store(time.Now().Add(-3 * time.Second).UnixNano())
+			b.returned.set(time.Now().Add(-3 * time.Second))
 		}},
 		"nobody comes":         {others: func(*bed) {}},
 		"it has never been up": {startBy: time.Now().Add(time.Minute), others: another},

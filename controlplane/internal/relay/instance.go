@@ -100,7 +100,7 @@ func (i *instance) expire() {
 
 // returning tells whether peers come that dial again: one is in the middle of it, or the last came a moment ago.
 func (r *Relay) returning() bool {
-	return r.door.Busy() || time.Since(time.Unix(0, r.returned.Load())) < lastReturn
+	return r.door.Busy() || r.returned.since(time.Now()) < lastReturn
 }
 
 // comeUp opens the socket as soon as everything is there: a welcomed control stream, an app that takes requests, and an idle

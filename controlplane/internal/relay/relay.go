@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -66,7 +65,7 @@ type Relay struct {
 	stopped  chan struct{}  // closed when Run begins to stop
 
 	acceptFailed seldom
-	returned     atomic.Int64 // when an instance that had been up came last, in nanoseconds since 1970
+	returned     moment // when an instance that had been up came last
 
 	mu        sync.RWMutex
 	instances map[string]*instance

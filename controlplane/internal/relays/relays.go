@@ -57,7 +57,7 @@ type Commands interface {
 // Events is what a relay tells the control plane. Calls for one instance come in order and never overlap: any number of Waiting,
 // then Up, then any number of Load and Notice and at most one Draining. After Lost another Up may follow. Every expected instance
 // ends with exactly one Down, also one that never came up, and one that was forgotten. No call is made from within a method of
-// Commands, so a caller of those may hold its locks. Implementations return quickly.
+// Commands, so a caller of those may hold its locks. Implementations return quickly: they write a line to a file at most.
 type Events interface {
 	// Waiting: a peer is there whose app does not take requests yet.
 	Waiting(Waiting)
