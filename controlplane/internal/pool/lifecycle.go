@@ -418,3 +418,12 @@ func (p *Pool) Close(now time.Time, cause Cause) *Effects {
 	p.scale(now)
 	return &p.effects
 }
+
+// blames reports whether a failed start is the fault of the function's code.
+func blames(cause Cause) bool {
+	switch cause {
+	case scaler.InitFailed, scaler.Crashed, scaler.TimedOut, scaler.FunctionError, scaler.StartTimeout, scaler.TooShort:
+		return true
+	}
+	return false
+}
