@@ -99,7 +99,7 @@ func (p *plane) inherit(i tables.Instance) {
 		return
 	}
 	core.ID = i.ID
-	p.known[i.ID] = &known{core: core, expected: true, unanswered: true}
+	p.known[i.ID] = &known{core: core, expected: true, orphaned: true}
 	core.Owner = p.known[i.ID]
 	if err := p.pool.Check(); err != nil {
 		p.broken("pool: %w", err)
@@ -179,7 +179,7 @@ func (p *plane) down(d tables.Down) {
 	p.told[d.Instance] = me
 	delete(p.known, d.Instance)
 	p.change(k, func(k *known) *pool.Effects { return p.pool.Down(p.now, k.core) })
-	if k.unanswered || !k.expected {
+	if k.orphaned || !k.expected {
 		end := pool.End{}
 		if d.End.Report == nil {
 			end = pool.End{Cause: scaler.Unknown, Lost: true}

@@ -37,11 +37,11 @@ type plane struct {
 
 // A known instance has not ended, as far as the leader knows.
 type known struct {
-	core       *pool.Instance
-	expected   bool
-	up         bool
-	unanswered bool // nobody hears how its invocation ends
-	ended      bool // in the pool
+	core     *pool.Instance
+	expected bool
+	up       bool
+	orphaned bool // nobody hears how its invocation ends
+	ended    bool // in the pool
 }
 
 func newPlane(w *world, number int) *plane {
@@ -176,7 +176,7 @@ func (p *plane) lead(term uint64) {
 	p.term, p.decides, p.still, p.learned = term, false, false, false
 	p.mirror, p.known = tables.NewMirror(term, p.name()), map[string]*known{}
 	p.open(pool.New(settings(p.rng.Uint64())))
-	p.pool.Await()
+	p.pool.Hold()
 }
 
 func (p *plane) resign() {

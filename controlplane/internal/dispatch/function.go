@@ -78,7 +78,7 @@ func newFunction(d *Dispatcher, s *settings) *function {
 	f.holds.Store(s)
 	f.registers = registrations(cfg.Scaling.Max)
 	f.pool = pool.New(s.plan.settings)
-	f.pool.Await()
+	f.pool.Hold()
 	f.timer = time.AfterFunc(time.Hour, f.tick)
 	f.timer.Stop()
 	return f

@@ -38,7 +38,7 @@ type instance struct {
 	goodbye     *wire.Report
 	flown       []flown   // requests that have ended lately
 	broke       time.Time // the first sign that it has died; zero: none
-	unanswered  bool      // its invocation goes on, but nobody listens for the answer: Down is its end
+	orphaned    bool      // its invocation goes on, but nobody listens for the answer: Down is its end
 	givenUp     bool      // it was not up when its answer was lost: it is about to be ended
 	letGo       string    // why the relay has ended it; empty: it has not
 	ended       bool
@@ -138,8 +138,8 @@ func (f *function) farewell(i *instance) *wire.Report {
 func (f *function) servesOn(i *instance) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i.unanswered, i.givenUp = i.isUp, !i.isUp
-	return i.unanswered
+	i.orphaned, i.givenUp = i.isUp, !i.isUp
+	return i.orphaned
 }
 
 // mayRegister returns the instances that an environment leaves by registering again, because a peer serves one at a time: those that
@@ -329,7 +329,7 @@ func (f *function) down(i *instance, report *wire.Report, err error) {
 	f.change(i, func(p *pool.Pool, at time.Time) *pool.Effects {
 		i.breaks(at)
 		i.wait.lost = i.isUp || i.wait.app != ""
-		last, served = last || i.unanswered, i.isUp || i.core.Slots() > 0
+		last, served = last || i.orphaned, i.isUp || i.core.Slots() > 0
 		i.isUp, i.dialled, i.goodbye = false, 0, report
 		if err != nil {
 			i.letGo = err.Error()

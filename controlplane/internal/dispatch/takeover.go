@@ -82,7 +82,7 @@ func (f *function) inherit(in relays.Inheritance) error {
 		return err
 	}
 	i := f.know(in.Instance, core)
-	i.environment, i.unanswered, i.isUp = in.Environment, true, in.UpFor > 0
+	i.environment, i.orphaned, i.isUp = in.Environment, true, in.UpFor > 0
 	f.endpoints.list[index].known = in.UpFor > 0 // Envoy knows the endpoint of an instance that was up
 	f.proven = f.proven || in.UpFor > 0
 	if !core.Adopted() {

@@ -213,7 +213,7 @@ func (p *Pool) unlease(r *Request) {
 }
 
 // leasable reports whether a slot may be leased now.
-func (p *Pool) leasable() bool { return p.free > 0 && !p.awaits }
+func (p *Pool) leasable() bool { return p.free > 0 && !p.onHold }
 
 // serve hands free slots to the oldest waiters.
 func (p *Pool) serve(now time.Time) {

@@ -54,8 +54,8 @@ func (p *Pool) returning() int {
 	return 0
 }
 
-// unanswered tells whether a start failed because there was no relay that its peer could dial. That says nothing about the next start.
-func (p *Pool) unanswered(cause Cause) bool {
+// lacksRelay tells whether a start failed because there was no relay that its peer could dial. That says nothing about the next start.
+func (p *Pool) lacksRelay(cause Cause) bool {
 	return (cause == scaler.StartTimeout || cause == scaler.Network) && (p.relayless || p.now.Before(p.back))
 }
 

@@ -47,7 +47,7 @@ func (p *Pool) checkInstance(index int, i *Instance) error {
 		return fmt.Errorf("%d leases on %d slots of %d", i.leases.n, i.slots, i.offered)
 	case i.slots > p.settings.Concurrency, i.slots > i.offered:
 		return fmt.Errorf("%d slots of %d, asked for %d", i.slots, i.offered, p.settings.Concurrency)
-	case i.state == Draining && i.leases.n == 0 && i.foreign == 0 && i.linger.at == 0 && !i.unheard() && !i.finished:
+	case i.state == Draining && i.leases.n == 0 && i.foreign == 0 && i.linger.at == 0 && !i.unreported() && !i.finished:
 		return fmt.Errorf("has nothing in flight, and was not told to finish")
 	case i.foreign < 0, i.foreign > 0 && !i.watched():
 		return fmt.Errorf("%d foreign slots", i.foreign)
@@ -236,7 +236,7 @@ func (p *Pool) checkRotation() error {
 
 // checkRollout checks that fresh instances exist only during a rollout, and run the version that it brings.
 func (p *Pool) checkRollout() error {
-	if p.roll != nil && p.roll.Phase().Over() && !p.awaits {
+	if p.roll != nil && p.roll.Phase().Over() && !p.onHold {
 		return fmt.Errorf("rollout: %s, but not forgotten", p.roll.Phase())
 	}
 	for i := range p.Instances() {

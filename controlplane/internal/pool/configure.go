@@ -82,7 +82,7 @@ func (p *Pool) retime(before Settings) {
 
 // shrink drains instances beyond the maximum: idle ones first, then starting ones, then the least loaded.
 func (p *Pool) shrink(now time.Time) {
-	if p.closed != "" || p.awaits {
+	if p.closed != "" || p.onHold {
 		return
 	}
 	ours := p.count[Ready] + p.count[Starting] - p.adopted[Ready] - p.adopted[Starting]

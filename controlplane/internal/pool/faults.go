@@ -6,10 +6,10 @@ import (
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/scaler"
 )
 
-// An environment may break so that it answers every request with an error. Such an instance is often quick about it: it has free slots
-// when all others are full, gets most of the requests, and nobody waits, so that nothing is started. Peers count answers and errors.
-// An instance that answers with far more errors than the others is tried: errors may be the fault of the requests, which gather on an
-// instance by themselves. If chance sends both sides as many and it alone has the errors, it is let go, and its environment with it.
+// An environment may break so that it answers every request with an error. Such an instance often answers quickly: it has free slots when
+// the others are full, so it gets most of the requests, nobody waits, and nothing is started. Peers count answers and errors, which shows
+// it. But errors may be the fault of the requests, which gather on one instance by themselves. So a trial sends the suspect and the others
+// equally many requests by chance. If the suspect alone has errors, it is let go, and its environment with it.
 
 const (
 	// toldWithin is how long after an answer it is surely told of.

@@ -29,34 +29,34 @@ type Estate struct {
 	Told        Reason // why it was told to finish; empty: it was not
 }
 
-// Await keeps the pool from deciding anything until Resume, because there may be instances that it does not know yet.
-func (p *Pool) Await() { p.awaits = true }
+// Hold keeps the pool from deciding anything until Resume, because there may be instances that it does not know yet.
+func (p *Pool) Hold() { p.onHold = true }
 
-// StoodStill is Await for a pool whose process has stalled: meanwhile a caretaker may have leased free slots, and leases may have
+// StoodStill is Hold for a pool whose process has stalled: meanwhile a caretaker may have leased free slots, and leases may have
 // ended unnoticed. The first report of each instance tells how many of its slots are taken.
 func (p *Pool) StoodStill(now time.Time) *Effects {
 	now = p.enter(now)
-	p.awaits = true
+	p.onHold = true
 	for i := range p.Instances() {
-		i.shared, i.heard = true, false
+		i.shared, i.reportedIn = true, false
 		switch {
 		case i.watched():
 			p.beginWatch(i)
 			p.recount(now, i)
 		case i.state == Starting && i.deadline.at > 0: // it may have come up meanwhile, and we have not heard of it yet
-			p.timers.set(&i.deadline, later(i.deadline.due, now.Add(unheardFor)))
+			p.timers.set(&i.deadline, later(i.deadline.due, now.Add(lateEvents)))
 		}
 	}
 	return &p.effects
 }
 
-// unheardFor is how long events of a stall may take to arrive after it.
-const unheardFor = time.Second
+// lateEvents is how long events of a stall may take to arrive after it.
+const lateEvents = time.Second
 
-// Resume ends Await.
+// Resume ends Hold.
 func (p *Pool) Resume(now time.Time) *Effects {
 	now = p.enter(now)
-	p.awaits = false
+	p.onHold = false
 	p.unasked, p.resumed, p.held, p.shares = true, now, now.Add(settles), p.sharing()
 	p.serve(now)
 	p.scale(now)
@@ -159,15 +159,15 @@ func (p *Pool) believe(i *Instance) {
 	}
 }
 
-// unheard reports whether it is not known yet how much the instance has in flight.
-func (i *Instance) unheard() bool { return i.shared && !i.heard }
+// unreported reports whether it is not known yet how much the instance has in flight.
+func (i *Instance) unreported() bool { return i.shared && !i.reportedIn }
 
 // countLegacy is called when an instance's foreign slots have changed. Until the first request comes, all foreign slots of a shared
 // instance count as legacy: requests that the former pool or a caretaker has leased.
 func (p *Pool) countLegacy(i *Instance) {
 	switch {
 	case !i.shared:
-	case !i.heard, p.unasked:
+	case !i.reportedIn, p.unasked:
 		i.legacy = i.foreign
 	default:
 		i.legacy = min(i.legacy, i.foreign)

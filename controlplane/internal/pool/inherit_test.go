@@ -28,7 +28,7 @@ func serves(i *pool.Instance) bool {
 // succeed makes a pool that takes over from another: what the relays know is told, as they tell it.
 func succeed(t require.TestingT, s pool.Settings, now time.Time, before *pool.Pool) (*pool.Pool, map[*pool.Instance]*pool.Instance) {
 	after, heirs := pool.New(s), map[*pool.Instance]*pool.Instance{}
-	after.Await()
+	after.Hold()
 	for old := range before.Instances() {
 		heir, err := after.Inherit(now, estateOf(old))
 		require.NoError(t, err)
@@ -212,7 +212,7 @@ func TestWhatFinishesAtATakeoverIsCountedOn(t *testing.T) {
 		s := settings()
 		s.Scaling.Policy = nil
 		p := pool.New(s)
-		p.Await()
+		p.Hold()
 		var finishing []*pool.Instance
 		for index := range told {
 			i, err := p.Inherit(now, pool.Estate{
@@ -245,7 +245,7 @@ func TestAnInheritedInstanceThatLeavesHasNotFailed(t *testing.T) {
 	s.Scaling.Min = 1
 	now := time.Unix(1_000_000, 0)
 	p := pool.New(s)
-	p.Await()
+	p.Hold()
 	i, err := p.Inherit(now, pool.Estate{Started: now.Add(-time.Minute), Took: time.Second, Cold: true, Environment: "e"})
 	require.NoError(t, err)
 	p.Up(now, i, 10)
@@ -265,7 +265,7 @@ func TestAnInheritedInstanceMayDialAgain(t *testing.T) {
 	s.Scaling.Min, s.Scaling.Max = others+1, 2*others
 	now := time.Unix(1_000_000, 0)
 	p := pool.New(s)
-	p.Await()
+	p.Hold()
 	var last *pool.Instance
 	for n := range others + 1 {
 		i, err := p.Inherit(now, pool.Estate{
@@ -295,7 +295,7 @@ func TestAnInheritedInstanceThatDoesNotComeBackHasNotFailedToStart(t *testing.T)
 		t.Run(name, func(t *testing.T) {
 			now := time.Unix(1_000_000, 0)
 			p := pool.New(settings())
-			p.Await()
+			p.Hold()
 			i, err := p.Inherit(now, pool.Estate{Started: now.Add(-time.Minute), Took: tt.took, Cold: true, Environment: "e"})
 			require.NoError(t, err)
 			p.Resume(now)

@@ -122,11 +122,11 @@ type Instance struct {
 
 	worn bool // its environment ends with it, so it is replaced
 
-	watch   Foreign
-	foreign int  // slots that are taken without a lease; 0 unless it is ready or draining
-	legacy  int  // foreign slots that another process has leased, so that a client waits for them
-	heard   bool // it is shared, and has reported since
-	full    bool // its peer has refused a request, and has not reported since
+	watch      Foreign
+	foreign    int  // slots that are taken without a lease; 0 unless it is ready or draining
+	legacy     int  // foreign slots that another process has leased, so that a client waits for them
+	reportedIn bool // it is shared, and has reported since
+	full       bool // its peer has refused a request, and has not reported since
 }
 
 // Index is the number of the instance's endpoint. It is unique among instances that are not gone: the lowest that was free when the

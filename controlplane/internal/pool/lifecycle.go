@@ -210,7 +210,7 @@ func (p *Pool) setKill(now time.Time, i *Instance) {
 // that a request may still be on its way through Envoy. A peer that has nothing in flight cannot know of it, and would be gone
 // when the request comes. Without a lease no client waits for what the peer still does, so that has only the drain timeout.
 func (p *Pool) finishIdle(i *Instance) {
-	if i.finished || i.leases.n > 0 || i.unheard() || p.linger(i) {
+	if i.finished || i.leases.n > 0 || i.unreported() || p.linger(i) {
 		return
 	}
 	if i.legacy == 0 { // legacy requests have clients although no lease of this pool is out
@@ -287,7 +287,7 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	}
 	p.noteVersion(now, i, end)
 	p.drop(now, i)
-	p.settle(now, i, end)
+	p.refund(now, i, end)
 	p.counters.ended++
 	i.fleet.Over(now, i.start)
 	i.fleet.Ended(now, i.environment, end.Cause != "" || end.Gone)
@@ -305,8 +305,8 @@ func (p *Pool) Ended(now time.Time, i *Instance, end End) *Effects {
 	return &p.effects
 }
 
-// settle gives back the money that the start had claimed.
-func (p *Pool) settle(now time.Time, i *Instance, end End) {
+// refund gives back the money that the start had claimed.
+func (p *Pool) refund(now time.Time, i *Instance, end End) {
 	if i.adopted {
 		return
 	}
@@ -338,7 +338,7 @@ func (p *Pool) fail(now time.Time, i *Instance, cause Cause) {
 		return
 	}
 	p.counters.failed.add(cause)
-	if p.unanswered(cause) {
+	if p.lacksRelay(cause) {
 		return
 	}
 	if p.roll != nil && i.fresh && blames(cause) {

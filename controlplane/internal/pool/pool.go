@@ -86,7 +86,7 @@ type Pool struct {
 	unasked     bool      // no request has come since this pool took over
 	asked       bool      // a request has come since an Envoy's stream last began or ended
 	kept        time.Time // until then idle instances are kept for what was asked on a stream that has ended
-	awaits      bool      // instances are not all known yet, so nothing is decided
+	onHold      bool      // instances are not all known yet, so nothing is decided
 
 	exceeded struct{ waiting, starting, live int } // how many there were when the settings last changed: limits may be lower
 

@@ -75,7 +75,7 @@ func (p *Pool) Answered(i *Instance, answers, errors uint64) {
 	if p.roll != nil && i.state == Ready {
 		p.roll.Answered(i.fresh, answers-i.answers, errors-i.errors)
 		if !i.fresh && answers > i.answers {
-			p.roll.hear(p.now)
+			p.roll.oldAnswered(p.now)
 		}
 	}
 	i.answers, i.errors = answers, errors

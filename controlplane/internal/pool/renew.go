@@ -25,8 +25,8 @@ type renewal struct {
 	trusted  bool      // fresh instances have all their slots: see trust
 	look     time.Time // when to look again what the new version does not answer; zero: there is no need
 	listened time.Time // when that was last done for code that has answered somebody
-	heard    time.Time // when an old instance last answered a request in time
-	unheard  bool      // the last request on an old instance ended too late
+	answered time.Time // when an old instance last answered a request in time
+	overdue  bool      // the last request on an old instance ended too late
 	void     time.Time // when old instances did not answer either
 	room     bool      // an old instance was drained to make room for a fresh one, which has not been started yet
 	back     bool      // it undoes one that was given up

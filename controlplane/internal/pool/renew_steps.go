@@ -19,7 +19,7 @@ func (p *Pool) proceed(now time.Time) {
 // advance takes the rollout a step on, if it is time.
 func (p *Pool) advance(now time.Time) {
 	r := p.roll
-	if r == nil || p.awaits {
+	if r == nil || p.onHold {
 		return
 	}
 	p.size(now)

@@ -13,7 +13,7 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 		return &p.effects
 	}
 	i.watch.Report(now, inFlight, delay)
-	first := i.unheard()
+	first := i.unreported()
 	if p.returned > 0 {
 		i.watch.Suspect(now) // leases may have ended since the report was true
 	}
@@ -24,7 +24,7 @@ func (p *Pool) Report(now time.Time, i *Instance, inFlight int, delay time.Durat
 		p.proceed(now) // a rollout judges the answers that came with the report
 	}
 	p.outcome(i)
-	if i.heard = true; first && i.state == Draining {
+	if i.reportedIn = true; first && i.state == Draining {
 		p.finishIdle(i)
 	}
 	return &p.effects

@@ -12,7 +12,7 @@ import (
 // event that may change either.
 func (p *Pool) scale(now time.Time) {
 	p.block = scaler.Block{}
-	if p.closed != "" || p.awaits {
+	if p.closed != "" || p.onHold {
 		return
 	}
 	p.peak.Observe(now, p.needed())

@@ -17,7 +17,7 @@ func takenOver(t require.TestingT, now time.Time, instances, inFlight int) (*poo
 	s := settings()
 	s.Scaling.Policy, s.Scaling.Preference = nil, scaler.Cost // starts nothing for later
 	p := pool.New(s)
-	p.Await()
+	p.Hold()
 	var all []*pool.Instance
 	for index := range instances {
 		i, err := p.Inherit(now, pool.Estate{

@@ -18,7 +18,7 @@ func (m *model) succeed(t *rapid.T) {
 	m.s.Scaling.Total = scaler.NewBudget(0.15)
 	before := m.p
 	m.p, m.changed, m.still = pool.New(m.s), true, false
-	m.p.Await()
+	m.p.Hold()
 	m.learn(t, before.Note(m.now))
 	was := m.instances
 	m.reset()

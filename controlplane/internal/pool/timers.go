@@ -136,7 +136,7 @@ func (p *Pool) Next() time.Time {
 			}
 		}
 	}
-	if at := p.rule.Next(); p.closed == "" && !p.awaits && !at.IsZero() {
+	if at := p.rule.Next(); p.closed == "" && !p.onHold && !at.IsZero() {
 		next = earlier(next, at)
 	}
 	switch {

@@ -76,8 +76,8 @@ func (p *Pool) tries() *trial {
 	return p.trial
 }
 
-// drags reports whether the instance is found slow by now, if those in flight end at once. Both sides have as many of them, and of
-// the same age, so that nothing but the instance makes a difference. It need not be waited for the answers of one that is slow.
+// drags reports whether the instance would be found slow if the trial's requests in flight ended now. Both sides have equally many of the
+// same age, so only the instance makes a difference, and a verdict need not wait for the answers of a slow one.
 func (t *trial) drags(now time.Time) bool {
 	own, others := t.own, t.others
 	for _, r := range t.open {

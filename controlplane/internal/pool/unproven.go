@@ -10,24 +10,23 @@ import (
 // New code may die of its first request, or take it and never answer. So until it has answered somebody it gets few requests, and no
 // larger share. It is given up if it answers none of them in the time that an answer may take.
 //
-// It may also answer some requests, such as health checks, and hang on all others. So once it has answered somebody it gets no larger
-// share while many more of its requests than of the old code's have no answer. It is given up if they have gone on for longer than is
-// usual.
+// New code may also answer some requests, health checks for example, and hang on the others. So its share does not grow while many more
+// of its requests than of the old code's have no answer. It is given up when those requests have taken longer than is usual.
 
 // tests are the requests that an instance has been given during a rollout. Streams are left out: their answer may begin late.
 type tests struct {
 	n    int // all
-	long int // of those that have ended, such as took longer than usual
-	late int // of those that have ended, such as waited for an answer for as long as one may take
-	left int // all that have ended
+	left int // have ended
+	long int // of those, took longer than usual
+	late int // of those, had no answer in the time that one may take
 }
 
-// Unanswered are the requests, of all kinds, that an instance's peer has counted and to which no answer has begun.
+// unanswered are the requests, of all kinds, that an instance's peer has counted and to which no answer has begun.
 type unanswered struct {
 	told   bool // its peer counts them
 	all    int
-	gone   int // such as have ended
-	before int // of those, such as had ended before the rollout began, or before the peer was heard first
+	gone   int // have ended
+	before int // of those, had ended before the rollout began, or before the peer's first report
 }
 
 // survives is how long an instance is there after a request before that counts as an answer, for peers that do not count them. Of
@@ -44,9 +43,9 @@ const (
 // unproven reports whether a rollout tries code that has not answered anybody yet.
 func (p *Pool) unproven() bool { return p.roll != nil && !p.roll.trusted }
 
-// patience is how long an answer may take to begin: as long as is configured, but not much longer than requests have taken so far. Where
-// many take longer than is configured they are uploads, which Envoy does not count before they are complete.
-func (p *Pool) patience() time.Duration {
+// answersWithin is how long an answer may take to begin: the configured limit, but not much longer than requests have taken so far. If
+// many take longer than the limit they are uploads: Envoy begins to count when an upload is complete.
+func (p *Pool) answersWithin() time.Duration {
 	limit := longestWait
 	if p.settings.FirstByte > 0 {
 		limit = p.settings.FirstByte
@@ -80,7 +79,7 @@ func (p *Pool) testsOf(i *Instance) int {
 		return i.leases.n
 	case oldest == nil && p.now.Sub(i.answered) >= survives:
 		return i.foreign + min(1, more)
-	case oldest != nil && p.now.Sub(oldest.leased) >= min(p.usually(), p.patience()/2):
+	case oldest != nil && p.now.Sub(oldest.leased) >= min(p.usually(), p.answersWithin()/2):
 		return max(i.leases.n, i.streams+i.foreign+more)
 	}
 	return i.leases.n // what has ended may have killed it, which is known a moment later
@@ -104,11 +103,11 @@ func (p *Pool) endTest(r *Request) {
 		return
 	}
 	if p.roll != nil {
-		i.tests.ended(took, p.usually(), p.patience()*9/10)
+		i.tests.ended(took, p.usually(), p.answersWithin()*9/10)
 	}
 	if !i.fresh {
 		p.usual.Took(took)
-		p.heardOld(took)
+		p.noteOld(took)
 	}
 }
 
@@ -158,8 +157,8 @@ func (p *Pool) listen(now time.Time) {
 			i.tests.late, i.tests.left = 0, 0
 		}
 		all.Given += i.tests.n
-		if now.Sub(r.void) >= p.patience() {
-			all.Late += i.waiting(now, p.patience())
+		if now.Sub(r.void) >= p.answersWithin() {
+			all.Late += i.waiting(now, p.answersWithin())
 		}
 		if now.Sub(i.answered) >= survives {
 			all.Late += i.tests.late
@@ -211,7 +210,7 @@ func (p *Pool) addSilence(now time.Time, i *Instance, s *rollout.Silence) {
 	s.Open += gone + open
 	s.Long += gone + min(open, i.waiting(now, p.usually()))
 	s.Gone += gone
-	s.Late += min(gone, t.late) + min(open, i.waiting(now, p.patience()))
+	s.Late += min(gone, t.late) + min(open, i.waiting(now, p.answersWithin()))
 	s.Left += min(gone, t.long)
 }
 
@@ -225,30 +224,30 @@ func (i *Instance) waiting(now time.Time, d time.Duration) (n int) {
 	return n
 }
 
-// hear notes that an old instance answers.
-func (r *renewal) hear(now time.Time) { r.heard, r.unheard = now, false }
+// oldAnswered notes that an old instance answers.
+func (r *renewal) oldAnswered(now time.Time) { r.answered, r.overdue = now, false }
 
-// heardOld records how the last request on an old instance ended: in time, or so late that nobody may have answered it, nor any other
+// noteOld records how the last request on an old instance ended: in time, or so late that nobody may have answered it, nor any other
 // meanwhile.
-func (p *Pool) heardOld(took time.Duration) {
+func (p *Pool) noteOld(took time.Duration) {
 	switch {
 	case p.roll == nil:
-	case took < p.patience()*9/10:
-		p.roll.hear(p.now)
-	case p.now.Sub(p.roll.heard) >= took: // else it is a long answer of code that answers others
-		p.roll.unheard = true
+	case took < p.answersWithin()*9/10:
+		p.roll.oldAnswered(p.now)
+	case p.now.Sub(p.roll.answered) >= took: // else it is a long answer of code that answers others
+		p.roll.overdue = true
 	}
 }
 
 // oldHangs reports whether old instances do not answer either.
 func (p *Pool) oldHangs(now time.Time) bool {
-	half := p.patience() / 2
+	half := p.answersWithin() / 2
 	for i := range p.Instances() {
-		if !i.fresh && i.waiting(now, half) > 0 && now.Sub(p.roll.heard) >= half {
+		if !i.fresh && i.waiting(now, half) > 0 && now.Sub(p.roll.answered) >= half {
 			return true
 		}
 	}
-	return p.roll.unheard
+	return p.roll.overdue
 }
 
 // proven reports whether a fresh instance has answered somebody, perhaps before the rollout began: one of a version that had a share already.
