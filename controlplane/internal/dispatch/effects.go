@@ -14,7 +14,7 @@ type effects struct {
 	kill    []verdict
 	ready   []arrival
 	leave   []leaving
-	finish  []order
+	finish  []finishOrder
 	steps   []rolloutStep
 	changed bool
 }
@@ -28,15 +28,15 @@ type arrival struct {
 	after       time.Duration
 }
 
-// An order to finish carries its reason: the pool's instance must not be read without the lock.
-type order struct {
+// A finishOrder carries its reason: the pool's instance must not be read without the lock.
+type finishOrder struct {
 	*instance
 	reason wire.Reason
 }
 
 // A leaving instance finishes its requests before it goes.
 type leaving struct {
-	order
+	finishOrder
 	requests int // in flight
 }
 

@@ -130,12 +130,12 @@ func (f *function) apply(at time.Time, e *pool.Effects, todo *effects) {
 	}
 	for _, i := range e.Drain {
 		if left := i.Owner.(*instance); !i.Finished() { // or its end is logged in a moment, for the same reason
-			todo.leave = append(todo.leave, leaving{order{left, left.drainReason()}, i.InFlight()})
+			todo.leave = append(todo.leave, leaving{finishOrder{left, left.drainReason()}, i.InFlight()})
 		}
 	}
 	for _, i := range e.Finish {
 		left := i.Owner.(*instance)
-		todo.finish = append(todo.finish, order{left, left.drainReason()})
+		todo.finish = append(todo.finish, finishOrder{left, left.drainReason()})
 	}
 	for _, i := range e.Kill {
 		todo.kill = append(todo.kill, f.killed(i.Owner.(*instance), at))

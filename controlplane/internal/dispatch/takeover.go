@@ -227,7 +227,7 @@ func (f *function) note() []byte {
 	}
 	f.notedAt = f.pool.Latest()
 	at := now()
-	n := note{Pool: f.pool.Note(at), Bill: f.bill.Note(), Drains: map[string]pool.Reason{}, Code: f.versions.settle(f.pool.Rollout())}
+	n := note{Pool: f.pool.Note(at), Bill: f.bill.Note(), Drains: map[string]pool.Reason{}, Code: f.versions.updateSettled(f.pool.Rollout())}
 	for core := range f.pool.Instances() {
 		if why := core.DrainReason(); why != "" && core.State() == pool.Draining {
 			n.Drains[core.ID] = why

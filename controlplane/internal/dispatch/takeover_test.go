@@ -250,7 +250,7 @@ func TestANoteNeverNamesCodeBeforeItsRollout(t *testing.T) {
 		code := func() provider.Routing {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			return *f.versions.settle(f.pool.Rollout())
+			return *f.versions.updateSettled(f.pool.Rollout())
 		}
 		for n := range 100 {
 			read := make(chan struct{})

@@ -31,7 +31,7 @@ type versions struct {
 	failures int               // of reading, in a row
 	trouble  string            // why deployments are not noticed; empty: they are, or we have not asked yet
 	byName   bool              // versions may not be invoked by their number
-	settled  *provider.Routing // what all instances run: see settle; nil: not known
+	settled  *provider.Routing // what all instances run: see updateSettled; nil: not known
 	asked    *rollout.Plan     // the plan of a rollout that an operator wants; it begins with the next answer
 }
 
@@ -139,8 +139,8 @@ func (f *function) unread(err error) {
 	}
 }
 
-// settle returns what all instances run, as far as that is known. While no rollout is under way, that is what was read last.
-func (v *versions) settle(g pool.Progress) *provider.Routing {
+// updateSettled notes and returns what all instances run, as far as that is known. While no rollout is under way, that is what was read last.
+func (v *versions) updateSettled(g pool.Progress) *provider.Routing {
 	if v.read && (g.Phase == "" || g.Phase.Over() && !g.Back) {
 		routing := v.routing
 		v.settled = &routing
@@ -203,7 +203,7 @@ func (f *function) routed(r provider.Routing) {
 // note written in between would tell the next leader that all instances run the new code.
 func (f *function) hear(r provider.Routing, todo *effects) (h heard) {
 	f.take(func(p *pool.Pool, at time.Time) *pool.Effects {
-		f.versions.settle(p.Rollout())
+		f.versions.updateSettled(p.Rollout())
 		h = f.versions.hear(r)
 		plan, forced := f.settings().plan.settings.Rollout, h.plan != nil
 		if forced {

@@ -18,7 +18,7 @@ func (p *Pool) Acquire(now time.Time, r *Request) *Effects {
 		arrived = p.began(r)
 	}
 	r.begin(arrived)
-	if !now.Before(p.settled()) { // before, requests come that were held while nobody decided, and are no rate
+	if !now.Before(p.settlesAt()) { // before, requests come that were held while nobody decided, and are no rate
 		p.counters.arrivals++
 	}
 	if cause := p.refusal(now); cause != "" {

@@ -57,7 +57,7 @@ const lateEvents = time.Second
 func (p *Pool) Resume(now time.Time) *Effects {
 	now = p.enter(now)
 	p.onHold = false
-	p.unasked, p.resumed, p.held, p.shares = true, now, now.Add(settles), p.sharing()
+	p.unasked, p.resumed, p.held, p.shares = true, now, now.Add(settleTime), p.sharing()
 	p.serve(now)
 	p.scale(now)
 	return &p.effects

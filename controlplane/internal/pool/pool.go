@@ -115,7 +115,7 @@ type Pool struct {
 	openSlow    slotIndex            // slow and worn ones
 	openStreams slotIndex            // those that have streams
 	slow        int                  // ready instances that are slow
-	slowOnes    map[string]time.Time // environments that were found slow, and when
+	foundSlow   map[string]time.Time // environments that were found slow, and when
 	paces       scaler.Pace          // of all requests
 	trial       *trial               // nil: none is under way
 	outcomes    scaler.Outcomes      // of ready instances
@@ -153,13 +153,13 @@ type Pool struct {
 func New(s Settings) *Pool {
 	s.Concurrency = max(1, s.Concurrency)
 	p := &Pool{
-		settings: s,
-		rule:     scaler.NewRule(s.Scaling),
-		rand:     rand.New(rand.NewPCG(s.Seed, 1)),
-		slowOnes: map[string]time.Time{},
-		guards:   scaler.NewGuards(s.Scaling, s.Seed),
-		fleet:    scaler.NewFleet(),
-		unticked: s.Scaling.Min > 0,
+		settings:  s,
+		rule:      scaler.NewRule(s.Scaling),
+		rand:      rand.New(rand.NewPCG(s.Seed, 1)),
+		foundSlow: map[string]time.Time{},
+		guards:    scaler.NewGuards(s.Scaling, s.Seed),
+		fleet:     scaler.NewFleet(),
+		unticked:  s.Scaling.Min > 0,
 	}
 	p.unlist()
 	p.peak = scaler.NewWindow(time.Minute)

@@ -17,9 +17,9 @@ func (p *Pool) scale(now time.Time) {
 	}
 	p.peak.Observe(now, p.needed())
 	want := p.forWaiters(p.withhold(p.rule.Decide(now, p.look())))
-	p.order(now, want.Start, want.For)
-	p.order(now, want.Replace, scaler.ForRotation)
-	if want.Drain > 0 && p.queue.n == 0 && !p.leased && !now.Before(p.settled()) && !now.Before(p.kept) {
+	p.startWanted(now, want.Start, want.For)
+	p.startWanted(now, want.Replace, scaler.ForRotation)
+	if want.Drain > 0 && p.queue.n == 0 && !p.leased && !now.Before(p.settlesAt()) && !now.Before(p.kept) {
 		p.drainSurplus(now, want.Drain) // not in an event that leased a slot: that may be of the same instance
 	}
 	p.proceed(now)
@@ -49,7 +49,7 @@ func (p *Pool) look() *scaler.State {
 		Starts:      p.counters.started,
 		Unreachable: p.unreachable || p.relayless,
 		Failing:     p.guards.Breaker.Cause() != "",
-		Renewing:    p.roll != nil || p.now.Sub(p.lastRoll.Began) < unhurried || p.now.Before(p.settled()),
+		Renewing:    p.roll != nil || p.now.Sub(p.lastRoll.Began) < unhurried || p.now.Before(p.settlesAt()),
 		Fleet:       next.fleet,
 		Fee:         p.guards.Price().Fee(),
 	}
@@ -79,9 +79,9 @@ func (p *Pool) loadOf(o order) scaler.Load {
 	}
 }
 
-// order makes as many of the wanted starts as the guards allow, and remembers what held the rest back. Those for rotation replace
+// startWanted makes as many of the wanted starts as the guards allow, and remembers what held the rest back. Those for rotation replace
 // the oldest instances.
-func (p *Pool) order(now time.Time, want int, need scaler.Need) {
+func (p *Pool) startWanted(now time.Time, want int, need scaler.Need) {
 	if want <= 0 || p.block.Reason != "" {
 		return
 	}

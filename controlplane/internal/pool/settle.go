@@ -5,21 +5,21 @@ import "time"
 // After a takeover all requests come at once that were held meanwhile, and requests of the former pool still take slots. Neither
 // says anything about how many instances are needed.
 
-// settles is how long that lasts after the takeover, and after the first request that follows it. Envoy asks again after pauses
+// settleTime is how long that lasts after the takeover, and after the first request that follows it. Envoy asks again after pauses
 // of up to half a second, its first try may fail, and it may notice only later who leads. Meanwhile arrivals count for no rate,
 // and idle instances are kept.
-const settles = 1500 * time.Millisecond
+const settleTime = 1500 * time.Millisecond
 
 // noteArrival records that a request has come. The first one after a takeover shows that Envoy has found this pool.
 func (p *Pool) noteArrival(now time.Time) {
 	p.asked = true
 	if p.unasked {
-		p.unasked, p.held = false, now.Add(settles)
+		p.unasked, p.held = false, now.Add(settleTime)
 	}
 }
 
-// settled is until when requests that were held, and clients on slots of another process, come back; it may be past.
-func (p *Pool) settled() time.Time {
+// settlesAt is until when requests that were held, and clients on slots of another process, come back; it may be past.
+func (p *Pool) settlesAt() time.Time {
 	if p.shares {
 		return p.held
 	}
@@ -31,19 +31,19 @@ func (p *Pool) settled() time.Time {
 func (p *Pool) Interrupted(now time.Time) *Effects {
 	now = p.enter(now)
 	if p.asked {
-		p.asked, p.kept = false, now.Add(settles)
+		p.asked, p.kept = false, now.Add(settleTime)
 	}
 	p.scale(now)
 	return &p.effects
 }
 
-// unreported is how long a slot that another process has leased may be free before the pool hears of it.
-const unreported = reportEvery + maxDelay
+// freeKnownAfter is how long a slot that another process has leased may be free before the pool hears of it.
+const freeKnownAfter = reportEvery + maxDelay
 
 // comingBack is how many waiters may be clients whose former request has just ended on a slot that another process had leased. They
 // get that slot as soon as it is reported free.
 func (p *Pool) comingBack(now time.Time) (n int) {
-	if p.queue.n == 0 || !now.Before(p.settled()) {
+	if p.queue.n == 0 || !now.Before(p.settlesAt()) {
 		return 0
 	}
 	legacy := 0
@@ -52,21 +52,21 @@ func (p *Pool) comingBack(now time.Time) (n int) {
 			legacy += i.legacy
 		}
 	}
-	for r := p.queue.tail; r != nil && n < legacy && now.Sub(r.arrived) < unreported; r = r.prev {
+	for r := p.queue.tail; r != nil && n < legacy && now.Sub(r.arrived) < freeKnownAfter; r = r.prev {
 		n++
 	}
 	return n
 }
 
-// settling is when more waiters may count without an event; it may be past.
-func (p *Pool) settling(now time.Time) time.Time {
-	if p.queue.n == 0 || !now.Before(p.settled()) {
-		return p.settled()
+// countsMoreAt is when more waiters may count without an event; it may be past.
+func (p *Pool) countsMoreAt(now time.Time) time.Time {
+	if p.queue.n == 0 || !now.Before(p.settlesAt()) {
+		return p.settlesAt()
 	}
 	for r := p.queue.head; r != nil; r = r.next {
-		if at := r.arrived.Add(unreported); at.After(now) {
-			return earlier(at, p.settled())
+		if at := r.arrived.Add(freeKnownAfter); at.After(now) {
+			return earlier(at, p.settlesAt())
 		}
 	}
-	return p.settled()
+	return p.settlesAt()
 }

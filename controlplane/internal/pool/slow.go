@@ -71,26 +71,26 @@ func (p *Pool) remember(environment string) {
 	if environment == "" {
 		return
 	}
-	if len(p.slowOnes) >= mostSlow {
+	if len(p.foundSlow) >= mostSlow {
 		oldest, at := "", p.now.Add(time.Nanosecond)
-		for name, since := range p.slowOnes {
+		for name, since := range p.foundSlow {
 			if since.Before(at) {
 				oldest, at = name, since
 			}
 		}
-		delete(p.slowOnes, oldest)
+		delete(p.foundSlow, oldest)
 	}
-	p.slowOnes[environment] = p.now
+	p.foundSlow[environment] = p.now
 }
 
 // recognize makes an instance slow that comes up in an environment which is remembered as slow. It is set aside while another
 // frozen environment could be started instead.
 func (p *Pool) recognize(i *Instance) {
-	since, known := p.slowOnes[i.environment]
+	since, known := p.foundSlow[i.environment]
 	switch {
 	case !known || i.adopted || p.roll != nil:
 	case p.now.Sub(since) >= slowFor:
-		delete(p.slowOnes, i.environment)
+		delete(p.foundSlow, i.environment)
 	default:
 		i.slow = true
 		i.aside = i.fleet.Spare(p.now) > 0

@@ -124,7 +124,7 @@ func (p *Pool) Next() time.Time {
 	if !p.block.Until.IsZero() {
 		next = earlier(next, p.block.Until)
 	}
-	for _, at := range []time.Time{p.settling(p.now), p.missing(), p.kept} {
+	for _, at := range []time.Time{p.countsMoreAt(p.now), p.missing(), p.kept} {
 		if p.closed == "" && at.After(p.now) {
 			next = earlier(next, at)
 		}

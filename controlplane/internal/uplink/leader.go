@@ -118,7 +118,7 @@ func (l *Leader) gone(now time.Time) map[string]bool {
 	for name, s := range l.sites {
 		s.with(func(m *tables.Mirror) {
 			attached = attached || m.Attached()
-			gone[name] = unheard(m, now)
+			gone[name] = isGone(m, now)
 		})
 	}
 	if !attached {
@@ -143,14 +143,15 @@ func (l *Leader) replace() {
 	}
 }
 
-func unheard(m *tables.Mirror, now time.Time) bool {
+// isGone tells whether a relay has been silent for so long that it counts as gone.
+func isGone(m *tables.Mirror, now time.Time) bool {
 	return !m.Attached() && now.Sub(m.Confirmed()) > goneAfter
 }
 
 // makeRoom forgets a relay that is gone, to make room for another, and tells whether there was one. The caller holds l.mu.
 func (l *Leader) makeRoom(now time.Time) (gone bool) {
 	for name, s := range l.sites {
-		if s.with(func(m *tables.Mirror) { gone = unheard(m, now) }); gone {
+		if s.with(func(m *tables.Mirror) { gone = isGone(m, now) }); gone {
 			delete(l.sites, name)
 			return true
 		}
