@@ -103,8 +103,8 @@ func tell(events []Event, before, now Instance) []Event {
 			events = append(events, Lost{now.ID, now.Why, false})
 		}
 	}
-	// The loads of a control stream begin at zero, and a peer on which nothing runs says no more. Who has taken the instance over
-	// must hear of it, or would wait for what may run there.
+	// A peer that has nothing to do sends no load. A leader that takes the instance over must hear that nothing runs there, or it would
+	// wait for what may.
 	if up && before.Phase != PhaseUp && now.Load == nil {
 		events = append(events, Load{Instance: now.ID})
 	}

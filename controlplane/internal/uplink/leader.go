@@ -260,7 +260,7 @@ func (l *Leader) siteOf(greeting tables.Observed) (*site, error) {
 	return l.siteLocked(hello.Relay, hello.Boot)
 }
 
-// sayAgain is after how long a refusal is no old news any more. Relays dial several times a second.
+// sayAgain is how long the same refusal of a relay is logged once. Relays dial several times a second.
 const sayAgain = time.Minute
 
 // refused is what was said of a relay, and when.
@@ -269,7 +269,7 @@ type refused struct {
 	at  time.Time
 }
 
-// isNews tells whether to say why a relay is refused: not again and again.
+// isNews tells whether a refusal is logged. The same one of the same relay is not within sayAgain.
 func (l *Leader) isNews(relay string, err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
