@@ -1,4 +1,13 @@
-// Package controlplane is the control plane as one process: pool, xDS, ext_proc, relay and admin, wired and run.
+// Package controlplane wires the parts of a control plane, and runs them. The parts are in the packages below internal.
+//
+// A Server has everything in one process (controlplane.go, run.go), or leads while it holds the lease (lead.go, leasestore.go). In the
+// second case a RelayServer (relayserver.go) is the relay beside Envoy. Its caretaker decides about requests while nobody leads
+// (caretaker.go), and gives an Envoy that has just started its configuration (newcomers.go).
+//
+// What the two share: relays.go passes on what they say to each other. part.go is about how a process proves who it is, pair.go and
+// relaypair.go about the certificates of an Envoy and its relay. outside.go reads the files that the configuration names, and reload.go
+// reads them and the configuration again. succession.go waits for the process before. advertise.go finds the address for peers,
+// accounts.go the budgets that functions share, status.go what people are shown.
 package controlplane
 
 import (
