@@ -4,10 +4,10 @@ package patient
 import (
 	"errors"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/time/rate"
 )
 
 // pause is how long accepting rests after an error.
@@ -16,13 +16,13 @@ const pause = 50 * time.Millisecond
 // Listener returns a listener on l whose Accept returns no error but net.ErrClosed. It tries again until it has a connection, and
 // logs once a second at most why it has none. Servers give up instead, or try again without logging.
 func Listener(l net.Listener, log logrus.FieldLogger) net.Listener {
-	return &listener{Listener: l, log: log.WithField("address", l.Addr().String())}
+	return &listener{l, log.WithField("address", l.Addr().String()), rate.Sometimes{Interval: time.Second}}
 }
 
 type listener struct {
 	net.Listener
-	log  logrus.FieldLogger
-	said atomic.Int64 // when, in Unix nanoseconds
+	log    logrus.FieldLogger
+	seldom rate.Sometimes
 }
 
 func (p *listener) Accept() (net.Conn, error) {
@@ -31,9 +31,7 @@ func (p *listener) Accept() (net.Conn, error) {
 		if err == nil || errors.Is(err, net.ErrClosed) {
 			return conn, err
 		}
-		if now, said := time.Now().UnixNano(), p.said.Load(); now-said >= int64(time.Second) && p.said.CompareAndSwap(said, now) {
-			p.log.WithError(err).Warn("accept failed")
-		}
+		p.seldom.Do(func() { p.log.WithError(err).Warn("accept failed") })
 		time.Sleep(pause)
 	}
 }

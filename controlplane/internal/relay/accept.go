@@ -42,9 +42,7 @@ func (r *Relay) pauseAccept(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
-	if r.acceptFailed.due() {
-		r.log.WithError(err).Warn("accept failed")
-	}
+	r.acceptFailed.Do(func() { r.log.WithError(err).Warn("accept failed") })
 	if r.relieve(err) {
 		return true
 	}
@@ -60,14 +58,6 @@ func (r *Relay) pauseAccept(err error) bool {
 // whether any stranger went.
 func (r *Relay) relieve(err error) bool {
 	return (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) && r.door.Relieve(relief) > 0
-}
-
-// A seldom limits a log line to one a second. The zero value is ready.
-type seldom struct{ last moment }
-
-func (s *seldom) due() bool {
-	now, last := time.Now(), s.last.Load()
-	return (last == nil || now.Sub(*last) >= time.Second) && s.last.CompareAndSwap(last, &now)
 }
 
 // A moment is the time of something that happens again and again. It keeps to the monotonic clock, so it outlives a change of the host's

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/time/rate"
 
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/door"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/relays"
@@ -64,7 +65,7 @@ type Relay struct {
 	tasks    sync.WaitGroup // every goroutine, and one count for each instance that has not finished
 	stopped  chan struct{}  // closed when Run begins to stop
 
-	acceptFailed seldom
+	acceptFailed rate.Sometimes
 	returned     moment // when an instance that had been up came last
 
 	mu        sync.RWMutex
@@ -95,7 +96,7 @@ func New(config Config, events relays.Events, log logrus.FieldLogger) (*Relay, e
 	return &Relay{
 		config: config, events: events, log: log.WithField("component", "relay"),
 		identity: identity, listener: listener, sockets: sockets, door: newDoor(),
-		stopped: make(chan struct{}), instances: make(map[string]*instance),
+		stopped: make(chan struct{}), instances: make(map[string]*instance), acceptFailed: rate.Sometimes{Interval: time.Second},
 	}, nil
 }
 

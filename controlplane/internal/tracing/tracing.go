@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 )
 
 // Limits of what is kept for a collector that is slow or away.
@@ -75,7 +76,7 @@ func (t *Tracer) open(ctx context.Context) (*sdk.TracerProvider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}
-	otel.SetErrorHandler(&complaints{log: t.log})
+	otel.SetErrorHandler(&complaints{log: t.log, seldom: rate.Sometimes{Interval: complainEvery}})
 	return sdk.NewTracerProvider(
 		sdk.WithSampler(sdk.ParentBased(sdk.NeverSample())), // Envoy has decided
 		sdk.WithBatcher(exporter, sdk.WithMaxQueueSize(maxQueued), sdk.WithMaxExportBatchSize(maxBatch),
@@ -87,14 +88,11 @@ func (t *Tracer) open(ctx context.Context) (*sdk.TracerProvider, error) {
 
 // complaints says once in a while what goes wrong with the collector.
 type complaints struct {
-	log  logrus.FieldLogger
-	last atomic.Int64 // Unix seconds
+	log    logrus.FieldLogger
+	seldom rate.Sometimes
 }
 
 // Handle implements otel.ErrorHandler.
 func (c *complaints) Handle(err error) {
-	now, last := time.Now().Unix(), c.last.Load()
-	if now-last >= int64(complainEvery/time.Second) && c.last.CompareAndSwap(last, now) {
-		c.log.WithError(err).Warn("spans are lost: the collector does not take them")
-	}
+	c.seldom.Do(func() { c.log.WithError(err).Warn("spans are lost: the collector does not take them") })
 }
