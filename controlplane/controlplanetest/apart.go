@@ -138,6 +138,9 @@ func (c *ControlPlane) Leads() {
 	c.stack.Admin = c.Admin
 }
 
+// Leading tells whether it leads now.
+func (c *ControlPlane) Leading() bool { return get(c.Admin, "/readyz") == nil }
+
 // CutOff lets nothing through between the control plane and Envoy and relay any more, and tells neither. It still reaches its lease.
 func (c *ControlPlane) CutOff() {
 	c.stack.t.Helper()

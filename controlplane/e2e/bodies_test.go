@@ -1,13 +1,17 @@
 package e2e_test
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"fmt"
 	"hash"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -31,6 +35,9 @@ func TestLongBodies(t *testing.T) {
 	})
 	t.Run("full duplex", func(t *testing.T) { eachWay(t, stack, answersBeginBeforeRequestsEnd) })
 	t.Run("refused early", func(t *testing.T) { eachWay(t, stack, earlyRefusalsReachTheClient) })
+	t.Run("read with a pause", func(t *testing.T) {
+		aReaderMayPause(t, newSite(t, stack, "library", controlplanetest.HTTP1))
+	})
 }
 
 // Scenario 9.
@@ -103,6 +110,36 @@ func (s site) receive(r *http.Request) (receipt, hash.Hash) {
 	size, err := io.Copy(got, response.Body)
 	require.NoError(s.t, err)
 	return receipt{response, size}, got
+}
+
+// aReaderMayPause reads answers, after which their connections are closed, with a pause in which much of each is still in Envoy.
+func aReaderMayPause(t *testing.T, s site) {
+	const pause = 2 * time.Second
+	var reading sync.WaitGroup
+	errs := make(chan error, 16)
+	for size := int64(1 << 19); size <= 8<<20; size += 1 << 19 { // of which some fill the kernel's buffers, but not Envoy's
+		conn := s.dial()
+		require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(64<<10))
+		_, err := fmt.Fprintf(conn, "GET /bytes?n=%d&length=true HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", size, s.host())
+		require.NoError(t, err)
+		reading.Go(func() {
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				errs <- err
+				return
+			}
+			time.Sleep(pause)
+			got, err := io.Copy(io.Discard, response.Body)
+			if err != nil || got != size {
+				errs <- fmt.Errorf("%d of %d bytes: %w", got, size, err)
+			}
+		})
+	}
+	reading.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(t, err)
+	}
 }
 
 // Scenario 10.

@@ -3,13 +3,18 @@ package e2e_test
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/controlplanetest"
 	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/identity"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease"
+	"github.com/lambda-dispatch/lambda-dispatch/controlplane/internal/lease/dynamo/dynamotest"
 )
 
 // startSplit starts a stack whose control planes are reached by TCP and certificates, with a function whose requests mostly wait.
@@ -107,6 +112,50 @@ func TestLongALeaderGoesOnWithoutItsLeaseStore(t *testing.T) {
 		short.more(s, 500)
 	})
 	s.Leader.Leads()
+}
+
+// The lease's table is deleted by mistake and made anew, or control planes lose their permission for a while. A record that begins again must
+// not begin with an old term, because relays obey the highest.
+func TestLongTheLeasesTableIsLost(t *testing.T) {
+	t.Parallel()
+	s := startSplit(t)
+	store, standby := s.LeaseStore(), s.StartControlPlane()
+	served(t, s, func(short *load) {
+		meanwhile := func(d time.Duration) {
+			for began := time.Now(); time.Since(began) < d; {
+				short.more(s, 20)
+			}
+		}
+		store.Refuse("AccessDeniedException", math.MaxUint64) // all
+		meanwhile(8 * time.Second) // longer than a lease
+		store.Obey()
+		meanwhile(lease.Duration)
+		store.DeleteTable(t, dynamotest.Table)
+		meanwhile(8 * time.Second)
+		store.CreateTable(t, dynamotest.Table, "name", "S")
+		meanwhile(2 * lease.Duration)
+	})
+	if standby.Leading() {
+		require.False(t, s.Leader.Leading())
+		s.Leader = standby
+	}
+	s.Leader.Leads()
+	replaceAll(s, "app") // through relays, which obey its term
+}
+
+// The leader dies while DynamoDB throttles most calls: the standby leads as soon as its writes come through.
+func TestLongALeaderDiesWhileItsLeaseStoreThrottles(t *testing.T) {
+	t.Parallel()
+	s := startSplit(t)
+	standby := s.StartControlPlane()
+	served(t, s, func(short *load) {
+		s.LeaseStore().Refuse("ThrottlingException", 4)
+		short.more(s, 500)
+		s.Leader.Kill()
+		standby.Leads()
+		s.Leader = standby
+		short.more(s, 500)
+	})
 }
 
 // The only pair is replaced by one on another host: by a deployment, or after the loss of a zone. What ran for the one before ends, whoever

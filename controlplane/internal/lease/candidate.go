@@ -168,6 +168,8 @@ func (c *Candidate) Swapped(now time.Time, err error) {
 		if c.holds() {
 			c.next = now
 		}
+	case refused(err):
+		c.next = now.Add(Retry) // by another swap at once: a read before it may be refused as well
 	default:
 		c.read, c.next = false, now.Add(Retry)
 	}

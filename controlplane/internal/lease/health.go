@@ -61,6 +61,15 @@ func CauseOf(err error) Cause {
 	}
 }
 
+// refused tells whether a store has certainly not done what failed with err.
+func refused(err error) bool {
+	switch CauseOf(err) {
+	case Denied, NoCredentials, NotFound, Throttled:
+		return true
+	}
+	return false
+}
+
 // A Health says how a process fares with the store of its lease.
 type Health struct {
 	Age    time.Duration    // since the store last answered

@@ -26,12 +26,15 @@ const (
 
 // Times that are not configurable.
 const (
-	shakeHands        = 10 * time.Second // for a client's TLS handshake
-	headersTimeout    = 30 * time.Second // for the headers of a request that has begun
-	keepConnection    = 10 * time.Minute // for a connection without a request; longer than load balancers in front keep one
-	flushTimeout      = 5 * time.Minute  // for a client to read a complete answer
-	keepaliveIdle     = 60               // seconds until TCP probes a silent client
-	keepaliveInterval = 10               // seconds between probes
+	shakeHands     = 10 * time.Second // for a client's TLS handshake
+	headersTimeout = 30 * time.Second // for the headers of a request that has begun
+	keepConnection = 10 * time.Minute // for a connection without a request; longer than load balancers in front keep one
+	flushTimeout   = 5 * time.Minute  // for a client to read a complete answer
+	// lastWrite is for the next write on a connection that is closed after an answer. What is not written by then is lost: Envoy's second was
+	// too short for a reader that pauses, and for an Envoy on a busy machine. But a client hears so much later that an answer is cut off.
+	lastWrite         = 3 * time.Second
+	keepaliveIdle     = 60 // seconds until TCP probes a silent client
+	keepaliveInterval = 10 // seconds between probes
 	keepaliveProbes   = 3
 )
 
@@ -126,6 +129,7 @@ func connectionManager(cfg *config.Config, l config.Listener, decide *corev3.Grp
 		// that.
 		StreamIdleTimeout:     durationpb.New(0),
 		StreamFlushTimeout:    durationpb.New(flushTimeout),
+		DelayedCloseTimeout:   durationpb.New(lastWrite),
 		RequestHeadersTimeout: durationpb.New(headersTimeout),
 		LocalReplyConfig:      localReplies(),
 		AccessLog:             accessLog(cfg.AccessLog, l),
