@@ -127,7 +127,7 @@ func TestLongTheLeasesTableIsLost(t *testing.T) {
 			}
 		}
 		store.Refuse("AccessDeniedException", math.MaxUint64) // all
-		meanwhile(8 * time.Second) // longer than a lease
+		meanwhile(8 * time.Second)                            // longer than a lease
 		store.Obey()
 		meanwhile(lease.Duration)
 		store.DeleteTable(t, dynamotest.Table)
