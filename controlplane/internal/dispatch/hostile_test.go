@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -135,7 +136,10 @@ func lies(t *testing.T, seed uint64, toCaretaker bool) {
 		f.Scaling.DollarsPerHour = 0.5
 	}
 	l := &liar{newWaitingWorldWith(t, Options{Configuration: Configuration{Functions: webFunctions(limited)}, Caretaker: toCaretaker}), rand.New(rand.NewPCG(seed, 9))}
-	for name, text := range before.notes {
+	before.mu.Lock()
+	notes := maps.Clone(before.notes)
+	before.mu.Unlock()
+	for name, text := range notes {
 		l.Noted(relays.Note{Function: name, Text: l.note(text), Age: l.span()})
 	}
 	for range 10 {

@@ -68,7 +68,7 @@ func (p *Pool) Answered(i *Instance, answers, errors uint64) {
 	if answers < i.answers || errors < i.errors {
 		return // a control stream that begins anew knows of none
 	}
-	if i.inherited && i.answers == 0 { // of the pool before
+	if i.startedWell && i.answers == 0 { // of the pool before
 		i.answers, i.errors, i.judged = answers, errors, scaler.Outcomes{N: answers, Errors: errors}
 		return
 	}

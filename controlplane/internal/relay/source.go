@@ -10,8 +10,8 @@ import (
 // bufferSize has room for two full TLS records. Of 16, 32 and 64 KiB it moved bulk data with the least CPU.
 const bufferSize = 32 << 10
 
-// A buffer holds bytes between a read and the write that follows at once. It is never held while waiting for bytes: thousands of
-// connections are idle at any moment, and a buffer for each would take most of the relay's memory.
+// A buffer holds bytes between a read and the write that follows at once. It is not held while a connection is idle: thousands are at any
+// moment, and a buffer for each would take most of the relay's memory. Only a peer that sends half a TLS record makes one wait for the rest.
 type buffer struct {
 	n    int
 	data [bufferSize]byte

@@ -554,3 +554,33 @@ func TestTwoLeadersOfOneTermAreBothTooLate(t *testing.T) {
 	s.agree()
 	require.NotNil(t, s.leader["a"], "what runs goes on")
 }
+
+// A relay that was taken for replaced comes back, and an instance ends while it tells what it has: the leader hears of that end too.
+func TestWhatWasReplacedEndsOnce(t *testing.T) {
+	now := time.Now()
+	m := NewMirror(1, "leader")
+	hello := Observed{Hello: &Hello{Relay: "r", Boot: "b"}}
+	up := Instance{ID: "i", Function: "web", Endpoint: "web/0000", Phase: PhaseUp, Ups: 1, Slots: 1}
+	ended := up
+	ended.Phase, ended.End = PhaseEnded, &End{Cause: EndControlEnded}
+	receive := func(o Observed) (ends int) {
+		events, err := m.Receive(now, o)
+		require.NoError(t, err)
+		for _, e := range events {
+			if _, ok := e.(Down); ok {
+				ends++
+			}
+		}
+		return ends
+	}
+	m.Attach(hello)
+	receive(Observed{Number: 1, Instances: []Instance{up}, Complete: true})
+	m.Detach(true)
+	nobody := func(string) bool { return false }
+	require.Equal(t, []Event{Down{"i", End{Cause: EndReplaced}}}, m.Replace(nobody))
+	require.Empty(t, m.Replace(nobody), "it is told once")
+	m.Attach(hello)
+	require.Zero(t, receive(Observed{Number: 2, Instances: []Instance{up}}))
+	require.Equal(t, 1, receive(Observed{Number: 3, Instances: []Instance{ended}}))
+	require.Zero(t, receive(Observed{Number: 4, Complete: true}))
+}

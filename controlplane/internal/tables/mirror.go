@@ -128,14 +128,16 @@ func (m *Mirror) Detach(ended bool) (events []Event) {
 	return events
 }
 
-// Replace says that the relay is gone for good, and that another is there: what its peers served has ended, as far as requests are
-// concerned. It changes nothing while there is a stream.
-func (m *Mirror) Replace() (events []Event) {
-	if m.attached {
-		return nil
-	}
+// Serves tells whether the relay has the peer of an instance, as far as is known.
+func (m *Mirror) Serves(id string) bool {
+	i := m.instances[id]
+	return i != nil && (i.Phase == PhaseUp || i.Phase == PhaseWaiting)
+}
+
+// Replace says that the relay is gone for good, and that others are there: what its peers served, and others do not have, has ended.
+func (m *Mirror) Replace(others func(instance string) bool) (events []Event) {
 	for _, id := range slices.Sorted(maps.Keys(m.instances)) {
-		if i := m.instances[id]; i.Ups > 0 || i.Waits > 0 {
+		if i := m.instances[id]; (i.Ups > 0 || i.Waits > 0) && !others(id) {
 			delete(m.instances, id)
 			m.ended[id] = unrepeated
 			events = append(events, Down{id, End{Cause: EndReplaced}})

@@ -64,6 +64,7 @@ func (m *Mirror) take(events []Event, now Instance, number uint64) []Event {
 	if i == nil {
 		i = &mirrored{Instance: inherited(now), confirmed: true, drain: now.Drain}
 		m.instances[now.ID] = i
+		delete(m.ended, now.ID) // of a relay that was taken for replaced
 		events = append(events, Inherited{now})
 	}
 	if !i.confirmed {

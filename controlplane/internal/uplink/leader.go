@@ -127,19 +127,23 @@ func (l *Leader) gone(now time.Time) map[string]bool {
 	return gone
 }
 
-// replace tells the sink that what relays had that are gone has ended.
+// replace tells the sink that what relays had that are gone has ended, unless other relays have it.
 func (l *Leader) replace() {
 	l.mu.Lock()
 	gone := l.gone(time.Now())
-	var sites []*site
+	var lost, others []*site
 	for name, s := range l.sites {
 		if gone[name] {
-			sites = append(sites, s)
+			lost = append(lost, s)
+		} else {
+			others = append(others, s)
 		}
 	}
 	l.mu.Unlock()
-	for _, s := range sites {
-		s.replace()
+	for _, s := range lost {
+		s.replace(func(instance string) bool {
+			return slices.ContainsFunc(others, func(other *site) bool { return other.serves(instance) })
+		})
 	}
 }
 

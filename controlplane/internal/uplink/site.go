@@ -63,14 +63,24 @@ func (s *site) enter(why error) (leave func()) {
 	return s.turn.Unlock
 }
 
-// replace tells the sink that what the relay had has ended, unless the relay attaches just now.
-func (s *site) replace() {
+func (s *site) serves(instance string) (serves bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mirror.Serves(instance)
+}
+
+// replace tells the sink that what the relay had, and others have not, has ended, unless the relay has attached meanwhile.
+func (s *site) replace(others func(instance string) bool) {
 	if !s.turn.TryLock() {
 		return
 	}
 	defer s.turn.Unlock()
 	var events []tables.Event
-	s.with(func(m *tables.Mirror) { events = m.Replace() })
+	s.with(func(m *tables.Mirror) {
+		if isGone(m, time.Now()) {
+			events = m.Replace(others)
+		}
+	})
 	if len(events) > 0 {
 		s.log.WithField("instances", len(events)).Warn("the relay is gone, and another is there: its instances are given up")
 		s.told(events)

@@ -628,6 +628,38 @@ func TestWhatAReplacedRelayHadHasEnded(t *testing.T) {
 	})
 }
 
+// An instance whose peer has dialled two relays lives on when one of them is gone.
+func TestWhatAnotherRelayHasDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{}
+		p.Leader = NewLeader(&p.listener, quiet(t))
+		p.Lead(1)
+		attach := func(name string) (*Relay, func()) {
+			r := NewRelay(Options{Hello: tables.Hello{Relay: name, Boot: name}, Dials: map[string]Dial{"cp": p.Here()}, Log: quiet(t)})
+			r.Connect(&obedient{})
+			stop := running(r)
+			time.Sleep(time.Second)
+			return r, stop
+		}
+		gone, stopGone := attach("gone")
+		other, stopOther := attach("other")
+		p.want("one")
+		p.want("both")
+		time.Sleep(time.Second)
+		for _, r := range []*Relay{gone, other} {
+			r.Up(relays.Up{Instance: "both", Environment: "e", Slots: 10})
+		}
+		gone.Up(relays.Up{Instance: "one", Environment: "f", Slots: 10})
+		time.Sleep(time.Second)
+		stopGone()
+		time.Sleep(2 * goneAfter)
+		require.True(t, p.heard("down one relay_replaced"))
+		require.False(t, p.heard("down both relay_replaced"))
+		stopOther()
+		p.Resign()
+	})
+}
+
 // after is what came from the last such event on.
 func after(events []string, event string) []string {
 	for i := len(events) - 1; i >= 0; i-- {

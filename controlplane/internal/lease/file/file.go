@@ -3,7 +3,9 @@
 // death is noticed at once. A holder that hangs loses the lease when that expires.
 //
 // A process may be stopped at any moment, and must not keep the others from leading. So who only reads takes no lock, and what the disk
-// takes its time for is done before. Whoever has the lock for longer than patience loses it, and notices that before it changes the record.
+// takes its time for is done before. Whoever has the lock for longer than patience loses it, and notices that just before it changes the
+// record. One that is stopped in that very moment may write an old record over a newer one: relays refuse its term, and the holder of the newer
+// one ends its own at its next renewal.
 package file
 
 import (
@@ -108,7 +110,12 @@ func (s *Store) Swap(ctx context.Context, seen uint64, next lease.Record) error 
 		return &lease.ConflictError{Now: now}
 	}
 	if next.Holder == s.me {
-		if err := s.live(next.Term); err != nil {
+		err := s.live(next.Term)
+		if errors.Is(err, syscall.EWOULDBLOCK) { // another process was about to lead that term when it was stopped: nobody else may lead it
+			now.Term = next.Term
+			return &lease.ConflictError{Now: now}
+		}
+		if err != nil {
 			return err
 		}
 	}

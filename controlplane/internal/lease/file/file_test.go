@@ -146,6 +146,26 @@ func TestALeaderThatIsStoppedAsItChangesTheRecordIsFollowed(t *testing.T) {
 	require.NoError(t, standby.Swap(t.Context(), 2, lease.Record{Version: 3, Term: 8, Holder: "standby"}))
 }
 
+// Nor does a process that is stopped just when it begins to lead. The term that it would have led is nobody's.
+func TestAStandbyThatIsStoppedAsItBeginsToLeadIsFollowed(t *testing.T) {
+	dir := t.TempDir()
+	stopped, other := New(dir, "stopped"), New(dir, "other")
+	defer stopped.die()
+	defer other.die()
+	first := lease.Record{Version: 1, Term: 7}
+	require.NoError(t, other.Swap(t.Context(), 0, first))
+	lock, err := stopped.lock(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, stopped.live(8))
+
+	var conflict *lease.ConflictError
+	require.ErrorAs(t, other.Swap(t.Context(), 1, lease.Record{Version: 2, Term: 8, Holder: "other"}), &conflict)
+	require.Equal(t, lease.Record{Version: 1, Term: 8}, conflict.Now)
+	require.NoError(t, other.Swap(t.Context(), 1, lease.Record{Version: 2, Term: 9, Holder: "other"}))
+	require.Error(t, stopped.counts(lock))
+	stopped.unlock(lock)
+}
+
 // While its holder lives a record that is lost is no reason to elect another one: it is written again. After that anybody may lead, in a
 // higher term.
 func TestARecordThatIsLostIsWrittenAgainByItsHolder(t *testing.T) {
