@@ -137,7 +137,7 @@ func (c *Candidate) Read(now time.Time, found Found, err error) {
 		return
 	}
 	c.see(now, found.Record)
-	if c.blind && c.sighted.IsZero() {
+	if c.unsighted() {
 		c.sighted = now
 	}
 	c.blind = false
@@ -168,12 +168,16 @@ func (c *Candidate) Swapped(now time.Time, err error) {
 		if c.holds() {
 			c.next = now
 		}
-	case refused(err):
+	case refused(err) && (c.holds() || !c.unsighted()):
 		c.next = now.Add(Retry) // by another swap at once: a read before it may be refused as well
 	default:
 		c.read, c.next = false, now.Add(Retry)
 	}
 }
+
+// unsighted tells whether the store has not answered a read since one failed. A leader may have gone on without it, and goes first when it
+// is back.
+func (c *Candidate) unsighted() bool { return c.blind && c.sighted.IsZero() }
 
 // see sets the record that the store is known to have.
 func (c *Candidate) see(now time.Time, r Record) {

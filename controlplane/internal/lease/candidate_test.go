@@ -12,7 +12,10 @@ import (
 
 var start = time.Unix(1_900_000_000, 0)
 
-var errLost = errors.New("lost")
+var (
+	errLost    = errors.New("lost")
+	errRefused = Because(Throttled, errors.New("refused"))
+)
 
 // A stack is several candidates around one store, to which requests and answers take their time.
 type stack struct {
@@ -113,6 +116,20 @@ func (s *stack) answer(r *runner, lost bool) bool {
 	return true
 }
 
+// refuse brings the answer that the store does nothing.
+func (s *stack) refuse(r *runner) {
+	u := r.under
+	if u == nil || u.done {
+		return
+	}
+	r.under = nil
+	if u.Kind == StepRead {
+		r.Read(s.now, Found{}, errRefused)
+	} else {
+		r.Swapped(s.now, errRefused)
+	}
+}
+
 // check finds two leaders, and terms with two holders.
 func (s *stack) check() {
 	leads := ""
@@ -161,6 +178,7 @@ func TestNeverTwoLead(t *testing.T) {
 			"answer": func(t *rapid.T) { s.answer(one(t), false) },
 			"lose":   func(t *rapid.T) { s.answer(one(t), true) },
 			"late":   func(*rapid.T) { s.arriveLate() },
+			"refuse": func(t *rapid.T) { s.refuse(one(t)) },
 			"whole": func(t *rapid.T) {
 				r := one(t)
 				s.begin(r)
@@ -258,6 +276,15 @@ func TestARelayThatAttachesIsRecordedAtOnce(t *testing.T) {
 
 // A store that comes back is no reason for another leader, whoever asks it first.
 func TestALeaderThatWentOnWithoutItsStoreKeepsItsRecord(t *testing.T) {
+	t.Run("it does not answer", func(t *testing.T) {
+		keepsItsRecord(t, func(s *stack, r *runner) { s.answer(r, true) })
+	})
+	t.Run("it refuses", func(t *testing.T) {
+		keepsItsRecord(t, (*stack).refuse)
+	})
+}
+
+func keepsItsRecord(t *testing.T, fail func(*stack, *runner)) {
 	s := newStack(t, 2)
 	s.run(Watch)
 	leader := s.leaders()[0]
@@ -272,7 +299,7 @@ func TestALeaderThatWentOnWithoutItsStoreKeepsItsRecord(t *testing.T) {
 		attach()
 		for _, r := range s.all {
 			s.begin(r)
-			s.answer(r, true)
+			fail(s, r)
 		}
 	}
 	for end := s.now.Add(maxStep + Retry); s.now.Before(end); s.now = s.now.Add(50 * time.Millisecond) { // the leader's attempt is slow
@@ -294,6 +321,33 @@ func TestALeaderThatWentOnWithoutItsStoreKeepsItsRecord(t *testing.T) {
 			s.answer(standby, n%2 == 0)
 		}
 	}
+	require.Equal(t, []*runner{standby}, s.leaders())
+}
+
+// Each read may be refused as well, so a standby that may lead asks for no more of them.
+func TestARefusedSwapIsTriedAgainWithoutARead(t *testing.T) {
+	s := newStack(t, 2)
+	s.run(Duration)
+	leader, standby := s.leaders()[0], s.all[0]
+	if standby == leader {
+		standby = s.all[1]
+	}
+	s.all = []*runner{standby}
+	for standby.under == nil || standby.under.Kind != StepSwap {
+		s.now = s.now.Add(10 * time.Millisecond)
+		if s.begin(standby) && standby.under.Kind == StepRead {
+			s.serve(standby)
+			s.answer(standby, false)
+		}
+	}
+	for range 3 {
+		s.refuse(standby)
+		s.now = s.now.Add(Retry)
+		require.True(t, s.begin(standby))
+		require.Equal(t, StepSwap, standby.under.Kind)
+	}
+	s.serve(standby)
+	s.answer(standby, false)
 	require.Equal(t, []*runner{standby}, s.leaders())
 }
 
