@@ -167,6 +167,16 @@ func (p *process) Ends() {
 	}
 }
 
+// HasEnded tells whether the process has ended by itself.
+func (p *process) HasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Stop asks the process to end in order, and waits until it has.
 func (p *process) Stop() {
 	p.stack.t.Helper()
